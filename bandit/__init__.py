@@ -1,0 +1,1 @@
+"""Decide, learn, judge: policies, the service that asks them, and replay."""

@@ -1,0 +1,67 @@
+"""The errors of `bandit`.
+
+    BanditError
+    ├── PolicyError             a policy that cannot be made, read or asked
+    │   ├── PolicySpecError         an unknown policy, or a parameter that is off
+    │   └── PolicyStateError        bytes that are not the state of a policy
+    ├── FeatureError            features that a policy cannot read
+    ├── SettingError            a setting that stops the start; names the setting
+    ├── RequestError            a request that is refused, with its HTTP status
+    └── ReplayError             a log that cannot be replayed
+
+Every error has a stable `code`; `RequestError` takes its own per case.
+"""
+
+from __future__ import annotations
+
+
+class BanditError(Exception):
+    """The base of everything that `bandit` raises on purpose."""
+
+    code = "bandit_error"
+
+
+class PolicyError(BanditError):
+    """A policy that cannot be made, read or asked."""
+
+    code = "policy_error"
+
+
+class PolicySpecError(PolicyError):
+    """A policy's name or parameters are off; the message names the one that is."""
+
+    code = "policy_spec_invalid"
+
+
+class PolicyStateError(PolicyError):
+    """Bytes that are not the state of a policy."""
+
+    code = "policy_state_invalid"
+
+
+class FeatureError(BanditError):
+    """Features that cannot be read: not a JSON object, or a value that is no feature."""
+
+    code = "features_invalid"
+
+
+class SettingError(BanditError):
+    """A setting that stops the start."""
+
+    code = "setting_invalid"
+
+
+class RequestError(BanditError):
+    """A request that is refused: `status` is HTTP's, `code` is ours and stable."""
+
+    def __init__(self, status: int, code: str, message: str, *, target: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.target = target
+
+
+class ReplayError(BanditError):
+    """A log that cannot be replayed."""
+
+    code = "replay_input_invalid"

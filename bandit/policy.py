@@ -1,0 +1,89 @@
+"""The policy protocol, and the only place where a creative is picked.
+
+A policy returns a pmf; `sample` draws from it. So the propensity that is logged cannot disagree
+with the draw, and every decision can be derived again from its event id, policy and context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.events import Action, Context, Decision, PolicySpec
+
+Pmf: TypeAlias = NDArray[np.float64]
+
+
+class Policy(Protocol):
+    """Chooses among actions, and learns from what came of it.
+
+    What a policy answers depends on its state and the arguments alone: no clock, no random
+    state that moves, no trace of being asked. So `pmf` may be called anywhere, any number of
+    times, and the same interactions always lead to the same bytes.
+    """
+
+    @property
+    def spec(self) -> PolicySpec:
+        """The name and parameters from which `open_policy` makes the same policy anew."""
+
+    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
+        """Returns the probability of each action, shape (n_actions,), float64, summing to 1.
+
+        It does not depend on the order of the actions but for permuting with it.
+
+        Raises:
+            FeatureError: the context or an action has features that cannot be read.
+        """
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Takes in that the decision earned `reward`.
+
+        Raises:
+            FeatureError: features that cannot be read; nothing was learned.
+        """
+
+    def to_bytes(self) -> bytes:
+        """Returns the whole state: equal for equal histories, byte for byte."""
+
+
+@runtime_checkable
+class Correctable(Protocol):
+    """A policy that can replace a reward that it learned by another, exactly.
+
+    After any corrections the state equals, up to rounding, the state had the final rewards been
+    known from the start.
+    """
+
+    def correct(self, decision: Decision, old: float, new: float) -> None:
+        """Takes back that the decision earned `old`, and learns that it earned `new`."""
+
+
+def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:
+    """Returns the index drawn from `pmf`; the same seed and pmf give the same index.
+
+    Args:
+        pmf: probabilities, shape (n_actions,), summing to 1 up to rounding.
+        seed: usually the event id (`sample_seed`), uniform enough whatever its form.
+
+    >>> sample([0.0, 1.0], "event-1")
+    1
+    """
+    cumulative = np.cumsum(np.asarray(pmf, dtype=np.float64))
+    digest = hashlib.blake2b(seed.encode(), digest_size=8).digest()
+    uniform = (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+    index = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
+    return min(index, len(cumulative) - 1)
+
+
+def sample_seed(event_id: str, slot: int = 0) -> str:
+    """Returns the seed with which a decision is sampled: the event id, and the slot if not 0."""
+    return event_id if slot == 0 else f"{event_id}/{slot}"
+
+
+def policy_version(state: bytes, offset: int) -> str:
+    """Returns the version of a policy with these bytes, folded up to `offset`."""
+    return f"{hashlib.sha256(state).hexdigest()[:16]}@{offset}"

@@ -1,0 +1,1 @@
+"""The processes that serve a policy: the API, the learner, and what starts them."""

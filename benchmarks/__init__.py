@@ -1,0 +1,1 @@
+"""One question a file, its baseline measured in the same run."""

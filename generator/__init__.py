@@ -1,0 +1,1 @@
+"""New creatives: from a brief to screened candidates."""

@@ -1,0 +1,35 @@
+"""The errors of `generator`.
+
+    GeneratorError
+    ├── BriefError              a brief that cannot be read; the message says where
+    └── BackendError            the model cannot be had, or failed
+        └── BackendMissing          what to install is in the message
+
+Every error has a stable `code`.
+"""
+
+from __future__ import annotations
+
+
+class GeneratorError(Exception):
+    """The base of everything that `generator` raises on purpose."""
+
+    code = "generator_error"
+
+
+class BriefError(GeneratorError):
+    """A brief that cannot be read."""
+
+    code = "brief_invalid"
+
+
+class BackendError(GeneratorError):
+    """The language model failed, or cannot be loaded."""
+
+    code = "backend_failed"
+
+
+class BackendMissing(BackendError):
+    """A package or a model is not installed; the message says how to get it."""
+
+    code = "backend_missing"

@@ -1,0 +1,134 @@
+"""The catalogue: placements, creatives and generations, as a fold over their topic.
+
+It remembers since when each placement has been as it is, so that a join that runs again over
+old decisions applies the rules that held then.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+import msgspec
+
+from streams.errors import EventError
+from streams.events import CATALOGUE, Creative, Event, Generation, Placement, decode, encode
+from streams.log import Log, Message, Record, TopicPartition
+
+PARTITION: Final = TopicPartition(CATALOGUE, 0)
+
+
+class Catalogue:
+    """What the catalogue topic says so far; `apply` is the only way that it changes."""
+
+    def __init__(self) -> None:
+        self._history: dict[str, tuple[list[int], list[Placement]]] = {}
+        self._creatives: dict[str, dict[str, Creative]] = {}
+        self._generations: dict[str, Generation] = {}
+        self.version = 0
+        """Grows with every change: what is prepared from the catalogue is kept by it."""
+
+    def apply(self, event: Event, at_ms: int) -> None:
+        """Takes in one event of the catalogue topic, appended at `at_ms`; others are ignored."""
+        match event:
+            case Placement():
+                since, placements = self._history.setdefault(event.name, ([], []))
+                since.append(at_ms)
+                placements.append(event)
+            case Creative():
+                self._creatives.setdefault(event.placement, {})[event.id] = event
+            case Generation():
+                self._generations[event.id] = event
+            case _:
+                return
+        self.version += 1
+
+    def placement(self, name: str) -> Placement | None:
+        """Returns the placement as it is now, None if it is unknown or was deleted."""
+        history = self._history.get(name)
+        if history is None or history[1][-1].deleted:
+            return None
+        return history[1][-1]
+
+    def placement_at(self, name: str, at_ms: int) -> Placement | None:
+        """Returns the placement as it was at `at_ms`: the first one for any time before it."""
+        history = self._history.get(name)
+        if history is None:
+            return None
+        since, placements = history
+        return placements[max(bisect_right(since, at_ms) - 1, 0)]
+
+    def placement_history(self, name: str) -> list[Placement]:
+        """Returns every state that the placement has been in, oldest first."""
+        history = self._history.get(name)
+        return list(history[1]) if history else []
+
+    def placements(self) -> list[Placement]:
+        """Returns the placements as they are now, by name."""
+        found = (self.placement(name) for name in sorted(self._history))
+        return [placement for placement in found if placement is not None]
+
+    def creatives(self, placement: str) -> list[Creative]:
+        """Returns the placement's creatives in the order in which they first came."""
+        return list(self._creatives.get(placement, {}).values())
+
+    def creative(self, placement: str, creative_id: str) -> Creative | None:
+        """Returns one creative of the placement, None if it has none by that id."""
+        return self._creatives.get(placement, {}).get(creative_id)
+
+    def live(self, placement: str) -> list[Creative]:
+        """Returns the creatives that may be shown now."""
+        return [c for c in self.creatives(placement) if c.status == "live"]
+
+    def generations(self, placement: str | None = None) -> list[Generation]:
+        """Returns the generations (of one placement) in the order in which they were asked for."""
+        found = self._generations.values()
+        return [g for g in found if placement is None or g.placement == placement]
+
+    def generation(self, generation_id: str) -> Generation | None:
+        """Returns one generation, None if there is none by that id."""
+        return self._generations.get(generation_id)
+
+
+class CatalogueReader:
+    """Keeps a `Catalogue` up to date with a log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.catalogue = Catalogue()
+        self.offset = log.start_offset(PARTITION)
+        self.unreadable: list[Record] = []
+        """Records that are no catalogue events; who owns the dead letters takes them."""
+
+    def catch_up(self) -> bool:
+        """Reads to the end of the topic; returns whether anything was new."""
+        started_at = self.offset
+        while records := self._log.read(PARTITION, self.offset):
+            for record in records:
+                self.take(record)
+        return self.offset != started_at
+
+    def take(self, record: Record) -> None:
+        """Applies one record of the topic."""
+        try:
+            self.catalogue.apply(decode(record.value), record.timestamp_ms)
+        except EventError:
+            self.unreadable.append(record)
+        self.offset = record.offset + 1
+
+
+def catalogue_message(event: Placement | Creative | Generation) -> Message:
+    """Returns the message that puts the event into the catalogue, keyed for compaction."""
+    match event:
+        case Placement():
+            key = f"placement/{event.name}"
+        case Creative():
+            key = f"creative/{event.placement}/{event.id}"
+        case Generation():
+            key = f"generation/{event.id}"
+    return Message(CATALOGUE, key.encode(), encode(event), partition=0)
+
+
+def changed(event: Creative, **changes: object) -> Creative:
+    """Returns the creative with some fields replaced."""
+    return msgspec.structs.replace(event, **changes)

@@ -1,0 +1,80 @@
+"""The errors of `streams`.
+
+    StreamsError
+    ├── EventError              an event that cannot be read or must not be written
+    │   ├── SchemaError             not JSON, or not one of our events
+    │   └── SchemaVersionError      written by a newer copyloop
+    ├── LogError                the log cannot do what was asked
+    │   ├── LogUrlError             a log URL that names no log
+    │   ├── TopicError              an unknown topic or partition
+    │   └── LogUnavailable          busy or gone for now; retriable
+    ├── CheckpointError         a checkpoint that is damaged or not ours
+    └── LockError               another process already holds this work
+
+Every error has a stable `code`, which callers, dead letters and metrics carry,
+and `retriable`, which says whether the same call may work later.
+"""
+
+from __future__ import annotations
+
+
+class StreamsError(Exception):
+    """The base of everything that `streams` raises on purpose."""
+
+    code = "streams_error"
+    retriable = False
+
+
+class EventError(StreamsError):
+    """An event that cannot be read or must not be written."""
+
+    code = "event_invalid"
+
+
+class SchemaError(EventError):
+    """Bytes that are not JSON, or JSON that is not the event it should be."""
+
+    code = "schema_error"
+
+
+class SchemaVersionError(EventError):
+    """An event of a schema version that this copyloop does not know."""
+
+    code = "schema_version_unknown"
+
+
+class LogError(StreamsError):
+    """The log cannot do what was asked of it."""
+
+    code = "log_error"
+
+
+class LogUrlError(LogError):
+    """A log URL that names no log that we can open."""
+
+    code = "log_url_invalid"
+
+
+class TopicError(LogError):
+    """A topic or a partition that the log does not have."""
+
+    code = "topic_unknown"
+
+
+class LogUnavailable(LogError):
+    """The log is busy or out of reach; the same call may work later."""
+
+    code = "log_unavailable"
+    retriable = True
+
+
+class CheckpointError(StreamsError):
+    """A checkpoint that is damaged, or that something else wrote."""
+
+    code = "checkpoint_invalid"
+
+
+class LockError(StreamsError):
+    """Another process already does this work on this data."""
+
+    code = "already_running"

@@ -1,0 +1,338 @@
+"""The events that the log holds, and their JSON.
+
+Everything that copyloop knows is a fold over these. Context and features stay raw JSON
+bytes (`msgspec.Raw`), so that an event is written, joined and replayed byte for byte, and
+parsed only by the policy that reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from streams.errors import SchemaError, SchemaVersionError
+
+SCHEMA_VERSION: Final = 1
+
+DECISIONS: Final = "decisions"
+OUTCOMES: Final = "outcomes"
+INTERACTIONS: Final = "interactions"
+POLICIES: Final = "policies"
+CATALOGUE: Final = "catalogue"
+DEAD_LETTER: Final = "dead-letter"
+TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE, DEAD_LETTER)
+
+ACTIVATION: Final = "activation"
+"""The kind of the outcome that activates a deferred decision."""
+REWARD: Final = "reward"
+"""The kind of the outcome whose value is a reward already, and so must lie in its range."""
+
+MAX_ID_LENGTH: Final = 256
+PMF_TOLERANCE: Final = 1e-6
+EMPTY: Final = Raw(b"{}")
+
+Context: TypeAlias = Raw
+"""A context as it came: the bytes of one JSON object."""
+
+
+class Action(Struct, frozen=True):
+    """A creative as the bandit sees it: `features` are the bytes of one JSON object."""
+
+    id: str
+    features: Raw = EMPTY
+
+
+class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decision"):
+    """One choice: what was known, what could be chosen, how likely each was, what was chosen.
+
+    `pmf` has one entry an action; `index` points at the chosen one. `(event_id, slot)` is
+    unique. A `deferred` decision counts only once an activation arrives.
+    """
+
+    event_id: str
+    placement: str
+    timestamp_ms: int
+    context: Context
+    actions: tuple[Action, ...]
+    pmf: tuple[float, ...]
+    index: int
+    policy_version: str
+    slot: int = 0
+    deferred: bool = False
+    traceparent: str | None = None
+    v: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _check_id("event_id", self.event_id)
+        if len(self.pmf) != len(self.actions):
+            raise ValueError(
+                f"pmf has {len(self.pmf)} entries for {len(self.actions)} actions; one each"
+            )
+        if not 0 <= self.index < len(self.actions):
+            raise ValueError(f"index {self.index} is not one of {len(self.actions)} actions")
+        if min(self.pmf) < 0.0 or abs(math.fsum(self.pmf) - 1.0) > PMF_TOLERANCE:
+            raise ValueError("pmf must be non-negative and sum to 1")
+        if self.pmf[self.index] <= 0.0:
+            raise ValueError(f"propensity of the chosen action is {self.pmf[self.index]}; above 0")
+
+    @property
+    def propensity(self) -> float:
+        """The logged probability of the chosen action."""
+        return self.pmf[self.index]
+
+    @property
+    def action(self) -> Action:
+        """The chosen action."""
+        return self.actions[self.index]
+
+
+class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"):
+    """Something that happened after a decision: an impression, a click, a conversion.
+
+    `outcome_id` is what duplicates are told by; `timestamp_ms` is when it happened, which may
+    be long before it arrives.
+    """
+
+    event_id: str
+    outcome_id: str
+    kind: str
+    timestamp_ms: int
+    value: float = 1.0
+    slot: int = 0
+    traceparent: str | None = None
+    v: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _check_id("event_id", self.event_id)
+        _check_id("outcome_id", self.outcome_id)
+        if not math.isfinite(self.value):
+            raise ValueError(f"value is {self.value}; a finite number")
+
+
+class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
+    """Time that passed in an idle partition; its record's timestamp is what counts."""
+
+    v: int = SCHEMA_VERSION
+
+
+Status: TypeAlias = Literal["closed", "provisional", "corrected"]
+
+
+class Interaction(Struct, frozen=True, kw_only=True, tag_field="type", tag="interaction"):
+    """A decision with its reward.
+
+    `source` is the joined partition and `sequence` counts its interactions from 0, without a
+    gap, in an order that the log alone determines: an interaction whose sequence was already
+    seen from its source is a duplicate. `previous_reward` is what an earlier interaction of the
+    same decision said, None on the first.
+    """
+
+    source: int
+    sequence: int
+    decision: Decision
+    reward: float
+    status: Status
+    timestamp_ms: int
+    previous_reward: float | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    v: int = SCHEMA_VERSION
+
+    @property
+    def id(self) -> str:
+        """`source-sequence`, unique in a log."""
+        return f"{self.source}-{self.sequence}"
+
+
+class RewardKind(Struct, frozen=True, kw_only=True):
+    """How outcomes of one kind count: `weight` x aggregation of their values.
+
+    `window_seconds` None means the placement's own. A longer one lets an outcome that comes
+    after the decision was closed correct it.
+    """
+
+    weight: float = 1.0
+    aggregation: Literal["sum", "max", "first", "last", "mean"] = "sum"
+    window_seconds: float | None = None
+
+
+def _default_kinds() -> dict[str, RewardKind]:
+    return {"click": RewardKind(aggregation="max"), REWARD: RewardKind(aggregation="sum")}
+
+
+class RewardRule(Struct, frozen=True, kw_only=True):
+    """What a placement rewards, and how long it waits.
+
+    The reward is the sum over kinds, clipped to [`minimum`, `maximum`], or `default` where no
+    outcome that counts came. Windows run from the decision's timestamp; `grace_seconds` is how
+    late an outcome's record may be and still count.
+    """
+
+    kinds: dict[str, RewardKind] = msgspec.field(default_factory=_default_kinds)
+    default: float = 0.0
+    window_seconds: float = 600.0
+    grace_seconds: float = 2.0
+    minimum: float = 0.0
+    maximum: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default} is outside [{self.minimum}, {self.maximum}]")
+        if self.window_seconds <= 0 or self.grace_seconds < 0:
+            raise ValueError("window_seconds must be above 0 and grace_seconds not below 0")
+        for name, kind in self.kinds.items():
+            if kind.window_seconds is not None and kind.window_seconds <= 0:
+                raise ValueError(f"window_seconds of kind {name!r} must be above 0")
+
+
+PolicySpec: TypeAlias = dict[str, object]
+"""A policy's name and parameters, as settings hold them: {"name": "thompson", ...}."""
+
+
+def _default_policy() -> PolicySpec:
+    return {"name": "thompson"}
+
+
+class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placement"):
+    """A named spot where one creative is chosen, with what it rewards and how it learns."""
+
+    name: str
+    policy: PolicySpec = msgspec.field(default_factory=_default_policy)
+    reward: RewardRule = msgspec.field(default_factory=RewardRule)
+    learn: Literal["window", "realtime"] = "realtime"
+    deleted: bool = False
+    v: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _check_id("name", self.name)
+
+
+class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a creative came from; None where that does not apply (written by hand)."""
+
+    generation_id: str | None = None
+    model: str | None = None
+    adapter: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    parent: str | None = None
+
+
+CreativeStatus: TypeAlias = Literal["proposed", "screened", "live", "paused", "retired", "rejected"]
+
+
+class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creative"):
+    """A candidate: its text by part (`headline`, `description`, ...), features and lineage.
+
+    `features` are what policies read, prepared once when the creative is written. A `rejected`
+    one says why in `reason`, as `code: words`.
+    """
+
+    id: str
+    placement: str
+    parts: dict[str, str]
+    status: CreativeStatus
+    timestamp_ms: int
+    features: Raw = EMPTY
+    reason: str | None = None
+    lineage: Lineage = msgspec.field(default_factory=Lineage)
+    v: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _check_id("id", self.id)
+
+
+class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="generation"):
+    """A request for new creatives from a brief, and how it went.
+
+    Written as `requested` by whoever asks and as `done` or `failed` (with `reason`) by the
+    generator; `winners` are texts that did well and may be shown to the model.
+    """
+
+    id: str
+    placement: str
+    brief: Raw
+    n: int
+    seed: int
+    status: Literal["requested", "done", "failed"]
+    timestamp_ms: int
+    winners: tuple[str, ...] = ()
+    accepted: int = 0
+    rejected: int = 0
+    reason: str | None = None
+    v: int = SCHEMA_VERSION
+
+
+class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="policy"):
+    """A placement's policy after folding its interactions up to `offset` (exclusive).
+
+    `version` is the hash of `state` with the offset; `state` is what `load_policy` reads.
+    """
+
+    placement: str
+    version: str
+    spec: PolicySpec
+    partition: int
+    offset: int
+    state: bytes
+    timestamp_ms: int
+    v: int = SCHEMA_VERSION
+
+
+Event: TypeAlias = (
+    Decision | Outcome | Tick | Interaction | Placement | Creative | Generation | PolicySnapshot
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class _Versioned(Struct):
+    v: int = SCHEMA_VERSION
+
+
+_version_decoder = msgspec.json.Decoder(_Versioned)
+
+
+def encode(event: Event) -> bytes:
+    """Returns the event as JSON.
+
+    >>> encode(Outcome(event_id="e", outcome_id="o", kind="click", timestamp_ms=1))[:33]
+    b'{"type":"outcome","event_id":"e",'
+    """
+    return _encoder.encode(event)
+
+
+def decode(data: bytes | memoryview) -> Event:
+    """Returns the event that `data` holds.
+
+    Raises:
+        SchemaVersionError: it was written by a newer schema than this one.
+        SchemaError: it is not JSON, or not one of our events; the message says where.
+    """
+    try:
+        event = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_version(data)
+        raise SchemaError(str(error)) from error
+    if event.v > SCHEMA_VERSION:
+        _check_version(data)
+    return event
+
+
+def _check_version(data: bytes | memoryview) -> None:
+    try:
+        version = _version_decoder.decode(data).v
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    if version > SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"schema version {version} is newer than {SCHEMA_VERSION}; upgrade this copyloop"
+        )
+
+
+def _check_id(field: str, value: str) -> None:
+    if not 0 < len(value) <= MAX_ID_LENGTH:
+        raise ValueError(f"{field} has {len(value)} characters; 1 to {MAX_ID_LENGTH}")
