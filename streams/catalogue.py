@@ -6,7 +6,7 @@ old decisions applies the rules that held then.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from typing import Final
 
 import msgspec
@@ -51,12 +51,24 @@ class Catalogue:
         return history[1][-1]
 
     def placement_at(self, name: str, at_ms: int) -> Placement | None:
-        """Returns the placement as it was at `at_ms`: the first one for any time before it."""
+        """Returns the placement as it was just before `at_ms`; before its first, as it first was.
+
+        A change counts from the millisecond after it: what was appended at `at_ms` itself might
+        not be there yet for whoever asks, and everyone must be told the same.
+        """
         history = self._history.get(name)
         if history is None:
             return None
         since, placements = history
-        return placements[max(bisect_right(since, at_ms) - 1, 0)]
+        return placements[max(bisect_left(since, at_ms) - 1, 0)]
+
+    def placements_at(self, at_ms: int) -> list[Placement]:
+        """Returns the placements that were there just before `at_ms`, as they were, deleted too."""
+        return [
+            placements[bisect_left(since, at_ms) - 1]
+            for since, placements in self._history.values()
+            if since[0] < at_ms
+        ]
 
     def placement_history(self, name: str) -> list[Placement]:
         """Returns every state that the placement has been in, oldest first."""
@@ -82,7 +94,8 @@ class Catalogue:
 
     def generations(self, placement: str | None = None) -> list[Generation]:
         """Returns the generations (of one placement) in the order in which they were asked for."""
-        found = self._generations.values()
+        # A copy, since a server reads this while another thread keeps the catalogue up to date.
+        found = list(self._generations.values())
         return [g for g in found if placement is None or g.placement == placement]
 
     def generation(self, generation_id: str) -> Generation | None:

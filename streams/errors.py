@@ -9,6 +9,7 @@
     │   ├── TopicError              an unknown topic or partition
     │   └── LogUnavailable          busy or gone for now; retriable
     ├── CheckpointError         a checkpoint that is damaged or not ours
+    ├── ArchiveError            an archive that cannot be read or restored
     └── LockError               another process already holds this work
 
 Every error has a stable `code`, which callers, dead letters and metrics carry,
@@ -72,6 +73,12 @@ class CheckpointError(StreamsError):
     """A checkpoint that is damaged, or that something else wrote."""
 
     code = "checkpoint_invalid"
+
+
+class ArchiveError(StreamsError):
+    """An archive that is damaged or missing, or a log that it cannot be restored into."""
+
+    code = "archive_invalid"
 
 
 class LockError(StreamsError):

@@ -8,10 +8,10 @@ parsed only by the policy that reads it.
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from streams.errors import SchemaError, SchemaVersionError
 
@@ -32,7 +32,13 @@ REWARD: Final = "reward"
 
 MAX_ID_LENGTH: Final = 256
 PMF_TOLERANCE: Final = 1e-6
+LONGEST_WINDOW_SECONDS: Final = 366 * 86_400.0
 EMPTY: Final = Raw(b"{}")
+
+TimestampMs: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Milliseconds since 1970; bounded as JSON's own numbers are."""
+Slot: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
+"""Which of the decisions that share an event id."""
 
 Context: TypeAlias = Raw
 """A context as it came: the bytes of one JSON object."""
@@ -54,13 +60,13 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
 
     event_id: str
     placement: str
-    timestamp_ms: int
+    timestamp_ms: TimestampMs
     context: Context
     actions: tuple[Action, ...]
     pmf: tuple[float, ...]
     index: int
     policy_version: str
-    slot: int = 0
+    slot: Slot = 0
     deferred: bool = False
     traceparent: str | None = None
     v: int = SCHEMA_VERSION
@@ -99,9 +105,9 @@ class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"
     event_id: str
     outcome_id: str
     kind: str
-    timestamp_ms: int
+    timestamp_ms: TimestampMs
     value: float = 1.0
-    slot: int = 0
+    slot: Slot = 0
     traceparent: str | None = None
     v: int = SCHEMA_VERSION
 
@@ -180,11 +186,16 @@ class RewardRule(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.minimum <= self.default <= self.maximum:
             raise ValueError(f"default {self.default} is outside [{self.minimum}, {self.maximum}]")
-        if self.window_seconds <= 0 or self.grace_seconds < 0:
-            raise ValueError("window_seconds must be above 0 and grace_seconds not below 0")
+        if not 0 < self.window_seconds <= LONGEST_WINDOW_SECONDS:
+            raise ValueError(f"window_seconds is {self.window_seconds}; above 0, at most a year")
+        if not 0 <= self.grace_seconds <= LONGEST_WINDOW_SECONDS:
+            raise ValueError(f"grace_seconds is {self.grace_seconds}; 0 to a year")
         for name, kind in self.kinds.items():
-            if kind.window_seconds is not None and kind.window_seconds <= 0:
-                raise ValueError(f"window_seconds of kind {name!r} must be above 0")
+            window_seconds = kind.window_seconds
+            if window_seconds is not None and not 0 < window_seconds <= LONGEST_WINDOW_SECONDS:
+                raise ValueError(
+                    f"window_seconds of kind {name!r} is {window_seconds}; above 0, at most a year"
+                )
 
 
 PolicySpec: TypeAlias = dict[str, object]
@@ -285,6 +296,9 @@ Event: TypeAlias = (
     Decision | Outcome | Tick | Interaction | Placement | Creative | Generation | PolicySnapshot
 )
 
+# Deep nesting ends in a RecursionError, numbers that cannot be summed in an OverflowError.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -314,7 +328,7 @@ def decode(data: bytes | memoryview) -> Event:
     """
     try:
         event = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         _check_version(data)
         raise SchemaError(str(error)) from error
     if event.v > SCHEMA_VERSION:
@@ -325,7 +339,7 @@ def decode(data: bytes | memoryview) -> Event:
 def _check_version(data: bytes | memoryview) -> None:
     try:
         version = _version_decoder.decode(data).v
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return
     if version > SCHEMA_VERSION:
         raise SchemaVersionError(

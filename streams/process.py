@@ -1,0 +1,61 @@
+"""What every long-running process does alike: log to stderr, and stop when asked to."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from streams.log import Log, open_log
+from streams.topics import create_topics
+
+
+def stop_on_signals() -> threading.Event:
+    """Returns an event that SIGTERM and SIGINT set; call it from the main thread."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def log_to_stderr(process: str) -> None:
+    """Sends this process's log lines to stderr, with its name in each."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s {process} %(levelname)s %(message)s",
+    )
+
+
+@contextmanager
+def long_running(name: str, log_url: str) -> Iterator[tuple[Log, threading.Event]]:
+    """Opens the log with its topics for a process of this name, that runs until the event is set.
+
+    Raises:
+        LogUrlError: no log goes by that URL.
+        LogError: the log cannot be opened.
+    """
+    log_to_stderr(name)
+    stop = stop_on_signals()
+    log = open_log(log_url)
+    try:
+        create_topics(log)
+        yield log, stop
+    finally:
+        log.close()
+
+
+def run_command(command: Callable[[], object], *errors: type[Exception]) -> None:
+    """Runs a command line; one of these errors prints its code and message, and exits.
+
+    The exit code is 2 where the same command will fail again, and 1 where it may work later: a
+    supervisor starts that one again.
+    """
+    try:
+        command()
+    except errors as error:
+        sys.stderr.write(f"copyloop: {getattr(error, 'code', 'error')}: {error}\n")
+        sys.exit(1 if getattr(error, "retriable", False) else 2)

@@ -1,0 +1,113 @@
+"""The file behind the SQLite log: its tables, its settings, and whether it is ours at all.
+
+A path may name anything, so a file is looked at before it is touched, and what SQLite says
+goes wrong is told as an error of the log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from streams.errors import LogError, LogUnavailable
+
+APPLICATION_ID: Final = 0x636C6F67  # "clog", told apart from other people's databases
+LAYOUT_VERSION: Final = 1
+# 8 KiB pages hold a few decisions each; a checkpoint every 2 MiB keeps its pause to milliseconds.
+PAGE_BYTES: Final = 8192
+CHECKPOINT_PAGES: Final = 256
+WAL_LIMIT_BYTES: Final = 64 << 20
+
+PASSING_ERRORS: Final = frozenset(
+    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+)
+TABLES: Final = (
+    """CREATE TABLE topics (
+        name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, compact INTEGER NOT NULL)""",
+    """CREATE TABLE partitions (
+        id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+        next_offset INTEGER NOT NULL DEFAULT 0, last_ms INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (topic, partition))""",
+    """CREATE TABLE records (
+        partition_id INTEGER NOT NULL, offset INTEGER NOT NULL, timestamp_ms INTEGER NOT NULL,
+        key BLOB NOT NULL, value BLOB NOT NULL, headers BLOB,
+        PRIMARY KEY (partition_id, offset))""",
+    """CREATE TABLE latest (
+        partition_id INTEGER NOT NULL, key BLOB NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (partition_id, key)) WITHOUT ROWID""",
+    """CREATE TABLE commits (
+        member_group TEXT NOT NULL, partition_id INTEGER NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (member_group, partition_id)) WITHOUT ROWID""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {LAYOUT_VERSION}",
+)
+
+
+def connect(path: Path, patience_seconds: float) -> sqlite3.Connection:
+    """Returns a connection that syncs every commit, for any thread that holds its lock."""
+    # The log's own turn keeps its writers apart; SQLite's timeout is for other people's tools.
+    connection = sqlite3.connect(
+        path, timeout=patience_seconds, isolation_level=None, check_same_thread=False
+    )
+    for setting in (
+        "synchronous = FULL",
+        # Dropped records need not be overwritten with zeros, which would double the writing.
+        "secure_delete = OFF",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {WAL_LIMIT_BYTES}",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables in a new file; call it while no other process can.
+
+    Raises:
+        LogError: it is another program's database, or a newer copyloop's.
+    """
+    ((application_id,),) = connection.execute("PRAGMA application_id")
+    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
+    if tables and application_id != APPLICATION_ID:
+        raise LogError(f"{path} is a database, but not a copyloop log; choose another path")
+    ((layout,),) = connection.execute("PRAGMA user_version")
+    if layout > LAYOUT_VERSION:
+        raise LogError(
+            f"{path} has layout {layout}, newer than {LAYOUT_VERSION}; upgrade this copyloop"
+        )
+    if not tables:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        with transaction(connection):
+            for statement in TABLES:
+                connection.execute(statement)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commits what the block writes, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself where the disk is full or broken.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises what SQLite raises in the block as errors of the log."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        message = f"the log {path}: {error}"
+        # The low byte is the kind of error, the rest its details.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS:
+            raise LogUnavailable(f"{message}; the same call may work later") from error
+        raise LogError(f"{message}; is this a copyloop log?") from error

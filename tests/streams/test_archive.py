@@ -1,0 +1,239 @@
+import random
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.archive import ARCHIVED, archive_files, read_archive, restore, run_archive, write_file
+from streams.checkpoint import exclusive
+from streams.errors import ArchiveError, LockError
+from streams.events import CATALOGUE, DECISIONS, OUTCOMES, POLICIES
+from streams.log import Message, TopicPartition
+from streams.memory import MemoryLog
+from streams.sqlite import SqliteLog
+from streams.topics import create_topics
+from tests.streams.log_laws import read_all
+
+PATIENCE_SECONDS = 60.0
+
+
+def new_log(partitions=2):
+    log = MemoryLog()
+    create_topics(log, partitions=partitions)
+    return log
+
+
+def archive_once(log, directory, **options):
+    """Archives all that is there, as a run that is stopped at once does."""
+    stop = threading.Event()
+    stop.set()
+    run_archive(log, directory, stop=stop, **options)
+
+
+def outcomes(numbers):
+    return [Message(OUTCOMES, b"event-%d" % n, b'{"n": %d}' % n) for n in numbers]
+
+
+def archived(directory, topic):
+    return list(read_archive(directory, topic))
+
+
+fields = st.tuples(
+    st.binary(max_size=4) | st.just(b"event"),
+    st.binary(max_size=20) | st.just('{"ä": "\u2028"}'.encode()),
+    st.lists(st.tuples(st.text(max_size=3), st.binary(max_size=3)), max_size=2).map(tuple),
+    st.integers(0, 2**42),
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sent=st.lists(fields, max_size=20), more=st.lists(fields, max_size=5))
+def test_the_archive_and_what_is_restored_from_it_equal_the_log(tmp_path_factory, sent, more):
+    directory = tmp_path_factory.mktemp("archive")
+    log = new_log()
+    log.append([Message(CATALOGUE, b"", b"{}", partition=0)])
+    for batch in (sent, more):
+        log.append([Message(DECISIONS, *message) for message in batch])
+        archive_once(log, directory)
+    restored = new_log()
+    assert restore(directory, restored) == 1 + len(sent) + len(more)
+    for topic in ARCHIVED:
+        assert archived(directory, topic) == read_all(log, topic) == read_all(restored, topic)
+
+
+def test_it_runs_again_without_writing_anything_twice(tmp_path):
+    log = new_log()
+    log.append(outcomes(range(10)))
+    for _ in range(2):
+        archive_once(log, tmp_path)
+    assert len(archive_files(tmp_path, OUTCOMES)) == 2
+    assert archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES)
+
+
+def test_a_file_holds_so_many_rows_and_is_named_after_them(tmp_path):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(25)))
+    for _ in range(3):
+        archive_once(log, tmp_path, rows_per_file=10)
+    files = archive_files(tmp_path, OUTCOMES)
+    assert [(f.partition, f.first, f.last) for f in files] == [(0, 0, 9), (0, 10, 19), (0, 20, 24)]
+    assert archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES)
+
+
+@contextmanager
+def archiving(log, directory, **options):
+    stop = threading.Event()
+    options["stop"] = stop
+    runner = threading.Thread(target=run_archive, args=(log, directory), kwargs=options)
+    runner.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        runner.join()
+
+
+def wait_until(true):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true()
+
+
+def test_it_follows_the_log_until_it_is_stopped(tmp_path):
+    log = new_log()
+    with archiving(log, tmp_path, interval_seconds=0.01):
+        for numbers in (range(5), range(5, 10)):
+            log.append(outcomes(numbers))
+            wanted = read_all(log, OUTCOMES)
+            assert wait_until(lambda wanted=wanted: archived(tmp_path, OUTCOMES) == wanted)
+
+
+def test_a_full_file_does_not_wait_for_the_interval_and_the_rest_for_the_end(tmp_path):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(15)))
+    with archiving(log, tmp_path, interval_seconds=3600.0, rows_per_file=10):
+        assert wait_until(lambda: archive_files(tmp_path, OUTCOMES))
+        assert [f.last for f in archive_files(tmp_path, OUTCOMES)] == [9]
+    assert [f.last for f in archive_files(tmp_path, OUTCOMES)] == [9, 14]
+
+
+def test_snapshots_of_policies_are_left_out(tmp_path):
+    log = new_log()
+    log.append([Message(POLICIES, b"home", b"{}"), *outcomes([1])])
+    archive_once(log, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [OUTCOMES]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kill_9_leaves_nothing_out_and_nothing_twice(tmp_path, seed):
+    path, directory = tmp_path / "log.db", tmp_path / "archive"
+    log = SqliteLog(path)
+    create_topics(log, partitions=2)
+    log.append(outcomes(range(6000)))
+    command = [sys.executable, "-m", "tests.streams.archiver", str(path), str(directory)]
+    archiver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert archiver.stdout.readline() == "started\n"
+    time.sleep(random.Random(seed).uniform(0.0, 0.15))
+    archiver.kill()
+    archiver.communicate()
+    log.append(outcomes(range(100)))
+    before = archived(directory, OUTCOMES)
+    assert len(before) == len(set(before))
+    archive_once(log, directory)
+    assert archived(directory, OUTCOMES) == read_all(log, OUTCOMES)
+    log.close()
+
+
+def test_a_file_that_was_not_finished_does_not_count(tmp_path):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(5)))
+    (tmp_path / OUTCOMES).mkdir()
+    (tmp_path / OUTCOMES / "000.unfinished").write_bytes(b"PAR1 half a file")
+    archive_once(log, tmp_path)
+    assert archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES)
+
+
+def test_one_process_at_a_time_archives(tmp_path):
+    with exclusive(tmp_path, "archive"), pytest.raises(LockError):
+        archive_once(new_log(), tmp_path)
+
+
+def test_reports_read_it_as_it_is(tmp_path):
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    log = new_log()
+    log.append([*outcomes(range(10)), Message(OUTCOMES, b"\xff", b"\xff\x00")])
+    archive_once(log, tmp_path)
+    query = f"""SELECT count(*), sum((value->>'n')::int), count(value_bytes), min(key)
+                FROM '{tmp_path}/{OUTCOMES}/*.parquet'"""
+    assert duckdb.sql(query).fetchall() == [(11, 45, 1, "event-0")]
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.999])
+def test_a_file_cut_short_is_an_error_that_names_it(tmp_path, keep):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(1000)))
+    archive_once(log, tmp_path)
+    (file,) = archive_files(tmp_path, OUTCOMES)
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(ArchiveError, match=file.path.name):
+        archived(tmp_path, OUTCOMES)
+
+
+def test_a_file_with_changed_bytes_is_an_error_that_names_it(tmp_path):
+    log = new_log(partitions=1)
+    log.append([Message(OUTCOMES, b"k", random.Random(1).randbytes(5000))])
+    archive_once(log, tmp_path)
+    (file,) = archive_files(tmp_path, OUTCOMES)
+    data = bytearray(file.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.path.write_bytes(data)
+    with pytest.raises(ArchiveError, match=file.path.name):
+        archived(tmp_path, OUTCOMES)
+
+
+def test_files_that_overlap_are_an_error(tmp_path):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(10)))
+    partition = TopicPartition(OUTCOMES, 0)
+    for offset, rows in ((0, 6), (5, 5)):
+        write_file(log, tmp_path, partition, offset, rows=rows)
+    with pytest.raises(ArchiveError, match="offset 5"):
+        archived(tmp_path, OUTCOMES)
+
+
+def test_where_there_is_no_archive_it_says_so(tmp_path):
+    with pytest.raises(ArchiveError, match="absent"):
+        archived(tmp_path / "absent", OUTCOMES)
+    with pytest.raises(ArchiveError):
+        restore(tmp_path / "absent", MemoryLog())
+    assert archived(tmp_path, OUTCOMES) == []
+
+
+def test_a_log_that_has_records_is_not_restored_into(tmp_path):
+    log = new_log()
+    log.append(outcomes(range(5)))
+    archive_once(log, tmp_path)
+    before = read_all(log, OUTCOMES)
+    with pytest.raises(ArchiveError, match="already has records"):
+        restore(tmp_path, log)
+    with pytest.raises(ArchiveError, match="3 partitions"):
+        restore(tmp_path, new_log(partitions=3))
+    assert read_all(log, OUTCOMES) == before
+
+
+def test_a_new_log_is_laid_out_as_the_archived_one_was(tmp_path):
+    log = new_log(partitions=4)
+    log.append([Message(OUTCOMES, b"k", b"{}", partition=1)])
+    archive_once(log, tmp_path)
+    restored = MemoryLog()
+    restore(tmp_path, restored)
+    assert restored.partitions(OUTCOMES) == restored.partitions(DECISIONS) == 4

@@ -1,0 +1,77 @@
+import fcntl
+import threading
+import time
+
+import pytest
+
+from streams.errors import LogUnavailable
+from streams.turn import Turn
+
+
+def test_one_holds_it_at_a_time(tmp_path):
+    held = []
+    overlaps = []
+
+    def work(turn, name):
+        for _ in range(50):
+            with turn.taken():
+                held.append(name)
+                overlaps.extend(held[1:])
+                held.remove(name)
+
+    turns = [Turn(tmp_path / "log.db", patience_seconds=30.0) for _ in range(2)]
+    threads = [
+        threading.Thread(target=work, args=(turn, name))
+        for name, turn in enumerate([*turns, turns[0]])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for turn in turns:
+        turn.close()
+    assert overlaps == []
+
+
+def test_who_waits_too_long_is_told_and_leaves_the_queue(tmp_path):
+    path = tmp_path / "log.db"
+    holder, other = (Turn(path, patience_seconds=0.05) for _ in range(2))
+    with holder.taken():
+        for _ in range(2):
+            with pytest.raises(LogUnavailable), other.taken():
+                pass
+    with other.taken():
+        pass
+    holder.close()
+    other.close()
+
+
+def test_who_waits_is_next(tmp_path):
+    path = tmp_path / "log.db"
+    first, second = (Turn(path, patience_seconds=30.0) for _ in range(2))
+    order = []
+
+    def wait():
+        with second.taken():
+            order.append("waiter")
+
+    waiter = threading.Thread(target=wait)
+    with first.taken(), open(f"{path}-queue") as queue:
+        waiter.start()
+        while is_free(queue):
+            time.sleep(0.001)
+    with first.taken():
+        order.append("first again")
+    waiter.join()
+    assert order == ["waiter", "first again"]
+    first.close()
+    second.close()
+
+
+def is_free(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return True
