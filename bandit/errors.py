@@ -5,11 +5,13 @@
     │   ├── PolicySpecError         an unknown policy, or a parameter that is off
     │   └── PolicyStateError        bytes that are not the state of a policy
     ├── FeatureError            features that a policy cannot read
+    ├── LearnError              a record that cannot be learned from; its code says why
     ├── SettingError            a setting that stops the start; names the setting
     ├── RequestError            a request that is refused, with its HTTP status
-    └── ReplayError             a log that cannot be replayed
+    ├── ReplayError             a log that cannot be replayed
+    └── PlotError               a picture that cannot be drawn; says what to install
 
-Every error has a stable `code`; `RequestError` takes its own per case.
+Every error has a stable `code`; `LearnError` and `RequestError` take their own per case.
 """
 
 from __future__ import annotations
@@ -45,6 +47,14 @@ class FeatureError(BanditError):
     code = "features_invalid"
 
 
+class LearnError(BanditError):
+    """A record among the interactions that cannot be learned from; `code` is per case."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class SettingError(BanditError):
     """A setting that stops the start."""
 
@@ -65,3 +75,9 @@ class ReplayError(BanditError):
     """A log that cannot be replayed."""
 
     code = "replay_input_invalid"
+
+
+class PlotError(BanditError):
+    """A picture that cannot be drawn: matplotlib is missing, or the file's name is off."""
+
+    code = "plot_unavailable"

@@ -7,7 +7,9 @@ with the draw, and every decision can be derived again from its event id, policy
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -72,11 +74,11 @@ def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:
     >>> sample([0.0, 1.0], "event-1")
     1
     """
-    cumulative = np.cumsum(np.asarray(pmf, dtype=np.float64))
+    # For the few actions that a decision has, this is several times as quick as numpy's.
+    cumulative = list(accumulate(pmf.tolist() if isinstance(pmf, np.ndarray) else pmf))
     digest = hashlib.blake2b(seed.encode(), digest_size=8).digest()
     uniform = (int.from_bytes(digest, "big") >> 11) * 2.0**-53
-    index = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
-    return min(index, len(cumulative) - 1)
+    return min(bisect_right(cumulative, uniform * cumulative[-1]), len(cumulative) - 1)
 
 
 def sample_seed(event_id: str, slot: int = 0) -> str:

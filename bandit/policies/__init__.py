@@ -1,1 +1,138 @@
-"""The policies, and how one is opened by name or loaded from its bytes."""
+"""Every policy by its name: made from a spec, from bytes, or from a word on the command line.
+
+A policy's module is imported only when it is asked for, so that nobody waits for Vowpal Wabbit
+who does not use it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from bandit.errors import PolicySpecError
+from bandit.policies.envelope import unseal
+from bandit.policies.spec import read_spec
+from bandit.policy import Correctable, Policy
+from streams.events import PolicySpec
+
+POLICIES: Final = (
+    "uniform",
+    "epsilon_greedy",
+    "thompson",
+    "gaussian_thompson",
+    "lin_ts",
+    "vw",
+    "floor",
+)
+
+
+def open_policy(spec: PolicySpec) -> Policy:
+    """Returns a policy that has learned nothing yet.
+
+    Raises:
+        PolicySpecError: no policy goes by that name, or a parameter is off.
+    """
+    return _open(spec, None)
+
+
+def load_policy(data: bytes) -> Policy:
+    """Returns the policy whose `to_bytes` are `data`.
+
+    Raises:
+        PolicyStateError: these are not the bytes of a policy, or damaged ones.
+        PolicySpecError: they hold a policy or parameters that this copyloop does not know.
+    """
+    return _open(*unseal(data))
+
+
+def check_policy(spec: PolicySpec, learn: Literal["window", "realtime"]) -> None:
+    """Returns if a placement that learns like this can use the policy.
+
+    Raises:
+        PolicySpecError: the policy cannot be made, or cannot take back a reward, as learning in
+            real time has to.
+    """
+    if not isinstance(open_policy(spec), Correctable) and learn == "realtime":
+        raise PolicySpecError(
+            f"policy {spec['name']!r} cannot correct a reward, so it cannot learn in real time; "
+            "set learn to 'window', or take another policy"
+        )
+
+
+def parse_policy(text: str) -> PolicySpec:
+    """Returns the spec that the text stands for, unchecked but for its form.
+
+    The text is a name, or `name:parameter=value,...`; after `vw:` come Vowpal Wabbit's own
+    arguments, and the parameter `policy` of a floor takes all that follows.
+
+    Raises:
+        PolicySpecError: it is not of that form.
+
+    >>> parse_policy("thompson:alpha=1.4,beta=90")
+    {'name': 'thompson', 'alpha': 1.4, 'beta': 90}
+    >>> parse_policy("floor:epsilon=0.1,policy=vw:--cb_explore_adf --softmax")["policy"]
+    {'name': 'vw', 'args': '--cb_explore_adf --softmax'}
+    """
+    name, _, rest = text.strip().partition(":")
+    spec: PolicySpec = {"name": name}
+    if name == "vw" and rest:
+        return spec | {"args": rest}
+    while rest:
+        parameter, separator, rest = rest.partition("=")
+        if not parameter or not separator:
+            raise PolicySpecError(
+                f"policy {text!r}: {parameter!r} has no value; expected name:parameter=value,..."
+            )
+        if parameter == "policy":
+            return spec | {"policy": parse_policy(rest)}
+        value, _, rest = rest.partition(",")
+        spec[parameter] = _value(value)
+    return spec
+
+
+def _value(text: str) -> object:
+    """Returns the number or boolean that the text is in JSON, else the text."""
+    try:
+        value: object = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+    return value
+
+
+def _open(spec: PolicySpec, state: bytes | None) -> Policy:
+    match spec.get("name"):
+        case "uniform":
+            from bandit.policies.uniform import Uniform, UniformConfig
+
+            return Uniform(read_spec(spec, UniformConfig), state)
+        case "epsilon_greedy":
+            from bandit.policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+
+            return EpsilonGreedy(read_spec(spec, EpsilonGreedyConfig), state)
+        case "thompson":
+            from bandit.policies.thompson import Thompson, ThompsonConfig
+
+            return Thompson(read_spec(spec, ThompsonConfig), state)
+        case "gaussian_thompson":
+            from bandit.policies.thompson import GaussianThompson, GaussianThompsonConfig
+
+            return GaussianThompson(read_spec(spec, GaussianThompsonConfig), state)
+        case "lin_ts":
+            from bandit.policies.linear import LinTs, LinTsConfig
+
+            return LinTs(read_spec(spec, LinTsConfig), state)
+        case "vw":
+            from bandit.policies.vw import Vw, VwConfig
+
+            return Vw(read_spec(spec, VwConfig), state)
+        case "floor":
+            from bandit.policies.floor import Floor, FloorConfig
+
+            config = read_spec(spec, FloorConfig)
+            return Floor(
+                config, open_policy(config.policy) if state is None else load_policy(state)
+            )
+        case name:
+            known = ", ".join(POLICIES)
+            raise PolicySpecError(f"name is {name!r}; expected one of: {known}")

@@ -1,0 +1,88 @@
+"""Puts the API together: the hot routes in front, FastAPI behind, one life for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from bandit.service import admin, ops
+from bandit.service.appender import Appender
+from bandit.service.editor import Editor
+from bandit.service.front import FrontDoor
+from bandit.service.hot import HotRoutes
+from bandit.service.metrics import Metrics
+from bandit.service.openapi import REFUSED, add_hot_routes
+from bandit.service.refusals import refuse_alike
+from bandit.service.settings import Settings
+from bandit.service.snapshots import Snapshots
+from streams.embedded import wall_clock_ms
+from streams.log import Log
+
+TITLE: Final = "copyloop"
+DESCRIPTION: Final = """Choose a creative, say what came of it, and the policy learns.
+
+Every refusal is `{"error": {"code", "message", "target"}}`: `code` is stable, `target` says where
+in the request it is, null where that is plain."""
+
+
+def create_app(
+    log: Log, settings: Settings, *, clock_ms: Callable[[], int] = wall_clock_ms
+) -> FrontDoor:
+    """Returns the ASGI application that serves the placements of a log.
+
+    Args:
+        log: must have its topics; it is not closed.
+        settings: limits and durability.
+        clock_ms: the time that decisions and outcomes carry.
+    """
+    snapshots = Snapshots(log)
+    metrics = Metrics(snapshots, clock_ms)
+    appender = Appender(log, limit=settings.max_waiting, on_group=metrics.group)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        snapshots.start()
+        appender.start()
+        yield
+        await appender.close()
+        snapshots.stop()
+
+    rest = _rest(life)
+    rest.state.editor = Editor(snapshots, appender, clock_ms)
+    rest.state.health = ops.Health(log, snapshots, appender, metrics)
+    hot = HotRoutes(appender, metrics, settings, clock_ms)
+    return FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
+
+
+def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
+    """Returns the part of the API that FastAPI serves."""
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=version("copyloop"),
+        lifespan=life,
+        redirect_slashes=False,
+    )
+    app.include_router(admin.router, responses=REFUSED)
+    app.include_router(ops.router, responses=REFUSED)
+    refuse_alike(app)
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = add_hot_routes(
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    description=app.description,
+                    routes=app.routes,
+                )
+            )
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    return app

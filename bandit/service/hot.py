@@ -1,0 +1,235 @@
+"""The hot routes: rank, reward, outcomes, activate.
+
+Each takes a request apart, builds the events that the log keeps, and answers once they are
+durable (or at once, where the settings say so). No state but the log's: replicas are equal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from bandit.errors import FeatureError, PolicyError, RequestError
+from bandit.policy import Pmf, sample, sample_seed
+from bandit.service.appender import Appender
+from bandit.service.metrics import Metrics
+from bandit.service.requests import (
+    ActionPropensity,
+    OutcomeRequest,
+    OutcomesAnswer,
+    RankAnswer,
+    RankedAction,
+    RankRequest,
+    brought_actions,
+    decode_outcomes,
+    decode_rank,
+    decode_reward,
+    derived_outcome_id,
+)
+from bandit.service.settings import Settings
+from bandit.service.snapshots import ServingPlacement
+from streams.events import (
+    ACTIVATION,
+    DECISIONS,
+    OUTCOMES,
+    REWARD,
+    Action,
+    Decision,
+    Outcome,
+    encode,
+)
+from streams.log import Message
+
+logger = logging.getLogger(__name__)
+
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_encode = msgspec.json.Encoder().encode
+
+
+class Call(NamedTuple):
+    """One request of a hot route: what its path and headers say, and its body.
+
+    `event_id` is empty for rank, whose event does not exist yet.
+    """
+
+    serving: ServingPlacement
+    event_id: str
+    body: bytes
+    traceparent: str | None
+
+
+class Answer(NamedTuple):
+    """What is sent back: an HTTP status and a JSON body, empty where there is none."""
+
+    status: int
+    body: bytes = b""
+
+
+class HotRoutes:
+    """Answers the hot routes of one application."""
+
+    def __init__(
+        self,
+        appender: Appender,
+        metrics: Metrics,
+        settings: Settings,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._appender = appender
+        self._metrics = metrics
+        self._max_actions = settings.max_actions
+        self._buffered = settings.durability == "buffered"
+        self._clock_ms = clock_ms
+
+    async def rank(self, call: Call) -> Answer:
+        """Chooses one action: 200 with the decision."""
+        request = decode_rank(call.body, max_actions=self._max_actions)
+        serving = call.serving
+        actions = serving.actions if request.actions is None else brought_actions(request.actions)
+        if not actions:
+            raise RequestError(
+                409,
+                "no_live_creatives",
+                f"placement {serving.placement.name!r} has no live creative; add one, set one "
+                "live, or send `actions`",
+            )
+        decision = self._decide(serving, request, actions, call.traceparent)
+        await self._write([Message(DECISIONS, decision.event_id.encode(), encode(decision))])
+        self._metrics.decision(decision.placement)
+        return Answer(200, _encode(_rank_answer(decision, serving)))
+
+    async def reward(self, call: Call) -> Answer:
+        """Takes in what a decision earned: 204."""
+        request = decode_reward(call.body)
+        outcome = OutcomeRequest(
+            kind=REWARD, value=request.value, slot=request.slot, outcome_id=request.outcome_id
+        )
+        await self._take(call, [outcome])
+        return Answer(204)
+
+    async def outcomes(self, call: Call) -> Answer:
+        """Takes in what happened after a decision: 202 with how many."""
+        outcomes = decode_outcomes(call.body)
+        await self._take(call, outcomes)
+        return Answer(202, _encode(OutcomesAnswer(len(outcomes))))
+
+    async def activate(self, call: Call) -> Answer:
+        """Makes a deferred decision count: 204. A body, if any, is not looked at."""
+        await self._take(call, [OutcomeRequest(kind=ACTIVATION)])
+        return Answer(204)
+
+    def _decide(
+        self,
+        serving: ServingPlacement,
+        request: RankRequest,
+        actions: tuple[Action, ...],
+        traceparent: str | None,
+    ) -> Decision:
+        pmf = tuple(action_pmf(serving, request.context, actions).tolist())
+        now_ms = self._clock_ms()
+        event_id = request.event_id or new_id(now_ms)
+        return Decision(
+            event_id=event_id,
+            placement=serving.placement.name,
+            timestamp_ms=now_ms,
+            context=request.context,
+            actions=actions,
+            pmf=pmf,
+            index=sample(pmf, sample_seed(event_id)),
+            policy_version=serving.version,
+            deferred=request.deferred,
+            traceparent=traceparent,
+        )
+
+    async def _take(self, call: Call, requests: Sequence[OutcomeRequest]) -> None:
+        for request in requests:
+            _check_reward(call.serving, request)
+        now_ms = self._clock_ms()
+        await self._write([_outcome_message(call, request, now_ms) for request in requests])
+        self._metrics.outcomes(call.serving.placement.name, len(requests))
+
+    async def _write(self, messages: Sequence[Message]) -> None:
+        if self._buffered:
+            self._appender.put(messages)
+        else:
+            await self._appender.append(messages)
+
+
+def new_id(now_ms: int) -> str:
+    """Returns 32 hexadecimal digits: the time first, so that ids sort by it, then chance."""
+    return f"{now_ms:012x}{os.urandom(10).hex()}"
+
+
+def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
+    """Returns the pmf that the placement's policy gives these actions.
+
+    Called from the event loop's thread only: some policies cannot be asked by two at a time.
+
+    Raises:
+        RequestError: `features_invalid`: the policy cannot read the context or an action;
+            `policy_error`: it has no answer, whatever the request, until another is published.
+    """
+    try:
+        return serving.policy.pmf(context, actions)
+    except FeatureError as error:
+        raise RequestError(422, error.code, str(error)) from error
+    except PolicyError as error:
+        logger.error("policy %s of %r: %s", serving.version, serving.placement.name, error)
+        raise RequestError(500, error.code, str(error)) from error
+
+
+def traceparent_of(header: bytes | None) -> str | None:
+    """Returns a W3C `traceparent` header's value, None if it is missing or malformed.
+
+    A malformed one is left out rather than refused, as the W3C's Trace Context asks.
+    """
+    if header is None or not _TRACEPARENT.fullmatch(header):
+        return None
+    return header.decode()
+
+
+def _rank_answer(decision: Decision, serving: ServingPlacement) -> RankAnswer:
+    chosen = decision.action
+    creative = serving.creatives.get(chosen.id)
+    return RankAnswer(
+        event_id=decision.event_id,
+        placement=decision.placement,
+        action=RankedAction(chosen.id, creative.parts if creative is not None else None),
+        index=decision.index,
+        propensity=decision.propensity,
+        pmf=[
+            ActionPropensity(action.id, propensity)
+            for action, propensity in zip(decision.actions, decision.pmf, strict=True)
+        ],
+        policy_version=decision.policy_version,
+    )
+
+
+def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:
+    rule = serving.placement.reward
+    if request.kind == REWARD and not rule.minimum <= request.value <= rule.maximum:
+        raise RequestError(
+            422,
+            "reward_out_of_range",
+            f"reward {request.value} is outside [{rule.minimum}, {rule.maximum}], the range of "
+            f"placement {serving.placement.name!r}; nothing of the request was taken",
+            target="value",
+        )
+
+
+def _outcome_message(call: Call, request: OutcomeRequest, now_ms: int) -> Message:
+    outcome = Outcome(
+        event_id=call.event_id,
+        outcome_id=request.outcome_id or derived_outcome_id(call.event_id, request),
+        kind=request.kind,
+        timestamp_ms=now_ms if request.timestamp_ms is None else request.timestamp_ms,
+        value=request.value,
+        slot=request.slot,
+        traceparent=call.traceparent,
+    )
+    return Message(OUTCOMES, call.event_id.encode(), encode(outcome))

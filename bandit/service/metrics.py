@@ -1,0 +1,123 @@
+"""What the API counts, for Prometheus.
+
+Each application has a registry of its own, so that two in one process do not mix. Routes are
+labelled by their template, never by a path that a client chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bandit.service.snapshots import Snapshots
+
+LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+GROUP_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """The counters of one application, and the text that `/metrics` answers with."""
+
+    def __init__(self, snapshots: Snapshots, clock_ms: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "copyloop_requests",
+            "Requests by route and status.",
+            ("route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "copyloop_request_seconds",
+            "Time from a request's headers to the end of its answer.",
+            ("route",),
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._decisions = Counter(
+            "copyloop_decisions",
+            "Decisions taken, by placement.",
+            ("placement",),
+            registry=self._registry,
+        )
+        self._outcomes = Counter(
+            "copyloop_outcomes",
+            "Outcomes accepted, by placement.",
+            ("placement",),
+            registry=self._registry,
+        )
+        self._group = Histogram(
+            "copyloop_append_group_messages",
+            "Messages appended to the log at once.",
+            buckets=GROUP_BUCKETS,
+            registry=self._registry,
+        )
+        self._registry.register(_Served(snapshots, clock_ms))
+        self.group = self._group.observe
+        # Looking a child up by its labels costs more than counting, so they are kept.
+        self._by_request: dict[tuple[str, int], Counter] = {}
+        self._by_route: dict[str, Histogram] = {}
+        self._by_placement: dict[str, Counter] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Counts a request that was answered."""
+        counter = self._by_request.get((route, status))
+        if counter is None:
+            counter = self._requests.labels(route, str(status))
+            self._by_request[route, status] = counter
+            self._by_route[route] = self._seconds.labels(route)
+        counter.inc()
+        self._by_route[route].observe(seconds)
+
+    def decision(self, placement: str) -> None:
+        """Counts a decision of a placement that exists."""
+        counter = self._by_placement.get(placement)
+        if counter is None:
+            counter = self._by_placement[placement] = self._decisions.labels(placement)
+        counter.inc()
+
+    def outcomes(self, placement: str, count: int) -> None:
+        """Counts outcomes of a placement that exists."""
+        self._outcomes.labels(placement).inc(count)
+
+    def text(self) -> bytes:
+        """Returns everything counted so far in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Served(Collector):
+    """What is served now, read when it is asked for."""
+
+    def __init__(self, snapshots: Snapshots, clock_ms: Callable[[], int]) -> None:
+        self._snapshots = snapshots
+        self._clock_ms = clock_ms
+
+    def collect(self) -> Iterator[Metric]:
+        names = [placement.name for placement in self._snapshots.catalogue.placements()]
+        served = [found for name in names if (found := self._snapshots.placement(name))]
+        now_ms = self._clock_ms()
+        yield _gauge(
+            "copyloop_policy_age_seconds",
+            "Time since the log took in the policy that is served.",
+            ((s.placement.name, (now_ms - s.snapshot_ms) / 1e3) for s in served if s.snapshot_ms),
+        )
+        yield _gauge(
+            "copyloop_live_creatives",
+            "Creatives that may be shown.",
+            ((s.placement.name, len(s.actions)) for s in served),
+        )
+        refused = GaugeMetricFamily(
+            "copyloop_policies_refused", "Policy snapshots that were damaged, and so not served."
+        )
+        refused.add_metric((), self._snapshots.refused)
+        yield refused
+
+
+def _gauge(name: str, words: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, words, labels=("placement",))
+    for placement, value in values:
+        gauge.add_metric((placement,), value)
+    return gauge

@@ -1,0 +1,98 @@
+"""The one form in which the API says no, whichever part of it does.
+
+Clients branch on `code`, which is stable; `message` is for people; `target` says where in the
+request it is. FastAPI's own refusals are put into the same form here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from bandit.errors import RequestError
+
+RETRY_AFTER_SECONDS: Final = 1
+_CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
+
+
+def error_body(error: RequestError) -> bytes:
+    """Returns `{"error": {"code", "message", "target"}}`, as JSON."""
+    details = {"code": error.code, "message": str(error), "target": error.target}
+    return msgspec.json.encode({"error": details})
+
+
+def error_headers(error: RequestError) -> dict[str, str]:
+    """Returns the headers that go with a refusal, by its status."""
+    if error.status == 503:
+        return {"retry-after": str(RETRY_AFTER_SECONDS)}
+    if error.status == 413:
+        return {"connection": "close"}  # the rest of the body is not worth reading
+    return {}
+
+
+def placement_not_found(name: str) -> RequestError:
+    """Returns the refusal for a placement that does not exist, with the way out."""
+    return RequestError(
+        404,
+        "placement_not_found",
+        f"there is no placement {name!r}; PUT /v1/placements/{{name}} makes one",
+        target="placement",
+    )
+
+
+def internal_error() -> RequestError:
+    """Returns what a client is told of a failure that is ours."""
+    return RequestError(500, "internal_error", "the server failed; its log says how")
+
+
+def refuse_alike(app: FastAPI) -> None:
+    """Has every error of a FastAPI application answered in the one form."""
+
+    @app.exception_handler(RequestError)
+    def refused(request: Request, error: RequestError) -> Response:
+        return _response(error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _response(_from_validation(request, error))
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        code = _CODES.get(error.status_code, "request_refused")
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return _response(RequestError(error.status_code, code, message), error.headers)
+
+    @app.exception_handler(Exception)
+    def failed(request: Request, error: Exception) -> Response:
+        # Starlette raises it again once this is sent, and the front door logs the traceback.
+        return _response(internal_error())
+
+
+def _from_validation(request: Request, error: RequestValidationError) -> RequestError:
+    sent = request.headers.get("content-type", "")
+    if error.body is not None and not sent.startswith("application/json"):
+        return RequestError(
+            415,
+            "content_type_invalid",
+            f"Content-Type is {sent!r}; expected application/json",
+            target="Content-Type",
+        )
+    first: dict[str, Any] = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return RequestError(400, "body_not_json", first.get("ctx", {}).get("error", first["msg"]))
+    target = ".".join(str(step) for step in first["loc"][1:])
+    return RequestError(422, "body_invalid", first["msg"], target=target or None)
+
+
+def _response(error: RequestError, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        error_body(error),
+        error.status,
+        {**error_headers(error), **(headers or {})},
+        media_type="application/json",
+    )

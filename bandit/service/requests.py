@@ -1,0 +1,291 @@
+"""What the hot routes take and answer, and the checks that a body must pass.
+
+msgspec decodes in one pass and leaves contexts and features as the bytes they came in. What is
+refused here never reaches a policy or the log, and the refusal says where in the body it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from bandit.errors import RequestError
+from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
+
+MAX_DEPTH: Final = 64
+"""How deep a body may nest: every later reader of the log must get to the bottom of it."""
+MAX_OUTCOMES: Final = 1000
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKETS: Final = b"[]{}"
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+_STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+Features = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+OneSlot = Annotated[Slot, Meta(description="The slot, where decisions share an event id.")]
+OutcomeId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_ID_LENGTH,
+        description="Tells duplicates apart; made from the rest of the body if left out, so that "
+        "sending the same body again counts once.",
+    ),
+]
+
+
+class RankAction(Struct, frozen=True, forbid_unknown_fields=True):
+    """An action that the caller brings: `features` may be empty, but must be there."""
+
+    id: Id
+    features: Features = msgspec.field(default_factory=Raw)
+
+
+class RankRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known, and what may be chosen: the placement's live creatives without `actions`.
+
+    `event_id` is made up if left out. The draw depends on it alone, so a request that is sent
+    again with it gets the same answer from the same policy, and is the same decision. A
+    `deferred` decision counts once it is activated.
+    """
+
+    context: Features = msgspec.field(default_factory=lambda: EMPTY)
+    actions: list[RankAction] | None = None
+    event_id: str | None = None
+    deferred: bool = False
+
+
+class RankedAction(Struct, frozen=True, omit_defaults=True):
+    """The chosen action, with the creative's text if it is one of the placement's."""
+
+    id: str
+    parts: dict[str, str] | None = None
+
+
+class ActionPropensity(Struct, frozen=True):
+    """How likely one action was."""
+
+    id: str
+    propensity: float
+
+
+class RankAnswer(Struct, frozen=True, kw_only=True):
+    """A decision, as it was logged."""
+
+    event_id: str
+    placement: str
+    action: RankedAction
+    index: int
+    propensity: float
+    pmf: list[ActionPropensity]
+    policy_version: str
+
+
+class RewardRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the decision earned, within the placement's range of rewards."""
+
+    value: float
+    slot: OneSlot = 0
+    outcome_id: OutcomeId | None = None
+
+
+class OutcomeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happened after the decision; a kind that the placement does not reward is kept too."""
+
+    kind: Id
+    value: float = 1.0
+    outcome_id: OutcomeId | None = None
+    timestamp_ms: (
+        Annotated[TimestampMs, Meta(description="When it happened; now if left out.")] | None
+    ) = None
+    slot: OneSlot = 0
+
+
+OutcomesRequest = (
+    OutcomeRequest | Annotated[list[OutcomeRequest], Meta(min_length=1, max_length=MAX_OUTCOMES)]
+)
+
+
+class OutcomesAnswer(Struct, frozen=True):
+    """How many outcomes were taken in, duplicates included."""
+
+    accepted: int
+
+
+_rank: msgspec.json.Decoder[RankRequest] = msgspec.json.Decoder(RankRequest)
+_reward: msgspec.json.Decoder[RewardRequest] = msgspec.json.Decoder(RewardRequest)
+_outcomes: msgspec.json.Decoder[OutcomeRequest | list[OutcomeRequest]] = msgspec.json.Decoder(
+    OutcomesRequest
+)
+_context: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)
+_T = TypeVar("_T")
+
+
+def decode_rank(body: bytes, *, max_actions: int) -> RankRequest:
+    """Returns the rank request that the body holds, checked.
+
+    Raises:
+        RequestError: `body_not_json`, `body_invalid`, `features_invalid`, `event_id_invalid`,
+            `actions_count_invalid`, `action_without_features` or `duplicate_action_id`.
+    """
+    request = _decode(_rank, body)
+    check_features(request.context, "context")
+    if request.event_id is not None:
+        check_event_id(request.event_id)
+    if request.actions is not None:
+        _check_actions(request.actions, max_actions)
+    return request
+
+
+def decode_reward(body: bytes) -> RewardRequest:
+    """Returns the reward that the body holds.
+
+    Raises:
+        RequestError: `body_not_json` or `body_invalid`.
+    """
+    return _decode(_reward, body)
+
+
+def decode_outcomes(body: bytes) -> list[OutcomeRequest]:
+    """Returns the outcome, or the outcomes, that the body holds.
+
+    Raises:
+        RequestError: `body_not_json` or `body_invalid`.
+    """
+    found = _decode(_outcomes, body)
+    return found if isinstance(found, list) else [found]
+
+
+def parse_context(text: str) -> Raw:
+    """Returns the context that a query's text holds.
+
+    Raises:
+        RequestError: `body_not_json`, `body_invalid` or `features_invalid`.
+    """
+    context = _decode(_context, text.encode())
+    check_features(context, "context")
+    return context
+
+
+def brought_actions(actions: Sequence[RankAction]) -> tuple[Action, ...]:
+    """Returns the caller's actions as the log and the policies know them."""
+    return tuple(Action(action.id, action.features) for action in actions)
+
+
+def derived_outcome_id(event_id: str, request: OutcomeRequest) -> str:
+    """Returns the outcome id of an outcome that came without: a hash of all that it says.
+
+    So a request that is sent again is a duplicate, while another value or another timestamp
+    is another outcome. Two equal clicks on one decision are two only with ids of their own.
+    """
+    said = [event_id, request.slot, request.kind, request.value, request.timestamp_ms]
+    return hashlib.blake2b(msgspec.json.encode(said), digest_size=12).hexdigest()
+
+
+def check_event_id(event_id: str) -> None:
+    """Refuses an event id that is empty or too long.
+
+    Raises:
+        RequestError: `event_id_invalid`.
+    """
+    if not 0 < len(event_id) <= MAX_ID_LENGTH:
+        raise RequestError(
+            422,
+            "event_id_invalid",
+            f"event_id has {len(event_id)} characters; 1 to {MAX_ID_LENGTH}",
+            target="event_id",
+        )
+
+
+def check_features(features: Raw, target: str) -> None:
+    """Refuses features that are no JSON object.
+
+    Raises:
+        RequestError: `features_invalid`.
+    """
+    if memoryview(features)[0] != ord("{"):
+        raise RequestError(
+            422,
+            "features_invalid",
+            f"{target} is {bytes(features)[:40].decode(errors='replace')}; expected a JSON object",
+            target=target,
+        )
+
+
+def check_depth(body: bytes) -> None:
+    """Refuses JSON that nests deeper than `MAX_DEPTH`.
+
+    Raises:
+        RequestError: `body_invalid`.
+    """
+    # Nothing nests deeper than it has opening brackets, and counting those is quick.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and nesting(body) > MAX_DEPTH:
+        raise _too_deep()
+
+
+def nesting(body: bytes) -> int:
+    """Returns how many brackets of well-formed JSON are open at once, at most.
+
+    >>> nesting(b'{"a": [[1], "[[["]}')
+    3
+    """
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    try:
+        if not body.isascii():
+            body.decode()
+        decoded = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        target = where.rstrip("`").lstrip(".") or None
+        raise RequestError(422, "body_invalid", what, target=target) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(400, "body_not_json", str(error)) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    check_depth(body)
+    return decoded
+
+
+def _too_deep() -> RequestError:
+    return RequestError(422, "body_invalid", f"the body nests deeper than {MAX_DEPTH} levels")
+
+
+def _check_actions(actions: Sequence[RankAction], max_actions: int) -> None:
+    if not 0 < len(actions) <= max_actions:
+        raise RequestError(
+            422,
+            "actions_count_invalid",
+            f"{len(actions)} actions; 1 to {max_actions}, or leave `actions` out to choose among "
+            "the placement's live creatives",
+            target="actions",
+        )
+    for position, action in enumerate(actions):
+        target = f"actions[{position}].features"
+        if bytes(action.features) in (b"", b"null"):
+            raise RequestError(
+                422,
+                "action_without_features",
+                f"action {action.id!r} has no features; send at least {{}}",
+                target=target,
+            )
+        check_features(action.features, target)
+    if len({action.id for action in actions}) != len(actions):
+        twice = Counter(action.id for action in actions).most_common(1)[0][0]
+        raise RequestError(
+            422,
+            "duplicate_action_id",
+            f"action id {twice!r} comes twice; ids are unique within a request",
+            target="actions",
+        )

@@ -1,0 +1,75 @@
+"""Runs the API: opens the log, listens, and on SIGTERM answers what is in flight and ends."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import uvicorn
+
+from bandit.errors import SettingError
+from bandit.service.app import create_app
+from bandit.service.settings import Settings
+from streams.log import open_log
+from streams.process import stop_on_signals
+from streams.topics import create_topics
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Then no request is taken any more, those in flight are answered, and what waits for the log
+    is appended.
+
+    Raises:
+        SettingError: the address cannot be listened on.
+        LogError: the log cannot be opened.
+    """
+    # uvicorn ends by raising the signal again, for whoever handled it before: that is us, and
+    # so the process returns from here instead of dying of it.
+    stop = stop_on_signals()
+    listening = _listen(settings)
+    try:
+        log = open_log(settings.log_url)
+        create_topics(log)
+        server = uvicorn.Server(server_config(create_app(log, settings), settings))
+        host, port = listening.getsockname()[:2]
+        logger.info("serving %s on http://%s:%d", settings.log_url, host, port)
+        server.should_exit = stop.is_set()
+        server.run(sockets=[listening])
+        log.close()
+    finally:
+        listening.close()
+
+
+def server_config(app: object, settings: Settings) -> uvicorn.Config:
+    """Returns how uvicorn is to run the application."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn's types of messages are narrower than ASGI's
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server(
+            (settings.host, settings.port),
+            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+            backlog=2048,
+        )
+    except OSError as error:
+        raise SettingError(
+            f"cannot listen on host {settings.host!r}, port {settings.port}: {error.strerror}; "
+            "choose another with --host and --port"
+        ) from error

@@ -1,0 +1,88 @@
+"""The settings of the API: what they are, where they come from, and what they may be.
+
+An argument of the command line wins over the environment, which wins over the default. This is
+the only module that reads the environment; everything else is handed what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bandit.errors import SettingError
+
+PREFIX: Final = "COPYLOOP_"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The API's settings, each with a variable of the environment: `COPYLOOP_MAX_ACTIONS`.
+
+    Attributes:
+        data: the folder of the log, checkpoints and archive.
+        log: the log's URL; empty means the SQLite log in the data folder.
+        host: the address to listen on.
+        port: the port to listen on; 0 lets the system choose.
+        durability: `logged` answers once a decision is durable in the log; `buffered` answers
+            at once, and a crash of the machine or the process may lose the last moments.
+        max_body_bytes: a larger request is refused.
+        max_actions: the most actions that one rank request may bring.
+        max_waiting: the most messages that may wait for the log before requests are refused.
+        drain_seconds: how long requests in flight may take to finish after SIGTERM.
+    """
+
+    data: Path = Path("copyloop-data")
+    log: str = ""
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    durability: Literal["logged", "buffered"] = "logged"
+    max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
+    max_actions: Annotated[int, Meta(ge=1)] = 1000
+    max_waiting: Annotated[int, Meta(ge=1)] = 10_000
+    drain_seconds: Annotated[int, Meta(ge=0)] = 10
+
+    @property
+    def log_url(self) -> str:
+        """The URL of the log: the one given, or that of the data folder."""
+        return self.log or f"sqlite:///{self.data / 'log.db'}"
+
+
+def load_settings(
+    arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Returns the settings that arguments, environment and defaults make up.
+
+    Args:
+        arguments: by the name of the setting; one that is None was not given.
+        environment: `COPYLOOP_` variables; others are not looked at.
+
+    Raises:
+        SettingError: a value is off, or there is no setting of that name.
+
+    >>> load_settings({"port": 80}, {"COPYLOOP_PORT": "81", "COPYLOOP_HOST": "::"}).port
+    80
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    if unknown := arguments.keys() - fields.keys():
+        raise SettingError(f"no setting is called {min(unknown)!r}; there are {', '.join(fields)}")
+    values: dict[str, object] = {}
+    for name, field in fields.items():
+        variable = PREFIX + name.upper()
+        if (value := arguments.get(name)) is not None:
+            values[name] = _converted(value, field.type, f"--{name.replace('_', '-')}")
+        elif variable in environment:
+            values[name] = _converted(environment[variable], field.type, variable)
+    return Settings(**values)  # type: ignore[arg-type]  # each was converted to its field's type
+
+
+def _converted(value: object, wanted: type, source: str) -> object:
+    if wanted is Path:
+        return Path(str(value))
+    try:
+        return msgspec.convert(value, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingError(f"{source} is {value!r}: {error}") from error

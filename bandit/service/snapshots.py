@@ -1,0 +1,238 @@
+"""What an API replica serves: each placement's latest policy and its live creatives.
+
+It follows the policies and the catalogue in a thread of its own and hands both over as one
+mapping that is replaced whole, so that no request ever sees half of a change.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from bandit.errors import PolicyError, PolicyStateError
+from bandit.policies import load_policy, open_policy
+from bandit.policy import Policy, policy_version
+from streams.catalogue import CatalogueReader
+from streams.errors import EventError, LogUnavailable
+from streams.events import CATALOGUE, POLICIES, Action, Creative, Placement, PolicySnapshot, decode
+from streams.log import Log, Record, TopicPartition
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 0.2
+"""How long a poll waits for the first record, and so how soon `stop` is seen."""
+RETRY_SECONDS: Final = 0.5
+BATCH: Final = 64
+"""Snapshots of megabytes are read this many at a time."""
+
+
+class ServingPlacement(NamedTuple):
+    """What one placement is served with, all of one moment.
+
+    `actions` are the live creatives as the policy sees them; the tuple stays the same object
+    until one of them changes. `snapshot_ms` is when the log took the policy in, 0 for a policy
+    that has learned nothing yet.
+    """
+
+    placement: Placement
+    policy: Policy
+    version: str
+    actions: tuple[Action, ...]
+    creatives: dict[str, Creative]
+    snapshot_ms: int
+
+
+class _Loaded(NamedTuple):
+    policy: Policy
+    version: str
+    snapshot_ms: int
+
+
+class _Positions:
+    """Starts a consumer where reading by offset left off; nothing is to be saved."""
+
+    def __init__(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._positions = positions
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {partition: self._positions[partition] for partition in partitions}
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {}
+
+
+class Snapshots:
+    """The placements as they are served now, kept up to date with a log.
+
+    A placement is served with its latest snapshot that proves sound, or, before the first one,
+    with a fresh policy of its spec. After a change of spec the old policy goes on until the
+    learner publishes one of the new spec. `on_change` is called from the following thread after
+    every swap.
+    """
+
+    def __init__(self, log: Log, *, on_change: Callable[[], None] | None = None) -> None:
+        self._log = log
+        self._on_change = on_change
+        self._reader = CatalogueReader(log)
+        self.catalogue = self._reader.catalogue
+        """The catalogue as followed, to be read only."""
+        self.refused = 0
+        """How many snapshots were damaged or unreadable, and so not served."""
+        self.catalogue_offset = 0
+        """The offset up to which the catalogue is served: a write below it shows."""
+        self._positions: dict[TopicPartition, int] = {}
+        self._latest: dict[str, _Loaded] = {}
+        self._fresh: dict[str, tuple[Placement, _Loaded]] = {}
+        self._serving: Mapping[str, ServingPlacement] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="snapshots", daemon=True)
+
+    @property
+    def following(self) -> bool:
+        """Whether the thread that keeps this up to date is alive."""
+        return self._thread.is_alive()
+
+    def placement(self, name: str) -> ServingPlacement | None:
+        """Returns what the placement is served with, None if it is unknown or was deleted."""
+        return self._serving.get(name)
+
+    def start(self) -> None:
+        """Reads both topics to their end, then follows them until `stop`.
+
+        Raises:
+            TopicError: the log lacks the topics.
+        """
+        for partition in self._partitions():
+            self._positions[partition] = self._log.start_offset(partition)
+            while records := self._log.read(partition, self._positions[partition], limit=BATCH):
+                self._advance(records)
+        self._serve_catalogue()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops following; what is served stays as it is."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _partitions(self) -> list[TopicPartition]:
+        policies = range(self._log.partitions(POLICIES))
+        return [TopicPartition(CATALOGUE, 0), *(TopicPartition(POLICIES, p) for p in policies)]
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._follow_log()
+            except LogUnavailable as error:
+                logger.warning("policies and catalogue are not followed for now: %s", error)
+                self._stop.wait(RETRY_SECONDS)
+
+    def _follow_log(self) -> None:
+        consumer = self._log.consumer([CATALOGUE, POLICIES], _Positions(self._positions))
+        try:
+            while not self._stop.is_set():
+                records = consumer.poll(POLL_SECONDS, limit=BATCH)
+                if records:
+                    self._take(records)
+        finally:
+            consumer.close()
+
+    def _take(self, records: Iterable[Record]) -> None:
+        version = self.catalogue.version
+        changed = self._advance(records)
+        if self.catalogue.version != version:
+            self._serve_catalogue()
+        elif changed:
+            self._serve_policies(changed)
+        else:
+            return
+        if self._on_change is not None:
+            self._on_change()
+
+    def _advance(self, records: Iterable[Record]) -> set[str]:
+        """Takes the records in; returns the placements that have a new policy."""
+        snapshots: dict[str, tuple[PolicySnapshot, Record]] = {}
+        for record in records:
+            if record.topic == CATALOGUE:
+                self._reader.take(record)
+            elif snapshot := self._verified(record):
+                snapshots[snapshot.placement] = snapshot, record
+            self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        return {name for name, found in snapshots.items() if self._load(*found)}
+
+    def _verified(self, record: Record) -> PolicySnapshot | None:
+        try:
+            snapshot = decode(record.value)
+            if not isinstance(snapshot, PolicySnapshot):
+                raise PolicyStateError(f"a {type(snapshot).__name__} where a snapshot belongs")
+            version = policy_version(snapshot.state, snapshot.offset)
+            if version != snapshot.version:
+                raise PolicyStateError(
+                    f"snapshot {snapshot.version} of placement {snapshot.placement!r} holds the "
+                    f"bytes of {version}: it was damaged; the learner's next one replaces it"
+                )
+        except (EventError, PolicyStateError) as error:
+            self._refuse(record, error)
+            return None
+        return snapshot
+
+    def _load(self, snapshot: PolicySnapshot, record: Record) -> bool:
+        try:
+            policy = load_policy(snapshot.state)
+        except PolicyError as error:
+            self._refuse(record, error)
+            return False
+        self._latest[snapshot.placement] = _Loaded(policy, snapshot.version, record.timestamp_ms)
+        return True
+
+    def _refuse(self, record: Record, error: Exception) -> None:
+        self.refused += 1
+        logger.error(
+            "%s/%d@%d: snapshot refused, the policy before it stays: %s",
+            record.topic,
+            record.partition,
+            record.offset,
+            error,
+        )
+
+    def _serve_policies(self, changed: set[str]) -> None:
+        """Swaps in the new policies; the actions stay as they are."""
+        serving = dict(self._serving)
+        for name in changed & serving.keys():
+            serving[name] = serving[name]._replace(**self._latest[name]._asdict())
+        self._serving = serving
+
+    def _serve_catalogue(self) -> None:
+        served = (self._prepare(placement) for placement in self.catalogue.placements())
+        self._serving = {found.placement.name: found for found in served if found is not None}
+        self.catalogue_offset = self._reader.offset
+
+    def _prepare(self, placement: Placement) -> ServingPlacement | None:
+        before = self._serving.get(placement.name)
+        loaded = self._latest.get(placement.name) or self._open(placement)
+        if loaded is None:
+            return before
+        live = self.catalogue.live(placement.name)
+        actions = tuple(Action(creative.id, creative.features) for creative in live)
+        if before is not None and before.actions == actions:
+            actions = before.actions
+        creatives = {creative.id: creative for creative in live}
+        return ServingPlacement(
+            placement, loaded.policy, loaded.version, actions, creatives, loaded.snapshot_ms
+        )
+
+    def _open(self, placement: Placement) -> _Loaded | None:
+        """Returns a fresh policy of the placement's spec, None if the spec makes none."""
+        known = self._fresh.get(placement.name)
+        if known is not None and known[0].policy == placement.policy:
+            return known[1]
+        try:
+            policy = open_policy(placement.policy)
+        except PolicyError as error:
+            logger.error("placement %r has no policy to serve: %s", placement.name, error)
+            return None
+        loaded = _Loaded(policy, policy_version(policy.to_bytes(), 0), 0)
+        self._fresh[placement.name] = placement, loaded
+        return loaded

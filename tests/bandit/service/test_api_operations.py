@@ -1,0 +1,117 @@
+import asyncio
+import re
+
+import httpx
+import pytest
+
+from bandit.service.app import create_app
+from bandit.service.settings import Settings
+from streams.memory import MemoryLog
+from streams.topics import create_topics
+from tests.bandit.service.api_server import code_of
+
+HOT = {
+    "/v1/placements/{placement}/rank",
+    "/v1/placements/{placement}/events/{event_id}/reward",
+    "/v1/placements/{placement}/events/{event_id}/outcomes",
+    "/v1/placements/{placement}/events/{event_id}/activate",
+}
+
+
+def sample(api, name, **labels):
+    """Returns what /metrics says of one time series, 0 where it says nothing."""
+    wanted = {f'{key}="{value}"' for key, value in labels.items()}
+    for line in api.client.get("/metrics").text.splitlines():
+        found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+        if found and found[1] == name and wanted <= set((found[2] or "").split(",")):
+            return float(found[3])
+    return 0.0
+
+
+def test_requests_are_counted_by_template_and_status(api):
+    name = api.placement("counted")
+    rank, read = "/v1/placements/{placement}/rank", "/v1/placements/{placement}"
+    series = [(rank, 200), (rank, 404), (read, 404), ("unmatched", 404)]
+
+    def counts():
+        return [
+            sample(api, "copyloop_requests_total", route=route, status=status)
+            for route, status in series
+        ]
+
+    before = counts()
+    api.rank(name)
+    api.rank("nowhere")
+    api.client.get("/v1/placements/nowhere")
+    api.client.get("/nowhere")
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 1, 1, 1]
+    assert sample(api, "copyloop_request_seconds_count", route=rank) >= 2
+
+
+def test_decisions_outcomes_and_groups_are_counted(api):
+    name = api.placement("tallied", ["a", "b"])
+    groups = sample(api, "copyloop_append_group_messages_count")
+    for _ in range(3):
+        api.rank(name)
+    api.event(name, "e", "outcomes", [{"kind": "click"}, {"kind": "view"}])
+    assert sample(api, "copyloop_decisions_total", placement=name) == 3
+    assert sample(api, "copyloop_outcomes_total", placement=name) == 2
+    assert sample(api, "copyloop_append_group_messages_count") == groups + 4
+    assert sample(api, "copyloop_live_creatives", placement=name) == 2
+
+
+def test_it_says_that_it_is_alive_and_ready(api):
+    assert api.client.get("/health/live").json() == {"status": "ok"}
+    ready = api.client.get("/health")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+
+
+@pytest.fixture
+def idle():
+    """A client of an application whose life has not begun."""
+    log = MemoryLog()
+    create_topics(log)
+    transport = httpx.ASGITransport(create_app(log, Settings()))
+    return httpx.AsyncClient(transport=transport, base_url="http://api")
+
+
+def test_it_is_not_ready_while_nothing_is_followed(idle):
+    answer = asyncio.run(idle.get("/health"))
+    assert code_of(answer) == (503, "catalogue_not_followed")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_the_document_describes_the_hot_routes(api):
+    document = api.client.get("/openapi.json").json()
+    assert set(document["paths"]) >= HOT | {"/v1/placements", "/health"}
+    rank = document["paths"]["/v1/placements/{placement}/rank"]["post"]
+    assert rank["requestBody"]["content"]["application/json"]["example"]
+    request = document["components"]["schemas"]["RankRequest"]
+    assert set(request["properties"]) == {"context", "actions", "event_id", "deferred"}
+    assert request["additionalProperties"] is False
+
+
+def test_every_reference_of_the_document_leads_somewhere(api):
+    text = api.client.get("/openapi.json").text
+    schemas = api.client.get("/openapi.json").json()["components"]["schemas"]
+    references = set(re.findall(r'"\$ref": ?"#/components/schemas/([^"]+)"', text))
+    assert references
+    assert references <= set(schemas)
+    assert "HTTPValidationError" not in references
+
+
+def test_the_examples_of_the_document_work(api):
+    name = api.placement("documented")
+    document = api.client.get("/openapi.json").json()
+    for path in HOT:
+        operation = document["paths"][path]["post"]
+        content = operation.get("requestBody", {}).get("content", {})
+        example = content.get("application/json", {}).get("example")
+        url = path.replace("{placement}", name).replace("{event_id}", "e")
+        answer = api.client.post(url, json=example)
+        assert str(answer.status_code) in operation["responses"]
+        assert answer.is_success
+
+
+def test_the_documentation_is_served(api):
+    assert "openapi.json" in api.client.get("/docs").text

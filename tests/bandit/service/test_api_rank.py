@@ -1,0 +1,186 @@
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import msgspec
+import pytest
+
+from bandit import policies
+from bandit.policies import open_policy
+from bandit.policy import policy_version, sample, sample_seed
+from bandit.service.settings import Settings
+from streams.events import DECISIONS, POLICIES, PolicySnapshot, encode
+from streams.log import Message
+from streams.memory import MemoryLog
+from tests.bandit.service.api_server import running, wait_until
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def ids(answer):
+    return [entry["id"] for entry in answer["pmf"]]
+
+
+def propensities(answer):
+    return [entry["propensity"] for entry in answer["pmf"]]
+
+
+def test_the_answer_is_what_was_logged(api):
+    name = api.placement("same")
+    answer = api.rank(name, context={"device": "phone"}).json()
+    decision = api.decision(answer["event_id"])
+    assert decision.placement == answer["placement"] == name
+    assert bytes(decision.context) == b'{"device":"phone"}'
+    assert [action.id for action in decision.actions] == ids(answer) == ["a", "b", "c"]
+    assert list(decision.pmf) == propensities(answer)
+    assert decision.index == answer["index"]
+    assert decision.action.id == answer["action"]["id"]
+    assert decision.propensity == answer["propensity"]
+    assert decision.policy_version == answer["policy_version"]
+    assert not decision.deferred
+
+
+def test_the_draw_can_be_derived_again(api):
+    name = api.placement("derived", policy={"name": "uniform"})
+    for number in range(20):
+        decision = api.decision(api.rank(name, event_id=f"derived-{number}").json()["event_id"])
+        assert decision.index == sample(decision.pmf, sample_seed(decision.event_id))
+
+
+@pytest.mark.parametrize("policy", policies.POLICIES)
+def test_every_policy_can_be_served(api, policy):
+    spec = {"name": policy} | ({"policy": {"name": "thompson"}} if policy == "floor" else {})
+    name = api.placement(f"served-by-{policy}", policy=spec, learn="window")
+    answer = api.rank(name, context={"device": "phone", "hour": 20}).json()
+    assert sum(propensities(answer)) == pytest.approx(1.0)
+    assert api.decision(answer["event_id"]).policy_version == answer["policy_version"]
+
+
+def test_all_creatives_get_their_share(api):
+    name = api.placement("share", policy={"name": "uniform"})
+    chosen = Counter(api.rank(name, event_id=f"share-{n}").json()["index"] for n in range(60))
+    assert set(chosen) == {0, 1, 2}
+
+
+def test_the_chosen_creative_comes_with_its_text(api):
+    answer = api.rank(api.placement("texts", ["only"])).json()
+    assert answer["action"] == {"id": "only", "parts": {"headline": "Text of only"}}
+    assert answer["propensity"] == 1.0
+
+
+def test_actions_of_the_caller_replace_the_live_creatives(api):
+    name = api.placement("own", policy={"name": "uniform"})
+    actions = [{"id": "x", "features": {"n": 1.50}}, {"id": "y", "features": {}}]
+    answer = api.rank(name, actions=actions).json()
+    assert ids(answer) == ["x", "y"]
+    assert "parts" not in answer["action"]
+    decision = api.decision(answer["event_id"])
+    assert [bytes(action.features) for action in decision.actions] == [b'{"n":1.5}', b"{}"]
+
+
+def test_features_are_logged_byte_for_byte(api):
+    name = api.placement("bytes", policy={"name": "uniform"})
+    body = (
+        b'{"context": {"a" : 1.0,\n "b":[1E2]}, "actions":[{"id":"x","features":{ "z":"\\u00e9"}}]}'
+    )
+    answer = api.client.post(f"/v1/placements/{name}/rank", content=body).json()
+    decision = api.decision(answer["event_id"])
+    assert bytes(decision.context) == b'{"a" : 1.0,\n "b":[1E2]}'
+    assert bytes(decision.actions[0].features) == b'{ "z":"\\u00e9"}'
+
+
+def test_a_thousand_actions_are_accepted(api):
+    name = api.placement("thousand", policy={"name": "uniform"})
+    actions = [{"id": str(n), "features": {"n": n}} for n in range(1000)]
+    answer = api.rank(name, actions=actions)
+    assert answer.status_code == 200
+    assert len(api.decision(answer.json()["event_id"]).actions) == 1000
+
+
+@pytest.mark.parametrize("event_id", ["e", "é" * 256, "a/b c?d#e%f", "\N{PILE OF POO}", "x\x00y"])
+def test_event_ids_are_kept_as_given(api, event_id):
+    name = api.placement("unicode", policy={"name": "uniform"})
+    assert api.rank(name, event_id=event_id).json()["event_id"] == event_id
+    assert api.decision(event_id).event_id == event_id
+
+
+def test_made_event_ids_are_unique_and_sort_by_time(api):
+    name = api.placement("made")
+    made = [api.rank(name).json()["event_id"] for _ in range(20)]
+    assert len(set(made)) == 20
+    assert [e[:12] for e in made] == sorted(e[:12] for e in made)
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"), [(TRACE, TRACE), ("nonsense", None), (TRACE + "-more", None), (None, None)]
+)
+def test_the_trace_is_carried_into_the_event(api, header, kept):
+    name = api.placement("traced")
+    headers = {} if header is None else {"traceparent": header}
+    answer = api.client.post(f"/v1/placements/{name}/rank", json={}, headers=headers).json()
+    assert api.decision(answer["event_id"]).traceparent == kept
+    event = f"/v1/placements/{name}/events/{answer['event_id']}"
+    api.client.post(f"{event}/reward", json={"value": 1}, headers=headers)
+    (outcome,) = api.outcomes(answer["event_id"])
+    assert outcome.traceparent == kept
+
+
+def test_a_deferred_decision_says_so(api):
+    answer = api.rank(api.placement("deferred"), deferred=True).json()
+    assert api.decision(answer["event_id"]).deferred
+
+
+def test_a_published_policy_is_served(api):
+    name = api.placement("swapped")
+    before = api.rank(name).json()
+    policy = open_policy({"name": "thompson"})
+    decision = msgspec.structs.replace(api.decision(before["event_id"]))
+    for _ in range(50):
+        policy.learn(decision, 1.0)
+    state = policy.to_bytes()
+    version = policy_version(state, 50)
+    snapshot = PolicySnapshot(
+        placement=name, version=version, spec=policy.spec, partition=0, offset=50, state=state,
+        timestamp_ms=0,
+    )  # fmt: skip
+    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
+    wait_until(lambda: api.rank(name).json()["policy_version"] == version)
+    after = api.rank(name).json()
+    winner = before["index"]
+    assert propensities(after)[winner] > propensities(before)[winner]
+    served = api.client.get(f"/v1/placements/{name}/policy").json()
+    assert served["version"] == version
+    assert served["offset"] == 50
+    assert served["age_ms"] >= 0
+
+
+def test_many_at_once_are_each_logged_exactly_once(api):
+    name = api.placement("crowd", policy={"name": "uniform"})
+    names = [f"crowd-{number}" for number in range(200)]
+    start = threading.Barrier(20)
+
+    def ask(worker):
+        with httpx.Client(base_url=api.url, timeout=30) as client:
+            start.wait()
+            return [
+                client.post(f"/v1/placements/{name}/rank", json={"event_id": event_id}).json()
+                for event_id in names[worker::20]
+            ]
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = [answer for found in pool.map(ask, range(20)) for answer in found]
+    logged = [d for d in api.logged(DECISIONS) if d.placement == name]
+    assert sorted(d.event_id for d in logged) == sorted(names)
+    assert {d.event_id: d.index for d in logged} == {a["event_id"]: a["index"] for a in answers}
+
+
+def test_buffered_decisions_reach_the_log_too():
+    log = MemoryLog()
+    with running(log, Settings(durability="buffered")) as api:
+        name = api.placement("soon")
+        for number in range(10):
+            assert api.rank(name, event_id=f"soon-{number}").status_code == 200
+        assert api.event(name, "soon-0", "reward", {"value": 1}).status_code == 204
+    assert [d.event_id for d in api.logged(DECISIONS)] == [f"soon-{n}" for n in range(10)]
+    assert [o.kind for o in api.outcomes("soon-0")] == ["reward"]

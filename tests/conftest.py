@@ -1,0 +1,17 @@
+"""What the tests share: the one Kafka broker of a session."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kafka_broker import Broker, running_broker
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[Broker]:
+    """Returns a running broker; without Java or Maven this fails, and says what to install."""
+    # The client logs tracebacks for as long as a broker is away, and pytest would keep them all.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    with running_broker() as broker:
+        yield broker
