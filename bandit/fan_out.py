@@ -1,0 +1,104 @@
+"""Several long jobs at once, one process each, their results as they come.
+
+A replay is pure Python between many small array operations, so only processes make it faster;
+and results one by one are what a progress bar needs.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TypeAlias
+
+from bandit.errors import BanditError, ReplayError
+
+Job: TypeAlias = Callable[[], Iterator[int]]
+
+
+def fan_out(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, int]]:
+    """Yields (number of the job, value) for every value of every job.
+
+    The values of one job come in its own order; jobs are interleaved. With one process, or one
+    job, all is done in this one.
+
+    Args:
+        jobs: each must be picklable where more than one process is used.
+        processes: the most that run at once.
+
+    Raises:
+        ReplayError: a job in another process failed, with the code of its error; or its process
+            ended before the job did. The other jobs are stopped.
+    """
+    if min(processes, len(jobs)) <= 1:
+        for number, job in enumerate(jobs):
+            for value in job():
+                yield number, value
+        return
+    waiting = list(enumerate(jobs))[::-1]
+    running: dict[Connection, tuple[int, SpawnProcess]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                number, job = waiting.pop()
+                connection, process = _start(job)
+                running[connection] = (number, process)
+            for ready in _ready(running):
+                number, process = running[ready]
+                received = _receive(ready, process)
+                if received is None:
+                    process.join()
+                    ready.close()
+                    del running[ready]
+                else:
+                    yield number, received
+    finally:
+        for connection, (_, process) in running.items():
+            process.terminate()
+            process.join()
+            connection.close()
+
+
+def _start(job: Job) -> tuple[Connection, SpawnProcess]:
+    # spawned, not forked: a fork of a process that has threads may never wake up
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(job, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _work(job: Job, connection: Connection) -> None:
+    """Sends each value of the job, then None; or its error's code and message."""
+    # Ctrl-C reaches the whole terminal; the parent stops this process itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for value in job():
+            connection.send(value)
+        connection.send(None)
+    except BanditError as error:
+        connection.send((error.code, str(error)))
+
+
+def _ready(running: dict[Connection, tuple[int, SpawnProcess]]) -> list[Connection]:
+    return [c for c in wait(list(running)) if isinstance(c, Connection)]
+
+
+def _receive(connection: Connection, process: SpawnProcess) -> int | None:
+    try:
+        received: int | tuple[str, str] | None = connection.recv()
+    except EOFError:
+        process.join()
+        raise ReplayError(
+            f"a replaying process ended with exit code {process.exitcode} before it was done;"
+            " its own words are above, or, at exit code -9, memory ran out: use fewer processes"
+        ) from None
+    if isinstance(received, tuple):
+        code, message = received
+        error = ReplayError(message)
+        error.code = code
+        raise error
+    return received
