@@ -1,0 +1,359 @@
+"""Decisions joined with their outcomes: the state machine of one partition.
+
+It has no clock and does no IO. Fed the records of its partition in their one order (`merge`),
+it says which interactions and refusals follow, so these are a function of the log alone.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import Final, TypeAlias
+
+from msgspec import Raw, Struct
+
+from streams.catalogue import Catalogue
+from streams.events import (
+    ACTIVATION,
+    DECISIONS,
+    OUTCOMES,
+    REWARD,
+    SCHEMA_VERSION,
+    Decision,
+    Outcome,
+    Placement,
+    Status,
+)
+from streams.join_state import CLOSED, OPEN, PAST, Arrival, Entry, State, pack, unpack
+from streams.reward import Terms, earned, in_order, terms_of
+
+AHEAD_MS: Final = 3_600_000
+"""How far a decision's timestamp may lie ahead of its record; beyond, it would never close."""
+
+_DUPLICATE: Final = "an outcome of that id came before"
+_ORPHAN: Final = "no decision came while its window lasted"
+_NOT_ACTIVATED: Final = "its decision was deferred and never activated"
+
+_Key: TypeAlias = tuple[str, int]
+
+
+class Joined(Struct, frozen=True, tag_field="type", tag="interaction", gc=False):
+    """An interaction whose decision is still the JSON that it came as."""
+
+    source: int
+    sequence: int
+    decision: Raw
+    reward: float
+    status: Status
+    timestamp_ms: int
+    previous_reward: float | None
+    outcomes: tuple[Outcome, ...]
+    v: int = SCHEMA_VERSION
+
+
+class Emitted(Struct, frozen=True, gc=False):
+    """An interaction, its placement, and whether nothing that counts had come by then."""
+
+    placement: str
+    interaction: Joined
+    defaulted: bool
+
+
+class Refusal(Struct, frozen=True, gc=False):
+    """A record that the join could not use, and why; `code` is stable.
+
+    Codes: `late`, `orphan`, `before_decision`, `not_activated`, `reward_out_of_range`,
+    `duplicate_outcome`; `duplicate_decision`, `unknown_placement`, `timestamp_ahead`.
+    """
+
+    code: str
+    error: str
+    topic: str
+    offset: int
+    event: Decision | Outcome
+
+
+class Join:
+    """The join of one partition; `source` is its number.
+
+    What it has to say piles up until `take` hands it over. `catalogue` must have been read up
+    to the records that are fed.
+    """
+
+    def __init__(self, source: int, catalogue: Catalogue) -> None:
+        self.source = source
+        self.time_ms = -1
+        self._catalogue = catalogue
+        self._interactions: list[Emitted] = []
+        self._refusals: list[Refusal] = []
+        self._sequence = 0
+        self._ordinal = 0
+        self._entries: dict[_Key, Entry] = {}
+        self._early: dict[_Key, dict[str, Arrival]] = {}
+        # What says something when it falls due, and what then merely takes up less memory.
+        self._timers: list[tuple[int, int, Entry | Arrival]] = []
+        self._forgetting: list[tuple[int, int, Entry]] = []
+        self._terms: list[Terms] = []
+        self._terms_of: dict[str, tuple[Placement, int]] = {}
+
+    def take(self) -> tuple[list[Emitted], list[Refusal]]:
+        """Returns what came of the records fed since the last call, in order."""
+        taken = self._interactions, self._refusals
+        self._interactions, self._refusals = [], []
+        return taken
+
+    def deadline_ms(self) -> int | None:
+        """Returns when something is due even if no event comes, None if nothing is."""
+        return self._timers[0][0] if self._timers else None
+
+    def tick(self, at_ms: int) -> None:
+        """Moves time on to `at_ms`; what is due by then falls due, in order."""
+        timers, forgetting = self._timers, self._forgetting
+        while timers and timers[0][0] <= at_ms:
+            due_ms, _, what = heappop(timers)
+            if isinstance(what, Arrival):
+                self._give_up(what)
+            else:
+                # Never before the record that made it due, however old that record's event is.
+                self._close(what, max(due_ms, self.time_ms))
+        while forgetting and forgetting[0][0] <= at_ms:
+            due_ms, _, entry = heappop(forgetting)
+            if entry.phase == CLOSED:
+                self._pass(entry, max(due_ms, self.time_ms))
+            else:
+                del self._entries[entry.event_id, entry.slot]
+        self.time_ms = at_ms
+
+    def decide(self, decision: Decision, json: bytes, at_ms: int, offset: int) -> None:
+        """Takes in a decision, whose record holds `json` and was appended at `at_ms`."""
+        self.tick(at_ms)
+        placement = self._catalogue.placement_at(decision.placement, at_ms)
+        if (decision.event_id, decision.slot) in self._entries:
+            error = f"event {decision.event_id!r}, slot {decision.slot}, was decided before"
+            self._refuse("duplicate_decision", error, decision, offset)
+        elif placement is None:
+            error = f"no placement {decision.placement!r} in the catalogue"
+            self._refuse("unknown_placement", error, decision, offset)
+        elif decision.timestamp_ms > at_ms + AHEAD_MS:
+            error = f"timestamp {decision.timestamp_ms}, but appended at {at_ms}: over an hour off"
+            self._refuse("timestamp_ahead", error, decision, offset)
+        else:
+            self._open(decision, json, at_ms, self._index_of(placement))
+
+    def observe(self, outcome: Outcome, at_ms: int, offset: int) -> None:
+        """Takes in an outcome, whose record was appended at `at_ms`."""
+        self.tick(at_ms)
+        arrival = Arrival(outcome, at_ms, offset)
+        entry = self._entries.get((outcome.event_id, outcome.slot))
+        if entry is None:
+            self._hold(arrival)
+        elif self._accept(entry, arrival):
+            self._tell(entry, at_ms)
+
+    def to_bytes(self) -> bytes:
+        """Returns the whole state: equal for equal records fed, byte for byte."""
+        early = [arrival for held in self._early.values() for arrival in held.values()]
+        entries = list(self._entries.values())
+        return pack(
+            State(
+                self.source,
+                self.time_ms,
+                self._sequence,
+                self._ordinal,
+                self._terms,
+                entries,
+                early,
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, catalogue: Catalogue) -> Join:
+        """Returns the join whose `to_bytes` gave `data`, with nothing to say yet.
+
+        Raises:
+            CheckpointError: the bytes are no such state, or one of another version.
+        """
+        state = unpack(data)
+        join = cls(state.source, catalogue)
+        join.time_ms = state.time_ms
+        join._sequence = state.sequence
+        join._ordinal = state.ordinal
+        join._terms = state.terms
+        for entry in state.entries:
+            join._entries[entry.event_id, entry.slot] = entry
+            timers = join._timers if entry.phase == OPEN else join._forgetting
+            timers.append((entry.due_ms, entry.ordinal, entry))
+        for arrival in state.early:
+            join._early.setdefault(_key(arrival), {})[arrival.outcome.outcome_id] = arrival
+            join._timers.append((arrival.due_ms, arrival.ordinal, arrival))
+        heapify(join._timers)
+        heapify(join._forgetting)
+        return join
+
+    def _open(self, decision: Decision, json: bytes, at_ms: int, index: int) -> None:
+        terms = self._terms[index]
+        key = decision.event_id, decision.slot
+        start_ms = decision.timestamp_ms
+        due_ms = start_ms + terms.window_ms + terms.grace_ms
+        self._ordinal += 1
+        entry = Entry(*key, self._ordinal, index, start_ms, due_ms, decision.deferred, json)
+        self._entries[key] = entry
+        heappush(self._timers, (due_ms, self._ordinal, entry))
+        if key in self._early:
+            for arrival in self._early.pop(key).values():
+                self._accept(entry, arrival)
+        self._tell(entry, at_ms)
+
+    def _hold(self, arrival: Arrival) -> None:
+        """Keeps an outcome without a decision for as long as any placement's could claim it."""
+        outcome = arrival.outcome
+        held = self._early.get(_key(arrival), {})
+        if outcome.outcome_id in held:
+            self._refuse_outcome(arrival, "duplicate_outcome", _DUPLICATE)
+            return
+        there = self._catalogue.placements_at(arrival.at_ms) or [Placement(name="none yet")]
+        hold_ms = max(
+            terms.window_of(outcome.kind) + terms.grace_ms for terms in map(terms_of, there)
+        )
+        # A timestamp from the future must not keep it for longer.
+        arrival.due_ms = min(outcome.timestamp_ms, arrival.at_ms) + hold_ms
+        if arrival.due_ms <= arrival.at_ms:
+            self._refuse_outcome(arrival, "orphan", _ORPHAN)
+            return
+        self._ordinal += 1
+        arrival.ordinal = self._ordinal
+        self._early.setdefault(_key(arrival), held)[outcome.outcome_id] = arrival
+        heappush(self._timers, (arrival.due_ms, arrival.ordinal, arrival))
+
+    def _give_up(self, arrival: Arrival) -> None:
+        held = self._early.get(_key(arrival), {})
+        # Its decision may have claimed it since; then there is nothing to give up.
+        if held.get(arrival.outcome.outcome_id) is arrival:
+            del held[arrival.outcome.outcome_id]
+            if not held:
+                del self._early[_key(arrival)]
+            self._refuse_outcome(arrival, "orphan", _ORPHAN)
+
+    def _accept(self, entry: Entry, arrival: Arrival) -> bool:
+        """Counts the outcome towards the decision, unless there is an objection."""
+        objection = self._objection(entry, arrival)
+        if objection is not None:
+            self._refuse_outcome(arrival, *objection)
+            return False
+        if entry.arrivals is None:
+            entry.arrivals = {}
+        entry.arrivals[arrival.outcome.outcome_id] = arrival
+        if arrival.outcome.kind == ACTIVATION:
+            entry.awaited = False
+        return True
+
+    def _objection(self, entry: Entry, arrival: Arrival) -> tuple[str, str] | None:
+        outcome, terms = arrival.outcome, self._terms[entry.terms]
+        end_ms = entry.timestamp_ms + terms.window_of(outcome.kind)
+        if entry.arrivals is not None and outcome.outcome_id in entry.arrivals:
+            return "duplicate_outcome", _DUPLICATE
+        if outcome.timestamp_ms < entry.timestamp_ms:
+            early_ms = entry.timestamp_ms - outcome.timestamp_ms
+            return "before_decision", f"it happened {early_ms} ms before its decision"
+        if outcome.timestamp_ms > end_ms or arrival.at_ms >= end_ms + terms.grace_ms:
+            return "late", f"its window ended at {end_ms}, with {terms.grace_ms} ms of grace"
+        if entry.awaited and entry.phase != OPEN:
+            return "not_activated", _NOT_ACTIVATED
+        if outcome.kind == REWARD and not terms.minimum <= outcome.value <= terms.maximum:
+            error = f"reward {outcome.value} is outside [{terms.minimum}, {terms.maximum}]"
+            return "reward_out_of_range", error
+        return None
+
+    def _tell(self, entry: Entry, now_ms: int) -> None:
+        """Emits what is new about a decision, if it is one that says so before it closes."""
+        terms = self._terms[entry.terms]
+        if entry.awaited or (entry.phase == OPEN and not terms.realtime):
+            return
+        outcomes, reward = _reckon(entry, terms)
+        if entry.told is None:
+            self._emit(entry, terms, "provisional", now_ms, outcomes, reward)
+        # Once it is closed, a correction is the only place left for an outcome to be seen in.
+        elif entry.phase == CLOSED or _or_default(reward, terms) != entry.told:
+            self._emit(entry, terms, "corrected", now_ms, outcomes, reward)
+
+    def _close(self, entry: Entry, now_ms: int) -> None:
+        terms = self._terms[entry.terms]
+        longest_ms = entry.timestamp_ms + terms.longest_ms + terms.grace_ms
+        if entry.awaited:
+            for arrival in (entry.arrivals or {}).values():
+                self._refuse_outcome(arrival, "not_activated", _NOT_ACTIVATED)
+        else:
+            outcomes, reward = _reckon(entry, terms)
+            self._emit(entry, terms, "closed", now_ms, outcomes, reward)
+        if longest_ms <= now_ms:
+            self._pass(entry, now_ms)
+        else:
+            entry.phase = CLOSED
+            entry.due_ms = longest_ms
+            heappush(self._forgetting, (longest_ms, entry.ordinal, entry))
+
+    def _pass(self, entry: Entry, now_ms: int) -> None:
+        """Keeps of a decision only that it was, for as long again: to tell late from orphan."""
+        terms = self._terms[entry.terms]
+        entry.phase = PAST
+        entry.json = b""
+        entry.arrivals = None
+        entry.due_ms = now_ms + terms.longest_ms + terms.grace_ms
+        heappush(self._forgetting, (entry.due_ms, entry.ordinal, entry))
+
+    def _emit(
+        self,
+        entry: Entry,
+        terms: Terms,
+        status: Status,
+        now_ms: int,
+        outcomes: tuple[Outcome, ...],
+        earned: float | None,
+    ) -> None:
+        reward = _or_default(earned, terms)
+        joined = Joined(
+            self.source,
+            self._sequence,
+            Raw(entry.json),
+            reward,
+            status,
+            now_ms,
+            entry.told,
+            outcomes,
+        )
+        self._interactions.append(Emitted(terms.placement, joined, earned is None))
+        self._sequence += 1
+        entry.told = reward
+
+    def _refuse(self, code: str, error: str, decision: Decision, offset: int) -> None:
+        self._refusals.append(Refusal(code, error, DECISIONS, offset, decision))
+
+    def _refuse_outcome(self, arrival: Arrival, code: str, error: str) -> None:
+        refusal = Refusal(code, error, OUTCOMES, arrival.offset, arrival.outcome)
+        self._refusals.append(refusal)
+
+    def _index_of(self, placement: Placement) -> int:
+        """Returns where the placement's terms are among ours, adding them if they are new."""
+        known = self._terms_of.get(placement.name)
+        if known is not None and known[0] is placement:
+            return known[1]
+        terms = terms_of(placement)
+        if terms not in self._terms:
+            self._terms.append(terms)
+        index = self._terms.index(terms)
+        self._terms_of[placement.name] = placement, index
+        return index
+
+
+def _key(arrival: Arrival) -> _Key:
+    return arrival.outcome.event_id, arrival.outcome.slot
+
+
+def _reckon(entry: Entry, terms: Terms) -> tuple[tuple[Outcome, ...], float | None]:
+    if not entry.arrivals:
+        return (), None
+    outcomes = in_order(arrival.outcome for arrival in entry.arrivals.values())
+    return outcomes, earned(terms, outcomes)
+
+
+def _or_default(earned: float | None, terms: Terms) -> float:
+    return terms.default if earned is None else earned

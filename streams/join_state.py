@@ -1,0 +1,89 @@
+"""What a join remembers, and its bytes.
+
+A decision is kept as the JSON that it came as: nothing of it is lost, it costs a third of the
+memory of the parsed one, and it goes into the state and into interactions as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streams.errors import CheckpointError
+from streams.events import Outcome
+from streams.reward import Terms
+
+VERSION: Final = 1
+OPEN: Final = 0
+CLOSED: Final = 1
+PAST: Final = 2
+
+
+class Arrival(Struct, array_like=True, gc=False):
+    """An outcome and its record; `due_ms` and `ordinal` are of one that waits for a decision."""
+
+    outcome: Outcome
+    at_ms: int
+    offset: int
+    due_ms: int = 0
+    ordinal: int = 0
+
+
+class Entry(Struct, array_like=True, gc=False):
+    """A decision: open until its window ends, closed until the longest does, then just known.
+
+    `terms` is an index into those of the state, `told` the reward of its last interaction;
+    `awaited` means that it is deferred and not activated yet. Equal dues fall due in the order
+    of `ordinal`. What is past keeps neither its JSON nor its outcomes.
+    """
+
+    event_id: str
+    slot: int
+    ordinal: int
+    terms: int
+    timestamp_ms: int
+    due_ms: int
+    awaited: bool
+    json: bytes
+    phase: int = OPEN
+    told: float | None = None
+    arrivals: dict[str, Arrival] | None = None
+
+
+class State(Struct, array_like=True):
+    """All of it; `early` are the outcomes that came before their decision."""
+
+    source: int
+    time_ms: int
+    sequence: int
+    ordinal: int
+    terms: list[Terms]
+    entries: list[Entry]
+    early: list[Arrival]
+    v: int = VERSION
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(State).decode
+
+
+def pack(state: State) -> bytes:
+    """Returns the state as msgpack: equal for equal states."""
+    return _encode(state)
+
+
+def unpack(data: bytes) -> State:
+    """Returns the state that `data` holds.
+
+    Raises:
+        CheckpointError: the bytes are no such state, or one of another version.
+    """
+    try:
+        state = _decode(data)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"not the state of a join: {error}") from error
+    if state.v != VERSION:
+        raise CheckpointError(f"the state of a join of version {state.v}; expected {VERSION}")
+    return state

@@ -1,0 +1,235 @@
+"""One partition of decisions and outcomes, joined: records in, messages to write out.
+
+It does what the state machine must not: it reads bytes, lays aside what cannot be used, and
+leaves out what was already written before a crash.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+import msgspec
+
+from streams.dead_letter import dead_letter_message
+from streams.errors import EventError, SchemaError
+from streams.events import (
+    DECISIONS,
+    INTERACTIONS,
+    OUTCOMES,
+    Decision,
+    Outcome,
+    Tick,
+    decode,
+    encode,
+)
+from streams.join import Emitted, Join, Refusal
+from streams.log import Log, Message, Record, TopicPartition
+from streams.merge import TICK, Merge
+from streams.written import Place, Written
+
+IDLE_SECONDS: Final = 0.02
+"""A side that had no record for this long is idle, and moved on by a tick if the other waits."""
+OVERDUE_MS: Final = 100
+"""A window that ended this long ago, with nothing going on, is closed by ticks."""
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class JoinCounts:
+    """What a joiner has seen and done since it started.
+
+    `refused` are the records that could not be used for any reason but being late, orphan or a
+    duplicate; `defaulted` are those of the `closed` decisions that got the default reward.
+    """
+
+    events: int = 0
+    interactions: int = 0
+    closed: int = 0
+    defaulted: int = 0
+    late: int = 0
+    orphan: int = 0
+    duplicate: int = 0
+    refused: int = 0
+    dead_lettered: int = 0
+    ticks: int = 0
+
+    @property
+    def default_rate(self) -> float:
+        """The share of closed decisions that got the default reward; 0 if none was closed."""
+        return self.defaulted / self.closed if self.closed else 0.0
+
+
+class JoinedPartition:
+    """The join of one partition, between its records and the messages that follow from them.
+
+    Args:
+        join: its state, as of the records before `offsets`.
+        offsets: the next offset to read of each side; one that is left out is at its start.
+        written: what was written of the records from there on; not to be written again.
+        counts: where to count.
+        lock: what to let go of with the partition.
+    """
+
+    def __init__(
+        self,
+        join: Join,
+        offsets: dict[TopicPartition, int],
+        written: Written,
+        counts: JoinCounts,
+        lock: ExitStack,
+    ) -> None:
+        self.join = join
+        self.merge = Merge(join.time_ms)
+        self.lock = lock
+        self.changed = False
+        self.saved_at = -inf
+        self._offsets = offsets
+        self.written = written
+        self._counts = counts
+        self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
+
+    def add(self, record: Record, now: float) -> None:
+        """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
+        self.merge.add(record)
+        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        self._seen_at[record.topic] = now
+        self.changed = True
+
+    def advance(self, log: Log) -> list[Message]:
+        """Joins as far as the records reach; returns what is to be written of that."""
+        letters: list[Message] = []
+        released = self.merge.release()
+        for record in released:
+            error = self._feed(record)
+            if error is not None:
+                letters += self.lay_aside(record, error.code, str(error))
+        interactions, refusals = self.join.take()
+        if refusals:
+            at_hand = {(record.topic, record.offset): record for record in released}
+            for refusal in refusals:
+                letters += self._refused(log, refusal, at_hand)
+        # Letters go first: a decision that was laid aside stays so when it is read again.
+        return letters + [
+            message for emitted in interactions for message in self._to_write(emitted)
+        ]
+
+    def offsets(self) -> dict[TopicPartition, int]:
+        """Returns the offset of each side from which the join's state goes on."""
+        return {
+            side: offset if (first := self.merge.first_waiting(side.topic)) is None else first
+            for side, offset in self._offsets.items()
+        }
+
+    def tick_due(self, now: float, now_ms: int) -> tuple[float, tuple[str, ...]]:
+        """Returns in how many seconds time must be helped on, and on which sides.
+
+        A side that keeps the other waiting gets a tick once it is idle. When all is quiet and
+        a window has ended, both sides get one. (inf, ()) if there is nothing to wait for.
+        """
+        blocked = self.merge.blocked_by()
+        if blocked is not None:
+            side, past_ms = blocked
+            idle_in = self._seen_at[side] + IDLE_SECONDS - now
+            return max(idle_in, (past_ms + 1 - now_ms) / 1000), (side,)
+        deadline_ms = self.join.deadline_ms()
+        if deadline_ms is None:
+            return inf, ()
+        idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
+        return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
+
+    def ticks(self, now: float, now_ms: int) -> list[Message]:
+        """Returns the ticks that are due."""
+        due_in, sides = self.tick_due(now, now_ms)
+        if due_in > 0:
+            return []
+        for side in sides:
+            self._seen_at[side] = now
+        self._counts.ticks += len(sides)
+        return [Message(side, b"", TICK, partition=self.join.source) for side in sides]
+
+    def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
+        """Returns the record's dead letter, or nothing if that is written already."""
+        if self.written.letter(_place(record)):
+            return []
+        self._counts.dead_lettered += 1
+        return [dead_letter_message(record, code, error)]
+
+    def _feed(self, record: Record) -> EventError | None:
+        """Feeds the join one record; returns what is wrong with the record, if anything."""
+        if record.value == TICK:
+            self.join.tick(record.timestamp_ms)
+            return None
+        self._counts.events += 1
+        # Its placement may be known by now, but it was not when this decision was refused.
+        if record.topic == DECISIONS and self.written.letter(_place(record)):
+            self.join.tick(record.timestamp_ms)
+            return None
+        try:
+            event = decode(record.value)
+        except EventError as error:
+            return self._unusable(record, error)
+        match event:
+            case Decision() if record.topic == DECISIONS:
+                self.join.decide(event, record.value, record.timestamp_ms, record.offset)
+            case Outcome() if record.topic == OUTCOMES:
+                self.join.observe(event, record.timestamp_ms, record.offset)
+            case Tick():
+                self.join.tick(record.timestamp_ms)
+            case _:
+                kind = type(event).__name__.lower()
+                mistake = SchemaError(f"a {kind} is in the topic {record.topic!r} by mistake")
+                return self._unusable(record, mistake)
+        return None
+
+    def _unusable(self, record: Record, error: EventError) -> EventError:
+        self._counts.refused += 1
+        self.join.tick(record.timestamp_ms)
+        return error
+
+    def _refused(
+        self, log: Log, refusal: Refusal, at_hand: dict[tuple[str, int], Record]
+    ) -> list[Message]:
+        self._count(refusal.code)
+        if refusal.code == "duplicate_outcome":
+            # What it repeats was used, so that nothing of it is lost.
+            return []
+        record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(log, refusal)
+        return self.lay_aside(record, refusal.code, refusal.error)
+
+    def _count(self, code: str) -> None:
+        match code:
+            case "late":
+                self._counts.late += 1
+            case "orphan":
+                self._counts.orphan += 1
+            case "duplicate_outcome" | "duplicate_decision":
+                self._counts.duplicate += 1
+            case _:
+                self._counts.refused += 1
+
+    def _read_again(self, log: Log, refusal: Refusal) -> Record:
+        """Returns the record of an outcome that was given up on long after it came."""
+        side = TopicPartition(refusal.topic, self.join.source)
+        records = log.read(side, refusal.offset, limit=1)
+        if records and records[0].offset == refusal.offset:
+            return records[0]
+        # The log kept it for less long than its window: what is left of it is the event.
+        key = refusal.event.event_id.encode()
+        return Record(*side, refusal.offset, self.join.time_ms, key, encode(refusal.event))
+
+    def _to_write(self, emitted: Emitted) -> list[Message]:
+        interaction = emitted.interaction
+        self._counts.interactions += 1
+        if interaction.status == "closed":
+            self._counts.closed += 1
+            self._counts.defaulted += emitted.defaulted
+        if self.written.interaction(interaction.sequence):
+            return []
+        return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction))]
+
+
+def _place(record: Record) -> Place:
+    return record.topic, record.partition, record.offset
