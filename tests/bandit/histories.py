@@ -1,0 +1,129 @@
+"""Histories to learn from: decisions as a server makes them, and what came of them."""
+
+import json
+import random
+from functools import cache
+
+from msgspec import Raw
+
+from bandit.learner import PlacementFold
+from bandit.policies import load_policy, parse_policy
+from bandit.policy import sample, sample_seed
+from streams.catalogue import catalogue_message
+from streams.events import (
+    DECISIONS,
+    INTERACTIONS,
+    Action,
+    Creative,
+    Decision,
+    Interaction,
+    Placement,
+    encode,
+)
+from streams.log import Message, TopicPartition
+from streams.memory import MemoryLog
+from streams.topics import create_topics
+
+NOW_MS = 1_700_000_000_000
+ACTIONS = tuple(
+    Action(name, Raw(json.dumps({"length": length, "tone": tone}).encode()))
+    for name, length, tone in [("a", 3, "plain"), ("b", 5, "loud"), ("c", 8, "plain")]
+)
+
+
+def new_log(*placements, partitions=1):
+    """A log in memory with its topics and these placements."""
+    log = MemoryLog()
+    create_topics(log, partitions=partitions)
+    put(log, *placements)
+    return log
+
+
+def put(log, *events):
+    log.append([catalogue_message(event) for event in events])
+
+
+def placement(name="home", policy=None, **fields):
+    return Placement(name=name, policy=policy or {"name": "thompson"}, **fields)
+
+
+def creative(action, placement="home", status="live"):
+    return Creative(
+        id=action.id,
+        placement=placement,
+        parts={"headline": action.id},
+        status=status,
+        timestamp_ms=NOW_MS,
+        features=action.features,
+    )
+
+
+def decision(event_id, policy, version, *, placement="home", context=None, actions=ACTIONS):
+    """A decision as a server makes it: the policy's pmf, and the draw that the event id gives."""
+    context = Raw(json.dumps({"hour": 1} if context is None else context).encode())
+    pmf = policy.pmf(context, actions)
+    return Decision(
+        event_id=event_id,
+        placement=placement,
+        timestamp_ms=NOW_MS,
+        context=context,
+        actions=actions,
+        pmf=tuple(pmf.tolist()),
+        index=sample(pmf, sample_seed(event_id)),
+        policy_version=version,
+    )
+
+
+def interaction(decision, sequence, reward, *, status="closed", source=0, previous=None):
+    return Interaction(
+        source=source,
+        sequence=sequence,
+        decision=decision,
+        reward=reward,
+        status=status,
+        timestamp_ms=NOW_MS + sequence,
+        previous_reward=previous,
+    )
+
+
+def interaction_message(interaction):
+    return Message(INTERACTIONS, interaction.decision.placement.encode(), encode(interaction))
+
+
+def decision_message(decision):
+    return Message(DECISIONS, decision.event_id.encode(), encode(decision))
+
+
+def live(log, placement, n, *, seed, new_version_every=7, first=0):
+    """Appends `n` decisions to the log, and what was learned of each, as a whole loop would.
+
+    A fresh version is served after every `new_version_every` decisions. Returns the fold.
+    """
+    rng = random.Random(seed)
+    fold = PlacementFold(placement.policy)
+    for number in range(n):
+        if number % new_version_every == 0:
+            served = fold.snapshot(placement.name, 0)
+        made = decision(
+            f"{placement.name}-{first + number}",
+            load_policy(served.state),
+            served.version,
+            placement=placement.name,
+            context={"hour": rng.randrange(24)},
+        )
+        log.append([decision_message(made)])
+        clicked = rng.random() < 0.2 + 0.2 * made.index
+        learned = interaction(made, first + number, float(clicked))
+        (where,) = log.append([interaction_message(learned)])
+        fold.take(learned, where.offset)
+    return fold
+
+
+@cache
+def lived(policy, n, *, seed):
+    """The messages of the interactions that `live` makes with a policy, as text; made once."""
+    made = placement(policy=parse_policy(policy))
+    log = new_log(made)
+    live(log, made, n, seed=seed)
+    records = log.read(TopicPartition(INTERACTIONS, 0), 0, limit=n)
+    return [Message(INTERACTIONS, record.key, record.value) for record in records]
