@@ -10,11 +10,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from bandit.errors import PolicySpecError
+from bandit.errors import LearnError, PolicySpecError
 from bandit.policies.envelope import unseal
 from bandit.policies.spec import read_spec
 from bandit.policy import Correctable, Policy
-from streams.events import PolicySpec
+from streams.events import EMPTY, Action, Decision, PolicySpec, RewardRule
 
 POLICIES: Final = (
     "uniform",
@@ -46,18 +46,23 @@ def load_policy(data: bytes) -> Policy:
     return _open(*unseal(data))
 
 
-def check_policy(spec: PolicySpec, learn: Literal["window", "realtime"]) -> None:
-    """Returns if a placement that learns like this can use the policy.
+def check_policy(
+    spec: PolicySpec, learn: Literal["window", "realtime"], reward: RewardRule | None = None
+) -> None:
+    """Returns if a placement that learns like this, from such rewards, can use the policy.
 
     Raises:
-        PolicySpecError: the policy cannot be made, or cannot take back a reward, as learning in
-            real time has to.
+        PolicySpecError: the policy cannot be made, cannot take back a reward, as learning in
+            real time has to, or cannot learn from the lowest or the highest reward.
     """
-    if not isinstance(open_policy(spec), Correctable) and learn == "realtime":
+    policy = open_policy(spec)
+    if learn == "realtime" and not isinstance(policy, Correctable):
         raise PolicySpecError(
             f"policy {spec['name']!r} cannot correct a reward, so it cannot learn in real time; "
             "set learn to 'window', or take another policy"
         )
+    if reward is not None:
+        _check_rewards(policy, reward)
 
 
 def parse_policy(text: str) -> PolicySpec:
@@ -98,6 +103,25 @@ def _value(text: str) -> object:
     except msgspec.DecodeError:
         return text
     return value
+
+
+def _check_rewards(policy: Policy, rule: RewardRule) -> None:
+    """Has the policy, which nobody else will use, learn from the rule's extremes."""
+    decision = Decision(
+        event_id="check",
+        placement="check",
+        timestamp_ms=0,
+        context=EMPTY,
+        actions=(Action("check"),),
+        pmf=(1.0,),
+        index=0,
+        policy_version="check",
+    )
+    for reward in (rule.minimum, rule.maximum):
+        try:
+            policy.learn(decision, reward)
+        except LearnError as error:
+            raise PolicySpecError(f"policy {policy.spec['name']!r}: {error}") from error
 
 
 def _open(spec: PolicySpec, state: bytes | None) -> Policy:

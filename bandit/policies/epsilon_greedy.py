@@ -34,8 +34,8 @@ class EpsilonGreedyConfig(
     """
 
     epsilon: Share = 0.1
-    mean: Finite = 0.02
-    weight: Positive = 50.0
+    mean: Finite = 0.01
+    weight: Positive = 100.0
 
 
 class EpsilonGreedy:

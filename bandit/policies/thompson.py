@@ -31,14 +31,14 @@ class ThompsonConfig(
 ):
     """The prior Beta(alpha, beta) of every creative's rate.
 
-    The default expects 2 % before anything is known, with the weight of 50 showings: what clicks
-    on adverts are like. Under Beta(1, 1) a new creative is expected to be clicked every second
-    time, and is shown hundreds of times only to refute that. Where rewards are far more frequent
-    (above some 10 %), take alpha=1, beta=1: a prior far below the truth explores too little.
+    The default is one click in a hundred showings: what clicks on adverts are like. Under
+    Beta(1, 1) a new creative is expected to be clicked every second time, and is shown hundreds
+    of times only to refute that. Where rewards are far more frequent (above some 10 %), take
+    alpha=1, beta=1: a prior far below the truth explores too little.
     """
 
     alpha: Pseudocount = 1.0
-    beta: Pseudocount = 50.0
+    beta: Pseudocount = 99.0
 
 
 class GaussianThompsonConfig(

@@ -1,0 +1,37 @@
+"""Epsilon-greedy: the laws, and what its prior does."""
+
+import pytest
+
+from bandit.policies import open_policy
+from streams.events import EMPTY, Action
+from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, Step, ask, teach
+
+
+class TestEpsilonGreedyLaws(PolicyLaws, LearningLaws, CorrectionLaws):
+    spec = "epsilon_greedy:epsilon=0.2"
+    largest_reward = 1e9
+
+
+def greedy(**parameters):
+    return open_policy({"name": "epsilon_greedy", **parameters})
+
+
+def test_the_best_gets_what_is_not_explored_and_a_tie_shares_it():
+    policy = teach(greedy(epsilon=0.3), [Step(0, [number], 0, 1.0) for number in (0, 1)])
+    assert ask(policy, 0, [0, 1, 2]) == pytest.approx([0.45, 0.45, 0.1])
+    policy.learn(Step(0, [1], 0, 0.0).decision(), 0.0)
+    assert ask(policy, 0, [0, 1, 2]) == pytest.approx([0.8, 0.1, 0.1])
+
+
+def test_the_prior_stands_for_showings_that_earned_its_mean():
+    """One click in 11 showings: (1 + 0.6) / 21 is above 0.06, and 1.6 / 28 below."""
+    policy = greedy(epsilon=0.0, mean=0.06, weight=10)
+    teach(policy, [Step(0, [0], 0, 1.0), *[Step(0, [0], 0, 0.0)] * 10])
+    assert ask(policy, 0, [0, 1]).tolist() == [1.0, 0.0]
+    policy = teach(policy, [Step(0, [0], 0, 0.0)] * 7)
+    assert ask(policy, 0, [0, 1]).tolist() == [0.0, 1.0]
+
+
+def test_without_exploration_only_the_best_is_played():
+    assert greedy(epsilon=0).pmf(EMPTY, [Action("a"), Action("b")]).tolist() == [0.5, 0.5]
+    assert greedy(epsilon=1).pmf(EMPTY, [Action("a"), Action("b")]).tolist() == [0.5, 0.5]
