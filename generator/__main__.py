@@ -1,14 +1,90 @@
-"""The `copyloop` command: every package's commands under one name.
-
-It lives at the top of the arrow, the only place that may see all three packages.
-"""
+"""The commands of `generator`: generate from a brief, serve requests, and the demo."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Annotated, Literal
 
-def main() -> None:
-    """Runs the command line."""
+import typer
+
+from bandit.errors import BanditError
+from generator.errors import GeneratorError
+from streams.command_line import Data, LogUrl, log_url
+from streams.errors import StreamsError
+from streams.process import long_running, run_command
+
+app = typer.Typer(
+    help="New creatives from a brief.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[
+    str, typer.Option(help="smollm2 (packaged), a folder, or a hub id that transformers can load.")
+]
+
+
+@app.command()
+def run(data: Data = Path("copyloop-data"), log: LogUrl = None, model: Model = "smollm2") -> None:
+    """Generate creatives for the requests in the log, until stopped."""
+    from generator.worker import run_generator
+
+    with long_running("generator", log_url(log, data)) as (opened, stop):
+        run_generator(opened, data / "checkpoints", model=model, stop=stop)
+
+
+@app.command()
+def generate(
+    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see the README.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="How many headlines to accept.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same headlines.")] = 1,
+    model: Model = "smollm2",
+    winners: Annotated[
+        Path | None, typer.Option(help="A text file: headlines that did well, one a line.")
+    ] = None,
+    form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Write headlines for a brief, and say why each of the others was refused."""
+    from generator.command import generate_command
+
+    generate_command(brief, n=n, seed=seed, model=model, output=form, winners_path=winners)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Of the audience and the model's draws.")] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for the run.", show_default="copyloop-demo/TIME"),
+    ] = None,
+    model: Model = "smollm2",
+    creatives: Annotated[int, typer.Option(min=2, help="Written a placement and round.")] = 8,
+    learn_seconds: Annotated[float, typer.Option(help="Traffic on the first creatives.")] = 60.0,
+    compete_seconds: Annotated[float, typer.Option(help="Traffic with the new ones.")] = 45.0,
+    visits: Annotated[float, typer.Option(help="Visits a second, over all placements.")] = 400.0,
+) -> None:
+    """Watch the whole loop: headlines, traffic, learning, and headlines from the winners.
+
+    The audience is simulated; everything else is real. With the same seed the creatives and
+    the visitors are the same; what the policy learns when depends on the machine's speed.
+    """
+    from rich.console import Console
+
+    from generator.demo.story import DemoSettings, run_demo
+
+    settings = DemoSettings(
+        directory=data or Path("copyloop-demo") / time.strftime("%Y%m%d-%H%M%S"),
+        seed=seed,
+        model=model,
+        creatives=creatives,
+        learn_seconds=learn_seconds,
+        compete_seconds=compete_seconds,
+        visits_per_second=visits,
+    )
+    run_demo(settings, Console())
 
 
 if __name__ == "__main__":
-    main()
+    run_command(app, StreamsError, BanditError, GeneratorError)

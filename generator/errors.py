@@ -2,6 +2,7 @@
 
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
+    ├── PlacementUnknown        a request for a placement that is not there any more
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
 
@@ -21,6 +22,12 @@ class BriefError(GeneratorError):
     """A brief that cannot be read."""
 
     code = "brief_invalid"
+
+
+class PlacementUnknown(GeneratorError):
+    """A request for a placement that was deleted since, or never was."""
+
+    code = "placement_unknown"
 
 
 class BackendError(GeneratorError):

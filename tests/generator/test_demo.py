@@ -1,0 +1,78 @@
+"""The demo, small: the same processes, model and steps as `make demo`, with less traffic."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from streams.catalogue import CatalogueReader
+from streams.events import POLICIES, PolicySnapshot, decode
+from streams.log import TopicPartition, open_log
+
+PLACEMENTS = ["budget-app", "coffee", "night-train"]
+
+
+def copyloop(*arguments):
+    command = [sys.executable, "-m", "generator.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, backend):
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    quick = ("--creatives", 3, "--learn-seconds", 6, "--compete-seconds", 4, "--visits", 60)
+    return folder, copyloop("demo", "--data", folder, "--seed", 3, *quick)
+
+
+@pytest.mark.model
+def test_the_demo_ends_well_and_says_where_its_data_is(demo):
+    folder, done = demo
+    assert done.returncode == 0, done.stderr + (folder / "up.log").read_text()
+    said = " ".join(done.stdout.split())
+    assert folder.name in said
+    assert "everything agrees" in said
+    assert all(name in said for name in PLACEMENTS)
+    assert {"log.db", "archive", "checkpoints", "up.log"} <= {p.name for p in folder.iterdir()}
+
+
+@pytest.mark.model
+def test_every_decision_of_the_demo_can_be_derived_again(demo):
+    done = copyloop("audit", "--data", demo[0], "--format", "json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert report["clean"]
+    assert report["decisions"] > 200
+    assert report["versions_verified"] == report["versions"] > len(PLACEMENTS)
+
+
+@pytest.mark.model
+def test_the_model_writes_twice_and_is_shown_the_winners_the_second_time(demo):
+    log = open_log(f"sqlite:///{demo[0] / 'log.db'}")
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    for placement in PLACEMENTS:
+        first, second = reader.catalogue.generations(placement)
+        assert first.status == second.status == "done"
+        assert first.winners == ()
+        texts = {c.parts["headline"] for c in reader.catalogue.creatives(placement)}
+        assert second.winners
+        assert set(second.winners) <= texts
+        written_by = {c.lineage.generation_id for c in reader.catalogue.live(placement)}
+        assert written_by == {first.id, second.id}
+    log.close()
+
+
+@pytest.mark.model
+def test_the_policies_learned_from_the_demos_clicks(demo):
+    log = open_log(f"sqlite:///{demo[0] / 'log.db'}")
+    snapshots = [decode(r.value) for r in log.read(TopicPartition(POLICIES, 0), 0)]
+    assert {s.placement for s in snapshots if isinstance(s, PolicySnapshot)} == set(PLACEMENTS)
+    assert all(s.offset > 0 for s in snapshots)
+    log.close()
+
+
+def test_the_demo_never_writes_into_a_folder_that_is_there(tmp_path):
+    done = copyloop("demo", "--data", tmp_path)
+    assert done.returncode == 2
+    assert "demo_failed" in done.stderr

@@ -1,0 +1,277 @@
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from generator.brief import Brief, brief_to_json
+from generator.errors import BackendMissing
+from generator.worker import creative_id, run_generator
+from streams.catalogue import PARTITION, CatalogueReader, catalogue_message, changed
+from streams.checkpoint import exclusive
+from streams.errors import LockError, LogUnavailable
+from streams.events import Creative, Generation, Placement, decode
+from streams.memory import MemoryLog
+from streams.sqlite import SqliteLog
+from streams.topics import create_topics
+from tests.generator.scripted import Scripted
+
+BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))
+LINES = [' calm and easy"', ' warm and slow"', ' www.beans"', ' warm and slow"', ' bright"']
+
+
+def requested(name="g", *, n=3, brief=None, **changes):
+    data = brief_to_json(BRIEF) if brief is None else brief
+    values = {"placement": "home", "seed": 1, "timestamp_ms": 1_000, **changes}
+    return Generation(id=name, n=n, brief=data, status="requested", **values)
+
+
+def prepare(log, *events):
+    create_topics(log)
+    placement = Placement(name="home")
+    log.append([catalogue_message(event) for event in (placement, *events)])
+    return log
+
+
+@pytest.fixture
+def log(tmp_path):
+    opened = SqliteLog(tmp_path / "log.db")
+    yield opened
+    opened.close()
+
+
+def catalogue_of(log):
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    return reader.catalogue
+
+
+def run(log, directory, backend, *, until=None):
+    """Runs a generator until every request is answered, or until what is given is true."""
+    return run_opening(log, directory, lambda _: backend, until=until)
+
+
+def run_opening(log, directory, opened, *, until=None):
+    """Runs a generator that opens its model so."""
+
+    def answered():
+        return all(g.status != "requested" for g in catalogue_of(log).generations())
+
+    stop = threading.Event()
+    arguments = {"model": "smollm2", "stop": stop, "opened": opened}
+    thread = threading.Thread(target=run_generator, args=(log, directory), kwargs=arguments)
+    thread.start()
+    try:
+        while thread.is_alive() and not (until or answered)():
+            time.sleep(0.02)
+    finally:
+        stop.set()
+        thread.join()
+    return catalogue_of(log)
+
+
+def test_a_request_is_answered_with_creatives_and_a_count(log, tmp_path):
+    catalogue = run(prepare(log, requested()), tmp_path, Scripted(LINES))
+    generation = catalogue.generation("g")
+    assert (generation.status, generation.accepted, generation.reason) == ("done", 3, None)
+    live = catalogue.live("home")
+    assert len(live) == 3
+    for creative in live:
+        assert creative.id == creative_id("g", creative.parts["headline"])
+        assert set(msgspec.json.decode(creative.features)) == {"text", "embedding"}
+        assert creative.timestamp_ms == 1_000
+        lineage = creative.lineage
+        assert (lineage.generation_id, lineage.model, lineage.seed) == ("g", "scripted", 1)
+        frame, _, opening = lineage.prompt.partition(": ")
+        assert frame
+        assert creative.parts["headline"].startswith(opening)
+
+
+def test_what_was_refused_is_written_with_its_reason(log, tmp_path):
+    catalogue = run(prepare(log, requested()), tmp_path, Scripted(LINES))
+    refused = [c for c in catalogue.creatives("home") if c.status == "rejected"]
+    assert any(creative.reason.startswith("markup: has 'www.'") for creative in refused)
+    assert catalogue.generation("g").rejected >= len(refused) > 0
+
+
+def test_a_text_refused_as_a_repeat_does_not_undo_the_one_that_got_in(log, tmp_path):
+    catalogue = run(prepare(log, requested(n=2)), tmp_path, Scripted([' calm and easy"']))
+    texts = [creative.parts["headline"] for creative in catalogue.creatives("home")]
+    assert len(texts) == len(set(texts))
+    assert len(catalogue.live("home")) == catalogue.generation("g").accepted == 2
+
+
+def test_a_request_of_which_too_few_pass_is_done_and_says_why(log, tmp_path):
+    prepare(log, requested(n=40))
+    catalogue = run(log, tmp_path, Scripted([' calm and easy"'] + [' www.beans"'] * 30))
+    found = catalogue.generation("g")
+    assert found.status == "done"
+    assert 0 < found.accepted < 40
+    assert found.reason.startswith(f"too_few_passed: {found.accepted} of 320 accepted; refused: ")
+
+
+def test_a_request_of_which_nothing_passes_has_failed(log, tmp_path):
+    catalogue = run(prepare(log, requested()), tmp_path, Scripted([' www.beans"']))
+    found = catalogue.generation("g")
+    assert (found.status, found.accepted, found.rejected) == ("failed", 0, 32)
+    assert found.reason == "too_few_passed: 0 of 32 accepted; refused: markup 32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"brief": Raw(b'{"product": 7}')}, "brief_invalid: product: Expected `str`, got `int`"),
+        ({"placement": "gone"}, "placement_unknown: there is no placement 'gone' any more"),
+    ],
+)
+def test_a_request_that_cannot_be_answered_fails_and_the_next_is_answered(
+    log, tmp_path, changes, reason
+):
+    prepare(log, requested("bad", **changes), requested("good"))
+    catalogue = run(log, tmp_path, Scripted(LINES))
+    assert catalogue.generation("bad").status == "failed"
+    assert catalogue.generation("bad").reason == reason
+    assert catalogue.generation("good").status == "done"
+
+
+def test_a_failing_model_fails_the_request(log, tmp_path):
+    catalogue = run(prepare(log, requested()), tmp_path, Scripted(None))
+    assert catalogue.generation("g").reason == "backend_failed: out of memory"
+
+
+def test_an_error_nobody_thought_of_fails_its_request_alone(log, tmp_path):
+    prepare(log, requested("bad", seed=7), requested("good"))
+
+    class Broken(Scripted):
+        def complete(self, prompts, *, seed, **rest):
+            if not self.seeds:
+                self.seeds.append(seed)
+                raise KeyError("surprise")
+            return super().complete(prompts, seed=seed, **rest)
+
+    catalogue = run(log, tmp_path, Broken(LINES))
+    assert catalogue.generation("bad").reason == "internal_error: KeyError: 'surprise'"
+    assert catalogue.generation("good").status == "done"
+
+
+def test_a_model_that_is_missing_fails_requests_until_it_is_there(log, tmp_path):
+    prepare(log, requested("first"), requested("second"))
+    opened = []
+
+    def open_model(name):
+        opened.append(name)
+        if len(opened) == 1:
+            raise BackendMissing("pip install it")
+        return Scripted(LINES)
+
+    catalogue = run_opening(log, tmp_path, open_model)
+    assert catalogue.generation("first").reason == "backend_missing: pip install it"
+    assert catalogue.generation("second").status == "done"
+
+
+def test_the_model_is_opened_once_and_only_when_there_is_a_request(log, tmp_path):
+    opened = []
+
+    def open_model(name):
+        opened.append(name)
+        return Scripted(LINES)
+
+    prepare(log)
+    ran = time.monotonic() + 0.3
+    run_opening(log, tmp_path, open_model, until=lambda: time.monotonic() > ran)
+    assert opened == []
+    log.append([catalogue_message(requested(name)) for name in ("a", "b")])
+    run_opening(log, tmp_path, open_model)
+    assert opened == ["smollm2"]
+
+
+def test_new_texts_differ_from_those_of_earlier_generations(log, tmp_path):
+    run(prepare(log, requested("a")), tmp_path, Scripted(LINES))
+    log.append([catalogue_message(requested("b"))])
+    catalogue = run(log, tmp_path, Scripted(LINES))
+    texts = [creative.parts["headline"] for creative in catalogue.live("home")]
+    assert len(texts) == len(set(texts))
+    assert any(
+        creative.reason.startswith("duplicate: ")
+        for creative in catalogue.creatives("home")
+        if creative.lineage.generation_id == "b" and creative.reason
+    )
+
+
+def test_creatives_left_by_an_append_that_was_cut_short_stay_as_they_are(log, tmp_path):
+    whole = run(prepare(MemoryLog(), requested()), tmp_path, Scripted(LINES))
+    first, *_ = whole.live("home")
+    paused = changed(first, status="paused")
+    catalogue = run(prepare(log, requested(), paused), tmp_path, Scripted(LINES))
+    assert catalogue.creative("home", first.id) == paused
+    assert {c.id for c in catalogue.creatives("home")} == {c.id for c in whole.creatives("home")}
+    assert len(catalogue.live("home")) == 2
+
+
+def test_a_second_generator_on_the_same_data_is_refused(log, tmp_path):
+    with exclusive(tmp_path, "generator"), pytest.raises(LockError):
+        run_generator(prepare(log), tmp_path, model="smollm2", stop=threading.Event())
+
+
+def test_a_log_that_is_out_of_reach_for_a_while_is_waited_for(tmp_path):
+    class Flaky(MemoryLog):
+        refusals = 2
+
+        def append(self, messages):
+            if self.refusals and b"done" in messages[-1].value:
+                self.refusals -= 1
+                raise LogUnavailable("busy")
+            return super().append(messages)
+
+    catalogue = run(prepare(Flaky(), requested()), tmp_path, Scripted(LINES))
+    assert catalogue.generation("g").status == "done"
+    assert len(catalogue.live("home")) == 3
+
+
+def test_stopped_in_the_middle_it_leaves_the_request_for_the_next_time(log, tmp_path):
+    prepare(log, requested(n=9))
+    asked = threading.Event()
+
+    class Slow(Scripted):
+        def complete(self, prompts, **rest):
+            asked.set()
+            time.sleep(0.3)
+            return super().complete(prompts, **rest)
+
+    catalogue = run(log, tmp_path, Slow([' www.beans"']), until=asked.is_set)
+    assert catalogue.generation("g").status == "requested"
+    assert catalogue.creatives("home") == []
+
+
+@pytest.mark.model
+def test_killed_in_the_middle_and_started_again_it_writes_the_same_creatives_once(
+    log, tmp_path, backend
+):
+    request = requested(n=4)
+    whole = run(prepare(MemoryLog(), request), tmp_path / "whole", backend)
+    prepare(log, request)
+    command = [sys.executable, "-m", "tests.generator.worker_process"]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "log.db"), str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if re.search(r"model .* is loaded", line):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert catalogue_of(log).generation("g").status == "requested"
+
+    catalogue = run(log, tmp_path, backend)
+    assert catalogue.generation("g") == whole.generation("g")
+    assert catalogue.creatives("home") == whole.creatives("home")
+    assert len(catalogue.live("home")) == 4
+    events = [decode(record.value) for record in log.read(PARTITION, 0)]
+    written = [event for event in events if isinstance(event, Creative)]
+    assert len(written) == len({creative.id for creative in written})
