@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,7 +37,10 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
         rows.setdefault(Path(benchmark.fullname.split("::")[0]).stem, []).append(row)
         figures = "\n".join(f"{name} = {_short(value)}" for name, value in row["figures"].items())
         table.add_row(
-            benchmark.name, _seconds(row["median_seconds"]), _seconds(row["iqr_seconds"]), figures
+            escape(benchmark.name),
+            _seconds(row["median_seconds"]),
+            _seconds(row["iqr_seconds"]),
+            escape(figures),
         )
     Console(width=120).print(table)
     for name, new in rows.items():

@@ -40,15 +40,23 @@ TimestampMs: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
 Slot: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
 """Which of the decisions that share an event id."""
 
-Context: TypeAlias = Raw
-"""A context as it came: the bytes of one JSON object."""
+# What follows is for the schema that others read; the events check it themselves, or not at all.
+Id: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_ID_LENGTH})]
+"""What tells one thing from others of its sort."""
+Version: TypeAlias = Annotated[int, Meta(extra_json_schema={"maximum": SCHEMA_VERSION})]
+"""The schema that an event was written by."""
+JsonObject: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+"""The bytes of one JSON object."""
+
+Context: TypeAlias = JsonObject
+"""A context as it came."""
 
 
 class Action(Struct, frozen=True):
     """A creative as the bandit sees it: `features` are the bytes of one JSON object."""
 
     id: str
-    features: Raw = EMPTY
+    features: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
 
 
 class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decision"):
@@ -58,7 +66,7 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     unique. A `deferred` decision counts only once an activation arrives.
     """
 
-    event_id: str
+    event_id: Id
     placement: str
     timestamp_ms: TimestampMs
     context: Context
@@ -69,7 +77,7 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     slot: Slot = 0
     deferred: bool = False
     traceparent: str | None = None
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         _check_id("event_id", self.event_id)
@@ -102,14 +110,14 @@ class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"
     be long before it arrives.
     """
 
-    event_id: str
-    outcome_id: str
+    event_id: Id
+    outcome_id: Id
     kind: str
     timestamp_ms: TimestampMs
     value: float = 1.0
     slot: Slot = 0
     traceparent: str | None = None
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         _check_id("event_id", self.event_id)
@@ -121,7 +129,7 @@ class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
     """Time that passed in an idle partition; its record's timestamp is what counts."""
 
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
 
 Status: TypeAlias = Literal["closed", "provisional", "corrected"]
@@ -144,7 +152,7 @@ class Interaction(Struct, frozen=True, kw_only=True, tag_field="type", tag="inte
     timestamp_ms: int
     previous_reward: float | None = None
     outcomes: tuple[Outcome, ...] = ()
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
     @property
     def id(self) -> str:
@@ -209,12 +217,12 @@ def _default_policy() -> PolicySpec:
 class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placement"):
     """A named spot where one creative is chosen, with what it rewards and how it learns."""
 
-    name: str
+    name: Id
     policy: PolicySpec = msgspec.field(default_factory=_default_policy)
     reward: RewardRule = msgspec.field(default_factory=RewardRule)
     learn: Literal["window", "realtime"] = "realtime"
     deleted: bool = False
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         _check_id("name", self.name)
@@ -241,15 +249,15 @@ class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creativ
     one says why in `reason`, as `code: words`.
     """
 
-    id: str
+    id: Id
     placement: str
     parts: dict[str, str]
     status: CreativeStatus
     timestamp_ms: int
-    features: Raw = EMPTY
+    features: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
     reason: str | None = None
     lineage: Lineage = msgspec.field(default_factory=Lineage)
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         _check_id("id", self.id)
@@ -264,7 +272,7 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
 
     id: str
     placement: str
-    brief: Raw
+    brief: JsonObject
     n: int
     seed: int
     status: Literal["requested", "done", "failed"]
@@ -273,7 +281,7 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
     accepted: int = 0
     rejected: int = 0
     reason: str | None = None
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
 
 class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="policy"):
@@ -289,7 +297,7 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     offset: int
     state: bytes
     timestamp_ms: int
-    v: int = SCHEMA_VERSION
+    v: Version = SCHEMA_VERSION
 
 
 Event: TypeAlias = (

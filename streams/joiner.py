@@ -25,7 +25,6 @@ from streams.joined_partition import JoinCounts, JoinedPartition
 from streams.log import Consumer, Log, Message, TopicPartition
 from streams.written import Written
 
-GROUP: Final = "joiner"
 BATCH: Final = 5000
 POLL_SECONDS: Final = 0.25
 CHECKPOINT_SECONDS: Final = 1.0
@@ -64,7 +63,7 @@ def run_joiner(
         TopicError: a topic is missing, or decisions and outcomes differ in partitions.
     """
     joiner = Joiner(log, checkpoints_directory, stop=stop, checkpoint_seconds=checkpoint_seconds)
-    consumer = log.consumer(SIDES, joiner, group=GROUP)
+    consumer = log.consumer(SIDES, joiner, group=JOINER_GROUP)
     try:
         while not stop.is_set():
             joiner.step(consumer, batch)

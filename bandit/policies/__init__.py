@@ -48,8 +48,11 @@ def load_policy(data: bytes) -> Policy:
 
 def check_policy(
     spec: PolicySpec, learn: Literal["window", "realtime"], reward: RewardRule | None = None
-) -> None:
-    """Returns if a placement that learns like this, from such rewards, can use the policy.
+) -> PolicySpec:
+    """Returns the spec in full if a placement that learns so, from such rewards, can use it.
+
+    In full, since a default may change with a version of copyloop, and what was decided under
+    the old one must still be derived with it.
 
     Raises:
         PolicySpecError: the policy cannot be made, cannot take back a reward, as learning in
@@ -63,6 +66,7 @@ def check_policy(
         )
     if reward is not None:
         _check_rewards(policy, reward)
+    return policy.spec
 
 
 def parse_policy(text: str) -> PolicySpec:

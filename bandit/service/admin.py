@@ -91,11 +91,12 @@ async def put_placement(
     A placement whose policy changes is served by the old one until the new one has learned
     from the log.
     """
+    placement = body.to_event(name)
     try:
-        check_policy(dict(body.policy), body.learn)
+        policy = check_policy(placement.policy, placement.learn, placement.reward)
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error
-    placement = body.to_event(name)
+    placement = msgspec.structs.replace(placement, policy=policy)
     async with desk.turn:
         before = desk.catalogue.placement(name)
         if before != placement:

@@ -23,10 +23,11 @@ from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, EventError, LogUnavailable
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, PolicySpec, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
+from streams.topics import LEARNER_GROUP
 
 logger = logging.getLogger(__name__)
 
-GROUP: Final = "learner"
+GROUP: Final = LEARNER_GROUP
 DEAD_LETTERS: Final = TopicPartition(DEAD_LETTER, 0)
 POLL_SECONDS: Final = 0.2
 """How long a poll waits for a first record, and so how soon `stop` is seen."""

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from bandit.policies import open_policy
 from streams.catalogue import CatalogueReader
 from streams.events import Generation
 from tests.bandit.service.api_server import code_of
@@ -35,12 +36,25 @@ def test_putting_the_same_again_writes_nothing(api):
     assert not reader.catch_up()
 
 
+def test_a_policy_is_kept_in_full_so_that_a_default_may_change_later(api):
+    answer = api.client.put("/v1/placements/full", json={"policy": {"name": "thompson"}}).json()
+    assert answer["policy"] == open_policy({"name": "thompson"}).spec
+    assert answer["policy"].keys() > {"name"}
+
+
+def test_a_policy_that_cannot_learn_from_the_rewards_is_refused(api):
+    body = {"reward": {"minimum": -1}, "policy": {"name": "thompson"}}
+    answer = api.client.put("/v1/placements/negative", json=body)
+    assert code_of(answer) == (422, "policy_spec_invalid")
+
+
 def test_the_reward_rule_arrives_in_the_catalogue(api):
     rule = {
         "kinds": {"click": {"weight": 0.2, "aggregation": "max"}, "sale": {"window_seconds": 99}},
         "default": -1, "window_seconds": 7, "grace_seconds": 0, "minimum": -2, "maximum": 3,
     }  # fmt: skip
-    answer = api.client.put("/v1/placements/ruled", json={"reward": rule}).json()
+    body = {"reward": rule, "policy": {"name": "gaussian_thompson"}}
+    answer = api.client.put("/v1/placements/ruled", json=body).json()
     assert answer["reward"]["kinds"]["sale"] == {
         "weight": 1.0,
         "aggregation": "sum",
