@@ -45,11 +45,11 @@ def beta_best(alpha: Floats, beta: Floats, count: Floats) -> Floats:
     """
     total = alpha + beta
     mode = np.log(alpha / beta)
-    sd = np.sqrt(1.0 / alpha + 1.0 / beta)
+    variances = 1.0 / np.array((alpha, beta))
+    sd = np.sqrt(variances[0] + variances[1])
     # The tails in log-odds are exponential, the wider the smaller the parameter.
-    low = mode - sd * (_CENTRE_SPAN + _TAIL_SPAN / np.sqrt(alpha))
-    high = mode + sd * (_CENTRE_SPAN + _TAIL_SPAN / np.sqrt(beta))
-    z = _nodes(mode, sd, float(low.max()), float(high.max()))
+    below, above = sd * (_CENTRE_SPAN + _TAIL_SPAN * np.sqrt(variances))
+    z = _nodes(mode, sd, (mode - below).max(), (mode + above).max())
     log_rate = -np.logaddexp(0.0, -z)
     log_norm = np.array(
         [
@@ -76,9 +76,8 @@ def normal_best(mean: Floats, sd: Floats, count: Floats) -> Floats:
     Returns:
         Shape (n_kinds,): one arm's probability; times `count` they sum to 1.
     """
-    low = float((mean - _CENTRE_SPAN * sd).max())
-    high = float((mean + _CENTRE_SPAN * sd).max())
-    z = _nodes(mean, sd, low, high)
+    span = _CENTRE_SPAN * sd
+    z = _nodes(mean, sd, (mean - span).max(), (mean + span).max())
     standard = (z - mean[:, None]) / sd[:, None]
     density = np.exp(-0.5 * standard * standard) / (sd[:, None] * math.sqrt(2.0 * math.pi))
     return _integrate(z, density, -standard / sd[:, None], count)
@@ -90,7 +89,7 @@ def _nodes(centre: Floats, sd: Floats, low: float, high: float) -> Floats:
     Every arm's nodes lie on a lattice whose step is a power of two, so lattices are nested,
     similar arms share their nodes, and a thousand arms need hardly more nodes than ten.
     """
-    step = np.exp2(np.floor(np.log2(sd)) - 1.0)
+    step = np.ldexp(0.25, np.frexp(sd)[1])
     own = (np.rint(centre / step)[:, None] + _STEPS) * step[:, None]
     z = np.concatenate((own.ravel(), _EVEN * (high - low) + low))
     z.sort()

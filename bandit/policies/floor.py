@@ -29,6 +29,13 @@ class Floor:
     """Mixes a policy with the uniform one: pmf = (1 − epsilon) · pmf + epsilon / K.
 
     It can be corrected if the policy beneath can.
+
+    >>> from bandit.policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+    >>> from streams.events import EMPTY
+    >>> greedy = EpsilonGreedy(EpsilonGreedyConfig(epsilon=0.0))
+    >>> policy = Floor(FloorConfig(policy=greedy.spec, epsilon=0.1), greedy)
+    >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).round(3).tolist()
+    [0.5, 0.5]
     """
 
     def __init__(self, config: FloorConfig, policy: Policy) -> None:

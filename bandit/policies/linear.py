@@ -57,8 +57,8 @@ class LinTs:
 
     With precision A = ridge·I + Σ x xᵀ and response b = Σ r x, weights are N(A⁻¹b, noise²·A⁻¹).
     The pmf counts in how many of 1,024 fixed draws of the weights (512 and their mirror images)
-    an action is the best: off the exact value by at most 1.6 % (one standard deviation of a
-    count; less by mirroring). One more draw is shared by all, so that none is ever ruled out.
+    an action is the best: off the exact value by at most 1.6 %, one standard deviation of a
+    count. One more draw is shared by all, so that none is ever ruled out.
 
     >>> from streams.events import EMPTY
     >>> policy = LinTs(LinTsConfig(dimensions=8))

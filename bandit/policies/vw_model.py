@@ -49,6 +49,7 @@ class VwModel:
 
     def __init__(self, args: str, state: bytes | None = None) -> None:
         words = split_options(args)
+        self._args = args
         self._forgetful = is_forgetful(words)
         # Without the second, a loaded model has lost its counters, and its bytes differ.
         self._words = ["--quiet", "--preserve_performance_counters", *words]
@@ -73,16 +74,15 @@ class VwModel:
 
     def learn(self, lines: list[Line]) -> None:
         """Learns the example, one line of which is labelled."""
-        if self._learner is None:
-            self._learner = self._take_spare()
+        learner = self._learner = self._learner or self._take_spare()
         examples = [line.example for line in lines]
-        self._learner.learn_multi_ex_one(examples)
+        learner.learn_multi_ex_one(examples)
         if self._predictor is not None:
             self._predictor.learn_multi_ex_one(examples)
         if self._forgetful:
             self._saved.journal.append([line.text for line in lines])
             if len(self._saved.journal) == REBASE_EVERY:
-                self._rebase()
+                self._rebase(learner)
 
     def to_bytes(self) -> bytes:
         """Returns the model, and the examples since it was last saved where they are needed."""
@@ -90,10 +90,9 @@ class VwModel:
             return msgspec.msgpack.encode(self._saved)
         return msgspec.msgpack.encode(_Saved(self._learner.serialize(), []))
 
-    def _rebase(self) -> None:
-        """Goes on from the model as it is when loaded."""
-        assert self._learner is not None  # noqa: S101 - it has just learned
-        self._saved = _Saved(self._learner.serialize(), [])
+    def _rebase(self, learner: _core.Workspace) -> None:
+        """Goes on from the model as it is once saved and loaded."""
+        self._saved = _Saved(learner.serialize(), [])
         self._learner = self._restored()
         self._predictor = None
 
@@ -116,9 +115,7 @@ class VwModel:
         try:
             workspace = _core.Workspace(self._words, model_data=model)
         except (RuntimeError, ValueError) as error:
-            raise PolicySpecError(
-                f"policy 'vw': args {' '.join(self._words)!r}: {error}"
-            ) from error
+            raise PolicySpecError(f"policy 'vw': args {self._args!r}: {error}") from error
         if workspace.get_prediction_type() != _core.PredictionType.ActionProbs:
             raise PolicySpecError(
                 "policy 'vw': args do not make it explore among actions; add --cb_explore_adf"

@@ -13,7 +13,8 @@ from typing import Final
 
 from bandit.errors import PolicySpecError
 
-MAX_BITS: Final = 24
+MAXIMA: Final = {"-b": 24, "--bit_precision": 24, "--bag": 32, "--cover": 32, "--rnd": 32}
+"""What multiplies the memory that a model takes."""
 
 
 def _listed(words: str) -> frozenset[str]:
@@ -38,18 +39,17 @@ def split_options(args: str) -> list[str]:
     """Returns the arguments one by one.
 
     Raises:
-        PolicySpecError: an option that a policy may not set, one without its value, a stray
-            word, or more than 24 bits.
+        PolicySpecError: an option that a policy may not set, one without its value or with too
+            large a one, or a stray word.
     """
     try:
         words = shlex.split(args)
     except ValueError as error:
         raise PolicySpecError(f"policy 'vw': args {args!r} cannot be split: {error}") from error
     for option, value in _options(words):
-        if option in ("-b", "--bit_precision") and not (
-            value.isdecimal() and int(value) <= MAX_BITS
-        ):
-            raise PolicySpecError(f"policy 'vw': {option} is {value!r}; expected 1 to {MAX_BITS}")
+        most = MAXIMA.get(option)
+        if most is not None and not (value.isdecimal() and 1 <= int(value) <= most):
+            raise PolicySpecError(f"policy 'vw': {option} is {value!r}; expected 1 to {most}")
     return words
 
 

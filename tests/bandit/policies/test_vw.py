@@ -124,7 +124,9 @@ def test_prepared_actions_predict_as_parsed_text_does():
     assert unseal(policy.to_bytes())[1] == plain.to_bytes()
 
 
-texts = st.text(max_size=80) | st.sampled_from(["a|b c", "x:1", "|u y", "\n|id c", "\t", "", "%20"])
+texts = st.text(max_size=80) | st.sampled_from(
+    ["a|b c", "x:1", "|u y", "\n|id c", "\t", "", "%20", "\x85|", "a\u2028b"]
+)
 
 
 @law
@@ -189,11 +191,15 @@ def test_more_actions_than_are_kept_prepared_are_prepared_anew():
         ("--cb_explore_adf --sparse_weights", "args has '--sparse_weights'"),
         ("--cb_explore_adf --epsilon", "--epsilon has no value"),
         ("--cb_explore_adf --epsilon=", "--epsilon has no value"),
-        ("--cb_explore_adf --softmax --squarecb", "policy 'vw': args '.*--softmax --squarecb'"),
+        (
+            "--cb_explore_adf --softmax --squarecb",
+            "args '--cb_explore_adf --softmax --squarecb': Input prediction",
+        ),
         ("--cb_explore_adf --squarecb --cb_type dr", "not a valid choice"),
         ("--cb_explore_adf --epsilon much", "policy 'vw'"),
         ("--cb_explore_adf -b 30", "-b is '30'; expected 1 to 24"),
         ("--cb_explore_adf --bit_precision=1e9", "--bit_precision is '1e9'"),
+        ("--cb_explore_adf --bag 1000", "--bag is '1000'; expected 1 to 32"),
         ("--cb_explore_adf 'open", "cannot be split"),
     ],
 )
