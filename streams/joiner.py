@@ -23,6 +23,7 @@ from streams.events import DECISIONS, OUTCOMES, decode
 from streams.join import Join
 from streams.joined_partition import JoinCounts, JoinedPartition
 from streams.log import Consumer, Log, Message, TopicPartition
+from streams.topics import JOINER_GROUP
 from streams.written import Written
 
 BATCH: Final = 5000

@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
+from bandit.features import creative_features
 from bandit.service import admin, ops
 from bandit.service.appender import Appender
 from bandit.service.editor import Editor
@@ -48,6 +50,8 @@ def create_app(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         snapshots.start()
         appender.start()
+        # the first text embedding loads its weights: before the first creative, not during it
+        await run_in_threadpool(creative_features, {})
         yield
         await appender.close()
         snapshots.stop()

@@ -153,6 +153,10 @@ def start(path, directory):
     return process
 
 
+def written(log):
+    return sum(log.end_offset(TopicPartition(INTERACTIONS, n)) for n in range(PARTITIONS))
+
+
 def test_killed_again_and_again_it_writes_the_same(tmp_path):
     """What kill -9 leaves behind is completed to exactly what an undisturbed run writes."""
     log = SqliteLog(tmp_path / "log.db")
@@ -165,16 +169,20 @@ def test_killed_again_and_again_it_writes_the_same(tmp_path):
 
     rng = random.Random(7)
     log = SqliteLog(tmp_path / "log.db")
+    wanted = len(read(calm, INTERACTIONS))
     ends = []
     for _ in range(12):
         process = start(tmp_path / "log.db", tmp_path / "killed")
-        time.sleep(rng.uniform(0.0, 0.4))
+        # by what is written, not by the clock: a slow machine is killed at work as well
+        enough = ends[-1] + rng.randrange(wanted // 10) if ends else 0
+        while written(log) < min(enough, wanted):
+            assert process.poll() is None
+            time.sleep(0.001)
         process.kill()
         process.wait()
         process.stdout.close()
-        ends.append(len(read(log, INTERACTIONS)))
+        ends.append(written(log))
     process = start(tmp_path / "log.db", tmp_path / "killed")
-    wanted = len(read(calm, INTERACTIONS))
     while len(read(log, INTERACTIONS)) < wanted or len(reasons(log)) < len(reasons(calm)):
         assert process.poll() is None
         time.sleep(0.05)

@@ -92,6 +92,7 @@ def test_a_reward_out_of_the_range_is_refused(api, name, value):
 
 
 def test_the_range_is_the_placements(api):
-    wide = api.placement("wide", reward={"minimum": -5, "maximum": 5})
+    policy = {"name": "gaussian_thompson"}
+    wide = api.placement("wide", reward={"minimum": -5, "maximum": 5}, policy=policy)
     assert api.event(wide, "e8", "reward", {"value": -5}).status_code == 204
     assert code_of(api.event(wide, "e8", "reward", {"value": 5.01}))[0] == 422
