@@ -1,12 +1,15 @@
-"""The commands of `streams`: the joiner, the archive, and a look into the log."""
+"""The commands of `streams`: the joiner, the archive, outcomes from elsewhere, looks at the log."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from streams import commands, letter_commands
+from streams.command_line import DATA, Data, LogUrl, SourceUrl, log_url, opened
 from streams.errors import StreamsError
 from streams.process import long_running, run_command, stop_on_signals
 from streams.topics import create_topics
@@ -18,56 +21,70 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[Path, typer.Option(help="The folder of the log, checkpoints and archive.")]
-LogUrl = Annotated[
-    str | None,
-    typer.Option("--log", help="The log's URL.", show_default="sqlite:///DATA/log.db"),
-]
-
-
-def log_url(log: str | None, data: Path) -> str:
-    """Returns the URL of the log that a command works on: the one given, or the data folder's."""
-    return log or f"sqlite:///{data / 'log.db'}"
-
 
 @app.command()
-def join(data: Data = Path("copyloop-data"), log: LogUrl = None) -> None:
+def join(data: Data = DATA, log: LogUrl = None) -> None:
     """Join outcomes to decisions and write interactions, until stopped."""
     from streams.joiner import run_joiner
 
-    with long_running("join", log_url(log, data)) as (opened, stop):
-        run_joiner(opened, data / "checkpoints", stop=stop)
+    with long_running("join", log_url(log, data)) as (here, stop):
+        run_joiner(here, data / "checkpoints", stop=stop)
 
 
 @app.command()
-def archive(data: Data = Path("copyloop-data"), log: LogUrl = None) -> None:
+def archive(data: Data = DATA, log: LogUrl = None) -> None:
     """Copy the log's topics to Parquet files, until stopped."""
     from streams.archive import run_archive
 
-    with long_running("archive", log_url(log, data)) as (opened, stop):
-        run_archive(opened, data / "archive", stop=stop)
+    with long_running("archive", log_url(log, data)) as (here, stop):
+        run_archive(here, data / "archive", stop=stop)
+
+
+@app.command()
+def ingest(
+    mapping: Annotated[
+        list[Path], typer.Option(help="How a topic's records become outcomes; repeat for more.")
+    ],
+    data: Data = DATA,
+    log: LogUrl = None,
+    source: SourceUrl = None,
+    begin: Annotated[
+        Literal["oldest", "newest"], typer.Option(help="Where, in what was never read before.")
+    ] = "oldest",
+) -> None:
+    """Append an outcome for each record of the mapped topics, until stopped."""
+    from streams.ingest import run_ingest
+    from streams.mapping import read_mapping
+
+    mappings = [read_mapping(file) for file in mapping]
+    elsewhere = opened(source) if source else nullcontext()
+    with long_running("ingest", log_url(log, data)) as (here, stop), elsewhere as there:
+        run_ingest(here, data / "checkpoints", mappings, stop=stop, source=there, begin=begin)
 
 
 @app.command()
 def tail(
     topics: Annotated[list[str] | None, typer.Argument(help="Which; all if none is named.")] = None,
-    data: Data = Path("copyloop-data"),
+    data: Data = DATA,
     log: LogUrl = None,
     last: Annotated[int, typer.Option(help="Start with this many records a partition.")] = 10,
     follow: Annotated[bool, typer.Option(help="Go on as records come, until stopped.")] = True,
 ) -> None:
     """Show the log's records, a line each, as they come."""
     from streams.events import TOPICS
-    from streams.log import open_log
     from streams.tail import tail as lines
 
-    opened = open_log(log_url(log, data))
-    create_topics(opened)
     stop = stop_on_signals()
-    for line in lines(opened, topics or TOPICS, stop=stop, last=last, follow=follow):
-        typer.echo(line)
-    opened.close()
+    with opened(log_url(log, data)) as here:
+        create_topics(here)
+        for line in lines(here, topics or TOPICS, stop=stop, last=last, follow=follow):
+            typer.echo(line)
 
+
+app.command()(commands.schema)
+app.command()(commands.topics)
+app.command()(commands.lag)
+app.add_typer(letter_commands.app, name="dead-letter")
 
 if __name__ == "__main__":
     run_command(app, StreamsError)

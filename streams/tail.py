@@ -53,10 +53,16 @@ def line(record: Record, *, width: int = 160) -> str:
     'outcomes/0@7 event-1 {"kind":"click"}'
     """
     time = datetime.fromtimestamp(record.timestamp_ms / 1000).strftime("%H:%M:%S.%f")[:-3]
-    words = [time, f"{record.topic}/{record.partition}@{record.offset}", _text(record.key)]
-    words += [f"{name}={_text(value)}" for name, value in record.headers]
-    words.append(_text(record.value[: width * 4])[:width])
+    words = [time, f"{record.topic}/{record.partition}@{record.offset}", printable(record.key)]
+    words += [f"{name}={printable(value)}" for name, value in record.headers]
+    words.append(printable(record.value[: width * 4])[:width])
     return " ".join(word for word in words if word)
+
+
+def printable(data: bytes) -> str:
+    """Returns the bytes as text that cannot move the cursor of the terminal that shows it."""
+    text = data.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _lines(records: Sequence[Record], width: int) -> Iterator[str]:
@@ -75,9 +81,3 @@ class _Viewer:
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {}
-
-
-def _text(data: bytes) -> str:
-    # Nothing in a record may move the cursor of the terminal that shows it.
-    text = data.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

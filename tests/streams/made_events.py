@@ -1,0 +1,146 @@
+"""Events of every type, as Hypothesis makes them up."""
+
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.json import encode
+
+from streams.events import (
+    LONGEST_WINDOW_SECONDS,
+    Action,
+    Creative,
+    Decision,
+    Generation,
+    Interaction,
+    Lineage,
+    Outcome,
+    Placement,
+    PolicySnapshot,
+    RewardKind,
+    RewardRule,
+    Tick,
+)
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+ids = words.filter(bool)
+times = st.integers(0, 2**53 - 1)
+slots = st.integers(0, 2**16 - 1)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+# No 1.0: an integer to JSON Schema, but not to us.
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.just(0.5) | words,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
+    max_leaves=4,
+)
+objects = st.dictionaries(words, json_values, max_size=2)
+raw_objects = objects.map(lambda value: Raw(encode(value)))
+seconds = st.floats(0.001, LONGEST_WINDOW_SECONDS)
+traces = st.none() | words
+
+
+@st.composite
+def decisions(draw):
+    actions = draw(
+        st.lists(st.builds(Action, id=words, features=raw_objects), min_size=1, max_size=4)
+    )
+    index = draw(st.integers(0, len(actions) - 1))
+    pmf = [0.0] * len(actions)
+    pmf[index] += 0.5
+    pmf[draw(st.integers(0, len(actions) - 1))] += 0.5
+    return Decision(
+        event_id=draw(ids),
+        placement=draw(words),
+        timestamp_ms=draw(times),
+        context=draw(raw_objects),
+        actions=tuple(actions),
+        pmf=tuple(pmf),
+        index=index,
+        policy_version=draw(words),
+        slot=draw(slots),
+        deferred=draw(st.booleans()),
+        traceparent=draw(traces),
+    )
+
+
+outcomes = st.builds(
+    Outcome,
+    event_id=ids,
+    outcome_id=ids,
+    kind=words,
+    timestamp_ms=times,
+    value=numbers,
+    slot=slots,
+    traceparent=traces,
+)
+kinds = st.builds(
+    RewardKind,
+    weight=numbers,
+    aggregation=st.sampled_from(["sum", "max", "first", "last", "mean"]),
+    window_seconds=st.none() | seconds,
+)
+rules = st.builds(
+    RewardRule,
+    kinds=st.dictionaries(words, kinds, max_size=2),
+    default=st.just(0.5),
+    window_seconds=seconds,
+    grace_seconds=seconds,
+    minimum=st.floats(-1, 0),
+    maximum=st.floats(1, 2),
+)
+policies = st.dictionaries(words, json_values, max_size=2)
+MADE = {
+    "Decision": decisions(),
+    "Outcome": outcomes,
+    "Tick": st.builds(Tick),
+    "Interaction": st.builds(
+        Interaction,
+        source=st.integers(0, 9),
+        sequence=st.integers(0, 10**9),
+        decision=decisions(),
+        reward=numbers,
+        status=st.sampled_from(["closed", "provisional", "corrected"]),
+        timestamp_ms=times,
+        previous_reward=st.none() | numbers,
+        outcomes=st.lists(outcomes, max_size=2).map(tuple),
+    ),
+    "Placement": st.builds(
+        Placement,
+        name=ids,
+        policy=policies,
+        reward=rules,
+        learn=st.sampled_from(["window", "realtime"]),
+        deleted=st.booleans(),
+    ),
+    "Creative": st.builds(
+        Creative,
+        id=ids,
+        placement=words,
+        parts=st.dictionaries(words, words, max_size=2),
+        status=st.sampled_from(["proposed", "screened", "live", "paused", "retired", "rejected"]),
+        timestamp_ms=times,
+        features=raw_objects,
+        reason=st.none() | words,
+        lineage=st.builds(Lineage, model=st.none() | words, seed=st.none() | st.integers(0, 9)),
+    ),
+    "Generation": st.builds(
+        Generation,
+        id=words,
+        placement=words,
+        brief=raw_objects,
+        n=st.integers(1, 99),
+        seed=st.integers(0, 99),
+        status=st.sampled_from(["requested", "done", "failed"]),
+        timestamp_ms=times,
+        winners=st.lists(words, max_size=2).map(tuple),
+        reason=st.none() | words,
+    ),
+    "PolicySnapshot": st.builds(
+        PolicySnapshot,
+        placement=words,
+        version=words,
+        spec=policies,
+        partition=st.integers(0, 9),
+        offset=st.integers(0, 10**9),
+        state=st.binary(max_size=20),
+        timestamp_ms=times,
+    ),
+}
