@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bandit.client import Client
+from bandit.service.settings import Settings
 from tests.running import copyloop_up
 
 ROOT = Path(__file__).parent.parent
@@ -84,3 +86,8 @@ def test_every_make_target_of_the_readme_exists():
     for words in commands():
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), words
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Settings), ids=lambda field: field.name)
+def test_every_setting_is_in_the_readme(field):
+    assert f"COPYLOOP_{field.name.upper()}" in README
