@@ -1,8 +1,9 @@
 """How many headlines does a core write and screen in a second, against a bare `model.generate`?
 
-The baseline reads every prompt of the same batch in full, padded, with the same sampling and the
-same stops; ours reads each distinct prompt once. Time is this process's CPU time, since torch runs
-on one thread.
+The baseline reads every prompt of the same batch in full and writes until the last text has ended,
+with the same sampling and stops; ours reads each distinct prompt once and drops a text that has
+ended. Time is this process's CPU time, since torch runs on one thread. Tokens are those of the
+texts: what is computed for texts that have ended does not count.
 """
 
 import itertools

@@ -31,9 +31,11 @@ DANGLING: Final = _listed(
     "so than that the their to was were when which while who will your"
 )
 SMALL: Final = _listed(
-    "about after again always been before ever every from have here into just less like made make "
-    "makes more much never only over some such than that that's their them then there they this "
-    "time what when where which while will with without your you're"
+    "about after again all always and any are been before but can come day ever every for from get "
+    "good had has have her here him his into its just less let like made make makes more most much "
+    "never new nor not now off one only our out over own she some such than that that's the their "
+    "them then there they this time too two was way what when where which while who will with "
+    "without yes you you're you've your"
 )
 PROMISES: Final = _listed(
     "best cheapest cure cures discount discounts fastest free gift gifts guarantee guaranteed "
@@ -93,10 +95,16 @@ def fragment(text: str) -> str | None:
     return None
 
 
-def leaked(text: str) -> str | None:
-    """A piece of the prompt's own form."""
+def leaked(text: str, brief: Brief) -> str | None:
+    """A piece of the prompt: of its form, or of what it says about place and tone."""
     found = LEAK.search(text)
-    return f"has {found[0]!r} from the prompt" if found else None
+    if found:
+        return f"has {found[0]!r} from the prompt"
+    for note in filter(None, (brief.environment, brief.tone)):
+        telling = _telling(note)
+        if len(telling) > 1 and " ".join(telling) in " ".join(_telling(text)):
+            return f"has {note!r} from the brief, which is not to be said"
+    return None
 
 
 def markup(text: str) -> str | None:
@@ -201,8 +209,8 @@ def _names(text: str) -> set[str]:
 
 def _telling(text: str) -> list[str]:
     """Returns the stems of the words that carry what is said."""
-    return [_stem(word) for word in words(text) if len(word) >= 4 and word not in SMALL]
+    return [_stem(word) for word in words(text) if len(word) >= 3 and word not in SMALL]
 
 
 def _stem(word: str) -> str:
-    return word.removesuffix("s") if len(word) > 4 else word
+    return word.removesuffix("s") if len(word) > 3 else word

@@ -18,7 +18,7 @@ from generator.brief import Brief
 from generator.prompts import Prompt, prompts
 from generator.screen import STOP, Rejection, Screen, clean
 
-TEMPERATURE: Final = 0.7
+TEMPERATURE: Final = 0.6
 TOP_P: Final = 0.9
 PROMPTS_PER_BATCH: Final = 16
 MAX_REPEATS: Final = 4

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -165,6 +166,7 @@ FRAMES: Final = (
     ),
 )
 EXAMPLE_HEADLINES: Final = tuple(line for frame in FRAMES for line in frame.headlines)
+ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.I)
 ROOM: Final = 0.6
 """An opening takes at most this share of a headline's characters."""
 
@@ -188,7 +190,8 @@ def prompts(brief: Brief, *, seed: int, winners: Sequence[str] = ()) -> Iterator
 def _openings(brief: Brief, frame: Frame) -> list[Prompt]:
     """Returns the frame's prompts for this brief, one for each opening that leaves room."""
     keywords = brief.keywords or (brief.product,)
-    subjects = brief.facts if "{fact}" in frame.opening else keywords
+    bare = [ARTICLE.sub("", _one_line(keyword)) for keyword in keywords]
+    subjects = brief.facts if "{fact}" in frame.opening else bare
     filled = {frame.opening.format(keyword=text, fact=text) for text in subjects}
     openings = {_one_line(opening[:1].upper() + opening[1:]) for opening in filled}
     return [

@@ -70,7 +70,8 @@ class Screen:
         self, brief: Brief, *, existing: Iterable[str] = (), winners: Iterable[str] = ()
     ) -> None:
         self._taken = list(existing)
-        self._topic = Topic(brief)
+        shown = list(winners)
+        self._topic = Topic([brief.product, *brief.facts, *brief.keywords, *shown])
         self._profanity = Profanity()
         self._profanity.load_censor_words(whitelist_words=PLAIN_WORDS.split())
         limits = brief.constraints
@@ -78,7 +79,7 @@ class Screen:
             ("empty", gates.empty),
             ("length", partial(gates.length, max_characters=limits.max_characters)),
             ("fragment", gates.fragment),
-            ("leaked", gates.leaked),
+            ("leaked", partial(gates.leaked, brief=brief)),
             ("markup", gates.markup),
             ("characters", gates.characters),
             ("never_use", partial(gates.never_use, ruled_out=limits.never_use)),
@@ -86,7 +87,7 @@ class Screen:
             ("against", partial(gates.against, brief=brief)),
             ("unfounded", partial(gates.unfounded, brief=brief)),
             ("duplicate", partial(gates.duplicate, others=self._taken)),
-            ("copied", partial(gates.copied, shown=[*winners, *EXAMPLE_HEADLINES])),
+            ("copied", partial(gates.copied, shown=[*shown, *EXAMPLE_HEADLINES])),
             ("off_topic", self._off_topic),
             ("profanity", self._profane),
         )
@@ -111,7 +112,7 @@ class Screen:
         closeness = self._topic.closeness(text)
         if closeness >= TOPIC_FLOOR:
             return None
-        return f"closeness to the brief is {closeness:.2f}; at least {TOPIC_FLOOR}"
+        return f"closeness to the product is {closeness:.2f}; at least {TOPIC_FLOOR}"
 
     def _profane(self, text: str) -> str | None:
         if self._profanity.contains_profanity(text):

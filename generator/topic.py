@@ -1,4 +1,4 @@
-"""How close a text is to what a brief speaks of, by small word embeddings.
+"""How close a text is to what others speak of, by small word embeddings.
 
 A small model wanders: asked for a train, it writes of a teacher. An embedding cannot tell a good
 headline from a bad one, but it can tell one that has nothing to do with the product.
@@ -7,27 +7,25 @@ headline from a bad one, but it can tell one that has nothing to do with the pro
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from generator.brief import Brief
-
 
 class Topic:
-    """What one brief speaks of: its product, facts and keywords, each a direction."""
+    """What is spoken of, as some texts that speak of it: each is a direction."""
 
-    def __init__(self, brief: Brief) -> None:
+    def __init__(self, texts: Iterable[str]) -> None:
         # Importing it sets up logging, which must not come before a process does that itself.
         import wordllama
 
         # The weights come with the package; nothing is fetched.
         folder = os.path.dirname(wordllama.__file__)
         self._model: Any = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-        said = [brief.product, *brief.facts, *brief.keywords]
-        self._directions = self._model.embed(said, norm=True)
+        self._directions = self._model.embed(list(texts), norm=True)
 
     def closeness(self, text: str) -> float:
-        """Returns the cosine of the text with the nearest thing in the brief, in [-1, 1]."""
+        """Returns the cosine of the text with the nearest of those texts, in [-1, 1]."""
         embedded = self._model.embed([text], norm=True)[0]
         return float(np.max(self._directions @ embedded))

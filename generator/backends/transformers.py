@@ -1,22 +1,27 @@
 """Models that transformers loads, on this machine.
 
-Prompts that are the same are read once and continued many times: a headline takes a dozen
-tokens, its prompt a hundred, so reading is most of what a plain batch would do.
+A headline takes half a dozen tokens and its prompt a hundred and fifty, so two things are done
+that `generate` would not: a prompt that comes several times is read once, and a text that has
+ended is taken out of the batch.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from generator.backends import Progress
 from generator.device import pick_device, use_one_thread
 from generator.errors import BackendError
+
+MAX_CANDIDATES: Final = 256
+"""Draws are from this many of the likeliest tokens at most: sorting a whole vocabulary is slow."""
 
 
 class TransformersBackend:
@@ -62,74 +67,96 @@ class TransformersBackend:
         """Returns a continuation of each prompt (see `Backend.complete`)."""
         if not prompts:
             return []
-        distinct = list(dict.fromkeys(prompts))
-        rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self._device)
-        criteria = [] if progress is None else [_Progress(progress, max_new_tokens)]
-        devices = [] if self._device == "cpu" else [self._device]
+        draw = _Draw(temperature, top_p, torch.Generator(self._device).manual_seed(seed))
+        stops = torch.tensor(self._stop_tokens(stop), device=self._device)
+        written: list[list[int]] = [[] for _ in prompts]
         try:
-            with torch.inference_mode(), torch.random.fork_rng(devices):
-                torch.manual_seed(seed)
-                read = self._read(distinct, rows)
-                tokens = self._model.generate(
-                    **read,
-                    do_sample=True,
-                    temperature=temperature,
-                    top_p=top_p,
-                    top_k=0,
-                    max_new_tokens=max_new_tokens,
-                    eos_token_id=self._stop_tokens(stop),
-                    pad_token_id=self._tokenizer.pad_token_id,
-                    stopping_criteria=StoppingCriteriaList(criteria),
-                )
+            with torch.inference_mode():
+                steps = self._write(self._read(prompts), draw, stops)
+                for step, tokens in zip(range(max_new_tokens), steps, strict=False):
+                    for row, token in tokens:
+                        written[row].append(token)
+                    if progress is not None:
+                        progress((step + 1) / max_new_tokens)
         except RuntimeError as error:  # torch's errors, out of memory among them
             raise BackendError(f"{self.name} failed on {len(prompts)} prompts: {error}") from error
-        new = tokens[:, read["input_ids"].shape[1] :]
-        return [self._text(row, stop) for row in new.tolist()]
+        return [self._text(tokens, stop) for tokens in written]
 
-    def _read(self, distinct: list[str], rows: torch.Tensor) -> dict[str, Any]:
-        """Reads each distinct prompt once; returns `generate`'s inputs, a row per completion."""
-        batch = self._tokenizer(distinct, return_tensors="pt", padding=True).to(self._device)
-        mask = batch.attention_mask
-        # The last token is left for `generate`, which needs one to continue from.
+    def _read(self, prompts: Sequence[str]) -> _Batch:
+        """Reads each distinct prompt once, but for its last token."""
+        distinct = list(dict.fromkeys(prompts))
+        read = self._tokenizer(distinct, return_tensors="pt", padding=True).to(self._device)
+        mask = read.attention_mask
         cache = self._model(
-            input_ids=batch.input_ids[:, :-1],
+            input_ids=read.input_ids[:, :-1],
             attention_mask=mask[:, :-1],
             position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, :-1],
             use_cache=True,
             logits_to_keep=1,
         ).past_key_values
+        rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self._device)
         cache.batch_select_indices(rows)
-        return {
-            "input_ids": batch.input_ids[rows],
-            "attention_mask": mask[rows],
-            "past_key_values": cache,
-        }
+        return _Batch(list(range(len(prompts))), read.input_ids[rows, -1:], mask[rows], cache)
+
+    def _write(self, batch: _Batch, draw: _Draw, stops: Tensor) -> Iterator[list[tuple[int, int]]]:
+        """Yields the next token of every row that has not ended, as (row, token)."""
+        rows, last, mask, cache = batch
+        while rows:
+            logits = self._model(
+                input_ids=last,
+                attention_mask=mask,
+                position_ids=mask.sum(-1, keepdim=True) - 1,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            tokens = draw(logits)
+            yield list(zip(rows, tokens.tolist(), strict=True))
+            going = (~torch.isin(tokens, stops)).nonzero()[:, 0]
+            if len(going) < len(rows):
+                rows = [rows[i] for i in going.tolist()]
+                tokens, mask = tokens[going], mask[going]
+                cache.batch_select_indices(going)
+            last = tokens[:, None]
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
 
     def _stop_tokens(self, stop: str) -> list[int]:
         stopping = [i for i, text in enumerate(self._token_texts) if any(c in text for c in stop)]
         return [*stopping, self._tokenizer.eos_token_id]
 
     def _text(self, tokens: list[int], stop: str) -> str:
-        ended = self._tokenizer.eos_token_id in tokens
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         at = min((text.find(mark) for mark in stop if mark in text), default=None)
         if at is not None:
             return text[: at + 1]
-        return text + stop if ended else text
+        return text + stop if tokens[-1] == self._tokenizer.eos_token_id else text
 
 
-class _Progress(StoppingCriteria):
-    """Stops nothing: it is how `generate` lets us see each token."""
+class _Batch(NamedTuple):
+    """Texts that are being written: their numbers, last tokens, attention masks, and the cache."""
 
-    def __init__(self, progress: Progress, max_new_tokens: int) -> None:
-        self._progress = progress
-        self._max_new_tokens = max_new_tokens
-        self._done = 0
+    rows: list[int]
+    last: Tensor
+    mask: Tensor
+    cache: Any
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        self._done += 1
-        self._progress(self._done / self._max_new_tokens)
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+class _Draw(NamedTuple):
+    """Nucleus sampling (Holtzman et al. 2020, section 3.1), at a temperature."""
+
+    temperature: float
+    top_p: float
+    generator: torch.Generator
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Returns a token for each row of logits, shape (rows, vocabulary)."""
+        logits = logits.float() / self.temperature
+        likeliest, tokens = logits.topk(min(MAX_CANDIDATES, logits.shape[-1]))
+        pmf = (likeliest - logits.logsumexp(-1, keepdim=True)).exp()
+        # A token is in the nucleus if what is likelier does not fill it yet; so one always is.
+        pmf[pmf.cumsum(-1) - pmf >= self.top_p] = 0.0
+        drawn = torch.multinomial(pmf, 1, generator=self.generator)
+        return tokens.gather(-1, drawn)[:, 0]
 
 
 @contextlib.contextmanager

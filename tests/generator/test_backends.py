@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from generator.backends import open_backend
-from generator.backends.transformers import TransformersBackend
+from generator.backends.transformers import TransformersBackend, _Draw
 from generator.errors import BackendError
 
 STOP = '"\n'
@@ -46,7 +46,7 @@ def test_a_completion_ends_with_its_first_stop_or_was_cut_off(drawn):
 
 
 @pytest.mark.model
-def test_reading_shared_prompts_once_changes_nothing(backend):
+def test_sharing_and_shrinking_the_batch_change_nothing(backend):
     """The likeliest continuation is the one that a plain, unshared, unpadded run gives."""
     exact = TransformersBackend(backend._model.name_or_path, name="exact")
     exact._model.float()  # in bfloat16 the order of sums decides between near-equal tokens
@@ -58,6 +58,21 @@ def test_reading_shared_prompts_once_changes_nothing(backend):
         tokens = model.generate(**read, do_sample=False, max_new_tokens=8)[0, length:]
         plain = tokenizer.decode(tokens, skip_special_tokens=True)
         assert plain.startswith(text.removesuffix(STOP))
+
+
+def test_draws_are_from_the_nucleus_in_proportion():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
+    draw = _Draw(1.0, 0.7, torch.Generator().manual_seed(1))
+    shares = torch.bincount(draw(logits), minlength=4) / len(logits)
+    assert shares[2:].tolist() == [0.0, 0.0]
+    assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
+
+
+def test_a_low_temperature_or_a_small_nucleus_takes_the_likeliest():
+    logits = torch.randn(100, 500, generator=torch.Generator().manual_seed(2))
+    for temperature, top_p in ((1e-6, 1.0), (1.0, 1e-6)):
+        draw = _Draw(temperature, top_p, torch.Generator().manual_seed(3))
+        assert torch.equal(draw(logits), logits.argmax(-1))
 
 
 @pytest.mark.model
@@ -82,10 +97,10 @@ def test_no_prompts_need_no_model(backend):
 
 @pytest.mark.model
 def test_what_the_model_cannot_do_is_a_backend_error(backend, monkeypatch):
-    def out_of_memory(**_):
+    def out_of_memory(*_):
         raise RuntimeError("not enough memory")
 
-    monkeypatch.setattr(backend._model, "generate", out_of_memory)
+    monkeypatch.setattr(backend, "_read", out_of_memory)
     with pytest.raises(BackendError, match=r"smollm2-.* failed on 1 prompts: not enough memory"):
         backend.complete([TEA], seed=1, **DRAW)
 

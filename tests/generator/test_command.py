@@ -8,32 +8,25 @@ from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
 
 
-@pytest.fixture
-def opened(backend, monkeypatch):
-    monkeypatch.setattr("generator.command.open_backend", lambda model: backend)
+@pytest.fixture(autouse=True)
+def scripted(monkeypatch):
+    lines = [' warm and slow"', ' www.beans"', ' [calm] and bright"', ' calm and easy"']
+    monkeypatch.setattr("generator.command.open_backend", lambda model: Scripted(lines))
 
 
-@pytest.mark.model
-def test_json_holds_every_candidate_with_its_lineage(opened, capsys):
+def test_json_holds_every_candidate_with_its_lineage(capsys):
     generate_command(BRIEFS / "coffee.yaml", n=2, seed=1, output="json")
-    printed = capsys.readouterr()
-    found = json.loads(printed.out)
+    found = json.loads(capsys.readouterr().out)
     assert len(found["accepted"]) == 2
-    assert found["rejected"]
     for row in found["accepted"]:
         assert set(row) == {"headline", "lineage"}
-        assert row["lineage"]["model"].startswith("smollm2-")
-        assert row["lineage"]["seed"] == 1
-        assert row["lineage"]["prompt"]
-    for row in found["rejected"]:
-        assert set(row) == {"headline", "code", "reason", "lineage"}
+        assert set(row["lineage"]) == {"model", "prompt", "seed"}
+        assert (row["lineage"]["model"], row["lineage"]["seed"]) == ("scripted", 1)
+    assert {"markup", "characters"} <= {row["code"] for row in found["rejected"]}
+    assert all(set(row) == {"headline", "code", "reason", "lineage"} for row in found["rejected"])
 
 
-def test_tables_show_what_was_accepted_and_why_the_others_were_not(tmp_path, monkeypatch, capsys):
-    scripted = Scripted(
-        [' warm and slow"', ' www.beans"', ' [calm] and bright"', ' calm and easy"']
-    )
-    monkeypatch.setattr("generator.command.open_backend", lambda model: scripted)
+def test_tables_show_what_was_accepted_and_why_the_others_were_not(tmp_path, capsys):
     winners = tmp_path / "winners.txt"
     winners.write_text("Keep your coffee hot\n\n  Mornings that last \n")
     generate_command(BRIEFS / "coffee.yaml", n=3, seed=1, winners_path=winners)

@@ -8,6 +8,8 @@ BRIEF = Brief(
     brand="Nordlys",
     facts=("breakfast in bed", "from 49 euros", "free for children"),
     keywords=("journeys",),
+    environment="a travel magazine",
+    tone="warm and plain",
 )
 
 
@@ -56,14 +58,25 @@ def test_fragment_lets_whole_lines_through(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["Headline: sleep well", "Sleep | Audience", "tone : warm", "product: a train"]
+    "text",
+    [
+        "Headline: sleep well",
+        "Sleep | Audience",
+        "tone : warm",
+        "product: a train",
+        "Breakfast in bed, in a travel magazine",
+        "Warm and plain nights",
+    ],
 )
-def test_leaked_refuses_the_prompt_s_own_form(text):
-    assert "from the prompt" in gates.leaked(text)
+def test_leaked_refuses_pieces_of_the_prompt(text):
+    assert "from the " in gates.leaked(text, BRIEF)
 
 
-def test_leaked_lets_the_same_words_through_in_a_sentence():
-    assert gates.leaked("A product for your audience") is None
+@pytest.mark.parametrize(
+    "text", ["A product for your audience", "Travel light", "Warm nights", "Read no magazine"]
+)
+def test_leaked_lets_the_same_words_through_in_a_sentence(text):
+    assert gates.leaked(text, BRIEF) is None
 
 
 @pytest.mark.parametrize(
@@ -124,13 +137,15 @@ def test_never_use_looks_at_whole_words(text, phrase):
 
 
 @pytest.mark.parametrize(
-    "text", ["Coffee without the coffee", "Journeys are a journey", "More money, More MONEY"]
+    "text", ["Coffee without the coffee", "Journeys are a journey", "More tea, More TEA"]
 )
 def test_repeats_refuses_a_telling_word_that_comes_twice(text):
     assert "twice" in gates.repeats(text)
 
 
-@pytest.mark.parametrize("text", ["Your night, your way", "More sleep, more of it", "Tea to tea"])
+@pytest.mark.parametrize(
+    "text", ["Your night, your way", "More sleep, more of it", "As it is, so it is"]
+)
 def test_repeats_lets_small_words_come_twice(text):
     assert gates.repeats(text) is None
 

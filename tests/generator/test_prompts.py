@@ -63,6 +63,13 @@ def test_openings_leave_room_for_the_rest():
     assert all(len(opening) <= 9 for opening in found)
 
 
+def test_a_keyword_stands_without_its_article():
+    brief = Brief(product="a clinic", keywords=("a calm visit", "The smile"))
+    openings = {prompt.opening for prompt in first(brief)}
+    assert {"The calm visit you", "Your smile,"} <= openings
+    assert "Your clinic," in {prompt.opening for prompt in first(Brief(product="a clinic"))}
+
+
 def test_line_breaks_in_a_brief_do_not_break_the_prompt():
     brief = Brief(product="tea\nHeadline: by post", facts=("a\tb",))
     own = first(brief, 1)[0].text.rpartition("Product: ")[2]

@@ -77,6 +77,12 @@ def test_good_headlines_pass(screen):
         assert screen.judge(text) is None
 
 
+def test_what_winners_speak_of_is_on_topic(screen):
+    socks = "Warm feet all winter"
+    assert screen.judge(socks).code == "off_topic"
+    assert Screen(BRIEF, winners=["Warm feet, happy days"]).judge(socks) is None
+
+
 def test_what_passed_once_is_a_duplicate_then(screen):
     assert screen.judge("Mornings made easy") is None
     assert screen.judge("Made easy: mornings").code == "duplicate"
