@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from bandit.errors import RequestError
-from bandit.service.hot import Answer, Call, HotRoutes, traceparent_of
+from bandit.service.hot import Answer, Call, HotRoutes
 from bandit.service.metrics import Metrics
 from bandit.service.refusals import (
     error_body,
@@ -23,6 +23,7 @@ from bandit.service.refusals import (
 )
 from bandit.service.requests import check_event_id
 from bandit.service.snapshots import Snapshots
+from streams.traceparent import HEADER, traceparent_of
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class FrontDoor:
         if serving is None:
             raise placement_not_found(name)
         event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
-        return Call(serving, event_id, body, traceparent_of(_header(scope, b"traceparent")))
+        return Call(serving, event_id, body, traceparent_of(_header(scope, HEADER.encode())))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """Returns the body, read no further than the limit.

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,7 +46,6 @@ from streams.log import Message
 
 logger = logging.getLogger(__name__)
 
-_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -181,16 +179,6 @@ def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[A
     except PolicyError as error:
         logger.error("policy %s of %r: %s", serving.version, serving.placement.name, error)
         raise RequestError(500, error.code, str(error)) from error
-
-
-def traceparent_of(header: bytes | None) -> str | None:
-    """Returns a W3C `traceparent` header's value, None if it is missing or malformed.
-
-    A malformed one is left out rather than refused, as the W3C's Trace Context asks.
-    """
-    if header is None or not _TRACEPARENT.fullmatch(header):
-        return None
-    return header.decode()
 
 
 def _rank_answer(decision: Decision, serving: ServingPlacement) -> RankAnswer:
