@@ -29,8 +29,10 @@ Model = Annotated[
 @app.command()
 def run(data: Data = Path("copyloop-data"), log: LogUrl = None, model: Model = "smollm2") -> None:
     """Generate creatives for the requests in the log, until stopped."""
+    from generator.backends import check_installed
     from generator.worker import run_generator
 
+    check_installed(model)
     with long_running("generator", log_url(log, data)) as (opened, stop):
         run_generator(opened, data / "checkpoints", model=model, stop=stop)
 

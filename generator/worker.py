@@ -103,6 +103,7 @@ def _answer(
     try:
         result, model = _generate(catalogue, generation, backend, stop)
     except GeneratorError as error:
+        logger.error("generation %s failed: %s: %s", generation.id, error.code, error)
         return [_failed(generation, f"{error.code}: {error}")]
     except Exception as error:  # one request must not take the others down with it
         logger.exception("generation %s", generation.id)

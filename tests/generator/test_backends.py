@@ -115,7 +115,7 @@ import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from generator.backends import open_backend
+from generator.backends import check_installed, open_backend
 from generator.errors import BackendMissing
 
 class Without(PathFinder):
@@ -125,6 +125,10 @@ class Without(PathFinder):
 
 missing, cache = sys.argv[1:]
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+try:
+    check_installed("smollm2")
+except BackendMissing as error:
+    print(error)
 try:
     open_backend("smollm2", cache=Path(cache))
 except BackendMissing as error:
@@ -143,6 +147,9 @@ except BackendMissing as error:
 def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path, missing, way_out):
     command = [sys.executable, "-c", OPEN_WITHOUT, missing, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("backend_missing ")
-    assert done.stdout.rstrip().endswith(way_out)
+    checked, opened = done.stdout.splitlines()
+    assert missing.replace("_", "-") in checked
+    assert "pip install" in checked
+    assert opened.startswith("backend_missing ")
+    assert opened.endswith(way_out)
     assert not list(tmp_path.glob("smollm2*"))
