@@ -22,6 +22,7 @@ from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
 from streams.mapper import Mapper
 from streams.mapping import TopicMapping
+from streams.patience import append_patiently
 from streams.topics import INGEST_GROUP
 
 BATCH: Final = 2000
@@ -216,15 +217,7 @@ class Ingest:
         return [dead_letter_message(record, error.code, str(error))]
 
     def _append(self, messages: Sequence[Message]) -> None:
-        """Appends the messages, however long the log is out of reach."""
-        while messages:
-            try:
-                self._log.append(messages)
-                return
-            except LogUnavailable as error:
-                if self._stop.wait(RETRY_SECONDS):
-                    raise
-                logger.warning("cannot write, trying again: %s", error)
+        append_patiently(self._log, messages, stop=self._stop, retry_seconds=RETRY_SECONDS)
 
     def _take_up(self, partition: TopicPartition) -> _Held:
         name = _name(partition)

@@ -23,6 +23,7 @@ from streams.events import DECISIONS, OUTCOMES, decode
 from streams.join import Join
 from streams.joined_partition import JoinCounts, JoinedPartition
 from streams.log import Consumer, Log, Message, TopicPartition
+from streams.patience import append_patiently
 from streams.topics import JOINER_GROUP
 from streams.written import Written
 
@@ -216,15 +217,7 @@ class Joiner:
         return max(min([POLL_SECONDS, *waits]), 0.0)
 
     def _write(self, messages: list[Message]) -> None:
-        """Appends the messages, however long the log is out of reach."""
-        while messages:
-            try:
-                self._log.append(messages)
-                return
-            except LogUnavailable as error:
-                if self._stop.wait(RETRY_SECONDS):
-                    raise
-                logger.warning("cannot write, trying again: %s", error)
+        append_patiently(self._log, messages, stop=self._stop, retry_seconds=RETRY_SECONDS)
 
     def _balance(self, consumer: Consumer) -> None:
         """Pauses a side that runs ahead of the other, so that what waits stays bounded."""

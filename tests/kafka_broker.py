@@ -32,7 +32,7 @@ PORTS = range(20_000, 32_000)
 JVM = ("-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 POM = """\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>copyloop</groupId><artifactId>broker</artifactId><version>1</version>
   <packaging>pom</packaging>

@@ -23,6 +23,7 @@ from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, EventError, LogUnavailable
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, PolicySpec, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
+from streams.patience import append_patiently
 from streams.topics import LEARNER_GROUP
 
 logger = logging.getLogger(__name__)
@@ -243,15 +244,7 @@ class Learner:
             held.changed.clear()
 
     def _append(self, messages: Sequence[Message]) -> None:
-        """Appends the messages, however long the log is out of reach."""
-        while messages:
-            try:
-                self._log.append(messages)
-                return
-            except LogUnavailable as error:
-                if self._stop.wait(RETRY_SECONDS):
-                    raise
-                logger.warning("cannot write, trying again: %s", error)
+        append_patiently(self._log, messages, stop=self._stop, retry_seconds=RETRY_SECONDS)
 
     def _save(self, partition: TopicPartition) -> int:
         held = self._held[partition]
