@@ -1,11 +1,16 @@
-"""What the tests share: the one Kafka broker of a session."""
+"""What the tests share: the one Kafka broker of a session, and how Hypothesis runs."""
 
 import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.kafka_broker import Broker, running_broker
+
+# No test asserts a time, and a loaded machine is no failure.
+settings.register_profile("copyloop", deadline=None)
+settings.load_profile("copyloop")
 
 
 @pytest.fixture(scope="session")
