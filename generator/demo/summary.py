@@ -28,7 +28,13 @@ def print_summary(
         rounds: title of the round → placement → true CTR of each creative written in it.
     """
     for title, tallies in phases.items():
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(
+            title=title,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
         table.add_column("placement", no_wrap=True)
         for column in ("visits", "CTR, 95 %", "uniform", "best", "lift, 95 %"):
             table.add_column(column, justify="right", no_wrap=True)

@@ -63,8 +63,8 @@ def _headline(name: str, tally: Tally) -> Text:
             total / tally.visits for total in (tally.served, tally.uniform, tally.best)
         )
         title.append(
-            f"  {tally.visits} visits, true CTR {served:.2%}"
-            f" (uniform {uniform:.2%}, best possible {best:.2%})",
+            f"  {tally.visits} visits, true CTR {served:.1%}"
+            f" (uniform {uniform:.1%}, best possible {best:.1%})",
             style="not bold",
         )
     return title
