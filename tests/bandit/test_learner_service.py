@@ -310,8 +310,10 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
 
 def test_a_second_learner_on_the_same_checkpoints_is_refused(tmp_path):
     log = new_log(placement())
+    lock = tmp_path / "learn-0.lock"
     with learning(log, tmp_path):
-        until(lambda: (tmp_path / "learn-0.lock").exists())
+        # who holds the lock writes its process id into it, and not before
+        until(lambda: lock.exists() and lock.read_text())
         with pytest.raises(LockError, match="already running"):
             a_learner(log, tmp_path)
 
