@@ -67,4 +67,4 @@ def event_type(event: type[Event]) -> str:
 def _any_json(kind: type) -> dict[str, Any]:
     if kind is object:
         return {"description": "Any JSON."}
-    raise NotImplementedError
+    raise NotImplementedError  # how msgspec is told that a type is unknown; it names it
