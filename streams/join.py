@@ -26,8 +26,8 @@ from streams.events import (
 from streams.join_state import CLOSED, OPEN, PAST, Arrival, Entry, State, pack, unpack
 from streams.reward import Terms, earned, in_order, terms_of
 
-AHEAD_MS: Final = 3_600_000
-"""How far a decision's timestamp may lie ahead of its record; beyond, it would never close."""
+REMEMBERED_MS: Final = 600_000
+"""A decision is known for at least so long after its end, should it be sent again."""
 
 _DUPLICATE: Final = "an outcome of that id came before"
 _ORPHAN: Final = "no decision came while its window lasted"
@@ -62,7 +62,7 @@ class Refusal(Struct, frozen=True, gc=False):
     """A record that the join could not use, and why; `code` is stable.
 
     Codes: `late`, `orphan`, `before_decision`, `not_activated`, `reward_out_of_range`,
-    `duplicate_outcome`; `duplicate_decision`, `unknown_placement`, `timestamp_ahead`.
+    `duplicate_outcome`; `duplicate_decision`, `repeated_decision`, `unknown_placement`.
     """
 
     code: str
@@ -126,16 +126,16 @@ class Join:
     def decide(self, decision: Decision, json: bytes, at_ms: int, offset: int) -> None:
         """Takes in a decision, whose record holds `json` and was appended at `at_ms`."""
         self.tick(at_ms)
+        known = self._entries.get((decision.event_id, decision.slot))
         placement = self._catalogue.placement_at(decision.placement, at_ms)
-        if (decision.event_id, decision.slot) in self._entries:
+        if known is not None:
+            repeated = known.timestamp_ms == decision.timestamp_ms and known.json in (json, b"")
+            code = "repeated_decision" if repeated else "duplicate_decision"
             error = f"event {decision.event_id!r}, slot {decision.slot}, was decided before"
-            self._refuse("duplicate_decision", error, decision, offset)
+            self._refuse(code, error, decision, offset)
         elif placement is None:
             error = f"no placement {decision.placement!r} in the catalogue"
             self._refuse("unknown_placement", error, decision, offset)
-        elif decision.timestamp_ms > at_ms + AHEAD_MS:
-            error = f"timestamp {decision.timestamp_ms}, but appended at {at_ms}: over an hour off"
-            self._refuse("timestamp_ahead", error, decision, offset)
         else:
             self._open(decision, json, at_ms, self._index_of(placement))
 
@@ -192,10 +192,18 @@ class Join:
     def _open(self, decision: Decision, json: bytes, at_ms: int, index: int) -> None:
         terms = self._terms[index]
         key = decision.event_id, decision.slot
-        start_ms = decision.timestamp_ms
-        due_ms = start_ms + terms.window_ms + terms.grace_ms
+        due_ms = at_ms + terms.window_ms + terms.grace_ms
         self._ordinal += 1
-        entry = Entry(*key, self._ordinal, index, start_ms, due_ms, decision.deferred, json)
+        entry = Entry(
+            *key,
+            self._ordinal,
+            index,
+            decision.timestamp_ms,
+            at_ms,
+            due_ms,
+            decision.deferred,
+            json,
+        )
         self._entries[key] = entry
         heappush(self._timers, (due_ms, self._ordinal, entry))
         if key in self._early:
@@ -214,11 +222,8 @@ class Join:
         hold_ms = max(
             terms.window_of(outcome.kind) + terms.grace_ms for terms in map(terms_of, there)
         )
-        # A timestamp from the future must not keep it for longer.
-        arrival.due_ms = min(outcome.timestamp_ms, arrival.at_ms) + hold_ms
-        if arrival.due_ms <= arrival.at_ms:
-            self._refuse_outcome(arrival, "orphan", _ORPHAN)
-            return
+        # From its record on: its decision may be held up as long as it was itself.
+        arrival.due_ms = arrival.at_ms + hold_ms
         self._ordinal += 1
         arrival.ordinal = self._ordinal
         self._early.setdefault(_key(arrival), held)[outcome.outcome_id] = arrival
@@ -248,14 +253,25 @@ class Join:
 
     def _objection(self, entry: Entry, arrival: Arrival) -> tuple[str, str] | None:
         outcome, terms = arrival.outcome, self._terms[entry.terms]
-        end_ms = entry.timestamp_ms + terms.window_of(outcome.kind)
+        window_ms, grace_ms = terms.window_of(outcome.kind), terms.grace_ms
+        # A time that is later than its record is of a clock that is ahead.
+        since_ms = min(outcome.timestamp_ms, arrival.at_ms) - min(
+            entry.timestamp_ms, entry.arrived_ms
+        )
         if entry.arrivals is not None and outcome.outcome_id in entry.arrivals:
             return "duplicate_outcome", _DUPLICATE
-        if outcome.timestamp_ms < entry.timestamp_ms:
-            early_ms = entry.timestamp_ms - outcome.timestamp_ms
-            return "before_decision", f"it happened {early_ms} ms before its decision"
-        if outcome.timestamp_ms > end_ms or arrival.at_ms >= end_ms + terms.grace_ms:
-            return "late", f"its window ended at {end_ms}, with {terms.grace_ms} ms of grace"
+        # Two clocks disagree by a little, so what seems to come before may have come after.
+        if since_ms < -grace_ms:
+            error = f"it happened {-since_ms} ms before its decision, with {grace_ms} ms of grace"
+            return "before_decision", error
+        if since_ms > window_ms:
+            return "late", f"it happened {since_ms} ms after its decision, beyond {window_ms} ms"
+        waited_ms = arrival.at_ms - entry.arrived_ms
+        if waited_ms >= window_ms + grace_ms:
+            error = (
+                f"it arrived {waited_ms} ms after its decision, beyond {window_ms + grace_ms} ms"
+            )
+            return "late", error
         if entry.awaited and entry.phase != OPEN:
             return "not_activated", _NOT_ACTIVATED
         if outcome.kind == REWARD and not terms.minimum <= outcome.value <= terms.maximum:
@@ -277,7 +293,7 @@ class Join:
 
     def _close(self, entry: Entry, now_ms: int) -> None:
         terms = self._terms[entry.terms]
-        longest_ms = entry.timestamp_ms + terms.longest_ms + terms.grace_ms
+        longest_ms = entry.arrived_ms + terms.longest_ms + terms.grace_ms
         if entry.awaited:
             for arrival in (entry.arrivals or {}).values():
                 self._refuse_outcome(arrival, "not_activated", _NOT_ACTIVATED)
@@ -292,12 +308,12 @@ class Join:
             heappush(self._forgetting, (longest_ms, entry.ordinal, entry))
 
     def _pass(self, entry: Entry, now_ms: int) -> None:
-        """Keeps of a decision only that it was, for as long again: to tell late from orphan."""
+        """Keeps of a decision only that it was, for as long again: to tell late and repeated."""
         terms = self._terms[entry.terms]
         entry.phase = PAST
         entry.json = b""
         entry.arrivals = None
-        entry.due_ms = now_ms + terms.longest_ms + terms.grace_ms
+        entry.due_ms = now_ms + max(terms.longest_ms + terms.grace_ms, REMEMBERED_MS)
         heappush(self._forgetting, (entry.due_ms, entry.ordinal, entry))
 
     def _emit(

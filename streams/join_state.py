@@ -15,7 +15,7 @@ from streams.errors import CheckpointError
 from streams.events import Outcome
 from streams.reward import Terms
 
-VERSION: Final = 1
+VERSION: Final = 2
 OPEN: Final = 0
 CLOSED: Final = 1
 PAST: Final = 2
@@ -34,6 +34,7 @@ class Arrival(Struct, array_like=True, gc=False):
 class Entry(Struct, array_like=True, gc=False):
     """A decision: open until its window ends, closed until the longest does, then just known.
 
+    `timestamp_ms` is what it says, `arrived_ms` what its record says.
     `terms` is an index into those of the state, `told` the reward of its last interaction;
     `awaited` means that it is deferred and not activated yet. Equal dues fall due in the order
     of `ordinal`. What is past keeps neither its JSON nor its outcomes.
@@ -44,6 +45,7 @@ class Entry(Struct, array_like=True, gc=False):
     ordinal: int
     terms: int
     timestamp_ms: int
+    arrived_ms: int
     due_ms: int
     awaited: bool
     json: bytes

@@ -34,6 +34,7 @@ IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
 OVERDUE_MS: Final = 100
 """A window that ended this long ago, with nothing going on, is closed by ticks."""
+REPEATED: Final = ("duplicate_outcome", "repeated_decision")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -193,7 +194,7 @@ class JoinedPartition:
         self, log: Log, refusal: Refusal, at_hand: dict[tuple[str, int], Record]
     ) -> list[Message]:
         self._count(refusal.code)
-        if refusal.code == "duplicate_outcome":
+        if refusal.code in REPEATED:
             # What it repeats was used, so that nothing of it is lost.
             return []
         record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(log, refusal)
@@ -205,7 +206,7 @@ class JoinedPartition:
                 self._counts.late += 1
             case "orphan":
                 self._counts.orphan += 1
-            case "duplicate_outcome" | "duplicate_decision":
+            case "duplicate_outcome" | "duplicate_decision" | "repeated_decision":
                 self._counts.duplicate += 1
             case _:
                 self._counts.refused += 1

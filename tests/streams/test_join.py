@@ -224,3 +224,23 @@ def test_interactions_are_as_old_as_what_they_follow_from(rows):
 def test_what_is_no_state_is_refused(state):
     with pytest.raises(CheckpointError):
         Join.from_bytes(state, catalogue("window"))
+
+
+@LEARN
+@LAW
+@given(rows=histories(), held_up_ms=st.integers(0, 100_000))
+def test_what_is_held_up_on_its_way_earns_the_same(learn, rows, held_up_ms):
+    """As when a broker is away, and all of it comes later by as much."""
+    rows = sorted((row for row in rows if "tick" not in row), key=happened)
+    in_time = [row | {"at": happened(row)} for row in rows]
+    held_up = [row | {"at": happened(row) + held_up_ms} for row in rows]
+    assert rewards(held_up, learn) == rewards(in_time, learn)
+
+
+def happened(row):
+    return (row.get("decision") or row["outcome"])["timestamp_ms"]
+
+
+def rewards(rows, learn):
+    interactions, _ = run(records_of(rows), catalogue(learn))
+    return {version: chain[-1].reward for version, chain in chains(interactions).items()}
