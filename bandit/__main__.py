@@ -6,10 +6,20 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from bandit.errors import BanditError
-from streams.command_line import Data, LogUrl, log_url
+from streams.command_line import (
+    LOCALHOST,
+    Data,
+    LogUrl,
+    MappingFiles,
+    MetricsHost,
+    MetricsPort,
+    SourceUrl,
+    log_url,
+)
 from streams.errors import StreamsError
 from streams.process import run_command
 
@@ -31,32 +41,45 @@ def up(
     model: Annotated[
         str, typer.Option(help="The generator's model: smollm2, a path, or a hub id.")
     ] = "smollm2",
+    mapping: MappingFiles = None,
+    source: SourceUrl = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_000,
+            help="Serve Prometheus metrics of join, learn, archive, generator and ingest on this "
+            "port and the four after it, in this order; 0: any ports. The API has /metrics.",
+        ),
+    ] = None,
+    metrics_host: MetricsHost = LOCALHOST,
 ) -> None:
-    """Start everything: API, joiner, learner, archive and generator.
+    """Start everything: API, joiner, learner, archive and generator; with a mapping, ingest.
 
     They meet through the log alone; one that dies is started again. Ctrl-C stops them cleanly.
     """
-    from bandit.service.supervisor import ProcessSpec
+    from bandit.service.processes import MetricsPorts, process_specs
     from bandit.service.supervisor import up as supervise
+    from streams.mapping import read_mapping
     from streams.process import log_to_stderr, stop_on_signals
 
+    if source and not mapping:
+        raise typer.BadParameter("--source is of mapped topics; name at least one --mapping")
+    for file in mapping or []:
+        # A mapping that cannot be is told before anything is started.
+        read_mapping(file)
+    own = {"api": ["--host", host, "--port", str(port)], "join": [], "learn": [], "archive": []}
+    if generator:
+        own["generator"] = ["--model", model]
+    if mapping:
+        own["ingest"] = [word for file in mapping for word in ("--mapping", str(file))]
+        own["ingest"] += ["--source", source] if source else []
     log_to_stderr("up")
     stop = stop_on_signals()
     data.mkdir(parents=True, exist_ok=True)
     place = ["--log", log_url(log, data), "--data", str(data)]
-    python = [sys.executable, "-m"]
-    listen = ["--host", host, "--port", str(port)]
-    specs = [
-        ProcessSpec("api", [*python, "bandit", "serve", *place, *listen]),
-        ProcessSpec("join", [*python, "streams", "join", *place]),
-        ProcessSpec("learn", [*python, "bandit", "learn", *place]),
-        ProcessSpec("archive", [*python, "streams", "archive", *place]),
-    ]
-    if generator:
-        specs.append(
-            ProcessSpec("generator", [*python, "generator", "run", *place, "--model", model])
-        )
-    raise typer.Exit(supervise(specs, stop=stop))
+    metrics = None if metrics_port is None else MetricsPorts(metrics_host, metrics_port)
+    raise typer.Exit(supervise(process_specs(place, own, metrics), stop=stop))
 
 
 @app.command()
@@ -86,13 +109,23 @@ def serve(
 
 
 @app.command()
-def learn(data: Data = Path("copyloop-data"), log: LogUrl = None) -> None:
+def learn(
+    data: Data = Path("copyloop-data"),
+    log: LogUrl = None,
+    metrics_host: MetricsHost = LOCALHOST,
+    metrics_port: MetricsPort = None,
+) -> None:
     """Fold interactions into policies and publish them, until stopped."""
+    from bandit.service.learn_counts import LEARN, LearnCounts
     from bandit.service.learner import run_learner
     from streams.process import long_running
 
-    with long_running("learn", log_url(log, data)) as (opened, stop):
-        run_learner(opened, data / "checkpoints", stop=stop)
+    url, counts = log_url(log, data), LearnCounts()
+    with long_running(
+        "learn", url, metrics_host=metrics_host, metrics_port=metrics_port
+    ) as running:
+        running.metrics.add_counts("learn", counts, LEARN)
+        run_learner(running.log, data / "checkpoints", stop=running.stop, counts=counts)
 
 
 @app.command()
@@ -100,7 +133,7 @@ def replay(
     path: Annotated[Path, typer.Argument(help="Parquet or CSV, a row an arm of a test.")],
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="thompson, thompson:alpha=1,beta=1, 'vw:--cb_explore_adf …'; repeat."),
+        typer.Option(help="default, thompson:alpha=1,beta=1, 'vw:--cb_…', spec.json; repeat."),
     ] = None,
     form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
     plot: Annotated[
@@ -146,6 +179,116 @@ def replay(
 
 
 @app.command()
+def fit_prior(
+    path: Annotated[Path, typer.Argument(help="Parquet or CSV, a row an arm of a test.")],
+    until: Annotated[
+        int | None, typer.Option(help="The last week (YYYYWW) to learn from.", show_default="all")
+    ] = None,
+    min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 2,
+    min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 100,
+    exclude_weeks: Annotated[
+        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
+    ] = "201326-201402",
+) -> None:
+    """Learn from finished A/B tests which texts are clicked, and print a policy that knows it.
+
+    The policy is JSON, for a placement or, in a file, for `replay --policy`. To judge it, replay
+    tests that it was not learned from, such as later ones.
+    """
+    from bandit.ab_tests import read_ab_tests
+    from bandit.prior import fit_prior as fit
+
+    tests = read_ab_tests(
+        path,
+        min_headlines=min_headlines,
+        min_impressions=min_impressions,
+        exclude_weeks=_weeks(exclude_weeks),
+    )
+    prior = fit([test for test in tests if until is None or test.week <= until])
+    typer.echo(msgspec.json.encode(prior.spec).decode())
+    typer.echo(
+        f"{prior.explained:.1%} of the variance within tests held out, in scores that spread by"
+        f" {prior.spread:g}",
+        err=True,
+    )
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(help="The log: a file or a folder.")],
+    reader: Annotated[
+        Literal["archive", "dsjson", "obd", "table"],
+        typer.Option(help="How to read it: table is CSV or Parquet, with --column."),
+    ] = "archive",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="uniform, thompson:alpha=1,beta=1 (learns as it goes), snapshot:FILE (frozen), "
+            "constant:ID, column:NAME; repeat."
+        ),
+    ] = None,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="replay, ips, clipped_ips, snips, dm, dr, sndr, switch_dr, dros, blend, betting, "
+            "bernstein; repeat. [default: snips, dr, blend, betting]"
+        ),
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="The policy that the others are compared with.")
+    ] = "logged",
+    placement: Annotated[str | None, typer.Option(help="Of an archive: only this one.")] = None,
+    slot: Annotated[
+        int | None, typer.Option(help="Only these decisions, of events that have several.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
+            "context.NAME, target.NAME; repeat."
+        ),
+    ] = None,
+    rewards: Annotated[
+        tuple[float, float], typer.Option(help="The least and the largest reward, for betting.")
+    ] = (0.0, 1.0),
+    max_weight: Annotated[
+        float | None, typer.Option(help="The largest weight that there can be, if known.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
+) -> None:
+    """Estimate from a log what other policies would have earned, and how sure that is.
+
+    The verdict says whether the log can tell at all; its code is stable, for programs.
+    """
+    from rich.console import Console
+
+    from bandit.estimators.bounded import RewardRange
+    from bandit.evaluate import DEFAULT
+    from bandit.evaluate import evaluate as run_evaluate
+    from bandit.evaluation_page import to_page
+    from bandit.readers import open_reader
+
+    columns = dict(_pair(text) for text in column or [])
+    found = run_evaluate(
+        lambda: open_reader(reader, path, placement=placement, slot=slot, columns=columns),
+        policy or ["uniform"],
+        estimator or DEFAULT,
+        baseline=baseline,
+        level=level,
+        reward_range=RewardRange(*rewards),
+        max_weight=max_weight,
+    )
+    match form:
+        case "json":
+            typer.echo(found.to_json())
+        case "html":
+            typer.echo(to_page(found))
+        case _:
+            Console().print(found.to_table())
+
+
+@app.command()
 def audit(
     data: Data = Path("copyloop-data"),
     log: LogUrl = None,
@@ -166,6 +309,13 @@ def audit(
     else:
         Console().print(report.to_table())
     raise typer.Exit(0 if report.clean else 1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, separator, column = text.partition("=")
+    if not separator or not column:
+        raise typer.BadParameter(f"--column {text!r}: expected ROLE=COLUMN, such as reward=clicks")
+    return role, column
 
 
 def _weeks(text: str) -> tuple[int, int] | None:

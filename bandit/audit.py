@@ -114,6 +114,9 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
     2. Folds the interactions once, with every policy that their placement ever had, and so finds
        each policy version that a decision names, by its hash at its offset.
     3. Asks each version found for the pmf of its decisions, and compares to `TOLERANCE`.
+
+    Which actions there were to choose from it takes as logged: that a creative was rightly left
+    out, since it was paused or capped, it does not prove.
     """
     reader = CatalogueReader(log)
     reader.catch_up()

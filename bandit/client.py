@@ -41,8 +41,12 @@ class Client:
         actions: Sequence[Mapping[str, Any]] | None = None,
         event_id: str | None = None,
         deferred: bool = False,
+        slots: Sequence[Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Returns the decision: `event_id`, the chosen `action`, the `pmf`, `policy_version`.
+
+        With `slots`, such as `[{"id": "top"}, {"id": "side", "excluded": ["a"]}]`, the answer has
+        a list `slots` in their order, each with an `action` and a `pmf` of its own.
 
         Raises:
             ApiError: the request was refused; `code` says why.
@@ -55,21 +59,29 @@ class Client:
             body["event_id"] = event_id
         if deferred:
             body["deferred"] = True
+        if slots is not None:
+            body["slots"] = slots
         answer: dict[str, Any] = self.request("POST", f"{_placement(placement)}/rank", body)
         return answer
 
-    def outcome(self, placement: str, event_id: str, kind: str, value: float = 1.0) -> None:
-        """Says that something of this kind followed the decision."""
-        body = {"kind": kind, "value": value}
+    def outcome(
+        self, placement: str, event_id: str, kind: str, value: float = 1.0, *, slot: int = 0
+    ) -> None:
+        """Says that something of this kind followed the decision, or that of this slot."""
+        body = {"kind": kind, "value": value, "slot": slot}
         self.request("POST", f"{_event(placement, event_id)}/outcomes", body)
 
-    def reward(self, placement: str, event_id: str, value: float) -> None:
+    def reward(self, placement: str, event_id: str, value: float, *, slot: int = 0) -> None:
         """Says what the decision earned, in the placement's range of rewards."""
-        self.request("POST", f"{_event(placement, event_id)}/reward", {"value": value})
+        body = {"value": value, "slot": slot}
+        self.request("POST", f"{_event(placement, event_id)}/reward", body)
 
-    def activate(self, placement: str, event_id: str) -> None:
-        """Says that a deferred decision was shown after all."""
-        self.request("POST", f"{_event(placement, event_id)}/activate")
+    def activate(
+        self, placement: str, event_id: str, *, slots: Sequence[int] | None = None
+    ) -> None:
+        """Says that a deferred decision was shown after all: all of its slots, or just these."""
+        body = None if slots is None else {"slots": list(slots)}
+        self.request("POST", f"{_event(placement, event_id)}/activate", body)
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         """Returns the decoded answer of any route, None where it has no body.

@@ -9,6 +9,8 @@
     ├── SettingError            a setting that stops the start; names the setting
     ├── RequestError            a request that is refused, with its HTTP status
     ├── ReplayError             a log that cannot be replayed
+    ├── EstimateError           data from which a policy's value cannot be estimated
+    ├── ReaderError             a file of decisions that cannot be read; names file and line
     └── PlotError               a picture that cannot be drawn; says what to install
 
 Every error has a stable `code`; `LearnError` and `RequestError` take their own per case.
@@ -75,6 +77,18 @@ class ReplayError(BanditError):
     """A log that cannot be replayed."""
 
     code = "replay_input_invalid"
+
+
+class EstimateError(BanditError):
+    """Data, or a setting, with which a policy's value cannot be estimated."""
+
+    code = "estimate_invalid"
+
+
+class ReaderError(BanditError):
+    """A file of logged decisions that cannot be read."""
+
+    code = "reader_input_invalid"
 
 
 class PlotError(BanditError):

@@ -10,24 +10,26 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
+from bandit.constraints import count_shown
 from bandit.errors import FeatureError, LearnError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Correctable, Policy, policy_version
+from streams.caps import Shown
 from streams.catalogue import Catalogue
 from streams.errors import CheckpointError, EventError
 from streams.events import Interaction, PolicySnapshot, PolicySpec, decode
 from streams.log import Record
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
 
 class PlacementFold:
     """One placement's policy, with the interactions that made it.
 
     `offset` is that of the last interaction taken in, plus one; `timestamp_ms` is that
-    interaction's time.
+    interaction's time. `shown` counts the decisions by the creative that was chosen.
     """
 
     def __init__(self, spec: PolicySpec, policy: Policy | None = None) -> None:
@@ -36,6 +38,7 @@ class PlacementFold:
         self.offset = 0
         self.timestamp_ms = 0
         self.sequences: dict[int, int] = {}
+        self.shown: dict[str, Shown] = {}
         self._correct = self.policy.correct if isinstance(self.policy, Correctable) else None
 
     def take(self, interaction: Interaction, offset: int) -> bool:
@@ -54,9 +57,11 @@ class PlacementFold:
         self.sequences[interaction.source] = interaction.sequence
         self.offset = offset + 1
         self.timestamp_ms = interaction.timestamp_ms
+        previous = interaction.previous_reward
+        if previous is None:
+            count_shown(self.shown, interaction.decision)
         if self._correct is None:
             return self._learn_closed(interaction)
-        previous = interaction.previous_reward
         if previous is None:
             self.policy.learn(interaction.decision, interaction.reward)
         elif interaction.reward != previous:
@@ -75,8 +80,8 @@ class PlacementFold:
             self.policy.learn(interaction.decision, interaction.reward)
         return interaction.status == "closed"
 
-    def snapshot(self, placement: str, partition: int) -> PolicySnapshot:
-        """Returns the policy as it is published."""
+    def snapshot(self, placement: str, partition: int, *, counted: bool = False) -> PolicySnapshot:
+        """Returns the policy as it is published, if `counted` with how often each was shown."""
         state = self.policy.to_bytes()
         return PolicySnapshot(
             placement=placement,
@@ -86,6 +91,7 @@ class PlacementFold:
             offset=self.offset,
             state=state,
             timestamp_ms=self.timestamp_ms,
+            shown=self.shown if counted else UNSET,
         )
 
 
@@ -198,6 +204,7 @@ class _PlacementState(Struct, frozen=True, array_like=True):
     timestamp_ms: int
     sequences: list[tuple[int, int]]
     policy: bytes
+    shown: dict[str, Shown]
 
 
 class _PartitionState(Struct, frozen=True, array_like=True):
@@ -208,7 +215,7 @@ class _PartitionState(Struct, frozen=True, array_like=True):
 def _saved(fold: PlacementFold) -> _PlacementState:
     sequences = sorted(fold.sequences.items())
     return _PlacementState(
-        fold.spec, fold.offset, fold.timestamp_ms, sequences, fold.policy.to_bytes()
+        fold.spec, fold.offset, fold.timestamp_ms, sequences, fold.policy.to_bytes(), fold.shown
     )
 
 
@@ -217,4 +224,5 @@ def _restored(saved: _PlacementState) -> PlacementFold:
     fold.offset = saved.offset
     fold.timestamp_ms = saved.timestamp_ms
     fold.sequences = dict(saved.sequences)
+    fold.shown = saved.shown
     return fold

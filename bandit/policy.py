@@ -10,7 +10,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,22 @@ class Correctable(Protocol):
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
         """Takes back that the decision earned `old`, and learns that it earned `new`."""
+
+
+class Verdict(NamedTuple):
+    """Which creative a policy takes for the best, and how probable its posterior makes that."""
+
+    creative_id: str
+    posterior: float
+    decided: bool
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """A policy that looks for the best creative, and says when it has found it."""
+
+    def verdict(self, actions: Sequence[Action]) -> Verdict:
+        """Returns the verdict on these actions, at least one."""
 
 
 def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:

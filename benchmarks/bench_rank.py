@@ -121,12 +121,12 @@ def api(data: Path, log: str) -> Iterator[Running]:
         yield server
 
 
-async def _ask(server: Running, requests: int) -> None:
+async def _ask(server: Running, requests: int, body: bytes) -> None:
     reader, writer = await asyncio.open_connection(server.host, server.port)
     request = (
         f"POST {PATH} HTTP/1.1\r\nHost: {server.host}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(BODY)}\r\n\r\n"
-    ).encode() + BODY
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
     for _ in range(requests):
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -138,15 +138,16 @@ async def _ask(server: Running, requests: int) -> None:
     await writer.wait_closed()
 
 
-async def _ask_all(server: Running) -> None:
+async def ask_all(server: Running, body: bytes = BODY) -> None:
+    """Sends the body as often as is measured, over all connections at once."""
     each = REQUESTS // CONNECTIONS
-    await asyncio.gather(*[_ask(server, each) for _ in range(CONNECTIONS)])
+    await asyncio.gather(*[_ask(server, each, body) for _ in range(CONNECTIONS)])
 
 
-def cpu_us(server: Running) -> float:
+def cpu_us(server: Running, body: bytes = BODY) -> float:
     """Returns the microseconds of processor time that one request took the server."""
     before = cpu_ns(server.pid)
-    asyncio.run(_ask_all(server))
+    asyncio.run(ask_all(server, body))
     return (cpu_ns(server.pid) - before) / 1e3 / (REQUESTS // CONNECTIONS * CONNECTIONS)
 
 
@@ -172,7 +173,7 @@ def servers(tmp_path: Path) -> Iterator[dict[str, Running]]:
 def test_cpu_of_a_durable_rank(benchmark: Any, servers: dict[str, Running]) -> None:
     """Ten live creatives, five context features, sixteen connections."""
     for server in servers.values():
-        asyncio.run(_ask_all(server))
+        asyncio.run(ask_all(server))
     measured: dict[str, list[float]] = {name: [] for name in servers}
 
     def one_round() -> None:

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.bandit.recovery import NAMES, Traffic, findings, running, settle
+from tests.bandit.recovery import NAMES, PLACEMENT, Traffic, running
+from tests.bandit.recovery_findings import findings, settle
 
 KILLS = 20
 REWARD = {"window_seconds": 5.0, "grace_seconds": 2.0}
@@ -26,20 +27,21 @@ def test_twenty_kills_under_traffic(benchmark, policy, tmp_path):
         kills=KILLS,
         acknowledged=acknowledged,
         decisions=found.decisions,
-        clicks=found.clicks,
-        lost=found.lost_decisions + found.lost_clicks,
-        duplicated=found.duplicated_decisions + found.duplicated_interactions,
+        clicks=found.outcomes,
+        lost=found.lost_decisions + found.lost_outcomes + found.unaccounted_outcomes,
+        duplicated=found.repeated_decisions + found.repeated_interactions,
         not_closed_once=found.not_closed_once,
         audit_mismatches=found.audit_mismatches,
-        interactions_equal=found.interactions_equal,
-        policy_equal=found.policy_equal,
+        interactions_equal=not found.joins_different,
+        policy_equal=not found.policies_different,
     )
-    assert found[2:] == (0, 0, 0, 0, 0, 0, True, True)
+    assert (found.repeated_decisions, found.repeated_interactions) == (0, 0)
+    assert found.wrong == {}
 
 
 def twenty_kills(directory, policy):
     rng = random.Random(20)
-    with running(directory, PLACEMENTS[policy]) as loop:
+    with running(directory, {PLACEMENT: PLACEMENTS[policy]}) as loop:
         with Traffic(loop.url, seed=20, threads=4) as traffic:
             for _ in range(KILLS):
                 time.sleep(rng.uniform(0.2, 2.0))
@@ -49,5 +51,5 @@ def twenty_kills(directory, policy):
                 loop.start(victim)
             loop.wait_until_ready()
             traffic.go_on(decisions=1000, clicks=100)
-        settle(loop)
+        settle(loop, traffic)
         return findings(loop, traffic), len(traffic.decisions) + len(traffic.clicks)

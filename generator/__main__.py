@@ -10,7 +10,7 @@ import typer
 
 from bandit.errors import BanditError
 from generator.errors import GeneratorError
-from streams.command_line import Data, LogUrl, log_url
+from streams.command_line import LOCALHOST, Data, LogUrl, MetricsHost, MetricsPort, log_url
 from streams.errors import StreamsError
 from streams.process import long_running, run_command
 
@@ -27,14 +27,26 @@ Model = Annotated[
 
 
 @app.command()
-def run(data: Data = Path("copyloop-data"), log: LogUrl = None, model: Model = "smollm2") -> None:
+def run(
+    data: Data = Path("copyloop-data"),
+    log: LogUrl = None,
+    model: Model = "smollm2",
+    metrics_host: MetricsHost = LOCALHOST,
+    metrics_port: MetricsPort = None,
+) -> None:
     """Generate creatives for the requests in the log, until stopped."""
     from generator.backends import check_installed
-    from generator.worker import run_generator
+    from generator.worker import COUNTED, GeneratorCounts, run_generator
 
     check_installed(model)
-    with long_running("generator", log_url(log, data)) as (opened, stop):
-        run_generator(opened, data / "checkpoints", model=model, stop=stop)
+    url, counts = log_url(log, data), GeneratorCounts()
+    with long_running(
+        "generator", url, metrics_host=metrics_host, metrics_port=metrics_port
+    ) as running:
+        running.metrics.add_counts("generator", counts, COUNTED)
+        run_generator(
+            running.log, data / "checkpoints", model=model, stop=running.stop, counts=counts
+        )
 
 
 @app.command()

@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-BY_HAND = {"up", "demo", "generate", "replay", "audit"}
+BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "audit"}
 
 for package, commands in (
     ("streams", streams_app),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,25 @@ POLL_SECONDS: Final = 0.2
 logger = logging.getLogger(__name__)
 
 
+@dataclass
+class GeneratorCounts:
+    """What a generator has done since it started: requests answered, and texts written."""
+
+    done: int = 0
+    failed: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+
+COUNTED: Final = {
+    "done": "Requests answered with creatives.",
+    "failed": "Requests that could not be answered; each has its reason in the catalogue.",
+    "accepted": "Texts that passed the screen.",
+    "rejected": "Texts that did not.",
+}
+"""The same in words, by field."""
+
+
 def run_generator(
     log: Log,
     directory: str | Path,
@@ -41,6 +61,7 @@ def run_generator(
     model: str,
     stop: threading.Event,
     opened: Callable[[str], Backend] = open_backend,
+    counts: GeneratorCounts | None = None,
 ) -> None:
     """Answers each requested generation, oldest first, until `stop` is set.
 
@@ -54,12 +75,14 @@ def run_generator(
         model: opened at the first request, and then kept.
         stop: ends the work; a request that is half done stays requested.
         opened: what opens the model.
+        counts: where to count, for who looks on meanwhile.
 
     Raises:
         LockError: another generator runs on this directory.
         LogUnavailable: the log is out of reach at the start; later on it is waited for.
     """
     reader = CatalogueReader(log)
+    counts = counts or GeneratorCounts()
 
     @cache
     def backend() -> Backend:
@@ -71,7 +94,7 @@ def run_generator(
     with exclusive(directory, "generator"):
         while not stop.is_set():
             try:
-                busy = _answer_next(log, reader, backend, stop)
+                busy = _answer_next(log, reader, backend, stop, counts)
             except LogUnavailable as error:
                 logger.warning("the log is out of reach, trying again: %s", error)
                 busy = False
@@ -80,7 +103,11 @@ def run_generator(
 
 
 def _answer_next(
-    log: Log, reader: CatalogueReader, backend: Callable[[], Backend], stop: threading.Event
+    log: Log,
+    reader: CatalogueReader,
+    backend: Callable[[], Backend],
+    stop: threading.Event,
+    counts: GeneratorCounts,
 ) -> bool:
     """Answers the oldest request that waits; returns whether there was one."""
     reader.catch_up()
@@ -89,7 +116,17 @@ def _answer_next(
         events = _answer(reader.catalogue, waiting[0], backend, stop)
         if events:
             log.append([catalogue_message(event) for event in events])
+            _count(counts, events)
     return bool(waiting)
+
+
+def _count(counts: GeneratorCounts, events: Sequence[Creative | Generation]) -> None:
+    for event in events:
+        if isinstance(event, Generation):
+            counts.done += event.status == "done"
+            counts.failed += event.status == "failed"
+            counts.accepted += event.accepted
+            counts.rejected += event.rejected
 
 
 def _answer(

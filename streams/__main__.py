@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 import typer
 
 from streams import commands, letter_commands
-from streams.command_line import DATA, Data, LogUrl, SourceUrl, log_url, opened
+from streams.command_line import (
+    DATA,
+    LOCALHOST,
+    Data,
+    LogUrl,
+    MetricsHost,
+    MetricsPort,
+    SourceUrl,
+    log_url,
+    opened,
+)
 from streams.errors import StreamsError
 from streams.process import long_running, run_command, stop_on_signals
 from streams.topics import create_topics
@@ -23,21 +33,41 @@ app = typer.Typer(
 
 
 @app.command()
-def join(data: Data = DATA, log: LogUrl = None) -> None:
+def join(
+    data: Data = DATA,
+    log: LogUrl = None,
+    metrics_host: MetricsHost = LOCALHOST,
+    metrics_port: MetricsPort = None,
+) -> None:
     """Join outcomes to decisions and write interactions, until stopped."""
+    from streams.joined_partition import JoinCounts
     from streams.joiner import run_joiner
+    from streams.metrics import JOIN
 
-    with long_running("join", log_url(log, data)) as (here, stop):
-        run_joiner(here, data / "checkpoints", stop=stop)
+    url, counts = log_url(log, data), JoinCounts()
+    with long_running("join", url, metrics_host=metrics_host, metrics_port=metrics_port) as running:
+        running.metrics.add_counts("join", counts, JOIN)
+        running.metrics.add_latency(counts.latency)
+        run_joiner(running.log, data / "checkpoints", stop=running.stop, counts=counts)
 
 
 @app.command()
-def archive(data: Data = DATA, log: LogUrl = None) -> None:
+def archive(
+    data: Data = DATA,
+    log: LogUrl = None,
+    metrics_host: MetricsHost = LOCALHOST,
+    metrics_port: MetricsPort = None,
+) -> None:
     """Copy the log's topics to Parquet files, until stopped."""
-    from streams.archive import run_archive
+    from streams.archive import ArchiveCounts, run_archive
+    from streams.metrics import ARCHIVE
 
-    with long_running("archive", log_url(log, data)) as (here, stop):
-        run_archive(here, data / "archive", stop=stop)
+    url, counts = log_url(log, data), ArchiveCounts()
+    with long_running(
+        "archive", url, metrics_host=metrics_host, metrics_port=metrics_port
+    ) as running:
+        running.metrics.add_counts("archive", counts, ARCHIVE)
+        run_archive(running.log, data / "archive", stop=running.stop, counts=counts)
 
 
 @app.command()
@@ -51,15 +81,33 @@ def ingest(
     begin: Annotated[
         Literal["oldest", "newest"], typer.Option(help="Where, in what was never read before.")
     ] = "oldest",
+    metrics_host: MetricsHost = LOCALHOST,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Append an outcome for each record of the mapped topics, until stopped."""
-    from streams.ingest import run_ingest
+    from streams.ingest import IngestCounts, run_ingest
     from streams.mapping import read_mapping
+    from streams.metrics import INGEST
 
     mappings = [read_mapping(file) for file in mapping]
+    url, counts = log_url(log, data), IngestCounts()
     elsewhere = opened(source) if source else nullcontext()
-    with long_running("ingest", log_url(log, data)) as (here, stop), elsewhere as there:
-        run_ingest(here, data / "checkpoints", mappings, stop=stop, source=there, begin=begin)
+    with (
+        long_running(
+            "ingest", url, metrics_host=metrics_host, metrics_port=metrics_port
+        ) as running,
+        elsewhere as there,
+    ):
+        running.metrics.add_counts("ingest", counts, INGEST)
+        run_ingest(
+            running.log,
+            data / "checkpoints",
+            mappings,
+            stop=running.stop,
+            source=there and running.metrics.metered(there, "source"),
+            begin=begin,
+            counts=counts,
+        )
 
 
 @app.command()

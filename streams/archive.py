@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice, pairwise, repeat
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,7 @@ from streams.checkpoint import exclusive, publish
 from streams.errors import ArchiveError
 from streams.events import POLICIES, TOPICS
 from streams.log import Headers, Log, Message, Record, TopicPartition
+from streams.patience import PatientLog
 from streams.topics import create_topics
 
 # Snapshots of policies are large, soon replaced, and folded again from the interactions.
@@ -30,6 +32,7 @@ ARCHIVED: Final = tuple(topic for topic in TOPICS if topic != POLICIES)
 ROWS_PER_GROUP: Final = 10_000
 READ_ROWS: Final = 1000
 LOOK_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.5
 PARTITIONS: Final = b"copyloop.partitions"
 FILE_NAME: Final = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
 
@@ -50,6 +53,14 @@ SCHEMA: Final = pa.schema(
 )
 
 
+@dataclass
+class ArchiveCounts:
+    """What was archived since the start."""
+
+    rows: int = 0
+    files: int = 0
+
+
 class ArchiveFile(NamedTuple):
     """One file: the records of `partition` from offset `first` to `last`, both in it."""
 
@@ -66,16 +77,24 @@ def run_archive(
     stop: threading.Event,
     interval_seconds: float = 60.0,
     rows_per_file: int = 200_000,
+    counts: ArchiveCounts | None = None,
 ) -> None:
     """Archives what the log has and what comes, until `stop`; then what is left, and returns.
 
     A partition gets a file when it has `rows_per_file` records for one, and for what is there
-    after every `interval_seconds`.
+    after every `interval_seconds`. `counts` is for who looks on meanwhile.
 
     Raises:
         LockError: another process archives into this directory.
-        LogUnavailable: the log is out of reach; run it again, and nothing is missing.
+        LogUnavailable: the log was out of reach until `stop` was set; run it again, and nothing
+            is missing.
     """
+    counts = counts or ArchiveCounts()
+    log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+
+    def write(partition: TopicPartition, offset: int) -> int:
+        return write_file(log, directory, partition, offset, rows=rows_per_file, counts=counts)
+
     with exclusive(directory, "archive"):
         offsets = _archived(log, directory)
         due_at = time.monotonic() + interval_seconds
@@ -86,17 +105,21 @@ def run_archive(
             for partition in offsets:
                 enough = offsets[partition] + (1 if due else rows_per_file)
                 if log.end_offset(partition) >= enough:
-                    offsets[partition] = write_file(
-                        log, directory, partition, offsets[partition], rows=rows_per_file
-                    )
+                    offsets[partition] = write(partition, offsets[partition])
         for partition, offset in offsets.items():
-            write_file(log, directory, partition, offset, rows=rows_per_file)
+            write(partition, offset)
 
 
 def write_file(
-    log: Log, directory: Path, partition: TopicPartition, offset: int, *, rows: int
+    log: Log,
+    directory: Path,
+    partition: TopicPartition,
+    offset: int,
+    *,
+    rows: int,
+    counts: ArchiveCounts,
 ) -> int:
-    """Writes up to `rows` records from `offset` on to a file, if there are any.
+    """Writes up to `rows` records from `offset` on to a file, if there are any, and counts them.
 
     The file gets its name once it is whole and synced.
 
@@ -122,6 +145,8 @@ def write_file(
         os.fsync(file.fileno())
     name = f"{partition.partition:03d}-{first:012d}-{offset - 1:012d}.parquet"
     publish(unfinished, folder / name)
+    counts.rows += written
+    counts.files += 1
     return offset
 
 

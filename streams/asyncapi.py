@@ -8,10 +8,13 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, Final
 
+from streams import cloudevents
 from streams.dead_letters import ADDED, REPLAYED_FROM, REPLAYED_ORIGIN
 from streams.events import CATALOGUE, DEAD_LETTER, DECISIONS, OUTCOMES, Event
 from streams.schema import BY_TOPIC, EVENTS, components, event_type
 from streams.topics import LAYOUT, Topic
+from streams.traceparent import HEADER as TRACEPARENT
+from streams.traceparent import STATE as TRACESTATE
 
 BINDING: Final = "0.5.0"
 WRITTEN_BY_OTHERS: Final = (DECISIONS, OUTCOMES, CATALOGUE)
@@ -19,7 +22,9 @@ TEXT: Final = {"type": "string"}
 ABOUT: Final = (
     "Decisions of a contextual bandit, what happened after them, and what was learned. Topics are "
     "Kafka topics, or those of an embedded log, which keeps to the same rules. An event's `type` "
-    "tells which it is, and `v` by which version of its schema it was written."
+    "tells which it is, and `v` by which version of its schema it was written. With `cloudevents` "
+    "in the log's URL, what copyloop writes is a CloudEvent in binary mode as well; what others "
+    "write may be one or not."
 )
 CO_PARTITIONED: Final = (
     "The key picks the partition (murmur2, as Java's clients do). `decisions` and `outcomes` have "
@@ -28,10 +33,11 @@ CO_PARTITIONED: Final = (
 BY_KEY: Final = "The key picks the partition, so all of one placement are in order."
 SINGLE: Final = "It has one partition, which everyone reads in order."
 HEADERS: Final = {
-    "traceparent": "The trace that led to it (W3C Trace Context).",
-    "tracestate": "What goes with the trace.",
+    TRACEPARENT: "The trace that led to it (W3C Trace Context).",
+    TRACESTATE: "What goes with the trace.",
     REPLAYED_FROM: "The ID of the dead letter that it was sent again from.",
     REPLAYED_ORIGIN: "Where the record was first of all: topic/partition@offset.",
+    **cloudevents.HEADERS,
 }
 LETTER_HEADERS: Final = {
     "reason": "Why nobody could use the record, as a stable code.",

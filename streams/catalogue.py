@@ -25,6 +25,7 @@ class Catalogue:
         self._history: dict[str, tuple[list[int], list[Placement]]] = {}
         self._creatives: dict[str, dict[str, Creative]] = {}
         self._generations: dict[str, Generation] = {}
+        self._versions: dict[str, int] = {}
         self.version = 0
         """Grows with every change: what is prepared from the catalogue is kept by it."""
 
@@ -35,13 +36,19 @@ class Catalogue:
                 since, placements = self._history.setdefault(event.name, ([], []))
                 since.append(at_ms)
                 placements.append(event)
+                self._versions[event.name] = self.version + 1
             case Creative():
                 self._creatives.setdefault(event.placement, {})[event.id] = event
+                self._versions[event.placement] = self.version + 1
             case Generation():
                 self._generations[event.id] = event
             case _:
                 return
         self.version += 1
+
+    def version_of(self, placement: str) -> int:
+        """Returns the version since when the placement and its creatives are as they are."""
+        return self._versions.get(placement, 0)
 
     def placement(self, name: str) -> Placement | None:
         """Returns the placement as it is now, None if it is unknown or was deleted."""
@@ -91,6 +98,13 @@ class Catalogue:
     def live(self, placement: str) -> list[Creative]:
         """Returns the creatives that may be shown now."""
         return [c for c in self.creatives(placement) if c.status == "live"]
+
+    def capped(self, placement: str) -> bool:
+        """Returns whether the placement, or a creative of it, has caps."""
+        found = self.placement(placement)
+        return bool(found is not None and found.caps) or any(
+            creative.caps for creative in self.creatives(placement)
+        )
 
     def generations(self, placement: str | None = None) -> list[Generation]:
         """Returns the generations (of one placement) in the order in which they were asked for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from streams.log import TopicPartition
 
 MAGIC: Final = b"copyloop checkpoint 1\n"
 MAX_NAME_LENGTH: Final = 150
+RETRY_SECONDS: Final = 0.02
+TAKEOVER_SECONDS: Final = 3.0
+"""How long a partition's new holder waits for the one before, who may yet learn that it lost it."""
 
 
 class Checkpoint(NamedTuple):
@@ -86,24 +90,23 @@ class Checkpoints:
 
 
 @contextmanager
-def exclusive(directory: str | Path, name: str) -> Iterator[None]:
+def exclusive(directory: str | Path, name: str, *, patience_seconds: float = 0.0) -> Iterator[None]:
     """Holds the work of that name for the block; a process that is killed lets go of it.
 
     Raises:
-        LockError: another process, or another block of this one, holds it.
+        LockError: another process, or another block of this one, holds it and did not let go
+            of it in `patience_seconds`.
     """
     path = Path(directory) / f"{file_name(name)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file, patience_seconds):
             holder = os.read(file, 20).decode("ascii", "replace")
             raise LockError(
                 f"{name!r} is already running on {path.parent} (process {holder or 'unknown'}); "
                 "stop that one first"
-            ) from None
+            )
         # The lock is the flock; the process id is there to be read by whoever is refused.
         os.ftruncate(file, 0)
         os.write(file, str(os.getpid()).encode())
@@ -126,11 +129,29 @@ def write_durably(path: Path, data: bytes) -> None:
 def publish(unfinished: Path, path: Path) -> None:
     """Gives a finished file its name, durably."""
     unfinished.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes durable which files a directory has."""
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _locked(file: int, patience_seconds: float) -> bool:
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(RETRY_SECONDS)
+        else:
+            return True
 
 
 def file_name(name: str) -> str:

@@ -15,6 +15,7 @@ from streams.errors import LogUrlError
 from streams.log import Log, open_log
 
 DATA: Final = Path("copyloop-data")
+LOCALHOST: Final = "127.0.0.1"
 WIDTH: Final = 160
 
 Data = Annotated[Path, typer.Option(help="The folder of the log, checkpoints and archive.")]
@@ -29,6 +30,15 @@ MappingFiles = Annotated[
 SourceUrl = Annotated[
     str | None,
     typer.Option("--source", help="The URL of the log that has the mapped topics, if another."),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port", min=0, max=65535, help="Serve Prometheus metrics here; 0: any port."
+    ),
+]
+MetricsHost = Annotated[
+    str, typer.Option("--metrics-host", help="The address that metrics are served on.")
 ]
 Form = Annotated[Literal["table", "json"], typer.Option("--format", help="For eyes or programs.")]
 

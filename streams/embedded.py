@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 from zlib import crc32
 
 from streams.errors import LockError, LogError, TopicError
 from streams.log import Assignee, Log, Message, Record, TopicPartition
+
+# Every append is news to everyone; who finds nothing in it looks up less and less often.
+PAUSE_SECONDS: Final = 0.0002
+LONGEST_PAUSE_SECONDS: Final = 0.004
 
 
 def wall_clock_ms() -> int:
@@ -107,13 +111,16 @@ class EmbeddedConsumer:
         if not self._assigned:
             self._assign()
         deadline = time.monotonic() + timeout_seconds
+        pause_seconds = 0.0
         # The version is taken before the reading, so that nothing arrives unseen in between.
         version = self._log.version()
         while not (records := self._take(limit)):
+            time.sleep(pause_seconds)
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
                 break
             version = self._log.wait_for_news(version, left_seconds)
+            pause_seconds = min(pause_seconds + PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return records
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:

@@ -13,6 +13,10 @@
     ├── ArchiveError            an archive that cannot be read or restored
     ├── DeadLetterError         no such dead letter, or none that can be replayed
     ├── MappingError            a mapping that cannot be
+    ├── SpoolError              a spool whose disk fails
+    │   ├── SpoolDamaged            what lies there cannot be read
+    │   └── SpoolFull               it has no room now; retriable
+    ├── ListenError             an address that cannot be listened on
     └── LockError               another process already holds this work
 
 Every error has a stable `code`, which callers, dead letters and metrics carry,
@@ -106,6 +110,31 @@ class MappingError(StreamsError):
     """A mapping that no record could be mapped by; its file, or its field, is wrong."""
 
     code = "mapping_invalid"
+
+
+class SpoolError(StreamsError):
+    """A spool that cannot be written: its disk fails."""
+
+    code = "spool_failed"
+
+
+class SpoolDamaged(SpoolError):
+    """What lies in a spool was damaged, and cannot be forwarded as it is."""
+
+    code = "spool_damaged"
+
+
+class SpoolFull(SpoolError):
+    """A spool has no room until some of what it holds was forwarded."""
+
+    code = "spool_full"
+    retriable = True
+
+
+class ListenError(StreamsError):
+    """An address that cannot be listened on: its port is taken, or it is not this machine's."""
+
+    code = "listen_failed"
 
 
 class LockError(StreamsError):

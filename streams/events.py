@@ -11,8 +11,9 @@ import math
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
 
 SCHEMA_VERSION: Final = 1
@@ -26,7 +27,9 @@ DEAD_LETTER: Final = "dead-letter"
 TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE, DEAD_LETTER)
 
 ACTIVATION: Final = "activation"
-"""The kind of the outcome that activates a deferred decision."""
+"""The kind of the outcome that activates a deferred decision; with slot 0, the whole event."""
+SLOT_ACTIVATION: Final = "slot_activation"
+"""The kind that activates the decision of its slot alone."""
 REWARD: Final = "reward"
 """The kind of the outcome whose value is a reward already, and so must lie in its range."""
 
@@ -163,13 +166,14 @@ class Interaction(Struct, frozen=True, kw_only=True, tag_field="type", tag="inte
 class RewardKind(Struct, frozen=True, kw_only=True):
     """How outcomes of one kind count: `weight` x aggregation of their values.
 
-    `window_seconds` None means the placement's own. A longer one lets an outcome that comes
-    after the decision was closed correct it.
+    An aggregate above `cap` counts as `cap`. `window_seconds` None means the placement's own. A
+    longer one lets an outcome that comes after the decision was closed correct it.
     """
 
     weight: float = 1.0
     aggregation: Literal["sum", "max", "first", "last", "mean"] = "sum"
     window_seconds: float | None = None
+    cap: float | UnsetType = UNSET
 
 
 def _default_kinds() -> dict[str, RewardKind]:
@@ -215,13 +219,18 @@ def _default_policy() -> PolicySpec:
 
 
 class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placement"):
-    """A named spot where one creative is chosen, with what it rewards and how it learns."""
+    """A named spot where one creative is chosen, with what it rewards and how it learns.
+
+    `caps` hold for each of its creatives that has none of its own.
+    """
 
     name: Id
     policy: PolicySpec = msgspec.field(default_factory=_default_policy)
     reward: RewardRule = msgspec.field(default_factory=RewardRule)
     learn: Literal["window", "realtime"] = "realtime"
     deleted: bool = False
+    caps: Caps | UnsetType = UNSET
+    seen: Seen | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -257,6 +266,7 @@ class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creativ
     features: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
     reason: str | None = None
     lineage: Lineage = msgspec.field(default_factory=Lineage)
+    caps: Caps | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -288,6 +298,7 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     """A placement's policy after folding its interactions up to `offset` (exclusive).
 
     `version` is the hash of `state` with the offset; `state` is what `load_policy` reads.
+    `shown` says how often each creative was shown until then, where any has caps.
     """
 
     placement: str
@@ -297,6 +308,7 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     offset: int
     state: bytes
     timestamp_ms: int
+    shown: dict[str, Shown] | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
 

@@ -15,15 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from streams.checkpoint import Checkpoints, exclusive
+from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
 from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, LogUnavailable, MappingError, UnmappedError
 from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
 from streams.mapper import Mapper
 from streams.mapping import TopicMapping
-from streams.patience import append_patiently
+from streams.patience import PatientLog
 from streams.topics import INGEST_GROUP
+from streams.traceparent import STATE as TRACESTATE
+from streams.traceparent import trace_headers
 
 BATCH: Final = 2000
 POLL_SECONDS: Final = 0.25
@@ -31,7 +33,6 @@ CHECKPOINT_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.5
 REPORT_SECONDS: Final = 60.0
 DEAD_LETTERS: Final = TopicPartition(DEAD_LETTER, 0)
-TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def run_ingest(
     begin: Literal["oldest", "newest"] = "oldest",
     batch: int = BATCH,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    counts: IngestCounts | None = None,
 ) -> IngestCounts:
     """Appends an outcome for each record of the mapped topics, until `stop` is set.
 
@@ -71,6 +73,7 @@ def run_ingest(
             with what comes from now on.
         batch: about how many records are mapped at a time.
         checkpoint_seconds: how often it saves how far it is.
+        counts: where to count, for who looks on meanwhile.
 
     Raises:
         MappingError: a mapping cannot be, or two are of one topic.
@@ -88,6 +91,7 @@ def run_ingest(
         stop=stop,
         begin=begin,
         checkpoint_seconds=checkpoint_seconds,
+        counts=counts,
     )
     consumer = reading.consumer([m.topic for m in mappings], ingest, group=INGEST_GROUP)
     try:
@@ -137,14 +141,14 @@ class Ingest:
         begin: Literal["oldest", "newest"] = "oldest",
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
+        counts: IngestCounts | None = None,
     ) -> None:
-        self.counts = IngestCounts()
-        self._log = log
-        self._source = source
+        self.counts = counts or IngestCounts()
+        self._log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+        self._source = PatientLog(source, stop=stop, retry_seconds=RETRY_SECONDS)
         self._mappers = mappers
         self._directory = checkpoints_directory
         self._checkpoints = Checkpoints(checkpoints_directory)
-        self._stop = stop
         self._begin = begin
         self._checkpoint_seconds = checkpoint_seconds
         self._monotonic = monotonic
@@ -171,7 +175,7 @@ class Ingest:
     def step(self, consumer: Consumer, limit: int = BATCH) -> None:
         """Reads, maps and appends once; saves when that is due."""
         records = consumer.poll(POLL_SECONDS, limit=limit)
-        self._append([message for record in records for message in self._mapped(record)])
+        self._log.append([message for record in records for message in self._mapped(record)])
         for record in records:
             held = self._held[TopicPartition(record.topic, record.partition)]
             held.position, held.saved = record.offset + 1, False
@@ -206,8 +210,10 @@ class Ingest:
             self.counts.skipped += 1
             return []
         self.counts.outcomes += 1
-        trace = tuple(header for header in record.headers if header[0] in TRACE_HEADERS)
-        return [Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), trace)]
+        headers = trace_headers(outcome.traceparent)
+        if headers:
+            headers += tuple(header for header in record.headers if header[0] == TRACESTATE)
+        return [Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), headers)]
 
     def _laid_aside(self, record: Record, error: UnmappedError) -> list[Message]:
         self.counts.refused += 1
@@ -216,13 +222,10 @@ class Ingest:
             return []
         return [dead_letter_message(record, error.code, str(error))]
 
-    def _append(self, messages: Sequence[Message]) -> None:
-        append_patiently(self._log, messages, stop=self._stop, retry_seconds=RETRY_SECONDS)
-
     def _take_up(self, partition: TopicPartition) -> _Held:
         name = _name(partition)
         with ExitStack() as lock:
-            lock.enter_context(exclusive(self._directory, name))
+            lock.enter_context(exclusive(self._directory, name, patience_seconds=TAKEOVER_SECONDS))
             checkpoint = self._checkpoints.load(name)
             offsets = checkpoint.offsets if checkpoint else {}
             position = self._position(partition, offsets.get(partition))

@@ -18,6 +18,7 @@ from streams.events import (
     OUTCOMES,
     REWARD,
     SCHEMA_VERSION,
+    SLOT_ACTIVATION,
     Decision,
     Outcome,
     Placement,
@@ -89,6 +90,8 @@ class Join:
         self._ordinal = 0
         self._entries: dict[_Key, Entry] = {}
         self._early: dict[_Key, dict[str, Arrival]] = {}
+        # Open decisions of the slots after an event's first, which activates them too.
+        self._later: dict[str, list[Entry]] = {}
         # What says something when it falls due, and what then merely takes up less memory.
         self._timers: list[tuple[int, int, Entry | Arrival]] = []
         self._forgetting: list[tuple[int, int, Entry]] = []
@@ -147,7 +150,7 @@ class Join:
         if entry is None:
             self._hold(arrival)
         elif self._accept(entry, arrival):
-            self._tell(entry, at_ms)
+            self._tell_event(entry, at_ms)
 
     def to_bytes(self) -> bytes:
         """Returns the whole state: equal for equal records fed, byte for byte."""
@@ -182,6 +185,8 @@ class Join:
             join._entries[entry.event_id, entry.slot] = entry
             timers = join._timers if entry.phase == OPEN else join._forgetting
             timers.append((entry.due_ms, entry.ordinal, entry))
+            if entry.slot and entry.phase == OPEN:
+                join._later.setdefault(entry.event_id, []).append(entry)
         for arrival in state.early:
             join._early.setdefault(_key(arrival), {})[arrival.outcome.outcome_id] = arrival
             join._timers.append((arrival.due_ms, arrival.ordinal, arrival))
@@ -194,22 +199,18 @@ class Join:
         key = decision.event_id, decision.slot
         due_ms = at_ms + terms.window_ms + terms.grace_ms
         self._ordinal += 1
+        awaited = decision.deferred and not (decision.slot and self._is_activated(key[0]))
         entry = Entry(
-            *key,
-            self._ordinal,
-            index,
-            decision.timestamp_ms,
-            at_ms,
-            due_ms,
-            decision.deferred,
-            json,
+            *key, self._ordinal, index, decision.timestamp_ms, at_ms, due_ms, awaited, json
         )
         self._entries[key] = entry
+        if entry.slot:
+            self._later.setdefault(entry.event_id, []).append(entry)
         heappush(self._timers, (due_ms, self._ordinal, entry))
         if key in self._early:
             for arrival in self._early.pop(key).values():
                 self._accept(entry, arrival)
-        self._tell(entry, at_ms)
+        self._tell_event(entry, at_ms)
 
     def _hold(self, arrival: Arrival) -> None:
         """Keeps an outcome without a decision for as long as any placement's could claim it."""
@@ -247,9 +248,25 @@ class Join:
         if entry.arrivals is None:
             entry.arrivals = {}
         entry.arrivals[arrival.outcome.outcome_id] = arrival
-        if arrival.outcome.kind == ACTIVATION:
+        if arrival.outcome.kind in (ACTIVATION, SLOT_ACTIVATION):
             entry.awaited = False
         return True
+
+    def _is_activated(self, event_id: str) -> bool:
+        """Returns whether the event's first slot is open, and an activation of it came."""
+        first = self._entries.get((event_id, 0))
+        arrivals = first.arrivals if first is not None and first.phase == OPEN else None
+        return any(arrival.outcome.kind == ACTIVATION for arrival in (arrivals or {}).values())
+
+    def _tell_event(self, entry: Entry, now_ms: int) -> None:
+        """Emits what is new about a decision, and about those that its activation reaches."""
+        self._tell(entry, now_ms)
+        later = self._later.get(entry.event_id) if entry.slot == 0 else None
+        if later and self._is_activated(entry.event_id):
+            for other in later:
+                if other.awaited:
+                    other.awaited = False
+                    self._tell(other, now_ms)
 
     def _objection(self, entry: Entry, arrival: Arrival) -> tuple[str, str] | None:
         outcome, terms = arrival.outcome, self._terms[entry.terms]
@@ -294,6 +311,10 @@ class Join:
     def _close(self, entry: Entry, now_ms: int) -> None:
         terms = self._terms[entry.terms]
         longest_ms = entry.arrived_ms + terms.longest_ms + terms.grace_ms
+        if entry.slot:
+            self._later[entry.event_id].remove(entry)
+            if not self._later[entry.event_id]:
+                del self._later[entry.event_id]
         if entry.awaited:
             for arrival in (entry.arrivals or {}).values():
                 self._refuse_outcome(arrival, "not_activated", _NOT_ACTIVATED)

@@ -7,7 +7,7 @@ leaves out what was already written before a crash.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
@@ -26,8 +26,10 @@ from streams.events import (
     encode,
 )
 from streams.join import Emitted, Join, Refusal
+from streams.join_latency import JoinLatency
 from streams.log import Log, Message, Record, TopicPartition
 from streams.merge import TICK, Merge
+from streams.traceparent import trace_headers_of, traced
 from streams.written import Place, Written
 
 IDLE_SECONDS: Final = 0.02
@@ -56,6 +58,7 @@ class JoinCounts:
     refused: int = 0
     dead_lettered: int = 0
     ticks: int = 0
+    latency: JoinLatency = field(default_factory=JoinLatency, repr=False, compare=False)
 
     @property
     def default_rate(self) -> float:
@@ -176,6 +179,8 @@ class JoinedPartition:
             case Decision() if record.topic == DECISIONS:
                 self.join.decide(event, record.value, record.timestamp_ms, record.offset)
             case Outcome() if record.topic == OUTCOMES:
+                if record.headers:
+                    event = traced(event, record.headers)
                 self.join.observe(event, record.timestamp_ms, record.offset)
             case Tick():
                 self.join.tick(record.timestamp_ms)
@@ -229,7 +234,9 @@ class JoinedPartition:
             self._counts.defaulted += emitted.defaulted
         if self.written.interaction(interaction.sequence):
             return []
-        return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction))]
+        self._counts.latency.due(interaction.status, interaction.timestamp_ms)
+        headers = trace_headers_of(interaction.decision)
+        return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction), headers)]
 
 
 def _place(record: Record) -> Place:

@@ -17,13 +17,13 @@ from typing import Final
 
 from streams.catalogue import PARTITION as CATALOGUE_PARTITION
 from streams.catalogue import CatalogueReader
-from streams.checkpoint import Checkpoints, exclusive
+from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
 from streams.errors import EventError, LogUnavailable, TopicError
 from streams.events import DECISIONS, OUTCOMES, decode
 from streams.join import Join
 from streams.joined_partition import JoinCounts, JoinedPartition
 from streams.log import Consumer, Log, Message, TopicPartition
-from streams.patience import append_patiently
+from streams.patience import PatientLog
 from streams.topics import JOINER_GROUP
 from streams.written import Written
 
@@ -32,6 +32,8 @@ POLL_SECONDS: Final = 0.25
 CHECKPOINT_SECONDS: Final = 1.0
 CHECKPOINT_SHARE: Final = 0.005
 """At most this share of the time goes into checkpoints: joining again is cheap, waiting is not."""
+CHECKPOINT_LONGEST_SECONDS: Final = 30.0
+"""But none is put off for longer: one that took a minute may have waited for a broker."""
 WAITING_LIMIT: Final = 20_000
 """A side with so many records waiting for the other is paused until a quarter are left."""
 RETRY_SECONDS: Final = 0.5
@@ -49,6 +51,7 @@ def run_joiner(
     stop: threading.Event,
     batch: int = BATCH,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    counts: JoinCounts | None = None,
 ) -> JoinCounts:
     """Joins until `stop` is set; then saves where it is, and returns what it counted.
 
@@ -58,13 +61,21 @@ def run_joiner(
         stop: ends the run after the batch at hand.
         batch: about how many records are joined at a time.
         checkpoint_seconds: how often the state is saved, or less often where that takes long.
+        counts: where to count, for who looks on meanwhile.
 
     Raises:
         LockError: another process joins this with the same directory.
         CheckpointError: a checkpoint is damaged.
         TopicError: a topic is missing, or decisions and outcomes differ in partitions.
+        LogUnavailable: the log was out of reach until `stop` was set.
     """
-    joiner = Joiner(log, checkpoints_directory, stop=stop, checkpoint_seconds=checkpoint_seconds)
+    joiner = Joiner(
+        log,
+        checkpoints_directory,
+        stop=stop,
+        checkpoint_seconds=checkpoint_seconds,
+        counts=counts,
+    )
     consumer = log.consumer(SIDES, joiner, group=JOINER_GROUP)
     try:
         while not stop.is_set():
@@ -96,15 +107,15 @@ class Joiner:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        counts: JoinCounts | None = None,
     ) -> None:
+        self._log = log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
         partitions = {topic: log.partitions(topic) for topic in SIDES}
         if len(set(partitions.values())) > 1:
             raise TopicError(f"{partitions} partitions: decisions and outcomes need equally many")
-        self.counts = JoinCounts()
-        self._log = log
+        self.counts = counts or JoinCounts()
         self._directory = checkpoints_directory
         self._checkpoints = Checkpoints(checkpoints_directory)
-        self._stop = stop
         self._checkpoint_seconds = checkpoint_seconds
         self._clock = clock
         self._monotonic = monotonic
@@ -148,7 +159,8 @@ class Joiner:
             messages += self._held[number].advance(self._log)
         for held in self._held.values():
             messages += held.ticks(now, now_ms)
-        self._write(messages)
+        self._log.append(messages)
+        self.counts.latency.written(int(self._clock() * 1000))
         self._balance(consumer)
         if now >= self._checkpoint_at:
             self._save_next(consumer)
@@ -170,7 +182,9 @@ class Joiner:
 
     def _take_up(self, number: int) -> JoinedPartition:
         with ExitStack() as lock:
-            lock.enter_context(exclusive(self._directory, _name(number)))
+            lock.enter_context(
+                exclusive(self._directory, _name(number), patience_seconds=TAKEOVER_SECONDS)
+            )
             checkpoint = self._checkpoints.load(_name(number))
             offsets = checkpoint.offsets if checkpoint else {}
             join = (
@@ -209,15 +223,13 @@ class Joiner:
             logger.warning("cannot commit, leaving it to the next checkpoint: %s", error)
         held.saved_at = now = self._monotonic()
         every_seconds = self._checkpoint_seconds / len(self._held)
-        self._checkpoint_at = now + max(every_seconds, (now - started_at) / CHECKPOINT_SHARE)
+        put_off_seconds = max(every_seconds, (now - started_at) / CHECKPOINT_SHARE)
+        self._checkpoint_at = now + min(put_off_seconds, CHECKPOINT_LONGEST_SECONDS)
 
     def _patience_seconds(self) -> float:
         now, now_ms = self._monotonic(), int(self._clock() * 1000)
         waits = [held.tick_due(now, now_ms)[0] for held in self._held.values()]
         return max(min([POLL_SECONDS, *waits]), 0.0)
-
-    def _write(self, messages: list[Message]) -> None:
-        append_patiently(self._log, messages, stop=self._stop, retry_seconds=RETRY_SECONDS)
 
     def _balance(self, consumer: Consumer) -> None:
         """Pauses a side that runs ahead of the other, so that what waits stays bounded."""

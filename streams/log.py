@@ -144,7 +144,8 @@ def open_log(url: str) -> Log:
     `memory://` lives in this process alone; `sqlite:///PATH` is one file for the processes of
     one machine (`sqlite:////abs/path` is absolute); `kafka://host:port,host:port?option=value`
     is a cluster for many, with any option of kafka-python, a `prefix` for the names of topics
-    and groups, and a `config` file for what nobody else should see.
+    and groups, `cloudevents` to have our events be such, and a `config` file for what nobody
+    else should see.
 
     Raises:
         LogUrlError: no log goes by that URL.
@@ -188,5 +189,6 @@ def _open_kafka(url: str) -> Log:
         options.bootstrap,
         prefix=options.prefix,
         replication_factor=options.replication_factor,
+        cloudevents=options.cloudevents,
         **options.client,
     )

@@ -21,8 +21,7 @@ from streams.errors import MappingError, UnmappedError
 from streams.events import UNREADABLE, Outcome
 from streams.log import Record
 from streams.mapping import Kind, Timestamp, TopicMapping
-from streams.traceparent import HEADER as TRACEPARENT
-from streams.traceparent import traceparent_of
+from streams.traceparent import trace_in
 
 T = TypeVar("T")
 
@@ -74,7 +73,7 @@ class Mapper:
                 timestamp_ms=self._timestamp_ms(given),
                 value=self._value(given),
                 slot=self._slot(given),
-                traceparent=traceparent_of(given.header(TRACEPARENT)),
+                traceparent=trace_in(record.headers),
             )
         except ValueError as error:
             raise UnmappedError("mapping_field_invalid", str(error)) from error

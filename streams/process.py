@@ -8,9 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
-from streams.log import Log, open_log
+from streams.log import open_log
+from streams.metered import MeteredLog
 from streams.topics import create_topics
+
+if TYPE_CHECKING:
+    from streams.metrics import ProcessMetrics
 
 
 def stop_on_signals() -> threading.Event:
@@ -32,22 +37,40 @@ def log_to_stderr(process: str) -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
+class Running(NamedTuple):
+    """What a long-running process works with: its log, what ends it, and what it tells."""
+
+    log: MeteredLog
+    stop: threading.Event
+    metrics: ProcessMetrics
+
+
 @contextmanager
-def long_running(name: str, log_url: str) -> Iterator[tuple[Log, threading.Event]]:
-    """Opens the log with its topics for a process of this name, that runs until the event is set.
+def long_running(
+    name: str, log_url: str, *, metrics_host: str = "127.0.0.1", metrics_port: int | None = None
+) -> Iterator[Running]:
+    """Opens the log with its topics for a process of this name, that runs until `stop` is set.
+
+    With a port, its metrics are served for as long as the block lasts.
 
     Raises:
         LogUrlError: no log goes by that URL.
         LogError: the log cannot be opened.
+        ListenError: metrics cannot be served there.
     """
+    # Commands that are soon done do without it.
+    from streams.metrics import ProcessMetrics, served
+
     log_to_stderr(name)
     stop = stop_on_signals()
-    log = open_log(log_url)
-    try:
-        create_topics(log)
-        yield log, stop
-    finally:
-        log.close()
+    metrics = ProcessMetrics()
+    with served(metrics.registry, metrics_host, metrics_port):
+        log = metrics.metered(open_log(log_url), "log")
+        try:
+            create_topics(log)
+            yield Running(log, stop, metrics)
+        finally:
+            log.close()
 
 
 def run_command(command: Callable[[], object], *errors: type[Exception]) -> None:

@@ -6,11 +6,12 @@ came. Any engine that joins must compute it the same way, to the bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from streams.events import ACTIVATION, Outcome, Placement, RewardKind
+from streams.events import ACTIVATION, SLOT_ACTIVATION, Outcome, Placement, RewardKind
 
 
 class KindTerms(Struct, frozen=True, array_like=True):
@@ -19,6 +20,7 @@ class KindTerms(Struct, frozen=True, array_like=True):
     weight: float
     aggregation: str
     window_ms: int
+    cap: float = math.inf
 
 
 class Terms(Struct, frozen=True, array_like=True):
@@ -40,7 +42,9 @@ class Terms(Struct, frozen=True, array_like=True):
     def window_of(self, kind: str) -> int:
         """Returns the window of a kind: the placement's for an activation, or an unknown kind."""
         own = self.kinds.get(kind)
-        return self.window_ms if own is None or kind == ACTIVATION else own.window_ms
+        if own is None or kind in (ACTIVATION, SLOT_ACTIVATION):
+            return self.window_ms
+        return own.window_ms
 
 
 def terms_of(placement: Placement) -> Terms:
@@ -69,14 +73,15 @@ def in_order(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
 def earned(terms: Terms, outcomes: tuple[Outcome, ...]) -> float | None:
     """Returns the reward that the outcomes, in order, earn; None where none of them counts.
 
-    Per kind, the values are aggregated and weighted; the sum over the kinds, in the order of
-    the rule, is clipped to [`minimum`, `maximum`]. Sums run left to right.
+    Per kind, the values are aggregated, capped and weighted; the sum over the kinds, in the order
+    of the rule, is clipped to [`minimum`, `maximum`]. Sums run left to right.
     """
     total: float | None = None
     for name, kind in terms.kinds.items():
         values = [outcome.value for outcome in outcomes if outcome.kind == name]
         if values:
-            total = (total or 0.0) + kind.weight * _aggregate(kind.aggregation, values)
+            worth = min(kind.cap, _aggregate(kind.aggregation, values))
+            total = (total or 0.0) + kind.weight * worth
     if total is None:
         return None
     # Infinities of both signs add up to nan, which this order of comparing makes the maximum.
@@ -100,4 +105,5 @@ def _aggregate(aggregation: str, values: list[float]) -> float:
 def _kind_terms(kind: RewardKind, window_ms: int) -> KindTerms:
     if kind.window_seconds is not None:
         window_ms = round(kind.window_seconds * 1000)
-    return KindTerms(kind.weight, kind.aggregation, window_ms)
+    cap = math.inf if kind.cap is UNSET else kind.cap
+    return KindTerms(kind.weight, kind.aggregation, window_ms, cap)

@@ -18,6 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from bandit.errors import PolicySpecError, RequestError
 from bandit.features import creative_features
 from bandit.policies import check_policy
+from bandit.policy import Deciding
 from bandit.service.editor import Editor
 from bandit.service.hot import action_pmf, new_id
 from bandit.service.models import (
@@ -31,7 +32,9 @@ from bandit.service.models import (
     PlacementView,
     PolicyView,
     PropensityView,
+    VerdictView,
     raw_json,
+    to_caps,
 )
 from bandit.service.requests import parse_context
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus, Generation
@@ -156,7 +159,7 @@ async def read_creative(desk: Desk, name: Placed, creative_id: str) -> CreativeV
 async def change_creative(
     desk: Desk, name: Placed, creative_id: str, body: CreativeChange
 ) -> CreativeView:
-    """Changes the creative's status.
+    """Changes the creative's status, or its caps.
 
     `proposed` may become `screened`, that `live`, that `paused` and back; either may be
     `retired`; all may be `rejected`, with a reason.
@@ -167,10 +170,11 @@ async def change_creative(
         )
     async with desk.turn:
         before = desk.creative(name, creative_id)
-        after = msgspec.structs.replace(before, status=body.status, reason=body.reason)
+        caps = to_caps(body.caps) or before.caps
+        after = msgspec.structs.replace(before, status=body.status, reason=body.reason, caps=caps)
         if after == before:
             return CreativeView.of(before)
-        if body.status not in TRANSITIONS[before.status]:
+        if body.status not in (before.status, *TRANSITIONS[before.status]):
             possible = ", ".join(TRANSITIONS[before.status]) or "nothing any more"
             raise RequestError(
                 409,
@@ -227,12 +231,16 @@ async def read_policy(
 ) -> PolicyView:
     """The policy that is served, and its pmf over the live creatives in a context."""
     serving = desk.serving(name)
-    actions = serving.actions
+    policy = serving.policy
+    seen, actions = parse_context(context), serving.actions
+    if serving.constraints is not None:
+        actions = serving.constraints.left(seen, actions, desk.clock_ms())
+    allowed = {action.id for action in actions}
     # In the event loop's thread, as rank is: a policy is not asked from two threads at once.
-    pmf = action_pmf(serving, parse_context(context), actions).tolist() if actions else []
+    pmf = action_pmf(serving, seen, actions).tolist() if actions else []
     return PolicyView(
         placement=name,
-        spec=serving.policy.spec,
+        spec=policy.spec,
         version=serving.version,
         offset=int(serving.version.rpartition("@")[2]),
         age_ms=desk.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
@@ -240,6 +248,10 @@ async def read_policy(
             PropensityView(id=action.id, propensity=propensity)
             for action, propensity in zip(actions, pmf, strict=True)
         ],
+        capped=[action.id for action in serving.actions if action.id not in allowed],
+        verdict=VerdictView(**policy.verdict(actions)._asdict())
+        if actions and isinstance(policy, Deciding)
+        else None,
     )
 
 
@@ -272,6 +284,7 @@ def _creatives(placement: str, bodies: Sequence[CreativeBody], now_ms: int) -> l
             features=creative_features(body.parts)
             if body.features is None
             else raw_json(body.features),
+            caps=to_caps(body.caps),
         )
         for body in bodies
     ]

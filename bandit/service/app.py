@@ -17,13 +17,17 @@ from bandit.service.appender import Appender
 from bandit.service.editor import Editor
 from bandit.service.front import FrontDoor
 from bandit.service.hot import HotRoutes
+from bandit.service.log_thread import LogThread
 from bandit.service.metrics import Metrics
 from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.refusals import refuse_alike
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
+from bandit.service.spooling import Spooling
 from streams.embedded import wall_clock_ms
 from streams.log import Log
+from streams.metrics import LogCollector
+from streams.spool import Spool
 
 TITLE: Final = "copyloop"
 DESCRIPTION: Final = """Choose a creative, say what came of it, and the policy learns.
@@ -33,18 +37,37 @@ in the request it is, null where that is plain."""
 
 
 def create_app(
-    log: Log, settings: Settings, *, clock_ms: Callable[[], int] = wall_clock_ms
+    log: Log,
+    settings: Settings,
+    *,
+    spool: Spool | None = None,
+    clock_ms: Callable[[], int] = wall_clock_ms,
 ) -> FrontDoor:
     """Returns the ASGI application that serves the placements of a log.
 
     Args:
         log: must have its topics; it is not closed.
         settings: limits and durability.
+        spool: where decisions and outcomes wait while the log is away; it is not closed.
         clock_ms: the time that decisions and outcomes carry.
     """
+    logs = LogCollector()
+    log = logs.metered(log, "log")
     snapshots = Snapshots(log)
-    metrics = Metrics(snapshots, clock_ms)
-    appender = Appender(log, limit=settings.max_waiting, on_group=metrics.group)
+    metrics = Metrics(snapshots, clock_ms, spool)
+    metrics.add(logs)
+    thread = LogThread(log, on_append=metrics.group)
+    spooling = None
+    if spool is not None:
+        spooling = Spooling(
+            thread,
+            spool,
+            patience_seconds=settings.spool_after_seconds,
+            clock_ms=clock_ms,
+            on_spooled=metrics.spooled,
+            on_forwarded=metrics.forwarded,
+        )
+    appender = Appender(thread, limit=settings.max_waiting, spooling=spooling)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -58,7 +81,7 @@ def create_app(
 
     rest = _rest(life)
     rest.state.editor = Editor(snapshots, appender, clock_ms)
-    rest.state.health = ops.Health(log, snapshots, appender, metrics)
+    rest.state.health = ops.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms)
     return FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
 

@@ -1,7 +1,7 @@
 """Appends in groups: while one append is being made durable, the next group gathers.
 
 A log's append costs about the same for one message as for a hundred, so a request never
-appends by itself. One append is in flight at a time, which also keeps messages in order.
+appends by itself. One group is written at a time, which also keeps messages in order.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bandit.errors import RequestError
-from streams.errors import LogUnavailable
-from streams.log import Log, Message, TopicOffset
+from bandit.service.log_thread import LogThread
+from bandit.service.spooling import Spooling
+from streams.errors import LogUnavailable, SpoolError, SpoolFull
+from streams.log import Message, TopicOffset
 
 logger = logging.getLogger(__name__)
 
@@ -32,46 +33,66 @@ class Appender:
     """Groups the messages of many requests into few appends; used from one event loop.
 
     Args:
-        log: where to append.
+        thread: appends to the log.
         limit: the most messages that may wait; beyond it, requests are refused.
-        on_group: told the size of each group that was appended.
+        spooling: the way past a log that is away; None if there is none.
     """
 
-    def __init__(self, log: Log, *, limit: int, on_group: Callable[[int], None]) -> None:
-        self._log = log
+    def __init__(self, thread: LogThread, *, limit: int, spooling: Spooling | None = None) -> None:
+        self.spooling = spooling
+        self._thread = thread
         self._limit = limit
-        self._on_group = on_group
         self._waiting: list[_Waiting] = []
         self._count = 0
         self._arrived = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="append")
 
     def start(self) -> None:
         """Begins to append; called within the event loop."""
+        if self.spooling is not None:
+            self.spooling.start()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        """Returns where the messages went, once they are durable.
+        """Returns where the messages went, once they are durable; nothing while they are spooled.
 
         Raises:
             RequestError: `overloaded` if too many wait, `log_unavailable` if the log cannot be
-                reached: nothing was written, and the same call may work later.
+                reached, `spool_full` or `spool_failed` if the spool cannot take them either:
+                nobody was promised anything, and the same call may work later.
         """
         done: asyncio.Future[list[TopicOffset]] = asyncio.get_running_loop().create_future()
         self._enqueue(_Waiting(messages, done))
         try:
             return await done
+        except (LogUnavailable, SpoolError) as error:
+            raise _unavailable(error) from error
+
+    async def append_through(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Returns where the messages went, once they are durable in the log itself.
+
+        For what has to be read back: it is never spooled.
+
+        Raises:
+            RequestError: `log_unavailable`, at once while others are spooled.
+        """
+        self._check_open()
+        if self.spooling is not None and self.spooling.active:
+            message = "the log is away or not caught up with; this cannot wait on disk for it"
+            raise _unavailable(LogUnavailable(message))
+        try:
+            return await self._thread.append(messages)
         except LogUnavailable as error:
-            raise RequestError(503, error.code, f"{error}; try again shortly") from error
+            self._failed_at = time.monotonic()
+            raise _unavailable(error) from error
 
     def put(self, messages: Sequence[Message]) -> None:
         """Has the messages appended later: again and again, should the log be unavailable.
 
         Raises:
-            RequestError: `overloaded`: too many wait; these were not taken.
+            RequestError: `overloaded`: too many wait, or `spool_full`; these were not taken.
         """
         self._enqueue(_Waiting(messages, None))
 
@@ -80,20 +101,29 @@ class Appender:
         return self._failed_at is not None and time.monotonic() - self._failed_at < seconds
 
     async def close(self) -> None:
-        """Appends what still waits, and ends; what the log does not take now is lost, and said."""
+        """Writes what still waits, and ends; what nothing takes now is lost, and said."""
         self._closing = True
         self._arrived.set()
         if self._task is not None:
             await self._task
-        self._thread.shutdown()
+        if self.spooling is not None:
+            await self.spooling.close()
+        # With a spool nothing hangs on an append that is still under way.
+        self._thread.close(wait=self.spooling is None)
         left, self._waiting = self._waiting, []
         if left:
             logger.error("%d messages are lost: the log did not take them in time", self._count)
             self._fail(left, LogUnavailable("the server stopped before the log could be reached"))
 
-    def _enqueue(self, waiting: _Waiting) -> None:
+    def _check_open(self) -> None:
         if self._closing:
             raise RequestError(503, "overloaded", "the server is stopping; ask another one")
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        self._check_open()
+        if self.spooling is not None and self.spooling.full:
+            message = f"the log is away, and the spool in {self.spooling.spool.directory} is full"
+            raise _unavailable(SpoolFull(message))
         if self._count + len(waiting.messages) > self._limit:
             raise RequestError(
                 503,
@@ -113,7 +143,7 @@ class Appender:
             group = self._next_group()
             if not group:
                 return
-            refused = await self._append(group)
+            refused = await self._write(group)
             if refused and self._closing:
                 return
             if refused:
@@ -130,24 +160,24 @@ class Appender:
         group, self._waiting = self._waiting, []
         return group
 
-    async def _append(self, group: list[_Waiting]) -> bool:
-        """Appends the group and tells who waits; returns whether some are to be tried again."""
+    async def _write(self, group: list[_Waiting]) -> bool:
+        """Has the group written and tells who waits; returns whether some are to be tried again."""
         messages = [message for waiting in group for message in waiting.messages]
         try:
-            written = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._log.append, messages
-            )
-        except LogUnavailable as error:
+            if self.spooling is None:
+                written = await self._thread.append(messages)
+            else:
+                written = await self.spooling.write(messages)
+        except (LogUnavailable, SpoolError) as error:
             self._failed_at = time.monotonic()
-            logger.warning("%d messages could not be appended: %s", len(messages), error)
+            logger.warning("%d messages could not be written: %s", len(messages), error)
             return self._refuse(group, error)
         except Exception as error:
-            logger.exception("%d messages could not be appended", len(messages))
+            logger.exception("%d messages could not be written", len(messages))
             self._failed_at = time.monotonic()
             self._fail(group, error)
             return False
         self._failed_at = None
-        self._on_group(len(messages))
         self._settle(group, written)
         return False
 
@@ -160,7 +190,7 @@ class Appender:
             start = end
         self._count -= start
 
-    def _refuse(self, group: list[_Waiting], error: LogUnavailable) -> bool:
+    def _refuse(self, group: list[_Waiting], error: Exception) -> bool:
         """Fails those who wait, and puts the others back in front."""
         self._fail([waiting for waiting in group if waiting.done is not None], error)
         buffered = [waiting for waiting in group if waiting.done is None]
@@ -172,3 +202,7 @@ class Appender:
             self._count -= len(waiting.messages)
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_exception(error)
+
+
+def _unavailable(error: LogUnavailable | SpoolError) -> RequestError:
+    return RequestError(503, error.code, f"{error}; try again shortly")

@@ -93,10 +93,11 @@ class Editor:
         """Appends the events, all or none, and returns once they are read back.
 
         Raises:
-            RequestError: `log_unavailable` or `overloaded`: nothing was written;
-                `catalogue_behind`: it was, but does not show here yet.
+            RequestError: `log_unavailable` or `overloaded`: nothing was written, as far as can
+                be told; `catalogue_behind`: it was, but does not show here yet.
         """
-        written = await self._appender.append([catalogue_message(event) for event in events])
+        messages = [catalogue_message(event) for event in events]
+        written = await self._appender.append_through(messages)
         last = written[-1].offset
         deadline = time.monotonic() + READ_BACK_SECONDS
         while self._snapshots.catalogue_offset <= last:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from bandit.errors import FeatureError, PolicyError, RequestError
-from bandit.policy import Pmf, sample, sample_seed
+from bandit.policy import Pmf, sample_seed
 from bandit.service.appender import Appender
 from bandit.service.metrics import Metrics
 from bandit.service.requests import (
@@ -23,26 +24,34 @@ from bandit.service.requests import (
     OutcomesAnswer,
     RankAnswer,
     RankedAction,
+    RankedSlot,
     RankRequest,
+    RankSlot,
+    RankSlotsAnswer,
     brought_actions,
+    decode_activate,
     decode_outcomes,
     decode_rank,
     decode_reward,
     derived_outcome_id,
 )
 from bandit.service.settings import Settings
+from bandit.service.slots import check_slots, choose, fill
 from bandit.service.snapshots import ServingPlacement
+from streams.errors import SpoolFull
 from streams.events import (
     ACTIVATION,
     DECISIONS,
     OUTCOMES,
     REWARD,
+    SLOT_ACTIVATION,
     Action,
     Decision,
     Outcome,
     encode,
 )
 from streams.log import Message
+from streams.traceparent import trace_headers
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +91,11 @@ class HotRoutes:
         self._metrics = metrics
         self._max_actions = settings.max_actions
         self._buffered = settings.durability == "buffered"
+        self._unlogged = settings.spool_full == "unlogged"
         self._clock_ms = clock_ms
 
     async def rank(self, call: Call) -> Answer:
-        """Chooses one action: 200 with the decision."""
+        """Chooses one action, or one for each of `slots`: 200 with what was decided."""
         request = decode_rank(call.body, max_actions=self._max_actions)
         serving = call.serving
         actions = serving.actions if request.actions is None else brought_actions(request.actions)
@@ -96,10 +106,17 @@ class HotRoutes:
                 f"placement {serving.placement.name!r} has no live creative; add one, set one "
                 "live, or send `actions`",
             )
-        decision = self._decide(serving, request, actions, call.traceparent)
-        await self._write([Message(DECISIONS, decision.event_id.encode(), encode(decision))])
-        self._metrics.decision(decision.placement)
-        return Answer(200, _encode(_rank_answer(decision, serving)))
+        if serving.constraints is not None:
+            actions = serving.constraints.allowed(request.context, actions, self._clock_ms())
+        if request.slots is not None:
+            check_slots(request.slots, actions)
+        decisions = self._decide(serving, request, actions, call.traceparent)
+        logged = await self._record(decisions)
+        for decision in decisions:
+            self._metrics.decision(decision.placement)
+        if request.slots is None:
+            return Answer(200, _encode(_rank_answer(decisions[0], serving, logged)))
+        return Answer(200, _encode(_slots_answer(decisions, request.slots, serving, logged)))
 
     async def reward(self, call: Call) -> Answer:
         """Takes in what a decision earned: 204."""
@@ -117,8 +134,13 @@ class HotRoutes:
         return Answer(202, _encode(OutcomesAnswer(len(outcomes))))
 
     async def activate(self, call: Call) -> Answer:
-        """Makes a deferred decision count: 204. A body, if any, is not looked at."""
-        await self._take(call, [OutcomeRequest(kind=ACTIVATION)])
+        """Makes a deferred decision count, in all its slots or in the `slots` shown: 204."""
+        slots = decode_activate(call.body).slots
+        if slots is None:
+            activations = [OutcomeRequest(kind=ACTIVATION)]
+        else:
+            activations = [OutcomeRequest(kind=SLOT_ACTIVATION, slot=slot) for slot in slots]
+        await self._take(call, activations)
         return Answer(204)
 
     def _decide(
@@ -127,22 +149,42 @@ class HotRoutes:
         request: RankRequest,
         actions: tuple[Action, ...],
         traceparent: str | None,
-    ) -> Decision:
-        pmf = tuple(action_pmf(serving, request.context, actions).tolist())
+    ) -> list[Decision]:
         now_ms = self._clock_ms()
         event_id = request.event_id or new_id(now_ms)
-        return Decision(
-            event_id=event_id,
-            placement=serving.placement.name,
-            timestamp_ms=now_ms,
-            context=request.context,
-            actions=actions,
-            pmf=pmf,
-            index=sample(pmf, sample_seed(event_id)),
-            policy_version=serving.version,
-            deferred=request.deferred,
-            traceparent=traceparent,
-        )
+        pmf_of = partial(action_pmf, serving)
+        if request.slots is None:
+            choices = [choose(request.context, actions, sample_seed(event_id), pmf_of)]
+        else:
+            choices = fill(request.slots, request.context, actions, event_id, pmf_of)
+        return [
+            Decision(
+                event_id=event_id,
+                placement=serving.placement.name,
+                timestamp_ms=now_ms,
+                context=choice.context,
+                actions=choice.actions,
+                pmf=choice.pmf,
+                index=choice.chosen,
+                policy_version=serving.version,
+                slot=slot,
+                deferred=request.deferred,
+                traceparent=traceparent,
+            )
+            for slot, choice in enumerate(choices)
+        ]
+
+    async def _record(self, decisions: Sequence[Decision]) -> bool:
+        """Returns whether they are recorded: not where the settings let a full spool be."""
+        try:
+            await self._write([_decision_message(decision) for decision in decisions])
+        except RequestError as error:
+            if not (self._unlogged and error.code == SpoolFull.code):
+                raise
+            for decision in decisions:
+                self._metrics.unlogged(decision.placement)
+            return False
+        return True
 
     async def _take(self, call: Call, requests: Sequence[OutcomeRequest]) -> None:
         for request in requests:
@@ -181,21 +223,55 @@ def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[A
         raise RequestError(500, error.code, str(error)) from error
 
 
-def _rank_answer(decision: Decision, serving: ServingPlacement) -> RankAnswer:
-    chosen = decision.action
-    creative = serving.creatives.get(chosen.id)
+def _rank_answer(decision: Decision, serving: ServingPlacement, logged: bool) -> RankAnswer:
     return RankAnswer(
         event_id=decision.event_id,
         placement=decision.placement,
-        action=RankedAction(chosen.id, creative.parts if creative is not None else None),
+        action=_ranked_action(decision, serving),
         index=decision.index,
         propensity=decision.propensity,
-        pmf=[
-            ActionPropensity(action.id, propensity)
-            for action, propensity in zip(decision.actions, decision.pmf, strict=True)
-        ],
+        pmf=_propensities(decision),
         policy_version=decision.policy_version,
+        logged=logged,
     )
+
+
+def _slots_answer(
+    decisions: Sequence[Decision],
+    slots: Sequence[RankSlot],
+    serving: ServingPlacement,
+    logged: bool,
+) -> RankSlotsAnswer:
+    first = decisions[0]
+    return RankSlotsAnswer(
+        event_id=first.event_id,
+        placement=first.placement,
+        slots=[
+            RankedSlot(
+                slot=decision.slot,
+                id=slot.id,
+                action=_ranked_action(decision, serving),
+                index=decision.index,
+                propensity=decision.propensity,
+                pmf=_propensities(decision),
+            )
+            for decision, slot in zip(decisions, slots, strict=True)
+        ],
+        policy_version=first.policy_version,
+        logged=logged,
+    )
+
+
+def _ranked_action(decision: Decision, serving: ServingPlacement) -> RankedAction:
+    creative = serving.creatives.get(decision.action.id)
+    return RankedAction(decision.action.id, creative.parts if creative is not None else None)
+
+
+def _propensities(decision: Decision) -> list[ActionPropensity]:
+    return [
+        ActionPropensity(action.id, propensity)
+        for action, propensity in zip(decision.actions, decision.pmf, strict=True)
+    ]
 
 
 def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:
@@ -210,6 +286,11 @@ def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:
         )
 
 
+def _decision_message(decision: Decision) -> Message:
+    trace = trace_headers(decision.traceparent)
+    return Message(DECISIONS, decision.event_id.encode(), encode(decision), trace)
+
+
 def _outcome_message(call: Call, request: OutcomeRequest, now_ms: int) -> Message:
     outcome = Outcome(
         event_id=call.event_id,
@@ -220,4 +301,5 @@ def _outcome_message(call: Call, request: OutcomeRequest, now_ms: int) -> Messag
         slot=request.slot,
         traceparent=call.traceparent,
     )
-    return Message(OUTCOMES, call.event_id.encode(), encode(outcome))
+    trace = trace_headers(call.traceparent)
+    return Message(OUTCOMES, call.event_id.encode(), encode(outcome), trace)

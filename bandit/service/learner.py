@@ -16,14 +16,15 @@ from typing import Final
 
 from bandit.errors import BanditError, PolicyError
 from bandit.learner import PartitionFold, Refold, current_spec
+from bandit.service.learn_counts import LearnCounts
 from bandit.service.pace import Pace
 from streams.catalogue import CatalogueReader
-from streams.checkpoint import Checkpoints, exclusive
+from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
 from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, EventError, LogUnavailable
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, PolicySpec, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
-from streams.patience import append_patiently
+from streams.patience import PatientLog
 from streams.topics import LEARNER_GROUP
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,10 @@ def run_learner(
     checkpoints_directory: Path,
     *,
     stop: threading.Event,
-    publish_seconds: float = 0.1,
+    publish_seconds: float = 0.05,
     clock: Callable[[], float] = time.monotonic,
     cpu_clock: Callable[[], float] = time.thread_time,
+    counts: LearnCounts | None = None,
 ) -> None:
     """Folds interactions into policies and publishes them until `stop` is set.
 
@@ -63,6 +65,7 @@ def run_learner(
         publish_seconds: the least time between two publications.
         clock: says when steps are due, in seconds; nothing that is learned depends on it.
         cpu_clock: says what publishing costs, in seconds of processor time.
+        counts: where to count, for who looks on meanwhile.
 
     Raises:
         LockError: another learner works on these checkpoints.
@@ -75,6 +78,7 @@ def run_learner(
         stop=stop,
         publishing=Pace(publish_seconds, clock, cpu_clock),
         saving=Pace(CHECKPOINT_SECONDS, clock, clock),
+        counts=counts,
     )
     consumer = log.consumer([INTERACTIONS], learner, group=GROUP)
     try:
@@ -121,17 +125,16 @@ class Learner:
         stop: threading.Event,
         publishing: Pace,
         saving: Pace,
+        counts: LearnCounts | None = None,
     ) -> None:
-        self._log = log
+        self._log = log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
         self._directory = checkpoints_directory
         self._checkpoints = Checkpoints(checkpoints_directory)
-        self._stop = stop
         self._reader = CatalogueReader(log)
         self._held: dict[TopicPartition, _Held] = {}
         self._publishing = publishing
         self._saving = saving
-        self.refused = 0
-        """How many records went to the dead letters."""
+        self.counts = counts or LearnCounts()
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Takes the partitions up from their checkpoints."""
@@ -165,7 +168,7 @@ class Learner:
         self._reader.unreadable.clear()
         dead = [letter for record in records if (letter := self._take(record)) is not None]
         self._advance_refolds()
-        self._append(dead)
+        self._log.append(dead)
         if self._anything_changed() and not self._publishing.wait_seconds():
             self._publishing.run(self._publish)
 
@@ -188,7 +191,9 @@ class Learner:
 
     def _resumed(self, partition: TopicPartition) -> _Held:
         with ExitStack() as lock:
-            lock.enter_context(exclusive(self._directory, _name(partition)))
+            lock.enter_context(
+                exclusive(self._directory, _name(partition), patience_seconds=TAKEOVER_SECONDS)
+            )
             checkpoint = self._checkpoints.load(_name(partition))
             if checkpoint is None:
                 fold, offsets = PartitionFold(), {}
@@ -221,11 +226,12 @@ class Learner:
         try:
             changed = held.fold.take(record, self._reader.catalogue)
         except (EventError, BanditError) as error:
-            self.refused += 1
+            self.counts.refused += 1
             logger.warning("%s/%d@%d not learned: %s", *record[:3], error)
             if record.offset in held.laid_aside:
                 return None
             return dead_letter_message(record, error.code, str(error))
+        self.counts.interactions += 1
         if changed is not None:
             held.changed.add(changed)
         return None
@@ -235,16 +241,16 @@ class Learner:
 
     def _publish(self) -> None:
         snapshots = [
-            held.fold.placements[name].snapshot(name, partition.partition)
+            held.fold.placements[name].snapshot(
+                name, partition.partition, counted=self._reader.catalogue.capped(name)
+            )
             for partition, held in self._held.items()
             for name in sorted(held.changed)
         ]
-        self._append([Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots])
+        self._log.append([Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots])
+        self.counts.snapshots += len(snapshots)
         for held in self._held.values():
             held.changed.clear()
-
-    def _append(self, messages: Sequence[Message]) -> None:
-        append_patiently(self._log, messages, stop=self._stop, retry_seconds=RETRY_SECONDS)
 
     def _save(self, partition: TopicPartition) -> int:
         held = self._held[partition]
@@ -287,6 +293,7 @@ class Learner:
                     held.fold.placements[name] = held.refolds.pop(name).fold
                     held.changed.add(name)
                     held.saved = False
+                    self.counts.refolds += 1
                     logger.info("placement %r is folded anew, %d refused", name, refold.refused)
 
 

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bandit.service.snapshots import Snapshots
+from streams.spool import Spool
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 GROUP_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -22,7 +23,9 @@ GROUP_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 class Metrics:
     """The counters of one application, and the text that `/metrics` answers with."""
 
-    def __init__(self, snapshots: Snapshots, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, snapshots: Snapshots, clock_ms: Callable[[], int], spool: Spool | None = None
+    ) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "copyloop_requests",
@@ -55,8 +58,28 @@ class Metrics:
             buckets=GROUP_BUCKETS,
             registry=self._registry,
         )
+        self._spooled = Counter(
+            "copyloop_spooled_messages",
+            "Messages that went to disk because the log was away.",
+            registry=self._registry,
+        )
+        self._forwarded = Counter(
+            "copyloop_forwarded_messages",
+            "Messages that went from disk to the log.",
+            registry=self._registry,
+        )
+        self._unlogged = Counter(
+            "copyloop_unlogged_decisions",
+            "Decisions that were answered but not recorded: the spool was full.",
+            ("placement",),
+            registry=self._registry,
+        )
         self._registry.register(_Served(snapshots, clock_ms))
+        if spool is not None:
+            self._registry.register(_Spooled(spool, clock_ms))
         self.group = self._group.observe
+        self.spooled = self._spooled.inc
+        self.forwarded = self._forwarded.inc
         # Looking a child up by its labels costs more than counting, so they are kept.
         self._by_request: dict[tuple[str, int], Counter] = {}
         self._by_route: dict[str, Histogram] = {}
@@ -82,6 +105,14 @@ class Metrics:
     def outcomes(self, placement: str, count: int) -> None:
         """Counts outcomes of a placement that exists."""
         self._outcomes.labels(placement).inc(count)
+
+    def unlogged(self, placement: str) -> None:
+        """Counts a decision that was answered, and is recorded nowhere."""
+        self._unlogged.labels(placement).inc()
+
+    def add(self, collector: Collector) -> None:
+        """Has the text tell what somebody else counts."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Returns everything counted so far in Prometheus' text format."""
@@ -114,6 +145,28 @@ class _Served(Collector):
         )
         refused.add_metric((), self._snapshots.refused)
         yield refused
+
+
+class _Spooled(Collector):
+    """What waits on disk, read when it is asked for."""
+
+    def __init__(self, spool: Spool, clock_ms: Callable[[], int]) -> None:
+        self._spool = spool
+        self._clock_ms = clock_ms
+
+    def collect(self) -> Iterator[Metric]:
+        spool = self._spool
+        yield GaugeMetricFamily(
+            "copyloop_spool_bytes", "Bytes on disk that wait for the log.", spool.size_bytes
+        )
+        yield GaugeMetricFamily(
+            "copyloop_spool_messages", "Messages on disk that wait for the log.", spool.messages
+        )
+        yield GaugeMetricFamily(
+            "copyloop_spool_oldest_seconds",
+            "How long the oldest message on disk has waited, 0 if there is none.",
+            spool.oldest_seconds(self._clock_ms()),
+        )
 
 
 def _gauge(name: str, words: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:

@@ -10,10 +10,12 @@ import json
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
 
 from bandit.errors import RequestError
 from bandit.service.requests import check_depth
+from streams.caps import Caps, Seen
 from streams.events import (
     MAX_ID_LENGTH,
     Creative,
@@ -52,6 +54,7 @@ JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=10_000)]
+Cap = Annotated[int, Field(ge=1, lt=2**53)]
 Item = TypeVar("Item")
 
 
@@ -68,6 +71,9 @@ class RewardKindModel(Body):
     aggregation: Literal["sum", "max", "first", "last", "mean"] = _KIND.aggregation
     window_seconds: FiniteFloat | None = Field(
         default=None, description="The kind's own window; the placement's if left out."
+    )
+    cap: FiniteFloat | None = Field(
+        default=None, description="What its aggregate counts as, at most."
     )
 
 
@@ -88,6 +94,28 @@ class RewardRuleModel(Body):
     )
     minimum: FiniteFloat = _RULE.minimum
     maximum: FiniteFloat = _RULE.maximum
+
+
+class CapsModel(Body):
+    """How often one creative may be shown; without end where left out."""
+
+    per_user: Cap | None = Field(default=None, description="By what the context says was seen.")
+    per_day: Cap | None = Field(default=None, description="In all, on each day of UTC.")
+    total: Cap | None = None
+
+
+def to_caps(caps: CapsModel | None) -> Caps | UnsetType:
+    """Returns the caps as events hold them."""
+    return UNSET if caps is None else Caps(**caps.model_dump())
+
+
+class SeenModel(Body):
+    """Where the context says how often its user saw each creative, as `{creative_id: n}`."""
+
+    path: str = Field(default=Seen().path, min_length=1, description="Keys, joined by dots.")
+    feature: bool = Field(
+        default=False, description="Tell policies that read features, of each creative."
+    )
 
 
 class PlacementBody(Body):
@@ -115,6 +143,10 @@ class PlacementBody(Body):
         description="`realtime` learns each decision at once and corrects it; `window` learns it "
         "once, when its window ends.",
     )
+    caps: CapsModel | None = Field(
+        default=None, description="Of each of its creatives that has none of its own."
+    )
+    seen: SeenModel | None = None
 
     def to_event(self, name: str) -> Placement:
         """Returns the placement of this name.
@@ -126,8 +158,10 @@ class PlacementBody(Body):
             return Placement(
                 name=name,
                 policy=dict(self.policy),
-                reward=msgspec.convert(self.reward.model_dump(), RewardRule),
+                reward=msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule),
                 learn=self.learn,
+                caps=to_caps(self.caps),
+                seen=Seen(**self.seen.model_dump()) if self.seen else UNSET,
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -147,6 +181,8 @@ class PlacementView(PlacementBody):
                 "policy": placement.policy,
                 "reward": msgspec.to_builtins(placement.reward),
                 "learn": placement.learn,
+                "caps": msgspec.to_builtins(placement.caps) if placement.caps else None,
+                "seen": msgspec.to_builtins(placement.seen) if placement.seen else None,
             }
         )
 
@@ -166,15 +202,17 @@ class CreativeBody(Body):
         default=None, description="What policies read; made from the text if left out."
     )
     status: Literal["proposed", "screened", "live", "paused"] = "live"
+    caps: CapsModel | None = Field(default=None, description="In place of the placement's.")
 
 
 class CreativeChange(Body):
-    """A change of a creative's status; a rejection says why."""
+    """A change of a creative's status, a rejection with why, or of its caps."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "paused"}]})
 
     status: CreativeStatus
     reason: Text | None = Field(default=None, description="As `code: words`; needed to reject.")
+    caps: CapsModel | None = Field(default=None, description="As they were if left out.")
 
 
 class LineageView(BaseModel):
@@ -199,6 +237,7 @@ class CreativeView(BaseModel):
     features: dict[str, Any]
     reason: str | None
     lineage: LineageView
+    caps: CapsModel | None = None
 
     @classmethod
     def of(cls, creative: Creative) -> CreativeView:
@@ -206,6 +245,7 @@ class CreativeView(BaseModel):
         fields = msgspec.structs.asdict(creative)
         fields["features"] = json.loads(bytes(creative.features))
         fields["lineage"] = msgspec.to_builtins(creative.lineage)
+        fields["caps"] = msgspec.to_builtins(creative.caps) if creative.caps else None
         return cls.model_validate(fields)
 
 
@@ -264,6 +304,14 @@ class PropensityView(BaseModel):
     propensity: float
 
 
+class VerdictView(BaseModel):
+    """Which creative the policy takes for the best, and whether it is sure enough."""
+
+    creative_id: str
+    posterior: float = Field(description="How probably it is the best of those not capped.")
+    decided: bool = Field(description="Whether that is the policy's threshold or more.")
+
+
 class PolicyView(BaseModel):
     """The policy that is served, and how it would choose among the live creatives."""
 
@@ -273,6 +321,10 @@ class PolicyView(BaseModel):
     offset: int = Field(description="Up to which offset of the interactions it has learned.")
     age_ms: int | None = Field(description="Since the log took it in; null before it learned.")
     pmf: list[PropensityView]
+    capped: list[str] = Field(description="Live creatives that have reached a cap.")
+    verdict: VerdictView | None = Field(
+        default=None, description="Of policies that look for the best creative."
+    )
 
 
 class Page(BaseModel, Generic[Item]):

@@ -6,28 +6,32 @@ what is documented is what is checked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import cleandoc
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from bandit.service.front import OF_EVENTS, RANK, HotRoute
 from bandit.service.requests import (
+    ActivateRequest,
     OutcomeRequest,
     OutcomesAnswer,
     OutcomesRequest,
     RankAnswer,
     RankRequest,
+    RankSlotsAnswer,
     RewardRequest,
 )
 
 _ERRORS: Final = {
     "400": "`body_not_json`",
     "404": "`placement_not_found`",
-    "409": "`no_live_creatives`",
+    "409": "`no_live_creatives` or `slot_without_actions`",
     "413": "`body_too_large`",
     "422": "The body or the event id is refused; `code` and `target` say why and where",
-    "503": "`log_unavailable` or `overloaded`: nothing was written; try again",
+    "503": "`log_unavailable`, `spool_full` or `overloaded`: nothing was taken; try again",
 }
 _REFUSAL: Final = {
     "type": "object",
@@ -56,70 +60,111 @@ _EVENT: Final = "01935d3ac1f0a9b4e0c2d7f85b61e3aa"
 
 
 class _Documented(NamedTuple):
+    """A hot route: what it takes and answers, each with examples by name."""
+
     route: HotRoute
     summary: str
     request: Any
-    example: Any
+    examples: dict[str, Any]
     status: str
-    answer: Any
-    answer_example: Any
+    answers: tuple[Any, ...] = ()
+    answer_examples: Mapping[str, Any] = MappingProxyType({})
+    body_required: bool = True
 
+
+_PMF: Final = [{"id": "warm-feet", "propensity": 0.75}, {"id": "dry-socks", "propensity": 0.25}]
+_WARM_FEET: Final = {"id": "warm-feet", "parts": {"headline": "Warm feet, all winter"}}
+_DRY_SOCKS: Final = {"id": "dry-socks", "parts": {"headline": "Socks that dry overnight"}}
+_DECIDED: Final = {"event_id": _EVENT, "placement": "homepage"}
+_VERSION: Final = "3f1c0a9be2d47581@42"
 
 _ROUTES: Final = (
     _Documented(
         RANK,
-        "Choose one creative",
+        "Choose one creative, or one for each of several slots",
         RankRequest,
-        {"context": {"device": "phone", "hour": 20}},
-        "200",
-        RankAnswer,
         {
-            "event_id": _EVENT,
-            "placement": "homepage",
-            "action": {"id": "warm-feet", "parts": {"headline": "Warm feet, all winter"}},
-            "index": 0,
-            "propensity": 0.75,
-            "pmf": [
-                {"id": "warm-feet", "propensity": 0.75},
-                {"id": "dry-socks", "propensity": 0.25},
-            ],
-            "policy_version": "3f1c0a9be2d47581@42",
+            "one": {"context": {"device": "phone", "hour": 20}},
+            "several slots": {
+                "context": {"device": "phone", "hour": 20},
+                "slots": [
+                    {"id": "top", "features": {"wide": True}},
+                    {"id": "side", "excluded": ["long-read"]},
+                ],
+            },
+        },
+        "200",
+        (RankAnswer, RankSlotsAnswer),
+        {
+            "one": {
+                **_DECIDED,
+                "action": _WARM_FEET,
+                "index": 0,
+                "propensity": 0.75,
+                "pmf": _PMF,
+                "policy_version": _VERSION,
+            },
+            "several slots": {
+                **_DECIDED,
+                "slots": [
+                    {
+                        "slot": 0,
+                        "id": "top",
+                        "action": _WARM_FEET,
+                        "index": 0,
+                        "propensity": 0.75,
+                        "pmf": _PMF,
+                    },
+                    {
+                        "slot": 1,
+                        "id": "side",
+                        "action": _DRY_SOCKS,
+                        "index": 0,
+                        "propensity": 1.0,
+                        "pmf": [{"id": "dry-socks", "propensity": 1.0}],
+                    },
+                ],
+                "policy_version": _VERSION,
+            },
         },
     ),
     _Documented(
         OF_EVENTS[b"reward"],
         "Say what a decision earned",
         RewardRequest,
-        {"value": 1.0},
+        {"one": {"value": 1.0}, "one of several slots": {"value": 1.0, "slot": 1}},
         "204",
-        None,
-        None,
     ),
     _Documented(
         OF_EVENTS[b"outcomes"],
         "Say what happened after a decision",
         OutcomesRequest,
-        [{"kind": "click"}, {"kind": "conversion", "value": 19.9, "outcome_id": "order-1"}],
+        {
+            "several": [
+                {"kind": "click"},
+                {"kind": "conversion", "value": 19.9, "outcome_id": "order-1"},
+            ],
+            "in two slots": [{"kind": "click", "slot": 0}, {"kind": "click", "slot": 1}],
+        },
         "202",
-        OutcomesAnswer,
-        {"accepted": 2},
+        (OutcomesAnswer,),
+        {"several": {"accepted": 2}},
     ),
     _Documented(
         OF_EVENTS[b"activate"],
         "Make a deferred decision count",
-        None,
-        None,
+        ActivateRequest,
+        {"all": {}, "the slots that were shown": {"slots": [0, 1]}},
         "204",
-        None,
-        None,
+        body_required=False,
     ),
 )
 
 
 def add_hot_routes(document: dict[str, Any]) -> dict[str, Any]:
     """Returns FastAPI's OpenAPI document with the hot routes added to it."""
-    types = [RankRequest, RankAnswer, RewardRequest, OutcomeRequest, OutcomesRequest]
-    types.append(OutcomesAnswer)
+    requests = [OutcomeRequest, *(documented.request for documented in _ROUTES)]
+    types = requests + [answer for documented in _ROUTES for answer in documented.answers]
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -140,12 +185,12 @@ def _operation(documented: _Documented, schemas: dict[int, dict[str, Any]]) -> d
     responses: dict[str, Any] = {
         status: {"description": words, "content": content} for status, words in _ERRORS.items()
     }
-    responses[documented.status] = {"description": "It is in the log"}
-    if documented.answer is not None:
+    responses[documented.status] = {"description": "It is in the log, or on its way there"}
+    if documented.answers:
         responses[documented.status]["content"] = _content(
-            schemas[id(documented.answer)], documented.answer_example
+            [schemas[id(answer)] for answer in documented.answers], documented.answer_examples
         )
-    operation: dict[str, Any] = {
+    return {
         "tags": ["decisions"],
         "summary": documented.summary,
         "description": documented.route.handler.__doc__,
@@ -153,13 +198,15 @@ def _operation(documented: _Documented, schemas: dict[int, dict[str, Any]]) -> d
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in names
         ],
+        "requestBody": {
+            "required": documented.body_required,
+            "content": _content([schemas[id(documented.request)]], documented.examples),
+        },
         "responses": responses,
     }
-    if documented.request is not None:
-        content = _content(schemas[id(documented.request)], documented.example)
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
 
 
-def _content(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    return {"application/json": {"schema": schema, "example": example}}
+def _content(schemas: list[dict[str, Any]], examples: Mapping[str, Any]) -> dict[str, Any]:
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+    named = {name: {"value": example} for name, example in examples.items()}
+    return {"application/json": {"schema": schema, "examples": named}}

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 SHARE: Final = 0.05
+LONGEST_SECONDS: Final = 30.0
+"""No step is put off for longer: one that took a minute may have waited for a broker."""
 
 
 class Pace:
-    """Spaces a step: at least so long apart, and so that it takes at most `SHARE` of the time.
+    """Spaces a step: at least so long apart, and so that it takes at most `SHARE` of the time,
+    but no further apart than `LONGEST_SECONDS`.
 
     Args:
         interval_seconds: from the beginning of one run to that of the next, at least.
@@ -38,4 +41,4 @@ class Pace:
         started_at, cost = self._clock(), -self._cost_clock()
         step()
         cost += self._cost_clock()
-        self._due_at = started_at + max(self._interval_seconds, cost / SHARE)
+        self._due_at = started_at + min(max(self._interval_seconds, cost / SHARE), LONGEST_SECONDS)

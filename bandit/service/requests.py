@@ -22,6 +22,7 @@ from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
 MAX_DEPTH: Final = 64
 """How deep a body may nest: every later reader of the log must get to the bottom of it."""
 MAX_OUTCOMES: Final = 1000
+MAX_SLOTS: Final = 50
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKETS: Final = b"[]{}"
@@ -30,7 +31,9 @@ _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Features = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
-OneSlot = Annotated[Slot, Meta(description="The slot, where decisions share an event id.")]
+OneSlot = Annotated[
+    Slot, Meta(description="Which of the request's slots, counted from 0 in their order.")
+]
 OutcomeId = Annotated[
     str,
     Meta(
@@ -49,18 +52,30 @@ class RankAction(Struct, frozen=True, forbid_unknown_fields=True):
     features: Features = msgspec.field(default_factory=Raw)
 
 
+class RankSlot(Struct, frozen=True, forbid_unknown_fields=True):
+    """A place to fill: what is known of it, and the ids of actions that it must not show."""
+
+    id: Id
+    features: Features = msgspec.field(default_factory=lambda: EMPTY)
+    excluded: tuple[str, ...] = ()
+
+
 class RankRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known, and what may be chosen: the placement's live creatives without `actions`.
 
     `event_id` is made up if left out. The draw depends on it alone, so a request that is sent
     again with it gets the same answer from the same policy, and is the same decision. A
     `deferred` decision counts once it is activated.
+
+    `slots` are filled in their order, no action twice. The policy sees each with the context and
+    the slot's id and features as the context's field `slot`.
     """
 
     context: Features = msgspec.field(default_factory=lambda: EMPTY)
     actions: list[RankAction] | None = None
     event_id: str | None = None
     deferred: bool = False
+    slots: list[RankSlot] | None = None
 
 
 class RankedAction(Struct, frozen=True, omit_defaults=True):
@@ -77,8 +92,8 @@ class ActionPropensity(Struct, frozen=True):
     propensity: float
 
 
-class RankAnswer(Struct, frozen=True, kw_only=True):
-    """A decision, as it was logged."""
+class RankAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A decision, as it was logged; `logged` is there and false if it is not recorded anywhere."""
 
     event_id: str
     placement: str
@@ -87,6 +102,28 @@ class RankAnswer(Struct, frozen=True, kw_only=True):
     propensity: float
     pmf: list[ActionPropensity]
     policy_version: str
+    logged: bool = True
+
+
+class RankedSlot(Struct, frozen=True, kw_only=True):
+    """The decision of one slot; `pmf` is over what was left for it, `index` points into it."""
+
+    slot: int
+    id: str
+    action: RankedAction
+    index: int
+    propensity: float
+    pmf: list[ActionPropensity]
+
+
+class RankSlotsAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The decisions of a request with slots, as they were logged: all of them or none."""
+
+    event_id: str
+    placement: str
+    slots: list[RankedSlot]
+    policy_version: str
+    logged: bool = True
 
 
 class RewardRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +146,12 @@ class OutcomeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slot: OneSlot = 0
 
 
+class ActivateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which slots were shown: all of the event's if left out."""
+
+    slots: Annotated[tuple[OneSlot, ...], Meta(min_length=1, max_length=MAX_SLOTS)] | None = None
+
+
 OutcomesRequest = (
     OutcomeRequest | Annotated[list[OutcomeRequest], Meta(min_length=1, max_length=MAX_OUTCOMES)]
 )
@@ -125,6 +168,7 @@ _reward: msgspec.json.Decoder[RewardRequest] = msgspec.json.Decoder(RewardReques
 _outcomes: msgspec.json.Decoder[OutcomeRequest | list[OutcomeRequest]] = msgspec.json.Decoder(
     OutcomesRequest
 )
+_activate: msgspec.json.Decoder[ActivateRequest] = msgspec.json.Decoder(ActivateRequest)
 _context: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)
 _T = TypeVar("_T")
 
@@ -162,6 +206,15 @@ def decode_outcomes(body: bytes) -> list[OutcomeRequest]:
     """
     found = _decode(_outcomes, body)
     return found if isinstance(found, list) else [found]
+
+
+def decode_activate(body: bytes) -> ActivateRequest:
+    """Returns which slots the body activates: all of them if there is no body.
+
+    Raises:
+        RequestError: `body_not_json` or `body_invalid`.
+    """
+    return _decode(_activate, body) if body else ActivateRequest()
 
 
 def parse_context(text: str) -> Raw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 
@@ -12,6 +13,7 @@ from bandit.service.app import create_app
 from bandit.service.settings import Settings
 from streams.log import open_log
 from streams.process import stop_on_signals
+from streams.spool import Spool, claimed_spool
 from streams.topics import create_topics
 
 logger = logging.getLogger(__name__)
@@ -21,11 +23,12 @@ def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Then no request is taken any more, those in flight are answered, and what waits for the log
-    is appended.
+    is appended, or stays on disk for the next start if that is away.
 
     Raises:
         SettingError: the address cannot be listened on.
         LogError: the log cannot be opened.
+        SpoolDamaged: what an earlier run left on disk cannot be read.
     """
     # uvicorn ends by raising the signal again, for whoever handled it before: that is us, and
     # so the process returns from here instead of dying of it.
@@ -34,12 +37,14 @@ def serve(settings: Settings) -> None:
     try:
         log = open_log(settings.log_url)
         create_topics(log)
-        server = uvicorn.Server(server_config(create_app(log, settings), settings))
-        host, port = listening.getsockname()[:2]
-        logger.info("serving %s on http://%s:%d", settings.log_url, host, port)
-        server.should_exit = stop.is_set()
-        server.run(sockets=[listening])
-        log.close()
+        with _spool(settings) as spool:
+            app = create_app(log, settings, spool=spool)
+            server = uvicorn.Server(server_config(app, settings))
+            host, port = listening.getsockname()[:2]
+            logger.info("serving %s on http://%s:%d", settings.log_url, host, port)
+            server.should_exit = stop.is_set()
+            server.run(sockets=[listening])
+            log.close()
     finally:
         listening.close()
 
@@ -59,6 +64,13 @@ def server_config(app: object, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
+
+
+def _spool(settings: Settings) -> AbstractContextManager[Spool | None]:
+    """Returns where to write while the log is away: only one on a network goes away by itself."""
+    if not settings.spool_max_bytes or not settings.log_url.startswith("kafka://"):
+        return nullcontext()
+    return claimed_spool(settings.data / "spool", settings.spool_max_bytes)
 
 
 def _listen(settings: Settings) -> socket.socket:

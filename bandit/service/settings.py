@@ -33,6 +33,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         max_actions: the most actions that one rank request may bring.
         max_waiting: the most messages that may wait for the log before requests are refused.
         drain_seconds: how long requests in flight may take to finish after SIGTERM.
+        spool_max_bytes: how much may wait on disk while Kafka is away; 0 refuses instead.
+        spool_after_seconds: an append that takes longer has what it wrote spooled.
+        spool_full: `refuse` requests once the spool is full, or go on to answer ranks
+            `unlogged`: what was decided then is not recorded, and the answer says so.
     """
 
     data: Path = Path("copyloop-data")
@@ -44,6 +48,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_actions: Annotated[int, Meta(ge=1)] = 1000
     max_waiting: Annotated[int, Meta(ge=1)] = 10_000
     drain_seconds: Annotated[int, Meta(ge=0)] = 10
+    spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
+    spool_after_seconds: Annotated[float, Meta(gt=0)] = 1.0
+    spool_full: Literal["refuse", "unlogged"] = "refuse"
 
     @property
     def log_url(self) -> str:

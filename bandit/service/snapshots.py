@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from bandit.constraints import Constraints, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version
+from streams.caps import Shown
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError, LogUnavailable
 from streams.events import CATALOGUE, POLICIES, Action, Creative, Placement, PolicySnapshot, decode
@@ -33,7 +35,7 @@ class ServingPlacement(NamedTuple):
 
     `actions` are the live creatives as the policy sees them; the tuple stays the same object
     until one of them changes. `snapshot_ms` is when the log took the policy in, 0 for a policy
-    that has learned nothing yet.
+    that has learned nothing yet. `constraints` are None where nothing has caps.
     """
 
     placement: Placement
@@ -42,12 +44,14 @@ class ServingPlacement(NamedTuple):
     actions: tuple[Action, ...]
     creatives: dict[str, Creative]
     snapshot_ms: int
+    constraints: Constraints | None = None
 
 
 class _Loaded(NamedTuple):
     policy: Policy
     version: str
     snapshot_ms: int
+    shown: Mapping[str, Shown]
 
 
 class _Positions:
@@ -86,6 +90,7 @@ class Snapshots:
         self._latest: dict[str, _Loaded] = {}
         self._fresh: dict[str, tuple[Placement, _Loaded]] = {}
         self._serving: Mapping[str, ServingPlacement] = {}
+        self._prepared: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="snapshots", daemon=True)
 
@@ -142,12 +147,11 @@ class Snapshots:
     def _take(self, records: Iterable[Record]) -> None:
         version = self.catalogue.version
         changed = self._advance(records)
+        if self.catalogue.version == version and not changed:
+            return
         if self.catalogue.version != version:
             self._serve_catalogue()
-        elif changed:
-            self._serve_policies(changed)
-        else:
-            return
+        self._serve_policies(changed)
         if self._on_change is not None:
             self._on_change()
 
@@ -184,7 +188,9 @@ class Snapshots:
         except PolicyError as error:
             self._refuse(record, error)
             return False
-        self._latest[snapshot.placement] = _Loaded(policy, snapshot.version, record.timestamp_ms)
+        self._latest[snapshot.placement] = _Loaded(
+            policy, snapshot.version, record.timestamp_ms, snapshot.shown or {}
+        )
         return True
 
     def _refuse(self, record: Record, error: Exception) -> None:
@@ -201,7 +207,14 @@ class Snapshots:
         """Swaps in the new policies; the actions stay as they are."""
         serving = dict(self._serving)
         for name in changed & serving.keys():
-            serving[name] = serving[name]._replace(**self._latest[name]._asdict())
+            policy, version, snapshot_ms, shown = self._latest[name]
+            constraints = serving[name].constraints
+            serving[name] = serving[name]._replace(
+                policy=policy,
+                version=version,
+                snapshot_ms=snapshot_ms,
+                constraints=constraints and constraints.after(shown),
+            )
         self._serving = serving
 
     def _serve_catalogue(self) -> None:
@@ -210,17 +223,28 @@ class Snapshots:
         self.catalogue_offset = self._reader.offset
 
     def _prepare(self, placement: Placement) -> ServingPlacement | None:
+        """Returns what the placement is served with: as before, unless the catalogue changed it."""
         before = self._serving.get(placement.name)
+        version = self.catalogue.version_of(placement.name)
+        if self._prepared.get(placement.name) == version:
+            return before
         loaded = self._latest.get(placement.name) or self._open(placement)
         if loaded is None:
             return before
+        self._prepared[placement.name] = version
         live = self.catalogue.live(placement.name)
         actions = tuple(Action(creative.id, creative.features) for creative in live)
         if before is not None and before.actions == actions:
             actions = before.actions
         creatives = {creative.id: creative for creative in live}
         return ServingPlacement(
-            placement, loaded.policy, loaded.version, actions, creatives, loaded.snapshot_ms
+            placement,
+            loaded.policy,
+            loaded.version,
+            actions,
+            creatives,
+            loaded.snapshot_ms,
+            constraints_of(placement, creatives, loaded.shown),
         )
 
     def _open(self, placement: Placement) -> _Loaded | None:
@@ -233,6 +257,6 @@ class Snapshots:
         except PolicyError as error:
             logger.error("placement %r has no policy to serve: %s", placement.name, error)
             return None
-        loaded = _Loaded(policy, policy_version(policy.to_bytes(), 0), 0)
+        loaded = _Loaded(policy, policy_version(policy.to_bytes(), 0), 0, {})
         self._fresh[placement.name] = placement, loaded
         return loaded

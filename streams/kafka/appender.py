@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from kafka import KafkaProducer
 from kafka import errors as kafka
-from kafka.partitioner import murmur2
 
 from streams.embedded import check_partition
 from streams.errors import LogError, LogUnavailable
 from streams.kafka.clients import open_client, translated
+from streams.kafka.murmur import murmur2
 from streams.kafka.places import TIMESTAMP, Names
 from streams.log import Message, TopicOffset, TopicPartition
 
@@ -35,13 +35,6 @@ DEFAULTS: Final[dict[str, object]] = {
     "linger_ms": 1000,
     "compression_type": "lz4",
 }
-
-
-class _Outgoing(NamedTuple):
-    place: TopicPartition
-    message: Message
-    headers: list[tuple[str, bytes]]
-    timestamp_ms: int | None
 
 
 class Appender:
@@ -123,41 +116,46 @@ class Appender:
         # History is written by one at a time, or its times would go back after all.
         dated = any(message.timestamp_ms is not None for message in messages)
         with self._history if dated else nullcontext():
-            outgoing = [self._prepare(*pair) for pair in zip(places, messages, strict=True)]
-            chunks = list(_chunks(outgoing, producer.config))
-            return [written for chunk in chunks for written in self._send(producer, chunk)]
+            if dated:
+                messages = list(map(self._dated, places, messages))
+            chunks = list(_chunks(messages, producer.config))
+            return [
+                written
+                for chunk in chunks
+                for written in self._send(producer, places[chunk], messages[chunk])
+            ]
 
-    def _prepare(self, place: TopicPartition, message: Message) -> _Outgoing:
-        headers = list(message.headers)
+    def _dated(self, place: TopicPartition, message: Message) -> Message:
+        """Returns the message with its time, if it has one, raised and put into a header."""
         if message.timestamp_ms is None:
-            return _Outgoing(place, message, headers, None)
+            return message
         last_ms = self._last_ms.get(place)
         if last_ms is None:
             last_ms = self._last_ms_of(place)
         self._last_ms[place] = timestamp_ms = max(message.timestamp_ms, last_ms)
-        return _Outgoing(
-            place, message, [*headers, (TIMESTAMP, b"%d" % timestamp_ms)], timestamp_ms
-        )
+        headers = (*message.headers, (TIMESTAMP, b"%d" % timestamp_ms))
+        return message._replace(headers=headers, timestamp_ms=timestamp_ms)
 
-    def _send(self, producer: Any, chunk: Sequence[_Outgoing]) -> Iterator[TopicOffset]:
+    def _send(
+        self, producer: Any, places: Sequence[TopicPartition], messages: Sequence[Message]
+    ) -> Iterator[TopicOffset]:
         send, prefix = producer.send, self._names.prefix
         patience_seconds = producer.config["delivery_timeout_ms"] / 1000 + 1.0
         sent = [
-            send(prefix + place.topic, message.value, message.key, headers, place.partition)
-            for place, message, headers, _ in chunk
+            send(prefix + topic, value, key, list(headers), place.partition)
+            for place, (topic, key, value, headers, _, _) in zip(places, messages, strict=True)
         ]
         producer.flush(timeout=patience_seconds)
-        for (place, _, _, timestamp_ms), future in zip(chunk, sent, strict=True):
-            at = future.get(timeout=patience_seconds)
-            written_ms = at.timestamp if timestamp_ms is None else timestamp_ms
+        for place, message, future in zip(places, messages, sent, strict=True):
+            # All but a batch that the client had to split are done by now.
+            at = future.value if future.succeeded() else future.get(timeout=patience_seconds)
+            written_ms = at.timestamp if message.timestamp_ms is None else message.timestamp_ms
             if place in self._last_ms:
                 self._last_ms[place] = max(self._last_ms[place], written_ms)
             yield TopicOffset(*place, at.offset, written_ms)
 
 
-def _chunks(
-    outgoing: Sequence[_Outgoing], config: Mapping[str, int]
-) -> Iterator[Sequence[_Outgoing]]:
+def _chunks(messages: Sequence[Message], config: Mapping[str, int]) -> Iterator[slice]:
     """Yields runs that fit into one batch a partition.
 
     A batch is written as a whole or not at all, and the next is sent only once it was: so what
@@ -165,20 +163,20 @@ def _chunks(
     """
     batch, largest = config["batch_size"], config["max_request_size"]
     start = size = 0
-    for end, (place, message, headers, _) in enumerate(outgoing):
+    for end, message in enumerate(messages):
         needed = RECORD_OVERHEAD_BYTES + len(message.key) + len(message.value)
-        for name, value in headers:
+        for name, value in message.headers:
             needed += len(name) * 4 + len(value)
         if needed > largest:
             raise LogError(
-                f"a message for {place.topic} has {needed} bytes, and at most {largest} may be "
+                f"a message for {message.topic} has {needed} bytes, and at most {largest} may be "
                 "sent; raise max_request_size, and max.message.bytes of the topic"
             )
         if size + needed > batch and end > start:
-            yield outgoing[start:end]
+            yield slice(start, end)
             start, size = end, 0
         size += needed
-    yield outgoing[start:]
+    yield slice(start, len(messages))
 
 
 def abandon(producer: Any) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
+from kafka import KafkaProducer
 from kafka import errors as kafka
 from kafka.net.compat import KafkaNetClient
 
@@ -19,6 +20,7 @@ from streams.errors import LogError, LogUnavailable
 T = TypeVar("T")
 
 RETRY_SECONDS: Final = 0.1
+CONNECTING_MS: Final = 20
 DEFAULTS: Final[dict[str, object]] = {
     "client_id": "copyloop",
     "bootstrap_timeout_ms": 10_000,
@@ -45,6 +47,17 @@ PASSING: Final = (
 REFUSED: Final = (kafka.AuthorizationError, kafka.SaslAuthenticationFailedError)
 
 
+class _ProducerConnections(KafkaNetClient):  # type: ignore[misc]  # the client ships no types
+    """A producer's connections, which it does not ask for again without a pause."""
+
+    def connection_delay(self, node_id: int) -> float:
+        """Returns for how many milliseconds there is no use in asking for the node."""
+        # kafka-python 3.0.12 answers in seconds, and 0 for as long as it connects: a producer
+        # whose broker hangs would keep a processor busy.
+        delay_seconds: float = super().connection_delay(node_id)
+        return max(delay_seconds * 1000, CONNECTING_MS)
+
+
 def open_client(kind: Callable[..., T], bootstrap: str, **options: object) -> T:
     """Returns a client of that kind, with those of the options that it knows.
 
@@ -55,9 +68,10 @@ def open_client(kind: Callable[..., T], bootstrap: str, **options: object) -> T:
     known = kind.DEFAULT_CONFIG  # type: ignore[attr-defined]
     wanted = {name: value for name, value in (DEFAULTS | options).items() if name in known}
     opened: list[Any] = []
+    connections = _ProducerConnections if kind is KafkaProducer else KafkaNetClient
 
     def connect(**settings: object) -> Any:
-        opened.append(KafkaNetClient(**settings))
+        opened.append(connections(**settings))
         return opened[-1]
 
     try:

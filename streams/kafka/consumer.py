@@ -66,6 +66,12 @@ class KafkaLogConsumer:
         self._failure: Exception | None = None
         self._closed = False
         if group is not None:
+            # A leader that learns of a topic's partitions only while it joins hands out none of
+            # them, and takes that for the latest word (kafka-python 3.0.12).
+            with translated(self._what):
+                known = [self._client.partitions_for_topic(names.prefix + t) for t in topics]
+            if not all(known):
+                raise LogUnavailable(f"{self._what} does not tell the partitions of {topics} yet")
             self._client.subscribe([names.prefix + topic for topic in topics], listener=_Told(self))
 
     def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
@@ -81,6 +87,7 @@ class KafkaLogConsumer:
             self._hold_all()
         batches: Mapping[Any, Sequence[Any]] = {}
         with translated(self._what):
+            self._go_on_joining()
             try:
                 timeout_ms = max(int(timeout_seconds * 1000), 0)
                 batches = self._client.poll(timeout_ms=timeout_ms, max_records=limit)
@@ -193,6 +200,16 @@ class KafkaLogConsumer:
             self._client.assign(places)
             self.take(new)
         self._look_at = time.monotonic() + self._client.config["metadata_max_age_ms"] / 1000
+
+    def _go_on_joining(self) -> None:
+        """Has this poll wait for a join that the one before it began.
+
+        The client forgets such a join if it was new partitions that led to it, and then holds
+        nothing for good (kafka-python 3.0.12).
+        """
+        coordinator = self._client._coordinator
+        if self._group is not None and coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _still_held(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         return [partition for partition in partitions if partition in self._held]

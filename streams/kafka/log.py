@@ -15,7 +15,8 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from streams.embedded import check_partition, unknown_topic
+from streams.cloudevents import as_cloudevent
+from streams.embedded import check_partition, unknown_topic, wall_clock_ms
 from streams.errors import LogError, TopicError
 from streams.kafka.appender import Appender
 from streams.kafka.clients import open_client, patiently, translated
@@ -35,7 +36,14 @@ TOPIC_SETTINGS: Final = {
     # A policy's snapshot is one message.
     "max.message.bytes": str(16 << 20),
 }
-SESSION: Final[dict[str, object]] = {"session_timeout_ms": 10_000}
+WAITS: Final[dict[str, object]] = {
+    "session_timeout_ms": 10_000,
+    # Members learn by their heartbeats that another one came or left, and wait for each other.
+    "heartbeat_interval_ms": 1000,
+    # A fetch sent while another's answer comes in may leave out the busiest partition
+    # (kafka-python 3.0.12), which then has to wait until the broker gives up on the others.
+    "fetch_max_wait_ms": 100,
+}
 CONSUMER: Final[dict[str, object]] = {
     "enable_auto_commit": False,
     # Offsets come from the assignee; one that is not there is told apart from a first start.
@@ -51,6 +59,8 @@ class KafkaLog:
         bootstrap: `host:port`, several with commas between.
         prefix: before the names of all topics and groups, for a cluster that is shared.
         replication_factor: of the topics that are made; -1 is the cluster's default.
+        cloudevents: where our events come from, should they be CloudEvents as well.
+        clock_ms: the time of those CloudEvents that have none of their own.
         client_options: what kafka-python's clients take: `security_protocol`, `ssl_cafile`,
             `sasl_mechanism`, `client_rack`, `linger_ms`, ...
 
@@ -65,12 +75,16 @@ class KafkaLog:
         *,
         prefix: str = "",
         replication_factor: int = -1,
+        cloudevents: str | None = None,
+        clock_ms: Callable[[], int] = wall_clock_ms,
         **client_options: object,
     ) -> None:
         self._bootstrap = bootstrap
         self._what = f"Kafka at {bootstrap}"
         self._names = Names(prefix)
         self._replication_factor = replication_factor
+        self._cloudevents = cloudevents
+        self._clock_ms = clock_ms
         self._options = client_options
         self._opening = threading.Lock()
         self._appender: Appender | None = None
@@ -132,6 +146,8 @@ class KafkaLog:
         for topic in {message.topic for message in messages}:
             if topic not in self._counts:
                 self.partitions(topic)
+        if self._cloudevents is not None:
+            messages = self._as_cloudevents(messages, f"{self._cloudevents}/{self._names.prefix}")
         return self._open_appender().append(messages) if messages else []
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
@@ -191,6 +207,10 @@ class KafkaLog:
             if part is not None:
                 part.close()
 
+    def _as_cloudevents(self, messages: Sequence[Message], source: str) -> list[Message]:
+        now_ms = self._clock_ms()
+        return [as_cloudevent(m, source=source + m.topic, now_ms=now_ms) for m in messages]
+
     def _patiently(self, ask: Callable[[], T]) -> T:
         return patiently(self._what, ask, timeout_ms=self._timeout_ms)
 
@@ -249,7 +269,7 @@ class KafkaLog:
 
     def _consumer_options(self, group: str | None) -> dict[str, object]:
         name = None if group is None else self._names.prefix + group
-        return SESSION | self._options | CONSUMER | {"group_id": name}
+        return WAITS | self._options | CONSUMER | {"group_id": name}
 
     def _check_open(self) -> None:
         if self._closed:

@@ -7,6 +7,7 @@ so that whatever a cluster asks for (TLS, SASL, racks) needs nothing from us.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import yaml
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
+from streams.cloudevents import SOURCE
 from streams.errors import LogUrlError
 
 CLIENTS: Final = (KafkaAdminClient, KafkaConsumer, KafkaProducer)
@@ -35,6 +37,7 @@ OURS: Final = frozenset(
 )
 """Options that the log sets itself, because what it promises rests on them."""
 
+URI_REFERENCE: Final = re.compile(r"(?:[A-Za-z0-9._~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 READERS: Final[Mapping[str, Callable[[str], object]]] = {
     ".toml": tomllib.loads,
@@ -50,14 +53,16 @@ class KafkaOptions(NamedTuple):
     bootstrap: str
     prefix: str = ""
     replication_factor: int = -1
-    client: Mapping[str, object] = {}
+    client: Mapping[str, Any] = {}
+    cloudevents: str | None = None
 
 
 def read_url(url: str) -> KafkaOptions:
     """Returns what `kafka://host:port,host:port?option=value&...` says.
 
-    `prefix` and `replication_factor` are the log's; `config` names a TOML, JSON or YAML file of
-    further options, which is the place for passwords; all others are kafka-python's.
+    `prefix` and `replication_factor` are the log's, and so is `cloudevents`: `true`, or what our
+    events are to have as their source. `config` names a TOML, JSON or YAML file of further
+    options, which is the place for passwords; all others are kafka-python's.
 
     >>> read_url("kafka://one:9092,two?prefix=ads.&linger_ms=5").client
     {'linger_ms': 5}
@@ -80,11 +85,13 @@ def read_url(url: str) -> KafkaOptions:
         asked[name] = text
     if "config" in asked:
         asked = read_file(Path(str(asked.pop("config")))) | asked
+    cloudevents = _cloudevents(str(asked.pop("cloudevents", False)))
     return KafkaOptions(
         parts.netloc,
         str(asked.pop("prefix", "")),
         _number("replication_factor", asked.pop("replication_factor", -1)),
         {name: typed(name, value) for name, value in asked.items()},
+        cloudevents,
     )
 
 
@@ -148,6 +155,18 @@ def _reader(name: str) -> Callable[[str], Any]:
     if default is None or isinstance(default, str):
         return str
     raise LogUrlError(f"text cannot say the Kafka option {name!r}; give it to KafkaLog in Python")
+
+
+def _cloudevents(text: str) -> str | None:
+    """Returns the source that CloudEvents of ours have, None if there are to be none."""
+    if text.lower() in TRUTH:
+        return SOURCE if TRUTH[text.lower()] else None
+    if not URI_REFERENCE.fullmatch(text):
+        raise LogUrlError(
+            f"cloudevents is {text!r} in the Kafka log URL; true, or the source of our events as "
+            "a URI, such as https://shop.example/ads"
+        )
+    return text.removesuffix("/")
 
 
 def _number(name: str, value: object) -> int:

@@ -52,10 +52,14 @@ def to_records(place: TopicPartition, found: Iterable[Any]) -> list[Record]:
 def _with_headers(place: TopicPartition, record: Any) -> Record:
     timestamp_ms = record.timestamp
     headers: list[tuple[str, bytes]] = []
-    for name, value in record.headers:
-        if name == TIMESTAMP and value.isdigit():
+    for header in record.headers:
+        name, value = header
+        if value is None:
+            headers.append((name, b""))
+        elif name == TIMESTAMP and value.isdigit():
             timestamp_ms = int(value)
         else:
-            headers.append((name, value or b""))
+            # The client's own tuple: what is not made anew costs the garbage collector nothing.
+            headers.append(header)
     kept: Headers = tuple(headers)
     return Record(*place, record.offset, timestamp_ms, record.key or b"", record.value or b"", kept)

@@ -1,4 +1,4 @@
-"""A whole loop of real processes, to be killed at any moment, and what must hold afterwards."""
+"""A whole loop of real processes, to be killed at any moment, and the traffic that it is under."""
 
 import http.client
 import random
@@ -7,30 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from bandit.audit import audit
 from bandit.client import ApiError, Client
-from bandit.service.learner import GROUP, run_learner
-from streams.checkpoint import Checkpoints
-from streams.events import (
-    CATALOGUE,
-    DECISIONS,
-    INTERACTIONS,
-    OUTCOMES,
-    POLICIES,
-    Decision,
-    Interaction,
-    Outcome,
-    decode,
-)
-from streams.joiner import run_joiner
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams.events import INTERACTIONS
+from streams.log import TopicPartition, open_log
+from streams.patience import PatientLog
 from streams.topics import create_topics
 from tests.running import free_port, wait_until_ready
 
@@ -39,26 +22,34 @@ NAMES = ("api", "join", "learn")
 
 
 class Loop:
-    """API, joiner and learner, each a process of its own, over one SQLite log."""
+    """API, joiners and learners, each a process of its own, over one log.
 
-    def __init__(self, directory):
+    A process goes by what it does, with a number where several do it: `join-2`.
+    """
+
+    def __init__(self, directory, *, log_url=None, partitions=1):
         self.directory = Path(directory)
-        self.log = SqliteLog(self.directory / "log.db")
-        create_topics(self.log)
+        self.checkpoints = self.directory / "checkpoints"
+        self.partitions = partitions
+        log_url = log_url or f"sqlite:///{self.directory / 'log.db'}"
+        # Whoever looks on waits for a broker that is away, as the processes do.
+        self.log = PatientLog(open_log(log_url), stop=threading.Event(), retry_seconds=0.1)
+        create_topics(self.log, partitions=partitions)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        place = ["--data", str(self.directory)]
+        self._place = ["--data", str(self.directory), "--log", log_url]
         self._commands = {
-            "api": ["bandit", "serve", "--port", str(port), *place],
-            "join": ["streams", "join", *place],
-            "learn": ["bandit", "learn", *place],
+            "api": ["bandit", "serve", "--port", str(port)],
+            "join": ["streams", "join"],
+            "learn": ["bandit", "learn"],
         }
         self._processes = {}
 
     def start(self, name):
+        command = [*self._commands[_work_of(name)], *self._place]
         with (self.directory / f"{name}.txt").open("ab") as output:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *self._commands[name]], stdout=output, stderr=output
+                [sys.executable, "-m", *command], stdout=output, stderr=output
             )
 
     def kill(self, name):
@@ -68,8 +59,37 @@ class Loop:
         process.kill()
         process.wait()
 
+    def signal(self, name, number):
+        self._processes[name].send_signal(number)
+
+    def stop(self, *names):
+        """Asks these to end, or all, and sees that they do so cleanly."""
+        ending = {name: self._processes.pop(name) for name in names or tuple(self._processes)}
+        for process in ending.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {name: process.wait(timeout=60) for name, process in ending.items()}
+        assert set(codes.values()) <= {0}, (codes, [self.said(name) for name in codes])
+
     def wait_until_ready(self):
         wait_until_ready(self.url, self._processes["api"])
+
+    def wait_until_held(self, work):
+        """Waits until processes that live hold the work on all partitions; returns the seconds."""
+        started_at = time.monotonic()
+        until(lambda: self._holders(work) <= self._living(work), check=self.check)
+        return time.monotonic() - started_at
+
+    def wait_until_holding(self, *names):
+        """Waits until each of these processes holds a partition."""
+        for name in names:
+            pid = str(self._processes[name].pid)
+            until(lambda pid=pid, name=name: pid in self._holders(_work_of(name)), check=self.check)
+
+    def wait_until_joined(self, interactions):
+        """Waits until so many more interactions have been written."""
+        places = [TopicPartition(INTERACTIONS, n) for n in range(self.partitions)]
+        wanted = sum(map(self.log.end_offset, places)) + interactions
+        until(lambda: sum(map(self.log.end_offset, places)) >= wanted, check=self.check)
 
     def check(self):
         """Sees that all still run, since a dead one would be waited for in vain."""
@@ -79,31 +99,32 @@ class Loop:
     def said(self, name):
         return (self.directory / f"{name}.txt").read_text()
 
-    def stop(self):
-        """Asks all to end, and sees that they do so cleanly."""
-        for process in self._processes.values():
-            process.send_signal(signal.SIGTERM)
-        codes = {name: process.wait(timeout=60) for name, process in self._processes.items()}
-        self._processes.clear()
-        assert set(codes.values()) <= {0}, (codes, [self.said(name) for name in codes])
+    def _living(self, work):
+        return {str(p.pid) for name, p in self._processes.items() if _work_of(name) == work}
+
+    def _holders(self, work):
+        """Who wrote itself into the locks, "" where nobody ever did."""
+        locks = [self.checkpoints / f"{work}-{n}.lock" for n in range(self.partitions)]
+        return {lock.read_text() if lock.exists() else "" for lock in locks}
 
 
 @contextmanager
-def running(directory, placement):
-    """A loop that runs, with one placement and three creatives live."""
-    loop = Loop(directory)
-    for name in NAMES:
+def running(directory, placements, *, names=NAMES, **layout):
+    """A loop of these processes that runs, with three creatives live in each placement."""
+    loop = Loop(directory, **layout)
+    for name in names:
         loop.start(name)
     try:
         loop.wait_until_ready()
         client = Client(loop.url)
-        path = f"/v1/placements/{PLACEMENT}"
-        client.request("PUT", path, placement)
-        creatives = [
-            {"id": f"c{n}", "parts": {"headline": f"Headline {n}"}, "status": "live"}
-            for n in range(3)
-        ]
-        client.request("POST", f"{path}/creatives", creatives)
+        for name, placement in placements.items():
+            path = f"/v1/placements/{name}"
+            client.request("PUT", path, placement)
+            creatives = [
+                {"id": f"c{n}", "parts": {"headline": f"Headline {n}"}, "status": "live"}
+                for n in range(3)
+            ]
+            client.request("POST", f"{path}/creatives", creatives)
         client.close()
         yield loop
     finally:
@@ -117,10 +138,11 @@ class Traffic:
     Nothing is sent twice: a request that got no answer may or may not have counted.
     """
 
-    def __init__(self, url, *, seed, threads=2, pause_seconds=0.005):
+    def __init__(self, url, *, seed, placements=(PLACEMENT,), threads=2, pause_seconds=0.005):
         self.decisions = set()
         self.clicks = set()
         self._url = url
+        self._placements = list(placements)
         self._pause_seconds = pause_seconds
         self._stop = threading.Event()
         self._threads = [
@@ -138,9 +160,13 @@ class Traffic:
         for thread in self._threads:
             thread.join()
 
-    def go_on(self, *, decisions, clicks):
-        """Waits until so many decisions and clicks have been acknowledged."""
-        _until(lambda: len(self.decisions) >= decisions and len(self.clicks) >= clicks)
+    def go_on(self, *, decisions=0, clicks=0):
+        """Waits until so many decisions and clicks have been acknowledged since the start."""
+        until(lambda: len(self.decisions) >= decisions and len(self.clicks) >= clicks)
+
+    def go_on_by(self, decisions):
+        """Waits until so many more decisions have been acknowledged."""
+        self.go_on(decisions=len(self.decisions) + decisions)
 
     def _send(self, rng):
         client = Client(self._url)
@@ -150,121 +176,22 @@ class Traffic:
         client.close()
 
     def _rank_and_click(self, client, rng):
-        decision = client.rank(PLACEMENT, {"hour": rng.randrange(24)})
+        placement = rng.choice(self._placements)
+        decision = client.rank(placement, {"hour": rng.randrange(24)})
         self.decisions.add(decision["event_id"])
         if rng.random() < 0.2 + 0.2 * decision["index"]:
-            client.outcome(PLACEMENT, decision["event_id"], "click")
+            client.outcome(placement, decision["event_id"], "click")
             self.clicks.add(decision["event_id"])
 
 
-class Findings(NamedTuple):
-    """What became of the traffic; all but `decisions`, `clicks` and the equalities must be 0."""
-
-    decisions: int
-    clicks: int
-    lost_decisions: int
-    lost_clicks: int
-    duplicated_decisions: int
-    duplicated_interactions: int
-    not_closed_once: int
-    audit_mismatches: int
-    interactions_equal: bool
-    policy_equal: bool
-
-
-def settle(loop, *, seconds=90):
-    """Waits until every decision is closed and the learner has saved all that came of it."""
-    partition = TopicPartition(INTERACTIONS, 0)
-    deadline = time.monotonic() + seconds
-    while True:
-        decisions = len(events(loop.log, DECISIONS, Decision))
-        closed = [e for e in events(loop.log, INTERACTIONS, Interaction) if e.status == "closed"]
-        end = loop.log.end_offset(partition)
-        if len(closed) >= decisions and loop.log.committed(GROUP, partition) == end:
-            return
-        assert time.monotonic() < deadline, f"{len(closed)} of {decisions} are closed"
-        loop.check()
-        time.sleep(0.2)
-
-
-def findings(loop, traffic):
-    """What a settled loop's log says, held against the traffic and against one calm fold."""
-    log = loop.log
-    decisions = Counter(d.event_id for d in events(log, DECISIONS, Decision))
-    clicks = {outcome.event_id for outcome in events(log, OUTCOMES, Outcome)}
-    interactions = events(log, INTERACTIONS, Interaction)
-    closed = Counter(i.decision.event_id for i in interactions if i.status == "closed")
-    calm_values, calm_fold, calm_policy = calm(log, loop.directory / "calm")
-    saved = Checkpoints(loop.directory / "checkpoints").load("learn-0")
-    return Findings(
-        decisions=decisions.total(),
-        clicks=len(clicks),
-        lost_decisions=len(traffic.decisions - decisions.keys()),
-        lost_clicks=len(traffic.clicks - clicks),
-        duplicated_decisions=sum(n - 1 for n in decisions.values()),
-        duplicated_interactions=len(interactions) - len({i.id for i in interactions}),
-        not_closed_once=sum(closed[event_id] != 1 for event_id in decisions),
-        audit_mismatches=len(audit(log).mismatches),
-        interactions_equal=values(log, INTERACTIONS) == calm_values,
-        policy_equal=saved.state == calm_fold and last_policy(log) == calm_policy,
-    )
-
-
-def calm(log, directory):
-    """What the same decisions and outcomes lead to when nothing is ever killed.
-
-    Returns the interactions' bytes, the learner's state and the policy's.
-    """
-    copy = MemoryLog()
-    create_topics(copy)
-    for topic in (CATALOGUE, DECISIONS, OUTCOMES):
-        for record in records(log, topic):
-            message = Message(topic, record.key, record.value, record.headers, record.timestamp_ms)
-            copy.append([message._replace(partition=record.partition)])
-    wanted = log.end_offset(TopicPartition(INTERACTIONS, 0))
-    with in_thread(run_joiner, copy, directory):
-        _until(lambda: copy.end_offset(TopicPartition(INTERACTIONS, 0)) >= wanted)
-    end = copy.end_offset(TopicPartition(INTERACTIONS, 0))
-    with in_thread(run_learner, copy, directory):
-        _until(lambda: copy.committed(GROUP, TopicPartition(INTERACTIONS, 0)) == end)
-    saved = Checkpoints(directory).load("learn-0")
-    return values(copy, INTERACTIONS), saved.state, last_policy(copy)
-
-
-@contextmanager
-def in_thread(run, log, directory):
-    """Runs one of the processes' functions in a thread for the block."""
-    stop = threading.Event()
-    thread = threading.Thread(target=run, args=(log, directory), kwargs={"stop": stop})
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def records(log, topic):
-    found, partition = [], TopicPartition(topic, 0)
-    while batch := log.read(partition, found[-1].offset + 1 if found else 0):
-        found += batch
-    return found
-
-
-def values(log, topic):
-    return [record.value for record in records(log, topic)]
-
-
-def events(log, topic, kind):
-    return [event for value in values(log, topic) if isinstance(event := decode(value), kind)]
-
-
-def last_policy(log):
-    return decode(records(log, POLICIES)[-1].value).state
-
-
-def _until(condition, *, seconds=60):
+def until(condition, *, seconds=60, check=lambda: None):
+    """Waits until the condition holds, while the check does."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
+        check()
         time.sleep(0.01)
+
+
+def _work_of(name):
+    return name.partition("-")[0]

@@ -70,6 +70,20 @@ def test_a_duplicate_is_told_by_its_sequence_from_its_source():
     assert fold.take(interaction(made(2), 0, 1.0, source=1), 3)
 
 
+@given(st.lists(st.booleans(), max_size=30))
+def test_two_writers_of_the_same_interactions_teach_like_one(turns):
+    """Who lost a partition and who got it may both write for a while, each in order."""
+    fold, told = PlacementFold(THOMPSON), PlacementFold(THOMPSON)
+    written = {False: 0, True: 0}
+    for offset, writer in enumerate(turns):
+        number = written[writer]
+        fold.take(interaction(made(number), number, number % 2), offset)
+        written[writer] += 1
+    for number in range(max(written.values())):
+        told.take(interaction(made(number), number, number % 2), number)
+    assert fold.policy.to_bytes() == told.policy.to_bytes()
+
+
 def test_a_correction_leads_where_knowing_the_last_reward_from_the_start_would_have():
     fold, told = PlacementFold(THOMPSON), PlacementFold(THOMPSON)
     assert fold.take(interaction(made(0), 0, 0.0, status="provisional"), 0)

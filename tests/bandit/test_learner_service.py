@@ -31,6 +31,7 @@ from tests.bandit.histories import (
     placement,
     put,
 )
+from tests.streams.patient import AwayAtTimes
 
 PARTITION = TopicPartition(INTERACTIONS, 0)
 THOMPSON = {"name": "thompson"}
@@ -299,7 +300,7 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
     with turn.taken():
         step = threading.Thread(target=learner.step, args=(log.read(PARTITION, position),))
         step.start()
-        until(lambda: "cannot write, trying again" in caplog.text)
+        until(lambda: "trying again" in caplog.text)
         assert published(log) is None
     step.join(timeout=30)
     assert published(log) == undisturbed(log)
@@ -308,7 +309,24 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
     log.close()
 
 
-def test_a_second_learner_on_the_same_checkpoints_is_refused(tmp_path):
+def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("bandit.service.learner.RETRY_SECONDS", 0.001)
+    log = new_log(placement())
+    away = AwayAtTimes(log, seed=3)
+    with learning(away, tmp_path):
+        live(log, placement(), 50, seed=1)
+        wanted = undisturbed(log)
+        log.append([Message(INTERACTIONS, b"home", b"no json")])
+        end = log.end_offset(PARTITION)
+        until(lambda: log.committed(GROUP, PARTITION) == end)
+        away.stay()
+    assert published(log).version == wanted.version
+    assert [letter["offset"] for letter in dead_letters(log)] == [b"%d" % (end - 1)]
+    assert {"append", "read", "start_offset", "end_offset"} <= away.failed
+
+
+def test_a_second_learner_on_the_same_checkpoints_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("bandit.service.learner.TAKEOVER_SECONDS", 0.05)
     log = new_log(placement())
     lock = tmp_path / "learn-0.lock"
     with learning(log, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bandit.service.pace import Pace
+from bandit.service.pace import LONGEST_SECONDS, Pace
 
 
 class Clock:
@@ -32,6 +32,17 @@ def test_a_costly_step_takes_a_twentieth_of_the_time():
 
     pace.run(step)
     assert pace.wait_seconds() == pytest.approx(0.4 - 0.02)
+
+
+def test_a_step_that_had_to_wait_is_due_again_before_long():
+    clock = Clock()
+    pace = Pace(1.0, clock, clock)
+
+    def step():
+        clock.now += 20.0
+
+    pace.run(step)
+    assert pace.wait_seconds() == pytest.approx(LONGEST_SECONDS - 20.0)
 
 
 def test_waiting_for_others_costs_nothing_by_a_clock_of_processor_time():

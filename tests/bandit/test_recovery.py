@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.bandit.recovery import NAMES, Traffic, findings, running, settle
+from tests.bandit.recovery import NAMES, PLACEMENT, Traffic, running
+from tests.bandit.recovery_findings import findings, settle
 
 REWARD = {"window_seconds": 1.0, "grace_seconds": 0.5}
 
@@ -20,7 +21,7 @@ REWARD = {"window_seconds": 1.0, "grace_seconds": 0.5}
 )
 def test_six_kills_lose_nothing_and_change_nothing(placement, tmp_path):
     rng = random.Random(6)
-    with running(tmp_path, placement) as loop:
+    with running(tmp_path, {PLACEMENT: placement}) as loop:
         with Traffic(loop.url, seed=6) as traffic:
             for victim in rng.sample(NAMES * 2, 6):
                 time.sleep(rng.uniform(0.2, 0.8))
@@ -28,6 +29,7 @@ def test_six_kills_lose_nothing_and_change_nothing(placement, tmp_path):
                 loop.start(victim)
             loop.wait_until_ready()
             traffic.go_on(decisions=50, clicks=10)
-        settle(loop)
+        settle(loop, traffic)
         found = findings(loop, traffic)
-    assert found[2:] == (0, 0, 0, 0, 0, 0, True, True), found
+    assert (found.repeated_decisions, found.repeated_interactions) == (0, 0)
+    assert found.wrong == {}, found

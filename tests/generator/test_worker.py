@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from generator.brief import Brief, brief_to_json
 from generator.errors import BackendMissing
-from generator.worker import creative_id, run_generator
+from generator.worker import GeneratorCounts, creative_id, run_generator
 from streams.catalogue import PARTITION, CatalogueReader, catalogue_message, changed
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
@@ -56,14 +56,14 @@ def run(log, directory, backend, *, until=None):
     return run_opening(log, directory, lambda _: backend, until=until)
 
 
-def run_opening(log, directory, opened, *, until=None):
+def run_opening(log, directory, opened, *, until=None, **options):
     """Runs a generator that opens its model so."""
 
     def answered():
         return all(g.status != "requested" for g in catalogue_of(log).generations())
 
     stop = threading.Event()
-    arguments = {"model": "smollm2", "stop": stop, "opened": opened}
+    arguments = {"model": "smollm2", "stop": stop, "opened": opened, **options}
     thread = threading.Thread(target=run_generator, args=(log, directory), kwargs=arguments)
     thread.start()
     try:
@@ -90,6 +90,16 @@ def test_a_request_is_answered_with_creatives_and_a_count(log, tmp_path):
         frame, _, opening = lineage.prompt.partition(": ")
         assert frame
         assert creative.parts["headline"].startswith(opening)
+
+
+def test_what_it_answered_is_counted(log, tmp_path):
+    counts = GeneratorCounts()
+    prepare(log, requested("good"), requested("nowhere", placement="away"))
+    catalogue = run_opening(log, tmp_path, lambda _: Scripted(LINES), counts=counts)
+    assert (counts.done, counts.failed) == (1, 1)
+    answer = catalogue.generation("good")
+    assert (counts.accepted, counts.rejected) == (answer.accepted, answer.rejected)
+    assert min(counts.accepted, counts.rejected) > 0
 
 
 def test_what_was_refused_is_written_with_its_reason(log, tmp_path):

@@ -1,9 +1,10 @@
 """Events of every type, as Hypothesis makes them up."""
 
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.json import encode
 
+from streams.caps import Caps, Seen, Shown
 from streams.events import (
     LONGEST_WINDOW_SECONDS,
     Action,
@@ -35,6 +36,8 @@ objects = st.dictionaries(words, json_values, max_size=2)
 raw_objects = objects.map(lambda value: Raw(encode(value)))
 seconds = st.floats(0.001, LONGEST_WINDOW_SECONDS)
 traces = st.none() | words
+counts = st.none() | st.integers(1, 2**53 - 1)
+caps = st.just(UNSET) | st.builds(Caps, per_user=counts, per_day=counts, total=counts)
 
 
 @st.composite
@@ -76,6 +79,7 @@ kinds = st.builds(
     weight=numbers,
     aggregation=st.sampled_from(["sum", "max", "first", "last", "mean"]),
     window_seconds=st.none() | seconds,
+    cap=st.just(UNSET) | numbers,
 )
 rules = st.builds(
     RewardRule,
@@ -109,6 +113,8 @@ MADE = {
         reward=rules,
         learn=st.sampled_from(["window", "realtime"]),
         deleted=st.booleans(),
+        caps=caps,
+        seen=st.just(UNSET) | st.builds(Seen, path=ids, feature=st.booleans()),
     ),
     "Creative": st.builds(
         Creative,
@@ -120,6 +126,7 @@ MADE = {
         features=raw_objects,
         reason=st.none() | words,
         lineage=st.builds(Lineage, model=st.none() | words, seed=st.none() | st.integers(0, 9)),
+        caps=caps,
     ),
     "Generation": st.builds(
         Generation,
@@ -142,5 +149,6 @@ MADE = {
         offset=st.integers(0, 10**9),
         state=st.binary(max_size=20),
         timestamp_ms=times,
+        shown=st.just(UNSET) | st.dictionaries(words, st.builds(Shown, times, times, times)),
     ),
 }

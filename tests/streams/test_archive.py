@@ -3,13 +3,22 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.archive import ARCHIVED, archive_files, read_archive, restore, run_archive, write_file
+from streams.archive import (
+    ARCHIVED,
+    ArchiveCounts,
+    archive_files,
+    read_archive,
+    restore,
+    run_archive,
+    write_file,
+)
 from streams.checkpoint import exclusive
 from streams.errors import ArchiveError, LockError
 from streams.events import CATALOGUE, DECISIONS, OUTCOMES, POLICIES
@@ -18,6 +27,7 @@ from streams.memory import MemoryLog
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.streams.log_laws import read_all
+from tests.streams.patient import AwayAtTimes
 
 PATIENCE_SECONDS = 60.0
 
@@ -161,6 +171,22 @@ def test_a_file_that_was_not_finished_does_not_count(tmp_path):
     assert archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES)
 
 
+def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("streams.archive.RETRY_SECONDS", 0.001)
+    log, stop = new_log(), threading.Event()
+    log.append(outcomes(range(50)))
+    away = AwayAtTimes(log, seed=4)
+    options = {"stop": stop, "interval_seconds": 0.01, "rows_per_file": 20}
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_archive, away, tmp_path, **options)
+        while len(archived(tmp_path, OUTCOMES)) < 50 and not running.done():
+            time.sleep(0.01)
+        away.stay()
+        stop.set()
+    assert sorted(archived(tmp_path, OUTCOMES)) == sorted(read_all(log, OUTCOMES))
+    assert {"partitions", "read", "start_offset", "end_offset"} <= away.failed
+
+
 def test_one_process_at_a_time_archives(tmp_path):
     with exclusive(tmp_path, "archive"), pytest.raises(LockError):
         archive_once(new_log(), tmp_path)
@@ -205,7 +231,7 @@ def test_files_that_overlap_are_an_error(tmp_path):
     log.append(outcomes(range(10)))
     partition = TopicPartition(OUTCOMES, 0)
     for offset, rows in ((0, 6), (5, 5)):
-        write_file(log, tmp_path, partition, offset, rows=rows)
+        write_file(log, tmp_path, partition, offset, rows=rows, counts=ArchiveCounts())
     with pytest.raises(ArchiveError, match="offset 5"):
         archived(tmp_path, OUTCOMES)
 

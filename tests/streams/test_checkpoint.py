@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -113,6 +114,14 @@ def test_one_process_at_a_time_holds_a_name_and_a_killed_one_lets_go(directory):
     saver.communicate()
     with exclusive(directory, "fold"):
         assert (directory / "fold.lock").read_text() == str(os.getpid())
+
+
+def test_whoever_has_patience_gets_a_name_when_it_is_let_go_of(directory):
+    saver = start_saver(directory)
+    threading.Timer(0.2, saver.kill).start()
+    with exclusive(directory, "fold", patience_seconds=30.0):
+        assert saver.wait() < 0
+    saver.communicate()
 
 
 def test_a_name_is_free_again_after_the_block(directory):

@@ -1,5 +1,6 @@
 import json
 from collections import Counter, defaultdict
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ RULE = {
         "visit": {"weight": -0.7, "aggregation": "mean", "window_seconds": 0.03},
     },
 }
-KINDS = [*RULE["kinds"], "activation", "impression"]
+KINDS = [*RULE["kinds"], "activation", "slot_activation", "impression"]
 
 
 def catalogue(learn):
@@ -216,6 +217,35 @@ def test_interactions_are_as_old_as_what_they_follow_from(rows):
     interactions, _ = run(records_of(rows), catalogue("realtime"))
     times = [interaction.timestamp_ms for interaction in interactions]
     assert times == sorted(times)
+
+
+@LEARN
+@LAW
+@given(
+    activated=st.integers(1, 90),
+    clicks=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 90)), max_size=4),
+    cut=st.integers(1, 12),
+)
+def test_an_activation_of_the_event_does_what_one_of_each_slot_does(learn, activated, clicks, cut):
+    def joined(*activations):
+        decided = [
+            {"at": 1000, "decision": {"event_id": "a", "slot": slot, "deferred": True}}
+            for slot in range(4)
+        ]
+        followed = [(activated, kind, slot, f"on{slot}") for kind, slot in activations]
+        followed += [(at, "click", slot, f"o{n}") for n, (slot, at) in enumerate(clicks)]
+        outcomes = [
+            {"at": 1000 + at, "outcome": {"event_id": "a", "kind": k, "slot": s, "outcome_id": o}}
+            for at, k, s, o in sorted(followed, key=itemgetter(0))
+        ]
+        records = records_of([*decided, *outcomes])
+        interactions, refusals = run(records, catalogue(learn), cut=lambda n: n == cut)
+        assert not refusals
+        return [(i.decision.slot, i.status, i.reward, i.timestamp_ms) for i in interactions]
+
+    of_each = joined(*[("slot_activation", slot) for slot in range(4)])
+    assert {slot for slot, *_ in of_each} == {0, 1, 2, 3}
+    assert joined(("activation", 0)) == of_each
 
 
 @pytest.mark.parametrize(

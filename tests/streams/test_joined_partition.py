@@ -2,7 +2,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from streams.events import DECISIONS, OUTCOMES
+from streams.events import DECISIONS, OUTCOMES, decode
 from streams.join import Join
 from streams.joined_partition import IDLE_SECONDS, OVERDUE_MS, JoinCounts, JoinedPartition
 from streams.log import Record
@@ -12,6 +12,7 @@ from streams.topics import create_topics
 from streams.written import Written
 from tests.streams.joining import catalogue_of, event_of
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 START_MS = 1_000_000
 WINDOW_MS = 10_000
 PLACEMENT = {
@@ -34,18 +35,19 @@ class Partition:
         self.now_ms = START_MS
         self.offsets = {DECISIONS: 0, OUTCOMES: 0}
 
-    def add(self, topic, value):
-        record = Record(topic, 0, self.offsets[topic], self.now_ms, b"e", value)
+    def add(self, topic, value, headers=()):
+        record = Record(topic, 0, self.offsets[topic], self.now_ms, b"e", value, headers)
         self.offsets[topic] += 1
         self.joined.add(record, self.now_ms / 1000)
         return self.joined.advance(self.log)
 
-    def decide(self, event_id):
-        return self.add(*event_of({"at": self.now_ms, "decision": {"event_id": event_id}}))
+    def decide(self, event_id, **more):
+        decision = {"event_id": event_id, **more}
+        return self.add(*event_of({"at": self.now_ms, "decision": decision}))
 
-    def click(self, event_id):
-        outcome = {"event_id": event_id, "outcome_id": "o"}
-        return self.add(*event_of({"at": self.now_ms, "outcome": outcome}))
+    def click(self, event_id, headers=(), **more):
+        outcome = {"event_id": event_id, "outcome_id": "o", **more}
+        return self.add(*event_of({"at": self.now_ms, "outcome": outcome}), headers)
 
     def ticks(self):
         """The sides that get a tick now; they get it a millisecond later."""
@@ -127,3 +129,33 @@ def test_offsets_are_those_of_what_waits(partition):
     partition.click("a")
     places = {place.topic: offset for place, offset in partition.joined.offsets().items()}
     assert places == {DECISIONS: 1, OUTCOMES: 0}
+
+
+def test_interactions_carry_their_decisions_trace_in_a_header(partition):
+    partition.decide("a", traceparent=TRACE)
+    partition.decide("b")
+    messages = partition.click("a") + partition.click("b")
+    partition.now_ms += 1
+    messages += partition.add(OUTCOMES, TICK) + partition.add(DECISIONS, TICK)
+    headers = {decode(m.value).decision.event_id: m.headers for m in messages}
+    assert headers == {"a": (("traceparent", TRACE.encode()),), "b": ()}
+
+
+@pytest.mark.parametrize(
+    ("headers", "field", "kept"),
+    [
+        ((("traceparent", TRACE.encode()),), None, TRACE),
+        ((("ce_traceparent", TRACE.encode()),), None, TRACE),
+        ((("traceparent", TRACE.encode()),), "its own", "its own"),
+        ((("traceparent", b"nonsense"), ("shop", b"\xff")), None, None),
+    ],
+)
+def test_an_outcome_keeps_the_trace_of_its_records_header(partition, headers, field, kept):
+    partition.decide("a")
+    partition.now_ms += 1
+    partition.click("a", headers, traceparent=field)
+    partition.now_ms += 1
+    partition.add(OUTCOMES, TICK)
+    (message,) = partition.add(DECISIONS, TICK)
+    (outcome,) = decode(message.value).outcomes
+    assert outcome.traceparent == kept

@@ -9,7 +9,6 @@ import pytest
 
 from streams import joiner as joiner_module
 from streams.catalogue import catalogue_message
-from streams.errors import LogUnavailable
 from streams.events import (
     DECISIONS,
     INTERACTIONS,
@@ -28,13 +27,16 @@ from tests.streams.joiner_runs import (
     has_come_out,
     history,
     join_all,
+    joining,
     letters,
     prepare,
     prepared_log,
     read,
     reasons,
     steps,
+    wait_until,
 )
+from tests.streams.patient import AwayAtTimes
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -132,17 +134,17 @@ def test_a_decision_that_was_refused_stays_so_after_a_crash(log, tmp_path):
     assert_joined(log)
 
 
-def test_an_append_is_tried_again_until_the_log_is_back(log, tmp_path, monkeypatch):
-    class AwayAtTimes(CrashingLog):
-        def append(self, messages):
-            if self._random.random() < 0.5:
-                raise LogUnavailable("away")
-            return self._log.append(messages)
-
+def test_a_log_that_is_away_at_times_is_waited_for(log, tmp_path, monkeypatch):
     monkeypatch.setattr(joiner_module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(joiner_module, "CHECKPOINT_SHARE", 0.5)
     append_all(log, history(100))
-    join_all(AwayAtTimes(log, 1), tmp_path, batch=40)
+    away = AwayAtTimes(log, 1)
+    wanted = expected(log)
+    with joining(away, tmp_path, batch=40, checkpoint_seconds=0) as future:
+        wait_until(lambda: has_come_out(log, *wanted), future)
+        away.stay()
     assert_joined(log)
+    assert {"append", "read", "start_offset", "end_offset"} <= away.failed
 
 
 def start(path, directory):

@@ -206,6 +206,26 @@ def test_new_partitions_are_noticed(kafka_broker, log, topic, group):
     assert follower.told[-1] == ("revoked", [TopicPartition(topic, 0), new])
 
 
+def test_a_join_that_outlasts_its_poll_is_not_forgotten(kafka_broker, log, topic):
+    follower = Follower()
+    consumer = log.consumer([topic], follower, group=f"g-{uuid4().hex}")
+    log.append([Message(topic, b"k", b"first")])
+    assert len(poll_until(consumer, 1)) == 1
+    admin = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
+    admin.create_partitions({f"group.{topic}": 2})
+    admin.close()
+    new, records = TopicPartition(topic, 1), []
+    wait_until(lambda: appended(log, Message(topic, b"k", b"v", partition=1)))
+
+    def briefly():
+        records.extend(consumer.poll(0.001))
+        return records
+
+    wait_until(briefly)
+    consumer.close()
+    assert follower.told[-1] == ("revoked", [TopicPartition(topic, 0), new])
+
+
 @pytest.mark.parametrize("group", [None, "g"])
 def test_what_retention_removed_unread_is_told(kafka_broker, log, topic, group, caplog):
     partition = TopicPartition(topic, 0)

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import kafka
 import pytest
-from kafka.partitioner import murmur2
 
 from streams.errors import LogError, TopicError
 from streams.kafka import KafkaLog
@@ -14,16 +13,6 @@ from tests.kafka_broker import PASSWORD, USER
 from tests.streams.log_laws import Follower, LogLaws, poll_until, read_all
 
 pytestmark = pytest.mark.kafka
-
-# What org.apache.kafka.common.utils.Utils.murmur2 gives, as its own tests have it.
-MURMUR2 = {
-    b"21": -973932308,
-    b"foobar": -790332482,
-    b"a-little-bit-long-string": -985981536,
-    b"a-little-bit-longer-string": -1486304829,
-    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
-    b"abc": 479470107,
-}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +37,6 @@ class TestKafkaLog(LogLaws):
     @pytest.fixture
     def log(self, kafka_log):
         return kafka_log
-
-
-@pytest.mark.parametrize(("key", "value"), MURMUR2.items())
-def test_keys_hash_as_in_java(key, value):
-    assert murmur2(key) == value & 0xFFFFFFFF
 
 
 def test_what_javas_producer_writes_lands_beside_ours(kafka_broker, kafka_log):

@@ -57,7 +57,21 @@ def test_text_says_every_option_but_objects_and_the_logs_own():
 
 def test_the_logs_own_options_are_told_apart():
     options = read_url("kafka://one:9092,two:9093/?prefix=ads.&replication_factor=3&linger_ms=1")
-    assert options == ("one:9092,two:9093", "ads.", 3, {"linger_ms": 1})
+    assert options == ("one:9092,two:9093", "ads.", 3, {"linger_ms": 1}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("true", "copyloop"),
+        ("False", None),
+        ("no", None),
+        ("https://shop.example/ads/", "https://shop.example/ads"),
+        ("urn:shop:ads", "urn:shop:ads"),
+    ],
+)
+def test_our_events_are_cloudevents_of_a_source_if_asked_to_be(text, source):
+    assert read_url(f"kafka://host?cloudevents={text}").cloudevents == source
 
 
 @pytest.mark.parametrize("suffix", ["toml", "json", "yaml", "yml"])
@@ -82,6 +96,8 @@ def test_a_file_holds_what_the_url_should_not(tmp_path, suffix):
         ("kafka://host?linger_ms=s3cret", "linger_ms"),
         ("kafka://host?api_version=s3cret", "api_version"),
         ("kafka://host?replication_factor=many", "replication_factor"),
+        ("kafka://host?cloudevents=", "cloudevents"),
+        ("kafka://host?cloudevents=two%20words", "cloudevents"),
         ("kafka://host?ssl_check_hostname=s3cret", "ssl_check_hostname"),
         ("kafka://host?group_id=s3cret", "set by the log"),
         ("kafka://host?selector=s3cret", "in Python"),

@@ -14,6 +14,7 @@ from streams.mapper import Mapper
 from streams.mapping import Kind, Timestamp, TopicMapping, read_mapping
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 CLICK = {
     "id": "c-1",
     "type": "ad_click",
@@ -131,6 +132,36 @@ def test_cloudevents_are_read_from_their_headers_and_need_no_json():
         timestamp_ms=1795428000000,
         traceparent=TRACE,
     )
+
+
+def test_structured_cloudevents_are_json_like_any_other():
+    event = {
+        "specversion": "1.0",
+        "id": "ce-1",
+        "source": "/shop",
+        "type": "shop.ad.clicked",
+        "time": "2026-11-23T10:00:00Z",
+        "datacontenttype": "application/json",
+        "data": {"ad": {"decision_id": "e-1"}, "amount": "2.50"},
+    }
+    found = outcome(
+        record(event, headers=(("content-type", b"application/cloudevents+json"),)),
+        event_id="data.ad.decision_id",
+        kind=Kind(path="type", table={"shop.ad.clicked": "click"}),
+        value="data.amount || `1`",
+        timestamp=Timestamp(path="time", unit="iso"),
+        outcome_id="id",
+    )
+    assert found == Outcome(
+        event_id="e-1", outcome_id="ce-1", kind="click", timestamp_ms=1795428000000, value=2.5
+    )
+
+
+def test_the_trace_may_be_an_attribute_of_the_cloudevent():
+    attribute, header = ("ce_traceparent", TRACE.encode()), ("traceparent", OTHER_TRACE.encode())
+    assert outcome(record({"e": "x"}, headers=(attribute,))).traceparent == TRACE
+    # Of the two, the header tells the latest hop.
+    assert outcome(record({"e": "x"}, headers=(header, attribute))).traceparent == OTHER_TRACE
 
 
 def test_of_several_headers_by_one_name_the_last_counts():

@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from streams import cloudevents
 from streams.asyncapi import asyncapi
 from streams.dead_letter import dead_letter_message
 from streams.errors import EventError
@@ -165,6 +166,13 @@ def test_the_payloads_of_the_asyncapi_document_are_the_events():
         message = document["components"]["messages"][event_type(event)]
         payload = resolve(document, message["payload"]["$ref"])
         assert payload["properties"]["type"]["enum"] == [event_type(event)]
+
+
+def test_the_headers_that_events_get_are_told_of():
+    messages = asyncapi()["components"]["messages"]
+    for name in map(event_type, EVENTS):
+        told = set(messages[name]["headers"]["properties"])
+        assert told >= {"traceparent", "replayed-from", "replayed-origin", *cloudevents.HEADERS}
 
 
 def test_the_headers_of_a_dead_letter_are_those_that_it_gets():

@@ -44,14 +44,16 @@ class Api:
     def event(self, name, event_id, what, json=None):
         return self.client.post(f"/v1/placements/{name}/events/{event_id}/{what}", json=json)
 
-    def logged(self, topic, event_id=None):
-        events = []
+    def records(self, topic):
         for partition in range(self.log.partitions(topic)):
             at = TopicPartition(topic, partition)
             offset = self.log.start_offset(at)
             while records := self.log.read(at, offset):
-                events += [decode(record.value) for record in records]
+                yield from records
                 offset = records[-1].offset + 1
+
+    def logged(self, topic, event_id=None):
+        events = [decode(record.value) for record in self.records(topic)]
         return [e for e in events if event_id is None or e.event_id == event_id]
 
     def decision(self, event_id):
@@ -63,11 +65,11 @@ class Api:
 
 
 @contextmanager
-def running(log, settings=None, partitions=1):
+def running(log, settings=None, partitions=1, spool=None):
     """Serves the log for as long as the block lasts."""
     create_topics(log, partitions=partitions)
     settings = settings or Settings()
-    server = uvicorn.Server(server_config(create_app(log, settings), settings))
+    server = uvicorn.Server(server_config(create_app(log, settings, spool=spool), settings))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

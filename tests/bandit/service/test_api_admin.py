@@ -59,6 +59,7 @@ def test_the_reward_rule_arrives_in_the_catalogue(api):
         "weight": 1.0,
         "aggregation": "sum",
         "window_seconds": 99,
+        "cap": None,
     }
     reader = CatalogueReader(api.log)
     reader.catch_up()
@@ -215,3 +216,11 @@ def test_the_policy_is_shown_with_its_pmf(api):
     assert found["version"] == api.rank(name).json()["policy_version"]
     bare = api.placement("shown-bare", [])
     assert api.client.get(f"/v1/placements/{bare}/policy").json()["pmf"] == []
+
+
+def test_a_policy_that_looks_for_the_best_tells_its_verdict(api):
+    name = api.placement("searched", ["a", "b"], policy={"name": "top_two"})
+    verdict = api.client.get(f"/v1/placements/{name}/policy").json()["verdict"]
+    assert verdict == {"creative_id": "a", "posterior": 0.5, "decided": False}
+    other = api.placement("earning", policy={"name": "thompson"})
+    assert api.client.get(f"/v1/placements/{other}/policy").json()["verdict"] is None

@@ -1,46 +1,11 @@
 import asyncio
-import threading
 
 import pytest
 
 from bandit.errors import RequestError
 from bandit.service.appender import MAX_GROUP, Appender
-from streams.errors import LogUnavailable
-from streams.events import OUTCOMES, Outcome, encode
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
-from streams.topics import create_topics
-
-AT = TopicPartition(OUTCOMES, 0)
-
-
-class GatedLog(MemoryLog):
-    """A log whose appends wait for a gate, and fail for as long as they are told to."""
-
-    def __init__(self):
-        super().__init__()
-        create_topics(self)
-        self.gate = threading.Event()
-        self.gate.set()
-        self.groups = []
-        self.failures = 0
-        self.failure = LogUnavailable("busy on purpose")
-
-    def append(self, messages):
-        assert self.gate.wait(30)
-        if self.failures:
-            self.failures -= 1
-            raise self.failure
-        self.groups.append(len(messages))
-        return super().append(messages)
-
-    def ids(self):
-        return [record.key.decode() for record in self.read(AT, 0, limit=10_000)]
-
-
-def message(name):
-    event = Outcome(event_id=str(name), outcome_id="o", kind="click", timestamp_ms=1)
-    return Message(OUTCOMES, str(name).encode(), encode(event))
+from bandit.service.log_thread import LogThread
+from tests.bandit.service.gated_log import GatedLog, message
 
 
 def used(log, scenario, limit=10_000):
@@ -48,7 +13,7 @@ def used(log, scenario, limit=10_000):
     sizes = []
 
     async def run():
-        appender = Appender(log, limit=limit, on_group=sizes.append)
+        appender = Appender(LogThread(log, on_append=sizes.append), limit=limit)
         appender.start()
         try:
             return await scenario(appender)

@@ -2,9 +2,11 @@ import asyncio
 import re
 
 import httpx
+import msgspec
 import pytest
 
 from bandit.service.app import create_app
+from bandit.service.requests import RankAnswer, RankSlotsAnswer
 from bandit.service.settings import Settings
 from streams.memory import MemoryLog
 from streams.topics import create_topics
@@ -85,9 +87,9 @@ def test_the_document_describes_the_hot_routes(api):
     document = api.client.get("/openapi.json").json()
     assert set(document["paths"]) >= HOT | {"/v1/placements", "/health"}
     rank = document["paths"]["/v1/placements/{placement}/rank"]["post"]
-    assert rank["requestBody"]["content"]["application/json"]["example"]
+    assert rank["requestBody"]["content"]["application/json"]["examples"]
     request = document["components"]["schemas"]["RankRequest"]
-    assert set(request["properties"]) == {"context", "actions", "event_id", "deferred"}
+    assert set(request["properties"]) == {"context", "actions", "event_id", "deferred", "slots"}
     assert request["additionalProperties"] is False
 
 
@@ -105,12 +107,24 @@ def test_the_examples_of_the_document_work(api):
     document = api.client.get("/openapi.json").json()
     for path in HOT:
         operation = document["paths"][path]["post"]
-        content = operation.get("requestBody", {}).get("content", {})
-        example = content.get("application/json", {}).get("example")
+        examples = operation["requestBody"]["content"]["application/json"]["examples"]
+        assert examples
         url = path.replace("{placement}", name).replace("{event_id}", "e")
-        answer = api.client.post(url, json=example)
-        assert str(answer.status_code) in operation["responses"]
-        assert answer.is_success
+        for example in examples.values():
+            answer = api.client.post(url, json=example["value"])
+            assert str(answer.status_code) in operation["responses"]
+            assert answer.is_success
+
+
+def test_the_answers_of_the_document_are_of_their_form(api):
+    paths = api.client.get("/openapi.json").json()["paths"]
+    answers = paths["/v1/placements/{placement}/rank"]["post"]["responses"]["200"]["content"]
+    examples = answers["application/json"]["examples"]
+    msgspec.convert(examples["one"]["value"], RankAnswer, strict=True)
+    several = msgspec.convert(examples["several slots"]["value"], RankSlotsAnswer, strict=True)
+    for slot in several.slots:
+        assert slot.pmf[slot.index].id == slot.action.id
+        assert slot.pmf[slot.index].propensity == slot.propensity
 
 
 def test_the_documentation_is_served(api):

@@ -10,7 +10,7 @@ from bandit import policies
 from bandit.policies import open_policy
 from bandit.policy import policy_version, sample, sample_seed
 from bandit.service.settings import Settings
-from streams.events import DECISIONS, POLICIES, PolicySnapshot, encode
+from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, encode
 from streams.log import Message
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
@@ -115,7 +115,7 @@ def test_made_event_ids_are_unique_and_sort_by_time(api):
 @pytest.mark.parametrize(
     ("header", "kept"), [(TRACE, TRACE), ("nonsense", None), (TRACE + "-more", None), (None, None)]
 )
-def test_the_trace_is_carried_into_the_event(api, header, kept):
+def test_the_trace_is_carried_into_the_event_and_its_headers(api, header, kept):
     name = api.placement("traced")
     headers = {} if header is None else {"traceparent": header}
     answer = api.client.post(f"/v1/placements/{name}/rank", json={}, headers=headers).json()
@@ -124,6 +124,10 @@ def test_the_trace_is_carried_into_the_event(api, header, kept):
     api.client.post(f"{event}/reward", json={"value": 1}, headers=headers)
     (outcome,) = api.outcomes(answer["event_id"])
     assert outcome.traceparent == kept
+    key = answer["event_id"].encode()
+    found = [r for topic in (DECISIONS, OUTCOMES) for r in api.records(topic) if r.key == key]
+    handed_on = () if kept is None else (("traceparent", kept.encode()),)
+    assert [record.headers for record in found] == [handed_on] * 2
 
 
 def test_a_deferred_decision_says_so(api):

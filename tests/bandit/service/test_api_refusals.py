@@ -197,7 +197,7 @@ def test_a_failure_of_ours_is_told_and_survived(small, monkeypatch):
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("bandit.service.hot.sample", broken)
+    monkeypatch.setattr("bandit.service.slots.sample", broken)
     assert code_of(post(small, "p/rank", {})) == (500, "internal_error")
     monkeypatch.setattr("bandit.service.admin.new_id", broken)
     assert code_of(post(small, "p/generations", {"brief": {}})) == (500, "internal_error")

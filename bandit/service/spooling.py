@@ -1,0 +1,187 @@
+"""Writes past a log that is away: groups go to a spool on disk, and from there to the log.
+
+Whoever waits is answered once the group is on either. While anything is in the spool all goes
+through it, so that the log gets everything in the order of arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from bandit.service.log_thread import LogThread
+from streams.errors import LogUnavailable, SpoolError, SpoolFull
+from streams.log import Message, TopicOffset
+from streams.spool import Batch, Spool
+
+logger = logging.getLogger(__name__)
+
+FORWARDED_AT_ONCE: Final = 1000
+RETRY_SECONDS: Final = 0.2
+FAILURE_SECONDS: Final = 5.0
+"""How long to wait after a failure that is none of a log that is away: people have to mend it."""
+
+
+class Spooling:
+    """The way of groups to a log by a spool; used from one event loop.
+
+    An append that fails, or takes longer than the patience, has its group spooled and begins the
+    time of spooling, which ends when all of the spool is in the log. An append that was given up
+    on may still succeed: it is waited for before anything else is forwarded, and what it wrote
+    is not written again.
+
+    Args:
+        thread: appends to the log.
+        spool: what is in it is forwarded first.
+        patience_seconds: how long an append may take.
+        clock_ms: the time that what is spooled carries.
+        on_spooled, on_forwarded: told how many messages went in, and how many from there on.
+    """
+
+    def __init__(
+        self,
+        thread: LogThread,
+        spool: Spool,
+        *,
+        patience_seconds: float,
+        clock_ms: Callable[[], int],
+        on_spooled: Callable[[int], None],
+        on_forwarded: Callable[[int], None],
+    ) -> None:
+        self.spool = spool
+        self._thread = thread
+        self._patience_seconds = patience_seconds
+        self._clock_ms = clock_ms
+        self._on_spooled = on_spooled
+        self._on_forwarded = on_forwarded
+        self._full = False
+        self._adding = False
+        self._failed = False
+        self._forwarder: asyncio.Task[None] | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="spool")
+
+    @property
+    def active(self) -> bool:
+        """Whether groups go to the spool now."""
+        return self._forwarder is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether the spool has had no room, and nothing was forwarded since."""
+        return self._full
+
+    def start(self) -> None:
+        """Begins to forward what the spool holds from before; called within the event loop."""
+        if self.spool.messages:
+            logger.warning("%d messages from before are forwarded first", self.spool.messages)
+            self._begin(None, None)
+
+    async def write(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Returns where in the log the messages went; nothing where they went to the spool.
+
+        Durable either way. One call at a time.
+
+        Raises:
+            SpoolFull: neither took them; the log may have, or a part, where it is just slow.
+            SpoolError: the spool's disk failed, likewise.
+        """
+        if self.active:
+            await self._add(messages)
+            return []
+        appending = self._thread.append(messages)
+        await asyncio.wait((appending,), timeout=self._patience_seconds)
+        if appending.done() and not isinstance(appending.exception(), LogUnavailable):
+            return appending.result()
+        why = appending.exception() if appending.done() else "an append takes too long"
+        logger.warning("the log is away (%s); writing to %s", why, self.spool.directory)
+        spooled = None
+        try:
+            spooled = await self._add(messages)
+        finally:
+            self._begin(appending, spooled)
+        return []
+
+    async def close(self) -> None:
+        """Forwards for as long as an append may take, and leaves the rest for the next start."""
+        if self._forwarder is not None:
+            forwarder = self._forwarder
+            await asyncio.wait((forwarder,), timeout=self._patience_seconds)
+            forwarder.cancel()
+            await asyncio.gather(forwarder, return_exceptions=True)
+        self._executor.shutdown()
+        if self.spool.messages:
+            logger.warning(
+                "%d messages stay in %s; the next start forwards them",
+                self.spool.messages,
+                self.spool.directory,
+            )
+
+    def _begin(
+        self, appending: asyncio.Future[list[TopicOffset]] | None, spooled: Batch | None
+    ) -> None:
+        forwarding = self._forward(appending, spooled)
+        self._forwarder = asyncio.get_running_loop().create_task(forwarding)
+
+    async def _add(self, messages: Sequence[Message]) -> Batch:
+        self._adding = True
+        loop, now_ms = asyncio.get_running_loop(), self._clock_ms()
+        try:
+            batch = await loop.run_in_executor(self._executor, self.spool.append, messages, now_ms)
+        except SpoolFull as error:
+            logger.error("%s", error)
+            self._full = True
+            raise
+        finally:
+            self._adding = False
+        self._on_spooled(len(messages))
+        return batch
+
+    async def _forward(
+        self, appending: asyncio.Future[list[TopicOffset]] | None, spooled: Batch | None
+    ) -> None:
+        if appending is not None:
+            (written,) = await asyncio.gather(appending, return_exceptions=True)
+            if spooled is not None and not isinstance(written, BaseException):
+                await self._skip(spooled)
+        # Nothing is awaited between this look at the spool and the return to direct appends.
+        while self.spool.messages or self._adding:
+            await self._forward_oldest()
+        self._full = False
+        self._forwarder = None
+        logger.info("the log has all that was spooled; writing to it directly")
+
+    async def _skip(self, spooled: Batch) -> None:
+        try:
+            await self._forwarded(spooled)
+        except (OSError, SpoolError):
+            logger.exception("what the log took in the end is forwarded once more")
+
+    async def _forward_oldest(self) -> None:
+        """Appends the oldest messages; one that fails is tried again, however often."""
+        loop = asyncio.get_running_loop()
+        try:
+            if self._failed:
+                # A Kafka producer that gets no answer keeps a processor busy; a reader does not.
+                await self._thread.ask()
+            # Behind what is just being added, for the spool's thread does one thing at a time.
+            batch = await loop.run_in_executor(self._executor, self.spool.peek, FORWARDED_AT_ONCE)
+            if batch.messages:
+                await self._thread.append(batch.messages)
+                await self._forwarded(batch)
+            self._failed = False
+        except LogUnavailable as error:
+            self._failed = True
+            logger.warning("%d messages wait in the spool: %s", self.spool.messages, error)
+            await asyncio.sleep(RETRY_SECONDS)
+        except Exception:  # whatever it is, what was answered for must get there in the end
+            logger.exception("%d messages wait in the spool", self.spool.messages)
+            await asyncio.sleep(FAILURE_SECONDS)
+
+    async def _forwarded(self, batch: Batch) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, self.spool.forwarded, batch)
+        self._full = False
+        self._on_forwarded(len(batch.messages))

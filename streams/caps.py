@@ -1,0 +1,47 @@
+"""How often a creative may be shown, and how often it was.
+
+Caps are settings of placements and creatives, in the catalogue; what was shown is counted from
+the log, or told by the request. What follows from both, `bandit.constraints` says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+Cap: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53)]
+"""How many showings, at most."""
+
+
+class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often one creative may be shown; None for as often as its policy likes.
+
+    `per_user` holds against what a request says that its user has seen, `per_day` (UTC) and
+    `total` against the decisions in the log.
+    """
+
+    per_user: Cap | None = None
+    per_day: Cap | None = None
+    total: Cap | None = None
+
+
+class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a context says how often its user saw each creative: `{creative_id: n}` at `path`.
+
+    With `feature`, each action tells policies that read features how often it was seen.
+    """
+
+    path: Annotated[str, Meta(min_length=1)] = "seen"
+    feature: bool = False
+
+
+class Shown(Struct, frozen=True, array_like=True):
+    """How often one creative was shown: in `total`, and `today` of the latest `day`.
+
+    `day` counts from 1970, in UTC, by the decisions' timestamps.
+    """
+
+    total: int
+    day: int
+    today: int

@@ -1,0 +1,201 @@
+"""A log that counts: what is written and read by topic, and how far behind its consumers are.
+
+It stands in front of any other log and is one itself, so that nobody who folds a log knows of
+metrics. It counts batch by batch, and asks for the ends of partitions only when it is asked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from streams.log import Assignee, Consumer, Log, Message, Record, TopicOffset, TopicPartition
+
+_topic: Final = attrgetter("topic")
+_place: Final = attrgetter("topic", "partition")
+
+
+class Behind(NamedTuple):
+    """How many records a consumer of this process has not read yet; the group "" is none."""
+
+    group: str
+    topic: str
+    partition: int
+    records: int
+
+
+class Traffic:
+    """How many records went through, and how many bytes of keys and values, by topic."""
+
+    def __init__(self) -> None:
+        self.records: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, topic: str, items: Sequence[Message | Record]) -> None:
+        """Counts what went through; from any thread."""
+        size = sum([len(item.key) + len(item.value) for item in items])
+        with self._lock:
+            self.records[topic] += len(items)
+            self.bytes[topic] += size
+
+
+class MeteredLog:
+    """The log that it is handed, counted.
+
+    `appended` is what was written since the start, and `taken` what was handed out, to
+    consumers and otherwise.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.appended = Traffic()
+        self.taken = Traffic()
+        self._log = log
+        self._holders: set[_Holder] = set()
+
+    def behind(self) -> list[Behind]:
+        """Returns how far behind each consumer is, in the partitions that it holds.
+
+        On Kafka the marks of transactions count as well. Where a partition is held twice for
+        the same group, the one further behind counts.
+
+        Raises:
+            LogError: the log did not say.
+        """
+        found: dict[tuple[str, TopicPartition], int] = {}
+        for holder in list(self._holders):
+            for partition, position in dict(holder.positions).items():
+                at = self._log.start_offset(partition) if position is None else position
+                # The end is asked for last, so that who keeps up never seems ahead of it.
+                records = max(self._log.end_offset(partition) - at, 0)
+                key = holder.group, partition
+                found[key] = max(found.get(key, 0), records)
+        if not found:
+            self._ask_for_anything()
+        return [Behind(group, *partition, records) for (group, partition), records in found.items()]
+
+    def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
+        """Makes the topic unless it is there. A compact one may drop a key's older records."""
+        self._log.create_topic(topic, partitions=partitions, compact=compact)
+
+    def partitions(self, topic: str) -> int:
+        """Returns how many partitions the topic has."""
+        return self._log.partitions(topic)
+
+    def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Writes all the messages, in order, and returns where; counted once they are there."""
+        written = self._log.append(messages)
+        for topic, run in groupby(messages, _topic):
+            self.appended.add(topic, list(run))
+        return written
+
+    def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
+        """Returns the next records at or after `offset`, without waiting; empty at the end."""
+        records = self._log.read(partition, offset, limit=limit)
+        if records:
+            self.taken.add(partition.topic, records)
+        return records
+
+    def start_offset(self, partition: TopicPartition) -> int:
+        """Returns the offset of the oldest record that is kept."""
+        return self._log.start_offset(partition)
+
+    def end_offset(self, partition: TopicPartition) -> int:
+        """Returns the offset that the next append gets."""
+        return self._log.end_offset(partition)
+
+    def consumer(
+        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+    ) -> MeteredConsumer:
+        """Returns a consumer of the topics' partitions, counted until it is closed."""
+        holder = _Holder(assignee, group or "")
+        consumer = self._log.consumer(topics, holder, group=group)
+        self._holders.add(holder)
+        return MeteredConsumer(
+            consumer, holder, self.taken, on_close=lambda: self._holders.discard(holder)
+        )
+
+    def committed(self, group: str, partition: TopicPartition) -> int | None:
+        """Returns the group's committed offset, None if it never committed."""
+        return self._log.committed(group, partition)
+
+    def close(self) -> None:
+        """Closes the log behind this."""
+        self._log.close()
+
+    def _ask_for_anything(self) -> None:
+        """Asks the log a question although nobody is behind: that it answers is the answer."""
+        for topic in [*self.taken.records, *self.appended.records][:1]:
+            self._log.end_offset(TopicPartition(topic, 0))
+
+
+class MeteredConsumer:
+    """The consumer that it is handed, counted."""
+
+    def __init__(
+        self, consumer: Consumer, holder: _Holder, taken: Traffic, *, on_close: Callable[[], None]
+    ) -> None:
+        self._consumer = consumer
+        self._holder = holder
+        self._taken = taken
+        self._on_close = on_close
+
+    def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
+        """Returns up to about `limit` next records; waits for the first at most the timeout."""
+        records = self._consumer.poll(timeout_seconds, limit=limit)
+        for _, run in groupby(records, _place):
+            found = list(run)
+            self._taken.add(found[0].topic, found)
+            self._holder.passed(found[-1])
+        return records
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Returns nothing more from these until they are resumed."""
+        self._consumer.pause(partitions)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Takes these up again."""
+        self._consumer.resume(partitions)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Makes known how far the group is (the next offset to read)."""
+        self._consumer.commit(offsets)
+
+    def close(self) -> None:
+        """Has the assignee save what it holds, commits that, and leaves."""
+        try:
+            self._consumer.close()
+        finally:
+            self._on_close()
+
+
+class _Holder:
+    """The assignee of a consumer, overheard: which partitions it holds, and where it is in each.
+
+    A position is None for the oldest record that there is.
+    """
+
+    def __init__(self, assignee: Assignee, group: str) -> None:
+        self.group = group
+        self.positions: dict[TopicPartition, int | None] = {}
+        self._assignee = assignee
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        starts = self._assignee.assigned(partitions)
+        self.positions.update({partition: starts.get(partition) for partition in partitions})
+        return starts
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        for partition in partitions:
+            self.positions.pop(partition, None)
+        return self._assignee.revoked(partitions)
+
+    def passed(self, record: Record) -> None:
+        partition = TopicPartition(record.topic, record.partition)
+        # What was revoked while it was on its way is no longer ours to report on.
+        if partition in self.positions:
+            self.positions[partition] = record.offset + 1

@@ -1,0 +1,45 @@
+"""A log in memory that hangs and fails as a test says."""
+
+import threading
+
+from streams.errors import LogUnavailable
+from streams.events import OUTCOMES, Outcome, encode
+from streams.log import Message, TopicPartition
+from streams.memory import MemoryLog
+from streams.topics import create_topics
+
+AT = TopicPartition(OUTCOMES, 0)
+
+
+class GatedLog(MemoryLog):
+    """A log whose appends wait for a gate, and fail for as long as they are told to.
+
+    A failing append writes the first `prefix` of its messages, as a cluster may.
+    """
+
+    def __init__(self):
+        super().__init__()
+        create_topics(self)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.groups = []
+        self.failures = 0
+        self.failure = LogUnavailable("busy on purpose")
+        self.prefix = 0
+
+    def append(self, messages):
+        assert self.gate.wait(30)
+        if self.failures:
+            self.failures -= 1
+            super().append(messages[: self.prefix])
+            raise self.failure
+        self.groups.append(len(messages))
+        return super().append(messages)
+
+    def ids(self):
+        return [record.key.decode() for record in self.read(AT, 0, limit=10_000)]
+
+
+def message(name):
+    event = Outcome(event_id=str(name), outcome_id="o", kind="click", timestamp_ms=1)
+    return Message(OUTCOMES, str(name).encode(), encode(event))

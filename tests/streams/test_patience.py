@@ -1,0 +1,54 @@
+import threading
+
+import pytest
+
+from streams.errors import LogUnavailable, TopicError
+from streams.log import Message, TopicPartition
+from streams.memory import MemoryLog
+from streams.patience import PatientLog
+from tests.streams.log_laws import Follower, LogLaws
+from tests.streams.patient import CALLS, AwayAtTimes
+
+
+class TestPatientLog(LogLaws):
+    @pytest.fixture
+    def log(self):
+        away = AwayAtTimes(MemoryLog(), seed=1)
+        return PatientLog(away, stop=threading.Event(), retry_seconds=0.0)
+
+
+def test_every_call_is_made_until_it_goes_through():
+    away = AwayAtTimes(MemoryLog(), seed=2, calls=CALLS | {"create_topic"})
+    log = PatientLog(away, stop=threading.Event(), retry_seconds=0.0)
+    partition = TopicPartition("t", 0)
+    for n in range(20):
+        log.create_topic("t")
+        log.append([Message("t", b"", b"%d" % n)])
+        assert log.partitions("t") == 1
+        assert log.start_offset(partition) == 0
+        assert log.end_offset(partition) == n + 1
+        assert len(log.read(partition, 0)) == n + 1
+        consumer = log.consumer(["t"], Follower(), group="g")
+        consumer.commit({partition: n})
+        consumer.close()
+        assert log.committed("g", partition) == n
+    assert away.failed == CALLS | {"create_topic"}
+
+
+def test_what_waiting_does_not_help_is_told_at_once():
+    log = PatientLog(MemoryLog(), stop=threading.Event(), retry_seconds=60.0)
+    with pytest.raises(TopicError):
+        log.partitions("none")
+
+
+def test_it_gives_up_when_it_is_to_stop():
+    class Away:
+        def append(self, messages):
+            raise LogUnavailable("away")
+
+    stop = threading.Event()
+    stop.set()
+    log = PatientLog(Away(), stop=stop, retry_seconds=60.0)
+    with pytest.raises(LogUnavailable, match="away"):
+        log.append([Message("t", b"", b"")])
+    assert log.append([]) == []
