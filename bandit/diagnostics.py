@@ -1,0 +1,178 @@
+"""Whether a log can say anything about a policy at all, in figures and in words.
+
+An estimate from a handful of matching decisions is a number like any other; whoever reads it
+must be told. The verdict's code is stable, for programs that decide on it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from bandit.certainty import normal
+from bandit.estimator import Batch, Interval
+from bandit.moments import Moments
+
+LEAST_REWARDS: Final = 10
+LEAST_EFFECTIVE: Final = 100.0
+LARGEST_SHARE: Final = 0.05
+LARGEST_UNSUPPORTED: Final = 0.01
+# a check that is made of every policy must hardly ever cry wolf
+CHECK_LEVEL: Final = 0.9999
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether estimates from this log can be relied on.
+
+    `code` is one of `ok`, `no_decisions`, `no_overlap`, `weights_off`, `unsupported`,
+    `few_rewards`, `small_sample`, `heavy_weight`; the gravest that applies.
+    """
+
+    code: str
+    words: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether policies may be ranked by the estimates."""
+        return self.code in ("ok", "heavy_weight")
+
+
+class Diagnostics(msgspec.Struct, frozen=True):
+    """What the weights of a log say about a policy.
+
+    Attributes:
+        n: decisions.
+        effective: the effective sample size, (Σ w)² / Σ w² (Kish 1965), 0 to n.
+        mean_weight: near 1 if the logged propensities are right and cover the policy.
+        mean_weight_interval: of the mean weight; None of fewer than two decisions.
+        max_weight: the largest weight.
+        max_share: its share of all weights.
+        zero_share: the share of decisions whose logged action the policy never takes.
+        unsupported: the mean share of the policy's pmf on actions that the log's policy never
+            takes; None where the log does not tell.
+        rewards: decisions with weight whose reward is not 0.
+        verdict: all of this in words.
+    """
+
+    n: int
+    effective: float
+    mean_weight: float
+    mean_weight_interval: Interval | None
+    max_weight: float
+    max_share: float
+    zero_share: float
+    unsupported: float | None
+    rewards: int
+    verdict: Verdict
+
+
+class Diagnosis:
+    """Keeps the sums that `Diagnostics` are made of; streaming, and added up with `+`.
+
+    >>> diagnosis, half = Diagnosis(), np.full(1000, 0.5)
+    >>> diagnosis.add(Batch(reward=np.tile([0.0, 1.0], 500), propensity=half, target=half))
+    >>> diagnosis.get().verdict.code
+    'ok'
+    """
+
+    def __init__(self) -> None:
+        self._weights = Moments(1)
+        self._largest = 0.0
+        self._zeros = 0
+        self._rewards = 0
+        self._unsupported: float | None = None
+
+    def add(self, batch: Batch, unsupported: float | None = None) -> None:
+        """Takes in a batch.
+
+        Args:
+            batch: decisions.
+            unsupported: the sum, over them, of the policy's pmf on actions whose logged
+                propensity is 0; None where that is not known.
+        """
+        weight = batch.weight
+        if not len(batch):
+            return
+        self._weights.add(weight[None])
+        self._largest = max(self._largest, float(weight.max()))
+        self._zeros += int((weight == 0.0).sum())
+        self._rewards += int(((weight > 0.0) & (batch.reward != 0.0)).sum())
+        self._unsupported = _sum(self._unsupported, unsupported)
+
+    def get(self) -> Diagnostics:
+        """Returns the diagnostics so far."""
+        weights, n = self._weights, self._weights.n
+        mean = float(weights.mean[0])
+        squares = float(weights.comoment[0, 0]) + n * mean * mean
+        interval = None
+        if n > 1:
+            error = float(np.sqrt(weights.covariance()[0, 0] / n))
+            interval = normal(mean, error, CHECK_LEVEL)
+        unsupported = self._unsupported
+        found = Diagnostics(
+            n=n,
+            effective=(n * mean) ** 2 / squares if squares else 0.0,
+            mean_weight=mean,
+            mean_weight_interval=interval,
+            max_weight=self._largest,
+            max_share=self._largest / (n * mean) if mean else 0.0,
+            zero_share=self._zeros / n if n else 0.0,
+            unsupported=None if unsupported is None or not n else unsupported / n,
+            rewards=self._rewards,
+            verdict=Verdict("ok", ""),
+        )
+        return msgspec.structs.replace(found, verdict=_verdict(found))
+
+    def __add__(self, other: Diagnosis) -> Diagnosis:
+        total = Diagnosis()
+        total._weights = self._weights + other._weights
+        total._largest = max(self._largest, other._largest)
+        total._zeros = self._zeros + other._zeros
+        total._rewards = self._rewards + other._rewards
+        total._unsupported = _sum(self._unsupported, other._unsupported)
+        return total
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return second if first is None else first + (second or 0.0)
+
+
+def _verdict(found: Diagnostics) -> Verdict:
+    """Returns the gravest finding: first what makes estimates wrong, then what makes them weak."""
+    interval = found.mean_weight_interval
+    if not found.n:
+        return Verdict("no_decisions", "There is no decision to judge by.")
+    if not found.mean_weight:
+        return Verdict("no_overlap", "The policy never takes an action that was logged.")
+    if found.unsupported is not None and found.unsupported > LARGEST_UNSUPPORTED:
+        return Verdict(
+            "unsupported",
+            f"{found.unsupported:.1%} of what the policy does, the log's policy never did: what "
+            "that would have earned is not in the log.",
+        )
+    if interval is not None and 1.0 not in interval:
+        return Verdict(
+            "weights_off",
+            f"The weights' mean is {found.mean_weight:.3g} and should be 1: the logged "
+            "propensities are not those the actions were chosen with, or do not cover the policy.",
+        )
+    if found.rewards < LEAST_REWARDS:
+        return Verdict(
+            "few_rewards",
+            f"Only {found.rewards} decisions that the policy might have made earned anything; "
+            "too few to rank policies.",
+        )
+    if found.effective < LEAST_EFFECTIVE:
+        return Verdict(
+            "small_sample",
+            f"The log is worth {found.effective:.0f} decisions of the policy's own; too few to "
+            "rank policies.",
+        )
+    if found.max_share > LARGEST_SHARE:
+        return Verdict(
+            "heavy_weight",
+            f"One decision carries {found.max_share:.0%} of all weight; prefer snips or dros.",
+        )
+    return Verdict("ok", "The log covers the policy.")

@@ -1,0 +1,160 @@
+"""The estimator protocol: what a policy that did not choose would have earned, and how sure.
+
+An estimator takes in a log in batches and keeps a few sums, so that logs larger than memory can
+be judged and parts of a log judged on many machines: what each kept is added up with `+`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import EstimateError
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LEVEL: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Decisions of a log as columns, each of shape (n,), float64.
+
+    Attributes:
+        reward: what the logged action earned.
+        propensity: the logged probability of the logged action, in (0, 1].
+        target: the probability that the policy to be judged gives the logged action, in [0, 1].
+        score: what a reward model expects of the logged action; None without a model.
+        expected_score: the model's expectation over the pmf of the policy to be judged.
+
+    Raises:
+        EstimateError: columns of other shapes, or a value that cannot be.
+    """
+
+    reward: Floats
+    propensity: Floats
+    target: Floats
+    score: Floats | None = None
+    expected_score: Floats | None = None
+
+    def __post_init__(self) -> None:
+        if (self.score is None) != (self.expected_score is None):
+            raise EstimateError("score and expected_score come together; only one was given")
+        shape = self.reward.shape
+        for name, column in self._columns():
+            if column.ndim != 1 or column.shape != shape:
+                raise EstimateError(
+                    f"{name} is of shape {column.shape}; expected one value a decision, {shape}"
+                )
+            if not np.isfinite(column).all():
+                raise EstimateError(f"{name} holds {_first(column, ~np.isfinite(column))}")
+        outside = (self.propensity <= 0.0) | (self.propensity > 1.0 + 1e-6)
+        if outside.any():
+            raise EstimateError(
+                f"propensity holds {_first(self.propensity, outside)}; expected above 0 and at "
+                "most 1, the probability with which the logged action was chosen"
+            )
+        outside = (self.target < 0.0) | (self.target > 1.0 + 1e-6)
+        if outside.any():
+            raise EstimateError(f"target holds {_first(self.target, outside)}; expected 0 to 1")
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def weight(self) -> Floats:
+        """How much more probable the logged action is under the policy to be judged."""
+        return self.target / self.propensity
+
+    def scores(self) -> tuple[Floats, Floats]:
+        """Returns `score` and `expected_score`.
+
+        Raises:
+            EstimateError: the batch comes without a model's predictions.
+        """
+        if self.score is None or self.expected_score is None:
+            raise EstimateError(
+                "this estimator needs a reward model's predictions; give score and expected_score"
+            )
+        return self.score, self.expected_score
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Batch:
+        """Returns the batch of these rows."""
+        score = None if self.score is None else self.score[rows]
+        expected = None if self.expected_score is None else self.expected_score[rows]
+        return Batch(self.reward[rows], self.propensity[rows], self.target[rows], score, expected)
+
+    def _columns(self) -> list[tuple[str, Floats]]:
+        columns = [(name, getattr(self, name)) for name in self.__dataclass_fields__]
+        return [(name, column) for name, column in columns if column is not None]
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """Where the true value lies, but for a share of at most 1 - `level` of all such intervals.
+
+    `method` says how it came about: `normal`, `normal_debiased`, `clopper_pearson`, `bootstrap`,
+    `empirical_bernstein`, or `betting`, which alone may be looked at again and again while the
+    log grows.
+    """
+
+    method: str
+    level: float
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+class Estimate(NamedTuple):
+    """What an estimator says after `n` decisions.
+
+    `value` is None where nothing can be said, such as a replay without a match; `interval` is
+    None where nothing is known of the error, such as after a single decision.
+    """
+
+    n: int
+    value: float | None
+    interval: Interval | None
+
+
+class Estimator(Protocol):
+    """A streaming estimate of a policy's value.
+
+    The order in which decisions come does not matter but for rounding, and neither does whether
+    one estimator took them all or several did that were then added up.
+    """
+
+    def add(self, batch: Batch) -> None:
+        """Takes in the decisions of a batch.
+
+        Raises:
+            EstimateError: the batch lacks what this estimator needs.
+        """
+
+    def get(self, level: float = LEVEL) -> Estimate:
+        """Returns the estimate so far, with an interval of this level, in (0, 1)."""
+
+    def __add__(self, other: Self) -> Self:
+        """Returns the estimator that has taken in what both did, which stay as they are.
+
+        Raises:
+            EstimateError: the two are of different kinds or settings.
+        """
+
+
+def concatenate(batches: list[Batch]) -> Batch:
+    """Returns all decisions of some batches, which all come with scores or all without."""
+    columns = zip(*(batch._columns() for batch in batches), strict=True)
+    return Batch(
+        **{column[0][0]: np.concatenate([part for _, part in column]) for column in columns}
+    )
+
+
+def _first(column: Floats, where: NDArray[np.bool_]) -> str:
+    row = int(np.flatnonzero(where)[0])
+    return f"{column[row]} in row {row}"

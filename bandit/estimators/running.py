@@ -1,0 +1,131 @@
+"""From an estimator's equation to a streaming, mergeable estimate with an interval.
+
+Nearly every off-policy estimator is a smooth function of a few means over decisions. So it says
+which means, and which function, and everything else is done here once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+
+from bandit.certainty import normal
+from bandit.errors import EstimateError
+from bandit.estimator import LEVEL, Batch, Estimate, Floats
+from bandit.moments import Moments
+
+NO_SPREAD: Final = 1e-12
+
+
+class Linear(NamedTuple):
+    """A function of means near where they are: its value there, and its gradient, (size,)."""
+
+    value: float
+    gradient: Floats
+
+
+class Formula(Protocol):
+    """An estimator as a function of the means of some terms; frozen, and equal to its like."""
+
+    @property
+    def size(self) -> int:
+        """How many terms a decision has."""
+
+    @property
+    def method(self) -> str:
+        """What its intervals are called: `normal`, or `normal_debiased` around another value."""
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns the terms of each decision, shape (size, n).
+
+        Raises:
+            EstimateError: the batch lacks what the terms are made of.
+        """
+
+    def value(self, means: Floats) -> float | None:
+        """Returns the estimate, given the terms' means, shape (size,); None if there is none."""
+
+    def centre(self, means: Floats) -> Linear | None:
+        """Returns what the interval is around: an estimate that is consistent.
+
+        For an estimator that trades bias for variance that is not its own value but the one of
+        its unbiased sibling. An interval around a biased value would cover less and less the
+        larger the log is.
+        """
+
+
+FormulaT = TypeVar("FormulaT", bound=Formula)
+
+
+class Running(Generic[FormulaT]):
+    """The estimate of a formula over all decisions so far.
+
+    The interval is normal by the delta method: the variance of f(means) is gᵀ C g / n with f's
+    gradient g and the terms' covariance C (van der Vaart 1998, theorem 3.1).
+
+    >>> from bandit.estimators.importance import Ips
+    >>> estimator = Running(Ips())
+    >>> half = np.full(4, 0.5)
+    >>> estimator.add(Batch(reward=np.array([0.0, 1.0, 1.0, 0.0]), propensity=half, target=half))
+    >>> estimator.get().value
+    0.5
+    """
+
+    def __init__(self, formula: FormulaT) -> None:
+        self.formula = formula
+        self.moments = Moments(formula.size)
+
+    def add(self, batch: Batch) -> None:
+        """Takes in the decisions of a batch.
+
+        Raises:
+            EstimateError: the batch lacks what the formula needs.
+        """
+        self.moments.add(self.formula.terms(batch))
+
+    def get(self, level: float = LEVEL) -> Estimate:
+        """Returns the formula's value, and a normal interval around its consistent centre."""
+        moments = self.moments
+        value = self.formula.value(moments.mean) if moments.n else None
+        centre = self.formula.centre(moments.mean) if moments.n > 1 else None
+        if value is None or centre is None:
+            return Estimate(moments.n, value, None)
+        error = standard_error(centre.gradient, moments)
+        # rewards that were all alike, mostly all 0, say nothing of how they vary
+        if error <= NO_SPREAD * max(abs(centre.value), 1.0):
+            return Estimate(moments.n, value, None)
+        interval = normal(centre.value, error, level, method=self.formula.method)
+        return Estimate(moments.n, value, interval)
+
+    def __add__(self, other: Self) -> Self:
+        if self.formula != other.formula:
+            raise EstimateError(f"{self.formula} and {other.formula} cannot be added up")
+        total = type(self)(self.formula)
+        total.moments = self.moments + other.moments
+        return total
+
+
+def standard_error(gradient: Floats, moments: Moments) -> float:
+    """Returns the standard error of a function of the means, by its gradient."""
+    variance = float(gradient @ moments.covariance() @ gradient) / moments.n
+    return math.sqrt(max(variance, 0.0))
+
+
+def ratio(means: Floats, above: int, below: int) -> Linear | None:
+    """Returns means[above] / means[below] with its gradient; None where that is 0 / 0."""
+    if means[below] == 0.0:
+        return None
+    value = float(means[above] / means[below])
+    gradient = np.zeros(len(means))
+    gradient[above] = 1.0 / means[below]
+    gradient[below] = -value / means[below]
+    return Linear(value, gradient)
+
+
+def single(means: Floats, term: int) -> Linear:
+    """Returns one of the means with its gradient."""
+    gradient = np.zeros(len(means))
+    gradient[term] = 1.0
+    return Linear(float(means[term]), gradient)

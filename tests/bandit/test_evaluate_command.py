@@ -1,0 +1,73 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bandit.__main__ import app
+from bandit.errors import EstimateError
+
+HILLSTROM = Path(__file__).parents[2].parent / "shared" / "data" / "hillstrom.csv"
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.csv"
+    rows = [f"{n % 2},0.5,{'ab'[n % 2]},0.9" for n in range(400)]
+    path.write_text("\n".join(["clicked,p,ad,new", *rows]))
+    return path
+
+
+def run(path, *options, columns=("reward=clicked", "propensity=p", "action=ad", "target.new=new")):
+    words = ["evaluate", str(path), "--reader", "table", *options]
+    for column in columns:
+        words += ["--column", column]
+    return CliRunner().invoke(app, words)
+
+
+def test_it_prints_a_table(log):
+    done = run(log, "--policy", "constant:b", "--policy", "column:new", "--estimator", "snips")
+    assert done.exit_code == 0, done.output
+    assert "constant:b" in done.output
+    assert "ok. The log covers the policy." in " ".join(done.output.split())
+
+
+def test_json_is_for_programs(log):
+    done = run(log, "--policy", "constant:b", "--estimator", "ips", "--format", "json")
+    told = json.loads(done.output)
+    policy = told["policies"][1]
+    assert policy["policy"] == "constant:b"
+    assert policy["estimates"][0]["value"] == pytest.approx(1.0)
+    assert policy["diagnostics"]["verdict"]["code"] == "ok"
+
+
+def test_html_is_a_page(log):
+    done = run(log, "--policy", "uniform", "--format", "html")
+    assert done.output.startswith("<!doctype html>")
+    assert "</svg>" in done.output
+
+
+def test_a_column_without_a_role_is_refused(log):
+    assert run(log, columns=("clicked",)).exit_code == 2
+
+
+def test_rewards_out_of_range_are_refused(log):
+    done = run(log, "--estimator", "betting", "--rewards", "0", "0.5")
+    assert isinstance(done.exception, EstimateError)
+
+
+@pytest.mark.skipif(not HILLSTROM.is_file(), reason=f"no {HILLSTROM} here")
+def test_a_real_experiment_gives_back_what_its_arms_earned(tmp_path):
+    with HILLSTROM.open() as file:
+        rows = list(csv.DictReader(file))[:9000]
+    path = tmp_path / "hillstrom.csv"
+    path.write_text(
+        "\n".join(["visit,segment,p", *(f"{r['visit']},{r['segment']},0.3333333" for r in rows)])
+    )
+    options = ("--policy", "constant:Mens E-Mail", "--estimator", "snips", "--format", "json")
+    done = run(path, *options, columns=("reward=visit", "propensity=p", "action=segment"))
+    mens = [float(row["visit"]) for row in rows if row["segment"] == "Mens E-Mail"]
+    (estimate,) = json.loads(done.output)["policies"][1]["estimates"]
+    assert estimate["value"] == pytest.approx(sum(mens) / len(mens))
+    assert estimate["difference_interval"]["low"] > 0.0
