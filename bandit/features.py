@@ -35,7 +35,7 @@ class Feature(NamedTuple):
     value: float
 
 
-def flatten(features: Raw, *, namespace: str) -> list[Feature]:
+def flatten(features: Raw, *, namespace: str, zeros: bool = False) -> list[Feature]:
     """Returns the features in one JSON object, in its order.
 
     A top-level key whose value is an object or an array is a namespace; plain values at the top
@@ -47,6 +47,7 @@ def flatten(features: Raw, *, namespace: str) -> list[Feature]:
     Args:
         features: one JSON object.
         namespace: of the values at the top level.
+        zeros: keep numbers that are 0, for whom midnight is an hour like any other.
 
     Raises:
         FeatureError: not an object, nested deeper than 8, a null in an array, an array in an
@@ -65,7 +66,7 @@ def flatten(features: Raw, *, namespace: str) -> list[Feature]:
             found += (Feature(key, n, v) for n, v in _walk("", value, key, 1))
         else:
             found += (Feature(namespace, n, v) for n, v in _walk(key, value, key, 1))
-    return found
+    return found if zeros else [feature for feature in found if feature.value]
 
 
 def _decode(features: Raw) -> dict[str, object]:
@@ -91,8 +92,7 @@ def _walk(name: str, value: object, path: str, depth: int) -> Iterator[tuple[str
         case int() | float():
             if not abs(value) <= MAX_VALUE:
                 raise FeatureError(f"{path} is {value}; a feature is at most {MAX_VALUE:g}")
-            if value:
-                yield name, float(value)
+            yield name, float(value)
         case str():
             yield f"{name}={value}", 1.0
         case dict():

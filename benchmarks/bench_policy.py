@@ -21,18 +21,20 @@ from bandit.features import Feature, creative_features, flatten, vw_text
 from bandit.policies import open_policy, parse_policy
 from bandit.policies.vw_model import VwModel
 from bandit.policy import Policy
-from streams.events import Action, Decision
+from streams.events import Action, Decision, encode
 
 POLICIES = (
     "uniform",
     "epsilon_greedy",
     "thompson",
     "gaussian_thompson",
+    "top_two",
+    "text_thompson",
     "lin_ts",
     "vw",
     "floor:policy=thompson",
 )
-SIZES = (4, 10, 100, 1000)
+SIZES = (4, 10, 100, 1000, 10_000)
 SHOWINGS = 300
 """Rewards that a policy has learned, on average, of each action before it is measured."""
 
@@ -82,15 +84,19 @@ def decisions(actions: tuple[Action, ...], n: int, seed: int) -> list[tuple[Deci
 
 
 def taught(text: str, actions: tuple[Action, ...]) -> Policy:
-    """Returns the policy after some history: 300 showings an action, 3,000 in all at most."""
+    """Returns the policy after some history: 300 showings an action, 3,000 in all at most.
+
+    Of 10,000 actions 100: to learn, Vowpal Wabbit looks at each of them.
+    """
     policy = open_policy(parse_policy(text))
-    for decision, reward in decisions(actions, min(SHOWINGS * len(actions), 3000), seed=2):
+    showings = min(SHOWINGS * len(actions), 3000 if len(actions) <= 1000 else 100)
+    for decision, reward in decisions(actions, showings, seed=2):
         policy.learn(decision, reward)
     return policy
 
 
 def rounds(n_actions: int) -> int:
-    return 300 if n_actions <= 10 else 30
+    return 300 if n_actions <= 10 else 30 if n_actions <= 1000 else 3
 
 
 @cpu
@@ -126,12 +132,22 @@ def test_asked_again(
 
 
 @cpu
-@pytest.mark.parametrize("n_actions", [10, 100, 1000])
+@pytest.mark.parametrize("n_actions", SIZES[1:])
 @pytest.mark.parametrize("text", POLICIES)
 def test_learning(benchmark: Any, actions: tuple[Action, ...], text: str, n_actions: int) -> None:
     policy, shown = taught(text, actions[:n_actions]), actions[:n_actions]
     more = cycle(decisions(shown, 500, seed=3))
     benchmark.pedantic(lambda: policy.learn(*next(more)), rounds=rounds(n_actions), iterations=10)
+
+
+@cpu
+@pytest.mark.parametrize("n_actions", SIZES[1:])
+def test_a_decision_as_json(benchmark: Any, actions: tuple[Action, ...], n_actions: int) -> None:
+    """What every request pays besides the policy: the decision holds each action's features."""
+    (decision, _), *_ = decisions(actions[:n_actions], 1, seed=3)
+    data = benchmark.pedantic(encode, (decision,), rounds=30, iterations=10)
+    benchmark.extra_info["bytes"] = len(data)
+    benchmark.extra_info["bytes an action"] = len(data) / n_actions
 
 
 def best_seconds(call: Callable[[], object], n: int) -> float:

@@ -20,6 +20,7 @@ ROUNDS = 1000
 POLICIES = (
     "uniform",
     "thompson",
+    "text_thompson",
     "epsilon_greedy",
     "lin_ts",
     "vw:--cb_explore_adf --squarecb --cb_type mtr",

@@ -6,6 +6,7 @@ who does not use it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -21,10 +22,17 @@ POLICIES: Final = (
     "epsilon_greedy",
     "thompson",
     "gaussian_thompson",
+    "top_two",
+    "discounted_thompson",
+    "text_thompson",
     "lin_ts",
+    "lin_ucb",
+    "hybrid",
     "vw",
     "floor",
 )
+DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
+"""What `default` stands for on the command line."""
 
 
 def open_policy(spec: PolicySpec) -> Policy:
@@ -72,19 +80,22 @@ def check_policy(
 def parse_policy(text: str) -> PolicySpec:
     """Returns the spec that the text stands for, unchecked but for its form.
 
-    The text is a name, or `name:parameter=value,...`; after `vw:` come Vowpal Wabbit's own
+    The text is a name, or `name:parameter=value,...`, or the path of a file that holds the spec
+    as JSON and ends in `.json`. The name may be `default`; after `vw:` come Vowpal Wabbit's own
     arguments, and the parameter `policy` of a floor takes all that follows.
 
     Raises:
-        PolicySpecError: it is not of that form.
+        PolicySpecError: it is not of that form, or there is no such file with a JSON object.
 
     >>> parse_policy("thompson:alpha=1.4,beta=90")
     {'name': 'thompson', 'alpha': 1.4, 'beta': 90}
     >>> parse_policy("floor:epsilon=0.1,policy=vw:--cb_explore_adf --softmax")["policy"]
     {'name': 'vw', 'args': '--cb_explore_adf --softmax'}
     """
+    if text.endswith(".json"):
+        return _spec_in(Path(text))
     name, _, rest = text.strip().partition(":")
-    spec: PolicySpec = {"name": name}
+    spec: PolicySpec = dict(DEFAULT) if name == "default" else {"name": name}
     if name == "vw" and rest:
         return spec | {"args": rest}
     while rest:
@@ -98,6 +109,15 @@ def parse_policy(text: str) -> PolicySpec:
         value, _, rest = rest.partition(",")
         spec[parameter] = _value(value)
     return spec
+
+
+def _spec_in(path: Path) -> PolicySpec:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PolicySpec)
+    except (OSError, msgspec.DecodeError) as error:
+        raise PolicySpecError(
+            f"policy {str(path)!r}: {error}; expected a file with a spec as one JSON object"
+        ) from error
 
 
 def _value(text: str) -> object:
@@ -146,10 +166,30 @@ def _open(spec: PolicySpec, state: bytes | None) -> Policy:
             from bandit.policies.thompson import GaussianThompson, GaussianThompsonConfig
 
             return GaussianThompson(read_spec(spec, GaussianThompsonConfig), state)
+        case "top_two":
+            from bandit.policies.top_two import TopTwo, TopTwoConfig
+
+            return TopTwo(read_spec(spec, TopTwoConfig), state)
+        case "discounted_thompson":
+            from bandit.policies.discounted import DiscountedThompson, DiscountedThompsonConfig
+
+            return DiscountedThompson(read_spec(spec, DiscountedThompsonConfig), state)
+        case "text_thompson":
+            from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
+
+            return TextThompson(read_spec(spec, TextThompsonConfig), state)
         case "lin_ts":
             from bandit.policies.linear import LinTs, LinTsConfig
 
             return LinTs(read_spec(spec, LinTsConfig), state)
+        case "lin_ucb":
+            from bandit.policies.linear import LinUcb, LinUcbConfig
+
+            return LinUcb(read_spec(spec, LinUcbConfig), state)
+        case "hybrid":
+            from bandit.policies.hybrid import Hybrid, HybridConfig
+
+            return Hybrid(read_spec(spec, HybridConfig), state)
         case "vw":
             from bandit.policies.vw import Vw, VwConfig
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeAlias
 import numpy as np
 from msgspec import Meta, Struct
 
-from bandit.policies.arms import Arm, Arms
+from bandit.policies.arms import Arms
 from bandit.policies.best import Floats, beta_best, normal_best
 from bandit.policies.envelope import seal
 from bandit.policies.rewards import check_reward, check_share
@@ -21,7 +21,8 @@ from bandit.policies.spec import Finite, Positive, write_spec
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision, PolicySpec
 
-CACHE_SIZE: Final = 1024
+CACHE_SIZE: Final = 16_384
+"""Of how many arms, taken together, the answers are kept."""
 
 Pseudocount: TypeAlias = Annotated[float, Meta(ge=0.01, le=1e9)]
 
@@ -80,7 +81,7 @@ class Thompson:
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns how probably each action is the best, shape (n_actions,), within 2e-4."""
-        return _pmf(self._arms.of(actions), self._best, self._cache)
+        return best_pmf(self._arms.of(actions), self._best, self._cache)
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds the reward to the chosen creative's.
@@ -133,7 +134,7 @@ class GaussianThompson:
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns how probably each action is the best, shape (n_actions,), within 2e-4."""
-        return _pmf(self._arms.of(actions), self._best, self._cache)
+        return best_pmf(self._arms.of(actions), self._best, self._cache)
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds the reward to the chosen creative's.
@@ -162,11 +163,13 @@ class GaussianThompson:
         return normal_best(mean, precision**-0.5, count)
 
 
-Cache: TypeAlias = dict[tuple[Arm, ...], dict[Arm, float]]
+History: TypeAlias = tuple[float, float]
+"""An arm's rewards, how many and their sum."""
+Cache: TypeAlias = dict[tuple[History, ...], dict[History, float]]
 
 
-def _pmf(
-    arms: Sequence[Arm], best: Callable[[Floats, Floats, Floats], Floats], cache: Cache
+def best_pmf(
+    arms: Sequence[History], best: Callable[[Floats, Floats, Floats], Floats], cache: Cache
 ) -> Pmf:
     """Returns each arm's probability of being the best.
 
@@ -176,14 +179,14 @@ def _pmf(
     key = tuple(sorted(arms))
     known = cache.get(key)
     if known is None:
-        counted: dict[Arm, float] = {}
+        counted: dict[History, float] = {}
         for arm in key:
             counted[arm] = counted.get(arm, 0.0) + 1.0
         kinds = np.array(list(counted), dtype=np.float64)
         count = np.array(list(counted.values()))
         found = best(kinds[:, 0], kinds[:, 1], count)
         known = dict(zip(counted, found.tolist(), strict=True))
-        if len(cache) >= CACHE_SIZE:
+        if len(cache) * len(key) >= CACHE_SIZE:
             cache.clear()
         cache[key] = known
     return np.array([known[arm] for arm in arms], dtype=np.float64)

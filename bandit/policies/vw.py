@@ -21,7 +21,7 @@ from bandit.policies.vw_model import Line, VwModel
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision, PolicySpec
 
-CACHE_SIZE: Final = 4096
+CACHE_SIZE: Final = 16_384
 SMALLEST_PROPENSITY: Final = 1e-6
 """A rarer action is learned from as if it had been this likely: costs, in 32 bits, are divided
 by it."""

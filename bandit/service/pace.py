@@ -11,8 +11,9 @@ LONGEST_SECONDS: Final = 30.0
 
 
 class Pace:
-    """Spaces a step: at least so long apart, and so that it takes at most `SHARE` of the time,
-    but no further apart than `LONGEST_SECONDS`.
+    """Spaces a step: at least so long apart, at most `LONGEST_SECONDS`.
+
+    In between, so that it takes at most `SHARE` of the time.
 
     Args:
         interval_seconds: from the beginning of one run to that of the next, at least.

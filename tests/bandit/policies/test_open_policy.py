@@ -92,6 +92,9 @@ def test_rewards_that_a_policy_could_not_learn_from_are_refused_beforehand(name,
         (" thompson ", {"name": "thompson"}),
         ("thompson:", {"name": "thompson"}),
         ("thompson:alpha=1.4,beta=90", {"name": "thompson", "alpha": 1.4, "beta": 90}),
+        ("default", {"name": "text_thompson"}),
+        ("default:width=1", {"name": "text_thompson", "width": 1}),
+        ("floor:policy=default", {"name": "floor", "policy": {"name": "text_thompson"}}),
         ("vw", {"name": "vw"}),
         (
             "vw:--cb_explore_adf -q ui --hash=all, x",
@@ -114,6 +117,17 @@ def test_rewards_that_a_policy_could_not_learn_from_are_refused_beforehand(name,
 )
 def test_a_word_on_the_command_line_stands_for_a_spec(text, spec):
     assert parse_policy(text) == spec
+
+
+def test_a_spec_may_be_in_a_file(tmp_path):
+    path = tmp_path / "policy.json"
+    path.write_text('{"name": "thompson", "alpha": 2}')
+    assert parse_policy(str(path)) == {"name": "thompson", "alpha": 2}
+    path.write_text("thompson")
+    with pytest.raises(PolicySpecError, match=r"policy.json.*expected a file with a spec as one"):
+        parse_policy(str(path))
+    with pytest.raises(PolicySpecError, match=r"absent.json.*No such file"):
+        parse_policy(str(tmp_path / "absent.json"))
 
 
 @pytest.mark.parametrize("text", ["thompson:alpha", "thompson:=1", "thompson:alpha=1,beta"])

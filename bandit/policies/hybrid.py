@@ -1,0 +1,276 @@
+"""A contextual policy for creatives that come and go: Thompson sampling on a hierarchical model.
+
+A new creative starts from what similar ones earned in such contexts; one that has been shown is
+judged by what it earned itself (`hierarchy`). It keeps sums over decisions, each at its own
+weight, so corrections are exact even where old decisions count for less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from bandit.errors import PolicyStateError
+from bandit.features import flatten
+from bandit.policies.best import normal_best
+from bandit.policies.envelope import seal
+from bandit.policies.hierarchy import ArmSums, Fit, Floats, Prior, Totals, fit
+from bandit.policies.rewards import check_reward
+from bandit.policies.spec import Positive, Seed, Share, write_spec
+from bandit.policy import Pmf
+from bandit.vectors import Codebook, balanced, standardised
+from streams.events import Action, Context, Decision, PolicySpec
+
+DAY_MS: Final = 86_400_000
+CODE_SIZE: Final = 64
+"""Dimensions in which a creative's features are kept; of these the fit takes the widest."""
+CACHE_SIZE: Final = 4096
+
+
+class HybridConfig(
+    Struct, frozen=True, kw_only=True, tag_field="name", tag="hybrid", forbid_unknown_fields=True
+):
+    """How much creatives are expected to differ, and how to explore.
+
+    Scale is learned: `shared` and `own` are prior standard deviations as shares of the mean
+    reward, of what context and text together change and of what is a creative's own. `explore`
+    is how many times its posterior standard deviation a score is drawn with: 1 is Thompson
+    sampling, and less earns more where creatives live for days. `epsilon` is spread evenly over
+    all. With `half_life_days`, a decision counts half as much as one that is so much newer.
+    `context_dimensions` should exceed the different values that a context's fields take
+    together, up to some twenty; a creative's state takes its square, and a fit its cube.
+    """
+
+    shared: Positive = 1.5
+    own: Positive = 0.5
+    explore: Annotated[float, Meta(ge=0.01, le=10.0)] = 0.3
+    epsilon: Share = 0.01
+    half_life_days: Annotated[float, Meta(gt=0.0, le=36_500.0)] | None = None
+    context_dimensions: Annotated[int, Meta(ge=2, le=64)] = 24
+    creative_dimensions: Annotated[int, Meta(ge=1, le=32)] = 12
+    seed: Seed = 0
+
+
+class _Shown(NamedTuple):
+    """What is prepared of a tuple of actions: their order by id, and their scores' posterior."""
+
+    actions: Sequence[Action]
+    order: list[int]
+    mean: Floats
+    covariance: Floats
+
+
+class Hybrid:
+    """Thompson sampling where every creative's score is drawn on its own.
+
+    The pmf is how probably each score is the highest, by an integral within 2e-4. The scores'
+    correlation, small once contexts are known, is left out of it.
+
+    A decision weighs 2^(its time / half-life), by its own timestamp and whenever it is learned
+    or corrected (Cormode et al. 2009, forward decay); what is read is relative to the newest
+    decision. So a correction replaces just what was learned, and order does not matter.
+
+    >>> from streams.events import EMPTY
+    >>> policy = Hybrid(HybridConfig())
+    >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).round(3).tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(self, config: HybridConfig, state: bytes | None = None) -> None:
+        self._config = config
+        self._prior = Prior(config.shared, config.own, config.creative_dimensions)
+        days = config.half_life_days
+        self._half_life_ms = None if days is None else days * DAY_MS
+        self._contexts = Codebook(config.context_dimensions - 1, seed=2 * config.seed + 1)
+        self._creatives = Codebook(CODE_SIZE, seed=2 * config.seed)
+        self._codes: dict[tuple[str, bytes], Floats] = {}
+        self._newest_ms, self._totals, self._arms = _unpack(state, config.context_dimensions)
+        self._fit: Fit | None = None
+        self._shown: _Shown | None = None
+        if state is not None:
+            # Whoever loads a policy means to ask it, and this is the slow part.
+            self._fitted()
+
+    @property
+    def spec(self) -> PolicySpec:
+        """The name, the prior, the model's size, and how it explores and forgets."""
+        return write_spec(self._config)
+
+    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
+        """Returns how probably each action is the best, shape (n_actions,), with the floor.
+
+        Raises:
+            FeatureError: the context or an action has features that cannot be read.
+        """
+        x, shown, n = self._read(context), self._show(actions), len(actions)
+        if n == 1:
+            return np.ones(1)
+        variance = np.maximum((shown.covariance @ x) @ x, 1e-30)
+        best = normal_best(shown.mean @ x, self._config.explore * np.sqrt(variance), np.ones(n))
+        pmf = np.empty(n)
+        pmf[shown.order] = (1.0 - self._config.epsilon) * best + self._config.epsilon / n
+        return pmf
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Adds the decision to the sums.
+
+        Raises:
+            FeatureError: features that cannot be read; nothing was learned.
+            LearnError: `reward_out_of_range`, a reward beyond a billion.
+        """
+        check_reward(reward)
+        x, code = self._read(decision.context), self._code(decision.action)
+        weight = self._weight(decision.timestamp_ms)
+        arm = self._arm(decision.action.id)
+        arm.code = code
+        arm.second += weight * np.outer(x, x)
+        arm.response += weight * reward * x
+        self._totals += weight * np.array([1.0, reward, reward * reward, abs(reward)])
+        self._fit = self._shown = None
+
+    def correct(self, decision: Decision, old: float, new: float) -> None:
+        """Replaces a reward in the sums, at the weight with which it was learned.
+
+        Raises:
+            FeatureError: features that cannot be read; nothing was corrected.
+            LearnError: `reward_out_of_range`, a reward beyond a billion.
+        """
+        change = check_reward(new) - check_reward(old)
+        x = self._read(decision.context)
+        weight = self._weight(decision.timestamp_ms)
+        self._arm(decision.action.id).response += weight * change * x
+        sums = [0.0, change, new * new - old * old, abs(new) - abs(old)]
+        self._totals += weight * np.array(sums)
+        self._fit = self._shown = None
+
+    def to_bytes(self) -> bytes:
+        """Returns spec and sums."""
+        upper = np.triu_indices(self._config.context_dimensions)
+        arms = {
+            name: _bytes(np.concatenate([arm.code, arm.second[upper], arm.response]))
+            for name, arm in self._arms.items()
+        }
+        state = _State(self._newest_ms, _bytes(self._totals), arms)
+        return seal(self.spec, msgspec.msgpack.encode(state, order="sorted"))
+
+    def _weight(self, timestamp_ms: int) -> float:
+        """Returns what a decision of that time weighs, relative to the newest one's half-life."""
+        half_life_ms = self._half_life_ms
+        if half_life_ms is None:
+            return 1.0
+        newest_ms = max(self._newest_ms, timestamp_ms)
+        passed = newest_ms // half_life_ms - self._newest_ms // half_life_ms
+        if passed:
+            # A power of two, so nothing is rounded.
+            self._scale(2.0**-passed)
+        self._newest_ms = newest_ms
+        return float(2.0 ** (timestamp_ms / half_life_ms - newest_ms // half_life_ms))
+
+    def _scale(self, factor: float) -> None:
+        self._totals *= factor
+        for arm in self._arms.values():
+            arm.second *= factor
+            arm.response *= factor
+
+    def _fitted(self) -> Fit:
+        if self._fit is None:
+            # By id, since a policy that was loaded must add up in the same order.
+            arms = [self._arms[name] for name in sorted(self._arms)] or [self._fresh(_NO_CODE)]
+            totals = Totals(*self._totals.tolist())
+            self._fit = fit(arms, totals, self._prior, self._age())
+        return self._fit
+
+    def _age(self) -> float:
+        """Returns what sums are multiplied by so that the newest decision has weight 1."""
+        return 1.0 / self._weight(self._newest_ms)
+
+    def _show(self, actions: Sequence[Action]) -> _Shown:
+        """Returns what is prepared of the actions: once, until something is learned."""
+        shown = self._shown
+        if shown is None or shown.actions is not actions:
+            keys = [(action.id, bytes(action.features)) for action in actions]
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            arms = [self._seen(actions[i]) for i in order]
+            prepared = self._fitted().creatives(arms, self._age())
+            # A list may be another one the next time that it is seen; a tuple stays what it is.
+            kept = actions if isinstance(actions, tuple) else ()
+            shown = self._shown = _Shown(kept, order, *prepared)
+        return shown
+
+    def _seen(self, action: Action) -> ArmSums:
+        """Returns the action's sums, with what it looks like now."""
+        known, code = self._arms.get(action.id), self._code(action)
+        return ArmSums(code, known.second, known.response) if known else self._fresh(code)
+
+    def _arm(self, creative_id: str) -> ArmSums:
+        """Returns the creative's sums, to be added to."""
+        return self._arms.setdefault(creative_id, self._fresh(_NO_CODE))
+
+    def _fresh(self, code: Floats) -> ArmSums:
+        m = self._config.context_dimensions
+        return ArmSums(code, np.zeros((m, m)), np.zeros(m))
+
+    def _read(self, context: Context) -> Floats:
+        """Returns φ, shape (context_dimensions,): 1, and the context's code."""
+        features = flatten(context, namespace="context", zeros=True)
+        return np.append(1.0, self._contexts.vector(balanced(standardised(features))))
+
+    def _code(self, action: Action) -> Floats:
+        """Returns the creative's code, shape (CODE_SIZE,), kept from last time."""
+        key = (action.id, bytes(action.features))
+        found = self._codes.get(key)
+        if found is None:
+            features = flatten(action.features, namespace="action", zeros=True)
+            found = self._creatives.vector(balanced(standardised(features)))
+            if len(self._codes) >= CACHE_SIZE:
+                self._codes.clear()
+            self._codes[key] = found
+        return found
+
+
+_NO_CODE: Final = np.zeros(CODE_SIZE)
+
+
+class _State(Struct, frozen=True, array_like=True):
+    """Arrays as bytes; of an arm: code, upper triangle of Σ φφᵀ, Σ rφ."""
+
+    newest_ms: int
+    totals: bytes
+    arms: dict[str, bytes]
+
+
+def _bytes(values: Floats) -> bytes:
+    return values.astype("<f8").tobytes()
+
+
+def _floats(data: bytes, size: int) -> Floats:
+    if len(data) != 8 * size:
+        raise PolicyStateError(f"{len(data)} bytes of sums; expected {8 * size}")
+    return np.frombuffer(data, dtype="<f8").astype(np.float64)
+
+
+def _unpack(state: bytes | None, m: int) -> tuple[int, Floats, dict[str, ArmSums]]:
+    """Returns the newest decision's time, the totals and the arms, of contexts of size m."""
+    if state is None:
+        return 0, np.zeros(4), {}
+    try:
+        saved = msgspec.msgpack.decode(state, type=_State)
+    except msgspec.DecodeError as error:
+        raise PolicyStateError(f"not the state of a hybrid policy: {error}") from error
+    arms = {name: _unpack_arm(data, m) for name, data in saved.arms.items()}
+    return saved.newest_ms, _floats(saved.totals, 4), arms
+
+
+def _unpack_arm(data: bytes, m: int) -> ArmSums:
+    n_upper = m * (m + 1) // 2
+    code, upper, response = np.split(
+        _floats(data, CODE_SIZE + n_upper + m), [CODE_SIZE, CODE_SIZE + n_upper]
+    )
+    second = np.zeros((m, m))
+    second[np.triu_indices(m)] = upper
+    second += np.triu(second, 1).T
+    return ArmSums(code.copy(), second, response.copy())

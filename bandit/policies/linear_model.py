@@ -1,0 +1,174 @@
+"""A linear model of reward, kept so that every step costs the square of its size.
+
+What the linear policies share: how a context and an action become one vector, and the Bayesian
+regression of rewards on such vectors, whose rewards can be corrected exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from bandit.errors import PolicyStateError
+from bandit.features import Feature, flatten, hash_vector
+from bandit.policies.rewards import check_reward
+from bandit.vectors import standardised
+from streams.events import Action, Context, Decision
+
+Floats = NDArray[np.float64]
+Dimensions = Annotated[int, Meta(ge=2, le=1024)]
+Ridge = Annotated[float, Meta(ge=1e-3, le=1e9)]
+
+CACHE_SIZE: Final = 4096
+LEAST_VARIANCE: Final = 1e-15
+"""Below it a variance is what rounding has left of 0."""
+
+
+class Read(NamedTuple):
+    """Actions in one order, so that the one in which they came does not show in a rounding.
+
+    `order` says which action each is, shape (n_actions,); `x` are their vectors, shape
+    (n_actions, size), and `mean` their expected rewards.
+    """
+
+    order: NDArray[np.intp]
+    x: Floats
+    mean: Floats
+
+    def unordered(self, values: Floats) -> Floats:
+        """Returns one value an action in the order in which the actions came."""
+        found = np.empty(len(values))
+        found[self.order] = values
+        return found
+
+
+class _Shown(NamedTuple):
+    """What is prepared of a tuple of actions: their order by id, and their spectra in it."""
+
+    actions: Sequence[Action]
+    order: NDArray[np.intp]
+    spectra: NDArray[np.complex128]
+
+
+class LinearModel:
+    """Bayesian linear regression in `size` dimensions, up to the scale of the noise.
+
+    With precision A = ridge·I + Σ x xᵀ and response b = Σ r x, weights are N(A⁻¹b, noise²·A⁻¹).
+    The state is A⁻¹ and b. Learning changes A⁻¹ by Sherman & Morrison (1950); a correction
+    changes b alone, since A does not depend on rewards.
+    """
+
+    def __init__(self, size: int, ridge: float, seed: int, state: bytes | None = None) -> None:
+        self._size, self._seed = size, seed
+        self._covariance, self._response = _unpack(state, size, ridge)
+        self._shown: _Shown | None = None
+        self._kept: dict[tuple[str, bytes], NDArray[np.complex128]] = {}
+
+    def read(self, context: Context, actions: Sequence[Action]) -> Read:
+        """Returns what the model sees and expects of each action, and in which order.
+
+        Raises:
+            FeatureError: the context or an action has features that cannot be read.
+        """
+        shown = self._prepare(actions)
+        x = self._cross(context, shown.spectra)
+        return Read(shown.order, x, x @ (self._covariance @ self._response))
+
+    def variances(self, x: Floats) -> Floats:
+        """Returns xᵀA⁻¹x of each row of `x`, shape (n,): the score's variance, in noise²."""
+        found: Floats = np.einsum("ij,ij->i", x @ self._covariance, x)
+        return np.maximum(found, LEAST_VARIANCE)
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Adds a decision.
+
+        Raises:
+            FeatureError: features that cannot be read; nothing was learned.
+            LearnError: `reward_out_of_range`, a reward beyond a billion.
+        """
+        check_reward(reward)
+        x = self._vector(decision)
+        gain = self._covariance @ x
+        # Products commute exactly, so the covariance stays symmetric to the last bit.
+        self._covariance -= np.outer(gain, gain) / (1.0 + x @ gain)
+        self._response += reward * x
+
+    def correct(self, decision: Decision, old: float, new: float) -> None:
+        """Replaces a reward in the response.
+
+        Raises:
+            FeatureError: features that cannot be read; nothing was corrected.
+            LearnError: `reward_out_of_range`, a reward beyond a billion.
+        """
+        self._response += (check_reward(new) - check_reward(old)) * self._vector(decision)
+
+    def to_bytes(self) -> bytes:
+        """Returns covariance (its upper triangle) and response."""
+        upper = self._covariance[np.triu_indices(self._size)]
+        return np.concatenate([upper, self._response]).astype("<f8").tobytes()
+
+    def _vector(self, decision: Decision) -> Floats:
+        (x,) = self._cross(decision.context, self._spectrum(decision.action)[None])
+        found: Floats = x
+        return found
+
+    def _cross(self, context: Context, spectra: NDArray[np.complex128]) -> Floats:
+        """Returns what the model sees of each action in the context, shape (n_actions, size).
+
+        The tensor sketch of (action) ⊗ (1, context): the circular convolution of the two hashed
+        vectors, so each product of two features is hashed without being written out (Pham &
+        Pagh 2013). Both are scaled to length 1.
+        """
+        features = standardised(flatten(context, namespace="context", zeros=True))
+        hashed = _unit(hash_vector(features, self._size, seed=2 * self._seed + 1))
+        return np.fft.irfft(spectra * (1.0 + np.fft.rfft(hashed)), n=self._size, axis=1)
+
+    def _prepare(self, actions: Sequence[Action]) -> _Shown:
+        """Returns what is prepared of the actions: once, for as long as the same tuple is shown."""
+        shown = self._shown
+        if shown is None or shown.actions is not actions:
+            keys = [(action.id, bytes(action.features)) for action in actions]
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            spectra = np.array([self._spectrum(actions[i]) for i in order])
+            # A list may be another one the next time that it is seen; a tuple stays what it is.
+            kept = actions if isinstance(actions, tuple) else ()
+            shown = self._shown = _Shown(kept, np.array(order), spectra)
+        return shown
+
+    def _spectrum(self, action: Action) -> NDArray[np.complex128]:
+        """Returns the Fourier transform of the action's hashed features, kept from last time."""
+        key = (action.id, bytes(action.features))
+        found = self._kept.get(key)
+        if found is None:
+            features = list(standardised(flatten(action.features, namespace="action", zeros=True)))
+            features += (Feature("id", action.id, 1.0), Feature("", "constant", 1.0))
+            found = np.fft.rfft(_unit(hash_vector(features, self._size, seed=2 * self._seed)))
+            if len(self._kept) >= CACHE_SIZE:
+                self._kept.clear()
+            self._kept[key] = found
+        return found
+
+
+def _unit(vector: Floats) -> Floats:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0.0 else vector
+
+
+def _unpack(state: bytes | None, size: int, ridge: float) -> tuple[Floats, Floats]:
+    if state is None:
+        return np.eye(size) / ridge, np.zeros(size)
+    n_upper = size * (size + 1) // 2
+    if len(state) != 8 * (n_upper + size):
+        raise PolicyStateError(
+            f"{len(state)} bytes of state; a linear policy of {size} dimensions has "
+            f"{8 * (n_upper + size)}"
+        )
+    values = np.frombuffer(state, dtype="<f8").astype(np.float64)
+    covariance = np.zeros((size, size))
+    covariance[np.triu_indices(size)] = values[:n_upper]
+    covariance += np.triu(covariance, 1).T
+    return covariance, values[n_upper:].copy()
