@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
+from bandit import policy_commands
 from bandit.errors import BanditError
 from streams.command_line import (
     LOCALHOST,
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(policy_commands.app, name="policy")
 
 
 @app.command()

@@ -5,6 +5,7 @@
     │   ├── PolicySpecError         an unknown policy, or a parameter that is off
     │   └── PolicyStateError        bytes that are not the state of a policy
     ├── FeatureError            features that a policy cannot read
+    ├── VersionError            a version of a placement's policy that there is not
     ├── LearnError              a record that cannot be learned from; its code says why
     ├── SettingError            a setting that stops the start; names the setting
     ├── RequestError            a request that is refused, with its HTTP status
@@ -47,6 +48,12 @@ class FeatureError(BanditError):
     """Features that cannot be read: not a JSON object, or a value that is no feature."""
 
     code = "features_invalid"
+
+
+class VersionError(BanditError):
+    """A version of a placement's policy that there is not, or a placement that has none."""
+
+    code = "version_unknown"
 
 
 class LearnError(BanditError):

@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "audit"}
+GROUPS_BY_HAND = {"policy"}
 
 for package, commands in (
     ("streams", streams_app),
@@ -36,7 +37,9 @@ for package, commands in (
     app.registered_commands += by_hand
     own = typer.Typer(help=commands.info.help, no_args_is_help=True)
     own.registered_commands = [c for c in commands.registered_commands if c not in by_hand]
-    own.registered_groups = commands.registered_groups
+    groups = commands.registered_groups
+    app.registered_groups += [group for group in groups if group.name in GROUPS_BY_HAND]
+    own.registered_groups = [group for group in groups if group.name not in GROUPS_BY_HAND]
     app.add_typer(own, name=package)
 
 

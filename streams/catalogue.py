@@ -82,6 +82,12 @@ class Catalogue:
         history = self._history.get(name)
         return list(history[1]) if history else []
 
+    def dated_history(self, name: str) -> list[tuple[int, Placement]]:
+        """Returns every state that the placement has been in, with since when, oldest first."""
+        since, placements = self._history.get(name, ([], []))
+        # A list is read faster than it grows: another thread may be adding to both.
+        return list(zip(since, list(placements), strict=False))
+
     def placements(self) -> list[Placement]:
         """Returns the placements as they are now, by name."""
         found = (self.placement(name) for name in sorted(self._history))

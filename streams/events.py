@@ -221,7 +221,8 @@ def _default_policy() -> PolicySpec:
 class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placement"):
     """A named spot where one creative is chosen, with what it rewards and how it learns.
 
-    `caps` hold for each of its creatives that has none of its own.
+    `caps` hold for each of its creatives that has none of its own. `why` says what made a change
+    of policy.
     """
 
     name: Id
@@ -231,6 +232,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     deleted: bool = False
     caps: Caps | UnsetType = UNSET
     seen: Seen | UnsetType = UNSET
+    why: str | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from msgspec import UNSET
 
 from bandit.errors import PolicySpecError, RequestError
 from bandit.features import creative_features
@@ -102,7 +103,7 @@ async def put_placement(
     placement = msgspec.structs.replace(placement, policy=policy)
     async with desk.turn:
         before = desk.catalogue.placement(name)
-        if before != placement:
+        if before is None or msgspec.structs.replace(before, why=UNSET) != placement:
             await desk.write([placement])
     response.status_code = 201 if before is None else 200
     return PlacementView.of(placement)

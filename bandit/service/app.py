@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
 from bandit.features import creative_features
-from bandit.service import admin, ops
+from bandit.service import admin, ops, policies
 from bandit.service.appender import Appender
 from bandit.service.editor import Editor
 from bandit.service.front import FrontDoor
@@ -80,7 +80,7 @@ def create_app(
         snapshots.stop()
 
     rest = _rest(life)
-    rest.state.editor = Editor(snapshots, appender, clock_ms)
+    rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.health = ops.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms)
     return FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
@@ -96,6 +96,7 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         redirect_slashes=False,
     )
     app.include_router(admin.router, responses=REFUSED)
+    app.include_router(policies.router, responses=REFUSED)
     app.include_router(ops.router, responses=REFUSED)
     refuse_alike(app)
 

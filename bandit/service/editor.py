@@ -17,6 +17,7 @@ from bandit.service.refusals import placement_not_found
 from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.catalogue import Catalogue, catalogue_message
 from streams.events import Creative, Generation, Placement
+from streams.log import Log
 
 READ_BACK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.005
@@ -27,14 +28,16 @@ class Editor:
 
     Attributes:
         catalogue: to be read only.
+        log: to be read beyond what is served, in a thread of its own.
         clock_ms: the time that changes carry.
         turn: held from looking until having written, so that two changes do not cross here;
             of two replicas, the one that writes last wins.
     """
 
     def __init__(
-        self, snapshots: Snapshots, appender: Appender, clock_ms: Callable[[], int]
+        self, log: Log, snapshots: Snapshots, appender: Appender, clock_ms: Callable[[], int]
     ) -> None:
+        self.log = log
         self._snapshots = snapshots
         self._appender = appender
         self.catalogue: Catalogue = snapshots.catalogue

@@ -115,6 +115,7 @@ MADE = {
         deleted=st.booleans(),
         caps=caps,
         seen=st.just(UNSET) | st.builds(Seen, path=ids, feature=st.booleans()),
+        why=st.just(UNSET) | words,
     ),
     "Creative": st.builds(
         Creative,

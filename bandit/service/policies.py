@@ -1,0 +1,136 @@
+"""The admin routes for a placement's policy: its versions, comparing them, and changing it.
+
+A change is one event in the catalogue, with why; the policy before is served until the learner
+has folded the log with the new one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from bandit.errors import PolicySpecError, RequestError, VersionError
+from bandit.service.admin import Desk, Placed
+from bandit.service.models import Body, JsonObject, PlacementView
+from bandit.versions import (
+    Version,
+    counted,
+    differences,
+    rolled_back,
+    version,
+    versions_of,
+    with_policy,
+)
+from streams.events import Placement
+
+router = APIRouter(prefix="/v1/placements", tags=["admin"])
+
+Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
+
+
+class VersionView(BaseModel):
+    """A policy that the placement had, from `since_ms` until the next version's."""
+
+    number: int
+    spec: dict[str, Any]
+    since_ms: int
+    why: str | None
+    decisions: int | None = Field(description="Made while it was the placement's; if counted.")
+    reward: float | None = Field(description="What they earned in all; if counted.")
+
+
+class DifferenceView(BaseModel):
+    """A parameter, as a path joined by dots, in both versions; null where there is none."""
+
+    parameter: str
+    before: Any
+    after: Any
+
+
+class PromotionBody(Body):
+    """What becomes the placement's policy, and why."""
+
+    policy: JsonObject = Field(description="The policy's name and parameters.")
+    why: str = Field(default="promoted by hand", max_length=1000)
+
+
+class RollbackBody(Body):
+    """Which version to go back to."""
+
+    version: int | None = Field(
+        default=None, ge=1, description="Its number; the version before the current if left out."
+    )
+
+
+@router.get("/{placement}/policy/versions")
+async def list_versions(
+    desk: Desk,
+    name: Placed,
+    count: Annotated[
+        bool, Query(description="Count decisions and rewards, by reading all interactions.")
+    ] = False,
+) -> list[VersionView]:
+    """The policies that the placement has had, oldest first."""
+    found = _versions(desk, name)
+    if count:
+        # It may take seconds, and the event loop has ranks to answer.
+        found = await run_in_threadpool(counted, desk.log, name, found)
+    uncounted = {} if count else {"decisions": None, "reward": None}
+    return [VersionView(**msgspec.structs.asdict(each) | uncounted) for each in found]
+
+
+@router.get("/{placement}/policy/diff")
+async def compare_versions(
+    desk: Desk, name: Placed, before: Number = None, after: Number = None
+) -> list[DifferenceView]:
+    """The parameters in which two versions differ; without numbers, the last two."""
+    versions = _versions(desk, name)
+    try:
+        found = differences(
+            version(versions, before).spec, version(versions, after or len(versions)).spec
+        )
+    except VersionError as error:
+        raise RequestError(404, error.code, str(error), target="version") from error
+    return [DifferenceView(**msgspec.structs.asdict(each)) for each in found]
+
+
+@router.post("/{placement}/policy/promote")
+async def promote(desk: Desk, name: Placed, body: PromotionBody) -> PlacementView:
+    """Gives the placement another policy, and keeps why."""
+    async with desk.turn:
+        placement = desk.placement(name)
+        try:
+            changed = with_policy(placement, dict(body.policy), body.why)
+        except PolicySpecError as error:
+            raise RequestError(422, error.code, str(error), target="policy") from error
+        return await _put(desk, placement, changed)
+
+
+@router.post("/{placement}/policy/rollback")
+async def roll_back(desk: Desk, name: Placed, body: RollbackBody) -> PlacementView:
+    """Gives the placement back a policy that it had, with all that it would have learned since."""
+    async with desk.turn:
+        placement = desk.placement(name)
+        try:
+            changed = rolled_back(placement, _versions(desk, name), body.version)
+        except VersionError as error:
+            raise RequestError(404, error.code, str(error), target="version") from error
+        except PolicySpecError as error:
+            raise RequestError(409, error.code, str(error), target="version") from error
+        return await _put(desk, placement, changed)
+
+
+async def _put(desk: Desk, before: Placement, after: Placement) -> PlacementView:
+    if after.policy == before.policy:
+        return PlacementView.of(before)
+    await desk.write([after])
+    return PlacementView.of(after)
+
+
+def _versions(desk: Desk, name: str) -> list[Version]:
+    desk.placement(name)
+    return versions_of(desk.catalogue.dated_history(name))

@@ -1,0 +1,152 @@
+"""The versions that a placement's policy has had, and the way back to one of them.
+
+A policy is a fold over the log, so what has to be kept of it is its spec alone, and the catalogue
+keeps every one that a placement had. Whoever wants an earlier policy back asks for its spec.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from bandit.errors import LearnError, VersionError
+from bandit.learner import interaction_of
+from bandit.policies import check_policy
+from streams.errors import EventError
+from streams.events import INTERACTIONS, Interaction, Placement, PolicySpec
+from streams.log import Log, TopicPartition
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One spec that a placement had: the `number`-th, from `since_ms` until the next one's.
+
+    `decisions` were made while it was the placement's, and earned `reward` in all. Just after a
+    change some of them are still the work of the version before, which is served until the new
+    one is folded; each says by its `policy_version` which it was.
+    """
+
+    number: int
+    spec: PolicySpec
+    since_ms: int
+    why: str | None = None
+    decisions: int = 0
+    reward: float = 0.0
+
+
+class Difference(Struct, frozen=True):
+    """A parameter, as a path joined by dots, in one spec and in the other; None if not there."""
+
+    parameter: str
+    before: object
+    after: object
+
+
+def versions_of(history: Sequence[tuple[int, Placement]]) -> list[Version]:
+    """Returns the versions in a placement's dated history, oldest first, not yet counted."""
+    found: list[Version] = []
+    for since_ms, placement in history:
+        if found and found[-1].spec == placement.policy:
+            continue
+        why = None if placement.why is UNSET else placement.why
+        number = len(found) + 1
+        found.append(Version(number=number, spec=placement.policy, since_ms=since_ms, why=why))
+    return found
+
+
+def counted(log: Log, placement: str, versions: Sequence[Version]) -> list[Version]:
+    """Returns the versions with what was decided and earned, from one reading of the log.
+
+    Realtime rewards count as they stand now. A decision from before the first version's time, by
+    another machine's clock, counts to the first.
+    """
+    starts = [version.since_ms for version in versions]
+    decisions, rewards = [0] * len(versions), [0.0] * len(versions)
+    for interaction in _interactions(log, placement):
+        number = max(bisect_right(starts, interaction.decision.timestamp_ms) - 1, 0)
+        decisions[number] += interaction.previous_reward is None
+        rewards[number] += interaction.reward - (interaction.previous_reward or 0.0)
+    return [
+        msgspec.structs.replace(version, decisions=count, reward=reward)
+        for version, count, reward in zip(versions, decisions, rewards, strict=True)
+    ]
+
+
+def version(versions: Sequence[Version], number: int | None) -> Version:
+    """Returns the version of this number; without one, the version before the current.
+
+    Raises:
+        VersionError: there is no such version.
+    """
+    if number is None and len(versions) == 1:
+        raise VersionError("the placement has had no other policy, so there is no way back")
+    wanted = len(versions) - 1 if number is None else number
+    if not 1 <= wanted <= len(versions):
+        raise VersionError(f"version is {wanted}; expected 1 to {len(versions)}, as `list` shows")
+    return versions[wanted - 1]
+
+
+def with_policy(placement: Placement, spec: PolicySpec, why: str) -> Placement:
+    """Returns the placement with another policy, if it can be learned from its rewards.
+
+    Raises:
+        PolicySpecError: it cannot.
+    """
+    policy = check_policy(spec, placement.learn, placement.reward)
+    return msgspec.structs.replace(placement, policy=policy, why=why)
+
+
+def rolled_back(placement: Placement, versions: Sequence[Version], number: int | None) -> Placement:
+    """Returns the placement with the policy of the version that `version` finds.
+
+    Raises:
+        VersionError: there is no such version.
+        PolicySpecError: its policy cannot learn from the rewards that the placement has now.
+    """
+    wanted = version(versions, number)
+    return with_policy(placement, wanted.spec, f"rolled back to version {wanted.number}")
+
+
+def differences(before: PolicySpec, after: PolicySpec) -> list[Difference]:
+    """Returns what differs between two specs, by parameter.
+
+    >>> differences({"name": "vw"}, {"name": "floor", "policy": {"name": "vw"}})[0]
+    Difference(parameter='name', before='vw', after='floor')
+    """
+    one, other = dict(_leaves(before, "")), dict(_leaves(after, ""))
+    return [
+        Difference(name, one.get(name), other.get(name))
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
+    ]
+
+
+def _leaves(spec: PolicySpec, path: str) -> Iterator[tuple[str, object]]:
+    for name, value in spec.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _interactions(log: Log, placement: str) -> Iterator[Interaction]:
+    """Yields the placement's interactions once each, as the learner takes them in."""
+    key = placement.encode()
+    for number in range(log.partitions(INTERACTIONS)):
+        partition = TopicPartition(INTERACTIONS, number)
+        offset, sequences = log.start_offset(partition), dict[int, int]()
+        while records := log.read(partition, offset):
+            offset = records[-1].offset + 1
+            for record in records:
+                if record.key != key:
+                    continue
+                try:
+                    interaction = interaction_of(record)
+                except (EventError, LearnError):
+                    # The learner has laid it aside.
+                    continue
+                if interaction.sequence > sequences.get(interaction.source, -1):
+                    sequences[interaction.source] = interaction.sequence
+                    yield interaction
