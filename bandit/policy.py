@@ -35,7 +35,8 @@ class Policy(Protocol):
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns the probability of each action, shape (n_actions,), float64, summing to 1.
 
-        It does not depend on the order of the actions but for permuting with it.
+        It does not depend on the order of the actions but for permuting with it (an apprentice's
+        does: its baseline may be the first).
 
         Raises:
             FeatureError: the context or an action has features that cannot be read.

@@ -30,6 +30,7 @@ POLICIES: Final = (
     "hybrid",
     "vw",
     "floor",
+    "apprentice",
 )
 DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
 """What `default` stands for on the command line."""
@@ -82,7 +83,7 @@ def parse_policy(text: str) -> PolicySpec:
 
     The text is a name, or `name:parameter=value,...`, or the path of a file that holds the spec
     as JSON and ends in `.json`. The name may be `default`; after `vw:` come Vowpal Wabbit's own
-    arguments, and the parameter `policy` of a floor takes all that follows.
+    arguments, and the parameter `policy` of a floor or an apprentice takes all that follows.
 
     Raises:
         PolicySpecError: it is not of that form, or there is no such file with a JSON object.
@@ -200,6 +201,13 @@ def _open(spec: PolicySpec, state: bytes | None) -> Policy:
             config = read_spec(spec, FloorConfig)
             return Floor(
                 config, open_policy(config.policy) if state is None else load_policy(state)
+            )
+        case "apprentice":
+            from bandit.policies.apprentice import Apprentice, ApprenticeConfig
+
+            wrapped = read_spec(spec, ApprenticeConfig)
+            return Apprentice(
+                wrapped, open_policy(wrapped.policy) if state is None else load_policy(state)
             )
         case name:
             known = ", ".join(POLICIES)

@@ -13,7 +13,7 @@ from streams.events import EMPTY, Action, RewardRule
 from tests.bandit.policy_laws import Step
 
 MINIMAL = {name: {"name": name} for name in POLICIES} | {
-    "floor": {"name": "floor", "policy": {"name": "uniform"}}
+    wrapper: {"name": wrapper, "policy": {"name": "uniform"}} for wrapper in ("floor", "apprentice")
 }
 
 
