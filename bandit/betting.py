@@ -53,6 +53,23 @@ class Bets:
             for number, stake in enumerate(STAKES):
                 self._logs[number] += float(np.log1p(stake * part).sum())
 
+    def add_one(self, value: float) -> None:
+        """Takes in one value of at least 0, as `add` does but for rounding."""
+        self.n += 1
+        if value > 0.0:
+            self._logs += np.log1p(STAKES * value)
+
+    def sums(self) -> tuple[int, list[float]]:
+        """Returns all that is kept, from which `of` makes the same."""
+        return self.n, self._logs.tolist()
+
+    @classmethod
+    def of(cls, n: int, logs: list[float]) -> Self:
+        """Returns the bettor whose `sums` these are."""
+        found = cls()
+        found.n, found._logs = n, np.array(logs)
+        return found
+
     def lower(self, alpha: float) -> float:
         """Returns the least mean that is not refuted, at least 0; alpha in (0, 1).
 

@@ -16,6 +16,7 @@ from bandit.constraints import count_shown
 from bandit.errors import FeatureError, LearnError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Correctable, Policy, policy_version
+from bandit.trials import Plan, Trials, plan_of
 from streams.caps import Shown
 from streams.catalogue import Catalogue
 from streams.errors import CheckpointError, EventError
@@ -29,11 +30,15 @@ class PlacementFold:
     """One placement's policy, with the interactions that made it.
 
     `offset` is that of the last interaction taken in, plus one; `timestamp_ms` is that
-    interaction's time. `shown` counts the decisions by the creative that was chosen.
+    interaction's time. `shown` counts the decisions by the creative that was chosen. `trials`
+    are None where nobody is on trial.
     """
 
-    def __init__(self, spec: PolicySpec, policy: Policy | None = None) -> None:
+    def __init__(
+        self, spec: PolicySpec, policy: Policy | None = None, *, plan: Plan | None = None
+    ) -> None:
         self.spec = spec
+        self.trials = None if plan is None else Trials(plan)
         self.policy = open_policy(spec) if policy is None else policy
         self.offset = 0
         self.timestamp_ms = 0
@@ -41,8 +46,13 @@ class PlacementFold:
         self.shown: dict[str, Shown] = {}
         self._correct = self.policy.correct if isinstance(self.policy, Correctable) else None
 
+    @property
+    def plan(self) -> tuple[PolicySpec, Plan | None]:
+        """What is folded: the policy's spec, and who is on trial beside it."""
+        return self.spec, None if self.trials is None else self.trials.plan
+
     def take(self, interaction: Interaction, offset: int) -> bool:
-        """Learns from the interaction at `offset`; returns whether the policy changed.
+        """Learns from the interaction at `offset`; returns whether policy or trials changed.
 
         A policy that can be corrected learns a decision's first reward and has it replaced by
         every later one. Another learns a decision once, when it is closed. A duplicate changes
@@ -60,6 +70,11 @@ class PlacementFold:
         previous = interaction.previous_reward
         if previous is None:
             count_shown(self.shown, interaction.decision)
+        tried = self.trials is not None and self.trials.take(interaction)
+        return self._learn(interaction) or tried
+
+    def _learn(self, interaction: Interaction) -> bool:
+        previous = interaction.previous_reward
         if self._correct is None:
             return self._learn_closed(interaction)
         if previous is None:
@@ -92,6 +107,7 @@ class PlacementFold:
             state=state,
             timestamp_ms=self.timestamp_ms,
             shown=self.shown if counted else UNSET,
+            trials=UNSET if self.trials is None else self.trials.results(),
         )
 
 
@@ -115,7 +131,8 @@ class PartitionFold:
         name = interaction.decision.placement
         fold = self.placements.get(name)
         if fold is None:
-            fold = self.placements[name] = PlacementFold(current_spec(name, catalogue))
+            spec, plan = current_plan(name, catalogue)
+            fold = self.placements[name] = PlacementFold(spec, plan=plan)
         return name if fold.take(interaction, record.offset) else None
 
     def to_bytes(self) -> bytes:
@@ -152,8 +169,10 @@ class Refold:
     was first taken in.
     """
 
-    def __init__(self, placement: str, spec: PolicySpec, position: int) -> None:
-        self.fold = PlacementFold(spec)
+    def __init__(
+        self, placement: str, spec: PolicySpec, position: int, plan: Plan | None = None
+    ) -> None:
+        self.fold = PlacementFold(spec, plan=plan)
         self.position = position
         self.refused = 0
         self._placement = placement
@@ -186,16 +205,16 @@ def interaction_of(record: Record) -> Interaction:
     return event
 
 
-def current_spec(placement: str, catalogue: Catalogue) -> PolicySpec:
-    """Returns the policy that the placement has now, or had last if it was deleted.
+def current_plan(placement: str, catalogue: Catalogue) -> tuple[PolicySpec, Plan | None]:
+    """Returns the policy that the placement has now, and who is on trial; or had last.
 
     Raises:
         LearnError: the catalogue never had such a placement.
     """
-    history = catalogue.placement_history(placement)
+    history = catalogue.dated_history(placement)
     if not history:
         raise LearnError("placement_unknown", f"no placement {placement!r} in the catalogue")
-    return history[-1].policy
+    return history[-1][1].policy, plan_of(history)
 
 
 class _PlacementState(Struct, frozen=True, array_like=True):
@@ -205,6 +224,7 @@ class _PlacementState(Struct, frozen=True, array_like=True):
     sequences: list[tuple[int, int]]
     policy: bytes
     shown: dict[str, Shown]
+    trials: bytes | None = None
 
 
 class _PartitionState(Struct, frozen=True, array_like=True):
@@ -215,7 +235,13 @@ class _PartitionState(Struct, frozen=True, array_like=True):
 def _saved(fold: PlacementFold) -> _PlacementState:
     sequences = sorted(fold.sequences.items())
     return _PlacementState(
-        fold.spec, fold.offset, fold.timestamp_ms, sequences, fold.policy.to_bytes(), fold.shown
+        fold.spec,
+        fold.offset,
+        fold.timestamp_ms,
+        sequences,
+        fold.policy.to_bytes(),
+        fold.shown,
+        None if fold.trials is None else fold.trials.to_bytes(),
     )
 
 
@@ -225,4 +251,5 @@ def _restored(saved: _PlacementState) -> PlacementFold:
     fold.timestamp_ms = saved.timestamp_ms
     fold.sequences = dict(saved.sequences)
     fold.shown = saved.shown
+    fold.trials = None if saved.trials is None else Trials.from_bytes(saved.trials)
     return fold

@@ -6,7 +6,7 @@ They work on the log itself, so they need no API; every replica and the learner 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -22,6 +22,11 @@ from streams.command_line import (
     print_rows,
 )
 
+if TYPE_CHECKING:
+    # Numpy is loaded when a command needs it, not to print the help.
+    from bandit.versions import Version
+    from streams.trials import TrialResult
+
 app = typer.Typer(help="A placement's policy: its versions, and changing it.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="PLACEMENT")]
@@ -36,23 +41,17 @@ def list_versions(
     from bandit.versions import counted
 
     with looked_into(log_url(log, data)) as here:
-        found = counted(here, placement, PolicyDesk(here, placement).versions)
+        desk = PolicyDesk(here, placement)
+        found, trials = counted(here, placement, desk.versions), desk.trials()
     if form == "json":
-        print_json(msgspec.to_builtins(found))
+        print_json({"versions": msgspec.to_builtins(found), "trials": msgspec.to_builtins(trials)})
         return
     columns = ("version", "since (UTC)", "decisions", "mean reward", "why", "policy")
-    rows = [
-        (
-            v.number,
-            _time(v.since_ms),
-            v.decisions,
-            _mean(v.reward, v.decisions),
-            v.why,
-            _json(v.spec),
-        )
-        for v in found
-    ]
+    rows = [_version(each) for each in found]
     print_rows(form, columns, rows)
+    if trials:
+        figures = ("on trial", "decisions", "value", "at least", "at most", "match", "refused")
+        print_rows(form, figures, [_trial(name, result) for name, result in trials.items()])
 
 
 @app.command()
@@ -85,9 +84,11 @@ def diff(
 @app.command()
 def promote(
     placement: Name,
+    challenger: Annotated[str | None, typer.Argument(help="One of the placement's.")] = None,
     policy: Annotated[
-        str, typer.Option(help="default, thompson:alpha=1,beta=1, 'vw:--cb_…', or spec.json.")
-    ],
+        str | None,
+        typer.Option(help="Any other: default, thompson:alpha=1, 'vw:--cb_…', or spec.json."),
+    ] = None,
     why: Annotated[str, typer.Option(help="Kept with the version.")] = "promoted by hand",
     data: Data = DATA,
     log: LogUrl = None,
@@ -95,11 +96,17 @@ def promote(
     """Give the placement another policy; the old one is served until the new one has learned."""
     from bandit.policies import parse_policy
     from bandit.policy_desk import PolicyDesk
-    from bandit.versions import with_policy
+    from bandit.versions import with_challenger, with_policy
 
     with looked_into(log_url(log, data)) as here:
         desk = PolicyDesk(here, placement)
-        _tell(desk.put(with_policy(desk.placement, parse_policy(policy), why)))
+        if challenger is not None and policy is None:
+            changed = with_challenger(desk.placement, challenger, why)
+        elif policy is not None and challenger is None:
+            changed = with_policy(desk.placement, parse_policy(policy), why)
+        else:
+            raise typer.BadParameter("name either a challenger or a --policy")
+        _tell(desk.put(changed))
 
 
 @app.command()
@@ -127,13 +134,17 @@ def _tell(policy: dict[str, object] | None) -> None:
         typer.echo(f"{_json(policy)}\nis served as soon as the learner has folded the log with it")
 
 
+def _version(found: Version) -> tuple[object, ...]:
+    mean = f"{found.reward / found.decisions:.4f}" if found.decisions else None
+    since = datetime.fromtimestamp(found.since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return found.number, since, found.decisions, mean, found.why, _json(found.spec)
+
+
+def _trial(name: str, found: TrialResult) -> tuple[object, ...]:
+    figures = (found.value, found.low, found.high, found.match)
+    told = [None if figure is None else f"{figure:.4f}" for figure in figures]
+    return name, found.n, *told, found.refused
+
+
 def _json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
-
-
-def _mean(total: float, n: int) -> str | None:
-    return f"{total / n:.4f}" if n else None
-
-
-def _time(moment_ms: int) -> str:
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -6,11 +6,17 @@ replica follow it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from bandit.errors import VersionError
 from bandit.versions import Version, versions_of
 from streams.catalogue import CatalogueReader, catalogue_message
-from streams.events import Placement, PolicySpec
-from streams.log import Log
+from streams.events import POLICIES, Placement, PolicySnapshot, PolicySpec, decode
+from streams.log import Log, TopicPartition
+from streams.trials import TrialResult
+
+BATCH: Final = 64
+"""Snapshots of megabytes are read this many at a time."""
 
 
 class PolicyDesk:
@@ -41,3 +47,21 @@ class PolicyDesk:
             return None
         self._log.append([catalogue_message(changed)])
         return changed.policy
+
+    def trials(self) -> dict[str, TrialResult]:
+        """Returns how everyone on trial did by the latest snapshot; empty if nobody is.
+
+        Raises:
+            EventError: the snapshot cannot be read.
+        """
+        key, latest = self.placement.name.encode(), None
+        for number in range(self._log.partitions(POLICIES)):
+            partition = TopicPartition(POLICIES, number)
+            offset = self._log.start_offset(partition)
+            while records := self._log.read(partition, offset, limit=BATCH):
+                latest = next((r for r in reversed(records) if r.key == key), latest)
+                offset = records[-1].offset + 1
+        snapshot = None if latest is None else decode(latest.value)
+        if not isinstance(snapshot, PolicySnapshot):
+            return {}
+        return snapshot.trials or {}

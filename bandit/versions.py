@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from bandit.errors import LearnError, VersionError
+from bandit.errors import LearnError, PolicySpecError, VersionError
 from bandit.learner import interaction_of
 from bandit.policies import check_policy
+from bandit.trials import RESERVED, promoted
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Interaction, Placement, PolicySpec
 from streams.log import Log, TopicPartition
@@ -86,6 +88,36 @@ def version(versions: Sequence[Version], number: int | None) -> Version:
     if not 1 <= wanted <= len(versions):
         raise VersionError(f"version is {wanted}; expected 1 to {len(versions)}, as `list` shows")
     return versions[wanted - 1]
+
+
+def checked(placement: Placement) -> Placement:
+    """Returns the placement with its policy and its challengers spelled out in full.
+
+    Raises:
+        PolicySpecError: one of them cannot learn what the placement's policy has to, or a
+            challenger has a name that means something else.
+    """
+    if reserved := (placement.challengers or {}).keys() & set(RESERVED):
+        raise PolicySpecError(f"a challenger is called {reserved.pop()!r}; take another name")
+    in_full = partial(check_policy, learn=placement.learn, reward=placement.reward)
+    challengers = {name: in_full(spec) for name, spec in (placement.challengers or {}).items()}
+    return msgspec.structs.replace(
+        placement, policy=in_full(placement.policy), challengers=challengers or UNSET
+    )
+
+
+def with_challenger(placement: Placement, name: str, why: str) -> Placement:
+    """Returns the placement with a challenger as its policy, and not on trial any more.
+
+    Raises:
+        VersionError: it has no such challenger.
+        PolicySpecError: the challenger cannot learn from the placement's rewards as they are now.
+    """
+    challengers = placement.challengers or {}
+    if name not in challengers:
+        known = ", ".join(challengers) or "none"
+        raise VersionError(f"there is no challenger {name!r}; the placement has: {known}")
+    return checked(promoted(placement, name, why))
 
 
 def with_policy(placement: Placement, spec: PolicySpec, why: str) -> Placement:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
+from streams.trials import Safety, TrialResult
 
 SCHEMA_VERSION: Final = 1
 
@@ -221,8 +222,9 @@ def _default_policy() -> PolicySpec:
 class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placement"):
     """A named spot where one creative is chosen, with what it rewards and how it learns.
 
-    `caps` hold for each of its creatives that has none of its own. `why` says what made a change
-    of policy.
+    `caps` hold for each of its creatives that has none of its own. `challengers` learn beside
+    the policy, by name, without being shown; `safety` says what may come of that by itself.
+    `why` says what made a change of policy.
     """
 
     name: Id
@@ -232,6 +234,8 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     deleted: bool = False
     caps: Caps | UnsetType = UNSET
     seen: Seen | UnsetType = UNSET
+    challengers: dict[str, PolicySpec] | UnsetType = UNSET
+    safety: Safety | UnsetType = UNSET
     why: str | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
@@ -300,7 +304,8 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     """A placement's policy after folding its interactions up to `offset` (exclusive).
 
     `version` is the hash of `state` with the offset; `state` is what `load_policy` reads.
-    `shown` says how often each creative was shown until then, where any has caps.
+    `shown` says how often each creative was shown until then, where any has caps; `trials` how
+    the placement's challengers do beside it.
     """
 
     placement: str
@@ -311,6 +316,7 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     state: bytes
     timestamp_ms: int
     shown: dict[str, Shown] | UnsetType = UNSET
+    trials: dict[str, TrialResult] | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
 

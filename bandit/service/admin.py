@@ -18,7 +18,6 @@ from msgspec import UNSET
 
 from bandit.errors import PolicySpecError, RequestError
 from bandit.features import creative_features
-from bandit.policies import check_policy
 from bandit.policy import Deciding
 from bandit.service.editor import Editor
 from bandit.service.hot import action_pmf, new_id
@@ -33,11 +32,13 @@ from bandit.service.models import (
     PlacementView,
     PolicyView,
     PropensityView,
+    TrialView,
     VerdictView,
     raw_json,
     to_caps,
 )
 from bandit.service.requests import parse_context
+from bandit.versions import checked
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus, Generation
 
 TRANSITIONS: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {
@@ -95,12 +96,10 @@ async def put_placement(
     A placement whose policy changes is served by the old one until the new one has learned
     from the log.
     """
-    placement = body.to_event(name)
     try:
-        policy = check_policy(placement.policy, placement.learn, placement.reward)
+        placement = checked(body.to_event(name))
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error
-    placement = msgspec.structs.replace(placement, policy=policy)
     async with desk.turn:
         before = desk.catalogue.placement(name)
         if before is None or msgspec.structs.replace(before, why=UNSET) != placement:
@@ -253,6 +252,10 @@ async def read_policy(
         verdict=VerdictView(**policy.verdict(actions)._asdict())
         if actions and isinstance(policy, Deciding)
         else None,
+        trials=[
+            TrialView(name=each, **msgspec.structs.asdict(result))
+            for each, result in serving.trials.items()
+        ],
     )
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from bandit.errors import BanditError, PolicyError
-from bandit.learner import PartitionFold, Refold, current_spec
+from bandit.learner import PartitionFold, PlacementFold, Refold, current_plan
 from bandit.service.learn_counts import LearnCounts
 from bandit.service.pace import Pace
-from streams.catalogue import CatalogueReader
+from bandit.trials import Plan, verdict
+from streams.catalogue import CatalogueReader, catalogue_message
 from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
 from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, EventError, LogUnavailable
@@ -26,6 +27,7 @@ from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, PolicySpec, enco
 from streams.log import Consumer, Log, Message, Record, TopicPartition
 from streams.patience import PatientLog
 from streams.topics import LEARNER_GROUP
+from streams.trials import TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -240,17 +242,34 @@ class Learner:
         return any(held.changed for held in self._held.values())
 
     def _publish(self) -> None:
-        snapshots = [
-            held.fold.placements[name].snapshot(
-                name, partition.partition, counted=self._reader.catalogue.capped(name)
-            )
+        changed = [
+            (partition, name, held.fold.placements[name])
             for partition, held in self._held.items()
             for name in sorted(held.changed)
+        ]
+        snapshots = [
+            fold.snapshot(name, partition.partition, counted=self._reader.catalogue.capped(name))
+            for partition, name, fold in changed
         ]
         self._log.append([Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots])
         self.counts.snapshots += len(snapshots)
         for held in self._held.values():
             held.changed.clear()
+        tried = zip(changed, snapshots, strict=True)
+        self._act_on({name: (fold, s.trials) for (_, name, fold), s in tried if s.trials})
+
+    def _act_on(self, trials: Mapping[str, tuple[PlacementFold, dict[str, TrialResult]]]) -> None:
+        """Makes the changes that placements want made by themselves, and logs why."""
+        # Whatever was changed meanwhile, by this or by hand, is not to be written over.
+        if trials and self._reader.catch_up():
+            self._start_refolds()
+        for name, (fold, results) in trials.items():
+            placement = self._reader.catalogue.placement(name)
+            if placement is None or fold.plan != current_plan(name, self._reader.catalogue):
+                continue
+            if changed := verdict(placement, results):
+                logger.warning("placement %r: %s", name, changed.why)
+                self._log.append([catalogue_message(changed)])
 
     def _save(self, partition: TopicPartition) -> int:
         held = self._held[partition]
@@ -263,19 +282,24 @@ class Learner:
         """Starts anew every placement whose policy is not the one that it is folded with."""
         for partition, held in self._held.items():
             for name, fold in held.fold.placements.items():
-                spec = current_spec(name, self._reader.catalogue)
+                wanted = current_plan(name, self._reader.catalogue)
                 under_way = held.refolds.get(name)
-                if spec == (under_way.fold if under_way else fold).spec:
+                if wanted == (under_way.fold if under_way else fold).plan:
                     continue
                 held.refolds.pop(name, None)
-                if spec != fold.spec:
-                    self._start_refold(held, partition, name, spec)
+                if wanted != fold.plan:
+                    self._start_refold(held, partition, name, *wanted)
 
     def _start_refold(
-        self, held: _Held, partition: TopicPartition, name: str, spec: PolicySpec
+        self,
+        held: _Held,
+        partition: TopicPartition,
+        name: str,
+        spec: PolicySpec,
+        plan: Plan | None,
     ) -> None:
         try:
-            held.refolds[name] = Refold(name, spec, self._log.start_offset(partition))
+            held.refolds[name] = Refold(name, spec, self._log.start_offset(partition), plan)
         except PolicyError as error:
             logger.error("placement %r keeps its policy, the new one cannot be: %s", name, error)
         else:

@@ -25,6 +25,7 @@ from streams.events import (
     RewardKind,
     RewardRule,
 )
+from streams.trials import Safety
 
 _KIND: Final = RewardKind()
 _RULE: Final = RewardRule()
@@ -118,6 +119,18 @@ class SeenModel(Body):
     )
 
 
+class SafetyModel(Body):
+    """What the learner may change by itself, once the log says so at 95 %."""
+
+    promote: bool = Field(
+        default=False, description="A challenger whose lower bound beats the champion's upper."
+    )
+    fall_back: bool = Field(
+        default=False, description="To the baseline, if its lower bound beats that upper one."
+    )
+    baseline: Id | None = Field(default=None, description="The creative to compare with.")
+
+
 class PlacementBody(Body):
     """A placement: its policy, what it rewards, and when it learns."""
 
@@ -147,6 +160,10 @@ class PlacementBody(Body):
         default=None, description="Of each of its creatives that has none of its own."
     )
     seen: SeenModel | None = None
+    challengers: dict[Name, JsonObject] = Field(
+        default={}, max_length=10, description="Policies that learn beside it, unshown, by name."
+    )
+    safety: SafetyModel | None = None
 
     def to_event(self, name: str) -> Placement:
         """Returns the placement of this name.
@@ -162,6 +179,8 @@ class PlacementBody(Body):
                 learn=self.learn,
                 caps=to_caps(self.caps),
                 seen=Seen(**self.seen.model_dump()) if self.seen else UNSET,
+                challengers={k: dict(v) for k, v in self.challengers.items()} or UNSET,
+                safety=Safety(**self.safety.model_dump()) if self.safety else UNSET,
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -183,6 +202,8 @@ class PlacementView(PlacementBody):
                 "learn": placement.learn,
                 "caps": msgspec.to_builtins(placement.caps) if placement.caps else None,
                 "seen": msgspec.to_builtins(placement.seen) if placement.seen else None,
+                "challengers": placement.challengers or {},
+                "safety": msgspec.to_builtins(placement.safety) if placement.safety else None,
             }
         )
 
@@ -312,6 +333,19 @@ class VerdictView(BaseModel):
     decided: bool = Field(description="Whether that is the policy's threshold or more.")
 
 
+class TrialView(BaseModel):
+    """What a policy earns, or would have earned, per decision since the present one is served."""
+
+    name: str = Field(description="`champion`, `baseline`, `apprentice`, or a challenger's.")
+    since_ms: int
+    n: int
+    value: float | None
+    low: float | None = Field(description="The value is above, at all times, with 97.5 %.")
+    high: float | None = Field(description="The value is below, at all times, with 97.5 %.")
+    match: float | None = Field(description="How often its favourite was the champion's.")
+    refused: int
+
+
 class PolicyView(BaseModel):
     """The policy that is served, and how it would choose among the live creatives."""
 
@@ -325,6 +359,7 @@ class PolicyView(BaseModel):
     verdict: VerdictView | None = Field(
         default=None, description="Of policies that look for the best creative."
     )
+    trials: list[TrialView] = Field(default=[], description="Where anybody is on trial.")
 
 
 class Page(BaseModel, Generic[Item]):

@@ -23,6 +23,7 @@ from bandit.versions import (
     rolled_back,
     version,
     versions_of,
+    with_challenger,
     with_policy,
 )
 from streams.events import Placement
@@ -54,7 +55,8 @@ class DifferenceView(BaseModel):
 class PromotionBody(Body):
     """What becomes the placement's policy, and why."""
 
-    policy: JsonObject = Field(description="The policy's name and parameters.")
+    policy: JsonObject | None = Field(default=None, description="The policy's name and parameters.")
+    challenger: str | None = Field(default=None, description="Instead: one of the placement's.")
     why: str = Field(default="promoted by hand", max_length=1000)
 
 
@@ -104,7 +106,15 @@ async def promote(desk: Desk, name: Placed, body: PromotionBody) -> PlacementVie
     async with desk.turn:
         placement = desk.placement(name)
         try:
-            changed = with_policy(placement, dict(body.policy), body.why)
+            if body.challenger is not None and body.policy is None:
+                changed = with_challenger(placement, body.challenger, body.why)
+            elif body.policy is not None and body.challenger is None:
+                changed = with_policy(placement, dict(body.policy), body.why)
+            else:
+                message = "name either a policy or a challenger"
+                raise RequestError(422, "body_invalid", message, target="policy")
+        except VersionError as error:
+            raise RequestError(404, error.code, str(error), target="challenger") from error
         except PolicySpecError as error:
             raise RequestError(422, error.code, str(error), target="policy") from error
         return await _put(desk, placement, changed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from bandit.constraints import Constraints, constraints_of
@@ -20,6 +21,7 @@ from streams.catalogue import CatalogueReader
 from streams.errors import EventError, LogUnavailable
 from streams.events import CATALOGUE, POLICIES, Action, Creative, Placement, PolicySnapshot, decode
 from streams.log import Log, Record, TopicPartition
+from streams.trials import TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,8 @@ class ServingPlacement(NamedTuple):
 
     `actions` are the live creatives as the policy sees them; the tuple stays the same object
     until one of them changes. `snapshot_ms` is when the log took the policy in, 0 for a policy
-    that has learned nothing yet. `constraints` are None where nothing has caps.
+    that has learned nothing yet. `constraints` are None where nothing has caps; `trials` tell how
+    the placement's challengers did until then.
     """
 
     placement: Placement
@@ -45,6 +48,7 @@ class ServingPlacement(NamedTuple):
     creatives: dict[str, Creative]
     snapshot_ms: int
     constraints: Constraints | None = None
+    trials: Mapping[str, TrialResult] = MappingProxyType({})
 
 
 class _Loaded(NamedTuple):
@@ -52,6 +56,7 @@ class _Loaded(NamedTuple):
     version: str
     snapshot_ms: int
     shown: Mapping[str, Shown]
+    trials: Mapping[str, TrialResult] = MappingProxyType({})
 
 
 class _Positions:
@@ -189,7 +194,11 @@ class Snapshots:
             self._refuse(record, error)
             return False
         self._latest[snapshot.placement] = _Loaded(
-            policy, snapshot.version, record.timestamp_ms, snapshot.shown or {}
+            policy,
+            snapshot.version,
+            record.timestamp_ms,
+            snapshot.shown or {},
+            snapshot.trials or {},
         )
         return True
 
@@ -207,13 +216,14 @@ class Snapshots:
         """Swaps in the new policies; the actions stay as they are."""
         serving = dict(self._serving)
         for name in changed & serving.keys():
-            policy, version, snapshot_ms, shown = self._latest[name]
+            policy, version, snapshot_ms, shown, trials = self._latest[name]
             constraints = serving[name].constraints
             serving[name] = serving[name]._replace(
                 policy=policy,
                 version=version,
                 snapshot_ms=snapshot_ms,
                 constraints=constraints and constraints.after(shown),
+                trials=trials,
             )
         self._serving = serving
 
@@ -245,6 +255,7 @@ class Snapshots:
             creatives,
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
+            loaded.trials,
         )
 
     def _open(self, placement: Placement) -> _Loaded | None:

@@ -129,7 +129,7 @@ def run(data, *words):
 
 
 def listed(data):
-    return msgspec.json.decode(run(data, "list", "home", "--format", "json").output)
+    return msgspec.json.decode(run(data, "list", "home", "--format", "json").output)["versions"]
 
 
 def test_by_hand_promote_list_diff_and_go_back(data):

@@ -20,6 +20,7 @@ from streams.events import (
     RewardRule,
     Tick,
 )
+from streams.trials import Safety, TrialResult
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ids = words.filter(bool)
@@ -37,6 +38,15 @@ raw_objects = objects.map(lambda value: Raw(encode(value)))
 seconds = st.floats(0.001, LONGEST_WINDOW_SECONDS)
 traces = st.none() | words
 counts = st.none() | st.integers(1, 2**53 - 1)
+results = st.builds(
+    TrialResult,
+    since_ms=times,
+    n=counts.filter(bool),
+    value=st.none() | numbers,
+    low=st.none() | numbers,
+    high=st.none() | numbers,
+    match=st.none() | numbers,
+)
 caps = st.just(UNSET) | st.builds(Caps, per_user=counts, per_day=counts, total=counts)
 
 
@@ -115,6 +125,8 @@ MADE = {
         deleted=st.booleans(),
         caps=caps,
         seen=st.just(UNSET) | st.builds(Seen, path=ids, feature=st.booleans()),
+        challengers=st.just(UNSET) | st.dictionaries(words, policies, max_size=2),
+        safety=st.just(UNSET) | st.builds(Safety, promote=st.booleans(), baseline=st.none() | ids),
         why=st.just(UNSET) | words,
     ),
     "Creative": st.builds(
@@ -151,5 +163,6 @@ MADE = {
         state=st.binary(max_size=20),
         timestamp_ms=times,
         shown=st.just(UNSET) | st.dictionaries(words, st.builds(Shown, times, times, times)),
+        trials=st.just(UNSET) | st.dictionaries(words, results, max_size=2),
     ),
 }

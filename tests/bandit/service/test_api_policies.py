@@ -1,5 +1,10 @@
+from bandit.learner import PlacementFold
 from bandit.policies import open_policy
-from tests.bandit.service.api_server import code_of
+from bandit.trials import Plan
+from streams.events import POLICIES, encode
+from streams.log import Message
+from tests.bandit.histories import decision, interaction
+from tests.bandit.service.api_server import code_of, wait_until
 
 BOLD = {"name": "thompson", "alpha": 5.0}
 
@@ -48,3 +53,42 @@ def test_what_cannot_be_is_refused(api):
     for what in ("versions", "diff"):
         assert code_of(get(policy("nowhere", what))) == (404, "placement_not_found")
     assert code_of(post(policy("nowhere", "rollback"), json={})) == (404, "placement_not_found")
+
+
+def test_a_challenger_is_named_and_promoted(api):
+    name, x = "challenged", {"challengers": {"x": BOLD}, "safety": {"promote": True}}
+    made = api.client.put(f"/v1/placements/{name}", json=x)
+    assert made.status_code == 201, made.json()
+    assert made.json()["challengers"]["x"] == open_policy(BOLD).spec
+    assert made.json()["safety"] == {"promote": True, "fall_back": False, "baseline": None}
+    promote = policy(name, "promote")
+    absent = api.client.post(promote, json={"challenger": "y"})
+    assert code_of(absent) == (404, "version_unknown")
+    for neither in ({}, {"challenger": "x", "policy": BOLD}):
+        assert code_of(api.client.post(promote, json=neither)) == (422, "body_invalid")
+    answer = api.client.post(promote, json={"challenger": "x"}).json()
+    assert (answer["policy"], answer["challengers"]) == (open_policy(BOLD).spec, {})
+
+
+def test_settings_that_contradict_themselves_are_refused(api):
+    put = api.client.put
+    bad = {"safety": {"fall_back": True}}
+    assert code_of(put("/v1/placements/unsafe", json=bad)) == (422, "body_invalid")
+    bad = {"challengers": {"x": {"name": "x"}}}
+    assert code_of(put("/v1/placements/unsafe", json=bad)) == (422, "policy_spec_invalid")
+
+
+def test_how_challengers_do_is_told_with_the_policy(api):
+    name = api.placement("tried", challengers={"x": BOLD})
+    assert api.client.get(f"/v1/placements/{name}/policy").json()["trials"] == []
+    placement = PlacementFold(BOLD, plan=Plan({"x": BOLD}, None, 0, 0.0, 1.0))
+    made = decision("e", open_policy(BOLD), "v", placement=name)
+    placement.take(interaction(made, 0, 1.0), 0)
+    snapshot = placement.snapshot(name, 0)
+    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
+
+    def told():
+        return api.client.get(f"/v1/placements/{name}/policy").json()["trials"]
+
+    wait_until(told)
+    assert [(trial["name"], trial["n"]) for trial in told()] == [("champion", 1), ("x", 1)]
