@@ -32,7 +32,8 @@ class Access(NamedTuple):
 
 
 PROCESSES: Final = (
-    Access("api", (CATALOGUE, POLICIES), (DECISIONS, OUTCOMES, CATALOGUE)),
+    # It counts what each version of a policy earned, where it is asked to.
+    Access("api", (CATALOGUE, POLICIES, INTERACTIONS), (DECISIONS, OUTCOMES, CATALOGUE)),
     # It reads back what it wrote before a crash, and its ticks go to the topics that it joins.
     Access(
         "join",
@@ -40,7 +41,13 @@ PROCESSES: Final = (
         (INTERACTIONS, DEAD_LETTER, DECISIONS, OUTCOMES),
         JOINER_GROUP,
     ),
-    Access("learn", (INTERACTIONS, CATALOGUE, DEAD_LETTER), (POLICIES, DEAD_LETTER), LEARNER_GROUP),
+    # It promotes challengers, and falls back, where a placement lets it.
+    Access(
+        "learn",
+        (INTERACTIONS, CATALOGUE, DEAD_LETTER),
+        (POLICIES, DEAD_LETTER, CATALOGUE),
+        LEARNER_GROUP,
+    ),
     Access("archive", (DECISIONS, OUTCOMES, INTERACTIONS, CATALOGUE, DEAD_LETTER), ()),
     Access("generator", (CATALOGUE,), (CATALOGUE,)),
     Access("ingest", (DEAD_LETTER,), (OUTCOMES, DEAD_LETTER), INGEST_GROUP),

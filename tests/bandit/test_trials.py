@@ -8,7 +8,7 @@ from msgspec import UNSET
 from bandit.betting import Bets
 from bandit.errors import PolicySpecError, VersionError
 from bandit.learner import PartitionFold, PlacementFold
-from bandit.policies import open_policy
+from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.trials import Plan, Trials, plan_of, verdict
 from bandit.versions import checked, with_challenger
@@ -26,7 +26,15 @@ from tests.bandit.histories import (
     placement,
     put,
 )
-from tests.bandit.test_learner_service import learning, published, undisturbed, until
+from tests.bandit.test_learner_service import (
+    PARTITION,
+    Clock,
+    a_learner,
+    learning,
+    published,
+    undisturbed,
+    until,
+)
 
 UNIFORM = {"name": "uniform"}
 THOMPSON = open_policy({"name": "thompson", "alpha": 1.0, "beta": 1.0}).spec
@@ -249,23 +257,60 @@ def test_a_challenger_that_is_named_later_learns_from_the_whole_log(tmp_path):
         until(lambda: published(log) == undisturbed(log))
 
 
+def later(n):
+    """Interactions of decisions from after their placement was made, whatever the time is."""
+    for each in interactions(n):
+        made = msgspec.structs.replace(each.decision, timestamp_ms=2**52)
+        yield interaction_message(msgspec.structs.replace(each, decision=made))
+
+
+def states(log):
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    return reader.catalogue.placement_history("home")
+
+
 def test_a_better_challenger_takes_over_by_itself_once(tmp_path):
     ours = home(challengers={"x": THOMPSON}, safety=Safety(promote=True))
     log = new_log(ours)
-    # after the placement was made, whatever the time is
-    later = [
-        msgspec.structs.replace(
-            each, decision=msgspec.structs.replace(each.decision, timestamp_ms=2**52)
-        )
-        for each in interactions(3000)
-    ]
     with learning(log, tmp_path):
-        log.append([interaction_message(each) for each in later])
+        log.append(list(later(3000)))
         until(lambda: published(log) is not None and published(log).spec == THOMPSON)
         until(lambda: published(log) == undisturbed(log))
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    first, second = reader.catalogue.placement_history("home")
+    first, second = states(log)
     assert first == ours
     assert (second.policy, second.challengers) == (THOMPSON, UNSET)
     assert second.why.startswith("automatic: x earns ")
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_was_changed_by_hand_meanwhile_is_not_written_over(by_hand, tmp_path):
+    ours = home(challengers={"x": THOMPSON}, safety=Safety(promote=True))
+    log = new_log(ours)
+    log.append(list(later(2000)))
+    learner, start = a_learner(log, tmp_path, clock=Clock(), publish_seconds=60.0)
+    learner.step(log.read(PARTITION, start, limit=1))
+    learner.step(log.read(PARTITION, start + 1, limit=2000))
+    assert states(log) == [ours], "it is not yet time to publish"
+    if by_hand:
+        put(log, msgspec.structs.replace(ours, safety=Safety(), challengers={"y": THOMPSON}))
+    learner.revoked([PARTITION])
+    assert states(log)[-1].policy == (UNIFORM if by_hand else THOMPSON)
+    assert len(states(log)) == 2
+
+
+def test_falling_back_shows_the_baseline_and_goes_on_learning(tmp_path):
+    ours = checked(
+        placement(policy=THOMPSON, safety=Safety(fall_back=True, baseline="c")),
+    )
+    log = new_log(ours)
+    with learning(log, tmp_path):
+        # the champion shows it seldom, and still that is enough to see
+        log.append(list(later(3000)))
+        until(lambda: published(log) is not None and published(log).spec["name"] == "apprentice")
+        until(lambda: published(log) == undisturbed(log))
+    shown = load_policy(published(log).state)
+    assert shown.pmf(msgspec.Raw(b"{}"), ACTIONS).tolist() == [0.0, 0.0, 1.0]
+    assert shown.spec["policy"] == THOMPSON
+    assert "apprentice" in published(log).trials
+    assert [state.why for state in states(log)][1].startswith("automatic: baseline earns ")

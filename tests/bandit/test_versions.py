@@ -9,10 +9,11 @@ from bandit.learner import PlacementFold, interaction_of
 from bandit.policies import open_policy
 from bandit.policy_commands import app
 from bandit.policy_desk import PolicyDesk
+from bandit.trials import Plan
 from bandit.versions import counted, differences, rolled_back, version, versions_of, with_policy
 from streams.catalogue import catalogue_message
-from streams.events import INTERACTIONS
-from streams.log import TopicPartition
+from streams.events import INTERACTIONS, POLICIES, encode
+from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.histories import (
@@ -155,3 +156,27 @@ def test_a_placement_that_is_not_there_is_named(data):
     done = run(data, "list", "elsewhere")
     assert isinstance(done.exception, VersionError)
     assert "'elsewhere'; the log has: home" in str(done.exception)
+
+
+def test_how_challengers_do_is_listed_beside_the_versions(data):
+    fold = PlacementFold(SHY, plan=Plan({"bold": BOLD}, None, 0, 0.0, 1.0))
+    fold.take(interaction(decision("e", open_policy(SHY), "v"), 0, 1.0), 0)
+    log = SqliteLog(data / "log.db")
+    log.append([Message(POLICIES, b"home", encode(fold.snapshot("home", 0)))])
+    log.close()
+    told = msgspec.json.decode(run(data, "list", "home", "--format", "json").output)["trials"]
+    assert {name: (trial["n"], trial["value"]) for name, trial in told.items()} == {
+        "champion": (1, 1.0),
+        "bold": (1, 1.0),
+    }
+    assert "bold" in run(data, "list", "home").output
+
+
+def test_a_challenger_is_promoted_by_hand(data):
+    log = SqliteLog(data / "log.db")
+    log.append([catalogue_message(msgspec.structs.replace(HOME, challengers={"bold": BOLD}))])
+    log.close()
+    assert run(data, "promote", "home", "bold").exit_code == 0
+    assert listed(data)[-1]["spec"] == BOLD
+    assert run(data, "promote", "home").exit_code == 2
+    assert run(data, "promote", "home", "bold", "--policy", "uniform").exit_code == 2

@@ -6,6 +6,7 @@ import pytest
 
 from bandit.service.learner import run_learner
 from bandit.service.snapshots import Snapshots
+from bandit.versions import counted, versions_of
 from streams.acls import PROCESSES, acl_commands
 from streams.archive import ARCHIVED, run_archive
 from streams.catalogue import catalogue_message
@@ -189,6 +190,7 @@ def api(log, directory):
     snapshots = Snapshots(log)
     snapshots.start()
     snapshots.stop()
+    counted(log, "p", versions_of(snapshots.catalogue.dated_history("p")))
 
 
 @pytest.mark.parametrize("run", [join, learn, archive, ingest, api])
