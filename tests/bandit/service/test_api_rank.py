@@ -50,7 +50,8 @@ def test_the_draw_can_be_derived_again(api):
 
 @pytest.mark.parametrize("policy", policies.POLICIES)
 def test_every_policy_can_be_served(api, policy):
-    spec = {"name": policy} | ({"policy": {"name": "thompson"}} if policy == "floor" else {})
+    beneath = {"policy": {"name": "thompson"}} if policy in ("floor", "apprentice") else {}
+    spec = {"name": policy} | beneath
     name = api.placement(f"served-by-{policy}", policy=spec, learn="window")
     answer = api.rank(name, context={"device": "phone", "hour": 20}).json()
     assert sum(propensities(answer)) == pytest.approx(1.0)
