@@ -24,7 +24,7 @@ from streams.log import TopicPartition
 MAGIC: Final = b"copyloop checkpoint 1\n"
 MAX_NAME_LENGTH: Final = 150
 RETRY_SECONDS: Final = 0.02
-TAKEOVER_SECONDS: Final = 3.0
+TAKEOVER_SECONDS: Final = 8.0
 """How long a partition's new holder waits for the one before, who may yet learn that it lost it."""
 
 
