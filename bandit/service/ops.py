@@ -96,7 +96,7 @@ class Health:
         try:
             await asyncio.wait_for(reading, patience_seconds)
         except (LogError, TimeoutError) as error:
-            message = f"the log cannot be read: {error or 'no answer in time'}"
+            message = f"the log cannot be read: {str(error) or 'no answer in time'}"
             raise RequestError(503, "log_unavailable", message) from error
 
     def _ready(self, spool: Spool | None) -> Ready:

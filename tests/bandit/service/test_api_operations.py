@@ -1,5 +1,6 @@
 import asyncio
 import re
+import threading
 
 import httpx
 import msgspec
@@ -10,7 +11,7 @@ from bandit.service.requests import RankAnswer, RankSlotsAnswer
 from bandit.service.settings import Settings
 from streams.memory import MemoryLog
 from streams.topics import create_topics
-from tests.bandit.service.api_server import code_of
+from tests.bandit.service.api_server import code_of, running
 
 HOT = {
     "/v1/placements/{placement}/rank",
@@ -129,3 +130,27 @@ def test_the_answers_of_the_document_are_of_their_form(api):
 
 def test_the_documentation_is_served(api):
     assert "openapi.json" in api.client.get("/docs").text
+
+
+class SilentLog(MemoryLog):
+    """A log that does not say where it ends until it may."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_speak = threading.Event()
+        self.may_speak.set()
+
+    def end_offset(self, partition):
+        assert self.may_speak.wait(30)
+        return super().end_offset(partition)
+
+
+def test_a_log_that_does_not_answer_is_told_in_words():
+    log = SilentLog()
+    with running(log) as api:
+        log.may_speak.clear()
+        answer = api.client.get("/health")
+        log.may_speak.set()
+        assert code_of(answer) == (503, "log_unavailable")
+        assert answer.json()["error"]["message"].endswith("no answer in time")
+        assert api.client.get("/health").status_code == 200
