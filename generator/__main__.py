@@ -51,7 +51,7 @@ def run(
 
 @app.command()
 def generate(
-    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see the README.")],
+    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see generator/README.md.")],
     n: Annotated[int, typer.Option("--n", min=1, help="How many headlines to accept.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same headlines.")] = 1,
     model: Model = "smollm2",

@@ -1,4 +1,4 @@
-"""The README's console examples, taken apart for the tests that run them."""
+"""The console examples of the READMEs, taken apart for the tests that run them."""
 
 import json
 import re
@@ -6,12 +6,17 @@ import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+GUIDES = [
+    (ROOT / folder / "README.md").read_text()
+    for folder in (".", "bandit", "bandit/service", "streams", "generator")
+]
+README = "\n".join(GUIDES)
 
 
 def section(title):
     """The text under a heading, up to the next one of its rank."""
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    [guide] = [guide for guide in GUIDES if f"\n## {title}\n" in guide]
+    return guide.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def lines(text=README):
