@@ -12,14 +12,15 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
 from bandit.features import creative_features
-from bandit.service import admin, ops, policies
+from bandit.service import admin, policies
 from bandit.service.appender import Appender
 from bandit.service.editor import Editor
 from bandit.service.front import FrontDoor
 from bandit.service.hot import HotRoutes
 from bandit.service.log_thread import LogThread
-from bandit.service.metrics import Metrics
 from bandit.service.openapi import REFUSED, add_hot_routes
+from bandit.service.operations import health
+from bandit.service.operations.metrics import Metrics
 from bandit.service.refusals import refuse_alike
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
@@ -81,7 +82,7 @@ def create_app(
 
     rest = _rest(life)
     rest.state.editor = Editor(log, snapshots, appender, clock_ms)
-    rest.state.health = ops.Health(log, snapshots, appender, metrics, settings, clock_ms)
+    rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms)
     return FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
 
@@ -97,7 +98,7 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
     )
     app.include_router(admin.router, responses=REFUSED)
     app.include_router(policies.router, responses=REFUSED)
-    app.include_router(ops.router, responses=REFUSED)
+    app.include_router(health.router, responses=REFUSED)
     refuse_alike(app)
 
     def document() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from bandit.errors import RequestError
 from bandit.service.hot import Answer, Call, HotRoutes
-from bandit.service.metrics import Metrics
+from bandit.service.operations.metrics import Metrics
 from bandit.service.refusals import (
     error_body,
     error_headers,

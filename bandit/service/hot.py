@@ -17,7 +17,7 @@ import msgspec
 from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf, sample_seed
 from bandit.service.appender import Appender
-from bandit.service.metrics import Metrics
+from bandit.service.operations.metrics import Metrics
 from bandit.service.requests import (
     ActionPropensity,
     OutcomeRequest,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
-from bandit.service.metrics import Metrics
+from bandit.service.operations.metrics import Metrics
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from streams.catalogue import PARTITION

@@ -1,0 +1,1 @@
+"""What operators need of the API: health, figures, traces, and a doctor."""
