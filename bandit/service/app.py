@@ -12,9 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
 from bandit.features import creative_features
-from bandit.service import admin, policies
 from bandit.service.appender import Appender
-from bandit.service.editor import Editor
 from bandit.service.front import FrontDoor
 from bandit.service.hot import HotRoutes
 from bandit.service.log_thread import LogThread
@@ -22,6 +20,8 @@ from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.operations import health
 from bandit.service.operations.metrics import Metrics
 from bandit.service.refusals import refuse_alike
+from bandit.service.resources import ROUTERS
+from bandit.service.resources.editor import Editor
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from bandit.service.spooling import Spooling
@@ -96,9 +96,8 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         lifespan=life,
         redirect_slashes=False,
     )
-    app.include_router(admin.router, responses=REFUSED)
-    app.include_router(policies.router, responses=REFUSED)
-    app.include_router(health.router, responses=REFUSED)
+    for router in (*ROUTERS, health.router):
+        app.include_router(router, responses=REFUSED)
     refuse_alike(app)
 
     def document() -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_a_failure_of_ours_is_told_and_survived(small, monkeypatch):
 
     monkeypatch.setattr("bandit.service.slots.sample", broken)
     assert code_of(post(small, "p/rank", {})) == (500, "internal_error")
-    monkeypatch.setattr("bandit.service.admin.new_id", broken)
+    monkeypatch.setattr("bandit.service.resources.generations.new_id", broken)
     assert code_of(post(small, "p/generations", {"brief": {}})) == (500, "internal_error")
     monkeypatch.undo()
     assert post(small, "p/rank", {}).status_code == 200

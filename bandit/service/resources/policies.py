@@ -6,16 +6,28 @@ has folded the log with the new one.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
-from bandit.service.admin import Desk, Placed
-from bandit.service.models import Body, JsonObject, PlacementView
+from bandit.policy import Deciding
+from bandit.service.hot import action_pmf
+from bandit.service.requests import parse_context
+from bandit.service.resources.desk import Desk, Placed
+from bandit.service.resources.placement_models import PlacementView
+from bandit.service.resources.policy_models import (
+    DifferenceView,
+    PolicyView,
+    PromotionBody,
+    PropensityView,
+    RollbackBody,
+    TrialView,
+    VerdictView,
+    VersionView,
+)
 from bandit.versions import (
     Version,
     counted,
@@ -33,38 +45,39 @@ router = APIRouter(prefix="/v1/placements", tags=["admin"])
 Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
 
 
-class VersionView(BaseModel):
-    """A policy that the placement had, from `since_ms` until the next version's."""
-
-    number: int
-    spec: dict[str, Any]
-    since_ms: int
-    why: str | None
-    decisions: int | None = Field(description="Made while it was the placement's; if counted.")
-    reward: float | None = Field(description="What they earned in all; if counted.")
-
-
-class DifferenceView(BaseModel):
-    """A parameter, as a path joined by dots, in both versions; null where there is none."""
-
-    parameter: str
-    before: Any
-    after: Any
-
-
-class PromotionBody(Body):
-    """What becomes the placement's policy, and why."""
-
-    policy: JsonObject | None = Field(default=None, description="The policy's name and parameters.")
-    challenger: str | None = Field(default=None, description="Instead: one of the placement's.")
-    why: str = Field(default="promoted by hand", max_length=1000)
-
-
-class RollbackBody(Body):
-    """Which version to go back to."""
-
-    version: int | None = Field(
-        default=None, ge=1, description="Its number; the version before the current if left out."
+@router.get("/{placement}/policy")
+async def read_policy(
+    desk: Desk,
+    name: Placed,
+    context: Annotated[str, Query(description="A context, as JSON.")] = "{}",
+) -> PolicyView:
+    """The policy that is served, and its pmf over the live creatives in a context."""
+    serving = desk.serving(name)
+    policy = serving.policy
+    seen, actions = parse_context(context), serving.actions
+    if serving.constraints is not None:
+        actions = serving.constraints.left(seen, actions, desk.clock_ms())
+    allowed = {action.id for action in actions}
+    # In the event loop's thread, as rank is: a policy is not asked from two threads at once.
+    pmf = action_pmf(serving, seen, actions).tolist() if actions else []
+    return PolicyView(
+        placement=name,
+        spec=policy.spec,
+        version=serving.version,
+        offset=int(serving.version.rpartition("@")[2]),
+        age_ms=desk.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
+        pmf=[
+            PropensityView(id=action.id, propensity=propensity)
+            for action, propensity in zip(actions, pmf, strict=True)
+        ],
+        capped=[action.id for action in serving.actions if action.id not in allowed],
+        verdict=VerdictView(**policy.verdict(actions)._asdict())
+        if actions and isinstance(policy, Deciding)
+        else None,
+        trials=[
+            TrialView(name=each, **msgspec.structs.asdict(result))
+            for each, result in serving.trials.items()
+        ],
     )
 
 

@@ -1,0 +1,14 @@
+"""The admin routes, by resource: what people and their tools read and change."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bandit.service.resources import creatives, generations, placements, policies
+
+ROUTERS: Final = (
+    placements.router,
+    creatives.router,
+    generations.router,
+    policies.router,
+)

@@ -1,0 +1,60 @@
+"""A generation, which is a request for new creatives, as the admin routes take and answer it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from bandit.service.resources.models import Body, JsonObject, Text
+from streams.events import Generation
+
+
+class GenerationBody(Body):
+    """A request for new creatives from a brief."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "brief": {"product": "wool socks", "audience": "hikers"},
+                    "n": 20,
+                    "seed": 7,
+                    "winners": ["Warm feet, all winter"],
+                }
+            ]
+        }
+    )
+
+    brief: JsonObject
+    n: int = Field(default=10, ge=1, le=1000, description="How many to write.")
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**31, description="Chosen by chance if left out."
+    )
+    winners: list[Text] = Field(default=[], max_length=100, description="Texts that did well.")
+
+
+class GenerationView(BaseModel):
+    """A generation, and how it went."""
+
+    id: str
+    placement: str
+    brief: dict[str, Any]
+    n: int
+    seed: int
+    status: Literal["requested", "done", "failed"]
+    timestamp_ms: int
+    winners: list[str]
+    accepted: int
+    rejected: int
+    reason: str | None
+
+    @classmethod
+    def of(cls, generation: Generation) -> GenerationView:
+        """Returns the view of a generation."""
+        fields = msgspec.structs.asdict(generation)
+        fields["brief"] = json.loads(bytes(generation.brief))
+        fields["winners"] = list(generation.winners)
+        return cls.model_validate(fields)

@@ -1,0 +1,165 @@
+"""A placement as the admin routes take and answer it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
+
+from bandit.errors import RequestError
+from bandit.service.resources.models import Body, Id, JsonObject, Name
+from streams.caps import Caps, Seen
+from streams.events import Placement, RewardKind, RewardRule
+from streams.trials import Safety
+
+_KIND: Final = RewardKind()
+_RULE: Final = RewardRule()
+_PLACEMENT: Final = Placement(name="any")
+_POLICY: Final[dict[str, JsonValue]] = msgspec.to_builtins(_PLACEMENT.policy)
+
+Cap = Annotated[int, Field(ge=1, lt=2**53)]
+
+
+class RewardKindModel(Body):
+    """How outcomes of one kind count: `weight` x aggregation of their values."""
+
+    weight: FiniteFloat = _KIND.weight
+    aggregation: Literal["sum", "max", "first", "last", "mean"] = _KIND.aggregation
+    window_seconds: FiniteFloat | None = Field(
+        default=None, description="The kind's own window; the placement's if left out."
+    )
+    cap: FiniteFloat | None = Field(
+        default=None, description="What its aggregate counts as, at most."
+    )
+
+
+class RewardRuleModel(Body):
+    """What a placement rewards, and how long it waits."""
+
+    kinds: dict[Name, RewardKindModel] = Field(
+        default={
+            name: RewardKindModel(aggregation=k.aggregation) for name, k in _RULE.kinds.items()
+        }
+    )
+    default: FiniteFloat = Field(default=_RULE.default, description="The reward if nothing came.")
+    window_seconds: FiniteFloat = Field(
+        default=_RULE.window_seconds, description="From the decision."
+    )
+    grace_seconds: FiniteFloat = Field(
+        default=_RULE.grace_seconds, description="How late an outcome may arrive and still count."
+    )
+    minimum: FiniteFloat = _RULE.minimum
+    maximum: FiniteFloat = _RULE.maximum
+
+
+class CapsModel(Body):
+    """How often one creative may be shown; without end where left out."""
+
+    per_user: Cap | None = Field(default=None, description="By what the context says was seen.")
+    per_day: Cap | None = Field(default=None, description="In all, on each day of UTC.")
+    total: Cap | None = None
+
+
+def to_caps(caps: CapsModel | None) -> Caps | UnsetType:
+    """Returns the caps as events hold them."""
+    return UNSET if caps is None else Caps(**caps.model_dump())
+
+
+class SeenModel(Body):
+    """Where the context says how often its user saw each creative, as `{creative_id: n}`."""
+
+    path: str = Field(default=Seen().path, min_length=1, description="Keys, joined by dots.")
+    feature: bool = Field(
+        default=False, description="Tell policies that read features, of each creative."
+    )
+
+
+class SafetyModel(Body):
+    """What the learner may change by itself, once the log says so at 95 %."""
+
+    promote: bool = Field(
+        default=False, description="A challenger whose lower bound beats the champion's upper."
+    )
+    fall_back: bool = Field(
+        default=False, description="To the baseline, if its lower bound beats that upper one."
+    )
+    baseline: Id | None = Field(default=None, description="The creative to compare with.")
+
+
+class PlacementBody(Body):
+    """A placement: its policy, what it rewards, and when it learns."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "policy": {"name": "thompson"},
+                    "reward": {"window_seconds": 600},
+                    "learn": "realtime",
+                }
+            ]
+        }
+    )
+
+    policy: JsonObject = Field(
+        default=_POLICY,
+        description="The policy's name and parameters.",
+    )
+    reward: RewardRuleModel = RewardRuleModel()
+    learn: Literal["window", "realtime"] = Field(
+        default=_PLACEMENT.learn,
+        description="`realtime` learns each decision at once and corrects it; `window` learns it "
+        "once, when its window ends.",
+    )
+    caps: CapsModel | None = Field(
+        default=None, description="Of each of its creatives that has none of its own."
+    )
+    seen: SeenModel | None = None
+    challengers: dict[Name, JsonObject] = Field(
+        default={}, max_length=10, description="Policies that learn beside it, unshown, by name."
+    )
+    safety: SafetyModel | None = None
+
+    def to_event(self, name: str) -> Placement:
+        """Returns the placement of this name.
+
+        Raises:
+            RequestError: `body_invalid`: the reward rule contradicts itself.
+        """
+        try:
+            return Placement(
+                name=name,
+                policy=dict(self.policy),
+                reward=msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule),
+                learn=self.learn,
+                caps=to_caps(self.caps),
+                seen=Seen(**self.seen.model_dump()) if self.seen else UNSET,
+                challengers={k: dict(v) for k, v in self.challengers.items()} or UNSET,
+                safety=Safety(**self.safety.model_dump()) if self.safety else UNSET,
+            )
+        except (msgspec.ValidationError, ValueError) as error:
+            raise RequestError(422, "body_invalid", str(error), target="reward") from error
+
+
+class PlacementView(PlacementBody):
+    """A placement as it is now."""
+
+    name: str
+
+    @classmethod
+    def of(cls, placement: Placement) -> PlacementView:
+        """Returns the view of a placement."""
+        return cls.model_validate(
+            {
+                "name": placement.name,
+                "policy": placement.policy,
+                "reward": msgspec.to_builtins(placement.reward),
+                "learn": placement.learn,
+                "caps": msgspec.to_builtins(placement.caps) if placement.caps else None,
+                "seen": msgspec.to_builtins(placement.seen) if placement.seen else None,
+                "challengers": placement.challengers or {},
+                "safety": msgspec.to_builtins(placement.safety) if placement.safety else None,
+            }
+        )
