@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from bandit.errors import BanditError
+from generator.brief.commands import app as brief_app
 from generator.errors import GeneratorError
 from streams.command_line import LOCALHOST, Data, LogUrl, MetricsHost, MetricsPort, log_url
 from streams.errors import StreamsError
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(brief_app, name="brief")
 
 Model = Annotated[
     str, typer.Option(help="smollm2 (packaged), a folder, or a hub id that transformers can load.")

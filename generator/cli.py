@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "audit"}
-GROUPS_BY_HAND = {"policy"}
+GROUPS_BY_HAND = {"policy", "brief"}
 
 for package, commands in (
     ("streams", streams_app),

@@ -2,6 +2,7 @@
 
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
+    ├── ChannelUnknown          no channel is called so
     ├── PlacementUnknown        a request for a placement that is not there any more
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
@@ -22,6 +23,12 @@ class BriefError(GeneratorError):
     """A brief that cannot be read."""
 
     code = "brief_invalid"
+
+
+class ChannelUnknown(GeneratorError):
+    """No channel is called so; the message names those that there are."""
+
+    code = "channel_unknown"
 
 
 class PlacementUnknown(GeneratorError):

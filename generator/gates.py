@@ -100,7 +100,7 @@ def leaked(text: str, brief: Brief) -> str | None:
     found = LEAK.search(text)
     if found:
         return f"has {found[0]!r} from the prompt"
-    for note in filter(None, (brief.environment, brief.tone)):
+    for note in brief.unsaid():
         telling = _telling(note)
         if len(telling) > 1 and " ".join(telling) in " ".join(_telling(text)):
             return f"has {note!r} from the brief, which is not to be said"

@@ -223,8 +223,10 @@ def _prompt(brief: Brief, shown: Iterable[tuple[str, str]], opening: str, frame:
 
 
 def _about(brief: Brief) -> str:
-    audience = f" for {brief.audience}" if brief.audience else ""
-    notes = [*brief.facts, *filter(None, (brief.time, brief.environment, brief.tone))]
+    segments = " and ".join(segment.who for segment in brief.segments)
+    audience = f" for {segments}" if segments else ""
+    voice = (brief.voice,) if brief.voice else ()
+    notes = [*brief.claims(), *brief.time.said(), *brief.environment.said(), *voice]
     noted = f" ({', '.join(notes)})" if notes else ""
     return _one_line(f"{brief.product}{audience}{noted}")
 

@@ -1,15 +1,15 @@
 import pytest
 
 from generator import gates
-from generator.brief import Brief
+from generator.brief import Brief, Environment
 
 BRIEF = Brief(
     product="a night train to Stockholm",
     brand="Nordlys",
     facts=("breakfast in bed", "from 49 euros", "free for children"),
     keywords=("journeys",),
-    environment="a travel magazine",
-    tone="warm and plain",
+    environment=Environment(site="a travel magazine"),
+    voice="warm and plain",
 )
 
 

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from generator.brief import Brief, Constraints
+from generator.brief import Brief, Constraints, Environment, Segment, Time
 from generator.gates import words
 from generator.prompts import FRAMES, PRODUCTS, prompts
 
@@ -45,10 +45,20 @@ def test_everything_in_the_brief_reaches_the_model(brief):
     assert all(text in own for text in said)
 
 
-@pytest.mark.parametrize("name", ["facts", "keywords", "audience", "time", "environment", "tone"])
-def test_a_brief_that_says_little_is_enough(name):
-    values = {"facts": ("fresh",), "keywords": ("tea",)}
-    brief = Brief(product="tea by post", **{name: values.get(name, "any")})
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"facts": ("fresh",)},
+        {"keywords": ("tea",)},
+        {"segments": (Segment(name="all", who="any"),)},
+        {"time": Time(when="any")},
+        {"environment": Environment(site="any")},
+        {"voice": "any"},
+    ],
+    ids=lambda said: next(iter(said)),
+)
+def test_a_brief_that_says_little_is_enough(said):
+    brief = Brief(product="tea by post", **said)
     assert all("None" not in prompt.text for prompt in first(brief))
 
 

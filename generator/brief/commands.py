@@ -1,0 +1,94 @@
+"""`copyloop brief`: start a brief from a template, check one, print the schema."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from generator.brief.reading import brief_hash, load_brief
+from generator.brief.schema import Brief
+from generator.channels import load_channel
+from generator.errors import BriefError
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+app = typer.Typer(help="Start a brief, check it, print its schema.", no_args_is_help=True)
+
+
+def template_names() -> tuple[str, ...]:
+    """Returns the names of the templates, in alphabetical order.
+
+    >>> "promotion" in template_names()
+    True
+    """
+    return tuple(sorted(path.stem for path in TEMPLATES.glob("*.yaml")))
+
+
+@app.command()
+def new(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to write it; it must not exist. None: print it.")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help=f"One of {', '.join(template_names())}.")
+    ] = "product",
+) -> None:
+    """Write a brief to start from: a whole one for a made-up product, with a comment on top."""
+    if template not in template_names():
+        raise BriefError(
+            f"template {template!r} is unknown; expected one of {', '.join(template_names())}"
+        )
+    text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
+    if file is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except OSError as error:
+        raise BriefError(f"{file}: cannot be written: {error}") from error
+    typer.echo(f"{file}: written; change it, then: copyloop brief check {file}", err=True)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="YAML or JSON files.")],
+) -> None:
+    """Check briefs: each is told as good, or the first thing wrong by file, line and field."""
+    bad = [problem for problem in map(_checked, files) if problem]
+    if bad:
+        raise BriefError("\n".join(bad))
+
+
+def _checked(file: Path) -> str | None:
+    """Returns what is wrong with the brief; says so where it is good."""
+    try:
+        brief = load_brief(file)
+    except BriefError as error:
+        return str(error)
+    channel = brief.environment.channel
+    where = load_channel(channel).title if channel else "no channel: headlines alone"
+    typer.echo(f"{file}: good; {where}; hash {brief_hash(brief)}")
+    return None
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a brief, for editors and other programs."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(brief_schema()), indent=2).decode())
+    sys.stdout.write("\n")
+
+
+def brief_schema() -> dict[str, Any]:
+    """Returns the JSON Schema (2020-12) of a brief of the present version."""
+    described: dict[str, Any] = msgspec.json.schema(Brief)
+    for definition in described["$defs"].values():
+        definition["description"] = inspect.cleandoc(definition["description"])
+    # One without a version is taken for version 1, so in this version it has to be there.
+    described["$defs"]["Brief"]["required"].append("version")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
