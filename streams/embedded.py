@@ -14,7 +14,7 @@ from zlib import crc32
 from streams.errors import LockError, LogError, TopicError
 from streams.log import Assignee, Log, Message, Record, TopicPartition
 
-# Every append is news to everyone; who finds nothing in it looks up less and less often.
+# News of what is paused is news too; who finds nothing to take looks up less and less often.
 PAUSE_SECONDS: Final = 0.0002
 LONGEST_PAUSE_SECONDS: Final = 0.004
 
@@ -30,7 +30,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     >>> partition_of(b"event-2", 4)
     2
     """
-    return crc32(key) % partitions
+    return crc32(key) % partitions if partitions > 1 else 0
 
 
 def place(message: Message, partitions: int) -> TopicPartition:
@@ -70,11 +70,13 @@ def join_group(members: set[str], group: str) -> None:
 class EmbeddedLog(Log, Protocol):
     """A log in this process, or in one file."""
 
-    def version(self) -> int:
-        """Returns a number that changes with every append."""
+    def version(self, partitions: Sequence[TopicPartition]) -> int:
+        """Returns a number that changes with every append to these partitions."""
 
-    def wait_for_news(self, version: int, timeout_seconds: float) -> int:
-        """Returns the version once it is not `version` any more, or after the timeout."""
+    def wait_for_news(
+        self, partitions: Sequence[TopicPartition], version: int, timeout_seconds: float
+    ) -> int:
+        """Returns their version once it is not `version` any more, or after the timeout."""
 
     def store_commits(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keeps what the group commits."""
@@ -113,13 +115,13 @@ class EmbeddedConsumer:
         deadline = time.monotonic() + timeout_seconds
         pause_seconds = 0.0
         # The version is taken before the reading, so that nothing arrives unseen in between.
-        version = self._log.version()
+        version = self._log.version(self._held)
         while not (records := self._take(limit)):
             time.sleep(pause_seconds)
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
                 break
-            version = self._log.wait_for_news(version, left_seconds)
+            version = self._log.wait_for_news(self._held, version, left_seconds)
             pause_seconds = min(pause_seconds + PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return records
 

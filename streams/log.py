@@ -26,12 +26,22 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+class Shared(NamedTuple):
+    """A part that many values have alike, and where it begins in this one."""
+
+    part: bytes
+    start: int
+
+
 class Message(NamedTuple):
     """What is appended. The key picks the partition unless `partition` does.
 
     `timestamp_ms` None is the log's own clock at the append, which is the rule; history that
     is written back brings its own. Timestamps never go back within a partition: the log raises
     one that would to that of the record before it.
+
+    `shared` is a hint: a log may keep that part of the value once for all messages that have it.
+    The value is whole all the same, and so is the record that is read.
     """
 
     topic: str
@@ -40,6 +50,7 @@ class Message(NamedTuple):
     headers: Headers = ()
     timestamp_ms: int | None = None
     partition: int | None = None
+    shared: Shared | None = None
 
 
 class Record(NamedTuple):

@@ -35,7 +35,7 @@ class MemoryLog:
         self._topics: dict[str, list[_Partition]] = {}
         self._commits: dict[tuple[str, TopicPartition], int] = {}
         self._members: set[str] = set()
-        self._version = 0
+        self._awaited: set[TopicPartition] = set()
         self._news = threading.Condition()
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
@@ -70,8 +70,8 @@ class MemoryLog:
                 self._partition(place).append(place, message, now_ms)
                 for place, message in zip(places, messages, strict=True)
             ]
-            self._version += 1
-            self._news.notify_all()
+            if not self._awaited.isdisjoint(places):
+                self._news.notify_all()
         return written
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
@@ -114,15 +114,19 @@ class MemoryLog:
     def close(self) -> None:
         """Does nothing: there are no files or connections."""
 
-    def version(self) -> int:
-        """Returns a number that changes with every append."""
-        return self._version
+    def version(self, partitions: Sequence[TopicPartition]) -> int:
+        """Returns a number that changes with every append to these partitions."""
+        return sum(self._partition(partition).next_offset for partition in partitions)
 
-    def wait_for_news(self, version: int, timeout_seconds: float) -> int:
-        """Returns the version once it is not `version` any more, or after the timeout."""
+    def wait_for_news(
+        self, partitions: Sequence[TopicPartition], version: int, timeout_seconds: float
+    ) -> int:
+        """Returns their version once it is not `version` any more, or after the timeout."""
         with self._news:
-            self._news.wait_for(lambda: self._version != version, timeout_seconds)
-            return self._version
+            # Only what somebody has waited for wakes anyone.
+            self._awaited.update(partitions)
+            self._news.wait_for(lambda: self.version(partitions) != version, timeout_seconds)
+            return self.version(partitions)
 
     def store_commits(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keeps what the group commits."""

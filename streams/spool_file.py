@@ -51,7 +51,8 @@ class Frame(NamedTuple):
 
 def pack_frame(messages: Sequence[Message], start: int, now_ms: int) -> bytes:
     """Returns the bytes of a frame that begins at `start`."""
-    payload = _encode(messages)
+    # All but the hint of a shared part, which is for the SQLite log alone.
+    payload = _encode([message[:-1] for message in messages])
     head = _HEAD.pack(MAGIC, start, len(payload), len(messages), now_ms, crc32(payload))
     return head + _CHECKSUM.pack(crc32(head)) + payload
 

@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -27,13 +28,22 @@ from streams.embedded import (
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.log import Assignee, Headers, Message, Record, TopicOffset, TopicPartition
 from streams.sqlite_file import connect, prepare, transaction, translated
+from streams.sqlite_shared import PartReader, PartWriter
 from streams.turn import Turn
 
 # A reader looks for news after 1 ms, then less and less often: quick when busy, cheap when idle.
 FIRST_LOOK_SECONDS: Final = 0.001
 LONGEST_LOOK_SECONDS: Final = 0.004
 PATIENCE_SECONDS: Final = 5.0
-INSERT: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)"
+ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
+MOST_ROWS: Final = 64
+"""How many rows one statement inserts: the fewer statements, the less often threads change."""
+INSERTS: Final = {
+    rows: " ".join(("INSERT INTO records VALUES", ", ".join([ROW] * rows)))
+    for rows in (1 << power for power in range(MOST_ROWS.bit_length()))
+}
+
+Row: TypeAlias = tuple[object, ...]
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Headers).decode
@@ -70,6 +80,8 @@ class SqliteLog:
         self._topics: dict[str, _Topic] = {}
         self._members: set[str] = set()
         self._reading = threading.Lock()
+        self._part_writer = PartWriter()
+        self._part_reader = PartReader(self._query)
         self._closed = False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +136,7 @@ class SqliteLog:
         if not messages:
             return []
         places = [place(m, len(self._topic(m.topic).ids)) for m in messages]
-        with self._writing() as database:
+        with self._part_writer.transaction(), self._writing() as database:
             ends = {p: self._end(database, p) for p in dict.fromkeys(places)}
             now_ms = self._clock()
             written = []
@@ -143,14 +155,15 @@ class SqliteLog:
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
         """Returns the next records at or after `offset`, without waiting; empty at the end."""
         rows = self._query(
-            """SELECT offset, timestamp_ms, key, value, headers FROM records
-               WHERE partition_id = ? AND offset >= ? ORDER BY offset LIMIT ?""",
+            """SELECT offset, timestamp_ms, key, value, headers, shared_id, shared_at
+               FROM records WHERE partition_id = ? AND offset >= ? ORDER BY offset LIMIT ?""",
             (self._id(partition), offset, limit),
         )
         topic, number = partition
+        whole = self._part_reader.whole
         return [
-            Record(topic, number, at, ms, key, value, _unpack(headers) if headers else ())
-            for at, ms, key, value, headers in rows
+            Record(topic, number, at, ms, key, whole(value, *cut), _unpack(hs) if hs else ())
+            for at, ms, key, value, hs, *cut in rows
         ]
 
     def start_offset(self, partition: TopicPartition) -> int:
@@ -209,15 +222,19 @@ class SqliteLog:
             self._disconnect()
         self._turn.close()
 
-    def version(self) -> int:
-        """Returns a number that changes with every append, in whichever process."""
-        return int(self._query("PRAGMA data_version", ())[0][0])
+    def version(self, partitions: Sequence[TopicPartition]) -> int:
+        """Returns a number that changes with every append to these, in whichever process."""
+        ids = ",".join([str(self._id(partition)) for partition in partitions])
+        sql = f"SELECT sum(next_offset) FROM partitions WHERE id IN ({ids})"  # noqa: S608  # ids
+        return int(self._query(sql, ())[0][0])
 
-    def wait_for_news(self, version: int, timeout_seconds: float) -> int:
-        """Returns the version once it is not `version` any more, or after the timeout."""
+    def wait_for_news(
+        self, partitions: Sequence[TopicPartition], version: int, timeout_seconds: float
+    ) -> int:
+        """Returns their version once it is not `version` any more, or after the timeout."""
         deadline = time.monotonic() + timeout_seconds
         pause_seconds = FIRST_LOOK_SECONDS
-        while (now := self.version()) == version:
+        while (now := self.version(partitions)) == version:
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0:
                 break
@@ -259,24 +276,24 @@ class SqliteLog:
             self._writer.close()
 
     def _insert(self, messages: Sequence[Message], written: Sequence[TopicOffset]) -> None:
-        rows = []
+        rows: list[Row] = []
         for message, at in zip(messages, written, strict=True):
             topic = self._topic(at.topic)
+            value, shared_id, shared_at = self._part_writer.cut(message, self._writer)
             headers = _pack(message.headers) if message.headers else None
-            row = (
-                topic.ids[at.partition],
-                at.offset,
-                at.timestamp_ms,
-                message.key,
-                message.value,
-                headers,
-            )
+            place = (topic.ids[at.partition], at.offset, at.timestamp_ms)
+            row = (*place, message.key, value, headers, shared_id, shared_at)
             if topic.compact:
-                self._drop_older(row[0], message.key, at.offset)
-                self._writer.execute(INSERT, row)
+                self._drop_older(topic.ids[at.partition], message.key, at.offset)
+                self._writer.execute(INSERTS[1], row)
             else:
                 rows.append(row)
-        self._writer.executemany(INSERT, rows)
+        start = 0
+        while left := len(rows) - start:
+            count = min(1 << (left.bit_length() - 1), MOST_ROWS)
+            values = tuple(chain.from_iterable(rows[start : start + count]))
+            self._writer.execute(INSERTS[count], values)
+            start += count
 
     def _drop_older(self, partition_id: int, key: bytes, offset: int) -> None:
         # The freed pages are used again, so the file stays at the size of its largest day.

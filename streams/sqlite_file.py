@@ -15,7 +15,8 @@ from typing import Final
 from streams.errors import LogError, LogUnavailable
 
 APPLICATION_ID: Final = 0x636C6F67  # "clog", told apart from other people's databases
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
+"""1 had no shared parts."""
 # 8 KiB pages hold a few decisions each; a checkpoint every 2 MiB keeps its pause to milliseconds.
 PAGE_BYTES: Final = 8192
 CHECKPOINT_PAGES: Final = 256
@@ -23,6 +24,11 @@ WAL_LIMIT_BYTES: Final = 64 << 20
 
 PASSING_ERRORS: Final = frozenset(
     (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+)
+SHARED: Final = (
+    "CREATE TABLE shared (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, part BLOB NOT NULL)",
+    "ALTER TABLE records ADD COLUMN shared_id INTEGER",
+    "ALTER TABLE records ADD COLUMN shared_at INTEGER",
 )
 TABLES: Final = (
     """CREATE TABLE topics (
@@ -41,6 +47,7 @@ TABLES: Final = (
     """CREATE TABLE commits (
         member_group TEXT NOT NULL, partition_id INTEGER NOT NULL, offset INTEGER NOT NULL,
         PRIMARY KEY (member_group, partition_id)) WITHOUT ROWID""",
+    *SHARED,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {LAYOUT_VERSION}",
 )
@@ -64,7 +71,9 @@ def connect(path: Path, patience_seconds: float) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables in a new file; call it while no other process can.
+    """Makes the tables in a new file, or those that an older one lacks.
+
+    Call it while no other process can.
 
     Raises:
         LogError: it is another program's database, or a newer copyloop's.
@@ -83,6 +92,10 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         with transaction(connection):
             for statement in TABLES:
+                connection.execute(statement)
+    elif layout < LAYOUT_VERSION:
+        with transaction(connection):
+            for statement in (*SHARED, f"PRAGMA user_version = {LAYOUT_VERSION}"):
                 connection.execute(statement)
 
 

@@ -143,7 +143,7 @@ class Appender:
         patience_seconds = producer.config["delivery_timeout_ms"] / 1000 + 1.0
         sent = [
             send(prefix + topic, value, key, list(headers), place.partition)
-            for place, (topic, key, value, headers, _, _) in zip(places, messages, strict=True)
+            for place, (topic, key, value, headers, *_) in zip(places, messages, strict=True)
         ]
         producer.flush(timeout=patience_seconds)
         for place, message, future in zip(places, messages, sent, strict=True):

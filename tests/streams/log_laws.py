@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.errors import LogError, TopicError
-from streams.log import Message, Record, TopicPartition
+from streams.log import Message, Record, Shared, TopicPartition
 
 PATIENCE_SECONDS = 30.0
 
@@ -141,6 +141,23 @@ class LogLaws:
         log.append([Message(topic, b"", b""), Message(topic, every_byte, every_byte * 50, names)])
         kept = [(r.key, r.value, r.headers) for r in read_all(log, topic)]
         assert kept == [(b"", b"", ()), (every_byte, every_byte * 50, names)]
+
+    def test_values_that_share_a_part_are_read_whole(self, log, new_topic):
+        topic = new_topic()
+        part = bytes(range(256)) * 8
+        values = [b"%d" % n + part + b"tail" * n for n in range(3)]
+        sent = [Message(topic, b"", v, shared=Shared(part, start=1)) for v in values]
+        log.append(sent[:1])
+        log.append([*sent[1:], Message(topic, b"", part), Message(topic, b"", b"")])
+        assert [r.value for r in read_all(log, topic)] == [*values, part, b""]
+
+    def test_a_hint_of_a_part_that_is_not_there_changes_nothing(self, log, new_topic):
+        topic = new_topic()
+        part = bytes(500)
+        log.append(
+            [Message(topic, b"", b"v" * 600, shared=Shared(part, start=s)) for s in (0, 900)]
+        )
+        assert [r.value for r in read_all(log, topic)] == [b"v" * 600] * 2
 
     def test_reading_takes_up_where_it_is_told_and_stops_at_the_limit(self, log, new_topic):
         topic = new_topic()

@@ -25,6 +25,7 @@ messages = st.builds(
     st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=5)), max_size=2).map(tuple),
     st.none() | st.integers(0, 1 << 45),
     st.none() | st.integers(0, 9),
+    shared=st.none(),
 )
 groups = st.lists(st.lists(messages, min_size=1, max_size=4), min_size=1, max_size=8)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import LockError, LogError, LogUnavailable
-from streams.log import Message, TopicPartition, open_log
+from streams.log import Message, Shared, TopicPartition, open_log
 from streams.memory import MemoryLog
 from streams.sqlite import SqliteLog
 from streams.sqlite_file import connect
@@ -146,6 +146,60 @@ def test_a_compact_topic_does_not_grow_with_what_was_replaced(log, path):
     assert [r.offset for r in log.read(partition, 0)] == [38, 39]
     assert log.end_offset(partition) == 40
     assert sum(os.path.getsize(f) for f in path.parent.iterdir()) < 8_000_000
+
+
+def test_a_part_that_values_share_is_kept_once(log, path):
+    part = os.urandom(100_000)
+    for number in range(50):
+        value = b"%02d" % number + part
+        log.append([Message("t", b"", value, shared=Shared(part, start=2))] * 2)
+    # as does whoever opens it next, who knows nothing of it yet
+    other = SqliteLog(path)
+    other.append([Message("t", b"", b"xx" + part, shared=Shared(part, start=2))])
+    other.close()
+    assert len(read_all(log, "t")) == 101
+    assert {len(r.value) for r in read_all(log, "t")} == {100_002}
+    log.close()
+    assert path.stat().st_size < 400_000
+
+
+def test_a_shared_part_goes_with_the_append_that_brought_it(log):
+    part = os.urandom(1000)
+    shared = Message("t", b"k", part, shared=Shared(part, start=0))
+    with pytest.raises(LogError):
+        log.append([shared, Message("t", b"k", object())])
+    log.append([shared])
+    assert [r.value for r in read_all(log, "t")] == [part]
+
+
+def test_many_shared_parts_are_forgotten_and_found_again(log, monkeypatch):
+    monkeypatch.setattr("streams.sqlite_shared.REMEMBERED_BYTES", 2500)
+    parts = [os.urandom(1000) for _ in range(5)]
+    sent = [Message("t", b"k", part, shared=Shared(part, start=0)) for part in parts * 2]
+    for message in sent:
+        log.append([message])
+    assert [r.value for r in read_all(log, "t")] == parts * 2
+    ((kept,),) = log._reader.execute("SELECT count(*) FROM shared")
+    assert kept == 5
+
+
+def test_a_log_of_the_layout_before_is_taken_over(log, path):
+    log.append([Message("t", b"k", b"old")])
+    log.close()
+    database = connect(path, 1.0)
+    for statement in (
+        "DROP TABLE shared",
+        "ALTER TABLE records DROP COLUMN shared_id",
+        "ALTER TABLE records DROP COLUMN shared_at",
+        "PRAGMA user_version = 1",
+    ):
+        database.execute(statement)
+    database.close()
+    again = SqliteLog(path)
+    part = os.urandom(1000)
+    again.append([Message("t", b"k", part, shared=Shared(part, start=0))])
+    assert [r.value for r in read_all(again, "t")] == [b"old", part]
+    again.close()
 
 
 operations = st.lists(
