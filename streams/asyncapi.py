@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from streams import cloudevents
+from streams.changes import CHANGE
 from streams.dead_letters import ADDED, REPLAYED_FROM, REPLAYED_ORIGIN
 from streams.events import CATALOGUE, DEAD_LETTER, DECISIONS, OUTCOMES, Event
 from streams.schema import BY_TOPIC, EVENTS, components, event_type
@@ -35,6 +36,7 @@ SINGLE: Final = "It has one partition, which everyone reads in order."
 HEADERS: Final = {
     TRACEPARENT: "The trace that led to it (W3C Trace Context).",
     TRACESTATE: "What goes with the trace.",
+    CHANGE: "What a change of the catalogue rests on; it counts if that still holds.",
     REPLAYED_FROM: "The ID of the dead letter that it was sent again from.",
     REPLAYED_ORIGIN: "Where the record was first of all: topic/partition@offset.",
     **cloudevents.HEADERS,

@@ -7,10 +7,12 @@ old decisions applies the rules that held then.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from streams.changes import Change, Changes
 from streams.errors import EventError
 from streams.events import CATALOGUE, Creative, Event, Generation, Placement, decode, encode
 from streams.log import Log, Message, Record, TopicPartition
@@ -129,6 +131,8 @@ class CatalogueReader:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.catalogue = Catalogue()
+        self.changes = Changes()
+        """Which changes counted, and the stamps of what is there."""
         self.offset = log.start_offset(PARTITION)
         self.unreadable: list[Record] = []
         """Records that are no catalogue events; who owns the dead letters takes them."""
@@ -142,24 +146,42 @@ class CatalogueReader:
         return self.offset != started_at
 
     def take(self, record: Record) -> None:
-        """Applies one record of the topic."""
+        """Applies one record of the topic, unless its change came too late or came again."""
         try:
-            self.catalogue.apply(decode(record.value), record.timestamp_ms)
+            event = decode(record.value)
         except EventError:
             self.unreadable.append(record)
+        else:
+            if self.changes.admits(record, catalogue_key(event)):
+                self.catalogue.apply(event, record.timestamp_ms)
         self.offset = record.offset + 1
+
+
+def catalogue_key(event: Event) -> str:
+    """Returns what an event of the catalogue is about, empty for an event that is not of it."""
+    match event:
+        case Placement():
+            return f"placement/{event.name}"
+        case Creative():
+            return f"creative/{event.placement}/{event.id}"
+        case Generation():
+            return f"generation/{event.id}"
+    return ""
 
 
 def catalogue_message(event: Placement | Creative | Generation) -> Message:
     """Returns the message that puts the event into the catalogue, keyed for compaction."""
-    match event:
-        case Placement():
-            key = f"placement/{event.name}"
-        case Creative():
-            key = f"creative/{event.placement}/{event.id}"
-        case Generation():
-            key = f"generation/{event.id}"
-    return Message(CATALOGUE, key.encode(), encode(event), partition=0)
+    return Message(CATALOGUE, catalogue_key(event).encode(), encode(event), partition=0)
+
+
+def change_messages(
+    events: Sequence[Placement | Creative | Generation], change: Change
+) -> list[Message]:
+    """Returns the messages that make one change of the catalogue: all of them count, or none."""
+    return [
+        catalogue_message(event)._replace(headers=change.headers(first=number == 0))
+        for number, event in enumerate(events)
+    ]
 
 
 def changed(event: Creative, **changes: object) -> Creative:

@@ -14,7 +14,7 @@ from tests.running import copyloop_up
 
 
 def test_the_curl_examples_work_one_after_the_other(tmp_path):
-    text = section("Run it") + section("Several slots at once")
+    text = section("Run it") + section("Several slots at once") + section("Resources")
     curl = [words for words in commands(text) if words[0] == "curl"]
     assert len(curl) >= 7
     event_id = ""

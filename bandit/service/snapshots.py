@@ -87,6 +87,8 @@ class Snapshots:
         self._reader = CatalogueReader(log)
         self.catalogue = self._reader.catalogue
         """The catalogue as followed, to be read only."""
+        self.changes = self._reader.changes
+        """Which changes of it counted, to be read only."""
         self.refused = 0
         """How many snapshots were damaged or unreadable, and so not served."""
         self.catalogue_offset = 0
@@ -152,8 +154,11 @@ class Snapshots:
     def _take(self, records: Iterable[Record]) -> None:
         version = self.catalogue.version
         changed = self._advance(records)
-        if self.catalogue.version == version and not changed:
-            return
+        if self.catalogue.version == version:
+            # what came may have been no change, and who wrote it waits to hear so
+            self.catalogue_offset = self._reader.offset
+            if not changed:
+                return
         if self.catalogue.version != version:
             self._serve_catalogue()
         self._serve_policies(changed)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from bandit.service.resources import creatives, generations, placements, policies
+from bandit.service.resources import creatives, generations, placements, policies, review
 
 ROUTERS: Final = (
     placements.router,
+    review.router,
     creatives.router,
     generations.router,
     policies.router,

@@ -36,7 +36,7 @@ class CreativeChange(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "paused"}]})
 
-    status: CreativeStatus
+    status: CreativeStatus | None = Field(default=None, description="As it was if left out.")
     reason: Text | None = Field(default=None, description="As `code: words`; needed to reject.")
     caps: CapsModel | None = Field(default=None, description="As they were if left out.")
 
@@ -64,12 +64,36 @@ class CreativeView(BaseModel):
     reason: str | None
     lineage: LineageView
     caps: CapsModel | None = None
+    etag: str = Field(description="For `If-Match`.")
 
     @classmethod
-    def of(cls, creative: Creative) -> CreativeView:
-        """Returns the view of a creative."""
-        fields = msgspec.structs.asdict(creative)
+    def of(cls, creative: Creative, tag: str) -> CreativeView:
+        """Returns the view of a creative with this entity tag."""
+        fields = msgspec.structs.asdict(creative) | {"etag": tag}
         fields["features"] = json.loads(bytes(creative.features))
         fields["lineage"] = msgspec.to_builtins(creative.lineage)
         fields["caps"] = msgspec.to_builtins(creative.caps) if creative.caps else None
         return cls.model_validate(fields)
+
+
+class ReviewBody(Body):
+    """What a person makes of a creative that is not shown yet."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"verdict": "approve"},
+                {"verdict": "reject", "reason": "claims: not proven"},
+                {"verdict": "edit", "parts": {"headline": "Warm feet on every trail"}},
+            ]
+        }
+    )
+
+    verdict: Literal["approve", "edit", "reject"] = Field(
+        description="`approve` sets it live; `edit` replaces its text and sets it live; `reject` "
+        "keeps it from being shown, for a `reason`."
+    )
+    reason: Text | None = Field(default=None, description="As `code: words`; needed to reject.")
+    parts: dict[Name, Text] | None = Field(
+        default=None, min_length=1, max_length=32, description="Its new text; needed to edit."
+    )

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.features import creative_features
 from bandit.service.resources.creative_models import CreativeBody, CreativeChange, CreativeView
-from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
+from bandit.service.resources.desk import (
+    TAGGED,
+    After,
+    Desk,
+    Known,
+    Limit,
+    Matching,
+    Once,
+    Placed,
+    Since,
+    page_of,
+    unchanged,
+)
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.models import Page, raw_json
 from bandit.service.resources.placement_models import to_caps
-from streams.events import Creative, CreativeStatus
+from streams.catalogue import catalogue_key
+from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
 
 TRANSITIONS: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {
     "proposed": ("screened", "rejected"),
@@ -30,27 +44,75 @@ TRANSITIONS: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {
 """From which status a creative may go to which."""
 MAX_CREATIVES: Final = 1000
 
-router = APIRouter(prefix="/v1/placements", tags=["admin"])
+router = APIRouter(prefix="/v1", tags=["creatives"])
+
+OfCreative = Annotated[
+    str, Path(alias="creative_id", max_length=MAX_ID_LENGTH, description="The creative's id.")
+]
 
 
-@router.get("/{placement}/creatives")
+class Wanted(Struct, frozen=True):
+    """Which creatives a list is to have."""
+
+    statuses: frozenset[CreativeStatus]
+    since_ms: int
+    generation: str | None
+    model: str | None
+
+    def keeps(self, creative: Creative) -> bool:
+        """Returns whether this one is to be in it."""
+        lineage = creative.lineage
+        return (
+            (not self.statuses or creative.status in self.statuses)
+            and creative.timestamp_ms >= self.since_ms
+            and self.generation in (None, lineage.generation_id)
+            and self.model in (None, lineage.model, lineage.adapter)
+        )
+
+
+def _wanted(
+    status: Annotated[
+        list[CreativeStatus] | None, Query(description="Only these; may come several times.")
+    ] = None,
+    since_ms: Since = None,
+    generation: Annotated[str | None, Query(description="Of this generation.")] = None,
+    model: Annotated[str | None, Query(description="By this model or adapter.")] = None,
+) -> Wanted:
+    return Wanted(frozenset(status or ()), since_ms or 0, generation, model)
+
+
+Filters = Annotated[Wanted, Depends(_wanted)]
+
+
+@router.get("/creatives")
+async def list_all_creatives(
+    desk: Desk, wanted: Filters, limit: Limit = 100, after: After = None
+) -> Page[CreativeView]:
+    """The creatives of all placements, by placement, in the order in which they came."""
+    found = [
+        creative
+        for placement in desk.catalogue.placements()
+        for creative in desk.catalogue.creatives(placement.name)
+        if wanted.keeps(creative)
+    ]
+    page, following = page_of(found, limit, after, catalogue_key)
+    return Page(items=[creative_view(desk, creative) for creative in page], next=following)
+
+
+@router.get("/placements/{placement}/creatives")
 async def list_creatives(
-    desk: Desk,
-    name: Placed,
-    limit: Limit = 100,
-    after: After = None,
-    status: Annotated[CreativeStatus | None, Query(description="Only those.")] = None,
+    desk: Desk, name: Placed, wanted: Filters, limit: Limit = 100, after: After = None
 ) -> Page[CreativeView]:
     """The placement's creatives, in the order in which they came."""
     desk.placement(name)
-    found = [c for c in desk.catalogue.creatives(name) if status is None or c.status == status]
+    found = [creative for creative in desk.catalogue.creatives(name) if wanted.keeps(creative)]
     page, following = page_of(found, limit, after, lambda creative: creative.id)
-    return Page(items=[CreativeView.of(creative) for creative in page], next=following)
+    return Page(items=[creative_view(desk, creative) for creative in page], next=following)
 
 
-@router.post("/{placement}/creatives", status_code=201)
+@router.post("/placements/{placement}/creatives", status_code=201)
 async def add_creatives(
-    desk: Desk, name: Placed, body: CreativeBody | list[CreativeBody]
+    desk: Desk, name: Placed, body: CreativeBody | list[CreativeBody], once: Once
 ) -> Page[CreativeView]:
     """Adds one creative or many: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
@@ -61,48 +123,93 @@ async def add_creatives(
     desk.placement(name)
     # The first text embedding loads its weights, which would hold up every other request.
     creatives = await run_in_threadpool(_creatives, name, bodies, desk.clock_ms())
-    async with desk.turn:
+
+    def added() -> list[Creative]:
         _check_new(desk, creatives)
-        await desk.write(creatives)
-    return Page(items=[CreativeView.of(creative) for creative in creatives], next=None)
+        return creatives
+
+    made = await desk.change([catalogue_key(c) for c in creatives], added, repeatable=once)
+    return Page(
+        items=[creative_view(desk, event) for event in made if isinstance(event, Creative)],
+        next=None,
+    )
 
 
-@router.get("/{placement}/creatives/{creative_id:path}")
-async def read_creative(desk: Desk, name: Placed, creative_id: str) -> CreativeView:
+@router.get(
+    "/placements/{placement}/creatives/{creative_id:path}",
+    response_model=CreativeView,
+    responses=TAGGED,
+)
+async def read_creative(
+    desk: Desk, name: Placed, creative_id: OfCreative, response: Response, known: Known = None
+) -> Any:
     """One creative."""
-    return CreativeView.of(desk.creative(name, creative_id))
+    creative = desk.creative(name, creative_id)
+    tag = desk.tag(catalogue_key(creative))
+    response.headers["ETag"] = tag
+    return unchanged(known, tag) or creative_view(desk, creative)
 
 
-@router.patch("/{placement}/creatives/{creative_id:path}")
+@router.patch("/placements/{placement}/creatives/{creative_id:path}")
 async def change_creative(
-    desk: Desk, name: Placed, creative_id: str, body: CreativeChange
+    desk: Desk,
+    name: Placed,
+    creative_id: OfCreative,
+    body: CreativeChange,
+    response: Response,
+    condition: Matching,
 ) -> CreativeView:
     """Changes the creative's status, or its caps.
 
     `proposed` may become `screened`, that `live`, that `paused` and back; either may be
-    `retired`; all may be `rejected`, with a reason.
+    `retired`; all may be `rejected`, with a reason. Without `If-Match`, what else changed about
+    it meanwhile is kept.
     """
     if body.status == "rejected" and not body.reason:
         raise RequestError(
             422, "reason_missing", "a rejection needs a reason, as `code: words`", target="reason"
         )
-    async with desk.turn:
-        before = desk.creative(name, creative_id)
+    asked_for = creative_id
+
+    def changed() -> list[Creative]:
+        before = desk.creative(name, asked_for)
+        status = body.status or before.status
         caps = to_caps(body.caps) or before.caps
-        after = msgspec.structs.replace(before, status=body.status, reason=body.reason, caps=caps)
+        reason = body.reason if body.status else before.reason
+        after = msgspec.structs.replace(before, status=status, reason=reason, caps=caps)
         if after == before:
-            return CreativeView.of(before)
-        if body.status not in (before.status, *TRANSITIONS[before.status]):
-            possible = ", ".join(TRANSITIONS[before.status]) or "nothing any more"
-            raise RequestError(
-                409,
-                "status_transition_invalid",
-                f"creative {creative_id!r} is {before.status} and cannot become {body.status}; "
-                f"it can become {possible}",
-                target="status",
-            )
-        await desk.write([after])
-    return CreativeView.of(after)
+            return []
+        check_transition(before, status, (before.status, *TRANSITIONS[before.status]))
+        return [after]
+
+    await desk.change([f"creative/{name}/{creative_id}"], changed, condition=condition)
+    creative = desk.creative(name, creative_id)
+    response.headers["ETag"] = desk.tag(catalogue_key(creative))
+    return creative_view(desk, creative)
+
+
+def creative_view(desk: Editor, creative: Creative) -> CreativeView:
+    """Returns the creative as it is answered, with its present tag."""
+    return CreativeView.of(creative, desk.tag(catalogue_key(creative)))
+
+
+def check_transition(
+    creative: Creative, status: CreativeStatus, possible: Sequence[CreativeStatus]
+) -> None:
+    """Refuses a status that the creative cannot have next.
+
+    Raises:
+        RequestError: `status_transition_invalid`.
+    """
+    if status not in possible:
+        others = ", ".join(each for each in possible if each != creative.status)
+        raise RequestError(
+            409,
+            "status_transition_invalid",
+            f"creative {creative.id!r} is {creative.status} and cannot become {status}; "
+            f"it can become {others or 'nothing any more'}",
+            target="status",
+        )
 
 
 def _creatives(placement: str, bodies: Sequence[CreativeBody], now_ms: int) -> list[Creative]:

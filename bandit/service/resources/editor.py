@@ -1,7 +1,9 @@
 """How the admin routes read and change the catalogue.
 
 The log is the only truth, so a change is an append; the answer waits until what this replica
-serves has read it back, so that whoever makes a placement can ask it for a rank next.
+serves has read it back, so that whoever makes a placement can ask it for a rank next. What two
+replicas change at once is settled by the log too: a change counts only if what it rests on
+still holds where it lands.
 """
 
 from __future__ import annotations
@@ -9,18 +11,49 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
+from bandit.service.hot import new_id
 from bandit.service.refusals import placement_not_found
 from bandit.service.snapshots import ServingPlacement, Snapshots
-from streams.catalogue import Catalogue, catalogue_message
-from streams.events import Creative, Generation, Placement
+from streams.catalogue import Catalogue, catalogue_key, change_messages
+from streams.changes import ABSENT, Change
+from streams.events import Creative, Generation, Placement, decode
 from streams.log import Log
 
 READ_BACK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.005
+ATTEMPTS: Final = 10
+"""How often a change without a condition is made anew because another one came first."""
+
+Changed: TypeAlias = Placement | Creative | Generation
+
+
+class Condition(NamedTuple):
+    """What a request demands of the thing that it changes, by its `If-Match` and `If-None-Match`.
+
+    `tags` are those of which one must be its present one, `any_tag` that it must be there;
+    `absent` that it must not.
+    """
+
+    tags: frozenset[str] = frozenset()
+    any_tag: bool = False
+    absent: bool = False
+
+    def met_by(self, tag: str, *, present: bool) -> bool:
+        """Returns whether a thing with this tag is as demanded."""
+        if self.absent:
+            return not present
+        return present and (self.any_tag or tag in self.tags)
+
+
+class Repeatable(NamedTuple):
+    """A requester's key, by which a request that is sent again is known, and the request's hash."""
+
+    key: str
+    request: str
 
 
 class Editor:
@@ -30,8 +63,6 @@ class Editor:
         catalogue: to be read only.
         log: to be read beyond what is served, in a thread of its own.
         clock_ms: the time that changes carry.
-        turn: held from looking until having written, so that two changes do not cross here;
-            of two replicas, the one that writes last wins.
     """
 
     def __init__(
@@ -39,10 +70,12 @@ class Editor:
     ) -> None:
         self.log = log
         self._snapshots = snapshots
+        self._changes = snapshots.changes
         self._appender = appender
         self.catalogue: Catalogue = snapshots.catalogue
         self.clock_ms = clock_ms
-        self.turn = asyncio.Lock()
+        # Held from looking until having written, so that no two changes cross in this process.
+        self._turn = asyncio.Lock()
 
     def placement(self, name: str) -> Placement:
         """Returns the placement.
@@ -92,15 +125,94 @@ class Editor:
             raise RequestError(404, "generation_not_found", message, target="generation")
         return found
 
-    async def write(self, events: Sequence[Placement | Creative | Generation]) -> None:
-        """Appends the events, all or none, and returns once they are read back.
+    def tag(self, name: str) -> str:
+        """Returns the entity tag of what has this catalogue key: another for every change."""
+        return f'"{self._changes.stamp(name)}"'
+
+    async def change(
+        self,
+        names: Sequence[str],
+        make: Callable[[], Sequence[Changed]],
+        *,
+        condition: Condition | None = None,
+        repeatable: Repeatable | None = None,
+    ) -> list[Changed]:
+        """Writes what `make` returns, all or none, and returns it once it is read back.
+
+        Where another change of the same things came first, `make` is called again, with the
+        catalogue as it is by then; a request with a condition is refused instead.
+
+        Args:
+            names: the catalogue keys of what is changed.
+            make: looks at the catalogue, and refuses or returns what to write; nothing if
+                nothing changes.
+            condition: on the first of the names.
+            repeatable: answers a request that was made before with what that wrote.
 
         Raises:
-            RequestError: `log_unavailable` or `overloaded`: nothing was written, as far as can
-                be told; `catalogue_behind`: it was, but does not show here yet.
+            RequestError: what `make` refuses; `precondition_failed`; `idempotency_key_reused`;
+                `log_unavailable` or `overloaded`: nothing was written, as far as can be told;
+                `catalogue_behind`: it was, but does not show here yet; `contended`.
         """
-        messages = [catalogue_message(event) for event in events]
-        written = await self._appender.append_through(messages)
+        for _ in range(ATTEMPTS):
+            async with self._turn:
+                if repeatable is not None and (written := self._written(repeatable)):
+                    return written
+                # Looked at before `make` looks: what comes between makes the change count not.
+                expects = {name: self._changes.stamp(name) for name in names}
+                if condition is not None:
+                    self._check(condition, names[0])
+                made = list(make())
+                if not made or await self._counted(made, expects, repeatable):
+                    return made
+        raise RequestError(
+            503, "contended", f"others changed {names[0]} {ATTEMPTS} times meanwhile; try again"
+        )
+
+    def _check(self, condition: Condition, name: str) -> None:
+        kind, _, rest = name.partition("/")
+        present = self._changes.stamp(name) != ABSENT
+        if kind == "placement":  # a deleted one has a stamp, and is not there
+            present = self.catalogue.placement(rest) is not None
+        tag = self.tag(name)
+        if not condition.met_by(tag, present=present):
+            now = f"it has the tag {tag} now" if present else "it is not there"
+            raise RequestError(
+                412, "precondition_failed", f"{name} is not as the request demands: {now}"
+            )
+
+    def _written(self, repeatable: Repeatable) -> list[Changed]:
+        """Returns what an earlier request under the key wrote, nothing if there was none."""
+        kept = self._changes.kept(repeatable.key)
+        if kept is None:
+            return []
+        if kept.change.request != repeatable.request:
+            raise RequestError(
+                422,
+                "idempotency_key_reused",
+                f"Idempotency-Key {repeatable.key!r} came with another request within a day; "
+                "take a new key for a new request",
+                target="Idempotency-Key",
+            )
+        if not kept.complete:
+            message = "the earlier request under this key is still being read back; try again"
+            raise RequestError(503, "catalogue_behind", message)
+        events = [decode(value) for value in kept.values]
+        return [e for e in events if isinstance(e, Placement | Creative | Generation)]
+
+    async def _counted(
+        self, made: Sequence[Changed], expects: dict[str, str], repeatable: Repeatable | None
+    ) -> bool:
+        """Appends the events; returns whether they count, once they are read back."""
+        names = {catalogue_key(event) for event in made}
+        change = Change(
+            id=new_id(self.clock_ms()),
+            size=len(made),
+            expects={name: stamp for name, stamp in expects.items() if name in names},
+            key=None if repeatable is None else repeatable.key,
+            request="" if repeatable is None else repeatable.request,
+        )
+        written = await self._appender.append_through(change_messages(made, change))
         last = written[-1].offset
         deadline = time.monotonic() + READ_BACK_SECONDS
         while self._snapshots.catalogue_offset <= last:
@@ -112,3 +224,4 @@ class Editor:
                     f"{READ_BACK_SECONDS} seconds; it shows once the log can be read",
                 )
             await asyncio.sleep(POLL_SECONDS)
+        return self._changes.counted(change.id) is True

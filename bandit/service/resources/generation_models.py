@@ -58,3 +58,32 @@ class GenerationView(BaseModel):
         fields["brief"] = json.loads(bytes(generation.brief))
         fields["winners"] = list(generation.winners)
         return cls.model_validate(fields)
+
+
+class BriefView(BaseModel):
+    """A brief that creatives of a placement were asked for from, and what came of it."""
+
+    id: str = Field(description="A hash of the placement and the brief.")
+    placement: str
+    brief: dict[str, Any]
+    first_ms: int = Field(description="When it was first asked for.")
+    last_ms: int
+    generations: list[str] = Field(description="Their ids, oldest first.")
+    waiting: int = Field(description="How many of them are still `requested`.")
+    accepted: int = Field(description="Creatives that passed the gates.")
+    rejected: int
+
+    @classmethod
+    def of(cls, brief_id: str, asked: list[Generation]) -> BriefView:
+        """Returns the view of a brief, of which these are the generations, at least one."""
+        return cls(
+            id=brief_id,
+            placement=asked[0].placement,
+            brief=json.loads(bytes(asked[0].brief)),
+            first_ms=asked[0].timestamp_ms,
+            last_ms=asked[-1].timestamp_ms,
+            generations=[generation.id for generation in asked],
+            waiting=sum(generation.status == "requested" for generation in asked),
+            accepted=sum(generation.accepted for generation in asked),
+            rejected=sum(generation.rejected for generation in asked),
+        )

@@ -1,33 +1,86 @@
-"""The admin routes of generations: to ask the generator for creatives, and see how it went."""
+"""The admin routes of generations and briefs: what the generator is asked, and how it went."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
+from bandit.errors import RequestError
 from bandit.service.hot import new_id
-from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
-from bandit.service.resources.generation_models import GenerationBody, GenerationView
+from bandit.service.resources.desk import After, Desk, Limit, Once, Placed, Since, page_of
+from bandit.service.resources.generation_models import BriefView, GenerationBody, GenerationView
 from bandit.service.resources.models import Page, raw_json
 from streams.events import Generation
 
-router = APIRouter(prefix="/v1/placements", tags=["admin"])
+router = APIRouter(prefix="/v1", tags=["generations"])
+
+Status: TypeAlias = Literal["requested", "done", "failed"]
+OfStatus = Annotated[list[Status] | None, Query(description="Only these; may come several times.")]
+OfPlacement = Annotated[str | None, Query(description="Of this placement.")]
 
 
-@router.get("/{placement}/generations")
-async def list_generations(
-    desk: Desk, name: Placed, limit: Limit = 100, after: After = None
+@router.get("/generations")
+async def list_all_generations(
+    desk: Desk,
+    limit: Limit = 100,
+    after: After = None,
+    placement: OfPlacement = None,
+    status: OfStatus = None,
+    since_ms: Since = None,
 ) -> Page[GenerationView]:
-    """The placement's generations, in the order in which they were asked for."""
-    desk.placement(name)
-    found = desk.catalogue.generations(name)
+    """The generations of all placements, in the order in which they were asked for."""
+    found = _wanted(desk.catalogue.generations(placement), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
     return Page(items=[GenerationView.of(generation) for generation in page], next=following)
 
 
-@router.post("/{placement}/generations", status_code=202)
-async def request_generation(desk: Desk, name: Placed, body: GenerationBody) -> GenerationView:
+@router.get("/briefs")
+async def list_briefs(
+    desk: Desk,
+    limit: Limit = 100,
+    after: After = None,
+    placement: OfPlacement = None,
+    since_ms: Since = None,
+) -> Page[BriefView]:
+    """The briefs that creatives were asked for from, each once a placement, oldest first."""
+    found = _briefs(_wanted(desk.catalogue.generations(placement), None, since_ms))
+    page, following = page_of(found, limit, after, lambda brief: brief.id)
+    return Page(items=list(page), next=following)
+
+
+@router.get("/briefs/{brief_id}")
+async def read_brief(desk: Desk, brief_id: str) -> BriefView:
+    """One brief, with all that was generated from it."""
+    for brief in _briefs(desk.catalogue.generations()):
+        if brief.id == brief_id:
+            return brief
+    raise RequestError(404, "brief_not_found", f"there is no brief {brief_id!r}", target="brief")
+
+
+@router.get("/placements/{placement}/generations")
+async def list_generations(
+    desk: Desk,
+    name: Placed,
+    limit: Limit = 100,
+    after: After = None,
+    status: OfStatus = None,
+    since_ms: Since = None,
+) -> Page[GenerationView]:
+    """The placement's generations, in the order in which they were asked for."""
+    desk.placement(name)
+    found = _wanted(desk.catalogue.generations(name), status, since_ms)
+    page, following = page_of(found, limit, after, lambda generation: generation.id)
+    return Page(items=[GenerationView.of(generation) for generation in page], next=following)
+
+
+@router.post("/placements/{placement}/generations", status_code=202)
+async def request_generation(
+    desk: Desk, name: Placed, body: GenerationBody, once: Once
+) -> GenerationView:
     """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
     desk.placement(name)
     now_ms = desk.clock_ms()
@@ -41,11 +94,31 @@ async def request_generation(desk: Desk, name: Placed, body: GenerationBody) -> 
         timestamp_ms=now_ms,
         winners=tuple(body.winners),
     )
-    await desk.write([generation])
-    return GenerationView.of(generation)
+    made = await desk.change([], lambda: [generation], repeatable=once)
+    return next(GenerationView.of(event) for event in made if isinstance(event, Generation))
 
 
-@router.get("/{placement}/generations/{generation_id}")
+@router.get("/placements/{placement}/generations/{generation_id}")
 async def read_generation(desk: Desk, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
     return GenerationView.of(desk.generation(name, generation_id))
+
+
+def _wanted(
+    generations: Sequence[Generation], status: list[Status] | None, since_ms: int | None
+) -> list[Generation]:
+    return [
+        generation
+        for generation in generations
+        if (not status or generation.status in status)
+        and generation.timestamp_ms >= (since_ms or 0)
+    ]
+
+
+def _briefs(generations: Sequence[Generation]) -> list[BriefView]:
+    """Returns the briefs of the generations: the same words for the same placement are one."""
+    found: dict[str, list[Generation]] = {}
+    for generation in generations:
+        said = generation.placement.encode() + b"\0" + bytes(generation.brief)
+        found.setdefault(hashlib.blake2b(said, digest_size=8).hexdigest(), []).append(generation)
+    return [BriefView.of(brief_id, asked) for brief_id, asked in found.items()]

@@ -147,12 +147,14 @@ class PlacementView(PlacementBody):
     """A placement as it is now."""
 
     name: str
+    etag: str = Field(description="For `If-Match`.")
 
     @classmethod
-    def of(cls, placement: Placement) -> PlacementView:
-        """Returns the view of a placement."""
+    def of(cls, placement: Placement, tag: str) -> PlacementView:
+        """Returns the view of a placement with this entity tag."""
         return cls.model_validate(
             {
+                "etag": tag,
                 "name": placement.name,
                 "policy": placement.policy,
                 "reward": msgspec.to_builtins(placement.reward),

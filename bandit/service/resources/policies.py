@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.policy import Deciding
 from bandit.service.hot import action_pmf
 from bandit.service.requests import parse_context
-from bandit.service.resources.desk import Desk, Placed
+from bandit.service.resources.desk import Desk, Matching, Once, Placed
+from bandit.service.resources.editor import Editor
 from bandit.service.resources.placement_models import PlacementView
 from bandit.service.resources.policy_models import (
     DifferenceView,
@@ -40,7 +41,7 @@ from bandit.versions import (
 )
 from streams.events import Placement
 
-router = APIRouter(prefix="/v1/placements", tags=["admin"])
+router = APIRouter(prefix="/v1/placements", tags=["policies"])
 
 Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
 
@@ -114,46 +115,68 @@ async def compare_versions(
 
 
 @router.post("/{placement}/policy/promote")
-async def promote(desk: Desk, name: Placed, body: PromotionBody) -> PlacementView:
+async def promote(
+    desk: Desk,
+    name: Placed,
+    body: PromotionBody,
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> PlacementView:
     """Gives the placement another policy, and keeps why."""
-    async with desk.turn:
+
+    def promoted() -> list[Placement]:
         placement = desk.placement(name)
         try:
             if body.challenger is not None and body.policy is None:
-                changed = with_challenger(placement, body.challenger, body.why)
-            elif body.policy is not None and body.challenger is None:
-                changed = with_policy(placement, dict(body.policy), body.why)
-            else:
-                message = "name either a policy or a challenger"
-                raise RequestError(422, "body_invalid", message, target="policy")
+                return _if_new(placement, with_challenger(placement, body.challenger, body.why))
+            if body.policy is not None and body.challenger is None:
+                return _if_new(placement, with_policy(placement, dict(body.policy), body.why))
         except VersionError as error:
             raise RequestError(404, error.code, str(error), target="challenger") from error
         except PolicySpecError as error:
             raise RequestError(422, error.code, str(error), target="policy") from error
-        return await _put(desk, placement, changed)
+        message = "name either a policy or a challenger"
+        raise RequestError(422, "body_invalid", message, target="policy")
+
+    await desk.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
+    return _now(desk, name, response)
 
 
 @router.post("/{placement}/policy/rollback")
-async def roll_back(desk: Desk, name: Placed, body: RollbackBody) -> PlacementView:
+async def roll_back(
+    desk: Desk,
+    name: Placed,
+    body: RollbackBody,
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> PlacementView:
     """Gives the placement back a policy that it had, with all that it would have learned since."""
-    async with desk.turn:
+
+    def rolled() -> list[Placement]:
         placement = desk.placement(name)
         try:
-            changed = rolled_back(placement, _versions(desk, name), body.version)
+            return _if_new(placement, rolled_back(placement, _versions(desk, name), body.version))
         except VersionError as error:
             raise RequestError(404, error.code, str(error), target="version") from error
         except PolicySpecError as error:
             raise RequestError(409, error.code, str(error), target="version") from error
-        return await _put(desk, placement, changed)
+
+    await desk.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
+    return _now(desk, name, response)
 
 
-async def _put(desk: Desk, before: Placement, after: Placement) -> PlacementView:
-    if after.policy == before.policy:
-        return PlacementView.of(before)
-    await desk.write([after])
-    return PlacementView.of(after)
+def _if_new(before: Placement, after: Placement) -> list[Placement]:
+    return [] if after.policy == before.policy else [after]
 
 
-def _versions(desk: Desk, name: str) -> list[Version]:
+def _now(desk: Editor, name: str, response: Response) -> PlacementView:
+    tag = desk.tag(f"placement/{name}")
+    response.headers["ETag"] = tag
+    return PlacementView.of(desk.placement(name), tag)
+
+
+def _versions(desk: Editor, name: str) -> list[Version]:
     desk.placement(name)
     return versions_of(desk.catalogue.dated_history(name))

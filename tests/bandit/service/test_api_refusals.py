@@ -236,7 +236,8 @@ def test_the_admin_routes_refuse_in_the_same_form(small):
     deep = {"brief": {"a": json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)}}
     assert code_of(post(small, "p/generations", deep)) == (422, "body_invalid")
     assert code_of(small.client.get("/v1/placements?limit=0")) == (422, "body_invalid")
-    assert code_of(small.client.get("/v1/placements?after=no")) == (422, "after_invalid")
+    answer = small.client.get("/v1/placements/p/creatives?after=no")
+    assert code_of(answer) == (422, "after_invalid")
     assert code_of(small.client.get("/v1/placements/p/policy?context=[]")) == (
         422,
         "features_invalid",

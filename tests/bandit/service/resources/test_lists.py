@@ -1,0 +1,98 @@
+"""Lists of what there is: pages, and filters."""
+
+import pytest
+
+from tests.bandit.service.api_server import code_of
+
+
+@pytest.fixture(scope="module")
+def stocked(api):
+    """Placements with creatives of every status, and generations."""
+    for name in ("list-a", "list-b"):
+        api.placement(name, [], policy={"name": "uniform" if name == "list-a" else "thompson"})
+        new = [
+            {"id": f"{name}-{status}", "parts": {"headline": status}, "status": status}
+            for status in ("proposed", "screened", "live", "paused")
+        ]
+        api.client.post(f"/v1/placements/{name}/creatives", json=new).raise_for_status()
+        for product in ("socks", "socks", "hats"):
+            body = {"brief": {"product": product}, "seed": 1}
+            api.client.post(f"/v1/placements/{name}/generations", json=body).raise_for_status()
+    return api
+
+
+def pages(api, path, **params):
+    """Everything that the pages of a list hold, with two items a page."""
+    found, after = [], {}
+    while True:
+        page = api.client.get(path, params={"limit": 2, **params, **after}).raise_for_status()
+        assert len(page.json()["items"]) <= 2
+        found += page.json()["items"]
+        if page.json()["next"] is None:
+            return found
+        after = {"after": page.json()["next"]}
+
+
+def ids(items):
+    return [item["id"] for item in items]
+
+
+def test_placements_by_prefix_and_policy(stocked):
+    assert [p["name"] for p in pages(stocked, "/v1/placements", prefix="list-")] == [
+        "list-a",
+        "list-b",
+    ]
+    found = pages(stocked, "/v1/placements", prefix="list-", policy="uniform")
+    assert [p["name"] for p in found] == ["list-a"]
+
+
+def test_a_page_goes_on_although_its_placement_was_deleted(api):
+    for name in ("gone-1", "gone-2", "gone-3"):
+        api.placement(name, [])
+    first = api.client.get("/v1/placements", params={"prefix": "gone-", "limit": 2}).json()
+    api.client.delete("/v1/placements/gone-2")
+    params = {"prefix": "gone-", "after": first["next"]}
+    rest = api.client.get("/v1/placements", params=params).json()
+    assert [p["name"] for p in rest["items"]] == ["gone-3"]
+
+
+def test_creatives_of_all_placements_by_status(stocked):
+    waiting = pages(stocked, "/v1/creatives", status=["proposed", "screened"])
+    assert ids(waiting) == [f"list-{p}-{s}" for p in "ab" for s in ("proposed", "screened")]
+    assert {c["placement"] for c in waiting} == {"list-a", "list-b"}
+    assert ids(pages(stocked, "/v1/placements/list-a/creatives", status="paused")) == [
+        "list-a-paused"
+    ]
+    unknown = stocked.client.get("/v1/creatives", params={"status": "lost"})
+    assert code_of(unknown) == (422, "body_invalid")
+
+
+def test_creatives_since(stocked):
+    made = pages(stocked, "/v1/placements/list-a/creatives")[0]["timestamp_ms"]
+    path = "/v1/placements/list-a/creatives"
+    assert len(pages(stocked, path, since_ms=made)) == 4
+    assert pages(stocked, path, since_ms=made + 1) == []
+    assert pages(stocked, path, generation="none") == []
+    assert pages(stocked, path, model="none") == []
+
+
+def test_generations_of_all_placements(stocked):
+    every = pages(stocked, "/v1/generations")
+    assert [g["placement"] for g in every] == ["list-a"] * 3 + ["list-b"] * 3
+    assert ids(pages(stocked, "/v1/generations", placement="list-b")) == ids(every)[3:]
+    assert pages(stocked, "/v1/generations", status="done") == []
+    assert len(pages(stocked, "/v1/placements/list-a/generations", status="requested")) == 3
+
+
+def test_briefs_tell_what_was_generated_from_them(stocked):
+    briefs = pages(stocked, "/v1/briefs")
+    assert [(b["placement"], b["brief"]["product"], len(b["generations"])) for b in briefs] == [
+        ("list-a", "socks", 2),
+        ("list-a", "hats", 1),
+        ("list-b", "socks", 2),
+        ("list-b", "hats", 1),
+    ]
+    assert briefs[0]["waiting"] == 2
+    assert stocked.client.get(f"/v1/briefs/{briefs[2]['id']}").json() == briefs[2]
+    assert code_of(stocked.client.get("/v1/briefs/none")) == (404, "brief_not_found")
+    assert len(pages(stocked, "/v1/briefs", placement="list-a")) == 2
