@@ -266,9 +266,9 @@ def evaluate(
     from rich.console import Console
 
     from bandit.estimators.bounded import RewardRange
-    from bandit.evaluate import DEFAULT
-    from bandit.evaluate import evaluate as run_evaluate
-    from bandit.evaluation_page import to_page
+    from bandit.evaluation.evaluate import DEFAULT
+    from bandit.evaluation.evaluate import evaluate as run_evaluate
+    from bandit.evaluation.page import to_page
     from bandit.readers import open_reader
 
     columns = dict(_pair(text) for text in column or [])

@@ -7,14 +7,11 @@ for that there are the confidence sequences in `bandit.betting`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 from typing import Final
 
-import numpy as np
-
 from bandit.errors import EstimateError
-from bandit.estimator import Floats, Interval
+from bandit.estimator import Interval
 
 _TINY: Final = 1e-300
 
@@ -76,31 +73,6 @@ def clopper_pearson(successes: int, n: int, level: float) -> Interval:
     low = beta_quantile(tail, successes, n - successes + 1) if successes else 0.0
     high = beta_quantile(1.0 - tail, successes + 1, n - successes) if successes < n else 1.0
     return Interval("clopper_pearson", level, low, high)
-
-
-def bootstrap(
-    terms: Floats,
-    statistic: Callable[[Floats], float],
-    *,
-    level: float,
-    seed: int,
-    replicates: int = 1000,
-) -> Interval:
-    """Returns the percentile bootstrap interval (Efron 1979) of a function of means.
-
-    Args:
-        terms: what is averaged, shape (size, n).
-        statistic: from the means, shape (size,), to the value.
-        level: in (0, 1).
-        seed: of the resampling.
-        replicates: how many samples are drawn with replacement.
-    """
-    rng = np.random.default_rng(seed)
-    n = terms.shape[1]
-    drawn = [statistic(terms[:, rng.integers(0, n, n)].mean(axis=1)) for _ in range(replicates)]
-    tail = (1.0 - check_level(level)) / 2.0
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
-    return Interval("bootstrap", level, float(low), float(high))
 
 
 def beta_quantile(share: float, a: float, b: float) -> float:

@@ -18,6 +18,7 @@ from bandit.errors import EstimateError
 Floats: TypeAlias = NDArray[np.float64]
 
 LEVEL: Final = 0.95
+SLACK: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Batch:
         target: the probability that the policy to be judged gives the logged action, in [0, 1].
         score: what a reward model expects of the logged action; None without a model.
         expected_score: the model's expectation over the pmf of the policy to be judged.
+        marginal: how much more probable the policy to be judged makes an action like the logged
+            one; None where nobody said which are alike.
 
     Raises:
         EstimateError: columns of other shapes, or a value that cannot be.
@@ -40,6 +43,7 @@ class Batch:
     target: Floats
     score: Floats | None = None
     expected_score: Floats | None = None
+    marginal: Floats | None = None
 
     def __post_init__(self) -> None:
         if (self.score is None) != (self.expected_score is None):
@@ -50,16 +54,19 @@ class Batch:
                 raise EstimateError(
                     f"{name} is of shape {column.shape}; expected one value a decision, {shape}"
                 )
-            if not np.isfinite(column).all():
+            # a sum is finite if all are, and costs a fraction of asking each
+            if not np.isfinite(column.sum()) and not np.isfinite(column).all():
                 raise EstimateError(f"{name} holds {_first(column, ~np.isfinite(column))}")
-        outside = (self.propensity <= 0.0) | (self.propensity > 1.0 + 1e-6)
-        if outside.any():
+        if not len(self):
+            return
+        if self.propensity.min() <= 0.0 or self.propensity.max() > 1.0 + SLACK:
+            outside = (self.propensity <= 0.0) | (self.propensity > 1.0 + SLACK)
             raise EstimateError(
                 f"propensity holds {_first(self.propensity, outside)}; expected above 0 and at "
                 "most 1, the probability with which the logged action was chosen"
             )
-        outside = (self.target < 0.0) | (self.target > 1.0 + 1e-6)
-        if outside.any():
+        if self.target.min() < 0.0 or self.target.max() > 1.0 + SLACK:
+            outside = (self.target < 0.0) | (self.target > 1.0 + SLACK)
             raise EstimateError(f"target holds {_first(self.target, outside)}; expected 0 to 1")
 
     def __len__(self) -> int:
@@ -82,11 +89,27 @@ class Batch:
             )
         return self.score, self.expected_score
 
+    def marginals(self) -> Floats:
+        """Returns `marginal`.
+
+        Raises:
+            EstimateError: the batch does not say how probable actions like the logged one are.
+        """
+        if self.marginal is None:
+            raise EstimateError(
+                "this estimator needs to know which actions are alike, and the log's whole pmf; "
+                "give marginal"
+            )
+        return self.marginal
+
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Batch:
         """Returns the batch of these rows."""
-        score = None if self.score is None else self.score[rows]
-        expected = None if self.expected_score is None else self.expected_score[rows]
-        return Batch(self.reward[rows], self.propensity[rows], self.target[rows], score, expected)
+        part = object.__new__(Batch)
+        # what was checked once stays right
+        for name in self.__dataclass_fields__:
+            column = getattr(self, name)
+            object.__setattr__(part, name, None if column is None else column[rows])
+        return part
 
     def _columns(self) -> list[tuple[str, Floats]]:
         columns = [(name, getattr(self, name)) for name in self.__dataclass_fields__]

@@ -17,7 +17,7 @@ import pytest
 
 from bandit.estimator import Batch
 from bandit.estimators import ESTIMATORS, open_estimator
-from bandit.reward_model import CrossRidge
+from bandit.evaluation.models.ridge import CrossRidge
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "hillstrom.csv"
 ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")

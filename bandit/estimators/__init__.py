@@ -9,31 +9,43 @@ from __future__ import annotations
 from typing import Final
 
 from bandit.errors import EstimateError
-from bandit.estimator import Estimator
+from bandit.estimator import Batch, Estimator
 from bandit.estimators.blend import Blend
 from bandit.estimators.bounded import UNIT, BernsteinIps, BettingIps, RewardRange
 from bandit.estimators.doubly_robust import Dm, Dr, DrOs, Sndr, SwitchDr
 from bandit.estimators.importance import ClippedIps, Ips, Snips
+from bandit.estimators.marginal import Mips
 from bandit.estimators.replay import Replay
+from bandit.estimators.resampled import Resampled
 from bandit.estimators.running import Formula, Running
+from bandit.estimators.slates import SlateCascade, SlateIndependent, SlatePi, Slates, SlateSnips
 
-FORMULAS: Final[dict[str, Formula]] = {
+FORMULAS: Final[dict[str, Formula[Batch]]] = {
     "ips": Ips(),
     "clipped_ips": ClippedIps(),
     "snips": Snips(),
+    "mips": Mips(),
     "dm": Dm(),
     "dr": Dr(),
     "sndr": Sndr(),
     "switch_dr": SwitchDr(),
     "dros": DrOs(),
+    "mrdr": Dr(),
 }
+"""Those that are a function of means; `mrdr` is DR with a model fitted to make it vary least."""
 ESTIMATORS: Final = ("replay", *FORMULAS, "blend", "betting", "bernstein")
-WITH_MODEL: Final = ("dm", "dr", "sndr", "switch_dr", "dros", "blend")
+SLATES: Final = ("slate_snips", "slate_cascade", "slate_independent", "slate_pi")
+"""Those of events with several slots."""
+WITH_MODEL: Final = ("dm", "dr", "sndr", "switch_dr", "dros", "mrdr", "blend")
 """Those that need a reward model's predictions."""
 
 
 def open_estimator(
-    name: str, *, reward_range: RewardRange = UNIT, max_weight: float | None = None
+    name: str,
+    *,
+    reward_range: RewardRange = UNIT,
+    max_weight: float | None = None,
+    bootstrap: bool = False,
 ) -> Estimator:
     """Returns a new estimator of this name, that has seen nothing yet.
 
@@ -41,12 +53,14 @@ def open_estimator(
         name: one of `ESTIMATORS`.
         reward_range: for `betting` and `bernstein`.
         max_weight: for `betting`; the largest that a weight can be, if known.
+        bootstrap: have the intervals of formulas from the bootstrap, not the normal ones.
 
     Raises:
         EstimateError: there is no estimator of this name.
     """
     if name in FORMULAS:
-        return Running(FORMULAS[name])
+        formula = FORMULAS[name]
+        return Resampled(formula) if bootstrap else Running(formula)
     match name:
         case "replay":
             return Replay()
@@ -57,5 +71,24 @@ def open_estimator(
         case "bernstein":
             return BernsteinIps(reward_range=reward_range)
         case _:
-            known = ", ".join(ESTIMATORS)
+            known = ", ".join((*ESTIMATORS, *SLATES))
             raise EstimateError(f"estimator is {name!r}; expected one of: {known}")
+
+
+def slate_formula(name: str, slots: int) -> Formula[Slates]:
+    """Returns the formula of this name for events of up to so many slots.
+
+    Raises:
+        EstimateError: there is no estimator of slates of this name.
+    """
+    match name:
+        case "slate_snips":
+            return SlateSnips()
+        case "slate_cascade":
+            return SlateCascade(slots)
+        case "slate_independent":
+            return SlateIndependent(slots)
+        case "slate_pi":
+            return SlatePi()
+        case _:
+            raise EstimateError(f"estimator is {name!r}; expected one of: {', '.join(SLATES)}")

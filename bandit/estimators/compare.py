@@ -6,6 +6,8 @@ difference is known far better than the two intervals side by side suggest.
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import numpy as np
 
 from bandit.betting import Bets
@@ -14,11 +16,14 @@ from bandit.errors import EstimateError
 from bandit.estimator import LEVEL, Batch, Estimate, Floats, Interval
 from bandit.estimators.bounded import UNIT, RewardRange, check_weight, upper
 from bandit.estimators.importance import Snips
-from bandit.estimators.running import Formula, standard_error
+from bandit.estimators.running import Formula, parts, standard_error
+from bandit.estimators.slates import Slates
 from bandit.moments import Moments
 
+InputT = TypeVar("InputT", Batch, Slates)
 
-class Difference:
+
+class Difference(Generic[InputT]):
     """The value of one policy less that of a baseline, by the same formula or two.
 
     The interval is normal by the delta method on the terms of both together, so covariances
@@ -33,11 +38,11 @@ class Difference:
     0.4
     """
 
-    def __init__(self, formula: Formula, baseline: Formula) -> None:
-        self._formulas = (formula, baseline)
+    def __init__(self, formula: Formula[InputT], baseline: Formula[InputT]) -> None:
+        self._formulas: tuple[Formula[InputT], Formula[InputT]] = (formula, baseline)
         self._moments = Moments(formula.size + baseline.size)
 
-    def add(self, batch: Batch, baseline: Batch) -> None:
+    def add(self, batch: InputT, baseline: InputT) -> None:
         """Takes in the same decisions, as they are for the policy and for the baseline.
 
         Raises:
@@ -45,7 +50,8 @@ class Difference:
         """
         _check_same(batch, baseline)
         formula, other = self._formulas
-        self._moments.add(np.concatenate((formula.terms(batch), other.terms(baseline))))
+        for mine, theirs in zip(parts(batch), parts(baseline), strict=True):
+            self._moments.add(np.concatenate((formula.terms(mine), other.terms(theirs))))
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the difference so far; above 0 where the policy earns more."""
@@ -63,7 +69,7 @@ class Difference:
         interval = normal(centre.value - base.value, error, level)
         return Estimate(moments.n, first - second, interval)
 
-    def __add__(self, other: Difference) -> Difference:
+    def __add__(self, other: Difference[InputT]) -> Difference[InputT]:
         if self._formulas != other._formulas:
             raise EstimateError(f"{self._formulas} and {other._formulas} cannot be added up")
         total = Difference(*self._formulas)
@@ -134,7 +140,7 @@ class BettingDifference:
         return total
 
 
-def _check_same(batch: Batch, baseline: Batch) -> None:
+def _check_same(batch: Batch | Slates, baseline: Batch | Slates) -> None:
     same = len(batch) == len(baseline) and bool(
         (batch.reward == baseline.reward).all() and (batch.propensity == baseline.propensity).all()
     )

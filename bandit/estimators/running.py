@@ -7,16 +7,19 @@ which means, and which function, and everything else is done here once.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
 from bandit.certainty import normal
 from bandit.errors import EstimateError
-from bandit.estimator import LEVEL, Batch, Estimate, Floats
+from bandit.estimator import LEVEL, Estimate, Floats
 from bandit.moments import Moments
 
 NO_SPREAD: Final = 1e-12
+AT_ONCE: Final = 16_384
+"""Rows whose terms stay in a core's cache; all at once would wait for memory at every step."""
 
 
 class Linear(NamedTuple):
@@ -26,7 +29,19 @@ class Linear(NamedTuple):
     gradient: Floats
 
 
-class Formula(Protocol):
+class Rows(Protocol):
+    """What an estimator takes in: columns with a row a decision, or a row an event."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Self: ...
+
+
+InputT = TypeVar("InputT", bound=Rows)
+InputT_contra = TypeVar("InputT_contra", bound=Rows, contravariant=True)
+
+
+class Formula(Protocol[InputT_contra]):
     """An estimator as a function of the means of some terms; frozen, and equal to its like."""
 
     @property
@@ -37,7 +52,7 @@ class Formula(Protocol):
     def method(self) -> str:
         """What its intervals are called: `normal`, or `normal_debiased` around another value."""
 
-    def terms(self, batch: Batch) -> Floats:
+    def terms(self, batch: InputT_contra) -> Floats:
         """Returns the terms of each decision, shape (size, n).
 
         Raises:
@@ -56,15 +71,13 @@ class Formula(Protocol):
         """
 
 
-FormulaT = TypeVar("FormulaT", bound=Formula)
-
-
-class Running(Generic[FormulaT]):
+class Running(Generic[InputT]):
     """The estimate of a formula over all decisions so far.
 
     The interval is normal by the delta method: the variance of f(means) is gᵀ C g / n with f's
     gradient g and the terms' covariance C (van der Vaart 1998, theorem 3.1).
 
+    >>> from bandit.estimator import Batch
     >>> from bandit.estimators.importance import Ips
     >>> estimator = Running(Ips())
     >>> half = np.full(4, 0.5)
@@ -73,17 +86,18 @@ class Running(Generic[FormulaT]):
     0.5
     """
 
-    def __init__(self, formula: FormulaT) -> None:
+    def __init__(self, formula: Formula[InputT]) -> None:
         self.formula = formula
         self.moments = Moments(formula.size)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: InputT) -> None:
         """Takes in the decisions of a batch.
 
         Raises:
             EstimateError: the batch lacks what the formula needs.
         """
-        self.moments.add(self.formula.terms(batch))
+        for part in parts(batch):
+            self.moments.add(self.formula.terms(part))
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the formula's value, and a normal interval around its consistent centre."""
@@ -105,6 +119,29 @@ class Running(Generic[FormulaT]):
         total = type(self)(self.formula)
         total.moments = self.moments + other.moments
         return total
+
+
+def parts(batch: InputT) -> Iterator[InputT]:
+    """Yields the batch in parts that fit into a cache."""
+    if len(batch) <= AT_ONCE:
+        yield batch
+        return
+    for start in range(0, len(batch), AT_ONCE):
+        yield batch[start : start + AT_ONCE]
+
+
+def value_alone(formula: Formula[InputT], batch: InputT) -> float | None:
+    """Returns the formula's value of one batch, and nothing of how sure it is.
+
+    For whoever asks for very many, such as a search: it skips the covariances.
+
+    Raises:
+        EstimateError: the batch lacks what the formula needs.
+    """
+    total = np.zeros(formula.size)
+    for part in parts(batch):
+        total += formula.terms(part).sum(axis=1)
+    return formula.value(total / len(batch)) if len(batch) else None
 
 
 def standard_error(gradient: Floats, moments: Moments) -> float:

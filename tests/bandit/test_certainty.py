@@ -6,7 +6,6 @@ from bandit.certainty import (
     bernstein_lower,
     beta_cdf,
     beta_quantile,
-    bootstrap,
     clopper_pearson,
     quantile,
 )
@@ -49,13 +48,3 @@ def test_bernstein_bounds_hold():
     assert misses < 100
     far = bernstein_lower(0.4, 1.44, 10**6, largest=4.0, alpha=0.1)
     assert 0.39 < far < 0.4
-
-
-def test_the_bootstrap_agrees_with_the_normal_interval_in_large_samples():
-    rng = np.random.default_rng(2)
-    terms = rng.random((1, 2000))
-    interval = bootstrap(terms, lambda means: float(means[0]), level=0.95, seed=3)
-    error = 1.96 * terms.std() / np.sqrt(2000)
-    assert interval.low == pytest.approx(terms.mean() - error, abs=0.1 * error)
-    assert interval.high == pytest.approx(terms.mean() + error, abs=0.1 * error)
-    assert bootstrap(terms, lambda means: float(means[0]), level=0.95, seed=3) == interval

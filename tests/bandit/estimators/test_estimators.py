@@ -1,13 +1,15 @@
 """Every estimator under the laws that it claims."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bandit.errors import EstimateError
 from bandit.estimator import Batch
-from bandit.estimators import ESTIMATORS, WITH_MODEL, open_estimator
+from bandit.estimators import ESTIMATORS, FORMULAS, WITH_MODEL, open_estimator
 from bandit.estimators.doubly_robust import Dm, Dr, DrOs, SwitchDr
-from bandit.estimators.running import Running
+from bandit.estimators.running import Running, value_alone
 from tests.bandit.estimator_laws import (
     ConsistentLaws,
     CoverageLaws,
@@ -103,6 +105,21 @@ class TestReplay(EstimatorLaws, ConsistentLaws, CoverageLaws):
         assert (estimate.n, estimate.value, estimate.interval) == (4, None, None)
 
 
+class TestMips(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
+    name = "mips"
+
+    def prepare(self, batch, seed=0):
+        # where every action is its own kind, it is IPS
+        return replace(batch, marginal=batch.weight)
+
+    def on_policy(self, batch):
+        return self.prepare(batch)
+
+
+class TestMrdr(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
+    name = "mrdr"
+
+
 class TestBetting(EstimatorLaws, ConsistentLaws, CoverageLaws):
     name = "betting"
     n = 500
@@ -170,7 +187,7 @@ def test_shrinkage_lies_between_the_model_and_dr(formula, dr_at, dm_at):
 
 def test_every_name_opens():
     batch = matched(draw(100, seed=1).batch, seed=1)
-    scored = Batch(batch.reward, batch.propensity, batch.target, batch.reward, batch.reward)
+    scored = replace(batch, score=batch.reward, expected_score=batch.reward, marginal=batch.weight)
     for name in ESTIMATORS:
         estimator = open_estimator(name)
         estimator.add(scored)
@@ -192,6 +209,21 @@ def test_columns_that_cannot_be_are_refused(change, words):
     half = np.full(2, 0.5)
     with pytest.raises(EstimateError, match=words):
         Batch(**({"reward": half, "propensity": half, "target": half} | change))
+
+
+def test_what_the_log_does_not_say_of_kinds_is_asked_for():
+    with pytest.raises(EstimateError, match="which actions are alike"):
+        open_estimator("mips").add(draw(10, seed=0).batch)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_value_alone_is_the_value(name):
+    batch = draw(40_000, seed=2).batch
+    batch = replace(batch, marginal=batch.weight)
+    estimator = open_estimator(name)
+    estimator.add(batch)
+    assert value_alone(FORMULAS[name], batch) == pytest.approx(estimator.get().value, abs=1e-12)
+    assert value_alone(FORMULAS[name], batch[:0]) is None
 
 
 def test_the_target_of_the_world_differs_from_its_log():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bandit.diagnostics import Diagnosis
 from bandit.estimator import Batch
+from bandit.evaluation.diagnostics import Diagnosis
 from tests.bandit.estimator_worlds import TARGET, draw
 
 

@@ -5,7 +5,7 @@ import pytest
 from msgspec import Raw
 
 from bandit.errors import EstimateError, FeatureError
-from bandit.reward_model import CrossRidge, RewardModel
+from bandit.evaluation.models.ridge import CrossRidge, RewardModel
 from streams.events import Action
 
 ACTIONS = tuple(Action(name, Raw(b'{"tone":"%s"}' % name.encode())) for name in ("loud", "plain"))

@@ -11,8 +11,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from bandit.diagnostics import Diagnostics
 from bandit.estimator import Estimate, Interval
+from bandit.evaluation.diagnostics import Diagnostics
 
 
 class EstimateRow(msgspec.Struct, frozen=True):

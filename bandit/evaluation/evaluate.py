@@ -12,17 +12,17 @@ from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from bandit.diagnostics import Diagnosis
 from bandit.errors import EstimateError
 from bandit.estimator import LEVEL, Batch, Estimator, Floats
 from bandit.estimators import FORMULAS, WITH_MODEL, open_estimator
 from bandit.estimators.bounded import UNIT, RewardRange
 from bandit.estimators.compare import BettingDifference, Difference
-from bandit.evaluation import Evaluation, PolicyEvaluation, make_row
-from bandit.judged import Answer, open_judged
+from bandit.evaluation.diagnostics import Diagnosis
+from bandit.evaluation.found import Evaluation, PolicyEvaluation, make_row
+from bandit.evaluation.judged import Answer, open_judged
+from bandit.evaluation.models.ridge import RewardModel
 from bandit.policy import Pmf, sample, sample_seed
 from bandit.readers.logged import LoggedEvent
-from bandit.reward_model import RewardModel
 
 DEFAULT: Final = ("snips", "dr", "blend", "betting")
 BATCH_SIZE: Final = 2000
@@ -96,7 +96,7 @@ class _Seat:
         self.skipped: dict[str, str] = {}
         self.batch: Batch | None = None
         self._diagnosis = Diagnosis()
-        self._differences: dict[str, Difference | BettingDifference] = {
+        self._differences: dict[str, Difference[Batch] | BettingDifference] = {
             name: Difference(FORMULAS[name], FORMULAS[name])
             for name in estimators
             if name in FORMULAS

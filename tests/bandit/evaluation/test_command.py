@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from bandit.__main__ import app
 from bandit.errors import EstimateError
 
-HILLSTROM = Path(__file__).parents[2].parent / "shared" / "data" / "hillstrom.csv"
+HILLSTROM = Path(__file__).parents[3].parent / "shared" / "data" / "hillstrom.csv"
 
 
 @pytest.fixture

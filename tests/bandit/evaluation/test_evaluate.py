@@ -6,9 +6,9 @@ import pytest
 
 from bandit.errors import EstimateError, PolicySpecError, PolicyStateError
 from bandit.estimators.bounded import RewardRange
-from bandit.evaluate import evaluate
-from bandit.evaluation_page import to_page
-from bandit.judged import open_judged
+from bandit.evaluation.evaluate import evaluate
+from bandit.evaluation.judged import open_judged
+from bandit.evaluation.page import to_page
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import sample
 from bandit.readers import open_reader
@@ -22,7 +22,7 @@ TRUTH = {
     "constant:a": 0.25,
     "constant:b": 0.35,
 }
-OBD = Path(__file__).parents[2].parent / "shared" / "data" / "obd"
+OBD = Path(__file__).parents[3].parent / "shared" / "data" / "obd"
 
 
 def make_log(n, *, pmf=(0.5, 0.25, 0.25), whole=True, targets=None, seed=0):

@@ -11,7 +11,7 @@ from io import StringIO
 from typing import Final
 
 from bandit.errors import PlotError
-from bandit.evaluation import Evaluation, PolicyEvaluation, shown, shown_interval
+from bandit.evaluation.found import Evaluation, PolicyEvaluation, shown, shown_interval
 from bandit.plot import COLOURS
 
 STYLE: Final = """
