@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from bandit import policy_commands
+from bandit import key_commands, policy_commands
 from bandit.errors import BanditError
 from streams.command_line import (
     LOCALHOST,
@@ -31,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(policy_commands.app, name="policy")
+app.add_typer(key_commands.app, name="keys")
+app.command()(key_commands.acts)
 
 
 @app.command()

@@ -9,6 +9,7 @@
     ├── LearnError              a record that cannot be learned from; its code says why
     ├── SettingError            a setting that stops the start; names the setting
     ├── RequestError            a request that is refused, with its HTTP status
+    ├── KeyUnknown              a key of the API that there is not
     ├── ReplayError             a log that cannot be replayed
     ├── EstimateError           data from which a policy's value cannot be estimated
     ├── ReaderError             a file of decisions that cannot be read; names file and line
@@ -78,6 +79,12 @@ class RequestError(BanditError):
         self.status = status
         self.code = code
         self.target = target
+
+
+class KeyUnknown(BanditError):
+    """A key of the API that there is not."""
+
+    code = "key_not_found"
 
 
 class ReplayError(BanditError):

@@ -23,8 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "audit"}
-GROUPS_BY_HAND = {"policy", "brief"}
+BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "audit", "acts"}
+GROUPS_BY_HAND = {"policy", "brief", "keys"}
 
 for package, commands in (
     ("streams", streams_app),

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from streams.events import (
+    ACCESS,
+    ACTS,
     CATALOGUE,
     DEAD_LETTER,
     DECISIONS,
@@ -33,7 +35,11 @@ class Access(NamedTuple):
 
 PROCESSES: Final = (
     # It counts what each version of a policy earned, where it is asked to.
-    Access("api", (CATALOGUE, POLICIES, INTERACTIONS), (DECISIONS, OUTCOMES, CATALOGUE)),
+    Access(
+        "api",
+        (CATALOGUE, POLICIES, INTERACTIONS, ACCESS, ACTS),
+        (DECISIONS, OUTCOMES, CATALOGUE, ACCESS, ACTS),
+    ),
     # It reads back what it wrote before a crash, and its ticks go to the topics that it joins.
     Access(
         "join",
@@ -48,7 +54,7 @@ PROCESSES: Final = (
         (POLICIES, DEAD_LETTER, CATALOGUE),
         LEARNER_GROUP,
     ),
-    Access("archive", (DECISIONS, OUTCOMES, INTERACTIONS, CATALOGUE, DEAD_LETTER), ()),
+    Access("archive", (DECISIONS, OUTCOMES, INTERACTIONS, CATALOGUE, DEAD_LETTER, ACTS), ()),
     Access("generator", (CATALOGUE,), (CATALOGUE,)),
     Access("ingest", (DEAD_LETTER,), (OUTCOMES, DEAD_LETTER), INGEST_GROUP),
 )

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from streams.access import Act, ApiKey
 from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
 from streams.trials import Safety, TrialResult
@@ -25,7 +26,18 @@ INTERACTIONS: Final = "interactions"
 POLICIES: Final = "policies"
 CATALOGUE: Final = "catalogue"
 DEAD_LETTER: Final = "dead-letter"
-TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE, DEAD_LETTER)
+ACCESS: Final = "access"
+ACTS: Final = "acts"
+TOPICS: Final = (
+    DECISIONS,
+    OUTCOMES,
+    INTERACTIONS,
+    POLICIES,
+    CATALOGUE,
+    DEAD_LETTER,
+    ACCESS,
+    ACTS,
+)
 
 ACTIVATION: Final = "activation"
 """The kind of the outcome that activates a deferred decision; with slot 0, the whole event."""
@@ -321,7 +333,16 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
 
 
 Event: TypeAlias = (
-    Decision | Outcome | Tick | Interaction | Placement | Creative | Generation | PolicySnapshot
+    Decision
+    | Outcome
+    | Tick
+    | Interaction
+    | Placement
+    | Creative
+    | Generation
+    | PolicySnapshot
+    | ApiKey
+    | Act
 )
 
 # Deep nesting ends in a RecursionError, numbers that cannot be summed in an OverflowError.

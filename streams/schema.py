@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from streams import events
+from streams.access import Act, ApiKey
 from streams.events import SCHEMA_VERSION, Event
 
 BY_TOPIC: Final[Mapping[str, tuple[type[Event], ...]]] = {
@@ -21,6 +22,8 @@ BY_TOPIC: Final[Mapping[str, tuple[type[Event], ...]]] = {
     events.INTERACTIONS: (events.Interaction,),
     events.POLICIES: (events.PolicySnapshot,),
     events.CATALOGUE: (events.Placement, events.Creative, events.Generation),
+    events.ACCESS: (ApiKey,),
+    events.ACTS: (Act,),
 }
 """The events that each topic holds; dead letters may hold anything."""
 EVENTS: Final = tuple(dict.fromkeys(event for held in BY_TOPIC.values() for event in held))

@@ -48,6 +48,8 @@ LAYOUT: Final = (
     Topic(events.POLICIES, "snapshots of policies", "placement", partitioned=True, compact=True),
     Topic(events.CATALOGUE, "placements, creatives and generations", "kind/name"),
     Topic(events.DEAD_LETTER, "records that nobody could use", "that of the record"),
+    Topic(events.ACCESS, "keys of the API, without their secrets", "key id", compact=True),
+    Topic(events.ACTS, "what people had the service do", "act id"),
 )
 
 

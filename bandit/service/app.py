@@ -22,6 +22,10 @@ from bandit.service.operations.metrics import Metrics
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
 from bandit.service.resources.editor import Editor
+from bandit.service.security import act_routes, key_routes
+from bandit.service.security.guard import Guard
+from bandit.service.security.key_ring import KeyRing
+from bandit.service.security.key_routes import KeyDesk
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from bandit.service.spooling import Spooling
@@ -43,7 +47,7 @@ def create_app(
     *,
     spool: Spool | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
-) -> FrontDoor:
+) -> Guard:
     """Returns the ASGI application that serves the placements of a log.
 
     Args:
@@ -55,6 +59,7 @@ def create_app(
     logs = LogCollector()
     log = logs.metered(log, "log")
     snapshots = Snapshots(log)
+    ring = KeyRing(log, clock_ms)
     metrics = Metrics(snapshots, clock_ms, spool)
     metrics.add(logs)
     thread = LogThread(log, on_append=metrics.group)
@@ -72,6 +77,7 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        ring.start()
         snapshots.start()
         appender.start()
         # the first text embedding loads its weights: before the first creative, not during it
@@ -79,12 +85,18 @@ def create_app(
         yield
         await appender.close()
         snapshots.stop()
+        ring.stop()
 
     rest = _rest(life)
     rest.state.editor = Editor(log, snapshots, appender, clock_ms)
+    rest.state.log = log
+    rest.state.keys = KeyDesk(ring, appender, clock_ms)
     rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms)
-    return FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
+    front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
+    guard = Guard(front, ring)
+    metrics.add(guard)
+    return guard
 
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
@@ -96,7 +108,7 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         lifespan=life,
         redirect_slashes=False,
     )
-    for router in (*ROUTERS, health.router):
+    for router in (*ROUTERS, key_routes.router, act_routes.router, health.router):
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)
 

@@ -106,10 +106,10 @@ class FrontDoor:
             body = await self._body(scope, receive)
             answer = await route.handler(self._hot, self._call(segments, scope, body))
         except RequestError as error:
-            return await _send_error(send, error)
+            return await send_error(send, error)
         except Exception:  # one request's failure, whatever it is, must not end the others
             logger.exception("%s failed", route.template)
-            return await _send_error(send, internal_error())
+            return await send_error(send, internal_error())
         await _send(send, answer.status, answer.body, [])
         return answer.status
 
@@ -126,7 +126,7 @@ class FrontDoor:
         try:
             body = await self._body(scope, receive)
         except RequestError as error:
-            return await _send_error(send, error)
+            return await send_error(send, error)
         try:
             await self._rest(scope, _replayed(body, receive), watched)
         except Exception:  # answered already, and raised for the log: see refusals.py
@@ -210,7 +210,8 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _send_error(send: Send, error: RequestError) -> int:
+async def send_error(send: Send, error: RequestError) -> int:
+    """Answers with a refusal; returns its status."""
     headers = [(name.encode(), value.encode()) for name, value in error_headers(error).items()]
     if error.status == 405:
         headers.append((b"allow", b"POST"))

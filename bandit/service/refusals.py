@@ -30,6 +30,8 @@ def error_headers(error: RequestError) -> dict[str, str]:
     """Returns the headers that go with a refusal, by its status."""
     if error.status == 503:
         return {"retry-after": str(RETRY_AFTER_SECONDS)}
+    if error.status == 401:
+        return {"www-authenticate": "Bearer"}
     if error.status == 413:
         return {"connection": "close"}  # the rest of the body is not worth reading
     return {}

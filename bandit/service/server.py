@@ -10,7 +10,10 @@ import uvicorn
 
 from bandit.errors import SettingError
 from bandit.service.app import create_app
+from bandit.service.security.exposure import check_exposure
+from bandit.service.security.key_ring import KeyRing
 from bandit.service.settings import Settings
+from streams.embedded import wall_clock_ms
 from streams.log import open_log
 from streams.process import stop_on_signals
 from streams.spool import Spool, claimed_spool
@@ -37,6 +40,9 @@ def serve(settings: Settings) -> None:
     try:
         log = open_log(settings.log_url)
         create_topics(log)
+        ring = KeyRing(log, wall_clock_ms)
+        ring.catch_up()
+        check_exposure(settings, ring)
         with _spool(settings) as spool:
             app = create_app(log, settings, spool=spool)
             server = uvicorn.Server(server_config(app, settings))

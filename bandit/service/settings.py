@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         spool_after_seconds: an append that takes longer has what it wrote spooled.
         spool_full: `refuse` requests once the spool is full, or go on to answer ranks
             `unlogged`: what was decided then is not recorded, and the answer says so.
+        open_to_network: listen on an address that others reach although there are no keys.
     """
 
     data: Path = Path("copyloop-data")
@@ -51,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
     spool_after_seconds: Annotated[float, Meta(gt=0)] = 1.0
     spool_full: Literal["refuse", "unlogged"] = "refuse"
+    open_to_network: bool = False
 
     @property
     def log_url(self) -> str:

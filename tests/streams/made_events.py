@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 from msgspec.json import encode
 
+from streams.access import SCOPES, Act, ApiKey, KeySecret
 from streams.caps import Caps, Seen, Shown
 from streams.events import (
     LONGEST_WINDOW_SECONDS,
@@ -164,5 +165,29 @@ MADE = {
         timestamp_ms=times,
         shown=st.just(UNSET) | st.dictionaries(words, st.builds(Shown, times, times, times)),
         trials=st.just(UNSET) | st.dictionaries(words, results, max_size=2),
+    ),
+    "ApiKey": st.builds(
+        ApiKey,
+        id=ids,
+        name=words,
+        scopes=st.lists(st.sampled_from(SCOPES), max_size=3).map(tuple),
+        secrets=st.lists(
+            st.builds(KeySecret, st.binary(max_size=9), st.binary(max_size=9), st.none() | times),
+            max_size=2,
+        ).map(tuple),
+        created_ms=times,
+        expires_ms=st.none() | times,
+        revoked_ms=st.none() | times,
+        rate_per_second=st.none() | numbers,
+    ),
+    "Act": st.builds(
+        Act,
+        id=ids,
+        who=words,
+        what=words,
+        target=words,
+        timestamp_ms=times,
+        before=st.none() | policies,
+        after=st.none() | policies,
     ),
 }

@@ -5,12 +5,16 @@ import time
 import pytest
 
 from bandit.service.learner import run_learner
+from bandit.service.security.acts import latest_acts
+from bandit.service.security.key_ring import KeyRing
+from bandit.service.security.keys import key_messages, make_key
 from bandit.service.snapshots import Snapshots
 from bandit.versions import counted, versions_of
 from streams.acls import PROCESSES, acl_commands
 from streams.archive import ARCHIVED, run_archive
 from streams.catalogue import catalogue_message
 from streams.events import (
+    ACCESS,
     DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
@@ -63,13 +67,13 @@ def test_decisions_and_outcomes_are_co_partitioned_and_the_catalogue_is_one(log)
     assert counts["catalogue"] == counts["dead-letter"] == 1
 
 
-def test_only_the_policies_are_compacted(log):
+def test_only_policies_and_keys_are_compacted(log):
     create_topics(log)
     for name in TOPICS:
         log.append([Message(name, b"k", b"%d" % n) for n in range(3)])
     kept = {name: len(log.read(TopicPartition(name, 0), 0)) for name in TOPICS}
-    assert kept == dict.fromkeys(TOPICS, 3) | {POLICIES: 1}
-    assert [topic.name for topic in LAYOUT if topic.compact] == [POLICIES]
+    assert kept == dict.fromkeys(TOPICS, 3) | {POLICIES: 1, ACCESS: 1}
+    assert [topic.name for topic in LAYOUT if topic.compact] == [POLICIES, ACCESS]
 
 
 class NoOne:
@@ -191,6 +195,10 @@ def api(log, directory):
     snapshots.start()
     snapshots.stop()
     counted(log, "p", versions_of(snapshots.catalogue.dated_history("p")))
+    key, _ = make_key("k", ["rank"], 0)
+    log.append(key_messages("me", "created", None, key, 0))
+    KeyRing(log, lambda: 0).catch_up()
+    assert latest_acts(log, limit=1)
 
 
 @pytest.mark.parametrize("run", [join, learn, archive, ingest, api])

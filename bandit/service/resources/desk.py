@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 
 from bandit.errors import RequestError
 from bandit.service.resources.editor import Condition, Editor, Repeatable
+from bandit.service.security.caller import caller_of
 from streams.events import MAX_ID_LENGTH
 
 ANY: Final = "*"
@@ -17,7 +18,7 @@ ANY: Final = "*"
 
 def _editor(request: Request) -> Editor:
     found: Editor = request.app.state.editor
-    return found
+    return found.on_behalf_of(caller_of(request.scope))
 
 
 def _condition(

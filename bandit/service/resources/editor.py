@@ -11,17 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Final, NamedTuple, TypeAlias
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
 from bandit.service.hot import new_id
 from bandit.service.refusals import placement_not_found
+from bandit.service.security.acts import catalogue_act, superseded
+from bandit.service.security.caller import OPEN, Caller
 from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.catalogue import Catalogue, catalogue_key, change_messages
 from streams.changes import ABSENT, Change
 from streams.events import Creative, Generation, Placement, decode
-from streams.log import Log
+from streams.log import Log, Message
 
 READ_BACK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.005
@@ -76,6 +79,13 @@ class Editor:
         self.clock_ms = clock_ms
         # Held from looking until having written, so that no two changes cross in this process.
         self._turn = asyncio.Lock()
+        self._who = OPEN
+
+    def on_behalf_of(self, caller: Caller) -> Editor:
+        """Returns the same editor, whose changes are recorded as acts of the caller."""
+        theirs = copy(self)
+        theirs._who = caller
+        return theirs
 
     def placement(self, name: str) -> Placement:
         """Returns the placement.
@@ -149,6 +159,8 @@ class Editor:
             condition: on the first of the names.
             repeatable: answers a request that was made before with what that wrote.
 
+        Who did it, and what it was before, is recorded along with them.
+
         Raises:
             RequestError: what `make` refuses; `precondition_failed`; `idempotency_key_reused`;
                 `log_unavailable` or `overloaded`: nothing was written, as far as can be told;
@@ -212,7 +224,8 @@ class Editor:
             key=None if repeatable is None else repeatable.key,
             request="" if repeatable is None else repeatable.request,
         )
-        written = await self._appender.append_through(change_messages(made, change))
+        acts = [self._act(event) for event in made]
+        written = await self._appender.append_through([*acts, *change_messages(made, change)])
         last = written[-1].offset
         deadline = time.monotonic() + READ_BACK_SECONDS
         while self._snapshots.catalogue_offset <= last:
@@ -224,4 +237,18 @@ class Editor:
                     f"{READ_BACK_SECONDS} seconds; it shows once the log can be read",
                 )
             await asyncio.sleep(POLL_SECONDS)
-        return self._changes.counted(change.id) is True
+        counted = self._changes.counted(change.id) is True
+        if not counted:
+            await self._appender.append_through([superseded(act) for act in acts])
+        return counted
+
+    def _act(self, event: Changed) -> Message:
+        before: Changed | None
+        match event:
+            case Placement():
+                before = self.catalogue.placement(event.name)
+            case Creative():
+                before = self.catalogue.creative(event.placement, event.id)
+            case Generation():
+                before = self.catalogue.generation(event.id)
+        return catalogue_act(self._who.id, before, event, self.clock_ms())

@@ -1,0 +1,1 @@
+"""Who is asking, what they may, and what is kept from whom."""

@@ -1,0 +1,99 @@
+"""The guard: lets a request in to the application, or says no.
+
+It stands before everything else, the hot routes too, as a raw ASGI function: who asks, whether
+they may, and not too often. A caller who was here before costs it a few looks into dicts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bandit.errors import RequestError
+from bandit.service.front import AsgiApp, Receive, Scope, Send, send_error
+from bandit.service.security.caller import CALLER, OPEN, Caller
+from bandit.service.security.key_ring import KeyRing
+from bandit.service.security.needs import needed
+
+_KEY_HEADERS: Final = frozenset({b"x-api-key", b"ocp-apim-subscription-key"})
+_BEARER: Final = b"bearer "
+
+
+class Guard(Collector):
+    """The application, for those who may ask it.
+
+    Args:
+        app: what is guarded.
+        ring: the keys.
+    """
+
+    def __init__(self, app: AsgiApp, ring: KeyRing) -> None:
+        self._app = app
+        self._ring = ring
+        self._refused: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands the request on with who asks in its scope, or answers it (ASGI 3)."""
+        if scope["type"] == "http":
+            try:
+                scope[CALLER] = self._admitted(scope)
+            except RequestError as error:
+                self._refused[error.code] += 1
+                await send_error(send, error)
+                return
+        await self._app(scope, receive, send)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields what was refused here, for Prometheus."""
+        refused = CounterMetricFamily(
+            "copyloop_guard_refused", "Requests that were not let in, by why.", labels=("code",)
+        )
+        for code, count in self._refused.items():
+            refused.add_metric((code,), count)
+        yield refused
+
+    def _admitted(self, scope: Scope) -> Caller:
+        need = needed(scope["method"], scope["raw_path"], scope["path"])
+        if not self._ring.has_keys or need is None:
+            return OPEN
+        caller = self._caller(scope["headers"])
+        if need not in caller.scopes:
+            raise RequestError(
+                403,
+                "scope_missing",
+                f"this needs the scope {need!r}; {caller.id} has "
+                f"{', '.join(sorted(caller.scopes)) or 'none'}",
+            )
+        return caller
+
+    def _caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        presented = _presented(headers)
+        if presented is None:
+            raise _unauthenticated("no key came with the request")
+        caller = self._ring.caller(presented)
+        if caller is None:
+            raise _unauthenticated("the key is unknown, revoked, or its time is over")
+        return caller
+
+
+def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """Returns the first credential among the headers."""
+    for name, value in headers:
+        if name in _KEY_HEADERS:
+            return value
+        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
+            return value[len(_BEARER) :].strip()
+    return None
+
+
+def _unauthenticated(what: str) -> RequestError:
+    return RequestError(
+        401,
+        "unauthenticated",
+        f"{what}; send one as X-API-Key, Authorization: Bearer or Ocp-Apim-Subscription-Key "
+        "(`copyloop keys create` makes one)",
+    )

@@ -1,0 +1,124 @@
+"""API keys: making them, and telling a right secret from a wrong one.
+
+A key is `cl_ID_SECRET`. The secret is 32 random bytes of our own making, never a password of
+somebody's choosing, so a fast keyed hash is as hard to turn back as a slow one, and a wrong key
+costs the server microseconds rather than the milliseconds that would make it easy to drown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from bandit.errors import RequestError
+from bandit.service.security.acts import act_message
+from bandit.service.security.caller import Caller, including
+from streams.access import ApiKey, KeySecret, Scope
+from streams.events import ACCESS, encode
+from streams.log import Message
+
+PREFIX: Final = "cl"
+SECRET_BYTES: Final = 32
+DIGEST_BYTES: Final = 32
+SALT_BYTES: Final = 16
+ID_BYTES: Final = 6
+GRACE_SECONDS: Final = 86_400.0
+"""How long a secret goes on working after its key was rotated, unless told otherwise."""
+_KEY: Final = re.compile(rb"cl_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+
+
+def make_key(
+    name: str,
+    scopes: Iterable[Scope],
+    now_ms: int,
+    *,
+    lasts_seconds: float | None = None,
+    rate_per_second: float | None = None,
+) -> tuple[ApiKey, str]:
+    """Returns a new key and its text, which is nowhere else: whoever loses it makes another."""
+    key_id = secrets.token_hex(ID_BYTES)
+    text, secret = _new_secret(key_id)
+    key = ApiKey(
+        id=key_id,
+        name=name,
+        scopes=tuple(dict.fromkeys(scopes)),
+        secrets=(secret,),
+        created_ms=now_ms,
+        expires_ms=None if lasts_seconds is None else now_ms + round(lasts_seconds * 1000),
+        rate_per_second=rate_per_second,
+    )
+    return key, text
+
+
+def rotated(
+    key: ApiKey, now_ms: int, *, grace_seconds: float = GRACE_SECONDS
+) -> tuple[ApiKey, str]:
+    """Returns the key with a new secret, and its text; the old one works for the grace yet.
+
+    Raises:
+        RequestError: `key_revoked`.
+    """
+    if key.revoked_ms is not None:
+        raise RequestError(409, "key_revoked", f"key {key.id!r} was revoked; make another")
+    text, secret = _new_secret(key.id)
+    until_ms = now_ms + round(grace_seconds * 1000)
+    still = [
+        KeySecret(old.digest, old.salt, min(until_ms, old.until_ms or until_ms))
+        for old in key.secrets
+        if old.until_ms is None or old.until_ms > now_ms
+    ]
+    return msgspec.structs.replace(key, secrets=(secret, *still)), text
+
+
+def revoked(key: ApiKey, now_ms: int) -> ApiKey:
+    """Returns the key as one that opens nothing any more."""
+    return key if key.revoked_ms is not None else msgspec.structs.replace(key, revoked_ms=now_ms)
+
+
+def is_active(key: ApiKey, now_ms: int) -> bool:
+    """Returns whether the key opens anything."""
+    return key.revoked_ms is None and (key.expires_ms is None or key.expires_ms > now_ms)
+
+
+def verified(presented: bytes, keys: Mapping[str, ApiKey], now_ms: int) -> Caller | None:
+    """Returns whose key this is, None if it is nobody's."""
+    found = _KEY.fullmatch(presented)
+    key = None if found is None else keys.get(found[1].decode())
+    if found is None or key is None or not is_active(key, now_ms):
+        return None
+    for secret in key.secrets:
+        in_time = secret.until_ms is None or secret.until_ms > now_ms
+        if in_time and hmac.compare_digest(digest_of(found[2], secret.salt), secret.digest):
+            return Caller(f"key:{key.id}", including(key.scopes), key.rate_per_second)
+    return None
+
+
+def digest_of(secret: bytes, salt: bytes) -> bytes:
+    """Returns the keyed hash that a secret is recognised by."""
+    return hashlib.blake2b(secret, key=salt, digest_size=DIGEST_BYTES).digest()
+
+
+def key_messages(
+    who: str, what: str, before: ApiKey | None, after: ApiKey, now_ms: int
+) -> list[Message]:
+    """Returns the messages that record the act, and make the key known as it is now."""
+    told = None if before is None else described(before)
+    act = act_message(who, f"key {what}", after.id, now_ms, before=told, after=described(after))
+    return [act, Message(ACCESS, after.id.encode(), encode(after), partition=0)]
+
+
+def described(key: ApiKey) -> dict[str, object]:
+    """Returns what anyone may know of a key: all but what its secrets are recognised by."""
+    told: dict[str, object] = msgspec.to_builtins(key)
+    return {name: told[name] for name in told if name not in ("secrets", "v", "type")}
+
+
+def _new_secret(key_id: str) -> tuple[str, KeySecret]:
+    secret, salt = secrets.token_urlsafe(SECRET_BYTES), secrets.token_bytes(SALT_BYTES)
+    return f"{PREFIX}_{key_id}_{secret}", KeySecret(digest_of(secret.encode(), salt), salt)

@@ -1,0 +1,76 @@
+"""Who may ask the service what, and what people had it do: API keys and admin acts.
+
+They are events like all else, so that every replica follows them without a restart. What is kept
+of a key tells whether a secret is the right one, and not what it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+Scope: TypeAlias = Literal["rank", "reward", "view", "review", "operate", "admin"]
+"""What a caller may do; each word of `view`, `review`, `operate`, `admin` includes those before."""
+SCOPES: Final[tuple[Scope, ...]] = ("rank", "reward", "view", "review", "operate", "admin")
+
+Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Milliseconds since 1970."""
+Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
+MAX_LENGTH: Final = 256
+
+
+class KeySecret(Struct, frozen=True):
+    """What a secret of a key is recognised by: its BLAKE2b hash, keyed with `salt`.
+
+    `until_ms` is when a secret that was rotated away stops working; None while it is the key's.
+    """
+
+    digest: bytes
+    salt: bytes
+    until_ms: Moment | None = None
+
+
+class ApiKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="api_key"):
+    """A key of the API: what it may do, and what its secrets are recognised by.
+
+    `rate_per_second` is how many requests it may make, as the settings say where it is None. A
+    key that was revoked stays, so that nobody takes the service for one that never had any.
+    """
+
+    id: Name
+    name: str
+    scopes: tuple[Scope, ...]
+    secrets: tuple[KeySecret, ...]
+    created_ms: Moment
+    expires_ms: Moment | None = None
+    revoked_ms: Moment | None = None
+    rate_per_second: float | None = None
+    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+
+    def __post_init__(self) -> None:
+        _check_length("id", self.id)
+
+
+class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
+    """Something that a person or a program had the service do: who, what, to what, and when.
+
+    `before` and `after` are the fields that it changed, `before` None for what was not there.
+    """
+
+    id: Name
+    who: str
+    what: str
+    target: str
+    timestamp_ms: Moment
+    before: dict[str, object] | None = None
+    after: dict[str, object] | None = None
+    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+
+    def __post_init__(self) -> None:
+        _check_length("id", self.id)
+
+
+def _check_length(field: str, value: str) -> None:
+    if not 0 < len(value) <= MAX_LENGTH:
+        raise ValueError(f"{field} has {len(value)} characters; 1 to {MAX_LENGTH}")
