@@ -15,6 +15,7 @@ from bandit.features import creative_features
 from bandit.service.appender import Appender
 from bandit.service.front import FrontDoor
 from bandit.service.hot import HotRoutes
+from bandit.service.intake import Intake
 from bandit.service.log_thread import LogThread
 from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.operations import health
@@ -91,6 +92,9 @@ def create_app(
     rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.keys = KeyDesk(ring, appender, clock_ms)
+    rest.state.intake = Intake(
+        appender, snapshots, metrics, settings.durability == "buffered", clock_ms
+    )
     rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)

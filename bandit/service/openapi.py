@@ -24,6 +24,7 @@ from bandit.service.requests import (
     RankSlotsAnswer,
     RewardRequest,
 )
+from bandit.service.resources.outcomes import OutcomeItem
 
 _ERRORS: Final = {
     "400": "`body_not_json`",
@@ -163,7 +164,7 @@ _ROUTES: Final = (
 
 def add_hot_routes(document: dict[str, Any]) -> dict[str, Any]:
     """Returns FastAPI's OpenAPI document with the hot routes added to it."""
-    requests = [OutcomeRequest, *(documented.request for documented in _ROUTES)]
+    requests = [OutcomeRequest, OutcomeItem, *(documented.request for documented in _ROUTES)]
     types = requests + [answer for documented in _ROUTES for answer in documented.answers]
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from bandit.service.resources import creatives, generations, placements, policies, review
+from bandit.service.resources import (
+    creatives,
+    decisions,
+    generations,
+    letters,
+    outcomes,
+    placements,
+    policies,
+    review,
+)
 
 ROUTERS: Final = (
     placements.router,
@@ -12,4 +21,7 @@ ROUTERS: Final = (
     creatives.router,
     generations.router,
     policies.router,
+    letters.router,
+    outcomes.router,
+    decisions.router,
 )

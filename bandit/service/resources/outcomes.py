@@ -1,0 +1,167 @@
+"""The route that takes outcomes of many decisions and placements at once.
+
+Each stands for itself: what is wrong with one is said beside its number, and the others are
+taken. What was taken is in the log when the answer comes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+from msgspec import Meta, Raw, Struct
+from pydantic import BaseModel, Field
+
+from bandit.errors import RequestError
+from bandit.service.intake import Intake, check_reward
+from bandit.service.requests import Id, OneSlot, OutcomeId, OutcomeRequest, derived_outcome_id
+from streams.events import Outcome, TimestampMs
+from streams.traceparent import HEADER, traceparent_of
+
+MAX_OUTCOMES: Final = 1000
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+
+
+class OutcomeItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happened after a decision of a placement, both named.
+
+    A `kind` of `reward` brings the reward itself, in the placement's range; `activation`
+    activates a deferred decision.
+    """
+
+    placement: str
+    event_id: Id
+    kind: Id
+    value: float = 1.0
+    outcome_id: OutcomeId | None = None
+    timestamp_ms: (
+        Annotated[TimestampMs, Meta(description="When it happened; now if left out.")] | None
+    ) = None
+    slot: OneSlot = 0
+
+
+class RefusedView(BaseModel):
+    """An outcome that was not taken: its number in the request, and why, as in any refusal."""
+
+    index: int
+    code: str = Field(description="Stable; branch on it.")
+    message: str
+    target: str | None
+
+
+class TakenView(BaseModel):
+    """How many outcomes were taken in, duplicates included, and which were not."""
+
+    accepted: int
+    refused: list[RefusedView]
+
+
+def _intake(request: Request) -> Intake:
+    found: Intake = request.app.state.intake
+    return found
+
+
+Taking = Annotated[Intake, Depends(_intake)]
+
+_items: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
+_item: msgspec.json.Decoder[OutcomeItem] = msgspec.json.Decoder(OutcomeItem)
+_EXAMPLE: Final = [
+    {"placement": "home", "event_id": "01935d3ac1f0a9b4e0c2d7f85b61e3aa", "kind": "click"},
+    {
+        "placement": "home",
+        "event_id": "01935d3ac1f0a9b4e0c2d7f85b61e3aa",
+        "kind": "conversion",
+        "value": 19.9,
+        "outcome_id": "order-1",
+    },
+]
+_SCHEMA: Final[dict[str, Any]] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_OUTCOMES,
+    "items": {"$ref": "#/components/schemas/OutcomeItem"},
+}
+
+
+@router.post(
+    "/outcomes",
+    status_code=202,
+    response_model=TakenView,
+    responses={207: {"description": "Some were refused.", "model": TakenView}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _SCHEMA,
+                    "examples": {"two": {"value": _EXAMPLE}},
+                }
+            },
+        }
+    },
+)
+async def take_outcomes(request: Request, response: Response, intake: Taking) -> TakenView:
+    """Takes in what happened after decisions, of any events and placements: 202 if all was taken.
+
+    Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
+    sure: send all of them again, since one that came twice counts once.
+    """
+    trace = traceparent_of(request.headers.get(HEADER, "").encode() or None)
+    outcomes: list[tuple[str, Outcome]] = []
+    refused: list[RefusedView] = []
+    now_ms = intake.clock_ms()
+    for index, raw in enumerate(_list_of(await request.body())):
+        try:
+            item = _decoded(raw)
+            check_reward(intake.placement(item.placement), item.kind, item.value)
+        except RequestError as error:
+            refused.append(
+                RefusedView(index=index, code=error.code, message=str(error), target=error.target)
+            )
+            continue
+        outcomes.append((item.placement, _outcome(item, now_ms, trace)))
+    await intake.take(outcomes)
+    response.status_code = 207 if refused else 202
+    return TakenView(accepted=len(outcomes), refused=refused)
+
+
+def _list_of(body: bytes) -> list[Raw]:
+    try:
+        items = _items.decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestError(422, "body_invalid", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(400, "body_not_json", str(error)) from error
+    if not 0 < len(items) <= MAX_OUTCOMES:
+        message = f"{len(items)} outcomes; expected 1 to {MAX_OUTCOMES} at a time"
+        raise RequestError(422, "outcomes_count_invalid", message)
+    return items
+
+
+def _decoded(raw: Raw) -> OutcomeItem:
+    try:
+        bytes(raw).decode()
+        return _item.decode(raw)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        target = where.rstrip("`").lstrip(".") or None
+        raise RequestError(422, "body_invalid", what, target=target) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(422, "body_invalid", str(error)) from error
+
+
+def _outcome(item: OutcomeItem, now_ms: int, trace: str | None) -> Outcome:
+    said = OutcomeRequest(
+        kind=item.kind, value=item.value, timestamp_ms=item.timestamp_ms, slot=item.slot
+    )
+    return Outcome(
+        event_id=item.event_id,
+        outcome_id=item.outcome_id or derived_outcome_id(item.event_id, said),
+        kind=item.kind,
+        timestamp_ms=now_ms if item.timestamp_ms is None else item.timestamp_ms,
+        value=item.value,
+        slot=item.slot,
+        traceparent=trace,
+    )
