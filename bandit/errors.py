@@ -74,11 +74,20 @@ class SettingError(BanditError):
 class RequestError(BanditError):
     """A request that is refused: `status` is HTTP's, `code` is ours and stable."""
 
-    def __init__(self, status: int, code: str, message: str, *, target: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        target: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.target = target
+        self.retry_after_seconds = retry_after_seconds
 
 
 class KeyUnknown(BanditError):

@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from bandit.features import creative_features
 from bandit.service.appender import Appender
-from bandit.service.front import FrontDoor
+from bandit.service.front import AsgiApp, FrontDoor
 from bandit.service.hot import HotRoutes
 from bandit.service.intake import Intake
 from bandit.service.log_thread import LogThread
@@ -24,9 +24,12 @@ from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
 from bandit.service.resources.editor import Editor
 from bandit.service.security import act_routes, key_routes
+from bandit.service.security.edge import for_origins
 from bandit.service.security.guard import Guard
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.key_routes import KeyDesk
+from bandit.service.security.rates import Rates
+from bandit.service.security.tokens import Tokens
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from bandit.service.spooling import Spooling
@@ -48,7 +51,7 @@ def create_app(
     *,
     spool: Spool | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
-) -> Guard:
+) -> AsgiApp:
     """Returns the ASGI application that serves the placements of a log.
 
     Args:
@@ -98,9 +101,10 @@ def create_app(
     rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
-    guard = Guard(front, ring)
+    rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
+    guard = Guard(front, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
     metrics.add(guard)
-    return guard
+    return for_origins(guard, settings.cors_origins)
 
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:

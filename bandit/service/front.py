@@ -21,7 +21,7 @@ from bandit.service.refusals import (
     internal_error,
     placement_not_found,
 )
-from bandit.service.requests import check_event_id
+from bandit.service.requests import check_depth, check_event_id
 from bandit.service.snapshots import Snapshots
 from streams.traceparent import HEADER, traceparent_of
 
@@ -125,6 +125,7 @@ class FrontDoor:
 
         try:
             body = await self._body(scope, receive)
+            check_depth(body)
         except RequestError as error:
             return await send_error(send, error)
         try:

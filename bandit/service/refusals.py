@@ -6,6 +6,7 @@ request it is. FastAPI's own refusals are put into the same form here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ def error_headers(error: RequestError) -> dict[str, str]:
     """Returns the headers that go with a refusal, by its status."""
     if error.status == 503:
         return {"retry-after": str(RETRY_AFTER_SECONDS)}
+    if error.retry_after_seconds is not None:
+        return {"retry-after": str(max(math.ceil(error.retry_after_seconds), 1))}
     if error.status == 401:
         return {"www-authenticate": "Bearer"}
     if error.status == 413:

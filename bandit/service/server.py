@@ -10,11 +10,12 @@ import uvicorn
 
 from bandit.errors import SettingError
 from bandit.service.app import create_app
+from bandit.service.security.edge import edge_options
 from bandit.service.security.exposure import check_exposure
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.settings import Settings
 from streams.embedded import wall_clock_ms
-from streams.log import open_log
+from streams.log import open_log, redacted
 from streams.process import stop_on_signals
 from streams.spool import Spool, claimed_spool
 from streams.topics import create_topics
@@ -47,7 +48,9 @@ def serve(settings: Settings) -> None:
             app = create_app(log, settings, spool=spool)
             server = uvicorn.Server(server_config(app, settings))
             host, port = listening.getsockname()[:2]
-            logger.info("serving %s on http://%s:%d", settings.log_url, host, port)
+            scheme = "https" if settings.tls_cert else "http"
+            place = redacted(settings.log_url)
+            logger.info("serving %s on %s://%s:%d", place, scheme, host, port)
             server.should_exit = stop.is_set()
             server.run(sockets=[listening])
             log.close()
@@ -69,6 +72,7 @@ def server_config(app: object, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.drain_seconds,
+        **edge_options(settings),
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bandit.errors import SettingError
+from bandit.service.secret import Secret
 
 PREFIX: Final = "COPYLOOP_"
 
@@ -38,6 +39,18 @@ class Settings(Struct, frozen=True, kw_only=True):
         spool_full: `refuse` requests once the spool is full, or go on to answer ranks
             `unlogged`: what was decided then is not recorded, and the answer says so.
         open_to_network: listen on an address that others reach although there are no keys.
+        rate_per_second: how many requests a caller may make whose key says nothing; 0: any.
+        rate_burst_seconds: what comes in this time may come at once.
+        cors_origins: whose pages may ask, with commas between; `*`: everyone's.
+        tls_cert: a file in PEM; with it and its key it speaks HTTPS.
+        tls_key: the certificate's key, in PEM.
+        tls_key_password: what the key is locked with.
+        tls_client_ca: callers must show a certificate that one of these authorities signed.
+        jwt_jwks_url: where the keys are that tokens are signed by; empty: no tokens are taken.
+        jwt_issuer: who a token must say it is from.
+        jwt_audience: whom it must say it is for.
+        jwt_algorithms: how it may be signed, with commas between.
+        jwt_scope_claim: where it says what its holder may.
     """
 
     data: Path = Path("copyloop-data")
@@ -53,6 +66,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool_after_seconds: Annotated[float, Meta(gt=0)] = 1.0
     spool_full: Literal["refuse", "unlogged"] = "refuse"
     open_to_network: bool = False
+    rate_per_second: Annotated[float, Meta(ge=0)] = 0.0
+    rate_burst_seconds: Annotated[float, Meta(gt=0)] = 1.0
+    cors_origins: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_key_password: Secret = Secret()
+    tls_client_ca: Path | None = None
+    jwt_jwks_url: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_algorithms: str = "RS256,ES256"
+    jwt_scope_claim: str = "scope"
 
     @property
     def log_url(self) -> str:
@@ -67,7 +92,8 @@ def load_settings(
 
     Args:
         arguments: by the name of the setting; one that is None was not given.
-        environment: `COPYLOOP_` variables; others are not looked at.
+        environment: `COPYLOOP_` variables; others are not looked at. A secret may also be in a
+            file, whose path is in the variable with `_FILE` added.
 
     Raises:
         SettingError: a value is off, or there is no setting of that name.
@@ -83,13 +109,30 @@ def load_settings(
         variable = PREFIX + name.upper()
         if (value := arguments.get(name)) is not None:
             values[name] = _converted(value, field.type, f"--{name.replace('_', '-')}")
+        elif field.type is Secret:
+            values[name] = _secret(variable, environment)
         elif variable in environment:
             values[name] = _converted(environment[variable], field.type, variable)
     return Settings(**values)  # type: ignore[arg-type]  # each was converted to its field's type
 
 
-def _converted(value: object, wanted: type, source: str) -> object:
-    if wanted is Path:
+def _secret(variable: str, environment: Mapping[str, str]) -> Secret:
+    path = environment.get(f"{variable}_FILE")
+    if path is None:
+        return Secret(environment.get(variable, ""))
+    if variable in environment:
+        raise SettingError(f"{variable} and {variable}_FILE are both set; one of them")
+    try:
+        text = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{variable}_FILE is {path!r}, which cannot be read: {error}") from error
+    if not text:
+        raise SettingError(f"{variable}_FILE is {path!r}, and there is nothing in it")
+    return Secret(text)
+
+
+def _converted(value: object, wanted: object, source: str) -> object:
+    if wanted in (Path, Path | None):
         return Path(str(value))
     try:
         return msgspec.convert(value, wanted, strict=False)

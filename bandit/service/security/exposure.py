@@ -27,7 +27,8 @@ def check_exposure(settings: Settings, ring: KeyRing) -> None:
     Raises:
         SettingError: the address is a public one, and there is no key that opens anything.
     """
-    if is_loopback(settings.host) or ring.has_keys or settings.open_to_network:
+    asks = ring.has_keys or settings.jwt_jwks_url
+    if is_loopback(settings.host) or asks or settings.open_to_network:
         return
     raise SettingError(
         f"COPYLOOP_HOST is {settings.host!r}, which others can reach, and there are no keys: "

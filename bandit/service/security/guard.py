@@ -18,6 +18,8 @@ from bandit.service.front import AsgiApp, Receive, Scope, Send, send_error
 from bandit.service.security.caller import CALLER, OPEN, Caller
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.needs import needed
+from bandit.service.security.rates import Rates
+from bandit.service.security.tokens import Tokens
 
 _KEY_HEADERS: Final = frozenset({b"x-api-key", b"ocp-apim-subscription-key"})
 _BEARER: Final = b"bearer "
@@ -29,18 +31,24 @@ class Guard(Collector):
     Args:
         app: what is guarded.
         ring: the keys.
+        rates: how often each may ask.
+        tokens: whoever else signs for callers; None if nobody does.
     """
 
-    def __init__(self, app: AsgiApp, ring: KeyRing) -> None:
+    def __init__(
+        self, app: AsgiApp, ring: KeyRing, rates: Rates, tokens: Tokens | None = None
+    ) -> None:
         self._app = app
         self._ring = ring
+        self._rates = rates
+        self._tokens = tokens
         self._refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands the request on with who asks in its scope, or answers it (ASGI 3)."""
         if scope["type"] == "http":
             try:
-                scope[CALLER] = self._admitted(scope)
+                scope[CALLER] = await self._admitted(scope)
             except RequestError as error:
                 self._refused[error.code] += 1
                 await send_error(send, error)
@@ -56,11 +64,20 @@ class Guard(Collector):
             refused.add_metric((code,), count)
         yield refused
 
-    def _admitted(self, scope: Scope) -> Caller:
+    async def _admitted(self, scope: Scope) -> Caller:
         need = needed(scope["method"], scope["raw_path"], scope["path"])
-        if not self._ring.has_keys or need is None:
+        if need is None:
             return OPEN
-        caller = self._caller(scope["headers"])
+        caller = OPEN
+        if self._ring.has_keys or self._tokens is not None:
+            caller = await self._caller(scope["headers"])
+        if wait_seconds := self._rates.wait_seconds(caller):
+            raise RequestError(
+                429,
+                "rate_limited",
+                f"{caller.id} asks too often; the next request may come in {wait_seconds:.3g} s",
+                retry_after_seconds=wait_seconds,
+            )
         if need not in caller.scopes:
             raise RequestError(
                 403,
@@ -70,11 +87,13 @@ class Guard(Collector):
             )
         return caller
 
-    def _caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+    async def _caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
         presented = _presented(headers)
         if presented is None:
             raise _unauthenticated("no key came with the request")
         caller = self._ring.caller(presented)
+        if caller is None and self._tokens is not None:
+            caller = await self._tokens.caller(presented)
         if caller is None:
             raise _unauthenticated("the key is unknown, revoked, or its time is over")
         return caller
