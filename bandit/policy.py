@@ -65,6 +65,18 @@ class Correctable(Protocol):
         """Takes back that the decision earned `old`, and learns that it earned `new`."""
 
 
+@runtime_checkable
+class ContextFree(Protocol):
+    """A policy that may say that its pmf is the same whatever the context, readable or not.
+
+    Then it is asked once for the same actions, and not at every request.
+    """
+
+    @property
+    def context_free(self) -> bool:
+        """Whether it is."""
+
+
 class Verdict(NamedTuple):
     """Which creative a policy takes for the best, and how probable its posterior makes that."""
 
@@ -81,6 +93,11 @@ class Deciding(Protocol):
         """Returns the verdict on these actions, at least one."""
 
 
+def is_context_free(policy: Policy) -> bool:
+    """Returns whether the policy says so."""
+    return isinstance(policy, ContextFree) and policy.context_free
+
+
 def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:
     """Returns the index drawn from `pmf`; the same seed and pmf give the same index.
 
@@ -92,7 +109,11 @@ def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:
     1
     """
     # For the few actions that a decision has, this is several times as quick as numpy's.
-    cumulative = list(accumulate(pmf.tolist() if isinstance(pmf, np.ndarray) else pmf))
+    return draw(list(accumulate(pmf.tolist() if isinstance(pmf, np.ndarray) else pmf)), seed)
+
+
+def draw(cumulative: Sequence[float], seed: str) -> int:
+    """Returns what `sample` returns for the pmf whose running sums these are."""
     digest = hashlib.blake2b(seed.encode(), digest_size=8).digest()
     uniform = (int.from_bytes(digest, "big") >> 11) * 2.0**-53
     return min(bisect_right(cumulative, uniform * cumulative[-1]), len(cumulative) - 1)

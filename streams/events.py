@@ -8,6 +8,7 @@ parsed only by the policy that reads it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -97,14 +98,9 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
 
     def __post_init__(self) -> None:
         _check_id("event_id", self.event_id)
-        if len(self.pmf) != len(self.actions):
-            raise ValueError(
-                f"pmf has {len(self.pmf)} entries for {len(self.actions)} actions; one each"
-            )
         if not 0 <= self.index < len(self.actions):
             raise ValueError(f"index {self.index} is not one of {len(self.actions)} actions")
-        if min(self.pmf) < 0.0 or abs(math.fsum(self.pmf) - 1.0) > PMF_TOLERANCE:
-            raise ValueError("pmf must be non-negative and sum to 1")
+        check_pmf(self.pmf, len(self.actions))
         if self.pmf[self.index] <= 0.0:
             raise ValueError(f"propensity of the chosen action is {self.pmf[self.index]}; above 0")
 
@@ -383,6 +379,18 @@ def decode(data: bytes | memoryview) -> Event:
     if event.v > SCHEMA_VERSION:
         _check_version(data)
     return event
+
+
+def check_pmf(pmf: Sequence[float], n_actions: int) -> None:
+    """Refuses what is no pmf over so many actions.
+
+    Raises:
+        ValueError: not one entry an action, a negative one, or a sum that is not 1.
+    """
+    if len(pmf) != n_actions:
+        raise ValueError(f"pmf has {len(pmf)} entries for {n_actions} actions; one each")
+    if min(pmf) < 0.0 or not abs(math.fsum(pmf) - 1.0) <= PMF_TOLERANCE:
+        raise ValueError("pmf must be non-negative and sum to 1")
 
 
 def _check_version(data: bytes | memoryview) -> None:

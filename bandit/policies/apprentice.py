@@ -46,6 +46,8 @@ class Apprentice:
     [0.0, 1.0]
     """
 
+    context_free = True
+
     def __init__(self, config: ApprenticeConfig, policy: Policy) -> None:
         self._config = config
         self._policy = policy

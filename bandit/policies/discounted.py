@@ -63,6 +63,8 @@ class DiscountedThompson:
     [0.5, 0.5]
     """
 
+    context_free = True
+
     def __init__(self, config: DiscountedThompsonConfig, state: bytes | None = None) -> None:
         self._config = config
         self._half_life_ms = config.half_life_seconds * 1000.0

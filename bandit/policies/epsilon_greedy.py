@@ -49,6 +49,8 @@ class EpsilonGreedy:
     [0.5, 0.5]
     """
 
+    context_free = True
+
     def __init__(self, config: EpsilonGreedyConfig, state: bytes | None = None) -> None:
         self._config = config
         self._arms = Arms(state)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bandit.policies.envelope import seal
 from bandit.policies.spec import Share, write_spec
-from bandit.policy import Correctable, Pmf, Policy
+from bandit.policy import Correctable, Pmf, Policy, is_context_free
 from streams.events import Action, Context, Decision, PolicySpec
 
 
@@ -41,6 +41,7 @@ class Floor:
     def __init__(self, config: FloorConfig, policy: Policy) -> None:
         self._epsilon = config.epsilon
         self._policy = policy
+        self.context_free = is_context_free(policy)
         if isinstance(policy, Correctable):
             self.correct = policy.correct
 

@@ -85,6 +85,8 @@ class TextThompson:
     [0.5, 0.5]
     """
 
+    context_free = True
+
     def __init__(self, config: TextThompsonConfig, state: bytes | None = None) -> None:
         self._config = config
         arms, self._information, self._response = _unpack(state)

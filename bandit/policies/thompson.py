@@ -69,6 +69,8 @@ class Thompson:
     [0.25, 0.25, 0.25, 0.25]
     """
 
+    context_free = True
+
     def __init__(self, config: ThompsonConfig, state: bytes | None = None) -> None:
         self._config = config
         self._arms = Arms(state)
@@ -121,6 +123,8 @@ class GaussianThompson:
     >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).tolist()
     [0.5, 0.5]
     """
+
+    context_free = True
 
     def __init__(self, config: GaussianThompsonConfig, state: bytes | None = None) -> None:
         self._config = config

@@ -52,6 +52,8 @@ class TopTwo:
     [0.5, 0.5]
     """
 
+    context_free = True
+
     def __init__(self, config: TopTwoConfig, state: bytes | None = None) -> None:
         self._config = config
         # It keeps the arms, and the posteriors that were asked for last.

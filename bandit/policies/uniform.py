@@ -31,6 +31,8 @@ class Uniform:
     [0.5, 0.5]
     """
 
+    context_free = True
+
     def __init__(self, config: UniformConfig, state: bytes | None = None) -> None:
         if state:
             raise PolicyStateError(f"{len(state)} bytes of state; uniform has none")

@@ -10,24 +10,27 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf, sample_seed
 from bandit.service.appender import Appender
+from bandit.service.offer import (
+    Drawn,
+    Odds,
+    Offer,
+    Stamp,
+    decision_message,
+    rank_answer,
+    slots_answer,
+)
 from bandit.service.operations.metrics import Metrics
 from bandit.service.requests import (
-    ActionPropensity,
     OutcomeRequest,
     OutcomesAnswer,
-    RankAnswer,
-    RankedAction,
-    RankedSlot,
     RankRequest,
-    RankSlot,
-    RankSlotsAnswer,
     brought_actions,
     decode_activate,
     decode_outcomes,
@@ -36,24 +39,16 @@ from bandit.service.requests import (
     derived_outcome_id,
 )
 from bandit.service.settings import Settings
-from bandit.service.slots import check_slots, choose, fill
+from bandit.service.slots import check_slots, fill
 from bandit.service.snapshots import ServingPlacement
 from streams.errors import SpoolFull
-from streams.events import (
-    ACTIVATION,
-    DECISIONS,
-    OUTCOMES,
-    REWARD,
-    SLOT_ACTIVATION,
-    Action,
-    Decision,
-    Outcome,
-    encode,
-)
+from streams.events import ACTIVATION, OUTCOMES, REWARD, SLOT_ACTIVATION, Action, Outcome, encode
 from streams.log import Message
 from streams.traceparent import trace_headers
 
 logger = logging.getLogger(__name__)
+
+CHANCE_BYTES: Final = 10
 
 _encode = msgspec.json.Encoder().encode
 
@@ -93,30 +88,23 @@ class HotRoutes:
         self._buffered = settings.durability == "buffered"
         self._unlogged = settings.spool_full == "unlogged"
         self._clock_ms = clock_ms
+        self._ids = Ids()
 
     async def rank(self, call: Call) -> Answer:
         """Chooses one action, or one for each of `slots`: 200 with what was decided."""
         request = decode_rank(call.body, max_actions=self._max_actions)
-        serving = call.serving
-        actions = serving.actions if request.actions is None else brought_actions(request.actions)
-        if not actions:
-            raise RequestError(
-                409,
-                "no_live_creatives",
-                f"placement {serving.placement.name!r} has no live creative; add one, set one "
-                "live, or send `actions`",
-            )
-        if serving.constraints is not None:
-            actions = serving.constraints.allowed(request.context, actions, self._clock_ms())
-        if request.slots is not None:
-            check_slots(request.slots, actions)
-        decisions = self._decide(serving, request, actions, call.traceparent)
-        logged = await self._record(decisions)
-        for decision in decisions:
-            self._metrics.decision(decision.placement)
+        now_ms = self._clock_ms()
+        event_id = request.event_id or self._ids.new(now_ms)
+        stamp = Stamp(event_id, now_ms, request.deferred, call.traceparent)
+        offer = self._offer(call.serving, request, now_ms)
+        drawn = _draw(call.serving, offer, request, event_id)
+        messages = [decision_message(one, stamp, slot) for slot, one in enumerate(drawn)]
+        logged = await self._record(messages, offer.name)
+        self._metrics.decisions(offer.name, len(drawn))
         if request.slots is None:
-            return Answer(200, _encode(_rank_answer(decisions[0], serving, logged)))
-        return Answer(200, _encode(_slots_answer(decisions, request.slots, serving, logged)))
+            return Answer(200, rank_answer(drawn[0], stamp, logged=logged))
+        ids = [slot.id for slot in request.slots]
+        return Answer(200, slots_answer(drawn, ids, stamp, logged=logged))
 
     async def reward(self, call: Call) -> Answer:
         """Takes in what a decision earned: 204."""
@@ -143,46 +131,33 @@ class HotRoutes:
         await self._take(call, activations)
         return Answer(204)
 
-    def _decide(
-        self,
-        serving: ServingPlacement,
-        request: RankRequest,
-        actions: tuple[Action, ...],
-        traceparent: str | None,
-    ) -> list[Decision]:
-        now_ms = self._clock_ms()
-        event_id = request.event_id or new_id(now_ms)
-        pmf_of = partial(action_pmf, serving)
-        if request.slots is None:
-            choices = [choose(request.context, actions, sample_seed(event_id), pmf_of)]
-        else:
-            choices = fill(request.slots, request.context, actions, event_id, pmf_of)
-        return [
-            Decision(
-                event_id=event_id,
-                placement=serving.placement.name,
-                timestamp_ms=now_ms,
-                context=choice.context,
-                actions=choice.actions,
-                pmf=choice.pmf,
-                index=choice.chosen,
-                policy_version=serving.version,
-                slot=slot,
-                deferred=request.deferred,
-                traceparent=traceparent,
+    def _offer(self, serving: ServingPlacement, request: RankRequest, now_ms: int) -> Offer:
+        """Returns what may be chosen from: at least one action, and enough for the slots."""
+        offer = serving.offer
+        if request.actions is not None:
+            offer = offer.of(brought_actions(request.actions))
+        if not offer.actions:
+            raise RequestError(
+                409,
+                "no_live_creatives",
+                f"placement {serving.placement.name!r} has no live creative; add one, set one "
+                "live, or send `actions`",
             )
-            for slot, choice in enumerate(choices)
-        ]
+        if serving.constraints is not None:
+            offer = offer.of(serving.constraints.allowed(request.context, offer.actions, now_ms))
+        if request.slots is not None:
+            check_slots(request.slots, offer.actions)
+        return offer
 
-    async def _record(self, decisions: Sequence[Decision]) -> bool:
+    async def _record(self, messages: Sequence[Message], placement: str) -> bool:
         """Returns whether they are recorded: not where the settings let a full spool be."""
         try:
-            await self._write([_decision_message(decision) for decision in decisions])
+            await self._write(messages)
         except RequestError as error:
             if not (self._unlogged and error.code == SpoolFull.code):
                 raise
-            for decision in decisions:
-                self._metrics.unlogged(decision.placement)
+            for _ in messages:
+                self._metrics.unlogged(placement)
             return False
         return True
 
@@ -200,9 +175,25 @@ class HotRoutes:
             await self._appender.append(messages)
 
 
+class Ids:
+    """Makes event ids."""
+
+    def __init__(self) -> None:
+        self._chance = b""
+        self._used = 0
+
+    def new(self, now_ms: int) -> str:
+        """Returns what `new_id` does; the system is asked for many ids' chance at once."""
+        if self._used == len(self._chance):
+            self._chance = os.urandom(CHANCE_BYTES * 256)
+            self._used = 0
+        start, self._used = self._used, self._used + CHANCE_BYTES
+        return f"{now_ms:012x}{self._chance[start : self._used].hex()}"
+
+
 def new_id(now_ms: int) -> str:
     """Returns 32 hexadecimal digits: the time first, so that ids sort by it, then chance."""
-    return f"{now_ms:012x}{os.urandom(10).hex()}"
+    return f"{now_ms:012x}{os.urandom(CHANCE_BYTES).hex()}"
 
 
 def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
@@ -223,55 +214,29 @@ def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[A
         raise RequestError(500, error.code, str(error)) from error
 
 
-def _rank_answer(decision: Decision, serving: ServingPlacement, logged: bool) -> RankAnswer:
-    return RankAnswer(
-        event_id=decision.event_id,
-        placement=decision.placement,
-        action=_ranked_action(decision, serving),
-        index=decision.index,
-        propensity=decision.propensity,
-        pmf=_propensities(decision),
-        policy_version=decision.policy_version,
-        logged=logged,
-    )
-
-
-def _slots_answer(
-    decisions: Sequence[Decision],
-    slots: Sequence[RankSlot],
-    serving: ServingPlacement,
-    logged: bool,
-) -> RankSlotsAnswer:
-    first = decisions[0]
-    return RankSlotsAnswer(
-        event_id=first.event_id,
-        placement=first.placement,
-        slots=[
-            RankedSlot(
-                slot=decision.slot,
-                id=slot.id,
-                action=_ranked_action(decision, serving),
-                index=decision.index,
-                propensity=decision.propensity,
-                pmf=_propensities(decision),
-            )
-            for decision, slot in zip(decisions, slots, strict=True)
-        ],
-        policy_version=first.policy_version,
-        logged=logged,
-    )
-
-
-def _ranked_action(decision: Decision, serving: ServingPlacement) -> RankedAction:
-    creative = serving.creatives.get(decision.action.id)
-    return RankedAction(decision.action.id, creative.parts if creative is not None else None)
-
-
-def _propensities(decision: Decision) -> list[ActionPropensity]:
+def _draw(
+    serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
+) -> list[Drawn]:
+    """Returns one draw a slot, or one alone."""
+    context, version = request.context, serving.version
+    if request.slots is None:
+        odds = _odds(serving, offer, context)
+        return [Drawn(context, odds, odds.draw(sample_seed(event_id)))]
+    choices = fill(request.slots, context, offer.actions, event_id, partial(action_pmf, serving))
     return [
-        ActionPropensity(action.id, propensity)
-        for action, propensity in zip(decision.actions, decision.pmf, strict=True)
+        Drawn(choice.context, Odds(offer.of(choice.actions), choice.pmf, version), choice.chosen)
+        for choice in choices
     ]
+
+
+def _odds(serving: ServingPlacement, offer: Offer, context: msgspec.Raw) -> Odds:
+    policy = serving.policy
+    odds = offer.known_odds(policy)
+    if odds is None:
+        pmf = action_pmf(serving, context, offer.actions)
+        odds = Odds(offer, pmf.tolist(), serving.version)
+        offer.keep_odds(policy, odds)
+    return odds
 
 
 def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:
@@ -284,11 +249,6 @@ def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:
             f"placement {serving.placement.name!r}; nothing of the request was taken",
             target="value",
         )
-
-
-def _decision_message(decision: Decision) -> Message:
-    trace = trace_headers(decision.traceparent)
-    return Message(DECISIONS, decision.event_id.encode(), encode(decision), trace)
 
 
 def _outcome_message(call: Call, request: OutcomeRequest, now_ms: int) -> Message:

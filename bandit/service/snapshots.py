@@ -16,6 +16,7 @@ from bandit.constraints import Constraints, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version
+from bandit.service.offer import Offer
 from streams.caps import Shown
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError, LogUnavailable
@@ -36,9 +37,9 @@ class ServingPlacement(NamedTuple):
     """What one placement is served with, all of one moment.
 
     `actions` are the live creatives as the policy sees them; the tuple stays the same object
-    until one of them changes. `snapshot_ms` is when the log took the policy in, 0 for a policy
-    that has learned nothing yet. `constraints` are None where nothing has caps; `trials` tell how
-    the placement's challengers did until then.
+    until one of them changes, and `offer` has them as bytes. `snapshot_ms` is when the log took
+    the policy in, 0 for one that has learned nothing yet. `constraints` are None where nothing
+    has caps; `trials` tell how the placement's challengers did until then.
     """
 
     placement: Placement
@@ -46,6 +47,7 @@ class ServingPlacement(NamedTuple):
     version: str
     actions: tuple[Action, ...]
     creatives: dict[str, Creative]
+    offer: Offer
     snapshot_ms: int
     constraints: Constraints | None = None
     trials: Mapping[str, TrialResult] = MappingProxyType({})
@@ -258,6 +260,7 @@ class Snapshots:
             loaded.version,
             actions,
             creatives,
+            Offer(placement.name, actions, creatives),
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
             loaded.trials,

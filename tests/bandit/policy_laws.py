@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from bandit.errors import FeatureError, LearnError, PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policy import Correctable, Policy, sample
+from bandit.policy import Correctable, Policy, is_context_free, sample
 from streams.events import Action, Decision
 
 law = settings(
@@ -112,6 +112,15 @@ class PolicyLaws(_Suite):
         pmf = ask(policy, context, numbers)
         permuted = ask(policy, context, [numbers[i] for i in order])
         np.testing.assert_array_equal(permuted, pmf[list(order)])
+
+    @law
+    @given(history=histories, numbers=some_actions)
+    def test_who_says_that_it_reads_no_context_reads_none(self, history, numbers):
+        policy = self.after(history)
+        if is_context_free(policy):
+            actions = tuple(map(action, numbers))
+            asked = [*map(raw, CONTEXTS), raw({"deep": [[None]]})]
+            assert len({policy.pmf(context, actions).tobytes() for context in asked}) == 1
 
     @law
     @given(history=histories, context=contexts, numbers=some_actions)

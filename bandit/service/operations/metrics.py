@@ -95,12 +95,12 @@ class Metrics:
         counter.inc()
         self._by_route[route].observe(seconds)
 
-    def decision(self, placement: str) -> None:
-        """Counts a decision of a placement that exists."""
+    def decisions(self, placement: str, count: int) -> None:
+        """Counts decisions of a placement that exists."""
         counter = self._by_placement.get(placement)
         if counter is None:
             counter = self._by_placement[placement] = self._decisions.labels(placement)
-        counter.inc()
+        counter.inc(count)
 
     def outcomes(self, placement: str, count: int) -> None:
         """Counts outcomes of a placement that exists."""

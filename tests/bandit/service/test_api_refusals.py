@@ -197,7 +197,7 @@ def test_a_failure_of_ours_is_told_and_survived(small, monkeypatch):
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("bandit.service.slots.sample", broken)
+    monkeypatch.setattr("bandit.service.offer.draw", broken)
     assert code_of(post(small, "p/rank", {})) == (500, "internal_error")
     monkeypatch.setattr("bandit.service.resources.generations.new_id", broken)
     assert code_of(post(small, "p/generations", {"brief": {}})) == (500, "internal_error")
