@@ -166,7 +166,7 @@ def replay(
         check_plot(plot)
     report = run_replay(
         path,
-        policy or ["thompson", "uniform"],
+        policy or ["default", "uniform"],
         seeds=seeds,
         horizon=horizon,
         min_headlines=min_headlines,

@@ -224,6 +224,7 @@ PolicySpec: TypeAlias = dict[str, object]
 
 
 def _default_policy() -> PolicySpec:
+    # Of a placement in the log that names none. What is written today always names one.
     return {"name": "thompson"}
 
 

@@ -6,18 +6,18 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import ConfigDict, Field, FiniteFloat
 
 from bandit.errors import RequestError
+from bandit.policies import default_policy
 from bandit.service.resources.models import Body, Id, JsonObject, Name
 from streams.caps import Caps, Seen
-from streams.events import Placement, RewardKind, RewardRule
+from streams.events import Placement, PolicySpec, RewardKind, RewardRule
 from streams.trials import Safety
 
 _KIND: Final = RewardKind()
 _RULE: Final = RewardRule()
 _PLACEMENT: Final = Placement(name="any")
-_POLICY: Final[dict[str, JsonValue]] = msgspec.to_builtins(_PLACEMENT.policy)
 
 Cap = Annotated[int, Field(ge=1, lt=2**53)]
 
@@ -95,7 +95,7 @@ class PlacementBody(Body):
         json_schema_extra={
             "examples": [
                 {
-                    "policy": {"name": "thompson"},
+                    "policy": {"name": "text_thompson"},
                     "reward": {"window_seconds": 600},
                     "learn": "realtime",
                 }
@@ -103,9 +103,10 @@ class PlacementBody(Body):
         }
     )
 
-    policy: JsonObject = Field(
-        default=_POLICY,
-        description="The policy's name and parameters.",
+    policy: JsonObject | None = Field(
+        default=None,
+        description="The policy's name and parameters. Left out, it stays as it is; a new "
+        "placement gets the default, `text_thompson`, or `hybrid` for rewards outside 0 to 1.",
     )
     reward: RewardRuleModel = RewardRuleModel()
     learn: Literal["window", "realtime"] = Field(
@@ -122,17 +123,23 @@ class PlacementBody(Body):
     )
     safety: SafetyModel | None = None
 
-    def to_event(self, name: str) -> Placement:
+    def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
         """Returns the placement of this name.
+
+        Args:
+            name: the placement's.
+            kept: the policy that it has, None if there is no such placement yet.
 
         Raises:
             RequestError: `body_invalid`: the reward rule contradicts itself.
         """
+        policy = kept if self.policy is None else self.policy
         try:
+            reward = msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule)
             return Placement(
                 name=name,
-                policy=dict(self.policy),
-                reward=msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule),
+                policy=default_policy(reward) if policy is None else dict(policy),
+                reward=reward,
                 learn=self.learn,
                 caps=to_caps(self.caps),
                 seen=Seen(**self.seen.model_dump()) if self.seen else UNSET,
@@ -147,6 +154,7 @@ class PlacementView(PlacementBody):
     """A placement as it is now."""
 
     name: str
+    policy: JsonObject
     etag: str = Field(description="For `If-Match`.")
 
     @classmethod

@@ -75,10 +75,11 @@ async def put_placement(
     """Makes the placement, or replaces what it is; its creatives stay.
 
     A placement whose policy changes is served by the old one until the new one has learned
-    from the log. Without `If-Match`, the last one who writes wins.
+    from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
     """
+    now = desk.catalogue.placement(name)
     try:
-        placement = checked(body.to_event(name))
+        placement = checked(body.to_event(name, None if now is None else now.policy))
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error
     response.status_code = 201
