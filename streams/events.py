@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from streams.access import Act, ApiKey
+from streams.access import Act, ApiKey, Protection
 from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
 from streams.trials import Safety, TrialResult
@@ -29,16 +29,7 @@ CATALOGUE: Final = "catalogue"
 DEAD_LETTER: Final = "dead-letter"
 ACCESS: Final = "access"
 ACTS: Final = "acts"
-TOPICS: Final = (
-    DECISIONS,
-    OUTCOMES,
-    INTERACTIONS,
-    POLICIES,
-    CATALOGUE,
-    DEAD_LETTER,
-    ACCESS,
-    ACTS,
-)
+TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE, DEAD_LETTER, ACCESS, ACTS)
 
 ACTIVATION: Final = "activation"
 """The kind of the outcome that activates a deferred decision; with slot 0, the whole event."""
@@ -233,7 +224,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
 
     `caps` hold for each of its creatives that has none of its own. `challengers` learn beside
     the policy, by name, without being shown; `safety` says what may come of that by itself.
-    `why` says what made a change of policy.
+    `why` says what made a change of policy; `protection` what is kept from the log.
     """
 
     name: Id
@@ -246,6 +237,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     challengers: dict[str, PolicySpec] | UnsetType = UNSET
     safety: Safety | UnsetType = UNSET
     why: str | UnsetType = UNSET
+    protection: Protection | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -329,17 +321,9 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     v: Version = SCHEMA_VERSION
 
 
+Catalogued: TypeAlias = Placement | Creative | Generation
 Event: TypeAlias = (
-    Decision
-    | Outcome
-    | Tick
-    | Interaction
-    | Placement
-    | Creative
-    | Generation
-    | PolicySnapshot
-    | ApiKey
-    | Act
+    Decision | Outcome | Tick | Interaction | Catalogued | PolicySnapshot | ApiKey | Act
 )
 
 # Deep nesting ends in a RecursionError, numbers that cannot be summed in an OverflowError.

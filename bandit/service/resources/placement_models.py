@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, FiniteFloat
 from bandit.errors import RequestError
 from bandit.policies import default_policy
 from bandit.service.resources.models import Body, Id, JsonObject, Name
+from streams.access import Protection
 from streams.caps import Caps, Seen
 from streams.events import Placement, PolicySpec, RewardKind, RewardRule
 from streams.trials import Safety
@@ -88,6 +89,25 @@ class SafetyModel(Body):
     baseline: Id | None = Field(default=None, description="The creative to compare with.")
 
 
+class ProtectionModel(Body):
+    """What is kept from the log, and whom rewards are taken from."""
+
+    private: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default=[],
+        max_length=50,
+        description="Fields of the context, keys joined by dots, that are hashed by the server's "
+        "COPYLOOP_PRIVATE_SALT before a policy or the log sees them.",
+    )
+    signed_rewards: bool = Field(
+        default=False,
+        description="`rank` makes event ids that are signed, and no others are taken.",
+    )
+
+    def to_event(self) -> Protection:
+        """Returns it as events hold it."""
+        return Protection(private=tuple(self.private), signed_rewards=self.signed_rewards)
+
+
 class PlacementBody(Body):
     """A placement: its policy, what it rewards, and when it learns."""
 
@@ -122,6 +142,7 @@ class PlacementBody(Body):
         default={}, max_length=10, description="Policies that learn beside it, unshown, by name."
     )
     safety: SafetyModel | None = None
+    protection: ProtectionModel | None = None
 
     def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
         """Returns the placement of this name.
@@ -145,6 +166,7 @@ class PlacementBody(Body):
                 seen=Seen(**self.seen.model_dump()) if self.seen else UNSET,
                 challengers={k: dict(v) for k, v in self.challengers.items()} or UNSET,
                 safety=Safety(**self.safety.model_dump()) if self.safety else UNSET,
+                protection=self.protection.to_event() if self.protection else UNSET,
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -171,5 +193,8 @@ class PlacementView(PlacementBody):
                 "seen": msgspec.to_builtins(placement.seen) if placement.seen else None,
                 "challengers": placement.challengers or {},
                 "safety": msgspec.to_builtins(placement.safety) if placement.safety else None,
+                "protection": msgspec.to_builtins(placement.protection)
+                if placement.protection
+                else None,
             }
         )

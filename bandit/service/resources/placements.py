@@ -23,6 +23,7 @@ from bandit.service.resources.desk import (
     Limit,
     Matching,
     Placed,
+    Protecting,
     unchanged,
 )
 from bandit.service.resources.models import Page
@@ -70,7 +71,12 @@ async def read_placement(desk: Desk, name: Placed, response: Response, known: Kn
     "/{placement}", responses={201: {"description": "It was made.", "model": PlacementView}}
 )
 async def put_placement(
-    desk: Desk, name: Placed, body: PlacementBody, response: Response, condition: Conditional
+    desk: Desk,
+    name: Placed,
+    body: PlacementBody,
+    response: Response,
+    condition: Conditional,
+    protection: Protecting,
 ) -> PlacementView:
     """Makes the placement, or replaces what it is; its creatives stay.
 
@@ -80,6 +86,7 @@ async def put_placement(
     now = desk.catalogue.placement(name)
     try:
         placement = checked(body.to_event(name, None if now is None else now.policy))
+        protection.check(placement)
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error
     response.status_code = 201
