@@ -245,7 +245,11 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
 
 
 class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a creative came from; None where that does not apply (written by hand)."""
+    """Where a creative came from; None where that does not apply (written by hand).
+
+    `brief` is the brief's hash, `frame` and `segment` what its prompt was made for, `scores` what
+    each gate measured. Where several parts were written apart, each has a lineage in `parts`.
+    """
 
     generation_id: str | None = None
     model: str | None = None
@@ -253,6 +257,11 @@ class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt: str | None = None
     seed: int | None = None
     parent: str | None = None
+    brief: str | None = None
+    frame: str | None = None
+    segment: str | None = None
+    scores: dict[str, float] = {}
+    parts: dict[str, Lineage] = {}
 
 
 CreativeStatus: TypeAlias = Literal["proposed", "screened", "live", "paused", "retired", "rejected"]
