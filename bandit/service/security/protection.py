@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +19,7 @@ from msgspec import Raw
 from bandit.errors import RequestError, SettingError
 from bandit.service.secret import Secret
 from streams.events import MAX_ID_LENGTH, Placement
+from streams.forgetting.fields import changed_at
 
 SEPARATOR: Final = "~"
 SIGNATURE_BYTES: Final = 16
@@ -31,7 +31,7 @@ HIDDEN: Final = "hidden:"
 """What a hashed value begins with."""
 HASH_BYTES: Final = 12
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -75,10 +75,9 @@ class Shield:
         if not placement.protection or not placement.protection.private:
             return context
         self.check(placement)
-        fields = _decode(context)
         for path in placement.protection.private:
-            self._hide(fields, path.split("."))
-        return Raw(_encode(fields))
+            context = changed_at(context, path.split("."), self._hidden)
+        return context
 
     def hash_of(self, value: object) -> str:
         """Returns what stands for a value in the log: the same for equal values."""
@@ -127,18 +126,8 @@ class Shield:
                 target="event_id",
             )
 
-    def _hide(self, value: Any, path: Sequence[str]) -> None:
-        """Hashes what is at the path, in every element of the lists on the way."""
-        if isinstance(value, list):
-            for element in value:
-                self._hide(element, path)
-            return
-        if not isinstance(value, dict) or path[0] not in value:
-            return
-        if len(path) > 1:
-            self._hide(value[path[0]], path[1:])
-        else:
-            value[path[0]] = self._hashed(value[path[0]])
+    def _hidden(self, value: Raw) -> Raw:
+        return Raw(_encode(self._hashed(_decode(value))))
 
     def _hashed(self, value: Any) -> Any:
         """Returns a value with everything in it hashed; its shape is not what it keeps private."""
