@@ -16,6 +16,7 @@
     └── PlotError               a picture that cannot be drawn; says what to install
 
 Every error has a stable `code`; `LearnError` and `RequestError` take their own per case.
+`bandit.client` has a tree of its own.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def click(client, outcome_by, *, at_rest):
     """
     acknowledged, seen = {}, []
     for _ in range(CLICKS):
-        event_id = client.rank(PLACEMENT, {})["event_id"]
+        event_id = client.rank(PLACEMENT, {}).event_id
         time.sleep(0.3 if at_rest else 0.1)
         before = served(client) if at_rest else 0
         outcome_by(client, event_id)

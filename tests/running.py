@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-from bandit.client import ApiError, Client
+from bandit.client import Client, ClientError
 
 
 def free_port():
@@ -38,7 +38,7 @@ def wait_until_ready(url, process, *, seconds=60):
     while time.monotonic() < deadline and process.poll() is None:
         try:
             client.request("GET", "/health")
-        except (OSError, ApiError):
+        except ClientError:
             time.sleep(0.1)
         else:
             client.close()

@@ -7,16 +7,15 @@ requests and outcomes only, as they would from a real site.
 from __future__ import annotations
 
 import heapq
-import http.client
 import itertools
 import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from bandit.client import ApiError, Client
+from bandit.client import Client, ClientError, Decision
 from bandit.simulate import Response, TasteWorld, Visitor
 
 WORKERS: Final = 3
@@ -113,34 +112,34 @@ class Audience:
             placement = self._placements[number % len(self._placements)]
             try:
                 self._visit(client, placement, self._world.visitor(number))
-            except (ApiError, OSError, http.client.HTTPException):
+            except ClientError:
                 self._tallies[placement].unanswered += 1
                 self._stop.wait(RETRY_SECONDS)
         client.close()
 
     def _visit(self, client: Client, placement: str, visitor: Visitor) -> None:
         decision = client.rank(placement, json.loads(bytes(visitor.context)))
-        self._learn_texts(client, placement, decision["pmf"])
-        chosen = decision["action"]["id"]
+        self._learn_texts(client, placement, decision.pmf)
+        chosen = decision.creative_id
         response = self._world.respond(visitor, self._texts[chosen])
         with self._lock:
             self._book(placement, visitor, decision, response)
             if response.click:
-                self._plan(placement, decision["event_id"], response)
+                self._plan(placement, decision.event_id, response)
 
-    def _learn_texts(self, client: Client, placement: str, pmf: list[dict[str, Any]]) -> None:
-        if all(entry["id"] in self._texts for entry in pmf):
+    def _learn_texts(self, client: Client, placement: str, pmf: Mapping[str, float]) -> None:
+        if all(creative_id in self._texts for creative_id in pmf):
             return
         page = client.request("GET", f"/v1/placements/{placement}/creatives?limit=1000")
         self.know({c["id"]: c["parts"]["headline"] for c in page["items"]})
 
     def _book(
-        self, placement: str, visitor: Visitor, decision: dict[str, Any], response: Response
+        self, placement: str, visitor: Visitor, decision: Decision, response: Response
     ) -> None:
         tally = self._tallies[placement]
-        pmf = {entry["id"]: entry["propensity"] for entry in decision["pmf"]}
+        pmf = decision.pmf
         rates = {name: self._world.click_rate(visitor.context, self._texts[name]) for name in pmf}
-        chosen = decision["action"]["id"]
+        chosen = decision.creative_id
         tally.visits += 1
         tally.served += sum(share * rates[name] for name, share in pmf.items())
         tally.uniform += sum(rates.values()) / len(rates)
@@ -150,7 +149,7 @@ class Audience:
             tally.clicks += 1
             tally.clicked[chosen] = tally.clicked.get(chosen, 0) + 1
         tally.pmf = pmf
-        tally.policy_version = decision["policy_version"]
+        tally.policy_version = decision.policy_version
 
     def _plan(self, placement: str, event_id: str, response: Response) -> None:
         now = time.monotonic()
@@ -181,7 +180,7 @@ class Audience:
         _, placement, event_id, kind, value = outcome
         try:
             client.outcome(placement, event_id, kind, value)
-        except (OSError, http.client.HTTPException):
+        except ClientError:
             # the API is being restarted: the click is not lost, it comes a little later
             time.sleep(RETRY_SECONDS)
             with self._lock:

@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.audit import audit
-from bandit.client import Client
+from bandit.client import Client, ClientError
 from bandit.simulate import TasteWorld
 from generator.brief import Brief, load_brief
 from generator.demo.audience import Audience, Tally
@@ -303,7 +303,7 @@ def _wait_for(client: Client, directory: Path) -> None:
     while time.monotonic() < deadline:
         try:
             client.request("GET", "/health")
-        except OSError:
+        except ClientError:
             time.sleep(0.2)
         else:
             return

@@ -1,6 +1,5 @@
 """A whole loop of real processes, to be killed at any moment, and the traffic that it is under."""
 
-import http.client
 import random
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bandit.client import ApiError, Client
+from bandit.client import Client, ClientError, Retries
 from streams.events import INTERACTIONS
 from streams.log import TopicPartition, open_log
 from streams.patience import PatientLog
@@ -169,19 +168,19 @@ class Traffic:
         self.go_on(decisions=len(self.decisions) + decisions)
 
     def _send(self, rng):
-        client = Client(self._url)
+        client = Client(self._url, retries=Retries(attempts=1))
         while not self._stop.wait(self._pause_seconds):
-            with suppress(OSError, http.client.HTTPException, ApiError):
+            with suppress(ClientError):
                 self._rank_and_click(client, rng)
         client.close()
 
     def _rank_and_click(self, client, rng):
         placement = rng.choice(self._placements)
         decision = client.rank(placement, {"hour": rng.randrange(24)})
-        self.decisions.add(decision["event_id"])
-        if rng.random() < 0.2 + 0.2 * decision["index"]:
-            client.outcome(placement, decision["event_id"], "click")
-            self.clicks.add(decision["event_id"])
+        self.decisions.add(decision.event_id)
+        if rng.random() < 0.2 + 0.2 * decision.index:
+            client.outcome(placement, decision.event_id, "click")
+            self.clicks.add(decision.event_id)
 
 
 def until(condition, *, seconds=60, check=lambda: None):

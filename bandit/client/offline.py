@@ -1,0 +1,138 @@
+"""What to show while the server is away: the baseline, marked as such.
+
+A baseline is nobody's draw, so nothing may be learned from it: its event is known by its id, and
+what is reported of it goes nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from bandit.client.answers import Decision, SlotDecision, SlotDecisions
+
+PREFIX: Final = "offline-"
+"""How the event id of a decision begins that no server made."""
+
+
+class Baseline(Struct, frozen=True):
+    """A creative that may always be shown: its id and its text by part."""
+
+    creative_id: str
+    parts: dict[str, str] = {}
+
+
+class Offline(Struct, frozen=True, kw_only=True):
+    """How to go on without the server.
+
+    Attributes:
+        spool: the folder in which outcomes wait on disk; one process at a time holds it.
+        baselines: what each placement shows. A placement that is left out shows the first of
+            the actions that the caller brings, and fails where it brings none.
+        retry_seconds: for how long after a failure the server is not asked for decisions.
+        max_bytes: how much may wait on disk.
+    """
+
+    spool: Path | str
+    baselines: Mapping[str, Baseline] = {}
+    retry_seconds: float = 1.0
+    max_bytes: int = 256 << 20
+
+    def decision(
+        self, placement: str, actions: Sequence[Mapping[str, Any]] | None
+    ) -> Decision | None:
+        """Returns the baseline as a decision, None if there is none for the placement."""
+        chosen = self._first(placement, actions)
+        if chosen is None:
+            return None
+        return Decision(
+            event_id=_offline_id(),
+            placement=placement,
+            creative_id=chosen.creative_id,
+            parts=chosen.parts,
+            index=0,
+            propensity=1.0,
+            pmf={chosen.creative_id: 1.0},
+            policy_version="",
+            source="baseline",
+            logged=False,
+        )
+
+    def slot_decisions(
+        self,
+        placement: str,
+        slots: Sequence[Mapping[str, Any]],
+        actions: Sequence[Mapping[str, Any]] | None,
+    ) -> SlotDecisions | None:
+        """Returns each slot's first action that is left, None if the caller brings too few."""
+        left = [str(action["id"]) for action in actions or ()]
+        chosen: list[SlotDecision] = []
+        for number, slot in enumerate(slots):
+            excluded = slot.get("excluded", ())
+            own = next((action for action in left if action not in excluded), None)
+            if own is None:
+                return None
+            left.remove(own)
+            chosen.append(
+                SlotDecision(
+                    slot=number,
+                    id=str(slot["id"]),
+                    creative_id=own,
+                    parts={},
+                    index=0,
+                    propensity=1.0,
+                    pmf={own: 1.0},
+                )
+            )
+        return SlotDecisions(
+            event_id=_offline_id(),
+            placement=placement,
+            slots=tuple(chosen),
+            policy_version="",
+            source="baseline",
+            logged=False,
+        )
+
+    def _first(
+        self, placement: str, actions: Sequence[Mapping[str, Any]] | None
+    ) -> Baseline | None:
+        if placement in self.baselines:
+            return self.baselines[placement]
+        return Baseline(str(actions[0]["id"])) if actions else None
+
+
+class Away:
+    """Whether the server was found to be away a moment ago."""
+
+    def __init__(
+        self, retry_seconds: float, clock_seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._retry_seconds = retry_seconds
+        self._clock_seconds = clock_seconds
+        self._until = float("-inf")
+
+    def __bool__(self) -> bool:
+        """Returns whether it is not worth asking yet."""
+        return self._clock_seconds() < self._until
+
+    def found(self) -> None:
+        """Remembers that no answer came."""
+        self._until = self._clock_seconds() + self._retry_seconds
+
+
+def is_offline(event_id: str) -> bool:
+    """Returns whether an event is one that no server knows.
+
+    >>> is_offline("offline-01"), is_offline("01935d3ac1f0")
+    (True, False)
+    """
+    return event_id.startswith(PREFIX)
+
+
+def _offline_id() -> str:
+    return f"{PREFIX}{os.urandom(16).hex()}"

@@ -1,0 +1,164 @@
+"""Both clients against a real server."""
+
+import pytest
+
+from bandit.client import ApiError, Batching, Client, ClientError, OutboxFull, Refused, Retries
+from bandit.client.wire import any_call, refusal_of
+from streams.events import DECISIONS
+from streams.memory import MemoryLog
+from tests.bandit.service.api_server import running, wait_until
+
+
+def test_a_decision_comes_with_its_text_and_its_pmf(api, connect):
+    name = api.placement("typed", policy={"name": "uniform"})
+    decision = connect(api.url).rank(name, {"device": "phone"})
+    assert decision.parts == {"headline": f"Text of {decision.creative_id}"}
+    assert decision.pmf == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
+    assert list(decision.pmf)[decision.index] == decision.creative_id
+    assert (decision.source, decision.logged, decision.placement) == ("policy", True, name)
+    logged = api.decision(decision.event_id)
+    assert (logged.policy_version, logged.propensity) == (
+        decision.policy_version,
+        decision.propensity,
+    )
+    assert bytes(logged.context) == b'{"device":"phone"}'
+
+
+def test_actions_may_be_brought_and_slots_filled(api, connect):
+    client, name = connect(api.url), api.placement("brought")
+    actions = [{"id": word, "features": {}} for word in ("x", "y", "z")]
+    assert client.rank(name, {}, actions=actions).creative_id in {"x", "y", "z"}
+    assert client.rank(name, {}, actions=actions).parts == {}
+    found = client.rank_slots(name, {}, [{"id": "top"}, {"id": "side", "excluded": ["x"]}])
+    assert [slot.id for slot in found.slots] == ["top", "side"]
+    assert len({slot.creative_id for slot in found.slots}) == 2
+    assert [d.slot for d in api.logged(DECISIONS, found.event_id)] == [0, 1]
+
+
+def test_what_happens_after_a_decision_arrives(api, connect):
+    client, name = connect(api.url), api.placement("after")
+    event_id = client.rank(name, {}, deferred=True).event_id
+    client.activate(name, event_id)
+    client.activate(name, event_id, slots=[1])
+    client.outcome(name, event_id, "click")
+    client.outcome(name, event_id, "sale", 9.5, outcome_id="order-1", slot=1)
+    client.reward(name, event_id, 0.5)
+    assert [(o.kind, o.value, o.slot) for o in api.outcomes(event_id)] == [
+        ("activation", 1, 0),
+        ("slot_activation", 1, 1),
+        ("click", 1, 0),
+        ("sale", 9.5, 1),
+        ("reward", 0.5, 0),
+    ]
+
+
+def test_a_refusal_says_what_was_wrong(api, connect):
+    client = connect(api.url)
+    with pytest.raises(ApiError, match="there is no placement 'no/where'") as refused:
+        client.rank("no/where", {})
+    assert (refused.value.status, refused.value.code) == (404, "placement_not_found")
+    name = api.placement("ranged")
+    with pytest.raises(ApiError) as refused:
+        client.reward(name, "e", 2.0)
+    assert (refused.value.code, refused.value.target) == ("reward_out_of_range", "value")
+    assert isinstance(refused.value, ClientError)
+
+
+def test_any_route_can_be_asked(api, connect):
+    client = connect(api.url)
+    made = client.request("PUT", "/v1/placements/routed", {"learn": "window"})
+    again = client.request(
+        "PUT", "/v1/placements/routed", {"learn": "realtime"}, headers={"If-Match": made["etag"]}
+    )
+    assert again["learn"] == "realtime"
+    assert client.request("DELETE", "/v1/placements/routed") is None
+
+
+def test_gathered_outcomes_arrive_without_being_waited_for(api, connect):
+    client = connect(api.url, batching=Batching(flush_seconds=60))
+    name = api.placement("gathered")
+    ids = [client.rank(name, {}).event_id for _ in range(30)]
+    for event_id in ids:
+        client.outcome(name, event_id, "click")
+    assert client.waiting == 30
+    assert not any(api.outcomes(event_id) for event_id in ids)
+    assert client.flush()
+    assert client.waiting == 0
+    assert [len(api.outcomes(event_id)) for event_id in ids] == [1] * 30
+
+
+def test_closing_delivers_what_is_gathered(api):
+    name = api.placement("closing")
+    with Client(api.url, batching=Batching(flush_seconds=60)) as client:
+        event_id = client.rank(name, {}).event_id
+        client.outcome(name, event_id, "click")
+    assert [o.kind for o in api.outcomes(event_id)] == ["click"]
+
+
+def test_gathered_outcomes_that_are_refused_are_told(api, connect):
+    told = []
+    client = connect(api.url, batching=Batching(flush_seconds=0.01, on_refused=told.append))
+    name = api.placement("told")
+    event_id = client.rank(name, {}).event_id
+    client.outcome("nowhere", "e-1", "click")
+    client.outcome(name, event_id, "click")
+    client.reward(name, event_id, 7.0)
+    assert client.flush()
+    wait_until(lambda: len(told) == 2)
+    assert [(r.placement, r.kind, r.code) for r in told] == [
+        ("nowhere", "click", "placement_not_found"),
+        (name, "reward", "reward_out_of_range"),
+    ]
+    assert isinstance(told[0], Refused)
+    assert [o.kind for o in api.outcomes(event_id)] == ["click"]
+
+
+def test_more_than_may_wait_is_refused_to_the_caller(api, connect):
+    client = connect(api.url, batching=Batching(flush_seconds=60, max_waiting=2))
+    name = api.placement("bounded")
+    client.outcome(name, "e-1", "click")
+    client.outcome(name, "e-2", "click")
+    with pytest.raises(OutboxFull, match="2 outcomes wait"):
+        client.outcome(name, "e-3", "click")
+    assert client.flush()
+    client.outcome(name, "e-3", "click")
+
+
+def test_a_key_is_sent(connect):
+    with running(MemoryLog()) as api:  # one of its own: from its first key on, it lets in no others
+        name = api.placement("keyed")
+        key = api.client.post("/v1/keys", json={"name": "ranker", "scopes": ["rank"]})
+        secret = key.raise_for_status().json()["key"]
+        assert connect(api.url, api_key=secret).rank(name, {}).source == "policy"
+        with pytest.raises(ApiError) as refused:
+            connect(api.url).rank(name, {})
+        assert (refused.value.status, refused.value.code) == (401, "unauthenticated")
+
+
+class TestRetries:
+    def wait(self, error, call=None, attempt=0, **options):
+        call = call or any_call("GET", "/", None, None)
+        return Retries(**options).wait_seconds(call, attempt, error)
+
+    def test_the_wait_grows_and_is_bounded(self):
+        error = refusal_of(503, {}, b"")
+        waits = [self.wait(error, attempt=n, attempts=99) for n in range(12)]
+        assert all(0 <= wait <= min(0.1 * 2**n, 2.0) for n, wait in enumerate(waits))
+        assert len(set(waits)) == 12
+
+    def test_what_the_api_asks_for_is_done(self):
+        assert self.wait(refusal_of(429, {"retry-after": "1.5"}, b"")) == 1.5
+        assert self.wait(refusal_of(429, {"retry-after": "60"}, b"")) <= 0.1
+        assert self.wait(refusal_of(429, {"retry-after": "Tue, 01 Jan"}, b"")) <= 0.1
+
+    @pytest.mark.parametrize("status", [400, 404, 409, 412, 422, 500])
+    def test_what_will_not_pass_is_raised(self, status):
+        with pytest.raises(ApiError) as raised:
+            self.wait(refusal_of(status, {}, b"what?"))
+        assert (raised.value.code, raised.value.status) == ("not_ours", status)
+
+    def test_a_post_is_sent_again_only_with_a_key(self):
+        error = refusal_of(503, {}, b"")
+        with pytest.raises(ApiError):
+            self.wait(error, any_call("POST", "/", {}, None))
+        assert self.wait(error, any_call("POST", "/", {}, {"Idempotency-Key": "k"})) <= 0.1
