@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 from bandit.client import wire
 from bandit.client.answers import Decision, SlotDecisions
 from bandit.client.courier import PAUSE_SECONDS, Courier
-from bandit.client.errors import ClientError, Unreachable
+from bandit.client.errors import ApiError, ClientError, Unreachable
 from bandit.client.offline import Away, Offline, is_offline
 from bandit.client.outbox import Batching
 from bandit.client.retries import Retries
@@ -54,6 +55,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_seconds)
         self._retries = retries or Retries()
         self._offline = offline
+        self._signed: set[str] = set()
         self._away = Away(offline.retry_seconds if offline else 0.0)
         self._courier: Courier | None = None
         if batching is not None or offline is not None:
@@ -79,9 +81,9 @@ class AsyncClient:
             ApiError: the request was refused; `code` says why.
             Unreachable: no answer came, and there is no baseline to show.
         """
-        call = wire.rank_call(placement, context, actions, event_id, deferred)
+        call = partial(wire.rank_call, placement, context, actions, deferred)
         try:
-            return wire.decision_of(await self._ask(call))
+            return wire.decision_of(await self._ask(placement, event_id, call))
         except Unreachable:
             baseline = self._offline and self._offline.decision(placement, actions)
             if not baseline:
@@ -104,9 +106,9 @@ class AsyncClient:
             ApiError: the request was refused; `code` says why.
             Unreachable: no answer came, and the caller brought too few actions to show.
         """
-        call = wire.rank_call(placement, context, actions, event_id, deferred, slots=slots)
+        call = partial(wire.rank_call, placement, context, actions, deferred, slots=slots)
         try:
-            return wire.slot_decisions_of(await self._ask(call))
+            return wire.slot_decisions_of(await self._ask(placement, event_id, call))
         except Unreachable:
             baseline = self._offline and self._offline.slot_decisions(placement, slots, actions)
             if not baseline:
@@ -203,15 +205,28 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _ask(self, call: Call) -> bytes:
-        """Sends what decides, unless it is known that nobody would hear it."""
+    async def _ask(
+        self, placement: str, event_id: str | None, call: Callable[[str | None], Call]
+    ) -> bytes:
+        """Sends what decides, unless it is known that nobody would hear it.
+
+        A placement that takes signed ids only makes them itself, so a request to it that got no
+        answer is not sent again.
+        """
         if self._away:
             raise Unreachable("the server was away a moment ago", sent=False)
+        signed = placement in self._signed
+        own = None if signed else wire.new_event_id()
         try:
-            return await self._send(call)
+            return await self._send(call(event_id or own))
         except Unreachable:
             self._away.found()
             raise
+        except ApiError as error:
+            if error.code != wire.UNSIGNED or event_id is not None or signed:
+                raise
+            self._signed.add(placement)
+            return await self._ask(placement, None, call)
 
     async def _send(self, call: Call) -> bytes:
         attempt = 0

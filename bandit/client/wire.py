@@ -18,6 +18,8 @@ from msgspec import Struct
 from bandit.client.answers import Decision, SlotDecision, SlotDecisions, Source
 from bandit.client.errors import ApiError, Unreachable
 
+UNSIGNED: Final = "event_id_unsigned"
+"""The code of who refuses an event id that is not of its making."""
 JSON: Final = {"content-type": "application/json"}
 
 _encode = msgspec.json.Encoder().encode
@@ -121,20 +123,23 @@ def rank_call(
     placement: str,
     context: Mapping[str, Any],
     actions: Sequence[Mapping[str, Any]] | None,
-    event_id: str | None,
     deferred: bool,
+    event_id: str | None,
     *,
     slots: Sequence[Mapping[str, Any]] | None = None,
 ) -> Call:
-    """Returns the request for a decision; with an id, so that it may be sent again."""
-    body: dict[str, object] = {"context": context, "event_id": event_id or new_event_id()}
+    """Returns the request for a decision, which may be sent again if it has an event id."""
+    body: dict[str, object] = {"context": context}
+    if event_id is not None:
+        body["event_id"] = event_id
     if actions is not None:
         body["actions"] = actions
     if slots is not None:
         body["slots"] = slots
     if deferred:
         body["deferred"] = True
-    return Call("POST", f"{placement_path(placement)}/rank", _encode(body))
+    path = f"{placement_path(placement)}/rank"
+    return Call("POST", path, _encode(body), repeatable=event_id is not None)
 
 
 def outcome_body(

@@ -87,6 +87,7 @@ def create_app(
         appender.start()
         # the first text embedding loads its weights: before the first creative, not during it
         await run_in_threadpool(creative_features, {})
+        app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
         yield
         await appender.close()
         snapshots.stop()

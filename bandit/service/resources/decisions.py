@@ -24,7 +24,8 @@ EARLY_MS: Final = 10_000
 """By how much the log's clock may be behind that of whoever made the id."""
 LATE_MS: Final = 3_600_000
 """How long after its id a decision is looked for: a spool may have held it up."""
-_OURS: Final = re.compile(r"[0-9a-f]{32}")
+_OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
+"""An id that the API made, signed or not."""
 _TIME_DIGITS: Final = 12
 
 router = APIRouter(prefix="/v1", tags=["decisions"])

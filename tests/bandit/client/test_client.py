@@ -4,6 +4,8 @@ import pytest
 
 from bandit.client import ApiError, Batching, Client, ClientError, OutboxFull, Refused, Retries
 from bandit.client.wire import any_call, refusal_of
+from bandit.service.secret import Secret
+from bandit.service.settings import Settings
 from streams.events import DECISIONS
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
@@ -133,6 +135,23 @@ def test_a_key_is_sent(connect):
         with pytest.raises(ApiError) as refused:
             connect(api.url).rank(name, {})
         assert (refused.value.status, refused.value.code) == (401, "unauthenticated")
+
+
+def test_a_placement_that_signs_event_ids_is_asked_for_them(connect):
+    secret = Secret("0123456789abcdef0123456789abcdef")
+    with running(MemoryLog(), Settings(reward_secret=secret)) as api:
+        name = api.placement("signed", protection={"signed_rewards": True})
+        client = connect(api.url)
+        for _ in range(2):
+            event_id = client.rank(name, {}).event_id
+            client.outcome(name, event_id, "click")
+            assert [o.kind for o in api.outcomes(event_id)] == ["click"]
+            assert len(api.client.get(f"/v1/decisions/{event_id}").json()["decisions"]) == 1
+        with pytest.raises(ApiError, match="event_id_unsigned"):
+            client.rank(name, {}, event_id="mine")
+        bulk = [{"placement": name, "event_id": "forged", "kind": "click"}]
+        (refused,) = api.client.post("/v1/outcomes", json=bulk).json()["refused"]
+        assert refused["code"] == "reward_unsigned"
 
 
 class TestRetries:
