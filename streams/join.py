@@ -7,9 +7,9 @@ it says which interactions and refusals follow, so these are a function of the l
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import Final, TypeAlias
+from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from streams.catalogue import Catalogue
 from streams.events import (
@@ -17,15 +17,28 @@ from streams.events import (
     DECISIONS,
     OUTCOMES,
     REWARD,
-    SCHEMA_VERSION,
     SLOT_ACTIVATION,
     Decision,
     Outcome,
     Placement,
     Status,
 )
-from streams.join_state import CLOSED, OPEN, PAST, Arrival, Entry, State, pack, unpack
-from streams.reward import Terms, earned, in_order, terms_of
+from streams.join_output import Emitted, Joined, Refusal
+from streams.join_state import (
+    CLOSED,
+    OPEN,
+    PAST,
+    Arrival,
+    Entry,
+    Key,
+    State,
+    key_of,
+    or_default,
+    pack,
+    reckon,
+    unpack,
+)
+from streams.reward import Terms, terms_of
 
 REMEMBERED_MS: Final = 600_000
 """A decision is known for at least so long after its end, should it be sent again."""
@@ -33,44 +46,6 @@ REMEMBERED_MS: Final = 600_000
 _DUPLICATE: Final = "an outcome of that id came before"
 _ORPHAN: Final = "no decision came while its window lasted"
 _NOT_ACTIVATED: Final = "its decision was deferred and never activated"
-
-_Key: TypeAlias = tuple[str, int]
-
-
-class Joined(Struct, frozen=True, tag_field="type", tag="interaction", gc=False):
-    """An interaction whose decision is still the JSON that it came as."""
-
-    source: int
-    sequence: int
-    decision: Raw
-    reward: float
-    status: Status
-    timestamp_ms: int
-    previous_reward: float | None
-    outcomes: tuple[Outcome, ...]
-    v: int = SCHEMA_VERSION
-
-
-class Emitted(Struct, frozen=True, gc=False):
-    """An interaction, its placement, and whether nothing that counts had come by then."""
-
-    placement: str
-    interaction: Joined
-    defaulted: bool
-
-
-class Refusal(Struct, frozen=True, gc=False):
-    """A record that the join could not use, and why; `code` is stable.
-
-    Codes: `late`, `orphan`, `before_decision`, `not_activated`, `reward_out_of_range`,
-    `duplicate_outcome`; `duplicate_decision`, `repeated_decision`, `unknown_placement`.
-    """
-
-    code: str
-    error: str
-    topic: str
-    offset: int
-    event: Decision | Outcome
 
 
 class Join:
@@ -88,8 +63,8 @@ class Join:
         self._refusals: list[Refusal] = []
         self._sequence = 0
         self._ordinal = 0
-        self._entries: dict[_Key, Entry] = {}
-        self._early: dict[_Key, dict[str, Arrival]] = {}
+        self._entries: dict[Key, Entry] = {}
+        self._early: dict[Key, dict[str, Arrival]] = {}
         # Open decisions of the slots after an event's first, which activates them too.
         self._later: dict[str, list[Entry]] = {}
         # What says something when it falls due, and what then merely takes up less memory.
@@ -146,7 +121,7 @@ class Join:
         """Takes in an outcome, whose record was appended at `at_ms`."""
         self.tick(at_ms)
         arrival = Arrival(outcome, at_ms, offset)
-        entry = self._entries.get((outcome.event_id, outcome.slot))
+        entry = self._entries.get((outcome.event_id, outcome.slot)) or self._stand_in(arrival)
         if entry is None:
             self._hold(arrival)
         elif self._accept(entry, arrival):
@@ -188,7 +163,7 @@ class Join:
             if entry.slot and entry.phase == OPEN:
                 join._later.setdefault(entry.event_id, []).append(entry)
         for arrival in state.early:
-            join._early.setdefault(_key(arrival), {})[arrival.outcome.outcome_id] = arrival
+            join._early.setdefault(key_of(arrival), {})[arrival.outcome.outcome_id] = arrival
             join._timers.append((arrival.due_ms, arrival.ordinal, arrival))
         heapify(join._timers)
         heapify(join._forgetting)
@@ -199,7 +174,7 @@ class Join:
         key = decision.event_id, decision.slot
         due_ms = at_ms + terms.window_ms + terms.grace_ms
         self._ordinal += 1
-        awaited = decision.deferred and not (decision.slot and self._is_activated(key[0]))
+        awaited = decision.deferred and not self._is_activated(key[0])
         entry = Entry(
             *key, self._ordinal, index, decision.timestamp_ms, at_ms, due_ms, awaited, json
         )
@@ -210,12 +185,14 @@ class Join:
         if key in self._early:
             for arrival in self._early.pop(key).values():
                 self._accept(entry, arrival)
+        if entry.slot and (entry.event_id, 0) in self._early:
+            self._claim_activations(entry)
         self._tell_event(entry, at_ms)
 
     def _hold(self, arrival: Arrival) -> None:
         """Keeps an outcome without a decision for as long as any placement's could claim it."""
         outcome = arrival.outcome
-        held = self._early.get(_key(arrival), {})
+        held = self._early.get(key_of(arrival), {})
         if outcome.outcome_id in held:
             self._refuse_outcome(arrival, "duplicate_outcome", _DUPLICATE)
             return
@@ -227,16 +204,16 @@ class Join:
         arrival.due_ms = arrival.at_ms + hold_ms
         self._ordinal += 1
         arrival.ordinal = self._ordinal
-        self._early.setdefault(_key(arrival), held)[outcome.outcome_id] = arrival
+        self._early.setdefault(key_of(arrival), held)[outcome.outcome_id] = arrival
         heappush(self._timers, (arrival.due_ms, arrival.ordinal, arrival))
 
     def _give_up(self, arrival: Arrival) -> None:
-        held = self._early.get(_key(arrival), {})
+        held = self._early.get(key_of(arrival), {})
         # Its decision may have claimed it since; then there is nothing to give up.
         if held.get(arrival.outcome.outcome_id) is arrival:
             del held[arrival.outcome.outcome_id]
             if not held:
-                del self._early[_key(arrival)]
+                del self._early[key_of(arrival)]
             self._refuse_outcome(arrival, "orphan", _ORPHAN)
 
     def _accept(self, entry: Entry, arrival: Arrival) -> bool:
@@ -252,18 +229,44 @@ class Join:
             entry.awaited = False
         return True
 
+    def _stand_in(self, arrival: Arrival) -> Entry | None:
+        """Returns which slot takes an activation of its event while there is no slot 0."""
+        outcome = arrival.outcome
+        if outcome.kind == ACTIVATION and outcome.slot == 0:
+            for entry in self._later.get(outcome.event_id, ()):
+                objection = self._objection(entry, arrival)
+                if objection is None or objection[0] == "duplicate_outcome":
+                    return entry
+        return None
+
+    def _claim_activations(self, entry: Entry) -> None:
+        """Takes what came early for slot 0 and activates the event, as `_stand_in` would."""
+        waiting = self._early[entry.event_id, 0]
+        for arrival in list(waiting.values()):
+            if self._stand_in(arrival) is entry and self._accept(entry, arrival):
+                del waiting[arrival.outcome.outcome_id]
+        if not waiting:
+            del self._early[entry.event_id, 0]
+
     def _is_activated(self, event_id: str) -> bool:
-        """Returns whether the event's first slot is open, and an activation of it came."""
+        """Returns whether an open slot of the event took an activation of all of them."""
+        return any(
+            arrival.outcome.kind == ACTIVATION and arrival.outcome.slot == 0
+            for entry in self._open_slots(event_id)
+            for arrival in (entry.arrivals or {}).values()
+        )
+
+    def _open_slots(self, event_id: str) -> list[Entry]:
+        """Returns the event's open decisions, slot 0 first, then in their order."""
         first = self._entries.get((event_id, 0))
-        arrivals = first.arrivals if first is not None and first.phase == OPEN else None
-        return any(arrival.outcome.kind == ACTIVATION for arrival in (arrivals or {}).values())
+        later = self._later.get(event_id, [])
+        return [first, *later] if first is not None and first.phase == OPEN else [*later]
 
     def _tell_event(self, entry: Entry, now_ms: int) -> None:
         """Emits what is new about a decision, and about those that its activation reaches."""
         self._tell(entry, now_ms)
-        later = self._later.get(entry.event_id) if entry.slot == 0 else None
-        if later and self._is_activated(entry.event_id):
-            for other in later:
+        if entry.event_id in self._later and self._is_activated(entry.event_id):
+            for other in self._open_slots(entry.event_id):
                 if other.awaited:
                     other.awaited = False
                     self._tell(other, now_ms)
@@ -301,11 +304,11 @@ class Join:
         terms = self._terms[entry.terms]
         if entry.awaited or (entry.phase == OPEN and not terms.realtime):
             return
-        outcomes, reward = _reckon(entry, terms)
+        outcomes, reward = reckon(entry, terms)
         if entry.told is None:
             self._emit(entry, terms, "provisional", now_ms, outcomes, reward)
         # Once it is closed, a correction is the only place left for an outcome to be seen in.
-        elif entry.phase == CLOSED or _or_default(reward, terms) != entry.told:
+        elif entry.phase == CLOSED or or_default(reward, terms) != entry.told:
             self._emit(entry, terms, "corrected", now_ms, outcomes, reward)
 
     def _close(self, entry: Entry, now_ms: int) -> None:
@@ -319,7 +322,7 @@ class Join:
             for arrival in (entry.arrivals or {}).values():
                 self._refuse_outcome(arrival, "not_activated", _NOT_ACTIVATED)
         else:
-            outcomes, reward = _reckon(entry, terms)
+            outcomes, reward = reckon(entry, terms)
             self._emit(entry, terms, "closed", now_ms, outcomes, reward)
         if longest_ms <= now_ms:
             self._pass(entry, now_ms)
@@ -346,7 +349,7 @@ class Join:
         outcomes: tuple[Outcome, ...],
         earned: float | None,
     ) -> None:
-        reward = _or_default(earned, terms)
+        reward = or_default(earned, terms)
         joined = Joined(
             self.source,
             self._sequence,
@@ -379,18 +382,3 @@ class Join:
         index = self._terms.index(terms)
         self._terms_of[placement.name] = placement, index
         return index
-
-
-def _key(arrival: Arrival) -> _Key:
-    return arrival.outcome.event_id, arrival.outcome.slot
-
-
-def _reckon(entry: Entry, terms: Terms) -> tuple[tuple[Outcome, ...], float | None]:
-    if not entry.arrivals:
-        return (), None
-    outcomes = in_order(arrival.outcome for arrival in entry.arrivals.values())
-    return outcomes, earned(terms, outcomes)
-
-
-def _or_default(earned: float | None, terms: Terms) -> float:
-    return terms.default if earned is None else earned

@@ -6,19 +6,22 @@ memory of the parsed one, and it goes into the state and into interactions as it
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from streams.errors import CheckpointError
 from streams.events import Outcome
-from streams.reward import Terms
+from streams.reward import Terms, earned, in_order
 
 VERSION: Final = 2
 OPEN: Final = 0
 CLOSED: Final = 1
 PAST: Final = 2
+
+Key: TypeAlias = tuple[str, int]
+"""An event's id and the slot."""
 
 
 class Arrival(Struct, array_like=True, gc=False):
@@ -89,3 +92,21 @@ def unpack(data: bytes) -> State:
     if state.v != VERSION:
         raise CheckpointError(f"the state of a join of version {state.v}; expected {VERSION}")
     return state
+
+
+def key_of(arrival: Arrival) -> Key:
+    """Returns the event and slot that the outcome is of."""
+    return arrival.outcome.event_id, arrival.outcome.slot
+
+
+def reckon(entry: Entry, terms: Terms) -> tuple[tuple[Outcome, ...], float | None]:
+    """Returns the decision's outcomes in order, and what they earn; None if none counts."""
+    if not entry.arrivals:
+        return (), None
+    outcomes = in_order(arrival.outcome for arrival in entry.arrivals.values())
+    return outcomes, earned(terms, outcomes)
+
+
+def or_default(reward: float | None, terms: Terms) -> float:
+    """Returns the reward of a decision that earned this, or nothing that counts."""
+    return terms.default if reward is None else reward

@@ -25,8 +25,9 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.join import Emitted, Join, Refusal
+from streams.join import Join
 from streams.join_latency import JoinLatency
+from streams.join_output import Emitted, Refusal
 from streams.log import Log, Message, Record, TopicPartition
 from streams.merge import TICK, Merge
 from streams.traceparent import trace_headers_of, traced
