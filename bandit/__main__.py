@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from bandit import forget_command, key_commands, policy_commands
+from bandit import key_commands, policy_commands
 from bandit.errors import BanditError
 from streams.command_line import (
     LOCALHOST,
@@ -33,7 +33,6 @@ app = typer.Typer(
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(key_commands.app, name="keys")
 app.command()(key_commands.acts)
-app.command()(forget_command.forget)
 
 
 @app.command()
@@ -167,7 +166,7 @@ def replay(
         check_plot(plot)
     report = run_replay(
         path,
-        policy or ["default", "uniform"],
+        policy or ["thompson", "uniform"],
         seeds=seeds,
         horizon=horizon,
         min_headlines=min_headlines,

@@ -12,9 +12,9 @@ import time
 import pytest
 import torch
 
-from generator.backends import Sampling, open_backend
+from generator.backends import open_backend
 from generator.brief import load_brief
-from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, generate
+from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, TEMPERATURE, TOP_P, generate
 from generator.prompts import prompts
 from generator.screen import STOP, Screen, clean
 from tests.generator.conftest import BRIEFS
@@ -86,8 +86,14 @@ def test_headlines_for_a_brief(benchmark, backend, brief, n):
 
 
 def ours(backend, texts):
-    sampling = Sampling(STOP, MAX_NEW_TOKENS, *USUAL)
-    return [completion.text for completion in backend.complete(texts, sampling, seed=SEED)]
+    return backend.complete(
+        texts,
+        seed=SEED,
+        stop=STOP,
+        max_new_tokens=MAX_NEW_TOKENS,
+        temperature=TEMPERATURE,
+        top_p=TOP_P,
+    )
 
 
 def bare_generate(backend, texts):
@@ -96,8 +102,8 @@ def bare_generate(backend, texts):
     backend._model.generate(
         **read,
         do_sample=True,
-        temperature=USUAL.temperature,
-        top_p=USUAL.top_p,
+        temperature=TEMPERATURE,
+        top_p=TOP_P,
         top_k=0,
         max_new_tokens=MAX_NEW_TOKENS,
         eos_token_id=backend._stop_tokens(STOP),

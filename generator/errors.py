@@ -3,7 +3,6 @@
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
-    ├── ModelsError             a file of models that cannot be read; the message says where
     ├── PlacementUnknown        a request for a placement that is not there any more
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
@@ -30,12 +29,6 @@ class ChannelUnknown(GeneratorError):
     """No channel is called so; the message names those that there are."""
 
     code = "channel_unknown"
-
-
-class ModelsError(GeneratorError):
-    """Models that cannot be: the file that names them, or a key, cannot be read."""
-
-    code = "models_invalid"
 
 
 class PlacementUnknown(GeneratorError):

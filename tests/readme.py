@@ -8,7 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 GUIDES = [
     (ROOT / folder / "README.md").read_text()
-    for folder in (".", "bandit", "bandit/service", "streams", "generator")
+    for folder in (
+        ".",
+        "bandit",
+        "bandit/service",
+        "bandit/service/personalizer",
+        "streams",
+        "generator",
+    )
 ]
 README = "\n".join(GUIDES)
 

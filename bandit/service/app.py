@@ -20,6 +20,8 @@ from bandit.service.log_thread import LogThread
 from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.operations import health
 from bandit.service.operations.metrics import Metrics
+from bandit.service.personalizer.door import PersonalizerDoor
+from bandit.service.personalizer.loops import Loops
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
 from bandit.service.resources.editor import Editor
@@ -28,7 +30,6 @@ from bandit.service.security.edge import for_origins
 from bandit.service.security.guard import Guard
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.key_routes import KeyDesk
-from bandit.service.security.protection import Shield
 from bandit.service.security.rates import Rates
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import Settings
@@ -94,19 +95,19 @@ def create_app(
         ring.stop()
 
     rest = _rest(life)
-    protection = Shield(settings.private_salt, settings.reward_secret)
-    rest.state.protection = protection
-    rest.state.editor = Editor(log, snapshots, appender, clock_ms)
+    editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.keys = KeyDesk(ring, appender, clock_ms)
     rest.state.intake = Intake(
-        appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
+        appender, snapshots, metrics, settings.durability == "buffered", clock_ms
     )
     rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
-    hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
+    hot = HotRoutes(appender, metrics, settings, clock_ms)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
+    loops = Loops(snapshots, editor, appender, metrics, settings, clock_ms)
+    door = PersonalizerDoor(front, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
-    guard = Guard(front, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
+    guard = Guard(door, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
     metrics.add(guard)
     return for_origins(guard, settings.cors_origins)
 

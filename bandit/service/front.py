@@ -33,7 +33,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-TRACEPARENT: Final = HEADER.encode()
 UNMATCHED: Final = "unmatched"
 RANK_SEGMENTS: Final = 5  # an empty one first, then v1, placements, {placement}, rank
 EVENT_SEGMENTS: Final = 7
@@ -104,9 +103,8 @@ class FrontDoor:
         try:
             if scope["method"] != "POST":
                 raise RequestError(405, "method_not_allowed", f"{scope['method']}: expected POST")
-            headers = dict(scope["headers"])
-            body = await self._body(headers, receive)
-            answer = await route.handler(self._hot, self._call(segments, headers, body))
+            body = await read_body(scope, receive, self._max_body_bytes)
+            answer = await route.handler(self._hot, self._call(segments, scope, body))
         except RequestError as error:
             return await send_error(send, error)
         except Exception:  # one request's failure, whatever it is, must not end the others
@@ -126,7 +124,7 @@ class FrontDoor:
             await send(message)
 
         try:
-            body = await self._body(dict(scope["headers"]), receive)
+            body = await read_body(scope, receive, self._max_body_bytes)
             check_depth(body)
         except RequestError as error:
             return await send_error(send, error)
@@ -136,39 +134,39 @@ class FrontDoor:
             logger.exception("%s %s failed", scope["method"], scope["path"])
         return status
 
-    def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> Call:
+    def _call(self, segments: list[bytes], scope: Scope, body: bytes) -> Call:
         # No placement has a name that is not UTF-8, so what stands in for it is not found either.
         name = _unquoted(segments[3]).decode(errors="replace")
         serving = self._snapshots.placement(name)
         if serving is None:
             raise placement_not_found(name)
         event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
-        return Call(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
+        return Call(serving, event_id, body, traceparent_of(header(scope, HEADER.encode())))
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """Returns the body, read no further than the limit.
 
-        Raises:
-            RequestError: `body_too_large`, or `client_gone` where nobody hears the answer.
-        """
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > self._max_body_bytes:
-            raise self._too_large()
+async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """Returns the request's body, read no further than the limit.
+
+    Raises:
+        RequestError: `body_too_large`, or `client_gone` where nobody hears the answer.
+    """
+    length = header(scope, b"content-length")
+    if length is not None and int(length) > max_bytes:
+        raise _too_large(max_bytes)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
         message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body", False):
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-        if message["type"] == "http.disconnect":
-            raise RequestError(400, "client_gone", "the body ended early")
-        return body
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    if message["type"] == "http.disconnect":
+        raise RequestError(400, "client_gone", "the body ended early")
+    return body
 
-    def _too_large(self) -> RequestError:
-        return RequestError(
-            413, "body_too_large", f"the body is larger than {self._max_body_bytes} bytes"
-        )
+
+def _too_large(max_bytes: int) -> RequestError:
+    return RequestError(413, "body_too_large", f"the body is larger than {max_bytes} bytes")
 
 
 def _hot_route(segments: list[bytes]) -> HotRoute | None:
@@ -193,6 +191,15 @@ def _event_id(segment: bytes) -> str:
 
 def _unquoted(segment: bytes) -> bytes:
     return unquote_to_bytes(segment) if b"%" in segment else segment
+
+
+def header(scope: Scope, wanted: bytes) -> bytes | None:
+    """Returns the value of the request's first header of this name, in lower case."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            found: bytes = value
+            return found
+    return None
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

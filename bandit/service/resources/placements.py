@@ -23,7 +23,6 @@ from bandit.service.resources.desk import (
     Limit,
     Matching,
     Placed,
-    Protecting,
     unchanged,
 )
 from bandit.service.resources.models import Page
@@ -71,22 +70,15 @@ async def read_placement(desk: Desk, name: Placed, response: Response, known: Kn
     "/{placement}", responses={201: {"description": "It was made.", "model": PlacementView}}
 )
 async def put_placement(
-    desk: Desk,
-    name: Placed,
-    body: PlacementBody,
-    response: Response,
-    condition: Conditional,
-    protection: Protecting,
+    desk: Desk, name: Placed, body: PlacementBody, response: Response, condition: Conditional
 ) -> PlacementView:
     """Makes the placement, or replaces what it is; its creatives stay.
 
     A placement whose policy changes is served by the old one until the new one has learned
-    from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
+    from the log. Without `If-Match`, the last one who writes wins.
     """
-    now = desk.catalogue.placement(name)
     try:
-        placement = checked(body.to_event(name, None if now is None else now.policy))
-        protection.check(placement)
+        placement = checked(body.to_event(name))
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error
     response.status_code = 201
@@ -94,8 +86,11 @@ async def put_placement(
     def replaced() -> list[Placement]:
         before = desk.catalogue.placement(name)
         response.status_code = 201 if before is None else 200
-        same = before is not None and msgspec.structs.replace(before, why=UNSET) == placement
-        return [] if same else [placement]
+        if before is None:
+            return [placement]
+        # What others keep with it is none of this route's business.
+        kept = msgspec.structs.replace(placement, attributes=before.attributes)
+        return [] if msgspec.structs.replace(before, why=UNSET) == kept else [kept]
 
     await desk.change([catalogue_key(placement)], replaced, condition=condition)
     response.headers["ETag"] = desk.tag(catalogue_key(placement))

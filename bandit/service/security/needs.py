@@ -12,7 +12,9 @@ from typing import Final
 from streams.access import Scope
 
 _EVENT: Final = rb"/events/[^/]+/"
-_PERSONALIZER: Final = rb"/personalizer(?:/v1\.0|/v1\.1-preview\.\d)?(?:/placements/[^/]+)?"
+_PERSONALIZER: Final = (
+    rb"(?:/+placements/+[^/]+)?/+personalizer(?:/+v1\.0|/+v1\.1-preview(?:\.\d+)?)?"
+)
 _RANK: Final = re.compile(
     rb"/v1/placements/[^/]+/rank"
     rb"|" + _PERSONALIZER + rb"(?:/multislot)?/rank"

@@ -1,0 +1,1 @@
+"""Azure Personalizer's API in front of placements, for clients that know no other."""
