@@ -4,6 +4,7 @@
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
     ├── PlacementUnknown        a request for a placement that is not there any more
+    ├── RewardModelError        too little evidence, or a file that is no reward model
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
 
@@ -47,3 +48,9 @@ class BackendMissing(BackendError):
     """A package or a model is not installed; the message says how to get it."""
 
     code = "backend_missing"
+
+
+class RewardModelError(GeneratorError):
+    """A reward model that cannot be made or read: too little evidence, or no such file."""
+
+    code = "reward_model_invalid"

@@ -1,0 +1,22 @@
+"""What a creative's text promises: a model of reward, learned from those that were shown.
+
+`fit_reward_model` learns from `Example`s, `RewardModel` scores and compares texts and says whether
+it may be trusted, `rank` orders candidates by it before anyone sees them.
+"""
+
+from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.examples import Example, from_ab_tests, from_interactions
+from generator.reward.model import RewardModel, fit_reward_model
+from generator.reward.rank import Ranked, rank
+
+__all__ = [
+    "Encoder",
+    "Example",
+    "Ranked",
+    "RewardModel",
+    "fit_reward_model",
+    "from_ab_tests",
+    "from_interactions",
+    "open_encoder",
+    "rank",
+]

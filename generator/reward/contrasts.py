@@ -1,0 +1,227 @@
+"""Which of the things that were tried side by side did better, learned from their vectors.
+
+What one group shares (a test, a season, an audience) lifts all of its members alike, so only the
+differences within a group tell of the members; their regression on vectors is ridge, and how far
+it is believed is decided on members that were held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.errors import RewardModelError
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+SPREADS: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3)
+"""How far scores may spread within a group before any data: standard deviations, as shares."""
+FOLDS: Final = 5
+FEWEST: Final = 20
+"""Fewer members than this teach nothing that could be checked."""
+SURE: Final = 0.95
+"""A pair is told apart if one of it is better with at least this posterior probability."""
+_TINY: Final = 1e-12
+
+
+class Tried(NamedTuple):
+    """What was tried: one row a member, all groups one after another.
+
+    Attributes:
+        x: vectors, shape (n, d).
+        rate: estimated reward of each, shape (n,).
+        variance: of that estimate, shape (n,), above 0.
+        group: which were tried side by side, shape (n,), from 0.
+        block: which encoder each dimension comes from, shape (d,), from 0.
+        judges: which of them may say how good a model is, shape (n,): a reader that was tuned on
+            some has seen what they earned.
+    """
+
+    x: Floats
+    rate: Floats
+    variance: Floats
+    group: Ints
+    block: Ints
+    judges: NDArray[np.bool_]
+
+
+class Ridge(NamedTuple):
+    """A fitted regression: scores are x / scale @ weights.
+
+    `factor` is the lower Cholesky factor of the weights' posterior precision, `spread` the one of
+    `SPREADS` that foretold best, `noise` the variance between members that vectors do not tell.
+    """
+
+    weights: Floats
+    scale: Floats
+    factor: Floats
+    spread: float
+    noise: float
+
+    def score(self, x: Floats) -> Floats:
+        """Returns how far each is above its group, as a share of the group's rate, shape (n,)."""
+        return np.asarray((x / self.scale) @ self.weights, dtype=np.float64)
+
+    def error(self, x: Floats) -> Floats:
+        """Returns the standard deviation of what is not known of the scores, shape (n,)."""
+        half = np.linalg.solve(self.factor, (x / self.scale).T)
+        error: Floats = np.sqrt((half * half).sum(axis=0) + self.noise)
+        return error
+
+
+class Pairs(NamedTuple):
+    """Pairs of one group's members that were told apart: `better` and `worse` are rows."""
+
+    better: Ints
+    worse: Ints
+
+
+def fit_ridge(tried: Tried) -> tuple[Ridge, Floats]:
+    """Returns the regression on all, and each member's score from folds that it was not in.
+
+    With y_k = rate_k / group's rate - 1 and weights w ~ N(0, spread²/d) in units of the vectors'
+    spread within groups, the same for each encoder, the estimate is the posterior mean (ridge:
+    Hoerl & Kennard 1970). What y varies by beyond its own noise is found by moments
+    (DerSimonian & Laird 1986), and the spread by weighted squares of what was held out.
+
+    Raises:
+        RewardModelError: fewer than `FEWEST` members with company, or nobody earned anything.
+    """
+    data = _centred(tried)
+    folds = _folds(tried.group)
+    held = {spread: _held_out(data, folds, spread) for spread in SPREADS}
+    weight = np.where(tried.judges, data.weight, 0.0)
+    spread = min(SPREADS, key=lambda each: float(weight @ (data.y - held[each]) ** 2))
+    weights, factor = _posterior(data, spread, np.ones(len(data.y), dtype=bool))
+    return Ridge(weights, data.scale, factor, spread, data.noise), held[spread]
+
+
+def told_apart(tried: Tried) -> Pairs:
+    """Returns the pairs of judges of which one is better with `SURE` probability or more.
+
+    They are of one group. Estimates are taken as normal; each pair comes once.
+    """
+    sure = NormalDist().inv_cdf(SURE)
+    better: list[Ints] = []
+    worse: list[Ints] = []
+    for rows in _rows_of_groups(tried.group):
+        rate, variance = tried.rate[rows], tried.variance[rows]
+        apart = rate[:, None] - rate[None, :]
+        apart[~tried.judges[rows]] = -np.inf
+        found = np.nonzero(apart > sure * np.sqrt(variance[:, None] + variance[None, :]))
+        better.append(rows[found[0]])
+        worse.append(rows[found[1]])
+    return Pairs(np.concatenate(better), np.concatenate(worse))
+
+
+class _Centred(NamedTuple):
+    """Members against the mean of their group, in units of the spread within groups."""
+
+    x: Floats
+    y: Floats
+    weight: Floats
+    scale: Floats
+    block: Ints
+    noise: float
+
+
+def centred_rates(
+    rate: Floats, variance: Floats, group: Ints, *, noise: float
+) -> tuple[Floats, Floats]:
+    """Returns how far each is above its group, as a share of it, and one over its variance.
+
+    Both of shape (n,). `noise` is what members vary by beyond the variance of their estimates;
+    who was tried alone, or where nobody earned anything, has weight 0.
+    """
+    y, own, kept = _shares(rate, variance, group)
+    weight = np.where(kept, 1.0 / (own + noise), 0.0)
+    return y - _group_means(y, np.maximum(weight, _TINY), group), weight
+
+
+def _shares(
+    rate: Floats, variance: Floats, group: Ints
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    level = _group_means(rate, 1.0 / variance, group)
+    kept = (np.bincount(group)[group] > 1) & (level > 0.0)
+    safe = np.where(kept, level, 1.0)
+    return np.where(kept, rate / safe - 1.0, 0.0), variance / safe**2, kept
+
+
+def _centred(tried: Tried) -> _Centred:
+    y, own, kept = _shares(tried.rate, tried.variance, tried.group)
+    if int(kept.sum()) < FEWEST:
+        raise RewardModelError(
+            f"{int(kept.sum())} texts were tried beside others and earned something; expected at "
+            f"least {FEWEST}: let more creatives be shown first"
+        )
+    # a hundredth of the estimates' own variance at least, lest a few clicks decide everything
+    noise = max(float((y[kept] ** 2 - own[kept]).mean()), 0.01 * float(own[kept].mean()))
+    y, weight = centred_rates(tried.rate, tried.variance, tried.group, noise=noise)
+    x = tried.x - _group_means(tried.x, np.maximum(weight, _TINY), tried.group)
+    scale = np.sqrt((x[kept] ** 2).mean(axis=0))
+    scale[scale <= _TINY] = np.inf
+    return _Centred(x / scale, y, weight, scale, tried.block, noise)
+
+
+def _group_means(values: Floats, weight: Floats, group: Ints) -> Floats:
+    """Returns the weighted mean of each row's group, of the shape of `values`."""
+    total = np.bincount(group, weight)
+    if values.ndim == 1:
+        means: Floats = (np.bincount(group, weight * values) / total)[group]
+        return means
+    sums = np.zeros((len(total), values.shape[1]))
+    np.add.at(sums, group, weight[:, None] * values)
+    return (sums / total[:, None])[group]
+
+
+def _rows_of_groups(group: Ints) -> list[Ints]:
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.nonzero(np.diff(group[order]))[0] + 1)
+
+
+def _folds(group: Ints) -> Ints:
+    """Returns each member's fold: whole groups where there are enough, else members."""
+    n_groups = int(group.max()) + 1
+    if n_groups >= 2 * FOLDS:
+        # consecutive groups share a season, and often a subject: they are held out together
+        return np.asarray(group * FOLDS // n_groups, dtype=np.int64)
+    return np.arange(len(group), dtype=np.int64) % FOLDS
+
+
+def _held_out(data: _Centred, folds: Ints, spread: float) -> Floats:
+    scores = np.zeros(len(data.y))
+    for fold in range(FOLDS):
+        held = folds == fold
+        if held.any() and not held.all():
+            weights, _ = _posterior(data, spread, ~held)
+            scores[held] = data.x[held] @ weights
+    return scores
+
+
+def _posterior(data: _Centred, spread: float, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Returns the weights, shape (d,), and the lower Cholesky factor of their precision."""
+    x, y, weight = data.x[rows], data.y[rows], data.weight[rows]
+    precision = (x.T * weight) @ x
+    precision[np.diag_indices_from(precision)] += _prior_precision(data.block, spread)
+    factor = np.linalg.cholesky(precision)
+    half = np.linalg.solve(factor, x.T @ (weight * y))
+    return np.linalg.solve(factor.T, half).astype(np.float64), factor.astype(np.float64)
+
+
+def _prior_precision(block: Ints, spread: float) -> Floats:
+    """Returns d_b / spread² for each dimension, d_b being how many its encoder has."""
+    return np.asarray(np.bincount(block)[block] / spread**2, dtype=np.float64)
+
+
+def spans(sizes: Sequence[int]) -> Ints:
+    """Returns the `block` of vectors put together from parts of these sizes.
+
+    >>> spans([2, 1]).tolist()
+    [0, 0, 1]
+    """
+    return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)

@@ -1,0 +1,254 @@
+"""The reward model: how much better a text should do than those beside it, and how sure that is.
+
+It knows its own strength. Scores, chances and trust rest on texts that were held out, and a model
+that could not tell the better of two more often than a coin says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from bandit.certainty import quantile
+from bandit.estimator import Interval
+from generator.errors import RewardModelError
+from generator.reward.contrasts import (
+    Floats,
+    Ints,
+    Pairs,
+    Ridge,
+    Tried,
+    fit_ridge,
+    told_apart,
+)
+from generator.reward.encoders import Encoder
+from generator.reward.examples import Example
+
+LEVEL: Final = 0.95
+REPLICATES: Final = 1000
+STEPS: Final = 50
+FEWEST_PAIRS: Final = 20
+"""Fewer pairs that traffic told apart are no test of a model."""
+
+
+class Accuracy(NamedTuple):
+    """How often the better of two held-out texts was picked, among pairs that were told apart."""
+
+    value: float
+    interval: Interval
+    n_pairs: int
+
+
+class Scores(NamedTuple):
+    """What is expected of texts, each of shape (n_texts,).
+
+    `value` is how far a text is above its company, as a share of the company's reward;
+    `low` and `high` hold it with 95 % probability.
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+class RewardModel:
+    """Scores texts by what was learned of others; made by `fit_reward_model`.
+
+    Attributes:
+        encoder: the name of what reads the texts.
+        ridge: what was learned.
+        accuracy: on texts that were held out.
+        slope: how many logits of being the better one a score's difference of 1 is worth.
+    """
+
+    def __init__(self, encoder: Encoder, ridge: Ridge, accuracy: Accuracy, slope: float) -> None:
+        self._encode = encoder
+        self.ridge = ridge
+        self.encoder = encoder.name
+        self.accuracy = accuracy
+        self.slope = slope
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
+        return self.accuracy.n_pairs >= FEWEST_PAIRS and self.accuracy.interval.low > 0.5
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Returns what is expected of each text, and within which bounds."""
+        return self.score_vectors(self._encode(texts)[0])
+
+    def score_vectors(self, vectors: Floats) -> Scores:
+        """Returns the same of texts that its encoder has read, shape (n_texts, d)."""
+        value = self.ridge.score(vectors)
+        half = quantile(LEVEL) * self.ridge.error(vectors)
+        return Scores(value, value - half, value + half)
+
+    def chance(self, text: str, other: str) -> float:
+        """Returns how probably `text` does better than `other`, if one of them clearly does."""
+        value = self.score([text, other]).value
+        return float(_logistic(self.slope * (value[0] - value[1])))
+
+    def save(self, path: Path) -> None:
+        """Writes the model to a file; what reads the texts is named in it, not contained."""
+        ridge = self.ridge
+        saved = _Saved(
+            encoder=self.encoder,
+            d=len(ridge.weights),
+            weights=ridge.weights.tobytes(),
+            scale=ridge.scale.tobytes(),
+            factor=ridge.factor.tobytes(),
+            spread=ridge.spread,
+            noise=ridge.noise,
+            accuracy=self.accuracy,
+            slope=self.slope,
+        )
+        path.write_bytes(msgspec.msgpack.encode(saved))
+
+
+class _Saved(msgspec.Struct, kw_only=True):
+    encoder: str
+    d: int
+    weights: bytes
+    scale: bytes
+    factor: bytes
+    spread: float
+    noise: float
+    accuracy: Accuracy
+    slope: float
+    v: int = 1
+
+
+def saved_encoder(path: Path) -> str:
+    """Returns the name of the encoder that a saved model wants (`open_encoder`).
+
+    Raises:
+        RewardModelError: there is no reward model in this file.
+    """
+    return _saved(path).encoder
+
+
+def load_reward_model(path: Path, encoder: Encoder) -> RewardModel:
+    """Returns the model in a file.
+
+    Raises:
+        RewardModelError: there is none, or it was made with another encoder.
+    """
+    saved = _saved(path)
+    if saved.encoder != encoder.name:
+        raise RewardModelError(
+            f"{path} was made with the encoder {saved.encoder!r}, not {encoder.name!r}"
+        )
+    ridge = Ridge(
+        np.frombuffer(saved.weights),
+        np.frombuffer(saved.scale),
+        np.frombuffer(saved.factor).reshape(saved.d, saved.d),
+        saved.spread,
+        saved.noise,
+    )
+    return RewardModel(encoder, ridge, saved.accuracy, saved.slope)
+
+
+def _saved(path: Path) -> _Saved:
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=_Saved)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RewardModelError(f"no reward model in {path}: {error}") from error
+
+
+def fit_reward_model(
+    examples: Sequence[Example], encoder: Encoder, *, seed: int = 0
+) -> RewardModel:
+    """Returns a model of these examples, checked on folds that were held out.
+
+    Args:
+        examples: in order of time; groups of them are held out together where there are ten or
+            more, else single texts.
+        encoder: what reads the texts.
+        seed: of the resampling behind the accuracy's interval.
+
+    Raises:
+        RewardModelError: too few texts were tried beside others, or nobody earned anything.
+    """
+    tried = try_examples(examples, encoder)
+    ridge, held_out = fit_ridge(tried)
+    pairs = told_apart(tried)
+    accuracy = measure_accuracy(held_out, pairs, tried.group, seed=seed)
+    return RewardModel(encoder, ridge, accuracy, _slope(held_out, pairs))
+
+
+def try_examples(examples: Sequence[Example], encoder: Encoder) -> Tried:
+    """Returns the examples as an encoder reads them, groups numbered in their order."""
+    number = {name: k for k, name in enumerate(dict.fromkeys(e.group for e in examples))}
+    x, block = encoder([example.text for example in examples])
+    return Tried(
+        x=x,
+        rate=np.array([example.rate for example in examples]),
+        variance=np.array([example.variance for example in examples]),
+        group=np.array([number[example.group] for example in examples], dtype=np.int64),
+        block=block,
+        judges=np.array([example.group not in encoder.seen for example in examples]),
+    )
+
+
+def measure_accuracy(scores: Floats, pairs: Pairs, group: Ints, *, seed: int) -> Accuracy:
+    """Returns how often the better of a pair has the higher score; a tie counts one half.
+
+    The interval is a percentile bootstrap (Efron 1979) over groups, whose pairs are not
+    independent; with fewer than ten groups over texts, a pair weighing what both of its texts do
+    (the pigeonhole bootstrap: Owen 2007).
+
+    Args:
+        scores: of texts, shape (n,).
+        pairs: which were told apart, as rows.
+        group: of each text, shape (n,), from 0.
+        seed: of the resampling.
+    """
+    n_pairs = len(pairs.better)
+    if not n_pairs:
+        return Accuracy(0.5, Interval("bootstrap", LEVEL, 0.0, 1.0), 0)
+    apart = scores[pairs.better] - scores[pairs.worse]
+    right = (apart > 0.0) + 0.5 * (apart == 0.0)
+    rng = np.random.default_rng(seed)
+    n_groups = int(group.max()) + 1
+    whole = n_groups >= 10
+    n = n_groups if whole else len(scores)
+    drawn = []
+    for _ in range(REPLICATES):
+        times = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        if whole:
+            weight = times[group[pairs.better]]
+        else:
+            weight = times[pairs.better] * times[pairs.worse]
+        if weight.sum() > 0.0:
+            drawn.append(float(weight @ right / weight.sum()))
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = np.quantile(drawn, [tail, 1.0 - tail]) if drawn else (0.0, 1.0)
+    interval = Interval("bootstrap", LEVEL, float(low), float(high))
+    return Accuracy(float(right.mean()), interval, n_pairs)
+
+
+def _slope(scores: Floats, pairs: Pairs) -> float:
+    """Returns the maximum-likelihood slope of a logistic curve through 0, by Newton's method.
+
+    Platt (1999) scales scores likewise; a prior of variance 100² keeps separable pairs finite,
+    and a slope that would turn the scores around is 0.
+    """
+    apart = scores[pairs.better] - scores[pairs.worse]
+    slope = 0.0
+    for _ in range(STEPS):
+        chance = _logistic(slope * apart)
+        rise = float(((1.0 - chance) * apart).sum()) - slope / 1e4
+        fall = float((chance * (1.0 - chance) * apart * apart).sum()) + 1e-4
+        step = min(max(rise / fall, -10.0), 10.0)
+        slope += step
+        if abs(step) < 1e-9:
+            break
+    return max(slope, 0.0)
+
+
+def _logistic(x: Floats | float) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -500.0, 500.0))), dtype=np.float64)

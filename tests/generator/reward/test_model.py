@@ -1,0 +1,125 @@
+import msgspec
+import numpy as np
+import pytest
+
+from generator.errors import RewardModelError
+from generator.reward import fit_reward_model, open_encoder
+from generator.reward.contrasts import Pairs, told_apart
+from generator.reward.model import (
+    load_reward_model,
+    measure_accuracy,
+    saved_encoder,
+    try_examples,
+)
+from tests.generator.reward.made_texts import made_examples
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return open_encoder("wordllama", tmp_path_factory.mktemp("none"))
+
+
+@pytest.fixture(scope="module")
+def model(encoder):
+    return fit_reward_model(made_examples(60), encoder)
+
+
+def test_it_finds_the_taste_and_trusts_itself(model):
+    assert model.trusted
+    assert model.accuracy.value > 0.8
+    assert model.chance("Run further for free at last", "Run further like a king today") > 0.9
+
+
+def test_unseen_groups_are_ranked_as_they_are(model, encoder):
+    tried = try_examples(made_examples(40, seed=1), encoder)
+    pairs = told_apart(tried)
+    seen = measure_accuracy(model.score_vectors(tried.x).value, pairs, tried.group, seed=0)
+    assert seen.value > 0.8
+    # what it said of itself, on held-out groups, is what it then does
+    assert abs(seen.value - model.accuracy.value) < 0.06
+
+
+def test_chances_are_calibrated(model, encoder):
+    tried = try_examples(made_examples(300, seed=2, showings=4000), encoder)
+    pairs = told_apart(tried)
+    scores = model.score_vectors(tried.x).value
+    chance = 1 / (1 + np.exp(-model.slope * np.abs(scores[pairs.better] - scores[pairs.worse])))
+    right = scores[pairs.better] > scores[pairs.worse]
+    assert abs(chance.mean() - right.mean()) < 0.08
+
+
+def test_bounds_hold_the_share_by_which_texts_are_better(encoder):
+    model = fit_reward_model(made_examples(60, showings=3000), encoder)
+    tried = try_examples(made_examples(60, seed=3, showings=1_000_000), encoder)
+    scores = model.score_vectors(tried.x)
+    level = np.bincount(tried.group, tried.rate) / np.bincount(tried.group)
+    mean = np.bincount(tried.group, scores.value) / np.bincount(tried.group)
+    above = tried.rate / level[tried.group] - 1 + mean[tried.group]
+    covered = ((scores.low <= above) & (above <= scores.high)).mean()
+    assert covered > 0.9
+
+
+def test_a_model_of_shuffled_rates_is_not_trusted(encoder):
+    examples = made_examples(60)
+    rates = np.random.default_rng(5).permutation([example.rate for example in examples])
+    shuffled = [e._replace(rate=float(rate)) for e, rate in zip(examples, rates, strict=True)]
+    model = fit_reward_model(shuffled, encoder)
+    assert not model.trusted
+    assert model.slope < 2.0
+
+
+def test_one_group_is_enough_if_it_is_large(encoder):
+    model = fit_reward_model(made_examples(1, size=120), encoder)
+    assert model.trusted
+
+
+def test_few_texts_or_none_that_earned_are_refused(encoder):
+    with pytest.raises(RewardModelError, match="expected at least 20"):
+        fit_reward_model(made_examples(3), encoder)
+    with pytest.raises(RewardModelError, match="0 texts were tried beside others"):
+        fit_reward_model([e._replace(rate=0.0) for e in made_examples(60)], encoder)
+
+
+def test_texts_that_were_tried_alone_teach_nothing(encoder):
+    alone = [e._replace(group=str(k)) for k, e in enumerate(made_examples(20))]
+    with pytest.raises(RewardModelError, match="0 texts were tried beside others"):
+        fit_reward_model(alone, encoder)
+
+
+def test_it_comes_back_from_its_file(model, encoder, tmp_path):
+    path = tmp_path / "reward.model"
+    model.save(path)
+    again = load_reward_model(path, open_encoder(saved_encoder(path), tmp_path))
+    texts = ["Sleep well for free", "Drink less by train"]
+    assert np.array_equal(again.score(texts).value, model.score(texts).value)
+    assert np.array_equal(again.score(texts).low, model.score(texts).low)
+    assert (again.accuracy, again.slope) == (model.accuracy, model.slope)
+
+
+def test_what_is_no_model_or_of_another_encoder_is_refused(model, tmp_path):
+    path = tmp_path / "reward.model"
+    with pytest.raises(RewardModelError, match="no reward model in"):
+        saved_encoder(path)
+    path.write_bytes(msgspec.msgpack.encode({"v": 1}))
+    with pytest.raises(RewardModelError, match="no reward model in"):
+        saved_encoder(path)
+    model.save(path)
+    other = open_encoder("wordllama+wordllama", tmp_path)
+    with pytest.raises(RewardModelError, match="was made with the encoder 'wordllama'"):
+        load_reward_model(path, other)
+
+
+def test_the_accuracy_of_constant_scores_is_one_half():
+    pairs = Pairs(np.array([0, 1]), np.array([2, 3]))
+    accuracy = measure_accuracy(np.zeros(4), pairs, np.zeros(4, dtype=np.int64), seed=0)
+    assert accuracy.value == 0.5
+
+
+def test_judges_alone_are_asked(encoder):
+    tried = try_examples(made_examples(30), encoder)
+    half = tried._replace(judges=tried.group >= 15)
+    pairs = told_apart(half)
+    assert len(pairs.better)
+    assert (half.group[pairs.better] >= 15).all()
+    assert (half.group[pairs.worse] >= 15).all()
+    assert len(told_apart(tried).better) > len(pairs.better)
