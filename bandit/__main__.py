@@ -11,6 +11,7 @@ import typer
 
 from bandit import key_commands, policy_commands
 from bandit.errors import BanditError
+from bandit.evaluation.commands import evaluate, tune
 from streams.command_line import (
     LOCALHOST,
     Data,
@@ -33,6 +34,8 @@ app = typer.Typer(
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(key_commands.app, name="keys")
 app.command()(key_commands.acts)
+app.command()(evaluate)
+app.command()(tune)
 
 
 @app.command()
@@ -218,81 +221,6 @@ def fit_prior(
 
 
 @app.command()
-def evaluate(
-    path: Annotated[Path, typer.Argument(help="The log: a file or a folder.")],
-    reader: Annotated[
-        Literal["archive", "dsjson", "obd", "table"],
-        typer.Option(help="How to read it: table is CSV or Parquet, with --column."),
-    ] = "archive",
-    policy: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="uniform, thompson:alpha=1,beta=1 (learns as it goes), snapshot:FILE (frozen), "
-            "constant:ID, column:NAME; repeat."
-        ),
-    ] = None,
-    estimator: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="replay, ips, clipped_ips, snips, dm, dr, sndr, switch_dr, dros, blend, betting, "
-            "bernstein; repeat. [default: snips, dr, blend, betting]"
-        ),
-    ] = None,
-    baseline: Annotated[
-        str, typer.Option(help="The policy that the others are compared with.")
-    ] = "logged",
-    placement: Annotated[str | None, typer.Option(help="Of an archive: only this one.")] = None,
-    slot: Annotated[
-        int | None, typer.Option(help="Only these decisions, of events that have several.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
-            "context.NAME, target.NAME; repeat."
-        ),
-    ] = None,
-    rewards: Annotated[
-        tuple[float, float], typer.Option(help="The least and the largest reward, for betting.")
-    ] = (0.0, 1.0),
-    max_weight: Annotated[
-        float | None, typer.Option(help="The largest weight that there can be, if known.")
-    ] = None,
-    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
-    form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
-) -> None:
-    """Estimate from a log what other policies would have earned, and how sure that is.
-
-    The verdict says whether the log can tell at all; its code is stable, for programs.
-    """
-    from rich.console import Console
-
-    from bandit.estimators.bounded import RewardRange
-    from bandit.evaluation.evaluate import DEFAULT
-    from bandit.evaluation.evaluate import evaluate as run_evaluate
-    from bandit.evaluation.page import to_page
-    from bandit.readers import open_reader
-
-    columns = dict(_pair(text) for text in column or [])
-    found = run_evaluate(
-        lambda: open_reader(reader, path, placement=placement, slot=slot, columns=columns),
-        policy or ["uniform"],
-        estimator or DEFAULT,
-        baseline=baseline,
-        level=level,
-        reward_range=RewardRange(*rewards),
-        max_weight=max_weight,
-    )
-    match form:
-        case "json":
-            typer.echo(found.to_json())
-        case "html":
-            typer.echo(to_page(found))
-        case _:
-            Console().print(found.to_table())
-
-
-@app.command()
 def audit(
     data: Data = Path("copyloop-data"),
     log: LogUrl = None,
@@ -313,13 +241,6 @@ def audit(
     else:
         Console().print(report.to_table())
     raise typer.Exit(0 if report.clean else 1)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    role, separator, column = text.partition("=")
-    if not separator or not column:
-        raise typer.BadParameter(f"--column {text!r}: expected ROLE=COLUMN, such as reward=clicks")
-    return role, column
 
 
 def _weeks(text: str) -> tuple[int, int] | None:

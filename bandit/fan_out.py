@@ -11,21 +11,29 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from bandit.errors import BanditError, ReplayError
+from streams.errors import StreamsError
 
-Job: TypeAlias = Callable[[], Iterator[int]]
+T = TypeVar("T")
+Job: TypeAlias = Callable[[], Iterator[T]]
 
 
-def fan_out(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, int]]:
+class _Value(NamedTuple):
+    """A value on its way, told apart from a job's end and its errors."""
+
+    of: Any
+
+
+def fan_out(jobs: Sequence[Job[T]], processes: int) -> Iterator[tuple[int, T]]:
     """Yields (number of the job, value) for every value of every job.
 
     The values of one job come in its own order; jobs are interleaved. With one process, or one
     job, all is done in this one.
 
     Args:
-        jobs: each must be picklable where more than one process is used.
+        jobs: each must be picklable where more than one process is used, and so must its values.
         processes: the most that run at once.
 
     Raises:
@@ -53,7 +61,7 @@ def fan_out(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, int]]:
                     ready.close()
                     del running[ready]
                 else:
-                    yield number, received
+                    yield number, received.of
     finally:
         for connection, (_, process) in running.items():
             process.terminate()
@@ -61,7 +69,7 @@ def fan_out(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, int]]:
             connection.close()
 
 
-def _start(job: Job) -> tuple[Connection, SpawnProcess]:
+def _start(job: Job[T]) -> tuple[Connection, SpawnProcess]:
     # spawned, not forked: a fork of a process that has threads may never wake up
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -71,15 +79,15 @@ def _start(job: Job) -> tuple[Connection, SpawnProcess]:
     return ours, process
 
 
-def _work(job: Job, connection: Connection) -> None:
-    """Sends each value of the job, then None; or its error's code and message."""
+def _work(job: Job[T], connection: Connection) -> None:
+    """Sends each value of the job in a `_Value`, then None; or its error's code and message."""
     # Ctrl-C reaches the whole terminal; the parent stops this process itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for value in job():
-            connection.send(value)
+            connection.send(_Value(value))
         connection.send(None)
-    except BanditError as error:
+    except (BanditError, StreamsError) as error:
         connection.send((error.code, str(error)))
 
 
@@ -87,16 +95,16 @@ def _ready(running: dict[Connection, tuple[int, SpawnProcess]]) -> list[Connecti
     return [c for c in wait(list(running)) if isinstance(c, Connection)]
 
 
-def _receive(connection: Connection, process: SpawnProcess) -> int | None:
+def _receive(connection: Connection, process: SpawnProcess) -> _Value | None:
     try:
-        received: int | tuple[str, str] | None = connection.recv()
+        received: _Value | tuple[str, str] | None = connection.recv()
     except EOFError:
         process.join()
         raise ReplayError(
-            f"a replaying process ended with exit code {process.exitcode} before it was done;"
+            f"a process ended with exit code {process.exitcode} before it was done;"
             " its own words are above, or, at exit code -9, memory ran out: use fewer processes"
         ) from None
-    if isinstance(received, tuple):
+    if received is not None and not isinstance(received, _Value):
         code, message = received
         error = ReplayError(message)
         error.code = code

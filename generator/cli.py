@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "audit", "acts"}
+BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "tune", "audit", "acts"}
 GROUPS_BY_HAND = {"policy", "brief", "keys"}
 
 for package, commands in (

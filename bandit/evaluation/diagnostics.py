@@ -12,13 +12,18 @@ import msgspec
 import numpy as np
 
 from bandit.certainty import normal
-from bandit.estimator import Batch, Interval
+from bandit.estimator import Batch, Floats, Interval
 from bandit.moments import Moments
 
 LEAST_REWARDS: Final = 10
 LEAST_EFFECTIVE: Final = 100.0
 LARGEST_SHARE: Final = 0.05
 LARGEST_UNSUPPORTED: Final = 0.01
+HEAVIEST: Final = 10
+LARGEST_CARRIED: Final = 0.5
+TOLD_CARRIED: Final = 0.4
+EDGES: Final = np.concatenate(([0.0], 2.0 ** np.arange(-6.0, 10.5, 0.5)))
+"""Of the histogram of weights: exactly 0, then half an octave each, from 1/64 up."""
 # a check that is made of every policy must hardly ever cry wolf
 CHECK_LEVEL: Final = 0.9999
 
@@ -27,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """Whether estimates from this log can be relied on.
 
     `code` is one of `ok`, `no_decisions`, `no_overlap`, `weights_off`, `unsupported`,
-    `few_rewards`, `small_sample`, `heavy_weight`; the gravest that applies.
+    `few_rewards`, `small_sample`, `few_carry`, `heavy_weight`; the gravest that applies.
     """
 
     code: str
@@ -53,6 +58,10 @@ class Diagnostics(msgspec.Struct, frozen=True):
         unsupported: the mean share of the policy's pmf on actions that the log's policy never
             takes; None where the log does not tell.
         rewards: decisions with weight whose reward is not 0.
+        carried: the share of Σ |w r| that the heaviest decision has, the two heaviest, and so on
+            to the ten heaviest.
+        weights: how many decisions have a weight of up to each of `EDGES`, and not up to the one
+            before it; the last is of all that are above.
         verdict: all of this in words.
     """
 
@@ -65,6 +74,8 @@ class Diagnostics(msgspec.Struct, frozen=True):
     zero_share: float
     unsupported: float | None
     rewards: int
+    carried: tuple[float, ...]
+    weights: tuple[int, ...]
     verdict: Verdict
 
 
@@ -83,6 +94,9 @@ class Diagnosis:
         self._zeros = 0
         self._rewards = 0
         self._unsupported: float | None = None
+        self._heaviest: Floats = np.zeros(HEAVIEST)
+        self._carried = 0.0
+        self._histogram = np.zeros(len(EDGES) + 1, dtype=np.int64)
 
     def add(self, batch: Batch, unsupported: float | None = None) -> None:
         """Takes in a batch.
@@ -100,6 +114,11 @@ class Diagnosis:
         self._zeros += int((weight == 0.0).sum())
         self._rewards += int(((weight > 0.0) & (batch.reward != 0.0)).sum())
         self._unsupported = _sum(self._unsupported, unsupported)
+        carried = np.abs(weight * batch.reward)
+        self._carried += float(carried.sum())
+        self._heaviest = _largest(np.concatenate((self._heaviest, carried)))
+        places = np.searchsorted(EDGES, weight, side="left")
+        self._histogram += np.bincount(places, minlength=len(EDGES) + 1)
 
     def get(self) -> Diagnostics:
         """Returns the diagnostics so far."""
@@ -121,6 +140,8 @@ class Diagnosis:
             zero_share=self._zeros / n if n else 0.0,
             unsupported=None if unsupported is None or not n else unsupported / n,
             rewards=self._rewards,
+            carried=self._shares(),
+            weights=tuple(self._histogram.tolist()),
             verdict=Verdict("ok", ""),
         )
         return msgspec.structs.replace(found, verdict=_verdict(found))
@@ -132,7 +153,20 @@ class Diagnosis:
         total._zeros = self._zeros + other._zeros
         total._rewards = self._rewards + other._rewards
         total._unsupported = _sum(self._unsupported, other._unsupported)
+        total._heaviest = _largest(np.concatenate((self._heaviest, other._heaviest)))
+        total._carried = self._carried + other._carried
+        total._histogram = self._histogram + other._histogram
         return total
+
+    def _shares(self) -> tuple[float, ...]:
+        total = self._carried or 1.0
+        return tuple((np.cumsum(self._heaviest) / total).tolist())
+
+
+def _largest(values: Floats) -> Floats:
+    """Returns the ten largest, the largest first."""
+    top: Floats = np.sort(np.partition(values, len(values) - HEAVIEST)[-HEAVIEST:])[::-1]
+    return top
 
 
 def _sum(first: float | None, second: float | None) -> float | None:
@@ -169,6 +203,13 @@ def _verdict(found: Diagnostics) -> Verdict:
             "small_sample",
             f"The log is worth {found.effective:.0f} decisions of the policy's own; too few to "
             "rank policies.",
+        )
+    if found.carried[-1] > LARGEST_CARRIED:
+        few = next(k for k, share in enumerate(found.carried, start=1) if share >= TOLD_CARRIED)
+        some = "1 decision carries" if few == 1 else f"{few} decisions carry"
+        return Verdict(
+            "few_carry",
+            f"Do not trust: {some} {found.carried[few - 1]:.0%} of the estimate.",
         )
     if found.max_share > LARGEST_SHARE:
         return Verdict(

@@ -1,57 +1,58 @@
 """One log, many policies: what each would have earned, how sure that is, and whether to believe it.
 
-The log is read once for the reward model, if an estimator wants one, and once to judge; neither
-reading holds more than a batch. Policies are compared on the same decisions.
+The log is read once for what has to be known beforehand, such as the reward model, and once to
+judge; neither reading holds more than a batch. Policies are compared on the same decisions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError
-from bandit.estimator import LEVEL, Batch, Estimator, Floats
-from bandit.estimators import FORMULAS, WITH_MODEL, open_estimator
-from bandit.estimators.bounded import UNIT, RewardRange
-from bandit.estimators.compare import BettingDifference, Difference
-from bandit.evaluation.diagnostics import Diagnosis
-from bandit.evaluation.found import Evaluation, PolicyEvaluation, make_row
-from bandit.evaluation.judged import Answer, open_judged
-from bandit.evaluation.models.ridge import RewardModel
-from bandit.policy import Pmf, sample, sample_seed
+from bandit.estimators import ESTIMATORS, SLATES, WITH_MODEL
+from bandit.evaluation.batches import segment_of
+from bandit.evaluation.calibration import Calibrating, Calibration
+from bandit.evaluation.found import Evaluation, PolicyEvaluation
+from bandit.evaluation.judged import open_judged
+from bandit.evaluation.models.open import RewardModel, open_model
+from bandit.evaluation.seat import Options, Seat, View
+from bandit.fan_out import fan_out
 from bandit.readers.logged import LoggedEvent
 
-DEFAULT: Final = ("snips", "dr", "blend", "betting")
 BATCH_SIZE: Final = 2000
+ESTIMATED: Final = (
+    "Propensities were not logged but estimated from contexts: every figure below is only as "
+    "right as that model, and wrong where the choice rested on what the log does not say."
+)
 
-Open: TypeAlias = Callable[[], Iterator[LoggedEvent]]
+Open: TypeAlias = Callable[[], Iterable[LoggedEvent]]
 
 
 def evaluate(
     log: Open,
     policies: Sequence[str],
-    estimators: Sequence[str] = DEFAULT,
+    options: Options | None = None,
     *,
-    baseline: str = "logged",
-    level: float = LEVEL,
-    reward_range: RewardRange = UNIT,
-    max_weight: float | None = None,
+    processes: int = 1,
     batch_size: int = BATCH_SIZE,
+    console: Console | None = None,
 ) -> Evaluation:
     """Returns what each policy would have earned on the log, by each estimator.
 
     Args:
-        log: opens the log from its start; called once or twice.
+        log: opens the log from its start; called at least once in each process.
         policies: see `open_judged`.
-        estimators: names of `ESTIMATORS`.
-        baseline: the policy that the others are compared with; evaluated as well.
-        level: of the intervals.
-        reward_range: for `betting` and `bernstein`.
-        max_weight: for `betting`; the largest that a weight can be, if known.
+        options: what is asked; the defaults if left out.
+        processes: policies are shared among so many; `log` must be picklable for more than one.
         batch_size: decisions that are held at a time.
+        console: where progress is shown.
 
     Raises:
         EstimateError: the log is empty, or cannot be judged so.
@@ -59,145 +60,160 @@ def evaluate(
         FeatureError: features that a policy or the reward model cannot read.
         ReaderError: the log cannot be read.
     """
-    names = list(dict.fromkeys([baseline, *policies]))
-    bounds = _Bounds(reward_range, max_weight)
-    seats = [
-        _Seat(name, {e: open_estimator(e, **bounds._asdict()) for e in estimators}, bounds)
-        for name in names
-    ]
-    model = _fit(log()) if any(name in WITH_MODEL for name in estimators) else None
-    n = 0
-    for events in _batches(log(), batch_size):
-        n += len(events)
-        scores = None if model is None else [_scores(model, event) for event in events]
+    options = options or Options()
+    names = list(dict.fromkeys([options.baseline, *policies]))
+    _check(names, options)
+    with _progress(console) as progress:
+        known = _read_before(log, options, progress)
+        shares = _shares(names, processes)
+        jobs = [partial(_judge, log, share, options, known, batch_size) for share in shares]
+        task = progress.add_task("judging", total=None)
+        parts: dict[int, _Part] = {}
+        for job, told in fan_out(jobs, processes):
+            if isinstance(told, _Part):
+                parts[job] = told
+            elif job == 0:
+                progress.advance(task, told)
+    first = parts[0]
+    if not first.n:
+        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
+    found = {policy.policy: policy for part in parts.values() for policy in part.policies}
+    warnings = (ESTIMATED,) if first.estimated else ()
+    return Evaluation(
+        n=first.n,
+        level=options.level,
+        baseline=options.baseline,
+        policies=tuple(found[name] for name in names),
+        warnings=warnings,
+        calibration=first.calibration,
+    )
+
+
+class _Before(NamedTuple):
+    """What is known of the log before policies are judged by it."""
+
+    model: RewardModel | None
+    slots: int
+
+
+class _Part(NamedTuple):
+    """What one process found."""
+
+    n: int
+    policies: tuple[PolicyEvaluation, ...]
+    calibration: Calibration | None
+    estimated: bool
+
+
+def _judge(
+    log: Open, names: Sequence[str], options: Options, known: _Before, batch_size: int
+) -> Iterator[int | _Part]:
+    """Yields how many decisions were judged, as they are, and then what was found."""
+    seats = [Seat(name, options, known.slots) for name in names]
+    if "mrdr" in options.estimators:
         for seat in seats:
-            seat.take(events, scores)
+            seat.model = _fit_robust(log, seat.name, options)
+    calibrating, n, estimated = Calibrating(), 0, False
+    events = iter(log())
+    for event in islice(events, options.train):
+        for seat in seats:
+            seat.judged.train(event)
+    for batch in _batches(events, batch_size):
+        n += len(batch)
+        estimated = estimated or any(event.estimated for event in batch)
+        view = _view(batch, options, known.model)
+        for seat in seats:
+            seat.take(view)
         for seat in seats[1:]:
             seat.compare(seats[0])
-    if not n:
-        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
-    return Evaluation(n, level, baseline, tuple(seat.result(level) for seat in seats))
+            seat.compare_slates(seats[0])
+        mine = seats[0].batch
+        if mine is not None and view.scores is not None:
+            chosen = [s[e.decision.index] for e, s in zip(batch, view.scores, strict=True)]
+            calibrating.add(np.array(chosen), mine.reward)
+        yield len(batch)
+    for seat in seats:
+        seat.finish()
+        if seat is not seats[0]:
+            seat.compare_slates(seats[0])
+    caveat = "propensities_estimated" if estimated else None
+    results = tuple(seat.result(caveat) for seat in seats)
+    yield _Part(n, results, calibrating.get(), estimated)
 
 
-class _Bounds(NamedTuple):
-    """What is known beforehand of rewards and weights."""
+def _view(batch: list[LoggedEvent], options: Options, model: RewardModel | None) -> View:
+    return View(
+        batch,
+        None if model is None else model.scores(batch),
+        np.array([event.decision.timestamp_ms for event in batch], dtype=np.float64),
+        {segment: [segment_of(e, segment) for e in batch] for segment in options.segments},
+    )
 
-    reward_range: RewardRange
-    max_weight: float | None
+
+def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
+    """Reads the log once if an estimator has to know more than a batch of it."""
+    model = None
+    if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
+        model = open_model(options.model)
+    slates = any(name in SLATES for name in options.estimators)
+    if model is None and not slates:
+        return _Before(None, 0)
+    task = progress.add_task("reading for the reward model", total=None)
+    slots = 0
+    for number, event in enumerate(log()):
+        slots = max(slots, event.decision.slot + 1)
+        if model is not None:
+            model.learn(event)
+        if number % 1000 == 999:
+            progress.advance(task, 1000)
+    if model is not None and slots:
+        model.fit()
+    progress.update(task, visible=False)
+    return _Before(model if slots else None, slots)
 
 
-class _Seat:
-    """One policy, with its estimators and its differences to the baseline."""
+def _fit_robust(log: Open, name: str, options: Options) -> RewardModel:
+    """Returns the reward model with which DR's variance for this policy is least.
 
-    def __init__(self, name: str, estimators: dict[str, Estimator], settings: _Bounds) -> None:
-        self.name = name
-        self.judged = open_judged(name)
-        self.estimators = estimators
-        self.skipped: dict[str, str] = {}
-        self.batch: Batch | None = None
-        self._diagnosis = Diagnosis()
-        self._differences: dict[str, Difference[Batch] | BettingDifference] = {
-            name: Difference(FORMULAS[name], FORMULAS[name])
-            for name in estimators
-            if name in FORMULAS
-        }
-        if "betting" in estimators:
-            self._differences["betting"] = BettingDifference(
-                reward_range=settings.reward_range, max_weight=settings.max_weight
+    It is fitted with the weights π (1 - μ) / μ² (Farajtabar, Chow & Ghavamzadeh 2018, equation
+    10, as their estimator takes them for stochastic policies).
+    """
+    model, judged = open_model(options.model), open_judged(name, max_weight=options.max_weight)
+    for number, event in enumerate(log()):
+        if number < options.train:
+            judged.train(event)
+            continue
+        propensity, target = event.decision.propensity, judged.answer(event).target
+        # where the log left no choice nothing can vary; a little keeps the model from having none
+        weight = target * max(1.0 - propensity, 1e-3) / propensity**2
+        if weight > 0.0:
+            model.learn(event, weight)
+    model.fit()
+    return model
+
+
+def _check(names: Sequence[str], options: Options) -> None:
+    """Raises what can be known before the log is read."""
+    for name in options.estimators:
+        if name not in ESTIMATORS and name not in SLATES:
+            known = ", ".join((*ESTIMATORS, *SLATES))
+            raise EstimateError(f"estimator is {name!r}; expected one of: {known}")
+    if options.train < 0:
+        raise EstimateError(f"train is {options.train}; expected a number of decisions")
+    for name in names:
+        open_judged(name, max_weight=options.max_weight)
+        if name.startswith("trained:") and not options.train:
+            raise EstimateError(
+                f"policy {name!r} learns from the log's first part; say with train (--train) how "
+                "many decisions that is"
             )
 
-    def take(self, events: Sequence[LoggedEvent], scores: Sequence[Floats] | None) -> None:
-        """Asks the policy about each decision, and hands the answers to the estimators."""
-        answers = [self.judged.answer(event) for event in events]
-        self.batch = batch = make_batch(events, answers, scores)
-        self._diagnosis.add(batch, unsupported(events, answers))
-        for name, estimator in self.estimators.items():
-            if name in WITH_MODEL and batch.score is None:
-                self.skipped[name] = "the policy's pmf is not known"
-            elif name == "replay":
-                self._replay(estimator, events, answers, batch)
-            else:
-                estimator.add(batch)
 
-    def compare(self, baseline: _Seat) -> None:
-        """Hands the last batch to the differences, along with the baseline's."""
-        for name, difference in self._differences.items():
-            known = name not in self.skipped and name not in baseline.skipped
-            if known and self.batch is not None and baseline.batch is not None:
-                difference.add(self.batch, baseline.batch)
-
-    def result(self, level: float) -> PolicyEvaluation:
-        """Returns what was found."""
-        rows = []
-        for name, estimator in self.estimators.items():
-            if name not in self.skipped:
-                difference = self._differences.get(name)
-                apart = None if difference is None else difference.get(level)
-                rows.append(make_row(name, estimator.get(level), apart))
-        return PolicyEvaluation(self.name, tuple(rows), self._diagnosis.get(), self.skipped)
-
-    def _replay(
-        self,
-        estimator: Estimator,
-        events: Sequence[LoggedEvent],
-        answers: Sequence[Answer],
-        batch: Batch,
-    ) -> None:
-        if not all(event.whole and _is_uniform(event) for event in events):
-            self.skipped["replay"] = "the log was not made by choosing uniformly at random"
-        elif any(answer.pmf is None for answer in answers):
-            self.skipped["replay"] = "the policy's pmf is not known"
-        else:
-            matches = [_matches(e, a.pmf) for e, a in zip(events, answers, strict=True)]
-            estimator.add(
-                Batch(batch.reward, batch.propensity, np.array(matches, dtype=np.float64))
-            )
-
-
-def make_batch(
-    events: Sequence[LoggedEvent], answers: Sequence[Answer], scores: Sequence[Floats] | None
-) -> Batch:
-    """Returns the decisions as columns, with scores if there are some and pmfs are known."""
-    reward = np.array([event.reward for event in events])
-    propensity = np.array([event.decision.propensity for event in events])
-    target = np.array([answer.target for answer in answers])
-    if scores is None:
-        return Batch(reward, propensity, target)
-    chosen = zip(events, scores, strict=True)
-    score = np.array([float(of[event.decision.index]) for event, of in chosen])
-    pmfs = [answer.pmf for answer in answers]
-    if any(pmf is None for pmf in pmfs):
-        # on the log's own policy the logged action's score has the expectation wanted
-        on_policy = bool((target == propensity).all())
-        return Batch(reward, propensity, target, *((score, score) if on_policy else ()))
-    known = zip(pmfs, scores, strict=True)
-    expected = np.array([float(pmf @ of) for pmf, of in known if pmf is not None])
-    return Batch(reward, propensity, target, score, expected)
-
-
-def unsupported(events: Sequence[LoggedEvent], answers: Sequence[Answer]) -> float | None:
-    """Returns how much of the policy's pmf, summed over decisions, the log's never takes."""
-    total = 0.0
-    for event, answer in zip(events, answers, strict=True):
-        if answer.pmf is None or not event.whole:
-            return None
-        # what is missing to 1 went to an action that could not be chosen at all
-        supported = answer.pmf[np.array(event.decision.pmf) > 0.0].sum()
-        total += max(1.0 - float(supported), 0.0)
-    return total
-
-
-def _is_uniform(event: LoggedEvent) -> bool:
-    pmf = event.decision.pmf
-    return max(pmf) - min(pmf) < 1e-6
-
-
-def _matches(event: LoggedEvent, pmf: Pmf | None) -> bool:
-    """Whether the policy, sampled independently of how the log was, chose the same."""
-    decision = event.decision
-    if pmf is None or not pmf.any():
-        return False
-    return sample(pmf, f"replay {sample_seed(decision.event_id, decision.slot)}") == decision.index
+def _shares(names: Sequence[str], processes: int) -> list[list[str]]:
+    """Returns the policies of each process; every one has the baseline, to compare with."""
+    baseline, *others = names
+    count = max(min(processes, len(others)), 1)
+    return [[baseline, *others[number::count]] for number in range(count)]
 
 
 def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEvent]]:
@@ -205,14 +221,12 @@ def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEv
         yield batch
 
 
-def _fit(events: Iterator[LoggedEvent]) -> RewardModel:
-    model = RewardModel()
-    for event in events:
-        decision = event.decision
-        model.learn(decision.event_id, decision.context, decision.action, event.reward)
-    return model
-
-
-def _scores(model: RewardModel, event: LoggedEvent) -> Floats:
-    decision = event.decision
-    return model.scores(decision.event_id, decision.context, decision.actions)
+def _progress(console: Console | None) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}: {task.completed:,.0f} decisions"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=console is None or not console.is_terminal,
+    )

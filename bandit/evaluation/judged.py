@@ -13,15 +13,23 @@ import numpy as np
 
 from bandit.errors import PolicySpecError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policy import Pmf, Policy
+from bandit.policy import Pmf, Policy, sample, sample_seed
 from bandit.readers.logged import LoggedEvent
 
 
 class Answer(NamedTuple):
-    """What a policy would have done: the chosen action's propensity, and the pmf if it is known."""
+    """What a policy would have done.
+
+    Attributes:
+        target: the chosen action's propensity.
+        pmf: over the decision's actions, if it is known.
+        accepted: whether the policy would have made this very decision; None where it was not
+            drawn.
+    """
 
     target: float
     pmf: Pmf | None
+    accepted: bool | None = None
 
 
 class Judged(Protocol):
@@ -29,6 +37,9 @@ class Judged(Protocol):
 
     def answer(self, event: LoggedEvent) -> Answer:
         """Returns what the policy would have done, and then learns of the event if it does."""
+
+    def train(self, event: LoggedEvent) -> None:
+        """Learns of an event that comes before those that count, if it learns at all."""
 
 
 class Learning:
@@ -49,12 +60,53 @@ class Learning:
             LearnError: a reward that it cannot learn from.
         """
         found = _of(self._policy, event)
-        self._policy.learn(event.decision, event.reward)
+        self.train(event)
         return found
 
+    def train(self, event: LoggedEvent) -> None:
+        """Learns of the event."""
+        self._policy.learn(event.decision, event.reward)
 
-class Frozen:
-    """A policy that stays as it is."""
+
+class Exploring:
+    """A policy that learns from what it would itself have tried, and from nothing else.
+
+    What it would have chosen is accepted by rejection sampling, with the probability w / c, so
+    that it sees what its own exploration would have brought it (Dudík et al. 2012, section 4).
+    c is `largest`, or else 1 over the least propensity above 0 that the log has had so far.
+    """
+
+    def __init__(self, policy: Policy, largest: float | None = None) -> None:
+        self._policy = policy
+        self._given = largest
+        self._largest = largest or 1.0
+
+    def answer(self, event: LoggedEvent) -> Answer:
+        """Returns the policy's pmf, and learns if the decision is one that it made too.
+
+        Raises:
+            FeatureError: features that the policy cannot read.
+            LearnError: a reward that it cannot learn from.
+        """
+        found = _of(self._policy, event)
+        decision = event.decision
+        if self._given is None:
+            least = min(p for p in decision.pmf if p > 0.0)
+            self._largest = max(self._largest, 1.0 / least)
+        share = found.target / (decision.propensity * self._largest)
+        seed = f"explore {sample_seed(decision.event_id, decision.slot)}"
+        accepted = sample((max(1.0 - share, 0.0), share), seed) == 1
+        if accepted:
+            self.train(event)
+        return found._replace(accepted=accepted)
+
+    def train(self, event: LoggedEvent) -> None:
+        """Learns of the event."""
+        self._policy.learn(event.decision, event.reward)
+
+
+class Trained:
+    """A policy that learned from the log's first part, and stays as it was then."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -67,9 +119,34 @@ class Frozen:
         """
         return _of(self._policy, event)
 
+    def train(self, event: LoggedEvent) -> None:
+        """Learns of the event."""
+        self._policy.learn(event.decision, event.reward)
+
+
+class Frozen:
+    """A policy that stays as it is."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def train(self, event: LoggedEvent) -> None:
+        """Learns nothing."""
+
+    def answer(self, event: LoggedEvent) -> Answer:
+        """Returns the policy's pmf.
+
+        Raises:
+            FeatureError: features that the policy cannot read.
+        """
+        return _of(self._policy, event)
+
 
 class Logged:
     """The policy that made the log; what it is worth is what it earned."""
+
+    def train(self, event: LoggedEvent) -> None:
+        """Learns nothing."""
 
     def answer(self, event: LoggedEvent) -> Answer:
         """Returns the logged pmf, or propensity."""
@@ -84,6 +161,9 @@ class Constant:
     def __init__(self, action_id: str) -> None:
         self._id = action_id
 
+    def train(self, event: LoggedEvent) -> None:
+        """Learns nothing."""
+
     def answer(self, event: LoggedEvent) -> Answer:
         """Returns 1 for the action, and 0 for all others."""
         decision = event.decision
@@ -96,6 +176,9 @@ class Column:
 
     def __init__(self, name: str) -> None:
         self._name = name
+
+    def train(self, event: LoggedEvent) -> None:
+        """Learns nothing."""
 
     def answer(self, event: LoggedEvent) -> Answer:
         """Returns the propensity that the log says.
@@ -112,12 +195,14 @@ class Column:
         return Answer(event.targets[self._name], None)
 
 
-def open_judged(text: str) -> Judged:
+def open_judged(text: str, *, max_weight: float | None = None) -> Judged:
     """Returns the policy that `text` stands for.
 
     `logged`; `constant:ID`, always the action ID; `column:NAME`, the answers in the log;
-    `snapshot:PATH`, a policy's bytes in a file, frozen; or any policy of ours as on every command
-    line, such as `thompson:alpha=1,beta=1`, learning from the log as it goes.
+    `snapshot:PATH`, a policy's bytes in a file, frozen; `trained:POLICY`, one that learns from
+    the part of the log that is for training, and is frozen then; `explore:POLICY`, one that
+    learns from what it would have tried itself; or any policy of ours as on every command line,
+    such as `thompson:alpha=1,beta=1`, learning from all of the log as it goes.
 
     Raises:
         PolicySpecError: it stands for none, or the file cannot be read.
@@ -136,6 +221,10 @@ def open_judged(text: str) -> Judged:
                 return Frozen(load_policy(Path(rest).read_bytes()))
             except OSError as error:
                 raise PolicySpecError(f"policy {text!r} cannot be read: {error}") from error
+        case "trained":
+            return Trained(open_policy(parse_policy(rest)))
+        case "explore":
+            return Exploring(open_policy(parse_policy(rest)), max_weight)
         case _:
             return Learning(open_policy(parse_policy(text)))
 

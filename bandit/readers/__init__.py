@@ -13,7 +13,7 @@ from typing import Final
 from bandit.errors import ReaderError
 from bandit.readers.logged import LoggedEvent
 
-READERS: Final = ("archive", "dsjson", "obd", "table")
+READERS: Final = ("archive", "dsjson", "vw", "obd", "table")
 
 
 def open_reader(
@@ -23,17 +23,21 @@ def open_reader(
     placement: str | None = None,
     slot: int | None = None,
     columns: Mapping[str, str] | None = None,
+    propensities: bool = True,
 ) -> Iterator[LoggedEvent]:
     """Returns the decisions in `path`, in the order of the log.
 
     Args:
         name: `archive` (a folder that copyloop's archive writes), `dsjson` (decision-service JSON,
-            one event a line), `obd` (a folder of the Open Bandit Dataset) or `table` (CSV or
-            Parquet).
+            one event a line), `vw` (Vowpal Wabbit's text format with `cb_adf` labels), `obd` (a
+            folder of the Open Bandit Dataset) or `table` (CSV or Parquet).
         path: the file or folder.
         placement: which placement of an archive; None takes all.
         slot: which decision of events that have several; None takes all.
         columns: what each column of a table is; see `bandit.readers.table`.
+        propensities: whether the log has them; if not, a table needs no column of them, and what
+            stands in their place is no propensity (`bandit.evaluation.models.propensities` makes
+            them).
 
     Raises:
         ReaderError: there is no such reader, or the log cannot be read.
@@ -41,14 +45,18 @@ def open_reader(
     """
     if not path.exists():
         raise ReaderError(f"{path} does not exist; expected a log for the reader {name!r}")
-    events = _open(name, path, placement, columns or {})
+    events = _open(name, path, placement, columns or {}, propensities)
     if slot is None:
         return events
     return (event for event in events if event.decision.slot == slot)
 
 
 def _open(
-    name: str, path: Path, placement: str | None, columns: Mapping[str, str]
+    name: str,
+    path: Path,
+    placement: str | None,
+    columns: Mapping[str, str],
+    propensities: bool,
 ) -> Iterator[LoggedEvent]:
     match name:
         case "archive":
@@ -59,6 +67,10 @@ def _open(
             from bandit.readers.dsjson import read_dsjson
 
             return read_dsjson(path)
+        case "vw":
+            from bandit.readers.vw_text import read_vw_text
+
+            return read_vw_text(path)
         case "obd":
             from bandit.readers.obd import read_obd
 
@@ -66,6 +78,6 @@ def _open(
         case "table":
             from bandit.readers.table import read_table
 
-            return read_table(path, columns)
+            return read_table(path, columns, propensities=propensities)
         case _:
             raise ReaderError(f"reader is {name!r}; expected one of: {', '.join(READERS)}")

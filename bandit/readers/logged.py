@@ -25,12 +25,14 @@ class LoggedEvent(NamedTuple):
             rest is spread evenly over the others.
         targets: for policies whose answers the log holds, the propensity that each gives the
             chosen action.
+        estimated: whether the pmf was not logged but estimated.
     """
 
     decision: Decision
     reward: float
     whole: bool = True
     targets: Mapping[str, float] = NONE
+    estimated: bool = False
 
 
 def spread(propensity: float, index: int, n_actions: int) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ another policy would have done, that policy needs no code here to be judged.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -34,22 +35,26 @@ class _Roles(NamedTuple):
     targets: dict[str, str]
 
 
-def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[LoggedEvent]:
+def read_table(
+    path: Path, columns: Mapping[str, str], *, propensities: bool = True
+) -> Iterator[LoggedEvent]:
     """Yields the rows as decisions.
 
     Args:
         path: a CSV file, or Parquet if it is called so.
+        propensities: whether the file has them; if not, every action gets the same one, for
+            whoever estimates them next.
         columns: from a role to the column that plays it. `reward` and `propensity` must be there;
             `action` names the chosen action (all that the file names could have been chosen),
-            `event_id` and `timestamp_ms` default to the row's number; `context.NAME` is a feature
-            NAME of the context, and `target.NAME` the propensity that a policy NAME gives the
-            chosen action.
+            `event_id` and `timestamp_ms`, a number or a date, default to the row's number;
+            `context.NAME` is a feature NAME of the context, and `target.NAME` the propensity that
+            a policy NAME gives the chosen action.
 
     Raises:
         ReaderError: a role that does not exist, a column that the file lacks, or a value that
             cannot be.
     """
-    roles = _roles(columns)
+    roles = _roles(columns, propensities=propensities)
     actions = _actions(path, roles.plain.get("action"))
     index_of = {action.id: number for number, action in enumerate(actions)}
     number = 0
@@ -67,6 +72,7 @@ def _logged(
     row: dict[str, Any], number: int, roles: _Roles, actions: tuple[Action, ...], index: int
 ) -> LoggedEvent:
     plain = {role: row[column] for role, column in roles.plain.items()}
+    plain.setdefault("propensity", 1.0 / len(actions))
     for role in ("reward", "propensity"):
         if not isinstance(plain[role], int | float):
             raise ValueError(f"{role} is {plain[role]!r}; expected a number")
@@ -77,7 +83,7 @@ def _logged(
     decision = Decision(
         event_id=str(plain.get("event_id", number)),
         placement=PLACEMENT,
-        timestamp_ms=int(plain.get("timestamp_ms", number)),
+        timestamp_ms=_milliseconds(plain.get("timestamp_ms", number)),
         context=Raw(msgspec.json.encode(context)),
         actions=actions,
         pmf=spread(propensity, index, len(actions)),
@@ -88,14 +94,28 @@ def _logged(
     return LoggedEvent(decision, float(plain["reward"]), whole=False, targets=targets)
 
 
-def _roles(columns: Mapping[str, str]) -> _Roles:
+def _milliseconds(value: Any) -> int:
+    """Returns a number as it is, and a date in milliseconds since 1970."""
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    return int(value)
+
+
+def _roles(columns: Mapping[str, str], *, propensities: bool) -> _Roles:
     known = ", ".join((*PLAIN, *(prefix + "NAME" for prefix in PREFIXES)))
     for role in columns:
         if role not in PLAIN and not role.startswith(PREFIXES):
             raise ReaderError(f"column role {role!r} does not exist; expected one of: {known}")
-    for role in ("reward", "propensity"):
-        if role not in columns:
-            raise ReaderError(f"no column is named for {role}; give {role}=COLUMN")
+    if "reward" not in columns:
+        raise ReaderError("no column is named for reward; give reward=COLUMN")
+    if propensities and "propensity" not in columns:
+        raise ReaderError(
+            "no column is named for propensity, the probability with which the action was chosen; "
+            "give propensity=COLUMN, or, if nobody wrote them down, --propensities estimate"
+        )
+    if not propensities and "action" not in columns:
+        raise ReaderError("no column is named for action; propensities are estimated from actions")
 
     def named(prefix: str) -> dict[str, str]:
         return {r.removeprefix(prefix): c for r, c in columns.items() if r.startswith(prefix)}

@@ -6,25 +6,18 @@ any length of log and no memory of it; and no decision is scored by a model that
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from msgspec import Raw
 from numpy.typing import NDArray
 
 from bandit.errors import EstimateError
 from bandit.estimator import Floats
-from bandit.features import Feature, flatten, hash_vector
-from streams.events import Action, Context
+from bandit.evaluation.models.rows import JOINT, JOINT_SCALE, MAIN, SIZE, Encoder, fold_of
+from bandit.readers.logged import LoggedEvent
 
 FOLDS: Final = 5
-MAIN: Final = 64
-JOINT: Final = 64
-JOINT_SCALE: Final = 0.1
-"""What is peculiar to a context with an action must show a hundred times as clearly to count."""
-CACHE_SIZE: Final = 100_000
 AT_ONCE: Final = 1000
 
 
@@ -76,40 +69,33 @@ class CrossRidge:
         return weights
 
 
-class RewardModel:
-    """What a decision's actions are expected to earn, from its context and their features.
-
-    A score is linear in the hashed features of the context, of the action with its id, and of
-    the two together (their tensor sketch, Pham & Pagh 2013). Numbers are taken by their inverse
-    hyperbolic sine, so that one large figure does not outweigh all else.
-    """
+class RidgeModel:
+    """What a decision's actions are expected to earn: ridge on the rows of `Encoder`."""
 
     def __init__(self, *, folds: int = FOLDS, ridge: float = 1.0) -> None:
-        self._ridge = CrossRidge(2 * MAIN + JOINT, folds=folds, ridge=ridge)
+        self._ridge = CrossRidge(SIZE, folds=folds, ridge=ridge)
         self._weights: Floats | None = None
-        self._hashed: dict[tuple[str, bytes], Floats] = {}
-        self._waiting: list[tuple[Floats, float, int]] = []
+        self._encoder = Encoder()
+        self._waiting: list[tuple[Floats, float, int, float]] = []
 
-    def fold(self, event_id: str) -> int:
-        """Returns the decision's fold; the slots of one event share it."""
-        return zlib.crc32(event_id.encode()) % self._ridge.folds
-
-    def learn(self, event_id: str, context: Context, action: Action, reward: float) -> None:
+    def learn(self, event: LoggedEvent, weight: float = 1.0) -> None:
         """Takes in what a logged action earned.
 
         Raises:
             FeatureError: the context or the action has features that cannot be read.
         """
-        seen, done = self._context(context), self._action(action)
-        joint = np.fft.irfft(np.fft.rfft(seen[MAIN:]) * np.fft.rfft(done[MAIN:]), n=JOINT)
-        x = np.concatenate((seen[:MAIN], done[:MAIN], JOINT_SCALE * joint))
-        self._waiting.append((x, reward, self.fold(event_id)))
+        decision = event.decision
+        x = self._encoder.row(decision.context, decision.action)
+        self._waiting.append((x, event.reward, self._fold(decision.event_id), weight))
         self._weights = None
         if len(self._waiting) >= AT_ONCE:
             self._fold_in()
 
-    def scores(self, event_id: str, context: Context, actions: Sequence[Action]) -> Floats:
-        """Returns what each action is expected to earn, shape (n_actions,).
+    def fit(self) -> None:
+        """Makes the model of what was learned so far; nothing to be done for ridge."""
+
+    def scores(self, events: Sequence[LoggedEvent]) -> list[Floats]:
+        """Returns what each action is expected to earn, shape (n_actions,) for each decision.
 
         By the model that was fitted to the other folds than this decision's.
 
@@ -119,46 +105,27 @@ class RewardModel:
         if self._weights is None:
             self._fold_in()
             self._weights = self._ridge.weights()
-        weights = self._weights[self.fold(event_id)]
-        seen = self._context(context)
-        done = np.stack([self._action(action) for action in actions])
+        return [self._scores(event, self._weights) for event in events]
+
+    def _scores(self, event: LoggedEvent, weights: Floats) -> Floats:
+        decision = event.decision
+        mine = weights[self._fold(decision.event_id)]
+        seen = self._encoder.context(decision.context)
+        done = self._encoder.actions(decision.actions)
         # <a * c, w> = <a, w correlated with c>: one transform a context, none an action
         turned = np.fft.irfft(
-            np.fft.rfft(weights[2 * MAIN :]) * np.fft.rfft(seen[MAIN:]).conj(), n=JOINT
+            np.fft.rfft(mine[2 * MAIN :]) * np.fft.rfft(seen[MAIN:]).conj(), n=JOINT
         )
-        scores: Floats = done[:, :MAIN] @ weights[MAIN : 2 * MAIN]
-        scores += JOINT_SCALE * (done[:, MAIN:] @ turned) + seen[:MAIN] @ weights[:MAIN]
+        scores: Floats = done[:, :MAIN] @ mine[MAIN : 2 * MAIN]
+        scores += JOINT_SCALE * (done[:, MAIN:] @ turned) + seen[:MAIN] @ mine[:MAIN]
         return scores
+
+    def _fold(self, event_id: str) -> int:
+        return fold_of(event_id, self._ridge.folds)
 
     def _fold_in(self) -> None:
         """Gives the ridge what waits; one large product is far cheaper than many small ones."""
         if self._waiting:
-            x, reward, fold = zip(*self._waiting, strict=True)
-            self._ridge.add(np.stack(x), np.array(reward), np.array(fold))
+            x, reward, fold, weight = zip(*self._waiting, strict=True)
+            self._ridge.add(np.stack(x), np.array(reward), np.array(fold), weight=np.array(weight))
             self._waiting.clear()
-
-    def _context(self, context: Context) -> Floats:
-        return self._hash("context", context, [Feature("", "constant", 1.0)])
-
-    def _action(self, action: Action) -> Floats:
-        return self._hash(f"action {action.id}", action.features, [Feature("id", action.id, 1.0)])
-
-    def _hash(self, key: str, raw: Raw, more: list[Feature]) -> Floats:
-        """Returns the features hashed twice, for alone and for together, kept from last time."""
-        known = self._hashed.get((key, bytes(raw)))
-        if known is None:
-            features = [
-                Feature(namespace, name, float(np.arcsinh(value)))
-                for namespace, name, value in [*flatten(raw, namespace="top"), *more]
-            ]
-            seed = 2 if key == "context" else 4
-            known = np.concatenate(
-                (
-                    hash_vector(features, MAIN, seed=seed),
-                    hash_vector(features, JOINT, seed=seed + 1),
-                )
-            )
-            if len(self._hashed) >= CACHE_SIZE:
-                self._hashed.clear()
-            self._hashed[key, bytes(raw)] = known
-        return known

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from bandit.__main__ import app
 from bandit.errors import EstimateError
+from bandit.policies import parse_policy
 
 HILLSTROM = Path(__file__).parents[3].parent / "shared" / "data" / "hillstrom.csv"
 
@@ -46,6 +47,36 @@ def test_html_is_a_page(log):
     done = run(log, "--policy", "uniform", "--format", "html")
     assert done.output.startswith("<!doctype html>")
     assert "</svg>" in done.output
+
+
+def test_without_propensities_it_says_so_and_what_to_do(log):
+    done = run(log, columns=("reward=clicked", "action=ad"))
+    assert "--propensities estimate" in str(done.exception)
+    columns = ("reward=clicked", "action=ad", "context.new=new")
+    done = run(log, "--propensities", "estimate", "--format", "json", columns=columns)
+    told = json.loads(done.output)
+    assert "not logged but estimated" in told["warnings"][0]
+    assert told["policies"][1]["estimates"][0]["caveat"] == "propensities_estimated"
+
+
+def test_tune_writes_the_winner_as_settings(log, tmp_path):
+    out = tmp_path / "winner.json"
+    words = ["tune", str(log), "--reader", "table", "--policy", "thompson"]
+    words += ["--grid", "beta=1,50", "--out", str(out), "--processes", "2", "--format", "json"]
+    for column in ("reward=clicked", "propensity=p", "action=ad"):
+        words += ["--column", column]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    winner = json.loads(done.output)["candidates"][0]
+    assert json.loads(out.read_text()) == winner["spec"]
+    assert winner["interval"]["low"] <= winner["value"] <= winner["interval"]["high"]
+    assert parse_policy(str(out)) == winner["spec"]
+
+
+def test_segments_are_printed(log):
+    done = run(log, "--segment", "action", "--policy", "constant:b", "--estimator", "snips")
+    assert done.exit_code == 0, done.output
+    assert "action" in done.output
 
 
 def test_a_column_without_a_role_is_refused(log):

@@ -1,14 +1,17 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bandit.errors import EstimateError, PolicySpecError, PolicyStateError
 from bandit.estimators.bounded import RewardRange
-from bandit.evaluation.evaluate import evaluate
+from bandit.evaluation.evaluate import evaluate as run_evaluate
 from bandit.evaluation.judged import open_judged
 from bandit.evaluation.page import to_page
+from bandit.evaluation.seat import DEFAULT, Options
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import sample
 from bandit.readers import open_reader
@@ -47,11 +50,58 @@ def make_log(n, *, pmf=(0.5, 0.25, 0.25), whole=True, targets=None, seed=0):
     return lambda: iter(events)
 
 
+def evaluate(log, policies, estimators=DEFAULT, *, batch_size=2000, processes=1, **more):
+    options = Options(estimators=tuple(estimators), **more)
+    return run_evaluate(log, policies, options, batch_size=batch_size, processes=processes)
+
+
 def of(found, policy):
     (row,) = (row for row in found.policies if row.policy == policy)
     return row, {estimate.estimator: estimate for estimate in row.estimates}
 
 
+def logged_events(n):
+    """As a log that another process can open."""
+    return make_log(n)()
+
+
+def many_creatives(n):
+    """Forty creatives of two tones, of which only the tone counts."""
+    rng = np.random.default_rng(5)
+    actions = tuple(
+        Action(f"{tone} {number}", Raw(json.dumps({"tone": tone}).encode()))
+        for tone in ("hot", "cold")
+        for number in range(20)
+    )
+    events = []
+    for number in range(n):
+        index = int(rng.integers(40))
+        decision = Decision(
+            event_id=str(number),
+            placement="p",
+            timestamp_ms=number,
+            context=Raw(b"{}"),
+            actions=actions,
+            pmf=(1 / 40,) * 40,
+            index=index,
+            policy_version="v",
+        )
+        events.append(LoggedEvent(decision, float(rng.random() < (0.5 if index < 20 else 0.1))))
+    return lambda: iter(events)
+
+
+def slates(n):
+    """Two slots an event, each with three creatives that earn .25, .35 and .3 in either."""
+    first, second = make_log(n, seed=1)(), make_log(n, seed=2)()
+    events = []
+    for number, pair in enumerate(zip(first, second, strict=True)):
+        for slot, event in enumerate(pair):
+            decision = structs.replace(event.decision, event_id=str(number), slot=slot)
+            events.append(event._replace(decision=decision))
+    return lambda: iter(events)
+
+
+LOGGED_VALUE = 0.5 * 0.25 + 0.25 * 0.35 + 0.25 * 0.3
 LOG = make_log(6000)
 
 
@@ -173,6 +223,100 @@ def test_what_cannot_be_judged_is_refused(call, error, words):
         call()
 
 
+def test_processes_make_no_difference():
+    log, names = partial(logged_events, 1200), ["uniform", "thompson", "constant:b"]
+    one, two = (evaluate(log, names, ["snips", "dr"], processes=n) for n in (1, 2))
+    assert [row.policy for row in two.policies] == ["logged", *names]
+    for left, right in zip(one.policies, two.policies, strict=True):
+        assert left == right
+    assert one.calibration == two.calibration
+
+
+def test_a_policy_that_was_trained_is_judged_by_what_came_after():
+    log = make_log(5000, pmf=(1 / 3, 1 / 3, 1 / 3))
+    name = "trained:epsilon_greedy:epsilon=0.1"
+    found = evaluate(log, [name, "uniform"], ["snips", "dr"], train=2000)
+    assert found.n == 3000
+    _, estimates = of(found, name)
+    # b is best: 0.9 x .35 and the rest evenly
+    for row in estimates.values():
+        assert 0.9 * 0.35 + 0.1 * 0.3 in row.interval
+    with pytest.raises(EstimateError, match="--train"):
+        evaluate(log, [name])
+
+
+def test_exploration_is_judged_by_what_it_would_have_seen_itself():
+    log = make_log(6000, pmf=(1 / 3, 1 / 3, 1 / 3))
+    names = ["explore:epsilon_greedy:epsilon=0.02", "explore:epsilon_greedy:epsilon=0.5"]
+    found = evaluate(log, names, ["replay", "snips"])
+    (_, bold), (_, shy) = (of(found, name) for name in names)
+    for rows in (bold, shy):
+        # a third of a uniform log's decisions of three actions are the policy's own
+        assert rows["replay"].interval.method == "clopper_pearson"
+        width = rows["replay"].interval.high - rows["replay"].interval.low
+        assert width == pytest.approx(2 * 1.96 * np.sqrt(0.3 * 0.7 / 2000), rel=0.1)
+    # what explores half of the time earns about half of what b has over the mean
+    assert 0.5 * 0.35 + 0.5 * 0.3 in shy["snips"].interval
+
+
+def test_exploring_learns_from_no_more_than_it_accepts():
+    judged = open_judged("explore:epsilon_greedy:epsilon=0")
+    accepted = [judged.answer(event).accepted for event in list(LOG())[:400]]
+    # 1 over the least propensity is 4, so a quarter is accepted
+    assert sum(accepted) == pytest.approx(100, abs=35)
+
+
+@pytest.mark.parametrize("model", ["ridge", "boosting"])
+def test_a_model_fitted_to_the_policy_s_own_weights(model):
+    found = evaluate(make_log(2500), ["constant:b"], ["mrdr", "dr"], model=model, level=0.999)
+    _, estimates = of(found, "constant:b")
+    assert 0.35 in estimates["mrdr"].interval
+    assert estimates["mrdr"].value != estimates["dr"].value
+    assert 0.35 - LOGGED_VALUE in estimates["mrdr"].difference_interval
+
+
+def test_many_creatives_of_few_kinds_are_judged_by_kind():
+    found = evaluate(many_creatives(3000), ["constant:hot 0"], ["ips", "mips"])
+    _, estimates = of(found, "constant:hot 0")
+    widths = {
+        name: estimates[name].interval.high - estimates[name].interval.low
+        for name in ("ips", "mips")
+    }
+    assert 0.5 in estimates["mips"].interval
+    assert widths["mips"] < 0.3 * widths["ips"]
+
+
+def test_segments_hold_their_own_truth():
+    found = evaluate(LOG, ["constant:b"], ["dr"], segments=("age", "action"), level=0.999)
+    row, _ = of(found, "constant:b")
+    parts = {part.label: part for part in row.segments["age"]}
+    assert parts["young"].n + parts["old"].n == 6000
+    assert 0.5 in parts["young"].interval
+    assert 0.2 in parts["old"].interval
+    assert {part.label for part in row.segments["action"]} == {"a", "b", "c"}
+    assert sum(part.n for part in row.over_time) == 6000
+
+
+def test_slots_are_judged_together_and_apart():
+    found = evaluate(
+        slates(3000), ["uniform"], ["slate_cascade", "slate_snips", "snips"], level=0.999
+    )
+    row, estimates = of(found, "uniform")
+    truth = 2 * 0.3
+    for name in ("slate_cascade", "slate_snips"):
+        assert truth in estimates[name].interval, name
+        assert estimates[name].difference_interval is not None
+    assert [part.label for part in row.slots] == ["0", "1"]
+    assert sum(part.value for part in row.slots) == pytest.approx(estimates["slate_cascade"].value)
+    assert 0.3 in estimates["snips"].interval
+
+
+def test_the_bootstrap_can_be_asked_for():
+    found = evaluate(make_log(1500), ["uniform"], ["snips"], bootstrap=True)
+    _, estimates = of(found, "uniform")
+    assert estimates["snips"].interval.method == "bootstrap"
+
+
 def test_json_holds_all_of_it(found):
     told = json.loads(found.to_json())
     assert (told["n"], told["level"], told["baseline"]) == (6000, 0.999, "logged")
@@ -187,7 +331,8 @@ def test_the_page_is_whole_and_escapes_names(found):
     hostile = found._replace(baseline="<script>", policies=(policy, *found.policies))
     page = to_page(hostile)
     assert "<script>" not in page
-    assert page.count("<svg") == 1
+    # one of all policies, one over time, one of the weights of each, one of the reward model
+    assert page.count("<svg") == 3 + len(hostile.policies)
     assert not any(word in page for word in ("src=", "<link", "@import", "url(http"))
     for name in ("snips", "uniform", "constant:a"):
         assert name in page

@@ -5,8 +5,10 @@ import pytest
 from msgspec import Raw
 
 from bandit.errors import EstimateError, FeatureError
-from bandit.evaluation.models.ridge import CrossRidge, RewardModel
-from streams.events import Action
+from bandit.evaluation.models.ridge import FOLDS, CrossRidge, RidgeModel
+from bandit.evaluation.models.rows import fold_of
+from bandit.readers.logged import LoggedEvent, spread
+from streams.events import Action, Decision
 
 ACTIONS = tuple(Action(name, Raw(b'{"tone":"%s"}' % name.encode())) for name in ("loud", "plain"))
 RATES = {
@@ -21,13 +23,27 @@ def context(age):
     return Raw(json.dumps({"age": age}).encode())
 
 
+def event(event_id, age, action=ACTIONS[0], reward=0.0, actions=ACTIONS):
+    decision = Decision(
+        event_id=event_id,
+        placement="p",
+        timestamp_ms=0,
+        context=context(age),
+        actions=actions,
+        pmf=spread(1 / len(actions), 0, len(actions)),
+        index=actions.index(action),
+        policy_version="v",
+    )
+    return LoggedEvent(decision, reward)
+
+
 def fitted(n=3000, seed=0):
     rng = np.random.default_rng(seed)
-    model = RewardModel()
+    model = RidgeModel()
     for number in range(n):
         age, action = ("young", "old")[rng.integers(2)], ACTIONS[rng.integers(2)]
         reward = float(rng.random() < RATES[age, action.id])
-        model.learn(f"e{number}", context(age), action, reward)
+        model.learn(event(f"e{number}", age, action, reward))
     return model
 
 
@@ -35,25 +51,25 @@ def test_it_learns_what_a_context_makes_of_an_action():
     model = fitted()
     for age in ("young", "old"):
         expected = [RATES[age, action.id] for action in ACTIONS]
-        assert model.scores("e1", context(age), ACTIONS) == pytest.approx(expected, abs=0.1)
+        assert model.scores([event("e1", age)])[0] == pytest.approx(expected, abs=0.1)
 
 
 def test_scores_do_not_depend_on_the_other_actions():
     model = fitted(200)
-    both = model.scores("e1", context("old"), ACTIONS)
-    alone = [model.scores("e1", context("old"), (action,))[0] for action in ACTIONS]
+    (both,) = model.scores([event("e1", "old")])
+    alone = [model.scores([event("e1", "old", a, actions=(a,))])[0][0] for a in ACTIONS]
     assert both == pytest.approx(alone, abs=1e-12)
 
 
 def test_a_decision_does_not_score_itself():
     # one decision of a large reward moves all folds' scores but its own
     model, other = fitted(200), fitted(200)
-    other.learn("big", context("old"), ACTIONS[0], 1000.0)
-    same = next(f"e{i}" for i in range(99) if model.fold(f"e{i}") == model.fold("big"))
-    apart = next(f"e{i}" for i in range(99) if model.fold(f"e{i}") != model.fold("big"))
+    other.learn(event("big", "old", reward=1000.0))
+    same = next(f"e{i}" for i in range(99) if fold_of(f"e{i}", FOLDS) == fold_of("big", FOLDS))
+    apart = next(f"e{i}" for i in range(99) if fold_of(f"e{i}", FOLDS) != fold_of("big", FOLDS))
 
     def moved(event_id):
-        scores = [m.scores(event_id, context("old"), ACTIONS)[0] for m in (model, other)]
+        scores = [m.scores([event(event_id, "old")])[0][0] for m in (model, other)]
         return abs(scores[1] - scores[0])
 
     assert moved(same) < 1e-9
@@ -62,8 +78,9 @@ def test_a_decision_does_not_score_itself():
 
 
 def test_features_that_cannot_be_read_are_refused():
+    bad = Action("bad", Raw(b"[1]"))
     with pytest.raises(FeatureError):
-        RewardModel().learn("e", Raw(b"[1]"), ACTIONS[0], 1.0)
+        RidgeModel().learn(event("e", "old", bad, actions=(bad,)))
 
 
 def test_cross_ridge_is_ridge_on_the_other_folds():

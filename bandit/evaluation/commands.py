@@ -1,0 +1,258 @@
+"""The commands that judge policies on a log: `evaluate`, and `tune` for a policy's settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import msgspec
+import typer
+
+if TYPE_CHECKING:
+    from bandit.readers.logged import LoggedEvent
+
+LogPath: TypeAlias = Annotated[Path, typer.Argument(help="The log: a file or a folder.")]
+Reader: TypeAlias = Annotated[
+    Literal["archive", "dsjson", "vw", "obd", "table"],
+    typer.Option(
+        help="How to read it: archive is copyloop's own, dsjson Personalizer's and VW's, vw its "
+        "cb_adf text, obd the Open Bandit Dataset, table CSV or Parquet with --column."
+    ),
+]
+PlacementName: TypeAlias = Annotated[str | None, typer.Option(help="Of an archive: only this one.")]
+Columns: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
+        "context.NAME, target.NAME; repeat."
+    ),
+]
+SlotNumber: TypeAlias = Annotated[
+    int | None, typer.Option(help="Only these decisions, of events that have several.")
+]
+Propensities: TypeAlias = Annotated[
+    Literal["logged", "estimate"],
+    typer.Option(
+        help="estimate: fit them to the contexts where nobody wrote them down; every figure then "
+        "carries a warning."
+    ),
+]
+Processes: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="Share the policies among so many.", show_default="all cores"),
+]
+Level: TypeAlias = Annotated[float, typer.Option(help="Of the intervals.")]
+Form: TypeAlias = Annotated[Literal["table", "json", "html"], typer.Option("--format")]
+Model: TypeAlias = Annotated[
+    Literal["ridge", "logistic", "boosting", "lightgbm"],
+    typer.Option(
+        help="The reward model: ridge reads any length of log; the others want "
+        "copyloop[evaluation]."
+    ),
+]
+
+
+def evaluate(
+    path: LogPath,
+    reader: Reader = "archive",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="uniform, thompson:alpha=1,beta=1 (learns as it goes), trained:thompson (learns "
+            "from the first --train decisions), explore:thompson (learns from what it would have "
+            "tried), snapshot:FILE (frozen), constant:ID, column:NAME; repeat."
+        ),
+    ] = None,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="replay, ips, clipped_ips, snips, mips, dm, dr, sndr, switch_dr, dros, mrdr, "
+            "blend, betting, bernstein; of events with slots: slate_snips, slate_cascade, "
+            "slate_independent, slate_pi; repeat. [default: snips, dr, blend, betting]"
+        ),
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="The policy that the others are compared with.")
+    ] = "logged",
+    placement: PlacementName = None,
+    slot: SlotNumber = None,
+    column: Columns = None,
+    propensities: Propensities = "logged",
+    model: Model = "ridge",
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(help="Tell values apart by this: action, slot, or user.device; repeat."),
+    ] = None,
+    train: Annotated[
+        int, typer.Option(min=0, help="Learn from so many decisions first, which do not count.")
+    ] = 0,
+    intervals: Annotated[
+        Literal["normal", "bootstrap"],
+        typer.Option(help="How intervals are made; betting and bernstein have their own."),
+    ] = "normal",
+    rewards: Annotated[
+        tuple[float, float],
+        typer.Option(help="The least and the largest reward, for betting and bernstein."),
+    ] = (0.0, 1.0),
+    max_weight: Annotated[
+        float | None, typer.Option(help="The largest weight that there can be, if known.")
+    ] = None,
+    alike: Annotated[
+        float, typer.Option(help="For mips: creatives whose features have this cosine are alike.")
+    ] = 0.8,
+    level: Level = 0.95,
+    processes: Processes = None,
+    form: Form = "table",
+) -> None:
+    """Estimate from a log what other policies would have earned, and how sure that is.
+
+    The verdict says whether the log can tell at all; its code is stable, for programs. `html`
+    is one page with plots, for whoever decides; it needs copyloop[plot].
+    """
+    from rich.console import Console
+
+    from bandit.estimators.bounded import RewardRange
+    from bandit.evaluation.evaluate import evaluate as run
+    from bandit.evaluation.found import parts_table
+    from bandit.evaluation.page import check_page, to_page
+    from bandit.evaluation.seat import DEFAULT, Options
+
+    if form == "html":
+        check_page()
+    options = Options(
+        estimators=tuple(dict.fromkeys(estimator or DEFAULT)),
+        baseline=baseline,
+        level=level,
+        reward_range=RewardRange(*rewards),
+        max_weight=max_weight,
+        bootstrap=intervals == "bootstrap",
+        model=model,
+        segments=tuple(segment or ()),
+        train=train,
+        alike=alike,
+    )
+    found = run(
+        _log(path, reader, placement, slot, column, propensities),
+        policy or ["uniform"],
+        options,
+        processes=processes or _cores(),
+        console=Console(stderr=True),
+    )
+    match form:
+        case "json":
+            typer.echo(found.to_json())
+        case "html":
+            typer.echo(to_page(found))
+        case _:
+            console = Console()
+            console.print(found.to_table())
+            for judged in found.policies:
+                for name, parts in judged.segments.items():
+                    console.print(parts_table(judged, name, parts))
+                if judged.slots:
+                    console.print(parts_table(judged, "slot", judged.slots))
+
+
+def tune(
+    path: LogPath,
+    policy: Annotated[
+        list[str], typer.Option(help="A policy to try, such as thompson or vw:--cb_…; repeat.")
+    ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(help="PARAMETER=VALUE,VALUE,…: try all combinations on each policy; repeat."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the winner's settings here, as JSON.")
+    ] = None,
+    reader: Reader = "archive",
+    baseline: Annotated[
+        str, typer.Option(help="The policy that the candidates are compared with.")
+    ] = "logged",
+    share: Annotated[
+        float, typer.Option(help="The share of the log that picks; the rest tells the value.")
+    ] = 0.5,
+    model: Annotated[
+        Literal["ridge", "logistic", "boosting", "lightgbm", "none"],
+        typer.Option(help="The reward model of DR; none: judge by SNIPS."),
+    ] = "ridge",
+    placement: PlacementName = None,
+    slot: SlotNumber = None,
+    column: Columns = None,
+    propensities: Propensities = "logged",
+    level: Level = 0.95,
+    processes: Processes = None,
+    form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Find the settings of a policy that would have earned most on a log.
+
+    All candidates fold the log at once, each asked about a decision before it learns of it. The
+    first part of the log picks the winner; its value and interval are of the rest, which did not.
+    Use the file as `--policy FILE`, such as `copyloop policy promote home --policy FILE`.
+    """
+    from rich.console import Console
+
+    from bandit.errors import PolicySpecError
+    from bandit.evaluation.tune import grid as combine
+    from bandit.evaluation.tune import parse_range
+    from bandit.evaluation.tune import tune as run
+    from bandit.policies import parse_policy
+
+    if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
+        raise PolicySpecError(f"cannot write to {out}; expected a .json in a folder that exists")
+    ranges = [parse_range(text) for text in grid or []]
+    candidates = [spec for text in policy for spec in combine(parse_policy(text), ranges)]
+    found = run(
+        _log(path, reader, placement, slot, column, propensities),
+        candidates,
+        baseline=baseline,
+        share=share,
+        model=None if model == "none" else model,
+        level=level,
+        processes=processes or _cores(),
+        console=Console(stderr=True),
+    )
+    if out is not None:
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n")
+    if form == "json":
+        typer.echo(found.to_json())
+    else:
+        Console().print(found.to_table())
+
+
+def _log(
+    path: Path,
+    reader: str,
+    placement: str | None,
+    slot: int | None,
+    column: list[str] | None,
+    propensities: str,
+) -> Callable[[], Iterator[LoggedEvent]]:
+    """Returns what opens the log, picklable for other processes."""
+    from bandit.evaluation.models.propensities import estimated
+    from bandit.readers import open_reader
+
+    opened = partial(
+        open_reader,
+        reader,
+        path,
+        placement=placement,
+        slot=slot,
+        columns=dict(_pair(text) for text in column or []),
+        propensities=propensities == "logged",
+    )
+    return opened if propensities == "logged" else partial(estimated, opened)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, separator, column = text.partition("=")
+    if not separator or not column:
+        raise typer.BadParameter(f"--column {text!r}: expected ROLE=COLUMN, such as reward=clicks")
+    return role, column
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
