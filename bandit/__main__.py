@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from bandit import key_commands, policy_commands
+from bandit import forget_command, key_commands, policy_commands
 from bandit.errors import BanditError
 from bandit.evaluation.commands import evaluate, tune
 from streams.command_line import (
@@ -36,6 +36,7 @@ app.add_typer(key_commands.app, name="keys")
 app.command()(key_commands.acts)
 app.command()(evaluate)
 app.command()(tune)
+app.command()(forget_command.forget)
 
 
 @app.command()
@@ -169,7 +170,7 @@ def replay(
         check_plot(plot)
     report = run_replay(
         path,
-        policy or ["thompson", "uniform"],
+        policy or ["default", "uniform"],
         seeds=seeds,
         horizon=horizon,
         min_headlines=min_headlines,

@@ -25,6 +25,7 @@ from bandit.policy import Policy, policy_version, sample, sample_seed
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError
 from streams.events import DECISIONS, INTERACTIONS, Decision, Interaction, Placement, decode
+from streams.forgetting.wanted import is_forgotten
 from streams.log import Log, Record, TopicPartition
 
 TOLERANCE: Final = 1e-9
@@ -55,13 +56,19 @@ class Mismatch(Struct, frozen=True, kw_only=True):
 
 
 class AuditReport(Struct, frozen=True, kw_only=True):
-    """How many decisions and policy versions were looked at, and what did not agree."""
+    """How many decisions and policy versions were looked at, and what did not agree.
+
+    `forgotten` decisions had something taken out of their context, so that their propensities
+    cannot be derived again; nor can those of `unprovable` ones, whose policy learned from such.
+    """
 
     decisions: int
     versions: int
     versions_verified: int
     tolerance: float
     mismatches: tuple[Mismatch, ...]
+    forgotten: int = 0
+    unprovable: int = 0
 
     @property
     def clean(self) -> bool:
@@ -78,6 +85,8 @@ class AuditReport(Struct, frozen=True, kw_only=True):
             verdict = "everything agrees"
         else:
             verdict = ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
+        if lost := self.forgotten + self.unprovable:
+            verdict += f", but for {lost} that cannot be proved since something was forgotten"
         return (
             f"{self.decisions} decisions, {self.versions_verified} of {self.versions} policy "
             f"versions verified: {verdict}"
@@ -130,7 +139,7 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
         with suppress(EventError, LearnError):
             interaction = interaction_of(record)
             if trial := trials.get(interaction.decision.placement):
-                trial.take(interaction, record.offset)
+                trial.take(interaction, record)
     verified = sum(trial.finish() for trial in trials.values())
     return AuditReport(
         decisions=claims.decisions,
@@ -138,6 +147,8 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
         versions_verified=verified,
         tolerance=TOLERANCE,
         mismatches=tuple(sorted(claims.mismatches, key=lambda m: (m.partition, m.offset))),
+        forgotten=claims.forgotten,
+        unprovable=claims.unprovable,
     )
 
 
@@ -146,6 +157,8 @@ class _Claims:
 
     def __init__(self, log: Log) -> None:
         self.decisions = 0
+        self.forgotten = 0
+        self.unprovable = 0
         self.mismatches: list[Mismatch] = []
         self._log = log
         self._offsets: defaultdict[str, defaultdict[str, dict[int, array[int]]]] = defaultdict(
@@ -169,12 +182,19 @@ class _Claims:
             if not isinstance(decision, Decision):
                 continue
             self.decisions += 1
+            # The draw is of the pmf alone; what was taken out does not touch it.
+            self._check_draw(decision, record)
+            if is_forgotten(record):
+                self.forgotten += 1
+                continue
             offsets = self._offsets[decision.placement][decision.policy_version]
             offsets.setdefault(record.partition, array("q")).append(record.offset)
-            drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
-            if drawn != decision.index:
-                detail = f"index {decision.index} is logged, {drawn} is drawn"
-                self.refuse("sample_differs", decision, record, detail)
+
+    def _check_draw(self, decision: Decision, record: Record) -> None:
+        drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
+        if drawn != decision.index:
+            detail = f"index {decision.index} is logged, {drawn} is drawn"
+            self.refuse("sample_differs", decision, record, detail)
 
     def made_by(self, placement: str, version: str) -> Iterator[tuple[Decision, Record]]:
         """Yields the decisions of the placement that name the version."""
@@ -224,6 +244,7 @@ class _Trial:
         self._name = name
         self._open = claims.versions(name)
         self._verified = 0
+        self._forgotten_at: int | None = None
         # Where in the interactions a version was taken, the next one last.
         offsets = {offset for version in self._open if (offset := _offset_of(version)) is not None}
         self._stops = sorted(offsets, reverse=True)
@@ -234,8 +255,11 @@ class _Trial:
                 with suppress(PolicyError):
                     self._folds.append(PlacementFold(placement.policy))
 
-    def take(self, interaction: Interaction, offset: int) -> None:
+    def take(self, interaction: Interaction, record: Record) -> None:
+        offset = record.offset
         self._stop_before(offset)
+        if self._forgotten_at is None and is_forgotten(record):
+            self._forgotten_at = offset
         for fold in self._folds:
             with suppress(FeatureError, LearnError):
                 fold.take(interaction, offset)
@@ -246,9 +270,16 @@ class _Trial:
             self._stop_before(self._stops[0])
         for version in sorted(self._open):
             for decision, record in self._claims.made_by(self._name, version):
+                if self._learned_from_forgotten(version):
+                    self._claims.unprovable += 1
+                    continue
                 detail = f"no policy of {self._name!r} folded from the log is {version}"
                 self._claims.refuse("version_unknown", decision, record, detail)
         return self._verified
+
+    def _learned_from_forgotten(self, version: str) -> bool:
+        offset, forgotten_at = _offset_of(version), self._forgotten_at
+        return offset is not None and forgotten_at is not None and offset > forgotten_at
 
     def _stop_before(self, offset: int) -> None:
         """Checks the versions that were taken before the interaction at `offset`."""

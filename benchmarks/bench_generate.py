@@ -12,9 +12,9 @@ import time
 import pytest
 import torch
 
-from generator.backends import open_backend
+from generator.backends import Sampling, open_backend
 from generator.brief import load_brief
-from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, TEMPERATURE, TOP_P, generate
+from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, generate
 from generator.prompts import prompts
 from generator.screen import STOP, Screen, clean
 from tests.generator.conftest import BRIEFS
@@ -86,14 +86,8 @@ def test_headlines_for_a_brief(benchmark, backend, brief, n):
 
 
 def ours(backend, texts):
-    return backend.complete(
-        texts,
-        seed=SEED,
-        stop=STOP,
-        max_new_tokens=MAX_NEW_TOKENS,
-        temperature=TEMPERATURE,
-        top_p=TOP_P,
-    )
+    sampling = Sampling(STOP, MAX_NEW_TOKENS, *USUAL)
+    return [completion.text for completion in backend.complete(texts, sampling, seed=SEED)]
 
 
 def bare_generate(backend, texts):
@@ -102,8 +96,8 @@ def bare_generate(backend, texts):
     backend._model.generate(
         **read,
         do_sample=True,
-        temperature=TEMPERATURE,
-        top_p=TOP_P,
+        temperature=USUAL.temperature,
+        top_p=USUAL.top_p,
         top_k=0,
         max_new_tokens=MAX_NEW_TOKENS,
         eos_token_id=backend._stop_tokens(STOP),

@@ -24,7 +24,10 @@ app = typer.Typer(
 app.add_typer(brief_app, name="brief")
 
 Model = Annotated[
-    str, typer.Option(help="smollm2 (packaged), a folder, or a hub id that transformers can load.")
+    str,
+    typer.Option(
+        help="smollm2 (packaged), a folder, a hub id, URL#NAME, or a YAML file of models."
+    ),
 ]
 
 
@@ -53,19 +56,32 @@ def run(
 
 @app.command()
 def generate(
-    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see generator/README.md.")],
-    n: Annotated[int, typer.Option("--n", min=1, help="How many headlines to accept.")] = 20,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same headlines.")] = 1,
+    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see copyloop brief.")],
+    n: Annotated[
+        int | None,
+        typer.Option("--n", min=1, help="How many creatives.", show_default="by channel, 1 or 20"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same creatives.")] = 1,
     model: Model = "smollm2",
+    adapter: Annotated[
+        str | None, typer.Option(help="A LoRA adapter: a folder, a hub id, or its served name.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Lower keeps to the likely.")] = 0.6,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Mass to draw from.")] = 0.9,
+    min_p: Annotated[
+        float, typer.Option(min=0.0, max=0.99, help="Least share of the likeliest token's.")
+    ] = 0.0,
     winners: Annotated[
         Path | None, typer.Option(help="A text file: headlines that did well, one a line.")
     ] = None,
     form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
-    """Write headlines for a brief, and say why each of the others was refused."""
-    from generator.command import generate_command
+    """Write creatives for a brief, and say why each of the other texts was refused."""
+    from generator.command import Order, generate_command
+    from generator.generate import Style
 
-    generate_command(brief, n=n, seed=seed, model=model, output=form, winners_path=winners)
+    style = Style(temperature, top_p, min_p)
+    generate_command(Order(brief, n, seed, model, adapter, style, winners, form))
 
 
 @app.command()

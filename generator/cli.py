@@ -23,7 +23,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-BY_HAND = {"up", "demo", "generate", "replay", "fit_prior", "evaluate", "tune", "audit", "acts"}
+BY_HAND = {
+    "acts",
+    "audit",
+    "demo",
+    "evaluate",
+    "fit_prior",
+    "forget",
+    "generate",
+    "replay",
+    "tune",
+    "up",
+}
 GROUPS_BY_HAND = {"policy", "brief", "keys"}
 
 for package, commands in (

@@ -1,10 +1,10 @@
-"""`copyloop generate`: headlines for one brief, on the terminal or as JSON, without a log."""
+"""`copyloop generate`: creatives for one brief, on the terminal or as JSON, without a log."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -12,48 +12,59 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from generator.backends import Backend, open_backend
+from generator.backends import Backend, Usage, load_models, open_backend
 from generator.brief import Brief, load_brief
+from generator.creatives import (
+    Draft,
+    Drafts,
+    candidate_lineage,
+    channel_of,
+    generate_creatives,
+    lineage,
+)
 from generator.errors import BriefError
-from generator.generate import Candidate, GenerationResult, generate
-from streams.events import Lineage
+from generator.generate import USUAL, Candidate, Style
 
 
-def generate_command(
-    brief_path: Path,
-    *,
-    n: int,
-    seed: int,
-    model: str = "smollm2",
-    output: Literal["table", "json"] = "table",
-    winners_path: Path | None = None,
-) -> None:
-    """Prints the headlines of a brief, with those that were refused and why.
+class Order(NamedTuple):
+    """What is asked for on the command line.
+
+    `n` None is what the brief's channel usually wants; `winners` is a text file with one text
+    that did well on each line.
+    """
+
+    brief: Path
+    n: int | None = None
+    seed: int = 1
+    model: str = "smollm2"
+    adapter: str | None = None
+    style: Style = USUAL
+    winners: Path | None = None
+    output: Literal["table", "json"] = "table"
+
+
+def generate_command(order: Order) -> None:
+    """Prints the creatives of a brief, with the texts that were refused and why.
 
     The result goes to stdout, what is going on to stderr.
 
-    Args:
-        brief_path: a YAML or JSON file.
-        n: how many to accept, at least 1.
-        seed: the same one gives the same headlines.
-        model: what `open_backend` opens.
-        output: a table for people, or one JSON object with every candidate's lineage.
-        winners_path: a text file, one headline that did well on each line.
-
     Raises:
         BriefError: the brief or the winners cannot be read.
+        ModelsError: the file of models cannot be read.
         BackendError: the model cannot be had, or failed.
     """
-    brief = load_brief(brief_path)
-    winners = _winners(winners_path)
+    brief = load_brief(order.brief)
+    winners = _winners(order.winners)
     notes = Console(stderr=True)
-    with notes.status(f"loading {model} (the first time takes half a minute)"):
-        backend = open_backend(model)
-    result = _generate(brief, backend, n, seed, winners, notes)
-    if output == "json":
-        sys.stdout.write(_json(result, backend.name, seed) + "\n")
+    models = load_models(order.model, adapter=order.adapter)
+    with notes.status(f"loading {order.model} (the first time takes half a minute)"):
+        backend = open_backend(models)
+    drafts = _generate(brief, backend, order, winners, notes)
+    if order.output == "json":
+        sys.stdout.write(_json(drafts, brief, order.seed, backend.usage) + "\n")
     else:
-        _print_tables(result, Console())
+        _print_tables(drafts, Console())
+        notes.print(_used(backend.usage), style="dim")
 
 
 def _winners(path: Path | None) -> tuple[str, ...]:
@@ -67,43 +78,66 @@ def _winners(path: Path | None) -> tuple[str, ...]:
 
 
 def _generate(
-    brief: Brief, backend: Backend, n: int, seed: int, winners: tuple[str, ...], notes: Console
-) -> GenerationResult:
+    brief: Brief, backend: Backend, order: Order, winners: tuple[str, ...], notes: Console
+) -> Drafts:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    channel = channel_of(brief)
     with Progress(*columns, console=notes, transient=True) as bar:
-        task = bar.add_task(f"0 of {n} headlines", total=1.0)
+        task = bar.add_task("starting", total=1.0)
 
-        def report(accepted: int, share: float) -> None:
-            done = max(share, accepted / n)
-            bar.update(task, completed=done, description=f"{accepted} of {n} headlines")
+        def report(piece: str, accepted: int, wanted: int, share: float) -> None:
+            bar.update(task, completed=share, description=f"{accepted} of {wanted} {piece}s")
 
-        return generate(brief, backend, n=n, seed=seed, winners=winners, progress=report)
+        return generate_creatives(
+            brief,
+            backend,
+            n=order.n or channel.creatives,
+            seed=order.seed,
+            style=order.style,
+            winners={channel.assets[0].name: winners},
+            progress=report,
+        )
 
 
-def _json(result: GenerationResult, model: str, seed: int) -> str:
-    def row(candidate: Candidate) -> dict[str, object]:
-        refused = candidate.rejection
-        lineage = Lineage(model=model, prompt=candidate.prompt, seed=seed)
-        why = {"code": refused.code, "reason": refused.words} if refused else {}
-        return {"headline": candidate.text, **why, "lineage": lineage}
+def _json(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> str:
+    def creative(draft: Draft) -> dict[str, object]:
+        return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+
+    def refused(candidate: Candidate) -> dict[str, object]:
+        row = {"part": candidate.piece.name, "text": candidate.text}
+        if candidate.rejection:
+            row |= {"code": candidate.rejection.code, "reason": candidate.rejection.words}
+        return row | {"lineage": candidate_lineage(candidate, {})}
 
     rows = {
-        "accepted": [row(candidate) for candidate in result.accepted],
-        "rejected": [row(candidate) for candidate in result.rejected],
+        "accepted": [creative(draft) for draft in drafts.creatives],
+        "rejected": [refused(candidate) for candidate in drafts.rejected],
+        "left_over": [refused(candidate) for candidate in drafts.left_over],
+        "usage": vars(usage),
     }
     return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
 
 
-def _print_tables(result: GenerationResult, console: Console) -> None:
-    accepted = Table("headline", "prompt", title="accepted", title_justify="left")
-    for candidate in result.accepted:
-        accepted.add_row(escape(candidate.text), escape(candidate.prompt), style="green")
-    refused = Table("headline", "gate", "why", title="refused", title_justify="left")
-    for candidate in result.rejected:
+def _print_tables(drafts: Drafts, console: Console) -> None:
+    accepted = Table("", "part", "text", "prompt", title="accepted", title_justify="left")
+    for number, draft in enumerate(drafts.creatives, 1):
+        for position, (part, text) in enumerate(draft.parts.items()):
+            written = draft.written.get(part)
+            label = written.prompt.label if written else "the brief"
+            first = "" if position else str(number)
+            accepted.add_row(first, part, escape(text), escape(label), style="green")
+    refused = Table("part", "text", "gate", "why", title="refused", title_justify="left")
+    for candidate in drafts.rejected:
         if candidate.rejection:
             code, why = candidate.rejection
-            refused.add_row(escape(candidate.text), code, escape(why))
+            refused.add_row(candidate.piece.name, escape(candidate.text), code, escape(why))
     console.print(accepted)
-    if result.rejected:
+    if drafts.rejected:
         console.print(refused)
-    console.print(result.summary())
+    console.print(drafts.summary())
+
+
+def _used(usage: Usage) -> str:
+    said = f"{usage.prompt_tokens:,} tokens read, {usage.completion_tokens:,} written"
+    tried = f", {usage.retries} of {usage.requests} requests repeated" if usage.retries else ""
+    return said + tried + (f", cost {usage.cost:.4f}" if usage.cost else "")

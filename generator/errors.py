@@ -3,6 +3,7 @@
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
+    ├── ModelsError             a file of models that cannot be read; the message says where
     ├── PlacementUnknown        a request for a placement that is not there any more
     ├── RewardModelError        too little evidence, or a file that is no reward model
     └── BackendError            the model cannot be had, or failed
@@ -30,6 +31,12 @@ class ChannelUnknown(GeneratorError):
     """No channel is called so; the message names those that there are."""
 
     code = "channel_unknown"
+
+
+class ModelsError(GeneratorError):
+    """Models that cannot be: the file that names them, or a key, cannot be read."""
+
+    code = "models_invalid"
 
 
 class PlacementUnknown(GeneratorError):

@@ -14,7 +14,7 @@ from better_profanity import Profanity
 
 from generator import gates
 from generator.brief import Brief
-from generator.prompts import EXAMPLE_HEADLINES
+from generator.prompts import EXAMPLES
 from generator.topic import Topic
 
 Gate: TypeAlias = Callable[[str], str | None]
@@ -87,7 +87,7 @@ class Screen:
             ("against", partial(gates.against, brief=brief)),
             ("unfounded", partial(gates.unfounded, brief=brief)),
             ("duplicate", partial(gates.duplicate, others=self._taken)),
-            ("copied", partial(gates.copied, shown=[*shown, *EXAMPLE_HEADLINES])),
+            ("copied", partial(gates.copied, shown=[*shown, *EXAMPLES])),
             ("off_topic", self._off_topic),
             ("profanity", self._profane),
         )

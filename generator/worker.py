@@ -7,10 +7,9 @@ same ids.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,18 +17,16 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bandit.features import creative_features
+from generator.answering import Workshop, answer
 from generator.backends import Backend, open_backend
-from generator.brief import brief_from_json
-from generator.errors import GeneratorError, PlacementUnknown
-from generator.generate import Candidate, GenerationResult, generate
+from generator.behaviour import ClickReader
+from generator.errors import GeneratorError
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import exclusive
 from streams.errors import LogUnavailable
-from streams.events import EMPTY, Creative, Generation, Lineage
+from streams.events import Creative, Generation
 from streams.log import Log
 
-PART: Final = "headline"
 POLL_SECONDS: Final = 0.2
 
 logger = logging.getLogger(__name__)
@@ -91,10 +88,11 @@ def run_generator(
         logger.info("model %s is loaded", found.name)
         return found
 
+    workshop = Workshop(backend, ClickReader(log).showings)
     with exclusive(directory, "generator"):
         while not stop.is_set():
             try:
-                busy = _answer_next(log, reader, backend, stop, counts)
+                busy = _answer_next(log, reader, workshop, stop, counts)
             except LogUnavailable as error:
                 logger.warning("the log is out of reach, trying again: %s", error)
                 busy = False
@@ -105,7 +103,7 @@ def run_generator(
 def _answer_next(
     log: Log,
     reader: CatalogueReader,
-    backend: Callable[[], Backend],
+    workshop: Workshop,
     stop: threading.Event,
     counts: GeneratorCounts,
 ) -> bool:
@@ -113,7 +111,7 @@ def _answer_next(
     reader.catch_up()
     waiting = [g for g in reader.catalogue.generations() if g.status == "requested"]
     if waiting:
-        events = _answer(reader.catalogue, waiting[0], backend, stop)
+        events = _answer(reader.catalogue, waiting[0], workshop, stop)
         if events:
             log.append([catalogue_message(event) for event in events])
             _count(counts, events)
@@ -130,113 +128,22 @@ def _count(counts: GeneratorCounts, events: Sequence[Creative | Generation]) -> 
 
 
 def _answer(
-    catalogue: Catalogue,
-    generation: Generation,
-    backend: Callable[[], Backend],
-    stop: threading.Event,
+    catalogue: Catalogue, generation: Generation, workshop: Workshop, stop: threading.Event
 ) -> list[Creative | Generation]:
     """Returns what to write for the request: nothing if `stop` came before it was done."""
-    logger.info("generation %s: %d headlines", generation.id, generation.n)
+    logger.info("generation %s: %d creatives", generation.id, generation.n)
     try:
-        result, model = _generate(catalogue, generation, backend, stop)
+        found = answer(catalogue, generation, workshop, stop)
     except GeneratorError as error:
         logger.error("generation %s failed: %s: %s", generation.id, error.code, error)
         return [_failed(generation, f"{error.code}: {error}")]
     except Exception as error:  # one request must not take the others down with it
         logger.exception("generation %s", generation.id)
         return [_failed(generation, f"internal_error: {type(error).__name__}: {error}")]
-    if stop.is_set() and len(result.accepted) < generation.n:
+    if stop.is_set() and len(found.drafts.creatives) < generation.n:
         return []
-    logger.info("generation %s: %s", generation.id, result.summary())
-    return [*_creatives(catalogue, generation, result, model), _finished(generation, result)]
-
-
-def _generate(
-    catalogue: Catalogue,
-    generation: Generation,
-    backend: Callable[[], Backend],
-    stop: threading.Event,
-) -> tuple[GenerationResult, str]:
-    """Returns the candidates, and the name of the model that wrote them."""
-    brief = brief_from_json(generation.brief)
-    if catalogue.placement(generation.placement) is None:
-        raise PlacementUnknown(f"there is no placement {generation.placement!r} any more")
-    existing = [
-        creative.parts[PART]
-        for creative in catalogue.creatives(generation.placement)
-        if PART in creative.parts
-        and creative.status != "rejected"
-        and creative.lineage.generation_id != generation.id
-    ]
-    opened = backend()
-    result = generate(
-        brief,
-        opened,
-        n=generation.n,
-        seed=generation.seed,
-        existing=existing,
-        winners=generation.winners,
-        stop=stop,
-    )
-    return result, opened.name
-
-
-def _creatives(
-    catalogue: Catalogue, generation: Generation, result: GenerationResult, model: str
-) -> Iterator[Creative]:
-    """Yields a creative for each text, the accepted first, but for those that are there already.
-
-    A request that was cut short in the middle of its append has written some; what was done with
-    them since must stay.
-    """
-    seen: set[str] = set()
-    for candidate in [*result.accepted, *result.rejected]:
-        creative = _creative(generation, candidate, model)
-        known = catalogue.creative(generation.placement, creative.id) is not None
-        if not known and creative.id not in seen:
-            yield creative
-        seen.add(creative.id)
-
-
-def _creative(generation: Generation, candidate: Candidate, model: str) -> Creative:
-    accepted = candidate.rejection is None
-    parts = {PART: candidate.text}
-    return Creative(
-        id=creative_id(generation.id, candidate.text),
-        placement=generation.placement,
-        parts=parts,
-        status="live" if accepted else "rejected",
-        # The request's own time: done again after a crash, it writes the same bytes again.
-        timestamp_ms=generation.timestamp_ms,
-        features=creative_features(parts) if accepted else EMPTY,
-        reason=None if accepted else str(candidate.rejection),
-        lineage=Lineage(
-            generation_id=generation.id,
-            model=model,
-            prompt=candidate.prompt,
-            seed=generation.seed,
-        ),
-    )
-
-
-def creative_id(generation_id: str, text: str) -> str:
-    """Returns the id of this text from this generation: 16 hexadecimal digits.
-
-    >>> creative_id("g-1", "Fresh beans, daily")
-    '5a85c675bdbb1768'
-    """
-    return hashlib.blake2b(f"{generation_id}\n{text}".encode(), digest_size=8).hexdigest()
-
-
-def _finished(generation: Generation, result: GenerationResult) -> Generation:
-    short = len(result.accepted) < generation.n
-    return replace(
-        generation,
-        status="done" if result.accepted else "failed",
-        accepted=len(result.accepted),
-        rejected=len(result.rejected),
-        reason=f"too_few_passed: {result.summary()}" if short else None,
-    )
+    logger.info("generation %s: %s", generation.id, found.drafts.summary())
+    return found.events
 
 
 def _failed(generation: Generation, reason: str) -> Generation:

@@ -1,4 +1,4 @@
-"""Who may ask the service what, and what people had it do: API keys and admin acts.
+"""Who may ask the service what, and what people had it do: API keys, admin acts, protection.
 
 They are events like all else, so that every replica follows them without a restart. What is kept
 of a key tells whether a secret is the right one, and not what it is.
@@ -69,6 +69,18 @@ class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
 
     def __post_init__(self) -> None:
         _check_length("id", self.id)
+
+
+class Protection(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a placement keeps from the log, and whom it takes rewards from.
+
+    `private` are fields of its contexts, as keys joined by dots, that are hashed before anyone
+    sees them. With `signed_rewards` only who was answered with an event id, which is signed, can
+    say what came of it.
+    """
+
+    private: tuple[Name, ...] = ()
+    signed_rewards: bool = False
 
 
 def _check_length(field: str, value: str) -> None:

@@ -10,7 +10,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise, repeat
 from pathlib import Path
@@ -135,15 +136,12 @@ def write_file(
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{partition.partition:03d}.unfinished"
     schema = SCHEMA.with_metadata({PARTITIONS: str(log.partitions(partition.topic))})
-    with unfinished.open("wb") as file:
-        with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
-            while page:
-                writer.write_table(_table(page))
-                written += len(page)
-                offset = page[-1].offset + 1
-                page = log.read(partition, offset, limit=min(rows - written, ROWS_PER_GROUP))
-        file.flush()
-        os.fsync(file.fileno())
+    with _writing(unfinished, schema) as writer:
+        while page:
+            writer.write_table(_table(page))
+            written += len(page)
+            offset = page[-1].offset + 1
+            page = log.read(partition, offset, limit=min(rows - written, ROWS_PER_GROUP))
     name = f"{partition.partition:03d}-{first:012d}-{offset - 1:012d}.parquet"
     publish(unfinished, folder / name)
     counts.rows += written
@@ -178,12 +176,32 @@ def read_archive(directory: Path, topic: str) -> Iterator[Record]:
     if not directory.is_dir():
         raise ArchiveError(f"there is no archive in {directory}; `run_archive` writes one")
     for file in archive_files(directory, topic):
-        try:
-            parquet = pq.ParquetFile(file.path, page_checksum_verification=True)
-            for batch in parquet.iter_batches(batch_size=READ_ROWS, columns=SCHEMA.names):
-                yield from _records(batch)
-        except (pa.ArrowException, OSError) as error:
-            raise ArchiveError(f"{file.path} cannot be read: {error}") from error
+        yield from _read_file(file.path)
+
+
+def rewrite_file(
+    path: Path, change: Callable[[Record], Record | None], *, dry_run: bool = False
+) -> int:
+    """Returns how many records of a file `change` replaces; the file is the new one by then.
+
+    Args:
+        path: the file; it is left alone where nothing changes.
+        change: returns a record in the place of one, None to keep it.
+        dry_run: only count.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    count = sum(change(record) is not None for record in _read_file(path))
+    if not count or dry_run:
+        return count
+    unfinished = path.with_suffix(".unfinished")
+    records = (change(record) or record for record in _read_file(path))
+    with _writing(unfinished, pq.read_schema(path)) as writer:
+        while page := list(islice(records, ROWS_PER_GROUP)):
+            writer.write_table(_table(page))
+    publish(unfinished, path)
+    return count
 
 
 def restore(directory: Path, log: Log) -> int:
@@ -217,6 +235,25 @@ def restore(directory: Path, log: Log) -> int:
             )
             restored += len(chunk)
     return restored
+
+
+@contextmanager
+def _writing(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Yields what writes the file, which is synced by the end of the block."""
+    with path.open("wb") as file:
+        with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+            yield writer
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_file(path: Path) -> Iterator[Record]:
+    try:
+        parquet = pq.ParquetFile(path, page_checksum_verification=True)
+        for batch in parquet.iter_batches(batch_size=READ_ROWS, columns=SCHEMA.names):
+            yield from _records(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise ArchiveError(f"{path} cannot be read: {error}") from error
 
 
 def _archived(log: Log, directory: Path) -> dict[TopicPartition, int]:

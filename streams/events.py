@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from streams.access import Act, ApiKey
+from streams.access import Act, ApiKey, Protection
 from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
 from streams.trials import Safety, TrialResult
@@ -29,16 +29,7 @@ CATALOGUE: Final = "catalogue"
 DEAD_LETTER: Final = "dead-letter"
 ACCESS: Final = "access"
 ACTS: Final = "acts"
-TOPICS: Final = (
-    DECISIONS,
-    OUTCOMES,
-    INTERACTIONS,
-    POLICIES,
-    CATALOGUE,
-    DEAD_LETTER,
-    ACCESS,
-    ACTS,
-)
+TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE, DEAD_LETTER, ACCESS, ACTS)
 
 ACTIVATION: Final = "activation"
 """The kind of the outcome that activates a deferred decision; with slot 0, the whole event."""
@@ -224,6 +215,7 @@ PolicySpec: TypeAlias = dict[str, object]
 
 
 def _default_policy() -> PolicySpec:
+    # Of a placement in the log that names none. What is written today always names one.
     return {"name": "thompson"}
 
 
@@ -232,8 +224,8 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
 
     `caps` hold for each of its creatives that has none of its own. `challengers` learn beside
     the policy, by name, without being shown; `safety` says what may come of that by itself.
-    `why` says what made a change of policy. `attributes` are what others keep with it, by who
-    that is; nothing here reads them.
+    `why` says what made a change of policy; `protection` what is kept from the log.
+    `attributes` are what others keep with it, by who that is; nothing here reads them.
     """
 
     name: Id
@@ -246,6 +238,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     challengers: dict[str, PolicySpec] | UnsetType = UNSET
     safety: Safety | UnsetType = UNSET
     why: str | UnsetType = UNSET
+    protection: Protection | UnsetType = UNSET
     attributes: dict[str, JsonObject] | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
@@ -254,7 +247,11 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
 
 
 class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a creative came from; None where that does not apply (written by hand)."""
+    """Where a creative came from; None where that does not apply (written by hand).
+
+    `brief` is the brief's hash, `frame` and `segment` what its prompt was made for, `scores` what
+    each gate measured. Where several parts were written apart, each has a lineage in `parts`.
+    """
 
     generation_id: str | None = None
     model: str | None = None
@@ -262,6 +259,11 @@ class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt: str | None = None
     seed: int | None = None
     parent: str | None = None
+    brief: str | None = None
+    frame: str | None = None
+    segment: str | None = None
+    scores: dict[str, float] = {}
+    parts: dict[str, Lineage] = {}
 
 
 CreativeStatus: TypeAlias = Literal["proposed", "screened", "live", "paused", "retired", "rejected"]
@@ -330,17 +332,9 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     v: Version = SCHEMA_VERSION
 
 
+Catalogued: TypeAlias = Placement | Creative | Generation
 Event: TypeAlias = (
-    Decision
-    | Outcome
-    | Tick
-    | Interaction
-    | Placement
-    | Creative
-    | Generation
-    | PolicySnapshot
-    | ApiKey
-    | Act
+    Decision | Outcome | Tick | Interaction | Catalogued | PolicySnapshot | ApiKey | Act
 )
 
 # Deep nesting ends in a RecursionError, numbers that cannot be summed in an OverflowError.

@@ -30,6 +30,7 @@ from bandit.service.security.edge import for_origins
 from bandit.service.security.guard import Guard
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.key_routes import KeyDesk
+from bandit.service.security.protection import Shield
 from bandit.service.security.rates import Rates
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import Settings
@@ -95,14 +96,16 @@ def create_app(
         ring.stop()
 
     rest = _rest(life)
+    protection = Shield(settings.private_salt, settings.reward_secret)
+    rest.state.protection = protection
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.keys = KeyDesk(ring, appender, clock_ms)
     rest.state.intake = Intake(
-        appender, snapshots, metrics, settings.durability == "buffered", clock_ms
+        appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
     rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
-    hot = HotRoutes(appender, metrics, settings, clock_ms)
+    hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
     loops = Loops(snapshots, editor, appender, metrics, settings, clock_ms)
     door = PersonalizerDoor(front, loops)

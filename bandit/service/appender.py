@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MAX_GROUP: Final = 1000
 RETRY_SECONDS: Final = 0.2
+GATHER_SECONDS: Final = 0.001
+"""Groups begin at least this far apart: fewer and larger ones, where a disk syncs sooner."""
 
 
 class _Waiting(NamedTuple):
@@ -136,13 +138,18 @@ class Appender:
         self._arrived.set()
 
     async def _run(self) -> None:
+        loop, started_at = asyncio.get_running_loop(), 0.0
         while True:
             if not self._waiting and not self._closing:
                 await self._arrived.wait()
+            wait_seconds = started_at + GATHER_SECONDS - loop.time()
+            if wait_seconds > 0.0:
+                await asyncio.sleep(wait_seconds)
             self._arrived.clear()
             group = self._next_group()
             if not group:
                 return
+            started_at = loop.time()
             refused = await self._write(group)
             if refused and self._closing:
                 return

@@ -33,6 +33,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+TRACEPARENT: Final = HEADER.encode()
 UNMATCHED: Final = "unmatched"
 RANK_SEGMENTS: Final = 5  # an empty one first, then v1, placements, {placement}, rank
 EVENT_SEGMENTS: Final = 7
@@ -103,8 +104,9 @@ class FrontDoor:
         try:
             if scope["method"] != "POST":
                 raise RequestError(405, "method_not_allowed", f"{scope['method']}: expected POST")
-            body = await read_body(scope, receive, self._max_body_bytes)
-            answer = await route.handler(self._hot, self._call(segments, scope, body))
+            headers = dict(scope["headers"])
+            body = await read_body(headers, receive, self._max_body_bytes)
+            answer = await route.handler(self._hot, self._call(segments, headers, body))
         except RequestError as error:
             return await send_error(send, error)
         except Exception:  # one request's failure, whatever it is, must not end the others
@@ -124,7 +126,7 @@ class FrontDoor:
             await send(message)
 
         try:
-            body = await read_body(scope, receive, self._max_body_bytes)
+            body = await read_body(dict(scope["headers"]), receive, self._max_body_bytes)
             check_depth(body)
         except RequestError as error:
             return await send_error(send, error)
@@ -134,23 +136,23 @@ class FrontDoor:
             logger.exception("%s %s failed", scope["method"], scope["path"])
         return status
 
-    def _call(self, segments: list[bytes], scope: Scope, body: bytes) -> Call:
+    def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> Call:
         # No placement has a name that is not UTF-8, so what stands in for it is not found either.
         name = _unquoted(segments[3]).decode(errors="replace")
         serving = self._snapshots.placement(name)
         if serving is None:
             raise placement_not_found(name)
         event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
-        return Call(serving, event_id, body, traceparent_of(header(scope, HEADER.encode())))
+        return Call(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+async def read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> bytes:
     """Returns the request's body, read no further than the limit.
 
     Raises:
         RequestError: `body_too_large`, or `client_gone` where nobody hears the answer.
     """
-    length = header(scope, b"content-length")
+    length = headers.get(b"content-length")
     if length is not None and int(length) > max_bytes:
         raise _too_large(max_bytes)
     message = await receive()
@@ -191,15 +193,6 @@ def _event_id(segment: bytes) -> str:
 
 def _unquoted(segment: bytes) -> bytes:
     return unquote_to_bytes(segment) if b"%" in segment else segment
-
-
-def header(scope: Scope, wanted: bytes) -> bytes | None:
-    """Returns the value of the request's first header of this name, in lower case."""
-    for name, value in scope["headers"]:
-        if name == wanted:
-            found: bytes = value
-            return found
-    return None
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

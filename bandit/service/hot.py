@@ -38,6 +38,7 @@ from bandit.service.requests import (
     decode_reward,
     derived_outcome_id,
 )
+from bandit.service.security.protection import Shield
 from bandit.service.settings import Settings
 from bandit.service.slots import check_slots, fill
 from bandit.service.snapshots import ServingPlacement
@@ -81,6 +82,7 @@ class HotRoutes:
         metrics: Metrics,
         settings: Settings,
         clock_ms: Callable[[], int],
+        protection: Shield,
     ) -> None:
         self._appender = appender
         self._metrics = metrics
@@ -88,6 +90,7 @@ class HotRoutes:
         self._buffered = settings.durability == "buffered"
         self._unlogged = settings.spool_full == "unlogged"
         self._clock_ms = clock_ms
+        self._protection = protection
         self._ids = Ids()
 
     async def rank(self, call: Call) -> Answer:
@@ -95,6 +98,11 @@ class HotRoutes:
         request = decode_rank(call.body, max_actions=self._max_actions)
         now_ms = self._clock_ms()
         event_id = request.event_id or self._ids.new(now_ms)
+        placement = call.serving.placement
+        if placement.protection:
+            event_id = self._protection.event_id(placement, request.event_id, event_id)
+            hidden = self._protection.hidden(placement, request.context)
+            request = msgspec.structs.replace(request, context=hidden)
         stamp = Stamp(event_id, now_ms, request.deferred, call.traceparent)
         offer = self._offer(call.serving, request, now_ms)
         drawn = _draw(call.serving, offer, request, event_id)
@@ -162,6 +170,7 @@ class HotRoutes:
         return True
 
     async def _take(self, call: Call, requests: Sequence[OutcomeRequest]) -> None:
+        self._protection.check_signed(call.serving.placement, call.event_id)
         for request in requests:
             _check_reward(call.serving, request)
         now_ms = self._clock_ms()

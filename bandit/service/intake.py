@@ -10,6 +10,7 @@ from bandit.errors import RequestError
 from bandit.service.appender import Appender
 from bandit.service.operations.metrics import Metrics
 from bandit.service.refusals import placement_not_found
+from bandit.service.security.protection import Shield
 from bandit.service.snapshots import Snapshots
 from streams.events import OUTCOMES, REWARD, Outcome, Placement, encode
 from streams.log import Message
@@ -24,6 +25,7 @@ class Intake(NamedTuple):
     metrics: Metrics
     buffered: bool
     clock_ms: Callable[[], int]
+    protection: Shield
 
     async def take(self, outcomes: Sequence[tuple[str, Outcome]]) -> None:
         """Takes in outcomes, each with its placement; returns once they are durable.

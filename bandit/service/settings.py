@@ -51,6 +51,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         jwt_audience: whom it must say it is for.
         jwt_algorithms: how it may be signed, with commas between.
         jwt_scope_claim: where it says what its holder may.
+        private_salt: what private fields of contexts are hashed by.
+        reward_secret: what event ids are signed by; of several, with space between, the first.
     """
 
     data: Path = Path("copyloop-data")
@@ -78,6 +80,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_audience: str = ""
     jwt_algorithms: str = "RS256,ES256"
     jwt_scope_claim: str = "scope"
+    private_salt: Secret = Secret()
+    reward_secret: Secret = Secret()
 
     @property
     def log_url(self) -> str:

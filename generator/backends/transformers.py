@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from generator.backends import Progress
+from generator.backends.backend import Completion, Progress, Sampling, Usage, ended
 from generator.device import pick_device, use_one_thread
 from generator.errors import BackendError
 
@@ -33,6 +33,8 @@ class TransformersBackend:
 
     def __init__(self, model: str, *, name: str) -> None:
         self.name = name
+        self.usage = Usage()
+        self._adapters: dict[str, str] = {}
         device = pick_device()
         use_one_thread()
         try:
@@ -56,37 +58,68 @@ class TransformersBackend:
     def complete(
         self,
         prompts: Sequence[str],
+        sampling: Sampling,
         *,
         seed: int,
-        stop: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
+        adapter: str | None = None,
         progress: Progress | None = None,
-    ) -> list[str]:
+    ) -> list[Completion]:
         """Returns a continuation of each prompt (see `Backend.complete`)."""
         if not prompts:
             return []
-        draw = _Draw(temperature, top_p, torch.Generator(self._device).manual_seed(seed))
-        stops = torch.tensor(self._stop_tokens(stop), device=self._device)
+        self._use(adapter)
+        draw = _Draw(
+            sampling.temperature,
+            sampling.top_p,
+            sampling.min_p,
+            torch.Generator(self._device).manual_seed(seed),
+        )
+        stops = torch.tensor(self._stop_tokens(sampling.stop), device=self._device)
+        limit = sampling.max_new_tokens
         written: list[list[int]] = [[] for _ in prompts]
         try:
             with torch.inference_mode():
                 steps = self._write(self._read(prompts), draw, stops)
-                for step, tokens in zip(range(max_new_tokens), steps, strict=False):
+                for step, tokens in zip(range(limit), steps, strict=False):
                     for row, token in tokens:
                         written[row].append(token)
                     if progress is not None:
-                        progress((step + 1) / max_new_tokens)
+                        progress((step + 1) / limit)
         except RuntimeError as error:  # torch's errors, out of memory among them
             raise BackendError(f"{self.name} failed on {len(prompts)} prompts: {error}") from error
-        return [self._text(tokens, stop) for tokens in written]
+        self.usage.requests += 1
+        self.usage.completion_tokens += sum(map(len, written))
+        return [
+            Completion(self._text(tokens, sampling.stop), self.name, adapter) for tokens in written
+        ]
+
+    def _use(self, adapter: str | None) -> None:
+        """Has the model write with this LoRA adapter, or with none; each is loaded once."""
+        if adapter is None:
+            if self._adapters:
+                self._model.disable_adapters()
+            return
+        if adapter not in self._adapters:
+            name = f"adapter_{len(self._adapters)}"
+            try:
+                with _quietly():
+                    self._model.load_adapter(adapter, adapter_name=name)
+            except (ImportError, OSError, RuntimeError, ValueError) as error:
+                raise BackendError(
+                    f"adapter {adapter!r} cannot be loaded into {self.name}: expected a folder or "
+                    f"a hub id with a LoRA adapter of this model: {error}"
+                ) from error
+            self._adapters[adapter] = name
+            self._model.eval()
+        self._model.enable_adapters()
+        self._model.set_adapter(self._adapters[adapter])
 
     def _read(self, prompts: Sequence[str]) -> _Batch:
         """Reads each distinct prompt once, but for its last token."""
         distinct = list(dict.fromkeys(prompts))
         read = self._tokenizer(distinct, return_tensors="pt", padding=True).to(self._device)
         mask = read.attention_mask
+        self.usage.prompt_tokens += int(mask.sum())
         cache = self._model(
             input_ids=read.input_ids[:, :-1],
             attention_mask=mask[:, :-1],
@@ -126,10 +159,8 @@ class TransformersBackend:
 
     def _text(self, tokens: list[int], stop: str) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
-        at = min((text.find(mark) for mark in stop if mark in text), default=None)
-        if at is not None:
-            return text[: at + 1]
-        return text + stop if tokens[-1] == self._tokenizer.eos_token_id else text
+        by_itself = tokens[-1] == self._tokenizer.eos_token_id
+        return ended(text, stop, by_itself=by_itself)
 
 
 class _Batch(NamedTuple):
@@ -142,10 +173,15 @@ class _Batch(NamedTuple):
 
 
 class _Draw(NamedTuple):
-    """Nucleus sampling (Holtzman et al. 2020, section 3.1), at a temperature."""
+    """Nucleus sampling (Holtzman et al. 2020, section 3.1), at a temperature, above a floor.
+
+    The floor is min-p (Nguyen et al. 2024): a share of what the likeliest token has, so it is
+    low where the model is of many minds and high where it is sure.
+    """
 
     temperature: float
     top_p: float
+    min_p: float
     generator: torch.Generator
 
     def __call__(self, logits: Tensor) -> Tensor:
@@ -154,7 +190,8 @@ class _Draw(NamedTuple):
         likeliest, tokens = logits.topk(min(MAX_CANDIDATES, logits.shape[-1]))
         pmf = (likeliest - logits.logsumexp(-1, keepdim=True)).exp()
         # A token is in the nucleus if what is likelier does not fill it yet; so one always is.
-        pmf[pmf.cumsum(-1) - pmf >= self.top_p] = 0.0
+        outside = pmf.cumsum(-1) - pmf >= self.top_p
+        pmf[outside | (pmf < self.min_p * pmf[:, :1])] = 0.0
         drawn = torch.multinomial(pmf, 1, generator=self.generator)
         return tokens.gather(-1, drawn)[:, 0]
 

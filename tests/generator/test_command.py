@@ -2,34 +2,49 @@ import json
 
 import pytest
 
-from generator.command import generate_command
+from generator.brief import brief_hash, load_brief
+from generator.command import Order, generate_command
 from generator.errors import BriefError
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
+
+COFFEE = BRIEFS / "coffee.yaml"
 
 
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch):
     lines = [' warm and slow"', ' www.beans"', ' [calm] and bright"', ' calm and easy"']
-    monkeypatch.setattr("generator.command.open_backend", lambda model: Scripted(lines))
+    monkeypatch.setattr("generator.command.open_backend", lambda models: Scripted(lines))
 
 
-def test_json_holds_every_candidate_with_its_lineage(capsys):
-    generate_command(BRIEFS / "coffee.yaml", n=2, seed=1, output="json")
+def test_json_holds_every_text_with_its_lineage(capsys):
+    generate_command(Order(COFFEE, n=2, output="json"))
     found = json.loads(capsys.readouterr().out)
     assert len(found["accepted"]) == 2
     for row in found["accepted"]:
-        assert set(row) == {"headline", "lineage"}
-        assert set(row["lineage"]) == {"model", "prompt", "seed"}
+        assert set(row) == {"parts", "lineage"}
+        assert set(row["lineage"]) == {"model", "prompt", "frame", "segment", "seed", "brief"}
+        assert row["lineage"]["brief"] == brief_hash(load_brief(COFFEE))
         assert (row["lineage"]["model"], row["lineage"]["seed"]) == ("scripted", 1)
     assert {"markup", "characters"} <= {row["code"] for row in found["rejected"]}
-    assert all(set(row) == {"headline", "code", "reason", "lineage"} for row in found["rejected"])
+    for row in found["rejected"]:
+        assert set(row) == {"part", "text", "code", "reason", "lineage"}
+    assert found["left_over"] == []
+    assert found["usage"]["requests"] > 0
+
+
+def test_the_same_seed_prints_the_same(capsys):
+    printed = []
+    for seed in (4, 4, 5):
+        generate_command(Order(COFFEE, n=2, seed=seed, output="json"))
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != printed[2]
 
 
 def test_tables_show_what_was_accepted_and_why_the_others_were_not(tmp_path, capsys):
     winners = tmp_path / "winners.txt"
     winners.write_text("Keep your coffee hot\n\n  Mornings that last \n")
-    generate_command(BRIEFS / "coffee.yaml", n=3, seed=1, winners_path=winners)
+    generate_command(Order(COFFEE, n=3, winners=winners))
     printed = capsys.readouterr().out
     for expected in ("accepted", "refused", "winner: ", "has 'www.'", "[calm]", "3 of "):
         assert expected in printed
@@ -37,4 +52,13 @@ def test_tables_show_what_was_accepted_and_why_the_others_were_not(tmp_path, cap
 
 def test_winners_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(BriefError, match=r"none\.txt: cannot be read"):
-        generate_command(BRIEFS / "coffee.yaml", n=1, seed=1, winners_path=tmp_path / "none.txt")
+        generate_command(Order(COFFEE, n=1, winners=tmp_path / "none.txt"))
+
+
+def test_a_channel_s_creative_is_shown_part_by_part(tmp_path, capsys):
+    brief = tmp_path / "brief.yaml"
+    brief.write_text(COFFEE.read_text().replace("environment:", "environment:\n  channel: push"))
+    generate_command(Order(brief, n=1))
+    printed = capsys.readouterr().out
+    assert "title" in printed
+    assert "body" in printed

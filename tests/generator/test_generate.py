@@ -4,7 +4,7 @@ import pytest
 
 from generator.brief import load_brief
 from generator.errors import BackendError
-from generator.generate import CANDIDATES_PER_HEADLINE, PROMPTS_PER_BATCH, generate
+from generator.generate import CANDIDATES_PER_TEXT, PROMPTS_PER_BATCH, Piece, Style, generate
 from generator.screen import Screen
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
@@ -76,7 +76,7 @@ def test_it_gives_up_when_the_budget_is_spent_and_says_why(brief):
     backend = Scripted(NONSENSE)
     result = generate(brief, backend, n=5, seed=1)
     assert result.accepted == []
-    budget = CANDIDATES_PER_HEADLINE * 5
+    budget = CANDIDATES_PER_TEXT * 5
     assert budget <= len(backend.asked) < budget + PROMPTS_PER_BATCH
     assert len(result.rejected) == len(backend.asked)
     assert result.summary().startswith(f"0 of {len(backend.asked)} accepted; refused: ")
@@ -102,9 +102,24 @@ def test_stop_ends_it_after_the_batch(brief):
 def test_each_candidate_says_which_prompt_it_came_from(brief):
     result = generate(brief, Scripted(NONSENSE), n=2, seed=1)
     for candidate in result.rejected:
-        frame, _, opening = candidate.prompt.partition(": ")
-        assert frame
-        assert candidate.text.startswith(opening)
+        assert candidate.prompt.frame
+        assert candidate.text.startswith(candidate.prompt.opening)
+        assert (candidate.model, candidate.adapter) == ("scripted", None)
+
+
+def test_a_piece_s_own_length_counts_and_wide_characters_count_twice(brief):
+    piece = Piece("headline", "line", 12, "double_width")
+    lines = [' 寝袋寝袋寝袋"', ' and rest well in the morning"']
+    result = generate(brief, Scripted(lines), n=2, seed=1, piece=piece)
+    reasons = {c.rejection.words for c in result.rejected if c.rejection.code == "length"}
+    assert any("units as the channel counts; at most 12" in words for words in reasons)
+    assert any("characters; at most 12" in words for words in reasons)
+
+
+def test_the_style_reaches_the_model(brief):
+    backend = Scripted(NONSENSE)
+    generate(brief, backend, n=1, seed=1, style=Style(1.2, 0.8, 0.1), adapter="v1")
+    assert backend.samplings[0][2:] == (1.2, 0.8, 0.1)
 
 
 def test_a_failing_model_is_not_swallowed(brief):

@@ -1,10 +1,11 @@
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
-from generator.brief import Brief, Constraints, Environment, Segment, Time
+from generator.brief import Brief, Constraints, Environment, Material, Segment, Time
 from generator.gates import words
-from generator.prompts import FRAMES, PRODUCTS, prompts
+from generator.prompts import EXAMPLES, LINES, PRODUCTS, SENTENCES, prompts
 
 WINNERS = ("Keep your coffee hot", "Mornings that last", "Beans for your first meeting")
 
@@ -24,9 +25,69 @@ def test_a_prompt_ends_in_its_opening_on_a_quoted_line(brief):
         assert prompt.opening == prompt.opening.strip()
 
 
-def test_every_frame_has_its_turn_before_one_comes_again(brief):
-    names = [prompt.frame for prompt in first(brief, len(FRAMES))]
-    assert sorted(names) == sorted(frame.name for frame in FRAMES)
+FULL = Brief(
+    product="tea by post",
+    segments=(
+        Segment(name="parents", who="tired parents", interests=("sleep",)),
+        Segment(name="readers", who="people who read at night", behaviour=("bought tea twice",)),
+    ),
+    time=Time(season="winter", holiday="Christmas", promotion="free cup until Sunday"),
+    goals=("order a tin",),
+    material=(Material(kind="image", description="a cup by the window"),),
+    constraints=Constraints(allowed_claims=("chosen by 900 sleepers",)),
+)
+
+
+@pytest.mark.parametrize(("form", "frames"), [("line", LINES), ("sentence", SENTENCES)])
+def test_every_frame_has_its_turn_before_one_comes_again(form, frames):
+    brief = replace(FULL, facts=("picked by hand",))
+    found = itertools.islice(prompts(brief, seed=1, form=form, max_characters=90), len(frames))
+    assert sorted(prompt.frame for prompt in found) == sorted(frame.name for frame in frames)
+
+
+def test_frames_whose_word_the_brief_lacks_are_left_out(brief):
+    names = {prompt.frame for prompt in first(brief)}
+    assert {"benefit", "question", "contrast", "segment"} <= names
+    assert not {"urgency", "social proof"} & names
+
+
+@pytest.mark.parametrize(
+    ("frame", "opening"),
+    [
+        ("urgency", "This Christmas,"),
+        ("urgency", "This winter,"),
+        ("social proof", "Chosen by 900 sleepers:"),
+        ("fact", "Free cup until Sunday,"),
+        ("segment", "For tired parents,"),
+        ("contrast", "More than tea by post:"),
+    ],
+)
+def test_openings_take_up_what_the_brief_says(frame, opening):
+    assert (frame, opening) in {(prompt.frame, prompt.opening) for prompt in first(FULL, 100)}
+
+
+def test_sentences_open_with_a_goal_too():
+    found = itertools.islice(prompts(FULL, seed=1, form="sentence", max_characters=90), 60)
+    own = [prompt for prompt in found if prompt.frame == "goal"]
+    assert {prompt.opening for prompt in own} == {"Order a tin"}
+    assert all('\nDescription: "Order a tin' in prompt.text for prompt in own)
+
+
+def test_segments_take_turns_and_each_is_spoken_to_alone():
+    found = first(FULL, 80)
+    assert {prompt.segment for prompt in found} == {"parents", "readers"}
+    for prompt in found:
+        own = prompt.text.rpartition("Product: ")[2]
+        assert ("tired parents" in own) == (prompt.segment == "parents")
+        assert ("bought tea twice" in own) == (prompt.segment == "readers")
+        assert "a cup by the window" in own
+
+
+def test_another_language_is_asked_for_by_name_and_opens_with_nothing():
+    for prompt in first(replace(FULL, language="de"), 20):
+        assert prompt.text.endswith('\nHeadline in German: "')
+        assert prompt.opening == ""
+        assert prompt.text.count("Headline in English:") == len(PRODUCTS)
 
 
 def test_all_keywords_and_facts_are_used(brief):
@@ -36,7 +97,7 @@ def test_all_keywords_and_facts_are_used(brief):
 
 def test_the_label_names_frame_and_opening(brief):
     labels = {prompt.label for prompt in first(brief, 100)}
-    assert {"promise: Coffee that", "fact: Freshly roasted,", "enjoy: Enjoy"} <= labels
+    assert {"benefit: Coffee that", "fact: Freshly roasted,", "enjoy: Enjoy"} <= labels
 
 
 def test_everything_in_the_brief_reaches_the_model(brief):
@@ -108,7 +169,13 @@ def test_a_single_winner_of_any_length_can_be_varied(brief, winner):
 
 
 def test_every_frame_opens_as_its_own_examples_do():
-    for frame in FRAMES:
-        assert len(frame.headlines) == len(PRODUCTS)
+    for frame in (*LINES, *SENTENCES):
+        assert len(frame.examples) == len(PRODUCTS)
         start = frame.opening.split("{")[0].strip()
-        assert all(headline.startswith(start) for headline in frame.headlines)
+        assert all(example.startswith(start) for example in frame.examples)
+
+
+def test_examples_keep_to_their_form():
+    assert all(len(text) <= 60 for frame in LINES for text in frame.examples)
+    assert all(len(text) <= 90 for frame in SENTENCES for text in frame.examples)
+    assert len(set(EXAMPLES)) == len(EXAMPLES) == 3 * len((*LINES, *SENTENCES))

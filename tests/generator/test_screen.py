@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generator.brief import Brief, Constraints
-from generator.prompts import EXAMPLE_HEADLINES
+from generator.prompts import EXAMPLES
 from generator.screen import STOP, Screen, clean
 
 BRIEF = Brief(
@@ -60,7 +60,7 @@ def test_clean_leaves_one_line_that_is_clean_already(completion):
         ("against", "Mornings without coffee"),
         ("unfounded", "The best coffee"),
         ("duplicate", "Coffee worth waking up for!"),
-        ("copied", EXAMPLE_HEADLINES[0]),
+        ("copied", EXAMPLES[0]),
         ("copied", "The slow cup"),
         ("off_topic", "A brand new bicycle"),
         ("profanity", "Fucking good coffee"),

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from generator.brief import Brief, brief_to_json
+from generator.answering import creative_id
+from generator.brief import Brief, brief_hash, brief_to_json
 from generator.errors import BackendMissing
-from generator.worker import GeneratorCounts, creative_id, run_generator
+from generator.worker import GeneratorCounts, run_generator
 from streams.catalogue import PARTITION, CatalogueReader, catalogue_message, changed
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
@@ -87,6 +88,8 @@ def test_a_request_is_answered_with_creatives_and_a_count(log, tmp_path):
         assert creative.timestamp_ms == 1_000
         lineage = creative.lineage
         assert (lineage.generation_id, lineage.model, lineage.seed) == ("g", "scripted", 1)
+        assert lineage.brief == brief_hash(BRIEF)
+        assert lineage.frame == lineage.prompt.partition(": ")[0]
         frame, _, opening = lineage.prompt.partition(": ")
         assert frame
         assert creative.parts["headline"].startswith(opening)
@@ -158,11 +161,11 @@ def test_an_error_nobody_thought_of_fails_its_request_alone(log, tmp_path):
     prepare(log, requested("bad", seed=7), requested("good"))
 
     class Broken(Scripted):
-        def complete(self, prompts, *, seed, **rest):
+        def complete(self, prompts, sampling, *, seed, **rest):
             if not self.seeds:
                 self.seeds.append(seed)
                 raise KeyError("surprise")
-            return super().complete(prompts, seed=seed, **rest)
+            return super().complete(prompts, sampling, seed=seed, **rest)
 
     catalogue = run(log, tmp_path, Broken(LINES))
     assert catalogue.generation("bad").reason == "internal_error: KeyError: 'surprise'"
@@ -248,10 +251,10 @@ def test_stopped_in_the_middle_it_leaves_the_request_for_the_next_time(log, tmp_
     asked = threading.Event()
 
     class Slow(Scripted):
-        def complete(self, prompts, **rest):
+        def complete(self, prompts, sampling, **rest):
             asked.set()
             time.sleep(0.3)
-            return super().complete(prompts, **rest)
+            return super().complete(prompts, sampling, **rest)
 
     catalogue = run(log, tmp_path, Slow([' www.beans"']), until=asked.is_set)
     assert catalogue.generation("g").status == "requested"

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 from msgspec.json import encode
 
-from streams.access import SCOPES, Act, ApiKey, KeySecret
+from streams.access import SCOPES, Act, ApiKey, KeySecret, Protection
 from streams.caps import Caps, Seen, Shown
 from streams.events import (
     LONGEST_WINDOW_SECONDS,
@@ -129,6 +129,10 @@ MADE = {
         challengers=st.just(UNSET) | st.dictionaries(words, policies, max_size=2),
         safety=st.just(UNSET) | st.builds(Safety, promote=st.booleans(), baseline=st.none() | ids),
         why=st.just(UNSET) | words,
+        protection=st.just(UNSET)
+        | st.builds(
+            Protection, private=st.lists(ids, max_size=2).map(tuple), signed_rewards=st.booleans()
+        ),
         attributes=st.just(UNSET) | st.dictionaries(words, raw_objects, max_size=2),
     ),
     "Creative": st.builds(

@@ -181,3 +181,20 @@ def test_the_headers_of_a_dead_letter_are_those_that_it_gets():
     assert (
         headers["required"] == [name for name, _ in letter.headers] == list(headers["properties"])
     )
+
+
+def test_creatives_written_before_lineage_had_a_brief_are_still_read():
+    data = (
+        b'{"type":"creative","id":"a","placement":"home","parts":{"headline":"Tea"},'
+        b'"status":"live","timestamp_ms":1,"features":{},"reason":null,'
+        b'"lineage":{"generation_id":"g","model":"m","prompt":"question: Ready for","seed":1},'
+        b'"v":1}'
+    )
+    creative = decode(data)
+    assert (creative.lineage.prompt, creative.lineage.seed) == ("question: Ready for", 1)
+    assert (creative.lineage.brief, creative.lineage.scores, creative.lineage.parts) == (
+        None,
+        {},
+        {},
+    )
+    assert encode(creative) == data

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bandit.service.operations.tally import Tally
 from bandit.service.snapshots import Snapshots
 from streams.spool import Spool
 
-LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 GROUP_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -27,25 +27,9 @@ class Metrics:
         self, snapshots: Snapshots, clock_ms: Callable[[], int], spool: Spool | None = None
     ) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "copyloop_requests",
-            "Requests by route and status.",
-            ("route", "status"),
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "copyloop_request_seconds",
-            "Time from a request's headers to the end of its answer.",
-            ("route",),
-            buckets=LATENCY_BUCKETS,
-            registry=self._registry,
-        )
-        self._decisions = Counter(
-            "copyloop_decisions",
-            "Decisions taken, by placement.",
-            ("placement",),
-            registry=self._registry,
-        )
+        self._tally = Tally()
+        self._registry.register(self._tally)
+        self.request, self.decisions = self._tally.request, self._tally.decisions
         self._outcomes = Counter(
             "copyloop_outcomes",
             "Outcomes accepted, by placement.",
@@ -80,27 +64,6 @@ class Metrics:
         self.group = self._group.observe
         self.spooled = self._spooled.inc
         self.forwarded = self._forwarded.inc
-        # Looking a child up by its labels costs more than counting, so they are kept.
-        self._by_request: dict[tuple[str, int], Counter] = {}
-        self._by_route: dict[str, Histogram] = {}
-        self._by_placement: dict[str, Counter] = {}
-
-    def request(self, route: str, status: int, seconds: float) -> None:
-        """Counts a request that was answered."""
-        counter = self._by_request.get((route, status))
-        if counter is None:
-            counter = self._requests.labels(route, str(status))
-            self._by_request[route, status] = counter
-            self._by_route[route] = self._seconds.labels(route)
-        counter.inc()
-        self._by_route[route].observe(seconds)
-
-    def decisions(self, placement: str, count: int) -> None:
-        """Counts decisions of a placement that exists."""
-        counter = self._by_placement.get(placement)
-        if counter is None:
-            counter = self._by_placement[placement] = self._decisions.labels(placement)
-        counter.inc(count)
 
     def outcomes(self, placement: str, count: int) -> None:
         """Counts outcomes of a placement that exists."""

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from bandit.errors import RequestError
-from bandit.service.front import AsgiApp, Receive, Scope, Send, header, read_body
+from bandit.service.front import AsgiApp, Receive, Scope, Send, read_body
 from bandit.service.personalizer import decisions, loop_settings
 from bandit.service.personalizer.loops import DEFAULT, Call, Loops, Reply
 from bandit.service.personalizer.refusals import PersonalizerError, refusal
@@ -106,9 +106,10 @@ class PersonalizerDoor:
             if handler is None:
                 message = f"{scope['method']}: expected {', '.join(handlers)}"
                 raise RequestError(405, "method_not_allowed", message)
-            body = await read_body(scope, receive, self._loops.settings.max_body_bytes)
-            trace = traceparent_of(header(scope, HEADER.encode()))
-            request_id = _request_id(header(scope, b"x-ms-client-request-id"))
+            sent = dict(scope["headers"])
+            body = await read_body(sent, receive, self._loops.settings.max_body_bytes)
+            trace = traceparent_of(sent.get(HEADER.encode()))
+            request_id = _request_id(sent.get(b"x-ms-client-request-id"))
             caller = scope[CALLER]
             call = Call(address.placement, version, ids, query, body, caller, trace, request_id)
             return pattern, await handler(self._loops, call)

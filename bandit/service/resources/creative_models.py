@@ -50,6 +50,13 @@ class LineageView(BaseModel):
     prompt: str | None = None
     seed: int | None = None
     parent: str | None = None
+    brief: str | None = Field(default=None, description="The brief's hash.")
+    frame: str | None = None
+    segment: str | None = None
+    scores: dict[str, float] = Field(default={}, description="What each gate measured.")
+    parts: dict[str, LineageView] = Field(
+        default={}, description="By part, where several were written apart."
+    )
 
 
 class CreativeView(BaseModel):

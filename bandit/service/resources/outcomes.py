@@ -115,7 +115,9 @@ async def take_outcomes(request: Request, response: Response, intake: Taking) ->
     for index, raw in enumerate(_list_of(await request.body())):
         try:
             item = _decoded(raw)
-            check_reward(intake.placement(item.placement), item.kind, item.value)
+            placement = intake.placement(item.placement)
+            intake.protection.check_signed(placement, item.event_id)
+            check_reward(placement, item.kind, item.value)
         except RequestError as error:
             refused.append(
                 RefusedView(index=index, code=error.code, message=str(error), target=error.target)

@@ -6,18 +6,19 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import ConfigDict, Field, FiniteFloat
 
 from bandit.errors import RequestError
+from bandit.policies import default_policy
 from bandit.service.resources.models import Body, Id, JsonObject, Name
+from streams.access import Protection
 from streams.caps import Caps, Seen
-from streams.events import Placement, RewardKind, RewardRule
+from streams.events import Placement, PolicySpec, RewardKind, RewardRule
 from streams.trials import Safety
 
 _KIND: Final = RewardKind()
 _RULE: Final = RewardRule()
 _PLACEMENT: Final = Placement(name="any")
-_POLICY: Final[dict[str, JsonValue]] = msgspec.to_builtins(_PLACEMENT.policy)
 
 Cap = Annotated[int, Field(ge=1, lt=2**53)]
 
@@ -88,6 +89,25 @@ class SafetyModel(Body):
     baseline: Id | None = Field(default=None, description="The creative to compare with.")
 
 
+class ProtectionModel(Body):
+    """What is kept from the log, and whom rewards are taken from."""
+
+    private: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default=[],
+        max_length=50,
+        description="Fields of the context, keys joined by dots, that are hashed by the server's "
+        "COPYLOOP_PRIVATE_SALT before a policy or the log sees them.",
+    )
+    signed_rewards: bool = Field(
+        default=False,
+        description="`rank` makes event ids that are signed, and no others are taken.",
+    )
+
+    def to_event(self) -> Protection:
+        """Returns it as events hold it."""
+        return Protection(private=tuple(self.private), signed_rewards=self.signed_rewards)
+
+
 class PlacementBody(Body):
     """A placement: its policy, what it rewards, and when it learns."""
 
@@ -95,7 +115,7 @@ class PlacementBody(Body):
         json_schema_extra={
             "examples": [
                 {
-                    "policy": {"name": "thompson"},
+                    "policy": {"name": "text_thompson"},
                     "reward": {"window_seconds": 600},
                     "learn": "realtime",
                 }
@@ -103,9 +123,10 @@ class PlacementBody(Body):
         }
     )
 
-    policy: JsonObject = Field(
-        default=_POLICY,
-        description="The policy's name and parameters.",
+    policy: JsonObject | None = Field(
+        default=None,
+        description="The policy's name and parameters. Left out, it stays as it is; a new "
+        "placement gets the default, `text_thompson`, or `hybrid` for rewards outside 0 to 1.",
     )
     reward: RewardRuleModel = RewardRuleModel()
     learn: Literal["window", "realtime"] = Field(
@@ -121,23 +142,31 @@ class PlacementBody(Body):
         default={}, max_length=10, description="Policies that learn beside it, unshown, by name."
     )
     safety: SafetyModel | None = None
+    protection: ProtectionModel | None = None
 
-    def to_event(self, name: str) -> Placement:
+    def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
         """Returns the placement of this name.
+
+        Args:
+            name: the placement's.
+            kept: the policy that it has, None if there is no such placement yet.
 
         Raises:
             RequestError: `body_invalid`: the reward rule contradicts itself.
         """
+        policy = kept if self.policy is None else self.policy
         try:
+            reward = msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule)
             return Placement(
                 name=name,
-                policy=dict(self.policy),
-                reward=msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule),
+                policy=default_policy(reward) if policy is None else dict(policy),
+                reward=reward,
                 learn=self.learn,
                 caps=to_caps(self.caps),
                 seen=Seen(**self.seen.model_dump()) if self.seen else UNSET,
                 challengers={k: dict(v) for k, v in self.challengers.items()} or UNSET,
                 safety=Safety(**self.safety.model_dump()) if self.safety else UNSET,
+                protection=self.protection.to_event() if self.protection else UNSET,
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -147,6 +176,7 @@ class PlacementView(PlacementBody):
     """A placement as it is now."""
 
     name: str
+    policy: JsonObject
     etag: str = Field(description="For `If-Match`.")
 
     @classmethod
@@ -163,5 +193,8 @@ class PlacementView(PlacementBody):
                 "seen": msgspec.to_builtins(placement.seen) if placement.seen else None,
                 "challengers": placement.challengers or {},
                 "safety": msgspec.to_builtins(placement.safety) if placement.safety else None,
+                "protection": msgspec.to_builtins(placement.protection)
+                if placement.protection
+                else None,
             }
         )

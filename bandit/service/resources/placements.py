@@ -23,6 +23,7 @@ from bandit.service.resources.desk import (
     Limit,
     Matching,
     Placed,
+    Protecting,
     unchanged,
 )
 from bandit.service.resources.models import Page
@@ -70,15 +71,22 @@ async def read_placement(desk: Desk, name: Placed, response: Response, known: Kn
     "/{placement}", responses={201: {"description": "It was made.", "model": PlacementView}}
 )
 async def put_placement(
-    desk: Desk, name: Placed, body: PlacementBody, response: Response, condition: Conditional
+    desk: Desk,
+    name: Placed,
+    body: PlacementBody,
+    response: Response,
+    condition: Conditional,
+    protection: Protecting,
 ) -> PlacementView:
     """Makes the placement, or replaces what it is; its creatives stay.
 
     A placement whose policy changes is served by the old one until the new one has learned
-    from the log. Without `If-Match`, the last one who writes wins.
+    from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
     """
+    now = desk.catalogue.placement(name)
     try:
-        placement = checked(body.to_event(name))
+        placement = checked(body.to_event(name, None if now is None else now.policy))
+        protection.check(placement)
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error
     response.status_code = 201

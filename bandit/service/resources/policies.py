@@ -16,7 +16,7 @@ from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.policy import Deciding
 from bandit.service.hot import action_pmf
 from bandit.service.requests import parse_context
-from bandit.service.resources.desk import Desk, Matching, Once, Placed
+from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.placement_models import PlacementView
 from bandit.service.resources.policy_models import (
@@ -50,12 +50,13 @@ Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
 async def read_policy(
     desk: Desk,
     name: Placed,
+    protection: Protecting,
     context: Annotated[str, Query(description="A context, as JSON.")] = "{}",
 ) -> PolicyView:
     """The policy that is served, and its pmf over the live creatives in a context."""
     serving = desk.serving(name)
     policy = serving.policy
-    seen, actions = parse_context(context), serving.actions
+    seen, actions = protection.hidden(serving.placement, parse_context(context)), serving.actions
     if serving.constraints is not None:
         actions = serving.constraints.left(seen, actions, desk.clock_ms())
     allowed = {action.id for action in actions}

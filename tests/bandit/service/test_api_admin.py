@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bandit.policies import open_policy
+from bandit.policies import DEFAULT, open_policy
 from streams.catalogue import CatalogueReader
 from streams.events import Generation
 from tests.bandit.service.api_server import code_of
@@ -40,6 +40,23 @@ def test_a_policy_is_kept_in_full_so_that_a_default_may_change_later(api):
     answer = api.client.put("/v1/placements/full", json={"policy": {"name": "thompson"}}).json()
     assert answer["policy"] == open_policy({"name": "thompson"}).spec
     assert answer["policy"].keys() > {"name"}
+
+
+def test_a_new_placement_has_the_default_for_its_rewards(api):
+    shares = api.client.put("/v1/placements/shares", json={}).json()["policy"]
+    assert shares == open_policy(DEFAULT).spec
+    wide = api.client.put("/v1/placements/wide", json={"reward": {"maximum": 20}}).json()["policy"]
+    assert wide["name"] == "hybrid"
+    assert api.rank(api.placement("ranked", ["a", "b"], reward={"minimum": -1})).status_code == 200
+
+
+def test_a_policy_that_is_left_out_stays_as_it_is(api):
+    policy = api.client.put("/v1/placements/old", json={"policy": {"name": "thompson"}}).json()
+    answer = api.client.put("/v1/placements/old", json={"reward": {"window_seconds": 9}}).json()
+    assert answer["policy"] == policy["policy"]
+    assert answer["reward"]["window_seconds"] == 9
+    too_wide = api.client.put("/v1/placements/old", json={"reward": {"maximum": 9}})
+    assert code_of(too_wide) == (422, "policy_spec_invalid")
 
 
 def test_a_policy_that_cannot_learn_from_the_rewards_is_refused(api):

@@ -14,7 +14,7 @@ def policy(name, what):
 
 
 def test_a_policy_is_promoted_compared_and_taken_back(api):
-    name = api.placement("versioned")
+    name = api.placement("versioned", policy={"name": "thompson"})
     first = api.client.get(f"/v1/placements/{name}").json()["policy"]
     answer = api.client.post(policy(name, "promote"), json={"policy": BOLD, "why": "bolder"})
     assert answer.status_code == 200

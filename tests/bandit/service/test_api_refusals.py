@@ -209,8 +209,10 @@ def test_a_policy_that_has_no_answer_says_so(small, monkeypatch):
     def lost(*_):
         raise PolicyError("no pmf on purpose")
 
-    monkeypatch.setattr("bandit.policies.thompson.Thompson.pmf", lost)
-    assert code_of(post(small, "p/rank", {})) == (500, "policy_error")
+    monkeypatch.setattr("bandit.policies.text_thompson.TextThompson.pmf", lost)
+    # with actions of its own, for the answer over the live creatives is known already
+    asked = {"actions": [{"id": "mine", "features": {}}]}
+    assert code_of(post(small, "p/rank", asked)) == (500, "policy_error")
     assert code_of(small.client.get("/v1/placements/p/policy")) == (500, "policy_error")
 
 

@@ -6,42 +6,42 @@ import sys
 import pytest
 import torch
 
-from generator.backends import open_backend
+from generator.backends import Sampling, open_backend
 from generator.backends.transformers import TransformersBackend, _Draw
 from generator.errors import BackendError
 
 STOP = '"\n'
-DRAW = {"stop": STOP, "max_new_tokens": 12, "temperature": 0.7, "top_p": 0.9}
-GREEDY = {"stop": STOP, "max_new_tokens": 8, "temperature": 1e-3, "top_p": 0.5}
+DRAW = Sampling(STOP, 12, temperature=0.7, top_p=0.9)
+GREEDY = Sampling(STOP, 8, temperature=1e-3, top_p=0.5)
 TEA = 'Product: tea for parents\nHeadline: "'
 PROMPTS = [TEA, f"{TEA}Calm nights", 'Product: a train\nHeadline: "Sleep', TEA]
 
 
 @pytest.fixture(scope="module")
 def drawn(backend):
-    return backend.complete(PROMPTS * 2, seed=5, **DRAW)
+    return backend.complete(PROMPTS * 2, DRAW, seed=5)
 
 
 @pytest.mark.model
 def test_the_same_seed_gives_the_same_texts(backend, drawn):
-    assert backend.complete(PROMPTS * 2, seed=5, **DRAW) == drawn
+    assert backend.complete(PROMPTS * 2, DRAW, seed=5) == drawn
 
 
 @pytest.mark.model
 def test_another_seed_gives_others(backend, drawn):
-    assert backend.complete(PROMPTS * 2, seed=6, **DRAW) != drawn
+    assert backend.complete(PROMPTS * 2, DRAW, seed=6) != drawn
 
 
 @pytest.mark.model
 def test_a_prompt_that_comes_twice_is_continued_twice(drawn):
     assert len(drawn) == 8
-    assert len({drawn[0], drawn[3], drawn[4], drawn[7]}) > 1
+    assert len({drawn[i].text for i in (0, 3, 4, 7)}) > 1
 
 
 @pytest.mark.model
 def test_a_completion_ends_with_its_first_stop_or_was_cut_off(drawn):
-    assert any(text[-1] in STOP for text in drawn)
-    for text in drawn:
+    assert any(completion.text[-1] in STOP for completion in drawn)
+    for text, *_ in drawn:
         assert not set(text[:-1]) & set(STOP) or text.endswith(STOP)
 
 
@@ -50,9 +50,9 @@ def test_sharing_and_shrinking_the_batch_change_nothing(backend):
     """The likeliest continuation is the one that a plain, unshared, unpadded run gives."""
     exact = TransformersBackend(backend._model.name_or_path, name="exact")
     exact._model.float()  # in bfloat16 the order of sums decides between near-equal tokens
-    together = exact.complete(PROMPTS, seed=1, **GREEDY)
+    together = exact.complete(PROMPTS, GREEDY, seed=1)
     model, tokenizer = exact._model, exact._tokenizer
-    for prompt, text in zip(PROMPTS, together, strict=True):
+    for prompt, (text, *_) in zip(PROMPTS, together, strict=True):
         read = tokenizer(prompt, return_tensors="pt")
         length = read.input_ids.shape[1]
         tokens = model.generate(**read, do_sample=False, max_new_tokens=8)[0, length:]
@@ -62,7 +62,15 @@ def test_sharing_and_shrinking_the_batch_change_nothing(backend):
 
 def test_draws_are_from_the_nucleus_in_proportion():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
-    draw = _Draw(1.0, 0.7, torch.Generator().manual_seed(1))
+    draw = _Draw(1.0, 0.7, 0.0, torch.Generator().manual_seed(1))
+    shares = torch.bincount(draw(logits), minlength=4) / len(logits)
+    assert shares[2:].tolist() == [0.0, 0.0]
+    assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
+
+
+def test_a_floor_leaves_out_what_is_far_less_likely_than_the_likeliest():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
+    draw = _Draw(1.0, 1.0, 0.4, torch.Generator().manual_seed(1))
     shares = torch.bincount(draw(logits), minlength=4) / len(logits)
     assert shares[2:].tolist() == [0.0, 0.0]
     assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
@@ -71,14 +79,14 @@ def test_draws_are_from_the_nucleus_in_proportion():
 def test_a_low_temperature_or_a_small_nucleus_takes_the_likeliest():
     logits = torch.randn(100, 500, generator=torch.Generator().manual_seed(2))
     for temperature, top_p in ((1e-6, 1.0), (1.0, 1e-6)):
-        draw = _Draw(temperature, top_p, torch.Generator().manual_seed(3))
+        draw = _Draw(temperature, top_p, 0.0, torch.Generator().manual_seed(3))
         assert torch.equal(draw(logits), logits.argmax(-1))
 
 
 @pytest.mark.model
 def test_progress_is_told_and_ends_within_the_whole(backend):
     shares = []
-    backend.complete([TEA], seed=1, **GREEDY, progress=shares.append)
+    backend.complete([TEA], GREEDY, seed=1, progress=shares.append)
     assert shares == sorted(shares)
     assert 0 < shares[0] <= shares[-1] <= 1
 
@@ -86,13 +94,13 @@ def test_progress_is_told_and_ends_within_the_whole(backend):
 @pytest.mark.model
 def test_torch_s_own_random_state_is_left_alone(backend):
     before = torch.random.get_rng_state()
-    backend.complete([TEA], seed=1, **GREEDY)
+    backend.complete([TEA], GREEDY, seed=1)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.model
 def test_no_prompts_need_no_model(backend):
-    assert backend.complete([], seed=1, **DRAW) == []
+    assert backend.complete([], DRAW, seed=1) == []
 
 
 @pytest.mark.model
@@ -102,12 +110,22 @@ def test_what_the_model_cannot_do_is_a_backend_error(backend, monkeypatch):
 
     monkeypatch.setattr(backend, "_read", out_of_memory)
     with pytest.raises(BackendError, match=r"smollm2-.* failed on 1 prompts: not enough memory"):
-        backend.complete([TEA], seed=1, **DRAW)
+        backend.complete([TEA], DRAW, seed=1)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(BackendError, match="expected smollm2, a folder with a model, or a hub id"):
         open_backend(str(tmp_path))
+
+
+@pytest.mark.model
+def test_tokens_are_counted(backend):
+    before = (backend.usage.prompt_tokens, backend.usage.completion_tokens)
+    [one] = backend.complete([TEA], GREEDY, seed=1)
+    read = len(backend._tokenizer(TEA).input_ids)
+    assert backend.usage.prompt_tokens - before[0] == read
+    assert 0 < backend.usage.completion_tokens - before[1] <= GREEDY.max_new_tokens
+    assert (one.model, one.adapter) == (backend.name, None)
 
 
 OPEN_WITHOUT = """

@@ -1,0 +1,177 @@
+"""One request for creatives, from the log and back: the brief, the texts, the events to write."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from bandit.features import creative_features
+from generator.backends import Backend
+from generator.behaviour import Showing, with_behaviour
+from generator.brief import Brief, brief_from_json
+from generator.channels import Channel
+from generator.creatives import (
+    Drafts,
+    candidate_lineage,
+    channel_of,
+    generate_creatives,
+    lineage,
+    texts_by_piece,
+)
+from generator.errors import PlacementUnknown
+from generator.generate import Candidate
+from streams.catalogue import Catalogue
+from streams.events import EMPTY, Creative, Generation, Lineage
+
+SEEN_STATUSES: Final = frozenset({"proposed", "screened", "live", "paused", "retired"})
+
+
+class Workshop(NamedTuple):
+    """What a request is answered with.
+
+    `showings` returns what a placement showed lately; it is asked only if a brief's segments are
+    to be learned from it.
+    """
+
+    backend: Callable[[], Backend]
+    showings: Callable[[str], Sequence[Showing]]
+
+
+class Answer(NamedTuple):
+    """What came of a request: the drafts, and the events that say so."""
+
+    drafts: Drafts
+    events: list[Creative | Generation]
+
+
+def answer(
+    catalogue: Catalogue, generation: Generation, workshop: Workshop, stop: threading.Event
+) -> Answer:
+    """Returns the creatives that a request asks for, and what to write to the log.
+
+    Raises:
+        GeneratorError: the request cannot be answered.
+    """
+    brief = brief_from_json(generation.brief)
+    placement = generation.placement
+    if catalogue.placement(placement) is None:
+        raise PlacementUnknown(f"there is no placement {placement!r} any more")
+    channel = channel_of(brief)
+    earlier = [
+        creative
+        for creative in catalogue.creatives(placement)
+        if creative.status in SEEN_STATUSES and creative.lineage.generation_id != generation.id
+    ]
+    drafts = generate_creatives(
+        _learned(brief, catalogue, placement, workshop),
+        workshop.backend(),
+        n=generation.n,
+        seed=generation.seed,
+        existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
+        winners=winners_by_piece(channel, generation.winners, earlier),
+        stop=stop,
+    )
+    parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
+    creatives = list(_creatives(catalogue, generation, brief, drafts, parents))
+    return Answer(drafts, [*creatives, _finished(generation, drafts)])
+
+
+def _learned(brief: Brief, catalogue: Catalogue, placement: str, workshop: Workshop) -> Brief:
+    """Returns the brief with what its segments clicked on, where it says which they are."""
+    if not any(segment.context for segment in brief.segments):
+        return brief
+    texts = {
+        creative.id: " ".join(creative.parts.values())
+        for creative in catalogue.creatives(placement)
+    }
+    return with_behaviour(brief, workshop.showings(placement), texts)
+
+
+def winners_by_piece(
+    channel: Channel, winners: Sequence[str], earlier: Sequence[Creative]
+) -> dict[str, list[str]]:
+    """Returns the winning texts by the kind of piece they are; unknown ones are of the first."""
+    known = texts_by_piece(channel, (creative.parts for creative in earlier))
+    first = channel.assets[0].name
+    found: dict[str, list[str]] = {}
+    for winner in winners:
+        piece = next((name for name, texts in known.items() if winner in texts), first)
+        found.setdefault(piece, []).append(winner)
+    return found
+
+
+def _creatives(
+    catalogue: Catalogue,
+    generation: Generation,
+    brief: Brief,
+    drafts: Drafts,
+    parents: Mapping[str, str],
+) -> Iterator[Creative]:
+    """Yields a creative for each draft, then for each refused text, but for those that are there.
+
+    A request that was cut short in the middle of its append has written some; what was done with
+    them since must stay.
+    """
+    made = [
+        _live(generation, draft.parts, lineage(draft, brief, seed=generation.seed, parents=parents))
+        for draft in drafts.creatives
+    ]
+    refused = [_refused(generation, candidate, parents) for candidate in drafts.rejected]
+    seen: set[str] = set()
+    for creative in [*made, *refused]:
+        known = catalogue.creative(generation.placement, creative.id) is not None
+        if not known and creative.id not in seen:
+            yield creative
+        seen.add(creative.id)
+
+
+def _live(generation: Generation, parts: dict[str, str], lineage: Lineage) -> Creative:
+    text = "\n".join(parts[name] for name in sorted(parts))
+    return Creative(
+        id=creative_id(generation.id, text),
+        placement=generation.placement,
+        parts=parts,
+        status="live",
+        # The request's own time: done again after a crash, it writes the same bytes again.
+        timestamp_ms=generation.timestamp_ms,
+        features=creative_features(parts),
+        lineage=replace(lineage, generation_id=generation.id),
+    )
+
+
+def _refused(generation: Generation, candidate: Candidate, parents: Mapping[str, str]) -> Creative:
+    origin = candidate_lineage(candidate, parents)
+    return Creative(
+        id=creative_id(generation.id, candidate.text),
+        placement=generation.placement,
+        parts={candidate.piece.name: candidate.text},
+        status="rejected",
+        timestamp_ms=generation.timestamp_ms,
+        features=EMPTY,
+        reason=str(candidate.rejection),
+        lineage=replace(origin, generation_id=generation.id, seed=generation.seed),
+    )
+
+
+def creative_id(generation_id: str, text: str) -> str:
+    """Returns the id of this text from this generation: 16 hexadecimal digits.
+
+    >>> creative_id("g-1", "Fresh beans, daily")
+    '5a85c675bdbb1768'
+    """
+    return hashlib.blake2b(f"{generation_id}\n{text}".encode(), digest_size=8).hexdigest()
+
+
+def _finished(generation: Generation, drafts: Drafts) -> Generation:
+    short = len(drafts.creatives) < generation.n
+    return replace(
+        generation,
+        status="done" if drafts.creatives else "failed",
+        accepted=len(drafts.creatives),
+        rejected=len(drafts.rejected),
+        reason=f"too_few_passed: {drafts.summary()}" if short else None,
+    )

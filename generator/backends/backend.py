@@ -1,0 +1,108 @@
+"""Backends: what completes a prompt.
+
+The rest of the generator knows this protocol alone; torch is imported only once a model is
+really opened, so that a copyloop without it starts, and says what is missing when asked to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+SMOLLM2: Final = "smollm2"
+"""The name of the model that comes as a package."""
+
+Progress: TypeAlias = Callable[[float], None]
+"""Told what share of a call is done, in (0, 1]."""
+
+
+class Sampling(NamedTuple):
+    """How continuations are drawn, and where they end.
+
+    Attributes:
+        stop: characters that end a continuation, at least one.
+        max_new_tokens: at least 1.
+        temperature: above 0; lower keeps to the likelier.
+        top_p: in (0, 1]; draws from the likeliest tokens that make up this mass.
+        min_p: in [0, 1); leaves out tokens less likely than this share of the likeliest one.
+    """
+
+    stop: str
+    max_new_tokens: int
+    temperature: float = 0.6
+    top_p: float = 0.9
+    min_p: float = 0.0
+
+
+class Completion(NamedTuple):
+    """A continuation, and who wrote it."""
+
+    text: str
+    model: str
+    adapter: str | None = None
+
+
+@dataclass
+class Usage:
+    """What a backend has used since it was opened; `cost` in the currency of its prices."""
+
+    requests: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Returns both together."""
+        return Usage(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+
+class Backend(Protocol):
+    """A language model that continues texts."""
+
+    @property
+    def name(self) -> str:
+        """What people are told wrote it."""
+
+    @property
+    def usage(self) -> Usage:
+        """What it has used since it was opened."""
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        *,
+        seed: int,
+        adapter: str | None = None,
+        progress: Progress | None = None,
+    ) -> list[Completion]:
+        """Returns a continuation of each prompt, drawn anew for prompts that are the same.
+
+        A continuation ends with the first character of `sampling.stop` in it, or with the whole
+        of it where the model ended by itself; one with neither was cut off at its limit. The same
+        arguments on the same machine give the same continuations.
+
+        Args:
+            prompts: any number, of any lengths that the model can read.
+            sampling: how to draw, and where to end.
+            seed: of the draws, in [0, 2**63).
+            adapter: the LoRA adapter to write with, by path, hub id or served name.
+            progress: called as the work goes on.
+
+        Raises:
+            BackendError: the model or the adapter failed, for want of memory say.
+        """
+
+
+def ended(text: str, stop: str, *, by_itself: bool) -> str:
+    r"""Returns a continuation as `Backend.complete` promises it.
+
+    >>> ended('Fresh beans" and', '"\n', by_itself=False)
+    'Fresh beans"'
+    """
+    at = min((text.find(mark) for mark in stop if mark in text), default=None)
+    if at is not None:
+        return text[: at + 1]
+    return text + stop if by_itself else text

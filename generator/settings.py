@@ -1,0 +1,32 @@
+"""The key of a model behind a server: from a file, or from the environment.
+
+The only module of the generator that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from generator.errors import ModelsError
+
+KEY_VARIABLE: Final = "COPYLOOP_MODEL_KEY"
+
+
+def model_key(key_file: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Returns the key, None where there is none: servers of one's own often want none.
+
+    Raises:
+        ModelsError: the file cannot be read or is empty.
+    """
+    if key_file is None:
+        return environment.get(KEY_VARIABLE)
+    try:
+        key = Path(key_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelsError(f"key_file {key_file}: cannot be read: {error}") from error
+    if not key:
+        raise ModelsError(f"key_file {key_file}: is empty; it should hold the key alone")
+    return key

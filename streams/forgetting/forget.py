@@ -1,0 +1,245 @@
+"""Forgets a value: finds it in a log and all that was made of it, and takes it out.
+
+A SQLite log is rewritten in place. A Kafka log cannot be: there it is said where the value is,
+and what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from streams.checkpoint import exclusive
+from streams.errors import LogUrlError
+from streams.events import INTERACTIONS, OUTCOMES
+from streams.forgetting.rewriting import TOPICS, Rewritten, SqliteFile, rewrite_archive, rewritten
+from streams.forgetting.wanted import Wanted
+from streams.log import Log, TopicPartition
+
+SQLITE: Final = "sqlite:///"
+KAFKA: Final = "kafka://"
+
+Progress = Callable[[str, int, int], None]
+"""Told the topic being read, how many of its records are done, and how many there are."""
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """Records of one partition that have the value, from which offset and time to which."""
+
+    topic: str
+    partition: int
+    records: int
+    first_offset: int
+    last_offset: int
+    first_ms: int
+    last_ms: int
+
+
+class ForgetReport(Struct, frozen=True, kw_only=True):
+    """What had the value, what was done about it, and what is left to do.
+
+    Attributes:
+        field: the field of contexts.
+        dry_run: whether nothing was done yet.
+        rewritten: whether the log's records are rewritten, which Kafka's cannot be.
+        log: where in the log it was.
+        archive: by file, how many records were rewritten.
+        checkpoints_removed: had it, and are made anew from the log.
+        checkpoints_noted: seem to have it; the policy learned from it, see `left`.
+        spool: files that seem to have it, and go on to the log.
+        left: what remains for people to do, or to know.
+    """
+
+    field: str
+    dry_run: bool
+    rewritten: bool
+    log: tuple[Held, ...]
+    archive: dict[str, int]
+    checkpoints_removed: tuple[str, ...]
+    checkpoints_noted: tuple[str, ...]
+    spool: tuple[str, ...]
+    left: tuple[str, ...]
+
+    @property
+    def records(self) -> int:
+        """How many records of the log had it."""
+        return sum(held.records for held in self.log)
+
+
+def forget(
+    log: Log,
+    url: str,
+    data: Path,
+    wanted: Wanted,
+    *,
+    now_ms: int,
+    dry_run: bool,
+    progress: Progress | None = None,
+) -> ForgetReport:
+    """Takes a value out of the log, the archive and the checkpoints, and reports it.
+
+    With a SQLite log joiner, learner and archive must not run: what they have in mind they would
+    write again.
+
+    Args:
+        log: opened from the URL.
+        url: the log's.
+        data: the folder of checkpoints, archive and spool.
+        wanted: what is to go.
+        now_ms: the time that rewritten records carry.
+        dry_run: only look.
+        progress: told how far it is.
+
+    Raises:
+        LockError: one of them runs.
+        LogUrlError: the log is in memory.
+        LogError: it cannot be read or written.
+    """
+    if not url.startswith((SQLITE, KAFKA)):
+        raise LogUrlError(f"log URL {url!r}: nothing but a SQLite or a Kafka log remembers")
+    in_place = url.startswith(SQLITE)
+    with ExitStack() as held:
+        if in_place and not dry_run:
+            _hold(held, log, data)
+        path = Path(url.removeprefix(SQLITE)) if in_place and not dry_run else None
+        found = _go_through(log, wanted, path, now_ms, progress)
+        archive = rewrite_archive(data / "archive", wanted, now_ms, dry_run=dry_run)
+        joining, learning = _checkpoints(data / "checkpoints", wanted)
+        if in_place and not dry_run:
+            for checkpoint in joining:
+                checkpoint.unlink()
+    spool = tuple(str(p) for p in _files(data / "spool") if wanted.is_in(p.read_bytes()))
+    return ForgetReport(
+        field=wanted.field,
+        dry_run=dry_run,
+        rewritten=in_place,
+        log=tuple(found),
+        archive=archive,
+        checkpoints_removed=tuple(str(p) for p in joining) if in_place else (),
+        checkpoints_noted=tuple(str(p) for p in (learning if in_place else joining + learning)),
+        spool=spool,
+        left=tuple(_left(found, in_place, bool(spool), [*joining, *learning])),
+    )
+
+
+def _go_through(
+    log: Log, wanted: Wanted, path: Path | None, now_ms: int, progress: Progress | None
+) -> list[Held]:
+    """Returns where the value is; with a path, it is not there any more by then."""
+    file = None if path is None else SqliteFile(path)
+    found = []
+    try:
+        for partition in _partitions(log):
+            held = None
+            for last_ms, changed in _changes(log, partition, wanted, now_ms, progress):
+                held = _added(held, partition, changed, last_ms)
+                if file is not None:
+                    file.write(partition, [new for new, _ in changed])
+            if held is not None:
+                found.append(held)
+        if file is not None and found:
+            file.compact()
+    finally:
+        if file is not None:
+            file.close()
+    return found
+
+
+def _changes(
+    log: Log, partition: TopicPartition, wanted: Wanted, now_ms: int, progress: Progress | None
+) -> Iterator[tuple[int, list[tuple[Rewritten, int]]]]:
+    """Yields what a batch of records has to become, each with its time, where anything has to."""
+    start, end = log.start_offset(partition), log.end_offset(partition)
+    offset = start
+    while offset < end and (records := log.read(partition, offset)):
+        changed = [
+            (new, record.timestamp_ms)
+            for record in records
+            if (new := rewritten(record, wanted, now_ms)) is not None
+        ]
+        if changed:
+            yield changed[-1][1], changed
+        offset = records[-1].offset + 1
+        if progress is not None:
+            progress(partition.topic, offset - start, end - start)
+
+
+def _added(
+    held: Held | None,
+    partition: TopicPartition,
+    changed: list[tuple[Rewritten, int]],
+    last_ms: int,
+) -> Held:
+    first, first_ms = changed[0]
+    return Held(
+        topic=partition.topic,
+        partition=partition.partition,
+        records=len(changed) + (held.records if held else 0),
+        first_offset=held.first_offset if held else first.offset,
+        last_offset=changed[-1][0].offset,
+        first_ms=held.first_ms if held else first_ms,
+        last_ms=last_ms,
+    )
+
+
+def _partitions(log: Log) -> Iterator[TopicPartition]:
+    for topic in TOPICS:
+        for number in range(log.partitions(topic)):
+            yield TopicPartition(topic, number)
+
+
+def _hold(held: ExitStack, log: Log, data: Path) -> None:
+    """Sees to it that nobody folds the log meanwhile."""
+    checkpoints = data / "checkpoints"
+    for name in (
+        *(f"join-{number}" for number in range(log.partitions(OUTCOMES))),
+        *(f"learn-{number}" for number in range(log.partitions(INTERACTIONS))),
+    ):
+        held.enter_context(exclusive(checkpoints, name))
+    held.enter_context(exclusive(data / "archive", "archive"))
+
+
+def _checkpoints(directory: Path, wanted: Wanted) -> tuple[list[Path], list[Path]]:
+    """Returns the checkpoints that seem to have the value: the joiner's, and the others."""
+    having = [p for p in _files(directory) if wanted.is_in(p.read_bytes())]
+    joining = [path for path in having if path.name.startswith("join-")]
+    return joining, [path for path in having if path not in joining]
+
+
+def _files(directory: Path) -> list[Path]:
+    found = directory.rglob("*") if directory.is_dir() else ()
+    return sorted(p for p in found if p.is_file() and p.suffix != ".lock")
+
+
+def _left(
+    found: list[Held], in_place: bool, spooled: bool, checkpoints: list[Path]
+) -> Iterator[str]:
+    if found and in_place:
+        yield (
+            "copies that others made: backups, exports, what consumers of the log keep; and blocks "
+            "that the disk has not written over"
+        )
+        yield (
+            "what a policy learned from these decisions is in its weights still, mixed with all "
+            "else; to learn without them, stop the learner, remove its checkpoints and start it"
+        )
+        yield (
+            "`copyloop audit` counts these decisions as forgotten: their draw is proved, their "
+            "propensities and the versions learned from them cannot be any more"
+        )
+    if found and not in_place:
+        for held in found:
+            yield (
+                f"{held.topic}/{held.partition}: Kafka cannot rewrite records; those up to offset "
+                f"{held.last_offset} go with `kafka-delete-records`, or with a retention.ms of the "
+                f"topic below their age (the latest has the timestamp {held.last_ms})"
+            )
+        yield "joiners hold contexts until their windows end, and write them once more; ask again"
+    if spooled:
+        yield "what waits in the spool goes to the log once that is back; ask again then"
+    if checkpoints and not in_place:
+        yield "remove the checkpoints named above on every machine, or wait for longer windows"

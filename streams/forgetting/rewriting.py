@@ -1,0 +1,103 @@
+"""Rewrites records where they are kept: in the SQLite log's file, and in the archive's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from streams.archive import archive_files, rewrite_file
+from streams.errors import LogError
+from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS
+from streams.forgetting.wanted import FORGOTTEN, Wanted
+from streams.log import Headers, Record, TopicPartition
+from streams.sqlite_file import connect, transaction, translated
+from streams.turn import Turn
+
+TOPICS: Final = (DECISIONS, INTERACTIONS, DEAD_LETTER)
+"""Where contexts are; outcomes have none."""
+PATIENCE_SECONDS: Final = 30.0
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Rewritten(NamedTuple):
+    """A record as it is to be."""
+
+    offset: int
+    value: bytes
+    headers: Headers
+
+
+def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Rewritten | None:
+    """Returns the record without what is wanted, None if it has nothing of it."""
+    value = wanted.without(record)
+    if value is None:
+        return None
+    kept = tuple(header for header in record.headers if header[0] != FORGOTTEN)
+    return Rewritten(record.offset, value, (*kept, (FORGOTTEN, str(now_ms).encode())))
+
+
+class SqliteFile:
+    """The file of a SQLite log, opened to change what an append never does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._turn = Turn(path, patience_seconds=PATIENCE_SECONDS)
+        self._database = connect(path, PATIENCE_SECONDS)
+        # What is taken out is overwritten, not only let go of.
+        self._database.execute("PRAGMA secure_delete = ON")
+
+    def write(self, partition: TopicPartition, records: Sequence[Rewritten]) -> None:
+        """Puts the records in the place of those at their offsets, all or none."""
+        with translated(self._path), self._turn.taken(), transaction(self._database):
+            found = self._database.execute(
+                "SELECT id FROM partitions WHERE topic = ? AND partition = ?", partition
+            ).fetchall()
+            if not found:
+                raise LogError(f"{self._path} has no {partition.topic}/{partition.partition}")
+            self._database.executemany(
+                "UPDATE records SET value = ?, headers = ?, shared_id = NULL, shared_at = NULL "
+                "WHERE partition_id = ? AND offset = ?",
+                [(r.value, _pack(r.headers), found[0][0], r.offset) for r in records],
+            )
+
+    def compact(self) -> None:
+        """Writes the file anew, so that no page and no write-ahead log has what was taken out."""
+        with translated(self._path), self._turn.taken():
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._database.close()
+        self._turn.close()
+
+
+def rewrite_archive(
+    directory: Path, wanted: Wanted, now_ms: int, *, dry_run: bool
+) -> dict[str, int]:
+    """Returns how many records of each of the archive's files were rewritten, or would be.
+
+    Raises:
+        ArchiveError: a file is damaged.
+    """
+    changed: dict[str, int] = {}
+    if not directory.is_dir():
+        return changed
+    for topic in TOPICS:
+        for file in archive_files(directory, topic):
+            count = rewrite_file(
+                file.path,
+                lambda record: _as_record(record, rewritten(record, wanted, now_ms)),
+                dry_run=dry_run,
+            )
+            if count:
+                changed[str(file.path.relative_to(directory))] = count
+    return changed
+
+
+def _as_record(record: Record, new: Rewritten | None) -> Record | None:
+    return None if new is None else record._replace(value=new.value, headers=new.headers)

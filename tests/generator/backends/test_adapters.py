@@ -1,0 +1,61 @@
+"""LoRA adapters in a local model: named per call, and away again."""
+
+import pytest
+import torch
+
+from generator.backends import Sampling
+from generator.backends.transformers import TransformersBackend
+from generator.errors import BackendError
+
+GREEDY = Sampling("\x00", 12, temperature=1e-4, top_p=0.5)
+PROMPTS = ["tea for", "coffee that", "a night train to"]
+
+
+@pytest.fixture(scope="module")
+def backend(tiny):
+    opened = TransformersBackend(tiny.model, name="tiny")
+    opened._model.float()
+    return opened
+
+
+@pytest.fixture(scope="module")
+def merged(tiny):
+    opened = TransformersBackend(tiny.merged, name="merged")
+    opened._model.float()
+    return opened
+
+
+def texts(backend, **options):
+    return [c.text for c in backend.complete(PROMPTS, GREEDY, seed=1, **options)]
+
+
+def test_an_adapter_writes_what_the_model_merged_with_it_writes(backend, merged, tiny):
+    bare = texts(backend)
+    adapted = backend.complete(PROMPTS, GREEDY, seed=1, adapter=tiny.adapter)
+    assert [c.text for c in adapted] == texts(merged)
+    assert {(c.model, c.adapter) for c in adapted} == {("tiny", tiny.adapter)}
+    assert texts(backend) == bare != texts(merged)
+
+
+def test_an_adapter_is_loaded_once(backend, tiny):
+    texts(backend, adapter=tiny.adapter)
+    texts(backend, adapter=tiny.adapter)
+    assert list(backend._adapters) == [tiny.adapter]
+
+
+def test_the_model_itself_is_left_as_it_was(tiny):
+    opened = TransformersBackend(tiny.model, name="tiny")
+    before = {n: w.clone() for n, w in opened._model.named_parameters() if "lora" not in n}
+    texts(opened, adapter=tiny.adapter)
+    after = {n.replace(".base_layer", ""): w for n, w in opened._model.named_parameters()}
+    assert all(torch.equal(weights, after[name]) for name, weights in before.items())
+
+
+@pytest.mark.parametrize("named", ["nowhere/at/all", "an_empty_folder"])
+def test_an_adapter_that_cannot_be_had_is_named(backend, tmp_path, named):
+    if named == "an_empty_folder":
+        named = str(tmp_path)
+    bare = texts(backend)
+    with pytest.raises(BackendError, match="cannot be loaded into tiny: expected a folder"):
+        texts(backend, adapter=named)
+    assert texts(backend) == bare
