@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from bandit import forget_command, key_commands, policy_commands
+from bandit import forget_command, import_commands, key_commands, policy_commands
 from bandit.errors import BanditError
 from bandit.evaluation.commands import evaluate, tune
 from streams.command_line import (
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(import_commands.app, name="import")
 app.command()(key_commands.acts)
 app.command()(evaluate)
 app.command()(tune)

@@ -66,7 +66,7 @@ def counted(log: Log, placement: str, versions: Sequence[Version]) -> list[Versi
     """
     starts = [version.since_ms for version in versions]
     decisions, rewards = [0] * len(versions), [0.0] * len(versions)
-    for interaction in _interactions(log, placement):
+    for interaction in interactions_of(log, placement):
         number = max(bisect_right(starts, interaction.decision.timestamp_ms) - 1, 0)
         decisions[number] += interaction.previous_reward is None
         rewards[number] += interaction.reward - (interaction.previous_reward or 0.0)
@@ -163,7 +163,7 @@ def _leaves(spec: PolicySpec, path: str) -> Iterator[tuple[str, object]]:
             yield f"{path}{name}", value
 
 
-def _interactions(log: Log, placement: str) -> Iterator[Interaction]:
+def interactions_of(log: Log, placement: str) -> Iterator[Interaction]:
     """Yields the placement's interactions once each, as the learner takes them in."""
     key = placement.encode()
     for number in range(log.partitions(INTERACTIONS)):

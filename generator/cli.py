@@ -35,7 +35,7 @@ BY_HAND = {
     "tune",
     "up",
 }
-GROUPS_BY_HAND = {"policy", "brief", "keys"}
+GROUPS_BY_HAND = {"policy", "brief", "keys", "import"}
 
 for package, commands in (
     ("streams", streams_app),

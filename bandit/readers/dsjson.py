@@ -21,6 +21,10 @@ from streams.events import Action, Decision
 PLACEMENT: Final = "dsjson"
 PMF_SLACK: Final = 1e-3
 """pmfs are logged in single precision, or with few digits; beyond this they are wrong."""
+UNREADABLE: Final = (
+    msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError, AttributeError,
+)  # fmt: skip
+"""What an event raises that is not as it should be, down to its last field."""
 
 
 def read_dsjson(path: Path) -> Iterator[LoggedEvent]:
@@ -36,7 +40,7 @@ def read_dsjson(path: Path) -> Iterator[LoggedEvent]:
                 continue
             try:
                 yield from _decisions(msgspec.json.decode(line))
-            except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+            except UNREADABLE as error:
                 raise ReaderError(
                     f"{path}:{number} is no event of decision-service JSON: "
                     f"{type(error).__name__} {error}"
@@ -61,7 +65,7 @@ def _decisions(event: dict[str, Any]) -> Iterator[LoggedEvent]:
     for slot, outcome in enumerate(event["_outcomes"]):
         if _skipped(outcome):
             continue
-        slotted = _raw(seen | {"slot": context["_slots"][slot].get("sj", [])})
+        slotted = _raw(seen | {"slot": _slot(context["_slots"][slot])})
         order, pmf, cost = outcome["_a"], outcome["_p"], outcome["_label_cost"]
         yield _logged(event, slotted, actions, order, pmf, cost, slot)
 
@@ -75,18 +79,22 @@ def _logged(
     cost: float,
     slot: int,
 ) -> LoggedEvent:
-    """Returns the decision among the actions in `order`, of which the first was chosen."""
+    """Returns the decision among the actions in `order`, of which the first was chosen.
+
+    They are given in the order in which the application sent them, whose first is its baseline.
+    """
     total = sum(pmf)
     if len(pmf) != len(order) or abs(total - 1.0) > PMF_SLACK:
         raise ValueError(f"a pmf of {len(pmf)} for {len(order)} actions, summing to {total}")
+    as_sent = sorted(zip(order, pmf, strict=True))
     decision = Decision(
         event_id=event["EventId"],
         placement=PLACEMENT,
         timestamp_ms=_timestamp_ms(event.get("Timestamp")),
         context=context,
-        actions=tuple(actions[number] for number in order),
-        pmf=tuple(p / total for p in pmf),
-        index=0,
+        actions=tuple(actions[number] for number, _ in as_sent),
+        pmf=tuple(p / total for _, p in as_sent),
+        index=[number for number, _ in as_sent].index(order[0]),
         policy_version=str(event.get("VWState", {}).get("m", "unknown")),
         slot=slot,
     )
@@ -104,6 +112,12 @@ def _skipped(event: dict[str, Any]) -> bool:
         for seen in observations
     )
     return bool(event.get("DeferredAction")) and not activated
+
+
+def _slot(slot: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns what is known of a slot: its id, if it has one, and its features."""
+    named = [{"id": slot["_id"]}] if "_id" in slot else []
+    return [*named, *slot.get("sj", [])]
 
 
 def _id(action: dict[str, Any], number: int) -> str:

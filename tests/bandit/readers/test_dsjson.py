@@ -38,8 +38,8 @@ def test_an_event_becomes_a_decision(tmp_path):
     decision = found.decision
     assert found.reward == 1.5
     assert found.whole
-    assert [action.id for action in decision.actions] == ["y", "x"]
-    assert (decision.index, decision.pmf, decision.propensity) == (0, (0.25, 0.75), 0.25)
+    assert [action.id for action in decision.actions] == ["x", "y"]
+    assert (decision.index, decision.pmf, decision.propensity) == (1, (0.75, 0.25), 0.25)
     assert json.loads(bytes(decision.context)) == {"User": {"age": 3}}
     assert json.loads(bytes(decision.action.features)) == {"j": [{"hot": 0}]}
     assert decision.timestamp_ms == 1612456289246
@@ -109,7 +109,8 @@ def test_each_slot_is_a_decision():
     assert [len(event.decision.actions) for event in (first, second)] == [4, 3]
     assert second.decision.propensity == pytest.approx(1 / 3)
     assert json.loads(bytes(second.decision.context))["slot"] == [
-        {"size": "Medium", "position": "Right"}
+        {"id": "SideBar"},
+        {"size": "Medium", "position": "Right"},
     ]
 
 
