@@ -5,6 +5,7 @@
     │   ├── PolicySpecError         an unknown policy, or a parameter that is off
     │   └── PolicyStateError        bytes that are not the state of a policy
     ├── FeatureError            features that a policy cannot read
+    ├── EmbeddingError          an embedding of texts that is not installed
     ├── VersionError            a version of a placement's policy that there is not
     ├── LearnError              a record that cannot be learned from; its code says why
     ├── SettingError            a setting that stops the start; names the setting
@@ -50,6 +51,12 @@ class FeatureError(BanditError):
     """Features that cannot be read: not a JSON object, or a value that is no feature."""
 
     code = "features_invalid"
+
+
+class EmbeddingError(BanditError):
+    """An embedding of texts that is not installed; says what to install."""
+
+    code = "embedding_missing"
 
 
 class VersionError(BanditError):

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bandit.ab_tests import FAULTY_WEEKS, AbTest, WeekRange, draw_clicks, read_ab_tests
 from bandit.errors import ReplayError
 from bandit.fan_out import fan_out
-from bandit.features import creative_features
+from bandit.features import Embedding, creative_features
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import Policy, sample
 from bandit.replay_report import ReplayReport, make_report
@@ -50,6 +50,7 @@ def run_replay(
     min_headlines: int = 3,
     min_impressions: int = 1000,
     exclude_weeks: WeekRange | None = FAULTY_WEEKS,
+    embedding: Embedding | None = None,
     processes: int | None = None,
     console: Console | None = None,
 ) -> ReplayReport:
@@ -68,6 +69,7 @@ def run_replay(
         min_headlines: tests with fewer distinct headlines are left out.
         min_impressions: tests with a headline of fewer impressions are left out.
         exclude_weeks: first and last week (YYYYWW) to leave out; None leaves none out.
+        embedding: of the headlines; None is `default_embedding()`.
         processes: how many to use; None is one a core. Above 1 they are spawned, so a script
             must call this under `if __name__ == "__main__"`.
         console: where progress is shown, if it is a terminal.
@@ -75,6 +77,7 @@ def run_replay(
     Raises:
         ReplayError: the file is no set of A/B tests, no test qualifies, or an argument is off.
         PolicySpecError: a policy or a parameter of it that does not exist.
+        EmbeddingError: the embedding is not installed.
     """
     for name, value in (("policies", len(policies)), ("seeds", seeds), ("horizon", horizon)):
         if value < 1:
@@ -90,7 +93,7 @@ def run_replay(
     )
     if not any(arm.clicks for test in tests for arm in test.arms):
         raise ReplayError(f"the {len(tests)} tests in {path} hold no click; nothing to compare")
-    stages = [make_stage(test, horizon) for test in tests]
+    stages = [make_stage(test, horizon, embedding) for test in tests]
     jobs = [partial(play_new, stages, spec, seed=s) for spec in specs for s in range(seeds)]
     clicks = _play_all(jobs, len(stages), processes or os.cpu_count() or 1, console)
     rounds = np.array([stage.rounds for stage in stages])
@@ -103,10 +106,10 @@ def run_replay(
     )
 
 
-def make_stage(test: AbTest, horizon: int) -> Stage:
+def make_stage(test: AbTest, horizon: int, embedding: Embedding | None = None) -> Stage:
     """Returns the test with its headlines as actions, and the rounds it lasts."""
     actions = tuple(
-        Action(f"{test.id}/{number}", creative_features({"headline": arm.headline}))
+        Action(f"{test.id}/{number}", creative_features({"headline": arm.headline}, embedding))
         for number, arm in enumerate(test.arms)
     )
     return Stage(test, actions, test.rounds(horizon))

@@ -57,7 +57,7 @@ def actions() -> tuple[Action, ...]:
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(TEXT.split(), size=7)) for _ in range(max(SIZES))]
     return tuple(
-        Action(f"creative-{number}", creative_features({"headline": text}))
+        Action(f"creative-{number}", creative_features({"headline": text}, "wordllama"))
         for number, text in enumerate(texts)
     )
 

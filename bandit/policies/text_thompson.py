@@ -46,12 +46,13 @@ class TextThompsonConfig(
     """What is believed before anything was seen, and how boldly it is acted upon.
 
     `weights` say, for features by the name `namespace.feature`, how much of each raises the
-    logarithm of a creative's rate; `bandit.prior.fit_prior` learns them from finished tests, and
-    `{}` reads no text. `trust` is how much information it takes to halve or double what the
-    weights say: a click among creatives whose scores spread by 0.1 has 0.01. `strength` is how
-    many clicks that prior is worth in a creative: rates lie within 1/√12 = 29 % of it. `mean` is
-    the placement's rate, worth one click. `width` scales the posterior's standard deviation (1 is
-    Thompson sampling), and `epsilon` is shared by all.
+    logarithm of a creative's rate, and by the name of a namespace, what having any of it does:
+    that makes creatives comparable whose texts were embedded by different models.
+    `bandit.prior.fit_prior` learns them, and `{}` reads no text. `trust` is how much information
+    it takes to halve or double what the weights say: a click among creatives whose scores spread
+    by 0.1 has 0.01. `strength` is how many clicks that prior is worth in a creative: rates lie
+    within 1/√12 = 29 % of it. `mean` is the placement's rate, worth one click. `width` scales the
+    posterior's standard deviation (1 is Thompson sampling), and `epsilon` is shared by all.
     """
 
     weights: dict[str, Weight] = msgspec.field(default_factory=lambda: dict(HEADLINES))
@@ -177,6 +178,7 @@ class TextThompson:
         if found is None:
             named = flatten(action.features, namespace="action")
             found = sum(weights.get(f"{f.namespace}.{f.name}", 0.0) * f.value for f in named)
+            found += sum(weights.get(name, 0.0) for name in sorted({f.namespace for f in named}))
             if len(self._scores) >= CACHE_SIZE:
                 self._scores.clear()
             self._scores[key] = found

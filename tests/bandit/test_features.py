@@ -160,12 +160,13 @@ def test_a_golden_vector_never_changes():
     assert vector.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.0]
 
 
-def test_a_creatives_features_are_small_json_that_policies_can_read():
+@pytest.mark.parametrize(("kind", "name"), [("wordllama", "embedding"), ("minilm", "minilm")])
+def test_a_creatives_features_are_small_json_that_policies_can_read(kind, name):
     parts = {"headline": "Why does it pay to sleep 8 hours?", "description": "Try it today!"}
-    features = creative_features(parts)
+    features = creative_features(parts, kind)
     assert len(bytes(features)) < 700
     named = {(f.namespace, f.name) for f in flatten(features, namespace="action")}
-    assert {("text", "question"), ("text", "length"), ("embedding", "31")} <= named
+    assert {("text", "question"), ("text", "length"), (name, "31")} <= named
 
 
 def test_a_creatives_features_depend_on_its_text_not_on_the_order_of_its_parts():
