@@ -100,6 +100,7 @@ def _take_in(
 def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
     from bandit.estimators.bounded import RewardRange
     from bandit.evaluation.evaluate import evaluate
+    from bandit.evaluation.seat import Options
     from bandit.personalizer_logs import read_logs
     from bandit.service.personalizer.judging import (
         FIRST_ACTION,
@@ -115,7 +116,7 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
         found = evaluate(
             lambda: read_logs(paths),
             [*names, "uniform"],
-            reward_range=RewardRange(rule.minimum, rule.maximum),
+            Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
         )
         return renamed(found, names)
 
