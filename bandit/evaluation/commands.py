@@ -115,10 +115,12 @@ def evaluate(
     from rich.console import Console
 
     from bandit.estimators.bounded import RewardRange
+    from bandit.evaluation.by_columns import evaluate_columns, fits
     from bandit.evaluation.evaluate import evaluate as run
     from bandit.evaluation.found import parts_table
     from bandit.evaluation.page import check_page, to_page
     from bandit.evaluation.seat import DEFAULT, Options
+    from bandit.readers.columns import open_columns
 
     if form == "html":
         check_page()
@@ -134,13 +136,18 @@ def evaluate(
         train=train,
         alike=alike,
     )
-    found = run(
-        _log(path, reader, placement, slot, column, propensities),
-        policy or ["uniform"],
-        options,
-        processes=processes or _cores(),
-        console=Console(stderr=True),
-    )
+    policies, processes = policy or ["uniform"], processes or _cores()
+    columns = None
+    if reader == "table" and propensities == "logged" and slot is None:
+        roles = dict(_pair(text) for text in column or [])
+        if fits(policies, options, actions="action" in roles):
+            columns = open_columns(path, roles, options.segments)
+    progress = Console(stderr=True)
+    if columns is not None:
+        found = evaluate_columns(columns, policies, options, processes=processes, console=progress)
+    else:
+        opened = _log(path, reader, placement, slot, column, propensities)
+        found = run(opened, policies, options, processes=processes, console=progress)
     match form:
         case "json":
             typer.echo(found.to_json())

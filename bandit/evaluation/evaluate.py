@@ -63,7 +63,7 @@ def evaluate(
     options = options or Options()
     names = list(dict.fromkeys([options.baseline, *policies]))
     _check(names, options)
-    with _progress(console) as progress:
+    with show_progress(console) as progress:
         known = _read_before(log, options, progress)
         shares = _shares(names, processes)
         jobs = [partial(_judge, log, share, options, known, batch_size) for share in shares]
@@ -221,7 +221,8 @@ def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEv
         yield batch
 
 
-def _progress(console: Console | None) -> Progress:
+def show_progress(console: Console | None) -> Progress:
+    """Returns a spinner that counts decisions; nothing is shown where nobody looks."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}: {task.completed:,.0f} decisions"),

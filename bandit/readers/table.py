@@ -54,11 +54,13 @@ def read_table(
         ReaderError: a role that does not exist, a column that the file lacks, or a value that
             cannot be.
     """
-    roles = _roles(columns, propensities=propensities)
-    actions = _actions(path, roles.plain.get("action"))
+    roles = table_roles(columns, propensities=propensities)
+    column = roles.plain.get("action")
+    ids = ("logged", "other") if column is None else table_actions(path, column)
+    actions = tuple(Action(action_id) for action_id in ids)
     index_of = {action.id: number for number, action in enumerate(actions)}
     number = 0
-    for batch in _batches(path, [*columns.values()]):
+    for batch in open_batches(path, [*columns.values()]):
         for row in batch.to_pylist():
             chosen = index_of[str(row[roles.plain["action"]])] if "action" in roles.plain else 0
             try:
@@ -102,7 +104,12 @@ def _milliseconds(value: Any) -> int:
     return int(value)
 
 
-def _roles(columns: Mapping[str, str], *, propensities: bool) -> _Roles:
+def table_roles(columns: Mapping[str, str], *, propensities: bool = True) -> _Roles:
+    """Returns which column plays which part.
+
+    Raises:
+        ReaderError: a role that does not exist, or one that is missing.
+    """
     known = ", ".join((*PLAIN, *(prefix + "NAME" for prefix in PREFIXES)))
     for role in columns:
         if role not in PLAIN and not role.startswith(PREFIXES):
@@ -124,24 +131,36 @@ def _roles(columns: Mapping[str, str], *, propensities: bool) -> _Roles:
     return _Roles(plain, named("context."), named("target."))
 
 
-def _actions(path: Path, column: str | None) -> tuple[Action, ...]:
-    """Returns all actions that the file names, in the order of their ids."""
-    if column is None:
-        return (Action("logged"), Action("other"))
+def is_parquet(path: Path) -> bool:
+    """Whether a table is Parquet, by its name; it is CSV else."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def table_actions(path: Path, column: str) -> tuple[str, ...]:
+    """Returns the ids of all actions that the file names, sorted.
+
+    Raises:
+        ReaderError: it cannot be read.
+    """
     ids: set[str] = set()
-    for batch in _batches(path, [column]):
+    for batch in open_batches(path, [column]):
         ids.update(map(str, batch.column(0).unique().to_pylist()))
-    return tuple(Action(action_id) for action_id in sorted(ids))
+    return tuple(sorted(ids))
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def open_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
+    """Yields these columns of a table in batches.
+
+    Raises:
+        ReaderError: a column that the file lacks, or it cannot be read.
+    """
     wanted = list(dict.fromkeys(columns))
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
+        if is_parquet(path):
             file = pq.ParquetFile(path)
             if missing := set(wanted) - set(file.schema_arrow.names):
                 raise ReaderError(f"{path} has no column {', '.join(sorted(missing))}")
-            yield from file.iter_batches(batch_size=ROWS, columns=wanted)
+            yield from file.iter_batches(batch_size=rows, columns=wanted)
             return
         options = pacsv.ConvertOptions(include_columns=wanted)
         with pacsv.open_csv(path, convert_options=options) as reader:
