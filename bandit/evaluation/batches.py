@@ -125,15 +125,13 @@ def segment_of(event: LoggedEvent, segment: str) -> str:
 
     Args:
         event: a decision.
-        segment: `action` (the logged one's id), `slot`, or a path into the context, such as
-            `user.device`.
+        segment: `slot`, or a path into the context, such as `user.device`; not the action, since
+            what was chosen is no part of what a policy is given.
 
     Raises:
         FeatureError: the context is no JSON.
     """
     decision = event.decision
-    if segment == "action":
-        return decision.action.id
     if segment == "slot":
         return str(decision.slot)
     try:

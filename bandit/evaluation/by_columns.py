@@ -40,7 +40,12 @@ def fits(policies: Sequence[str], options: Options, *, actions: bool) -> bool:
         or (actions and (name == "uniform" or name.startswith("constant:")))
         for name in named
     )
-    return known and not options.train and all(name in PLAIN for name in options.estimators)
+    return (
+        known
+        and not options.train
+        and not options.creatives
+        and all(name in PLAIN for name in options.estimators)
+    )
 
 
 def evaluate_columns(

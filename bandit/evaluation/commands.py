@@ -84,7 +84,7 @@ def evaluate(
     model: Model = "ridge",
     segment: Annotated[
         list[str] | None,
-        typer.Option(help="Tell values apart by this: action, slot, or user.device; repeat."),
+        typer.Option(help="Tell values apart by this: slot, or user.device; repeat."),
     ] = None,
     train: Annotated[
         int, typer.Option(min=0, help="Learn from so many decisions first, which do not count.")
@@ -103,6 +103,9 @@ def evaluate(
     alike: Annotated[
         float, typer.Option(help="For mips: creatives whose features have this cosine are alike.")
     ] = 0.8,
+    creatives: Annotated[
+        bool, typer.Option("--creatives", help="Judge each creative by itself as well.")
+    ] = False,
     level: Level = 0.95,
     processes: Processes = None,
     form: Form = "table",
@@ -117,7 +120,7 @@ def evaluate(
     from bandit.estimators.bounded import RewardRange
     from bandit.evaluation.by_columns import evaluate_columns, fits
     from bandit.evaluation.evaluate import evaluate as run
-    from bandit.evaluation.found import parts_table
+    from bandit.evaluation.found import creatives_table, parts_table
     from bandit.evaluation.page import check_page, to_page
     from bandit.evaluation.seat import DEFAULT, Options
     from bandit.readers.columns import open_columns
@@ -135,6 +138,7 @@ def evaluate(
         segments=tuple(segment or ()),
         train=train,
         alike=alike,
+        creatives=creatives,
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     columns = None
@@ -161,6 +165,8 @@ def evaluate(
                     console.print(parts_table(judged, name, parts))
                 if judged.slots:
                     console.print(parts_table(judged, "slot", judged.slots))
+            if found.creatives:
+                console.print(creatives_table(found))
 
 
 def tune(

@@ -7,6 +7,7 @@ judge; neither reading holds more than a batch. Policies are compared on the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
@@ -19,6 +20,7 @@ from bandit.errors import EstimateError
 from bandit.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.evaluation.batches import segment_of
 from bandit.evaluation.calibration import Calibrating, Calibration
+from bandit.evaluation.creatives import CreativeEstimate, CreativeJudge
 from bandit.evaluation.found import Evaluation, PolicyEvaluation
 from bandit.evaluation.judged import open_judged
 from bandit.evaluation.models.open import RewardModel, open_model
@@ -66,7 +68,12 @@ def evaluate(
     with show_progress(console) as progress:
         known = _read_before(log, options, progress)
         shares = _shares(names, processes)
-        jobs = [partial(_judge, log, share, options, known, batch_size) for share in shares]
+        # creatives are judged once, by the first
+        asked = [options, *[replace(options, creatives=False)] * (len(shares) - 1)]
+        jobs = [
+            partial(_judge, log, share, mine, known, batch_size)
+            for share, mine in zip(shares, asked, strict=True)
+        ]
         task = progress.add_task("judging", total=None)
         parts: dict[int, _Part] = {}
         for job, told in fan_out(jobs, processes):
@@ -86,6 +93,7 @@ def evaluate(
         policies=tuple(found[name] for name in names),
         warnings=warnings,
         calibration=first.calibration,
+        creatives=first.creatives,
     )
 
 
@@ -102,6 +110,7 @@ class _Part(NamedTuple):
     n: int
     policies: tuple[PolicyEvaluation, ...]
     calibration: Calibration | None
+    creatives: tuple[CreativeEstimate, ...]
     estimated: bool
 
 
@@ -114,6 +123,7 @@ def _judge(
         for seat in seats:
             seat.model = _fit_robust(log, seat.name, options)
     calibrating, n, estimated = Calibrating(), 0, False
+    creatives = CreativeJudge(model=known.model) if options.creatives else None
     events = iter(log())
     for event in islice(events, options.train):
         for seat in seats:
@@ -131,6 +141,8 @@ def _judge(
         if mine is not None and view.scores is not None:
             chosen = [s[e.decision.index] for e, s in zip(batch, view.scores, strict=True)]
             calibrating.add(np.array(chosen), mine.reward)
+        if creatives is not None:
+            creatives.add(batch)
         yield len(batch)
     for seat in seats:
         seat.finish()
@@ -138,7 +150,8 @@ def _judge(
             seat.compare_slates(seats[0])
     caveat = "propensities_estimated" if estimated else None
     results = tuple(seat.result(caveat) for seat in seats)
-    yield _Part(n, results, calibrating.get(), estimated)
+    judged = () if creatives is None else tuple(creatives.get(options.level))
+    yield _Part(n, results, calibrating.get(), judged, estimated)
 
 
 def _view(batch: list[LoggedEvent], options: Options, model: RewardModel | None) -> View:

@@ -18,6 +18,7 @@ from bandit.estimator import Estimate, Interval
 from bandit.estimators.running import Running, standard_error
 from bandit.estimators.slates import SlateCascade, SlateIndependent, Slates
 from bandit.evaluation.calibration import Calibration
+from bandit.evaluation.creatives import CreativeEstimate
 from bandit.evaluation.diagnostics import Diagnostics
 from bandit.evaluation.trends import Part
 
@@ -67,7 +68,8 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
 class Evaluation(NamedTuple):
     """What each policy would have earned on one log of `n` decisions.
 
-    `warnings` hold for every figure; `calibration` is of the reward model, if there was one.
+    `warnings` hold for every figure; `calibration` is of the reward model, if there was one, and
+    `creatives` of each creative, if that was asked for.
     """
 
     n: int
@@ -76,9 +78,10 @@ class Evaluation(NamedTuple):
     policies: tuple[PolicyEvaluation, ...]
     warnings: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    creatives: tuple[CreativeEstimate, ...] = ()
 
     def to_json(self) -> str:
-        """Returns `{n, level, baseline, policies: [...], warnings, calibration}`."""
+        """Returns `{n, level, baseline, policies: [...], warnings, calibration, creatives}`."""
         return msgspec.json.format(msgspec.json.encode(self._asdict())).decode()
 
     def to_table(self) -> Table:
@@ -137,6 +140,24 @@ def parts_table(found: PolicyEvaluation, title: str, parts: Sequence[Part]) -> T
         )
     if len(parts) > SHOWN:
         table.caption = f"and {len(parts) - SHOWN} smaller ones, which --format json has"
+    return table
+
+
+def creatives_table(found: Evaluation) -> Table:
+    """Returns what each creative earns, the surest first."""
+    table = Table("creative", title="What each creative earns, wherever it can be shown")
+    for heading in ("shown", "effective", "value", "interval"):
+        table.add_column(heading, justify="right")
+    for one in found.creatives[:SHOWN]:
+        table.add_row(
+            Text(one.creative_id),
+            f"{one.shown:,}",
+            f"{one.effective:,.0f}",
+            shown(one.value),
+            shown_interval(one.interval),
+        )
+    if len(found.creatives) > SHOWN:
+        table.caption = f"and {len(found.creatives) - SHOWN} more, which --format json has"
     return table
 
 

@@ -67,7 +67,7 @@ def to_page(found: Evaluation) -> str:
         f"<title>What each policy would have earned</title><style>{STYLE}</style></head><body>"
         f"<h1>What each policy would have earned</h1><p>{found.n:,} logged decisions. Policies "
         f"are compared with <b>{escape(found.baseline)}</b> on the same decisions.</p>{warnings}"
-        f"{_summary(found)}{_forest(found)}{_over_time(found)}{sections}{_calibration(found)}"
+        f"{_summary(found)}{_forest(found)}{_over_time(found)}{_creatives(found)}{sections}{_calibration(found)}"
         f"{_how_to_read(found)}</body></html>\n"
     )
 
@@ -146,6 +146,17 @@ def _over_time(found: Evaluation) -> str:
     ]
     picture = plots.over_time(lines, logged="earned")
     return f"<h2>Over time</h2>{picture}{''.join(changed)}"
+
+
+def _creatives(found: Evaluation) -> str:
+    kept = [one for one in found.creatives if one.value is not None][: plots.SHOWN]
+    if not kept:
+        return ""
+    rows = [(f"{one.creative_id} ({one.shown:,})", one.value, one.interval) for one in kept]
+    label = "reward a decision, wherever it can be shown (in brackets: times shown)"
+    more = len(found.creatives) - len(kept)
+    note = f"<p class=small>and {more} more</p>" if more else ""
+    return f"<h2>By creative</h2>{plots.forest(rows, label=label)}{note}"
 
 
 def _section(policy: PolicyEvaluation, found: Evaluation) -> str:

@@ -47,6 +47,7 @@ class Options:
         segments: see `segment_of`.
         train: so many decisions at the log's start are learned from, and do not count.
         alike: for `mips`; see `Kinds`.
+        creatives: judge each creative by itself as well.
     """
 
     estimators: tuple[str, ...] = DEFAULT
@@ -59,6 +60,7 @@ class Options:
     segments: tuple[str, ...] = ()
     train: int = 0
     alike: float = ALIKE
+    creatives: bool = False
 
 
 class View(NamedTuple):

@@ -72,7 +72,6 @@ def test_marginal_weights_have_a_mean_of_one():
 @pytest.mark.parametrize(
     ("segment", "value"),
     [
-        ("action", "a"),
         ("slot", "2"),
         ("user.device", "mobile"),
         ("user.new", "true"),

@@ -73,10 +73,13 @@ def test_tune_writes_the_winner_as_settings(log, tmp_path):
     assert parse_policy(str(out)) == winner["spec"]
 
 
-def test_segments_are_printed(log):
-    done = run(log, "--segment", "action", "--policy", "constant:b", "--estimator", "snips")
+def test_segments_and_creatives_are_printed(log):
+    columns = ("reward=clicked", "propensity=p", "action=ad", "context.new=new")
+    options = ("--segment", "new", "--creatives", "--policy", "constant:b", "--estimator", "snips")
+    done = run(log, *options, columns=columns)
     assert done.exit_code == 0, done.output
-    assert "action" in done.output
+    assert "new" in done.output
+    assert "What each creative earns" in done.output
 
 
 def test_a_column_without_a_role_is_refused(log):

@@ -287,14 +287,22 @@ def test_many_creatives_of_few_kinds_are_judged_by_kind():
 
 
 def test_segments_hold_their_own_truth():
-    found = evaluate(LOG, ["constant:b"], ["dr"], segments=("age", "action"), level=0.999)
+    found = evaluate(LOG, ["constant:b"], ["dr"], segments=("age",), level=0.999)
     row, _ = of(found, "constant:b")
     parts = {part.label: part for part in row.segments["age"]}
     assert parts["young"].n + parts["old"].n == 6000
     assert 0.5 in parts["young"].interval
     assert 0.2 in parts["old"].interval
-    assert {part.label for part in row.segments["action"]} == {"a", "b", "c"}
     assert sum(part.n for part in row.over_time) == 6000
+
+
+def test_creatives_are_judged_by_themselves():
+    found = evaluate(LOG, [], ["dr"], creatives=True, level=0.999)
+    assert found.creatives[0].creative_id == "b"
+    for one in found.creatives:
+        assert TRUTH.get(f"constant:{one.creative_id}", 0.3) in one.interval
+    assert "By creative" in to_page(found)
+    assert evaluate(LOG, [], ["snips"]).creatives == ()
 
 
 def test_slots_are_judged_together_and_apart():
