@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from streams.events import (
     ACCESS,
     ACTS,
+    ASSIGNMENTS,
     CATALOGUE,
     DEAD_LETTER,
     DECISIONS,
@@ -37,8 +38,8 @@ PROCESSES: Final = (
     # It counts what each version of a policy earned, where it is asked to.
     Access(
         "api",
-        (CATALOGUE, POLICIES, INTERACTIONS, ACCESS, ACTS),
-        (DECISIONS, OUTCOMES, CATALOGUE, ACCESS, ACTS),
+        (CATALOGUE, POLICIES, INTERACTIONS, ACCESS, ACTS, ASSIGNMENTS),
+        (DECISIONS, OUTCOMES, CATALOGUE, ACCESS, ACTS, ASSIGNMENTS),
     ),
     # It reads back what it wrote before a crash, and its ticks go to the topics that it joins.
     Access(

@@ -23,14 +23,14 @@ import pyarrow.parquet as pq
 
 from streams.checkpoint import exclusive, publish
 from streams.errors import ArchiveError
-from streams.events import ACCESS, POLICIES, TOPICS
+from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
 from streams.log import Headers, Log, Message, Record, TopicPartition
 from streams.patience import PatientLog
 from streams.topics import create_topics
 
 # Snapshots of policies are large, soon replaced, and folded again from the interactions; keys are
-# nobody's business who reads an archive, and soon made anew.
-ARCHIVED: Final = tuple(topic for topic in TOPICS if topic not in (POLICIES, ACCESS))
+# nobody's business who reads an archive, nor who was given what, and both are soon made anew.
+ARCHIVED: Final = tuple(topic for topic in TOPICS if topic not in (POLICIES, ACCESS, ASSIGNMENTS))
 ROWS_PER_GROUP: Final = 10_000
 READ_ROWS: Final = 1000
 LOOK_SECONDS: Final = 1.0

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from streams.access import Act, ApiKey, Protection
+from streams.assignments import Assignment, Flag
 from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
 from streams.trials import Safety, TrialResult
@@ -29,7 +30,18 @@ CATALOGUE: Final = "catalogue"
 DEAD_LETTER: Final = "dead-letter"
 ACCESS: Final = "access"
 ACTS: Final = "acts"
-TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE, DEAD_LETTER, ACCESS, ACTS)
+ASSIGNMENTS: Final = "assignments"
+TOPICS: Final = (
+    DECISIONS,
+    OUTCOMES,
+    INTERACTIONS,
+    POLICIES,
+    CATALOGUE,
+    DEAD_LETTER,
+    ACCESS,
+    ACTS,
+    ASSIGNMENTS,
+)
 
 ACTIVATION: Final = "activation"
 """The kind of the outcome that activates a deferred decision; with slot 0, the whole event."""
@@ -224,8 +236,9 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
 
     `caps` hold for each of its creatives that has none of its own. `challengers` learn beside
     the policy, by name, without being shown; `safety` says what may come of that by itself.
-    `why` says what made a change of policy; `protection` what is kept from the log.
-    `attributes` are what others keep with it, by who that is; nothing here reads them.
+    `why` says what made a change of policy; `protection` what is kept from the log, and `flag`
+    how it answers as a feature flag. `attributes` are what others keep with it, by who that is;
+    nothing here reads them.
     """
 
     name: Id
@@ -240,6 +253,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     why: str | UnsetType = UNSET
     protection: Protection | UnsetType = UNSET
     attributes: dict[str, JsonObject] | UnsetType = UNSET
+    flag: Flag | UnsetType = UNSET
     v: Version = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -334,7 +348,15 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
 
 Catalogued: TypeAlias = Placement | Creative | Generation
 Event: TypeAlias = (
-    Decision | Outcome | Tick | Interaction | Catalogued | PolicySnapshot | ApiKey | Act
+    Decision
+    | Outcome
+    | Tick
+    | Interaction
+    | Catalogued
+    | PolicySnapshot
+    | ApiKey
+    | Act
+    | Assignment
 )
 
 # Deep nesting ends in a RecursionError, numbers that cannot be summed in an OverflowError.

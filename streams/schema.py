@@ -14,6 +14,7 @@ import msgspec
 
 from streams import events
 from streams.access import Act, ApiKey
+from streams.assignments import Assignment
 from streams.events import SCHEMA_VERSION, Event
 
 BY_TOPIC: Final[Mapping[str, tuple[type[Event], ...]]] = {
@@ -24,6 +25,7 @@ BY_TOPIC: Final[Mapping[str, tuple[type[Event], ...]]] = {
     events.CATALOGUE: (events.Placement, events.Creative, events.Generation),
     events.ACCESS: (ApiKey,),
     events.ACTS: (Act,),
+    events.ASSIGNMENTS: (Assignment,),
 }
 """The events that each topic holds; dead letters may hold anything."""
 EVENTS: Final = tuple(dict.fromkeys(event for held in BY_TOPIC.values() for event in held))

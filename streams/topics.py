@@ -50,6 +50,7 @@ LAYOUT: Final = (
     Topic(events.DEAD_LETTER, "records that nobody could use", "that of the record"),
     Topic(events.ACCESS, "keys of the API, without their secrets", "key id", compact=True),
     Topic(events.ACTS, "what people had the service do", "act id"),
+    Topic(events.ASSIGNMENTS, "who keeps which creative", "user/placement", compact=True),
 )
 
 

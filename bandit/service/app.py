@@ -18,6 +18,9 @@ from bandit.service.hot import HotRoutes
 from bandit.service.intake import Intake
 from bandit.service.log_thread import LogThread
 from bandit.service.openapi import REFUSED, add_hot_routes
+from bandit.service.openfeature import routes as openfeature
+from bandit.service.openfeature.assignments import Assignments
+from bandit.service.openfeature.flags import Flags
 from bandit.service.operations import health
 from bandit.service.operations.metrics import Metrics
 from bandit.service.personalizer.door import PersonalizerDoor
@@ -67,6 +70,7 @@ def create_app(
     log = logs.metered(log, "log")
     snapshots = Snapshots(log)
     ring = KeyRing(log, clock_ms)
+    assignments = Assignments(log, clock_ms)
     metrics = Metrics(snapshots, clock_ms, spool)
     metrics.add(logs)
     thread = LogThread(log, on_append=metrics.group)
@@ -87,10 +91,12 @@ def create_app(
         ring.start()
         snapshots.start()
         appender.start()
+        assignments.start()
         # the first text embedding loads its weights: before the first creative, not during it
         await run_in_threadpool(creative_features, {})
         app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
         yield
+        assignments.stop()
         await appender.close()
         snapshots.stop()
         ring.stop()
@@ -104,6 +110,7 @@ def create_app(
     rest.state.intake = Intake(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
+    rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
     rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
@@ -124,7 +131,13 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         lifespan=life,
         redirect_slashes=False,
     )
-    for router in (*ROUTERS, key_routes.router, act_routes.router, health.router):
+    for router in (
+        *ROUTERS,
+        openfeature.router,
+        key_routes.router,
+        act_routes.router,
+        health.router,
+    ):
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)
 

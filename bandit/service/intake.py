@@ -37,12 +37,21 @@ class Intake(NamedTuple):
             Message(OUTCOMES, o.event_id.encode(), encode(o), trace_headers(o.traceparent))
             for _, o in outcomes
         ]
-        if self.buffered:
-            self.appender.put(messages)
-        elif messages:
-            await self.appender.append(messages)
+        if messages:
+            await self.write(messages)
         for placement, count in Counter(placement for placement, _ in outcomes).items():
             self.metrics.outcomes(placement, count)
+
+    async def write(self, messages: Sequence[Message]) -> None:
+        """Appends messages; returns once they are as durable as the settings want it.
+
+        Raises:
+            RequestError: nothing was taken, as far as can be told.
+        """
+        if self.buffered:
+            self.appender.put(messages)
+        else:
+            await self.appender.append(messages)
 
     def placement(self, name: str) -> Placement:
         """Returns the placement.

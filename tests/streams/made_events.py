@@ -5,6 +5,7 @@ from msgspec import UNSET, Raw
 from msgspec.json import encode
 
 from streams.access import SCOPES, Act, ApiKey, KeySecret, Protection
+from streams.assignments import Assignment, Flag
 from streams.caps import Caps, Seen, Shown
 from streams.events import (
     LONGEST_WINDOW_SECONDS,
@@ -133,6 +134,7 @@ MADE = {
         | st.builds(
             Protection, private=st.lists(ids, max_size=2).map(tuple), signed_rewards=st.booleans()
         ),
+        flag=st.just(UNSET) | st.builds(Flag, part=st.none() | words),
         attributes=st.just(UNSET) | st.dictionaries(words, raw_objects, max_size=2),
     ),
     "Creative": st.builds(
@@ -184,6 +186,17 @@ MADE = {
         expires_ms=st.none() | times,
         revoked_ms=st.none() | times,
         rate_per_second=st.none() | numbers,
+    ),
+    "Assignment": st.builds(
+        Assignment,
+        placement=ids,
+        user=ids,
+        event_id=ids,
+        creative_id=ids,
+        propensity=numbers,
+        policy_version=words,
+        timestamp_ms=times,
+        until_ms=times,
     ),
     "Act": st.builds(
         Act,

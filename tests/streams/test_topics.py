@@ -5,6 +5,7 @@ import time
 import pytest
 
 from bandit.service.learner import run_learner
+from bandit.service.openfeature.assignments import Assignments
 from bandit.service.security.acts import latest_acts
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import key_messages, make_key
@@ -15,6 +16,7 @@ from streams.archive import ARCHIVED, run_archive
 from streams.catalogue import catalogue_message
 from streams.events import (
     ACCESS,
+    ASSIGNMENTS,
     DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
@@ -67,13 +69,14 @@ def test_decisions_and_outcomes_are_co_partitioned_and_the_catalogue_is_one(log)
     assert counts["catalogue"] == counts["dead-letter"] == 1
 
 
-def test_only_policies_and_keys_are_compacted(log):
+def test_only_policies_keys_and_assignments_are_compacted(log):
     create_topics(log)
     for name in TOPICS:
         log.append([Message(name, b"k", b"%d" % n) for n in range(3)])
     kept = {name: len(log.read(TopicPartition(name, 0), 0)) for name in TOPICS}
-    assert kept == dict.fromkeys(TOPICS, 3) | {POLICIES: 1, ACCESS: 1}
-    assert [topic.name for topic in LAYOUT if topic.compact] == [POLICIES, ACCESS]
+    compact = [POLICIES, ACCESS, ASSIGNMENTS]
+    assert kept == dict.fromkeys(TOPICS, 3) | dict.fromkeys(compact, 1)
+    assert [topic.name for topic in LAYOUT if topic.compact] == compact
 
 
 class NoOne:
@@ -199,6 +202,7 @@ def api(log, directory):
     log.append(key_messages("me", "created", None, key, 0))
     KeyRing(log, lambda: 0).catch_up()
     assert latest_acts(log, limit=1)
+    Assignments(log, lambda: 0).catch_up()
 
 
 @pytest.mark.parametrize("run", [join, learn, archive, ingest, api])

@@ -12,6 +12,7 @@ from bandit.errors import RequestError
 from bandit.policies import default_policy
 from bandit.service.resources.models import Body, Id, JsonObject, Name
 from streams.access import Protection
+from streams.assignments import Flag
 from streams.caps import Caps, Seen
 from streams.events import Placement, PolicySpec, RewardKind, RewardRule
 from streams.trials import Safety
@@ -108,6 +109,20 @@ class ProtectionModel(Body):
         return Protection(private=tuple(self.private), signed_rewards=self.signed_rewards)
 
 
+class FlagModel(Body):
+    """How the placement answers as a feature flag (OpenFeature)."""
+
+    part: Name | None = Field(
+        default=None, description="The creative's part that is the value; an object of all if none."
+    )
+    sticky_seconds: FiniteFloat | None = Field(
+        default=None,
+        gt=0,
+        description="How long a user keeps a creative; as long as the reward's window, if none, "
+        "and no longer than that.",
+    )
+
+
 class PlacementBody(Body):
     """A placement: its policy, what it rewards, and when it learns."""
 
@@ -143,6 +158,7 @@ class PlacementBody(Body):
     )
     safety: SafetyModel | None = None
     protection: ProtectionModel | None = None
+    flag: FlagModel | None = None
 
     def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
         """Returns the placement of this name.
@@ -167,9 +183,22 @@ class PlacementBody(Body):
                 challengers={k: dict(v) for k, v in self.challengers.items()} or UNSET,
                 safety=Safety(**self.safety.model_dump()) if self.safety else UNSET,
                 protection=self.protection.to_event() if self.protection else UNSET,
+                flag=self._flag(reward),
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
+
+    def _flag(self, reward: RewardRule) -> Flag | UnsetType:
+        """Returns the flag, whose users keep a creative for as long as what they do may count."""
+        if self.flag is None:
+            return UNSET
+        sticky_seconds = self.flag.sticky_seconds
+        if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
+            raise ValueError(
+                f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
+                f"{reward.window_seconds} of the reward: what came later would not count"
+            )
+        return Flag(part=self.flag.part, sticky_seconds=sticky_seconds)
 
 
 class PlacementView(PlacementBody):
@@ -196,5 +225,6 @@ class PlacementView(PlacementBody):
                 "protection": msgspec.to_builtins(placement.protection)
                 if placement.protection
                 else None,
+                "flag": msgspec.to_builtins(placement.flag) if placement.flag else None,
             }
         )

@@ -65,11 +65,13 @@ class Api:
 
 
 @contextmanager
-def running(log, settings=None, partitions=1, spool=None, port=0):
+def running(log, settings=None, partitions=1, spool=None, port=0, **options):
     """Serves the log for as long as the block lasts."""
     create_topics(log, partitions=partitions)
     settings = settings or Settings()
-    server = uvicorn.Server(server_config(create_app(log, settings, spool=spool), settings))
+    server = uvicorn.Server(
+        server_config(create_app(log, settings, spool=spool, **options), settings)
+    )
     listening = socket.create_server(("127.0.0.1", port))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

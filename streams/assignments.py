@@ -1,0 +1,45 @@
+"""Who was given which creative, and until when: what keeps a feature flag the same for a user."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Milliseconds since 1970."""
+Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
+
+
+class Flag(Struct, frozen=True, kw_only=True):
+    """How a placement answers as a feature flag.
+
+    The value is the text of the creative's `part`, or, where that is None, an object of all its
+    parts. A user keeps a creative for `sticky_seconds`; None is as long as the placement's reward
+    window, beyond which nothing that the user does would count.
+    """
+
+    part: str | None = None
+    sticky_seconds: float | None = None
+
+
+class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assignment"):
+    """A creative that a user is given in a placement until `until_ms`, and the decision behind it.
+
+    `user` is a hash of what the user is known by. The last one of a user and a placement holds.
+    """
+
+    placement: Name
+    user: Name
+    event_id: Name
+    creative_id: Name
+    propensity: float
+    policy_version: str
+    timestamp_ms: Moment
+    until_ms: Moment
+    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+
+    @property
+    def key(self) -> bytes:
+        """What tells it from others in the log, the earlier ones that it replaces apart."""
+        return f"{self.user}/{self.placement}".encode()
