@@ -40,7 +40,7 @@ MOST_ROWS: Final = 64
 """How many rows one statement inserts: the fewer statements, the less often threads change."""
 INSERTS: Final = {
     rows: " ".join(("INSERT INTO records VALUES", ", ".join([ROW] * rows)))
-    for rows in (1 << power for power in range(MOST_ROWS.bit_length()))
+    for rows in range(1, MOST_ROWS + 1)
 }
 
 Row: TypeAlias = tuple[object, ...]
@@ -288,12 +288,9 @@ class SqliteLog:
                 self._writer.execute(INSERTS[1], row)
             else:
                 rows.append(row)
-        start = 0
-        while left := len(rows) - start:
-            count = min(1 << (left.bit_length() - 1), MOST_ROWS)
-            values = tuple(chain.from_iterable(rows[start : start + count]))
-            self._writer.execute(INSERTS[count], values)
-            start += count
+        for start in range(0, len(rows), MOST_ROWS):
+            run = rows[start : start + MOST_ROWS]
+            self._writer.execute(INSERTS[len(run)], tuple(chain.from_iterable(run)))
 
     def _drop_older(self, partition_id: int, key: bytes, offset: int) -> None:
         # The freed pages are used again, so the file stays at the size of its largest day.
