@@ -52,6 +52,9 @@ def up(
     log: LogUrl = None,
     host: Annotated[str, typer.Option(help="The address that the API listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port that the API listens on.")] = 8080,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="How many processes serve the API's port.")
+    ] = 1,
     generator: Annotated[bool, typer.Option(help="Run the generator as well.")] = True,
     model: Annotated[
         str, typer.Option(help="The generator's model: smollm2, a path, or a hub id.")
@@ -83,7 +86,8 @@ def up(
     for file in mapping or []:
         # A mapping that cannot be is told before anything is started.
         read_mapping(file)
-    own = {"api": ["--host", host, "--port", str(port)], "join": [], "learn": [], "archive": []}
+    api = ["--host", host, "--port", str(port), "--workers", str(workers)]
+    own = {"api": api, "join": [], "learn": [], "archive": []}
     if generator:
         own["generator"] = ["--model", model]
     if mapping:
@@ -110,6 +114,11 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="The port to listen on; 0: any.", show_default="8080")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many processes serve the port.", show_default="1")
+    ] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
+    worker_folder: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the policy query API, until stopped.
 
@@ -117,10 +126,19 @@ def serve(
     """
     from bandit.service.server import serve as run
     from bandit.service.settings import load_settings
+    from bandit.service.workers import Worker, serve_workers
     from streams.process import log_to_stderr
 
-    log_to_stderr("api")
-    run(load_settings({"data": data, "log": log, "host": host, "port": port}))
+    log_to_stderr(worker or "api")
+    settings = load_settings(
+        {"data": data, "log": log, "host": host, "port": port, "workers": workers}
+    )
+    if worker is not None and worker_folder is not None:
+        run(settings, Worker(worker, worker_folder))
+    elif settings.workers > 1:
+        raise typer.Exit(serve_workers(settings))
+    else:
+        run(settings)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from bandit.service.openfeature.assignments import Assignments
 from bandit.service.openfeature.flags import Flags
 from bandit.service.operations import health
 from bandit.service.operations.metrics import Metrics
+from bandit.service.operations.siblings import Siblings
 from bandit.service.personalizer.door import PersonalizerDoor
 from bandit.service.personalizer.loops import Loops
 from bandit.service.refusals import refuse_alike
@@ -39,6 +40,7 @@ from bandit.service.security.tokens import Tokens
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from bandit.service.spooling import Spooling
+from bandit.service.workers import Worker
 from streams.embedded import wall_clock_ms
 from streams.log import Log
 from streams.metrics import LogCollector
@@ -57,6 +59,7 @@ def create_app(
     *,
     spool: Spool | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
+    worker: Worker | None = None,
 ) -> AsgiApp:
     """Returns the ASGI application that serves the placements of a log.
 
@@ -65,6 +68,7 @@ def create_app(
         settings: limits and durability.
         spool: where decisions and outcomes wait while the log is away; it is not closed.
         clock_ms: the time that decisions and outcomes carry.
+        worker: who this is among several that serve one port; None if it is alone.
     """
     logs = LogCollector()
     log = logs.metered(log, "log")
@@ -86,6 +90,9 @@ def create_app(
         )
     appender = Appender(thread, limit=settings.max_waiting, spooling=spooling)
 
+    siblings = None if worker is None else Siblings(worker, metrics.text)
+    figures = metrics.text if siblings is None else siblings.text
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         ring.start()
@@ -95,8 +102,12 @@ def create_app(
         # the first text embedding loads its weights: before the first creative, not during it
         await run_in_threadpool(creative_features, {})
         app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
+        if siblings is not None:
+            await siblings.start()
         yield
         assignments.stop()
+        if siblings is not None:
+            siblings.stop()
         await appender.close()
         snapshots.stop()
         ring.stop()
@@ -111,7 +122,7 @@ def create_app(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
     rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
-    rest.state.health = health.Health(log, snapshots, appender, metrics, settings, clock_ms)
+    rest.state.health = health.Health(log, snapshots, appender, figures, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
     loops = Loops(snapshots, editor, appender, metrics, settings, clock_ms)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import socket
 from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 
-from bandit.errors import SettingError
 from bandit.service.app import create_app
 from bandit.service.security.edge import edge_options
 from bandit.service.security.exposure import check_exposure
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.settings import Settings
+from bandit.service.workers import BACKLOG, Worker, bound
 from streams.embedded import wall_clock_ms
 from streams.log import open_log, redacted
 from streams.process import stop_on_signals
@@ -23,11 +23,15 @@ from streams.topics import create_topics
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, worker: Worker | None = None) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Then no request is taken any more, those in flight are answered, and what waits for the log
     is appended, or stays on disk for the next start if that is away.
+
+    Args:
+        settings: how to; with a worker, `workers` of them says nothing here.
+        worker: who this is among several that share the port; None if it is alone.
 
     Raises:
         SettingError: the address cannot be listened on.
@@ -37,21 +41,25 @@ def serve(settings: Settings) -> None:
     # uvicorn ends by raising the signal again, for whoever handled it before: that is us, and
     # so the process returns from here instead of dying of it.
     stop = stop_on_signals()
-    listening = _listen(settings)
+    listening = bound(settings, shared=worker is not None)
     try:
+        listening.listen(BACKLOG)
         log = open_log(settings.log_url)
         create_topics(log)
         ring = KeyRing(log, wall_clock_ms)
         ring.catch_up()
         check_exposure(settings, ring)
         with _spool(settings) as spool:
-            app = create_app(log, settings, spool=spool)
+            app = create_app(log, settings, spool=spool, worker=worker)
             server = uvicorn.Server(server_config(app, settings))
             host, port = listening.getsockname()[:2]
             scheme = "https" if settings.tls_cert else "http"
             place = redacted(settings.log_url)
             logger.info("serving %s on %s://%s:%d", place, scheme, host, port)
             server.should_exit = stop.is_set()
+            # Modules and all else that stays is not looked through for garbage again and again.
+            gc.collect()
+            gc.freeze()
             server.run(sockets=[listening])
             log.close()
     finally:
@@ -81,17 +89,3 @@ def _spool(settings: Settings) -> AbstractContextManager[Spool | None]:
     if not settings.spool_max_bytes or not settings.log_url.startswith("kafka://"):
         return nullcontext()
     return claimed_spool(settings.data / "spool", settings.spool_max_bytes)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    try:
-        return socket.create_server(
-            (settings.host, settings.port),
-            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
-            backlog=2048,
-        )
-    except OSError as error:
-        raise SettingError(
-            f"cannot listen on host {settings.host!r}, port {settings.port}: {error.strerror}; "
-            "choose another with --host and --port"
-        ) from error

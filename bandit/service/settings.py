@@ -28,6 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         log: the log's URL; empty means the SQLite log in the data folder.
         host: the address to listen on.
         port: the port to listen on; 0 lets the system choose.
+        workers: how many processes serve the port.
         durability: `logged` answers once a decision is durable in the log; `buffered` answers
             at once, and a crash of the machine or the process may lose the last moments.
         max_body_bytes: a larger request is refused.
@@ -59,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: str = ""
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
     durability: Literal["logged", "buffered"] = "logged"
     max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
     max_actions: Annotated[int, Meta(ge=1)] = 1000

@@ -39,22 +39,30 @@ class ProcessSpec(NamedTuple):
 
 
 def up(
-    processes: Sequence[ProcessSpec], *, stop: threading.Event, output: TextIO | None = None
+    processes: Sequence[ProcessSpec],
+    *,
+    stop: threading.Event,
+    output: TextIO | None = None,
+    first: int = 1,
+    grace_seconds: float | None = None,
 ) -> int:
     """Runs the processes until `stop` is set; returns the exit code for the whole.
 
     One that dies is started again, after 0.5 s at first and up to 10 s when it keeps dying. One
     that exits with code 2 before it has run for 10 s has a wrong setting, or its port is taken:
-    then all are stopped, and 2 is returned. On `stop`, the first process is asked to end before
+    then all are stopped, and 2 is returned. On `stop`, the first of them are asked to end before
     the others (an API, say, that still answers what it has begun), and 0 is returned.
 
     If this process itself is killed, the kernel kills its children (Linux only). Call it from a
     thread that lives as long as it runs: the kernel watches the thread, not the process.
 
     Args:
-        processes: what to run; the first is the first to be stopped.
+        processes: what to run.
         stop: set, by a signal handler or another thread, to end.
         output: where the processes' lines go, each with the name before it; stderr if None.
+        first: how many of the processes, from the first on, are stopped before the others.
+        grace_seconds: how long those who are asked to end may take before they are killed; 10
+            if None.
 
     Raises:
         SettingError: a command cannot be started at all.
@@ -64,8 +72,9 @@ def up(
     try:
         return _run(children, stop)
     finally:
-        _stop(children[:1])
-        _stop(children[1:])
+        grace_seconds = GRACE_SECONDS if grace_seconds is None else grace_seconds
+        _stop(children[:first], grace_seconds)
+        _stop(children[first:], grace_seconds)
 
 
 def _run(children: Sequence[_Child], stop: threading.Event) -> int:
@@ -91,9 +100,9 @@ def _relay(selector: selectors.BaseSelector, timeout_seconds: float) -> None:
             selector.unregister(key.fileobj)
 
 
-def _stop(children: Sequence[_Child]) -> None:
+def _stop(children: Sequence[_Child], grace_seconds: float) -> None:
     """Asks the children to end, relays what they still say, and kills who takes too long."""
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + grace_seconds
     for child in children:
         child.signal(signal.SIGTERM)
     while any(child.running for child in children) and time.monotonic() < deadline:
@@ -102,7 +111,7 @@ def _stop(children: Sequence[_Child]) -> None:
         time.sleep(TICK_SECONDS / 2)
     for child in children:
         if child.running:
-            child.say(f"still runs after {GRACE_SECONDS:g} s; killed")
+            child.say(f"still runs after {grace_seconds:g} s; killed")
             child.signal(signal.SIGKILL)
         child.close()
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
-from bandit.service.operations.metrics import Metrics
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from streams.catalogue import PARTITION
@@ -54,14 +53,14 @@ class Health:
         log: Log,
         snapshots: Snapshots,
         appender: Appender,
-        metrics: Metrics,
+        figures: Callable[[], bytes],
         settings: Settings,
         clock_ms: Callable[[], int],
     ) -> None:
         self._log = log
         self._snapshots = snapshots
         self._appender = appender
-        self.metrics = metrics
+        self.figures = figures
         self._refuses = settings.spool_full == "refuse"
         self._clock_ms = clock_ms
 
@@ -138,4 +137,4 @@ async def live() -> dict[str, str]:
 def metrics(health: Checked) -> Response:
     """Everything counted, in Prometheus' text format."""
     # Off the event loop, for the log is asked how far we are, and may be slow to answer.
-    return Response(health.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(health.figures(), media_type=CONTENT_TYPE_LATEST)
