@@ -32,6 +32,13 @@ PACKAGES = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds what a benchmark may be told."""
+    parser.addoption(
+        "--soak-seconds", type=float, default=60.0, help="How long bench_soak asks; 1800 for real."
+    )
+
+
 def pytest_terminal_summary(config: pytest.Config) -> None:
     """Prints the table and writes the rows of every benchmark that ran to its end."""
     session = getattr(config, "_benchmarksession", None)
