@@ -50,7 +50,12 @@ def run(
     ) as running:
         running.metrics.add_counts("generator", counts, COUNTED)
         run_generator(
-            running.log, data / "checkpoints", model=model, stop=running.stop, counts=counts
+            running.log,
+            data / "checkpoints",
+            model=model,
+            stop=running.stop,
+            counts=counts,
+            material=data / "material",
         )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
 from bandit.features import creative_features
-from generator.backends import Backend
+from generator.backends import Backend, Models
 from generator.behaviour import Showing, with_behaviour
 from generator.brief import Brief, brief_from_json
 from generator.channels import Channel
@@ -24,6 +27,7 @@ from generator.creatives import (
 )
 from generator.errors import PlacementUnknown
 from generator.generate import Candidate
+from generator.material import Understanding, understand
 from streams.catalogue import Catalogue
 from streams.events import EMPTY, Creative, Generation, Lineage
 
@@ -34,11 +38,13 @@ class Workshop(NamedTuple):
     """What a request is answered with.
 
     `showings` returns what a placement showed lately; it is asked only if a brief's segments are
-    to be learned from it.
+    to be learned from it. Files of briefs' material lie in the folder `material`.
     """
 
     backend: Callable[[], Backend]
     showings: Callable[[str], Sequence[Showing]]
+    models: Models
+    material: Path
 
 
 class Answer(NamedTuple):
@@ -61,13 +67,14 @@ def answer(
     if catalogue.placement(placement) is None:
         raise PlacementUnknown(f"there is no placement {placement!r} any more")
     channel = channel_of(brief)
+    understood = understand(brief, workshop.models, base=workshop.material, confined=True)
     earlier = [
         creative
         for creative in catalogue.creatives(placement)
         if creative.status in SEEN_STATUSES and creative.lineage.generation_id != generation.id
     ]
     drafts = generate_creatives(
-        _learned(brief, catalogue, placement, workshop),
+        _learned(understood.brief, catalogue, placement, workshop),
         workshop.backend(),
         n=generation.n,
         seed=generation.seed,
@@ -76,7 +83,17 @@ def answer(
         stop=stop,
     )
     parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
-    creatives = list(_creatives(catalogue, generation, brief, drafts, parents))
+    made = [
+        _live(
+            generation,
+            draft.parts,
+            lineage(draft, brief, seed=generation.seed, parents=parents),
+            understood,
+        )
+        for draft in drafts.creatives
+    ]
+    refused = [_refused(generation, candidate, parents) for candidate in drafts.rejected]
+    creatives = _unwritten(catalogue, [*made, *refused])
     return Answer(drafts, [*creatives, _finished(generation, drafts)])
 
 
@@ -104,32 +121,23 @@ def winners_by_piece(
     return found
 
 
-def _creatives(
-    catalogue: Catalogue,
-    generation: Generation,
-    brief: Brief,
-    drafts: Drafts,
-    parents: Mapping[str, str],
-) -> Iterator[Creative]:
-    """Yields a creative for each draft, then for each refused text, but for those that are there.
+def _unwritten(catalogue: Catalogue, creatives: Iterable[Creative]) -> Iterator[Creative]:
+    """Yields each creative once, but for those that are there already.
 
     A request that was cut short in the middle of its append has written some; what was done with
     them since must stay.
     """
-    made = [
-        _live(generation, draft.parts, lineage(draft, brief, seed=generation.seed, parents=parents))
-        for draft in drafts.creatives
-    ]
-    refused = [_refused(generation, candidate, parents) for candidate in drafts.rejected]
     seen: set[str] = set()
-    for creative in [*made, *refused]:
-        known = catalogue.creative(generation.placement, creative.id) is not None
+    for creative in creatives:
+        known = catalogue.creative(creative.placement, creative.id) is not None
         if not known and creative.id not in seen:
             yield creative
         seen.add(creative.id)
 
 
-def _live(generation: Generation, parts: dict[str, str], lineage: Lineage) -> Creative:
+def _live(
+    generation: Generation, parts: dict[str, str], origin: Lineage, understood: Understanding
+) -> Creative:
     text = "\n".join(parts[name] for name in sorted(parts))
     return Creative(
         id=creative_id(generation.id, text),
@@ -138,8 +146,8 @@ def _live(generation: Generation, parts: dict[str, str], lineage: Lineage) -> Cr
         status="live",
         # The request's own time: done again after a crash, it writes the same bytes again.
         timestamp_ms=generation.timestamp_ms,
-        features=creative_features(parts),
-        lineage=replace(lineage, generation_id=generation.id),
+        features=_features(parts, understood),
+        lineage=replace(origin, generation_id=generation.id),
     )
 
 
@@ -155,6 +163,13 @@ def _refused(generation: Generation, candidate: Candidate, parents: Mapping[str,
         reason=str(candidate.rejection),
         lineage=replace(origin, generation_id=generation.id, seed=generation.seed),
     )
+
+
+def _features(parts: Mapping[str, str], understood: Understanding) -> Raw:
+    """Returns what policies read of a creative: its text, and what the brief's material shows."""
+    plain = creative_features(parts)
+    shown = understood.features(" ".join(parts.values()))
+    return Raw(msgspec.json.encode(msgspec.json.decode(plain) | shown)) if shown else plain
 
 
 def creative_id(generation_id: str, text: str) -> str:

@@ -24,6 +24,7 @@ from generator.creatives import (
 )
 from generator.errors import BriefError
 from generator.generate import USUAL, Candidate, Style
+from generator.material import understand
 
 
 class Order(NamedTuple):
@@ -50,6 +51,7 @@ def generate_command(order: Order) -> None:
 
     Raises:
         BriefError: the brief or the winners cannot be read.
+        MaterialError: a file of the brief's material cannot be read, or no model looks at it.
         ModelsError: the file of models cannot be read.
         BackendError: the model cannot be had, or failed.
     """
@@ -57,9 +59,11 @@ def generate_command(order: Order) -> None:
     winners = _winners(order.winners)
     notes = Console(stderr=True)
     models = load_models(order.model, adapter=order.adapter)
+    with notes.status("looking at the material"):
+        understood = understand(brief, models, base=order.brief.parent)
     with notes.status(f"loading {order.model} (the first time takes half a minute)"):
         backend = open_backend(models)
-    drafts = _generate(brief, backend, order, winners, notes)
+    drafts = _generate(understood.brief, backend, order, winners, notes)
     if order.output == "json":
         sys.stdout.write(_json(drafts, brief, order.seed, backend.usage) + "\n")
     else:

@@ -3,6 +3,7 @@
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
+    ├── MaterialError           a picture, film or sound that nothing can be made of
     ├── ModelsError             a file of models that cannot be read; the message says where
     ├── PlacementUnknown        a request for a placement that is not there any more
     ├── RewardModelError        too little evidence, or a file that is no reward model
@@ -31,6 +32,12 @@ class ChannelUnknown(GeneratorError):
     """No channel is called so; the message names those that there are."""
 
     code = "channel_unknown"
+
+
+class MaterialError(GeneratorError):
+    """A file of a brief's material that cannot be read, or that no model looks at."""
+
+    code = "material_unusable"
 
 
 class ModelsError(GeneratorError):

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from generator.answering import Workshop, answer
-from generator.backends import Backend, open_backend
+from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
@@ -59,6 +59,7 @@ def run_generator(
     stop: threading.Event,
     opened: Callable[[str], Backend] = open_backend,
     counts: GeneratorCounts | None = None,
+    material: Path = Path("material"),
 ) -> None:
     """Answers each requested generation, oldest first, until `stop` is set.
 
@@ -69,12 +70,14 @@ def run_generator(
     Args:
         log: where requests come from and answers go.
         directory: where the lock is that keeps a second generator away.
-        model: opened at the first request, and then kept.
+        model: named as `load_models` reads it; opened at the first request, and then kept.
         stop: ends the work; a request that is half done stays requested.
         opened: what opens the model.
         counts: where to count, for who looks on meanwhile.
+        material: the folder that holds the files of briefs' material; others are not read.
 
     Raises:
+        ModelsError: `model` names a file of models that cannot be read.
         LockError: another generator runs on this directory.
         LogUnavailable: the log is out of reach at the start; later on it is waited for.
     """
@@ -88,7 +91,7 @@ def run_generator(
         logger.info("model %s is loaded", found.name)
         return found
 
-    workshop = Workshop(backend, ClickReader(log).showings)
+    workshop = Workshop(backend, ClickReader(log).showings, load_models(model), material)
     with exclusive(directory, "generator"):
         while not stop.is_set():
             try:

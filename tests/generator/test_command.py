@@ -4,7 +4,7 @@ import pytest
 
 from generator.brief import brief_hash, load_brief
 from generator.command import Order, generate_command
-from generator.errors import BriefError
+from generator.errors import BriefError, MaterialError
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
 
@@ -62,3 +62,11 @@ def test_a_channel_s_creative_is_shown_part_by_part(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "title" in printed
     assert "body" in printed
+
+
+def test_material_beside_the_brief_is_looked_at(tmp_path, capsys):
+    text = COFFEE.read_text()
+    brief = tmp_path / "brief.yaml"
+    brief.write_text(f"{text}material:\n- kind: image\n  file: gone.png\n")
+    with pytest.raises(MaterialError, match=r"there is no file .*gone\.png"):
+        generate_command(Order(brief, n=1))

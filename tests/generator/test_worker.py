@@ -8,15 +8,27 @@ import time
 import msgspec
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from generator.answering import creative_id
-from generator.brief import Brief, brief_hash, brief_to_json
+from generator.brief import Brief, Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
 from streams.catalogue import PARTITION, CatalogueReader, catalogue_message, changed
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
-from streams.events import Creative, Generation, Placement, decode
+from streams.events import (
+    INTERACTIONS,
+    Action,
+    Creative,
+    Decision,
+    Generation,
+    Interaction,
+    Placement,
+    decode,
+    encode,
+)
+from streams.log import Message
 from streams.memory import MemoryLog
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -150,6 +162,69 @@ def test_a_request_that_cannot_be_answered_fails_and_the_next_is_answered(
     assert catalogue.generation("bad").status == "failed"
     assert catalogue.generation("bad").reason == reason
     assert catalogue.generation("good").status == "done"
+
+
+def test_what_the_material_shows_is_in_the_features_and_comes_from_its_folder_alone(log, tmp_path):
+    shown = Material(kind="image", description="a cup", attributes={"colour": "red"})
+    outside = Material(kind="image", file="../log.db")
+    briefs = [brief_to_json(replace(BRIEF, material=(m,))) for m in (shown, outside)]
+    prepare(log, requested("a", brief=briefs[0]), requested("b", brief=briefs[1]))
+    catalogue = run_opening(
+        log, tmp_path, lambda _: Scripted(LINES), material=tmp_path / "material"
+    )
+    assert len(catalogue.live("home")) == 3
+    for creative in catalogue.live("home"):
+        assert msgspec.json.decode(creative.features)["material"] == {"colour": "red"}
+    refused = catalogue.generation("b")
+    assert refused.reason.startswith("material_unusable: material[0].file: '../log.db' is outside")
+
+
+def test_a_segment_is_written_for_by_what_it_clicked(log, tmp_path):
+    commuters = Segment(name="commuters", who="commuters", context={"device": "mobile"})
+    brief = brief_to_json(replace(BRIEF, segments=(commuters,)))
+    texts = {"warm": "Happy warm mornings", "dull": "A bag of beans"}
+    known = [
+        Creative(id=name, placement="home", parts={"headline": text}, status="live", timestamp_ms=1)
+        for name, text in texts.items()
+    ]
+    prepare(log, *known, requested(brief=brief))
+    log.append([clicked(number, name) for number in range(40) for name in texts])
+    backend = Scripted(LINES)
+    run(log, tmp_path, backend)
+    assert all("clicked on" in prompt and "cheerful" in prompt for prompt in backend.asked)
+
+
+def clicked(number, name):
+    decision = Decision(
+        event_id=f"{name}{number}",
+        placement="home",
+        timestamp_ms=number,
+        context=Raw(b'{"device":"mobile","user":"u%d"}' % number),
+        actions=(Action(name),),
+        pmf=(1.0,),
+        index=0,
+        policy_version="v",
+    )
+    event = Interaction(
+        source=0,
+        sequence=2 * number + (name == "warm"),
+        decision=decision,
+        reward=float(name == "warm"),
+        status="closed",
+        timestamp_ms=number,
+    )
+    return Message(INTERACTIONS, b"home", encode(event))
+
+
+def test_a_channel_s_creative_has_all_its_parts(log, tmp_path):
+    push = Environment(channel="push")
+    brief = brief_to_json(replace(BRIEF, environment=push))
+    lines = [f' {word} and rested"' for word in ("calm", "warm", "slow", "bright", "kind")]
+    catalogue = run(prepare(log, requested(brief=brief, n=1)), tmp_path, Scripted(lines))
+    [creative] = catalogue.live("home")
+    assert set(creative.parts) == set(creative.lineage.parts) == {"title", "body"}
+    refused = [c for c in catalogue.creatives("home") if c.status == "rejected"]
+    assert {name for c in refused for name in c.parts} <= {"title", "body"}
 
 
 def test_a_failing_model_fails_the_request(log, tmp_path):
