@@ -7,14 +7,18 @@ texts: what is computed for texts that have ended does not count.
 """
 
 import itertools
+import math
 import time
+from collections import Counter
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from generator.backends import Sampling, open_backend
 from generator.brief import load_brief
-from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, generate
+from generator.brief.commands import TEMPLATES
+from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, Piece, generate
 from generator.prompts import prompts
 from generator.screen import STOP, Screen, clean
 from tests.generator.conftest import BRIEFS
@@ -22,6 +26,11 @@ from tests.generator.conftest import BRIEFS
 SEED = 1
 MAX_NEW_TOKENS = 16
 ROUNDS = 3
+PIECES = {
+    "headline_60": Piece("headline", "line", 60),
+    "headline_30": Piece("headline", "line", 30),
+    "description_90": Piece("description", "sentence", 90),
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +51,18 @@ def batch(brief):
 @pytest.mark.benchmark(timer=time.process_time)
 def test_writing_a_batch(benchmark, backend, batch):
     texts = [prompt.text for prompt in batch]
-    bare = min(seconds(bare_generate, backend, texts) for _ in range(ROUNDS))
+    bare_texts, bare = fastest(bare_generate, backend, texts)
     completions = benchmark.pedantic(ours, (backend, texts), rounds=ROUNDS, warmup_rounds=1)
     least = benchmark.stats.stats.min
-    tokens = sum(len(backend._tokenizer(text).input_ids) for text in completions)
+    tokens, bare_tokens = (count(backend, written) for written in (completions, bare_texts))
     benchmark.extra_info.update(
         candidates=len(texts),
         distinct_prompts=len(set(texts)),
         cpu_seconds=least,
         tokens_per_cpu_second=tokens / least,
+        bare_tokens_per_cpu_second=bare_tokens / bare,
         bare_cpu_seconds=bare,
-        speed_against_bare=bare / least,
+        speed_against_bare=tokens / least / (bare_tokens / bare),
     )
 
 
@@ -85,6 +95,41 @@ def test_headlines_for_a_brief(benchmark, backend, brief, n):
     )
 
 
+@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize("kind", PIECES)
+def test_passing_untuned_on_unseen_briefs(benchmark, backend, kind):
+    """The share of texts that pass every gate, over briefs that no prompt was written for."""
+    briefs = [load_brief(path) for path in sorted(TEMPLATES.glob("*.yaml"))]
+
+    def judged():
+        return [judgement for brief in briefs for judgement in judge(backend, brief, PIECES[kind])]
+
+    found = benchmark.pedantic(judged, rounds=1)
+    refused = Counter(rejection.code for rejection in found if rejection)
+    passed = found.count(None) / len(found)
+    benchmark.extra_info.update(
+        texts=len(found),
+        passed=passed,
+        passed_standard_error=math.sqrt(passed * (1 - passed) / len(found)),
+        **{f"refused_{code}": count / len(found) for code, count in refused.most_common(6)},
+    )
+
+
+def judge(backend, brief, piece):
+    """Returns why each of 64 texts was refused, None where it was not."""
+    asked = prompts(brief, seed=SEED, form=piece.form, max_characters=piece.max_units)
+    batch = list(itertools.islice(asked, PROMPTS_PER_BATCH * MAX_REPEATS))
+    sampling = Sampling(STOP, piece.max_units // 4 + 1, *USUAL)
+    completions = backend.complete([prompt.text for prompt in batch], sampling, seed=SEED)
+    limits = replace(brief.constraints, max_characters=piece.max_units)
+    screen = Screen(replace(brief, constraints=limits))
+    rejections = []
+    for prompt, completion in zip(batch, completions, strict=True):
+        text, ended = clean(prompt.opening + completion.text)
+        rejections.append(screen.judge(text, opening=prompt.opening, ended=ended))
+    return rejections
+
+
 def ours(backend, texts):
     sampling = Sampling(STOP, MAX_NEW_TOKENS, *USUAL)
     return [completion.text for completion in backend.complete(texts, sampling, seed=SEED)]
@@ -93,7 +138,7 @@ def ours(backend, texts):
 def bare_generate(backend, texts):
     read = backend._tokenizer(texts, return_tensors="pt", padding=True)
     torch.manual_seed(SEED)
-    backend._model.generate(
+    written = backend._model.generate(
         **read,
         do_sample=True,
         temperature=USUAL.temperature,
@@ -102,10 +147,20 @@ def bare_generate(backend, texts):
         max_new_tokens=MAX_NEW_TOKENS,
         eos_token_id=backend._stop_tokens(STOP),
         pad_token_id=backend._tokenizer.pad_token_id,
-    )
+    )[:, read.input_ids.shape[1] :]
+    return backend._tokenizer.batch_decode(written, skip_special_tokens=True)
 
 
-def seconds(function, *arguments):
-    started = time.process_time()
-    function(*arguments)
-    return time.process_time() - started
+def count(backend, texts):
+    """Returns how many tokens texts have, those after a text's end not counted."""
+    return sum(len(backend._tokenizer(text).input_ids) for text in texts)
+
+
+def fastest(function, *arguments):
+    """Returns what the function gave, and the least CPU time of a few calls."""
+    least = math.inf
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        found = function(*arguments)
+        least = min(least, time.process_time() - started)
+    return found, least

@@ -95,7 +95,7 @@ def test_what_goes_on_failing_is_a_backend_error(server, tiny, statuses, message
 
 def test_a_server_that_is_not_there_is_named():
     backend = opened("m", "http://127.0.0.1:9/v1", retries=0)
-    with pytest.raises(BackendError, match=r"m at http://127\.0\.0\.1:9/v1 failed .*Connection"):
+    with pytest.raises(BackendError, match=r"m at http://127\.0\.0\.1:9/v1 failed, .*Connection"):
         backend.complete(["tea"], GREEDY, seed=1)
 
 
