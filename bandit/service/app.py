@@ -25,6 +25,7 @@ from bandit.service.operations import health
 from bandit.service.operations.metrics import Metrics
 from bandit.service.operations.siblings import Siblings
 from bandit.service.personalizer.door import PersonalizerDoor
+from bandit.service.personalizer.jobs import Jobs
 from bandit.service.personalizer.loops import Loops
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
@@ -125,7 +126,8 @@ def create_app(
     rest.state.health = health.Health(log, snapshots, appender, figures, settings, clock_ms)
     hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
-    loops = Loops(snapshots, editor, appender, metrics, settings, clock_ms)
+    jobs = Jobs(settings)
+    loops = Loops(snapshots, editor, appender, metrics, settings, jobs, clock_ms)
     door = PersonalizerDoor(front, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
     guard = Guard(door, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)

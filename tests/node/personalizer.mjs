@@ -64,6 +64,7 @@ async function rest() {
     modelProperties: await client.path("/model/properties").get(),
     logProperties: await client.path("/logs/properties").get(),
     logsDeleted: await client.path("/logs").delete(),
+    evaluations: await client.path("/evaluations").get(),
     refused: await client.path("/rank").post({ body: { actions: [] } }),
   };
   return Object.fromEntries(

@@ -43,6 +43,7 @@ def test_the_second_client_gets_what_it_expects(answers):
         "logProperties": "200",
         "logsDeleted": "400",
         "refused": "400",
+        "evaluations": "200",
     }
     assert rest["refused"]["body"]["error"]["code"] == "InvalidRankRequest"
     assert rest["configuration"]["body"]["rewardWaitTime"] == "PT10M"

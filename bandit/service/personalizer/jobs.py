@@ -1,0 +1,187 @@
+"""Evaluations and feature importances: what was asked for, how far it is, and what was found.
+
+Each is a file in the data folder, made from the log and made anew if it is lost; no policy follows
+from it. A process of its own does the work, since that would hold up every request otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from bandit.service.personalizer.configuration import LearningSettings
+from bandit.service.personalizer.refusals import PersonalizerError
+from bandit.service.settings import Settings
+from streams.checkpoint import exclusive, file_name, write_durably
+from streams.errors import LockError
+
+logger = logging.getLogger(__name__)
+
+FOLDER: Final = "evaluations"
+NO_WORD: Final = "the process that ran it ended without a word; submit it again"
+
+Kind = Literal["evaluations", "featureImportances"]
+Status = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
+Origin = Literal["Online", "Baseline", "Random", "Custom", "OfflineExperimentation"]
+
+
+class Stretch(Struct, frozen=True):
+    """What a policy earns per decision, from `at_ms` on; the bounds are at 95 %."""
+
+    at_ms: int
+    n: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Result(Struct, frozen=True):
+    """What one policy would have earned; `weight` is the sum of importance weights."""
+
+    name: str
+    arguments: str
+    origin: Origin
+    total: Stretch
+    weight: float
+    over_time: tuple[Stretch, ...]
+
+
+class FeatureScore(Struct, frozen=True, rename="camel"):
+    """By how much the average reward falls if the policy never sees the feature."""
+
+    feature_name: str
+    namespace: str
+    score: float
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """An evaluation or a feature importance of one placement, over decisions in [start, end)."""
+
+    id: str
+    kind: Kind
+    placement: str
+    name: str
+    start_ms: int
+    end_ms: int
+    created_ms: int
+    policies: tuple[LearningSettings, ...] = ()
+    optimize: bool = False
+    status: Status = "NotSubmitted"
+    description: str = ""
+    results: tuple[Result, ...] = ()
+    optimal: str | None = None
+    scores: tuple[FeatureScore, ...] = ()
+
+
+class Jobs:
+    """The jobs of one data folder, and what runs them, one at a time.
+
+    Args:
+        settings: where the data folder and the log are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data / FOLDER
+        self._log_url = settings.log_url
+        self._turn = asyncio.Semaphore(1)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def submit(self, job: Job) -> None:
+        """Keeps the job and has it done as soon as the one before it is.
+
+        Raises:
+            PersonalizerError: `log_in_memory`, `job_exists`.
+        """
+        if self._log_url.startswith("memory://"):
+            raise PersonalizerError(
+                "OperationNotAllowed",
+                "log_in_memory",
+                "an evaluation reads the log in a process of its own, and this log is in the "
+                "memory of this one; serve a log on disk or on Kafka",
+            )
+        path = self._path(job.kind, job.placement, job.id)
+        if path.exists():
+            message = f"there is a job {job.id!r} already; DELETE it, or take another id"
+            raise PersonalizerError("InvalidEvaluationContract", "job_exists", message)
+        save(path, job)
+        task = asyncio.get_running_loop().create_task(self._run(path))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def read(self, kind: Kind, placement: str, job_id: str) -> Job:
+        """Returns the job as it is now.
+
+        Raises:
+            PersonalizerError: `job_not_found`.
+        """
+        path = self._path(kind, placement, job_id)
+        try:
+            job = load(path)
+        except FileNotFoundError as error:
+            raise PersonalizerError(
+                "EvaluationNotFound",
+                "job_not_found",
+                f"placement {placement!r} has none of id {job_id!r} among its {kind}",
+                status=404,
+            ) from error
+        if job.status == "Running" and _is_abandoned(path):
+            job = msgspec.structs.replace(job, status="Failed", description=NO_WORD)
+        return job
+
+    def all(self, kind: Kind, placement: str) -> list[Job]:
+        """Returns the placement's jobs, newest first."""
+        folder = self._path(kind, placement, "any").parent
+        ids = [load(path).id for path in folder.glob("*.json")]
+        found = [self.read(kind, placement, job_id) for job_id in ids]
+        return sorted(found, key=lambda job: (-job.created_ms, job.id))
+
+    def delete(self, kind: Kind, placement: str, job_id: str) -> None:
+        """Removes the job, whether it is there or not; one that runs finds nobody to tell."""
+        self._path(kind, placement, job_id).unlink(missing_ok=True)
+
+    def _path(self, kind: Kind, placement: str, job_id: str) -> Path:
+        return self._folder / kind / file_name(placement) / f"{file_name(job_id)}.json"
+
+    async def _run(self, path: Path) -> None:
+        async with self._turn:
+            command = [sys.executable, "-m", "bandit.service.personalizer.job"]
+            process = await asyncio.create_subprocess_exec(
+                *command, "--log", self._log_url, str(path), stderr=asyncio.subprocess.PIPE
+            )
+            _, told = await process.communicate()
+        if process.returncode and path.exists():
+            lines = told.decode(errors="replace").splitlines()
+            logger.error("%s ended with %s:\n%s", path, process.returncode, "\n".join(lines))
+            why = lines[-1] if lines else NO_WORD
+            save(path, msgspec.structs.replace(load(path), status="Failed", description=why))
+
+
+def load(path: Path) -> Job:
+    """Returns the job in the file."""
+    return msgspec.json.decode(path.read_bytes(), type=Job)
+
+
+def save(path: Path, job: Job) -> None:
+    """Writes the job to its file, all of it or nothing."""
+    write_durably(path, msgspec.json.encode(job))
+
+
+def named(results: Sequence[Result], name: str) -> Result | None:
+    """Returns the result of this name, None if there is none."""
+    return next((result for result in results if result.name == name), None)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether nobody holds the lock that who does the job holds."""
+    try:
+        with exclusive(path.parent, path.stem):
+            return True
+    except LockError:
+        return False
