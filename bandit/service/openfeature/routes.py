@@ -109,6 +109,8 @@ _TRACK: Final = _body(
                     "flag": {"type": ["string", "null"], "description": "Of this flag only."},
                     "eventId": {
                         "type": ["string", "null"],
+                        "minLength": 1,
+                        "maxLength": 256,
                         "description": "From the metadata: of that very evaluation.",
                     },
                     "outcomeId": {

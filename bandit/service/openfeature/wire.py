@@ -116,7 +116,12 @@ def track_of(body: bytes) -> tuple[TrackBody, User]:
         found = _track.decode(_text(body))
     except UNREADABLE as error:
         raise FlagError(400, "PARSE_ERROR", str(error)) from error
-    for name, said in (("event", found.event), ("details.outcomeId", found.details.outcome_id)):
+    details = found.details
+    for name, said in (
+        ("event", found.event),
+        ("details.eventId", details.event_id),
+        ("details.outcomeId", details.outcome_id),
+    ):
         if said is not None and not 0 < len(said) <= MAX_ID_LENGTH:
             message = f"{name} has {len(said)} characters; 1 to {MAX_ID_LENGTH}"
             raise FlagError(400, "PARSE_ERROR", message)

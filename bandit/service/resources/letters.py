@@ -60,6 +60,8 @@ class MendBody(Body):
 class ReplayBody(Body):
     """Which letters to send again, in this order."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0-0"]}]})
+
     ids: list[str] = Field(min_length=1, max_length=MAX_REPLAYED)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from bandit.service.resources.models import Body, JsonObject
 
@@ -75,6 +75,12 @@ class DifferenceView(BaseModel):
 class PromotionBody(Body):
     """What becomes the placement's policy, and why."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"policy": {"name": "top_two"}, "why": "the campaign ends on Friday"}]
+        }
+    )
+
     policy: JsonObject | None = Field(default=None, description="The policy's name and parameters.")
     challenger: str | None = Field(default=None, description="Instead: one of the placement's.")
     why: str = Field(default="promoted by hand", max_length=1000)
@@ -82,6 +88,8 @@ class PromotionBody(Body):
 
 class RollbackBody(Body):
     """Which version to go back to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
 
     version: int | None = Field(
         default=None, ge=1, description="Its number; the version before the current if left out."

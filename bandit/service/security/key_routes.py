@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
@@ -32,6 +32,10 @@ YEARS: float = 100 * 366 * 86_400.0
 class KeyBody(Body):
     """A key to make: what it is called and what it may do."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "shop", "scopes": ["rank", "reward"]}]}
+    )
+
     name: str = Field(min_length=1, max_length=256, description="For people to tell it by.")
     scopes: list[Scope] = Field(min_length=1)
     lasts_seconds: FiniteFloat | None = Field(default=None, gt=0, le=YEARS)
@@ -42,6 +46,8 @@ class KeyBody(Body):
 
 class RotationBody(Body):
     """How long the secret that is replaced goes on working."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"grace_seconds": 3600}]})
 
     grace_seconds: FiniteFloat = Field(default=GRACE_SECONDS, ge=0, le=YEARS)
 

@@ -205,6 +205,8 @@ class TestTrack:
         ask(api, name, "greedy")
         assert failed(track(api, "reward", "greedy", flag=name, value=7)) == (422, "GENERAL")
         assert failed(track(api, "", flag=name)) == (400, "PARSE_ERROR")
+        assert failed(track(api, "click", flag=name, eventId="")) == (400, "PARSE_ERROR")
+        assert failed(track(api, "click", flag=name, outcomeId="x" * 257)) == (400, "PARSE_ERROR")
 
 
 @pytest.mark.parametrize(
