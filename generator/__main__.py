@@ -11,6 +11,7 @@ import typer
 from bandit.errors import BanditError
 from generator.brief.commands import app as brief_app
 from generator.errors import GeneratorError
+from generator.training.commands import dataset
 from streams.command_line import LOCALHOST, Data, LogUrl, MetricsHost, MetricsPort, log_url
 from streams.errors import StreamsError
 from streams.process import long_running, run_command
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(brief_app, name="brief")
+app.command()(dataset)
 
 Model = Annotated[
     str,

@@ -6,6 +6,7 @@
     ├── MaterialError           a picture, film or sound that nothing can be made of
     ├── ModelsError             a file of models that cannot be read; the message says where
     ├── PlacementUnknown        a request for a placement that is not there any more
+    ├── DatasetError            nothing that could be taught, or a folder that is no dataset
     ├── RewardModelError        too little evidence, or a file that is no reward model
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
@@ -68,3 +69,9 @@ class RewardModelError(GeneratorError):
     """A reward model that cannot be made or read: too little evidence, or no such file."""
 
     code = "reward_model_invalid"
+
+
+class DatasetError(GeneratorError):
+    """Nothing that the generator could be taught, or a folder that holds no dataset."""
+
+    code = "dataset_invalid"

@@ -35,17 +35,16 @@ class _Tally:
         self.weight = self.weight_squared = self.weighted_reward = 0.0
 
 
-def rank_winners(interactions: Iterable[Interaction]) -> list[Winner]:
-    """Returns the creatives of these interactions, the surest first.
+class Winners:
+    """Keeps a few sums for each creative, so that a log need not fit into memory."""
 
-    Rewards are taken as lying in [0, 1]; of a decision with several interactions the last
-    counts. The estimate is SNIPS (Swaminathan and Joachims 2015), the bound Wilson's score
-    interval (1927) at the effective sample size.
-    """
-    tallies: dict[str, _Tally] = {}
-    for interaction in interactions:
+    def __init__(self) -> None:
+        self._tallies: dict[str, _Tally] = {}
+
+    def add(self, interaction: Interaction) -> None:
+        """Counts an interaction; one that corrects another replaces its reward."""
         decision = interaction.decision
-        tally = tallies.setdefault(decision.action.id, _Tally())
+        tally = self._tallies.setdefault(decision.action.id, _Tally())
         weight = 1.0 / decision.propensity
         if interaction.previous_reward is None:
             tally.shown += 1
@@ -53,8 +52,24 @@ def rank_winners(interactions: Iterable[Interaction]) -> list[Winner]:
             tally.weight_squared += weight * weight
         earned = interaction.reward - (interaction.previous_reward or 0.0)
         tally.weighted_reward += weight * earned
-    ranked = [_winner(creative_id, tally) for creative_id, tally in tallies.items()]
-    return sorted(ranked, key=lambda winner: (-winner.lower, winner.creative_id))
+
+    def ranked(self) -> list[Winner]:
+        """Returns the creatives that were shown, the surest first (see `rank_winners`)."""
+        ranked = [_winner(creative_id, t) for creative_id, t in self._tallies.items() if t.shown]
+        return sorted(ranked, key=lambda winner: (-winner.lower, winner.creative_id))
+
+
+def rank_winners(interactions: Iterable[Interaction]) -> list[Winner]:
+    """Returns the creatives of these interactions, the surest first.
+
+    Rewards are taken as lying in [0, 1]; of a decision with several interactions the last
+    counts. The estimate is SNIPS (Swaminathan and Joachims 2015), the bound Wilson's score
+    interval (1927) at the effective sample size.
+    """
+    winners = Winners()
+    for interaction in interactions:
+        winners.add(interaction)
+    return winners.ranked()
 
 
 def _winner(creative_id: str, tally: _Tally) -> Winner:

@@ -16,7 +16,17 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from generator.brief import LANGUAGES, Brief, Segment
 from generator.prompts.frames import EXAMPLES, LINES, PRODUCTS, SENTENCES, Frame
 
-__all__ = ["EXAMPLES", "LINES", "PRODUCTS", "SENTENCES", "Form", "Frame", "Prompt", "prompts"]
+__all__ = [
+    "EXAMPLES",
+    "LINES",
+    "PRODUCTS",
+    "SENTENCES",
+    "Form",
+    "Frame",
+    "Prompt",
+    "plain_prompt",
+    "prompts",
+]
 
 Form: TypeAlias = Literal["line", "sentence"]
 FORMS: Final[dict[Form, tuple[str, tuple[Frame, ...]]]] = {
@@ -77,6 +87,16 @@ def prompts(
                 yield sheet.like_winner(winners, order)
 
 
+def plain_prompt(brief: Brief, *, segment: str | None = None, form: Form = "line") -> str:
+    """Returns the brief alone, without examples or an opening: for a model that was taught.
+
+    `segment` is the name of one of the brief's; another, or None, leaves the audience open.
+    """
+    known = next((each for each in brief.segments if each.name == segment), None)
+    sheet = _Sheet(brief, form, brief.constraints.max_characters)
+    return sheet.prompt((), "", "plain", known).text
+
+
 class _Sheet(NamedTuple):
     """What the prompts of one brief and form have in common."""
 
@@ -91,7 +111,7 @@ class _Sheet(NamedTuple):
             for opening in sorted(self._filled(frame, segment)):
                 if len(opening) <= ROOM * self.max_characters:
                     shown = zip(PRODUCTS, frame.examples, strict=True)
-                    found.append(self._prompt(shown, opening, frame.name, segment))
+                    found.append(self.prompt(shown, opening, frame.name, segment))
         return found
 
     def _filled(self, frame: Frame, segment: Segment | None) -> set[str]:
@@ -117,12 +137,13 @@ class _Sheet(NamedTuple):
         shown = [(_about(self.brief, segment), other) for other in unlike[:2]]
         frame = order.choice(FORMS[self.form][1])
         examples = zip(PRODUCTS, frame.examples, strict=True)
-        prompt = self._prompt([*examples, *shown], " ".join(opening), "winner", segment)
+        prompt = self.prompt([*examples, *shown], " ".join(opening), "winner", segment)
         return prompt._replace(winner=winner)
 
-    def _prompt(
+    def prompt(
         self, shown: Iterable[tuple[str, str]], opening: str, frame: str, segment: Segment | None
     ) -> Prompt:
+        """Returns a prompt that shows these texts of other products first."""
         label, language = FORMS[self.form][0], LANGUAGES[self.brief.language]
         # A model that is told the language only where it changes follows it better.
         others = label if language == "English" else f"{label} in English"

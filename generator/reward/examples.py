@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bandit.ab_tests import AbTest
-from generator.winners import rank_winners
+from generator.winners import Winners
 from streams.events import Creative, Interaction
 
 FEWEST_SHOWINGS: Final = 1.0
@@ -48,23 +48,24 @@ def from_ab_tests(tests: Sequence[AbTest]) -> list[Example]:
 
 
 def from_interactions(
-    interactions: Iterable[Interaction], creatives: Mapping[str, Creative]
+    interactions: Iterable[Interaction], creatives: Mapping[tuple[str, str], Creative]
 ) -> list[Example]:
-    """Returns the creatives of each placement with their SNIPS estimates (`rank_winners`).
+    """Returns the creatives of each placement with their SNIPS estimates (`generator.winners`).
 
     A rate is taken to vary as that of clicks at the placement's level does.
 
     Args:
         interactions: of one placement or of several, each decision's last one counting.
-        creatives: by id; interactions of others are passed over.
+        creatives: by placement and id; interactions of others are passed over.
     """
-    placements: dict[str, list[Interaction]] = {}
+    placements: dict[str, Winners] = {}
     for interaction in interactions:
-        if interaction.decision.action.id in creatives:
-            placements.setdefault(interaction.decision.placement, []).append(interaction)
+        decision = interaction.decision
+        if (decision.placement, decision.action.id) in creatives:
+            placements.setdefault(decision.placement, Winners()).add(interaction)
     found = []
     for placement, own in sorted(placements.items()):
-        shown = [w for w in rank_winners(own) if w.effective_n >= FEWEST_SHOWINGS]
+        shown = [w for w in own.ranked() if w.effective_n >= FEWEST_SHOWINGS]
         total = sum(winner.effective_n for winner in shown)
         level = sum(w.effective_n * w.estimate for w in shown) / total if total else 0.0
         if not 0.0 < level < 1.0:
@@ -72,7 +73,7 @@ def from_interactions(
         found += [
             Example(
                 placement,
-                text_of(creatives[winner.creative_id]),
+                text_of(creatives[placement, winner.creative_id]),
                 winner.estimate,
                 level * (1.0 - level) / winner.effective_n,
             )

@@ -50,7 +50,7 @@ def test_easy_users_do_not_make_a_creative_look_good():
         shown.append(interaction(number, pmf, index, 1.0 if easy else 0.0))
     plain = {k: [i.reward for i in shown if i.decision.index == k] for k in (0, 1)}
     assert sum(plain[0]) / len(plain[0]) > 0.85
-    creatives = {c: made_creative(c, headline=c, body="text") for c in "ab"}
+    creatives = {("home", c): made_creative(c, headline=c, body="text") for c in "ab"}
     a, b = from_interactions(shown, creatives)
     assert {a.text, b.text} == {"text\na", "text\nb"}
     assert a.rate == pytest.approx(0.5, abs=0.05)
@@ -65,7 +65,7 @@ def test_placements_are_groups_and_strangers_are_left_out():
         for n in range(40)
         for placement in ("home", "shop")
     ]
-    creatives = {c: made_creative(c, headline=c) for c in "ab"}
+    creatives = {(p, c): made_creative(c, headline=c) for p in ("home", "shop") for c in "ab"}
     assert [e.group for e in from_interactions(shown, creatives)] == [
         "home",
         "home",

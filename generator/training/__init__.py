@@ -1,0 +1,1 @@
+"""What the generator is taught: which texts won, as rows to learn from."""

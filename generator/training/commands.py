@@ -1,0 +1,67 @@
+"""The commands that teach the generator; heavy imports wait until one runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
+
+
+def dataset(
+    out: Annotated[Path, typer.Argument(help="A folder for the rows and their card.")],
+    data: Data = Path("copyloop-data"),
+    log: LogUrl = None,
+    placement: Annotated[str | None, typer.Option(help="Of this one alone.")] = None,
+    segment_field: Annotated[
+        str | None, typer.Option(help="A field of contexts, keys joined by dots: user.plan.")
+    ] = None,
+    effective_n: Annotated[
+        float, typer.Option(min=1.0, help="Showings that a text needs, as SNIPS counts them.")
+    ] = 100.0,
+    sure: Annotated[
+        float, typer.Option(min=0.51, max=0.999, help="How probably one of a pair is better.")
+    ] = 0.9,
+    best: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share to imitate.")] = 0.25,
+    held_out: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of briefs for testing, the latest.")
+    ] = 0.2,
+    form: Form = "table",
+) -> None:
+    """Make rows to fine-tune on from what the log says won: to imitate, to prefer, to judge.
+
+    A text counts by what it earned per showing, each showing weighed by one over its propensity,
+    so that nobody looks good for having been shown to easy users. Only texts of one brief,
+    placement and segment are compared. OUT gets Parquet files and card.json, which says from
+    which records, by which thresholds, and what was left out.
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from generator.training.dataset import Thresholds, build_dataset
+    from generator.training.dataset_files import write_dataset
+    from generator.training.reading import Reading
+
+    thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
+    with (
+        looked_into(log_url(log, data)) as source,
+        Progress(console=Console(stderr=True), transient=True) as bar,
+    ):
+        task = bar.add_task("interactions", total=None)
+        reading = Reading(
+            source,
+            placement=placement,
+            segment_field=segment_field,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    found = build_dataset(reading.evidence, reading.prompt_of, thresholds=thresholds)
+    card = write_dataset(found, out, log=reading.log, thresholds=thresholds)
+    if form == "json":
+        print_json(msgspec.to_builtins(card))
+        return
+    rows = [[*name.split("/"), count] for name, count in sorted(card.rows.items())]
+    left_out = [["left out", why, count] for why, count in sorted(card.left_out.items())]
+    print_rows(form, ("rows", "split or reason", "count"), [*rows, *left_out])
