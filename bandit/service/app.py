@@ -127,7 +127,7 @@ def create_app(
     hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
     jobs = Jobs(settings)
-    loops = Loops(snapshots, editor, appender, metrics, settings, jobs, clock_ms)
+    loops = Loops(snapshots, editor, appender, metrics, settings, jobs, protection, clock_ms)
     door = PersonalizerDoor(front, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
     guard = Guard(door, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)

@@ -235,15 +235,20 @@ def iso_duration(duration: timedelta) -> str:
 
 
 def _rewards(before: RewardRule, wanted: ServiceConfiguration, wait_seconds: float) -> RewardRule:
-    summed = wanted.reward_aggregation == "sum"
-    own = RewardKind(aggregation="sum" if summed else "first")
+    aggregation: Literal["sum", "first"] = "sum" if wanted.reward_aggregation == "sum" else "first"
+    known = before.kinds.get(REWARD)
+    low, high = before.minimum, before.maximum
+    if known is None or known.aggregation != aggregation:
+        known = RewardKind(aggregation=aggregation)
+        high = SUM_LIMIT if aggregation == "sum" else 1.0
+        low = -high
     return msgspec.structs.replace(
         before,
-        kinds={**before.kinds, REWARD: own},
+        kinds={**before.kinds, REWARD: known},
         default=wanted.default_reward,
         window_seconds=wait_seconds,
-        minimum=-SUM_LIMIT if summed else -1.0,
-        maximum=SUM_LIMIT if summed else 1.0,
+        minimum=min(low, wanted.default_reward),
+        maximum=max(high, wanted.default_reward),
     )
 
 
@@ -264,7 +269,7 @@ def _in_mode(mode: Mode, learned: PolicySpec, share: float) -> PolicySpec:
 
 
 def _floored(learned: PolicySpec, share: float) -> PolicySpec:
-    return {"name": "floor", "epsilon": share, "policy": learned}
+    return {"name": "floor", "epsilon": share, "policy": learned} if share else learned
 
 
 def _mode_of(policy: PolicySpec, kept: Kept) -> tuple[Mode, float]:

@@ -24,6 +24,7 @@ from bandit.service.personalizer.wire import (
     check_unique,
     decode,
 )
+from bandit.service.snapshots import ServingPlacement
 from streams.errors import SpoolFull
 from streams.events import ACTIVATION, DECISIONS, OUTCOMES, Decision, Outcome, encode
 from streams.events import REWARD as REWARD_KIND
@@ -36,7 +37,8 @@ async def rank_one(loops: Loops, call: Call) -> Reply:
     request = decode(call.body, RankBody, RANK)
     check_rank(request)
     serving = await loops.serving(call)
-    decision, answer = rank(serving, request, _event(loops, call, request))
+    event = _event(loops, call, serving, request)
+    decision, answer = rank(serving, loops.protection, request, event)
     await _record(loops, [decision])
     return Reply(201, msgspec.json.encode(answer))
 
@@ -47,7 +49,8 @@ async def rank_several(loops: Loops, call: Call) -> Reply:
     check_rank(request)
     check_multi_slot(request)
     serving = await loops.serving(call)
-    decisions, answer = rank_slots(serving, request, _event(loops, call, request))
+    event = _event(loops, call, serving, request)
+    decisions, answer = rank_slots(serving, loops.protection, request, event)
     await _record(loops, decisions)
     return Reply(201, msgspec.json.encode(answer))
 
@@ -78,9 +81,11 @@ async def activate(loops: Loops, call: Call) -> Reply:
     return Reply(204)
 
 
-def _event(loops: Loops, call: Call, request: RankBody | MultiSlotRankBody) -> Event:
+def _event(
+    loops: Loops, call: Call, serving: ServingPlacement, request: RankBody | MultiSlotRankBody
+) -> Event:
     now_ms = loops.clock_ms()
-    event_id = request.event_id or new_id(now_ms)
+    event_id = loops.protection.event_id(serving.placement, request.event_id, new_id(now_ms))
     return Event(event_id, now_ms, bool(request.defer_activation), call.traceparent)
 
 
@@ -109,7 +114,9 @@ async def _take(loops: Loops, call: Call, told: Sequence[tuple[str, int, float]]
     """
     (event_id,) = call.ids
     check_id(event_id, "event_id_invalid", "eventId", "BadRequest")
-    rule = (await loops.serving(call)).placement.reward
+    placement = (await loops.serving(call)).placement
+    loops.protection.check_signed(placement, event_id)
+    rule = placement.reward
     for kind, _, value in told:
         if kind == REWARD_KIND and not rule.minimum <= value <= rule.maximum:
             message = f"reward {value} is outside [{rule.minimum}, {rule.maximum}]"

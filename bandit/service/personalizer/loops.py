@@ -13,6 +13,7 @@ from bandit.service.personalizer.refusals import PersonalizerError
 from bandit.service.personalizer.wire import check_id
 from bandit.service.resources.editor import Editor
 from bandit.service.security.caller import Caller
+from bandit.service.security.protection import Shield
 from bandit.service.settings import Settings
 from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.catalogue import catalogue_key
@@ -53,6 +54,7 @@ class Loops(NamedTuple):
     metrics: Metrics
     settings: Settings
     jobs: Jobs
+    protection: Shield
     clock_ms: Callable[[], int]
 
     async def serving(self, call: Call) -> ServingPlacement:

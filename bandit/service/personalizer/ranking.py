@@ -31,6 +31,7 @@ from bandit.service.personalizer.wire import (
     clean,
 )
 from bandit.service.requests import RankSlot
+from bandit.service.security.protection import Shield
 from bandit.service.slots import Choice, check_slots, choose
 from bandit.service.snapshots import ServingPlacement
 from streams.events import Action, Decision
@@ -52,7 +53,9 @@ class Event(NamedTuple):
     traceparent: str | None
 
 
-def rank(serving: ServingPlacement, request: RankBody, event: Event) -> tuple[Decision, RankAnswer]:
+def rank(
+    serving: ServingPlacement, shield: Shield, request: RankBody, event: Event
+) -> tuple[Decision, RankAnswer]:
     """Returns the decision and the answer.
 
     What is excluded keeps its place in the ranking, at probability 0. In the other places stands
@@ -62,7 +65,7 @@ def rank(serving: ServingPlacement, request: RankBody, event: Event) -> tuple[De
         RequestError: `all_actions_excluded`, or features that cannot be read.
     """
     barred = frozenset(request.excluded_actions or ())
-    context = Raw(_encode(_context(request.context_features)))
+    context = _context(serving, shield, request.context_features)
     actions = tuple(a for a in _actions(request.actions) if a.id not in barred)
     if not actions:
         raise PersonalizerError(
@@ -81,7 +84,7 @@ def rank(serving: ServingPlacement, request: RankBody, event: Event) -> tuple[De
 
 
 def rank_slots(
-    serving: ServingPlacement, request: MultiSlotRankBody, event: Event
+    serving: ServingPlacement, shield: Shield, request: MultiSlotRankBody, event: Event
 ) -> tuple[list[Decision], MultiSlotRankAnswer]:
     """Returns one decision a slot, and the answer.
 
@@ -92,10 +95,10 @@ def rank_slots(
         RequestError: a slot might be left with no action, two slots' ids cannot be told apart,
             or features that cannot be read.
     """
-    shared = _context(request.context_features)
+    context = _context(serving, shield, request.context_features)
+    shared = msgspec.json.decode(context, type=dict[str, Raw])
     actions = _actions(request.actions)
     if serving.constraints is not None:
-        context = Raw(_encode(shared))
         actions = serving.constraints.allowed(context, actions, event.timestamp_ms)
     check_slots(
         [RankSlot(slot.id, excluded=tuple(slot.excluded_actions or ())) for slot in request.slots],
@@ -155,8 +158,10 @@ def slot_features(slot: SlotBody, target: str) -> list[dict[str, Any]]:
     return [{"id": slot.id}, *clean(slot.features or [], target)]
 
 
-def _context(features: Features | None) -> dict[str, Any]:
-    return {CONTEXT: clean(features, "contextFeatures")} if features else {}
+def _context(serving: ServingPlacement, shield: Shield, features: Features | None) -> Raw:
+    """Returns the context with the placement's private fields hashed."""
+    context = {CONTEXT: clean(features, "contextFeatures")} if features else {}
+    return shield.hidden(serving.placement, Raw(_encode(context)))
 
 
 def _actions(bodies: Sequence[ActionBody]) -> tuple[Action, ...]:
