@@ -21,7 +21,7 @@ from rich.table import Table
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learner import PlacementFold, interaction_of
 from bandit.policies import load_policy
-from bandit.policy import Policy, policy_version, sample, sample_seed
+from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError
 from streams.events import DECISIONS, INTERACTIONS, Decision, Interaction, Placement, decode
@@ -298,7 +298,7 @@ class _Trial:
     def _check_pmfs(self, version: str, policy: Policy) -> None:
         for decision, record in self._claims.made_by(self._name, version):
             try:
-                derived = policy.pmf(decision.context, decision.actions)
+                derived = _derived(policy, decision)
             except FeatureError as error:
                 self._claims.refuse("features_invalid", decision, record, str(error))
                 continue
@@ -306,6 +306,13 @@ class _Trial:
             if difference > TOLERANCE:
                 detail = f"logged and derived probabilities are up to {difference:.3g} apart"
                 self._claims.refuse("pmf_differs", decision, record, detail)
+
+
+def _derived(policy: Policy, decision: Decision) -> Pmf:
+    """Returns the pmf that the decision should have: certainty of the first if it is a fallback."""
+    if decision.fallback:
+        return np.array([1.0] + [0.0] * (len(decision.actions) - 1))
+    return policy.pmf(decision.context, decision.actions)
 
 
 def _records(log: Log, topic: str, progress: Progress | None) -> Iterator[Record]:

@@ -56,7 +56,7 @@ class PlacementFold:
 
         A policy that can be corrected learns a decision's first reward and has it replaced by
         every later one. Another learns a decision once, when it is closed. A duplicate changes
-        nothing.
+        nothing, and nor does a fallback, but for how often its creative was shown.
 
         Raises:
             FeatureError: the policy cannot read the decision's features.
@@ -70,6 +70,8 @@ class PlacementFold:
         previous = interaction.previous_reward
         if previous is None:
             count_shown(self.shown, interaction.decision)
+        if interaction.decision.fallback:
+            return False
         tried = self.trials is not None and self.trials.take(interaction)
         return self._learn(interaction) or tried
 

@@ -164,7 +164,7 @@ def _leaves(spec: PolicySpec, path: str) -> Iterator[tuple[str, object]]:
 
 
 def interactions_of(log: Log, placement: str) -> Iterator[Interaction]:
-    """Yields the placement's interactions once each, as the learner takes them in."""
+    """Yields the placement's interactions that are learned from, as the learner takes them in."""
     key = placement.encode()
     for number in range(log.partitions(INTERACTIONS)):
         partition = TopicPartition(INTERACTIONS, number)
@@ -181,4 +181,5 @@ def interactions_of(log: Log, placement: str) -> Iterator[Interaction]:
                     continue
                 if interaction.sequence > sequences.get(interaction.source, -1):
                     sequences[interaction.source] = interaction.sequence
-                    yield interaction
+                    if not interaction.decision.fallback:
+                        yield interaction

@@ -42,8 +42,13 @@ class Winners:
         self._tallies: dict[str, _Tally] = {}
 
     def add(self, interaction: Interaction) -> None:
-        """Counts an interaction; one that corrects another replaces its reward."""
+        """Counts an interaction; one that corrects another replaces its reward.
+
+        One whose decision was taken in place of the policy says nothing, and is passed over.
+        """
         decision = interaction.decision
+        if decision.fallback:
+            return
         tally = self._tallies.setdefault(decision.action.id, _Tally())
         weight = 1.0 / decision.propensity
         if interaction.previous_reward is None:

@@ -16,10 +16,10 @@ from msgspec import Struct
 from streams.events import (
     CATALOGUE,
     DECISIONS,
+    FIRST_VERSION,
     INTERACTIONS,
     OUTCOMES,
     POLICIES,
-    SCHEMA_VERSION,
     UNREADABLE,
 )
 from streams.log import Headers, Message
@@ -59,7 +59,7 @@ class _Decision(Struct, tag_field="type", tag="decision"):
     event_id: str
     timestamp_ms: int
     slot: int = 0
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Outcome(Struct, tag_field="type", tag="outcome"):
@@ -67,11 +67,11 @@ class _Outcome(Struct, tag_field="type", tag="outcome"):
     outcome_id: str
     timestamp_ms: int
     slot: int = 0
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Tick(Struct, tag_field="type", tag="tick"):
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Interaction(Struct, tag_field="type", tag="interaction"):
@@ -79,26 +79,26 @@ class _Interaction(Struct, tag_field="type", tag="interaction"):
     sequence: int
     decision: _Decided
     timestamp_ms: int
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Policy(Struct, tag_field="type", tag="policy"):
     placement: str
     version: str
     timestamp_ms: int
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Placement(Struct, tag_field="type", tag="placement"):
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Creative(Struct, tag_field="type", tag="creative"):
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class _Generation(Struct, tag_field="type", tag="generation"):
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 _Event: TypeAlias = (

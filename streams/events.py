@@ -20,7 +20,12 @@ from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
 from streams.trials import Safety, TrialResult
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""The newest schema, and so the newest that is read."""
+FIRST_VERSION: Final = 1
+"""What is written where nothing newer is used, so that older readers go on reading it."""
+FALLBACK_VERSION: Final = 2
+"""Before, nobody knew of a decision's `fallback`, and would learn from it."""
 
 DECISIONS: Final = "decisions"
 OUTCOMES: Final = "outcomes"
@@ -83,7 +88,9 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     """One choice: what was known, what could be chosen, how likely each was, what was chosen.
 
     `pmf` has one entry an action; `index` points at the chosen one. `(event_id, slot)` is
-    unique. A `deferred` decision counts only once an activation arrives.
+    unique. A `deferred` decision counts only once an activation arrives. A `fallback` is what was
+    answered in place of the policy, which was not asked in time: it is joined with its outcomes
+    like any other, but nothing is learned or estimated from it.
     """
 
     event_id: Id
@@ -96,8 +103,9 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     policy_version: str
     slot: Slot = 0
     deferred: bool = False
+    fallback: Literal[True] | UnsetType = UNSET
     traceparent: str | None = None
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         _check_id("event_id", self.event_id)
@@ -106,6 +114,8 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
         check_pmf(self.pmf, len(self.actions))
         if self.pmf[self.index] <= 0.0:
             raise ValueError(f"propensity of the chosen action is {self.pmf[self.index]}; above 0")
+        if self.fallback and self.v < FALLBACK_VERSION:
+            raise ValueError(f"v is {self.v}; a fallback is of schema {FALLBACK_VERSION} or newer")
 
     @property
     def propensity(self) -> float:
@@ -132,7 +142,7 @@ class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"
     value: float = 1.0
     slot: Slot = 0
     traceparent: str | None = None
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         _check_id("event_id", self.event_id)
@@ -144,7 +154,7 @@ class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
     """Time that passed in an idle partition; its record's timestamp is what counts."""
 
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
 
 Status: TypeAlias = Literal["closed", "provisional", "corrected"]
@@ -167,7 +177,7 @@ class Interaction(Struct, frozen=True, kw_only=True, tag_field="type", tag="inte
     timestamp_ms: int
     previous_reward: float | None = None
     outcomes: tuple[Outcome, ...] = ()
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
     @property
     def id(self) -> str:
@@ -254,7 +264,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     protection: Protection | UnsetType = UNSET
     attributes: dict[str, JsonObject] | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         _check_id("name", self.name)
@@ -299,7 +309,7 @@ class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creativ
     reason: str | None = None
     lineage: Lineage = msgspec.field(default_factory=Lineage)
     caps: Caps | UnsetType = UNSET
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         _check_id("id", self.id)
@@ -323,7 +333,7 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
     accepted: int = 0
     rejected: int = 0
     reason: str | None = None
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
 
 class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="policy"):
@@ -343,7 +353,7 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     timestamp_ms: int
     shown: dict[str, Shown] | UnsetType = UNSET
     trials: dict[str, TrialResult] | UnsetType = UNSET
-    v: Version = SCHEMA_VERSION
+    v: Version = FIRST_VERSION
 
 
 Catalogued: TypeAlias = Placement | Creative | Generation
@@ -367,7 +377,7 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class _Versioned(Struct):
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 _version_decoder = msgspec.json.Decoder(_Versioned)

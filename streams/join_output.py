@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
-from streams.events import SCHEMA_VERSION, Decision, Outcome, Status
+from streams.events import FIRST_VERSION, Decision, Outcome, Status
 
 
 class Joined(Struct, frozen=True, tag_field="type", tag="interaction", gc=False):
@@ -18,7 +18,7 @@ class Joined(Struct, frozen=True, tag_field="type", tag="interaction", gc=False)
     timestamp_ms: int
     previous_reward: float | None
     outcomes: tuple[Outcome, ...]
-    v: int = SCHEMA_VERSION
+    v: int = FIRST_VERSION
 
 
 class Emitted(Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from streams.events import SCHEMA_VERSION, Outcome
+from streams.events import FIRST_VERSION, Outcome
 from streams.log import Headers
 
 HEADER: Final = "traceparent"
@@ -19,7 +19,7 @@ STATE: Final = "tracestate"
 CLOUDEVENTS: Final = "ce_"
 """Before a header's name where CloudEvents hand on the same in an attribute."""
 _FORM: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_UNTRACED: Final = b'"traceparent":null,"v":%d}' % SCHEMA_VERSION
+_UNTRACED: Final = b'"traceparent":null,"v":%d}' % FIRST_VERSION
 """How the JSON of a decision of ours ends that belongs to no trace."""
 
 

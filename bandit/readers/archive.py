@@ -33,7 +33,7 @@ def read_interactions(directory: Path, *, placement: str | None = None) -> Itera
         if interaction.sequence <= seen.get(interaction.source, -1):
             continue
         seen[interaction.source] = interaction.sequence
-        if interaction.previous_reward is None:
+        if interaction.previous_reward is None and not interaction.decision.fallback:
             decision = interaction.decision
             reward = final.get((decision.event_id, decision.slot), interaction.reward)
             yield LoggedEvent(decision, reward)

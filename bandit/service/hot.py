@@ -17,6 +17,7 @@ import msgspec
 from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf, sample_seed
 from bandit.service.appender import Appender
+from bandit.service.budget import Budget, first_actions
 from bandit.service.offer import (
     Drawn,
     Odds,
@@ -92,6 +93,8 @@ class HotRoutes:
         self._clock_ms = clock_ms
         self._protection = protection
         self._ids = Ids()
+        budget_ms = settings.rank_budget_ms
+        self._budget = Budget(budget_ms / 1e3) if budget_ms else None
 
     async def rank(self, call: Call) -> Answer:
         """Chooses one action, or one for each of `slots`: 200 with what was decided."""
@@ -105,7 +108,11 @@ class HotRoutes:
             request = msgspec.structs.replace(request, context=hidden)
         stamp = Stamp(event_id, now_ms, request.deferred, call.traceparent)
         offer = self._offer(call.serving, request, now_ms)
-        drawn = _draw(call.serving, offer, request, event_id)
+        drawn = await self._drawn(call.serving, offer, request, event_id)
+        if drawn is None:
+            stamp = stamp._replace(fallback=True)
+            drawn = first_actions(offer, request.context, request.slots, call.serving.version)
+            self._metrics.fallbacks(offer.name, len(drawn))
         messages = [decision_message(one, stamp, slot) for slot, one in enumerate(drawn)]
         logged = await self._record(messages, offer.name)
         self._metrics.decisions(offer.name, len(drawn))
@@ -156,6 +163,15 @@ class HotRoutes:
         if request.slots is not None:
             check_slots(request.slots, offer.actions)
         return offer
+
+    async def _drawn(
+        self, serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
+    ) -> list[Drawn] | None:
+        """Returns what the policy chooses, None if that takes longer than it may."""
+        asked = request.slots is not None or offer.known_odds(serving.policy) is None
+        if self._budget is None or not asked:
+            return _draw(serving, offer, request, event_id)
+        return await self._budget.within(partial(_draw, serving, offer, request, event_id))
 
     async def _record(self, messages: Sequence[Message], placement: str) -> bool:
         """Returns whether they are recorded: not where the settings let a full spool be."""
@@ -208,14 +224,15 @@ def new_id(now_ms: int) -> str:
 def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
     """Returns the pmf that the placement's policy gives these actions.
 
-    Called from the event loop's thread only: some policies cannot be asked by two at a time.
+    By one at a time, whichever the thread: some policies cannot be asked by two.
 
     Raises:
         RequestError: `features_invalid`: the policy cannot read the context or an action;
             `policy_error`: it has no answer, whatever the request, until another is published.
     """
     try:
-        return serving.policy.pmf(context, actions)
+        with serving.offer.asking:
+            return serving.policy.pmf(context, actions)
     except FeatureError as error:
         raise RequestError(422, error.code, str(error)) from error
     except PolicyError as error:

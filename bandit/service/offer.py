@@ -10,21 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from threading import Lock
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from bandit.policy import Policy, draw, is_context_free
-from streams.events import DECISIONS, SCHEMA_VERSION, Action, Creative, check_pmf
+from streams.events import DECISIONS, FALLBACK_VERSION, FIRST_VERSION, Action, Creative, check_pmf
 from streams.log import Message, Shared
 from streams.traceparent import trace_headers
 
 _encode = msgspec.json.Encoder().encode
 
 HEAD: Final = b'{"type":"decision","event_id":%b,"placement":%b,"timestamp_ms":%d,"context":'
-END: Final = b',"slot":%d,"deferred":%b,"traceparent":%b,"v":%d}'
-PLAIN_END: Final = END % (0, b"false", b"null", SCHEMA_VERSION)
+END: Final = b',"slot":%d,"deferred":%b,%b"traceparent":%b,"v":%d}'
+PLAIN_END: Final = END % (0, b"false", b"", b"null", FIRST_VERSION)
 
 
 class Offer:
@@ -43,6 +44,7 @@ class Offer:
         "_part",
         "_policy",
         "actions",
+        "asking",
         "json",
         "name",
         "placement",
@@ -52,6 +54,7 @@ class Offer:
         self, placement: str, actions: tuple[Action, ...], creatives: Mapping[str, Creative]
     ) -> None:
         self.name = placement
+        self.asking = Lock()
         self.placement = _encode(placement)
         self.actions = actions
         self.json = b',"actions":%b,"pmf":' % _encode(actions)
@@ -151,22 +154,26 @@ class Drawn(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What the decisions of one request have in common."""
+    """What the decisions of one request have in common; `fallback` as in `Decision`."""
 
     event_id: str
     timestamp_ms: int
     deferred: bool
     traceparent: str | None
+    fallback: bool = False
 
 
 def decision_message(drawn: Drawn, stamp: Stamp, slot: int = 0) -> Message:
     """Returns the decision for the log: the bytes of `streams.events.encode`, spliced."""
     context, odds, chosen = drawn
     offer = odds.offer
-    event_id, timestamp_ms, deferred, traceparent = stamp
+    event_id, timestamp_ms, deferred, traceparent, fallback = stamp
     head = HEAD % (_encode(event_id), offer.placement, timestamp_ms)
-    if slot or deferred or traceparent:
-        rest = slot, _encode(deferred), _encode(traceparent), SCHEMA_VERSION
+    if slot or deferred or traceparent or fallback:
+        mark, version = b"", FIRST_VERSION
+        if fallback:
+            mark, version = b'"fallback":true,', FALLBACK_VERSION
+        rest = slot, _encode(deferred), mark, _encode(traceparent), version
         end, headers = END % rest, trace_headers(traceparent)
     else:
         end, headers = PLAIN_END, ()
@@ -187,7 +194,7 @@ def rank_answer(drawn: Drawn, stamp: Stamp, *, logged: bool) -> bytes:
         odds.answer(drawn.chosen),
         b',"policy_version":',
         odds.version,
-        b"}" if logged else b',"logged":false}',
+        b"}" if logged and not stamp.fallback else _marks(stamp, logged=logged) + b"}",
     )
     return b"".join(parts)
 
@@ -206,5 +213,10 @@ def slots_answer(
         odds.offer.placement,
         slots,
         odds.version,
-        b"" if logged else b',"logged":false',
+        _marks(stamp, logged=logged),
     )
+
+
+def _marks(stamp: Stamp, *, logged: bool) -> bytes:
+    not_logged = b"" if logged else b',"logged":false'
+    return not_logged + (b',"fallback":true' if stamp.fallback else b"")

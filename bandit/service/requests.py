@@ -93,7 +93,11 @@ class ActionPropensity(Struct, frozen=True):
 
 
 class RankAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A decision, as it was logged; `logged` is there and false if it is not recorded anywhere."""
+    """A decision, as it was logged.
+
+    `logged` is there and false if it is not recorded anywhere; `fallback` is there and true if the
+    time budget was spent before the policy had answered, and so the first action was taken.
+    """
 
     event_id: str
     placement: str
@@ -103,6 +107,7 @@ class RankAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pmf: list[ActionPropensity]
     policy_version: str
     logged: bool = True
+    fallback: bool = False
 
 
 class RankedSlot(Struct, frozen=True, kw_only=True):
@@ -124,6 +129,7 @@ class RankSlotsAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slots: list[RankedSlot]
     policy_version: str
     logged: bool = True
+    fallback: bool = False
 
 
 class RewardRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

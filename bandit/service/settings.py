@@ -34,6 +34,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         max_body_bytes: a larger request is refused.
         max_actions: the most actions that one rank request may bring.
         max_waiting: the most messages that may wait for the log before requests are refused.
+        rank_budget_ms: how long a policy may take over a rank before the first action is
+            answered in its place; 0: as long as it takes.
         drain_seconds: how long requests in flight may take to finish after SIGTERM.
         spool_max_bytes: how much may wait on disk while Kafka is away; 0 refuses instead.
         spool_after_seconds: an append that takes longer has what it wrote spooled.
@@ -65,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
     max_actions: Annotated[int, Meta(ge=1)] = 1000
     max_waiting: Annotated[int, Meta(ge=1)] = 10_000
+    rank_budget_ms: Annotated[float, Meta(ge=0)] = 0.0
     drain_seconds: Annotated[int, Meta(ge=0)] = 10
     spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
     spool_after_seconds: Annotated[float, Meta(gt=0)] = 1.0

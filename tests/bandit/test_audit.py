@@ -151,3 +151,14 @@ def test_the_report_as_json_and_as_a_table():
     Console(file=output, width=200).print(report.to_table())
     assert f"{N} decisions, 5 of 6 policy versions verified: 1 version_unknown" in output.getvalue()
     assert "home-20" in output.getvalue()
+
+
+def test_a_fallback_must_be_certain_of_the_first_action():
+    log = a_log()
+    made = decision_of(log, 3)
+    n = len(made.actions)
+    certain = {"pmf": (1.0, *[0.0] * (n - 1)), "index": 0, "fallback": True, "v": 2}
+    assert audit(tampered(log, 3, **certain)).clean
+    other = {"pmf": (*[0.0] * (n - 1), 1.0), "index": n - 1, "fallback": True, "v": 2}
+    report = audit(tampered(log, 3, **other))
+    assert [m.reason for m in report.mismatches] == ["pmf_differs"]

@@ -1,5 +1,6 @@
 """The fold: what it learns from, what it refuses, and that its bytes depend on the log alone."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,17 @@ def test_a_duplicate_is_told_by_its_sequence_from_its_source():
         assert not fold.take(interaction(made(1), sequence, 1.0, source=0), 2)
     assert (fold.policy.to_bytes(), fold.offset) == (state, 2)
     assert fold.take(interaction(made(2), 0, 1.0, source=1), 3)
+
+
+@SPECS
+def test_a_fallback_teaches_nothing_but_was_shown(spec):
+    fold = PlacementFold(spec)
+    fresh = fold.policy.to_bytes()
+    fallback = msgspec.structs.replace(made(0, spec), fallback=True, v=2)
+    assert not fold.take(interaction(fallback, 0, 1.0), 41)
+    assert (fold.policy.to_bytes(), fold.offset) == (fresh, 42)
+    assert fold.shown[fallback.action.id].total == 1
+    assert not fold.take(interaction(fallback, 0, 1.0), 42)
 
 
 @given(st.lists(st.booleans(), max_size=30))

@@ -1,5 +1,6 @@
 import random
 
+import msgspec
 import pytest
 
 from generator.winners import rank_winners, wilson_interval
@@ -80,3 +81,12 @@ def test_wilson_interval_covers_at_its_level():
         clicks = sum(rng.random() < 0.1 for _ in range(150))
         above += wilson_interval(clicks / 150, 150)[0] > 0.1
     assert above / 2000 < 0.075
+
+
+def test_what_was_shown_in_place_of_the_policy_counts_for_nothing():
+    own = [interaction(i, 0, 0.5, float(i % 2)) for i in range(10)]
+    forced = interaction(99, 1, 1.0, 1.0)
+    fallback = msgspec.structs.replace(forced.decision, fallback=True, v=2)
+    assert rank_winners([*own, msgspec.structs.replace(forced, decision=fallback)]) == (
+        rank_winners(own)
+    )

@@ -13,7 +13,7 @@ from streams import cloudevents
 from streams.asyncapi import asyncapi
 from streams.dead_letter import dead_letter_message
 from streams.errors import EventError
-from streams.events import TOPICS, Event, decode, encode
+from streams.events import SCHEMA_VERSION, TOPICS, Event, decode, encode
 from streams.log import Record
 from streams.schema import BY_TOPIC, EVENTS, event_type, json_schema
 from tests.streams.made_events import MADE, json_values
@@ -101,7 +101,7 @@ def test_the_schema_refuses_what_decode_does(name, data):
         [],
         {"type": "outcome"},
         {"type": "outing", "v": 1},
-        {"type": "tick", "v": 2},
+        {"type": "tick", "v": SCHEMA_VERSION + 1},
         {"type": "outcome", "event_id": "", "outcome_id": "o", "kind": "k", "timestamp_ms": 1},
         {"type": "outcome", "event_id": "e", "outcome_id": "o", "kind": "k", "timestamp_ms": -1},
         {"type": "outcome", "event_id": "e", "outcome_id": "o", "kind": 1, "timestamp_ms": 1},

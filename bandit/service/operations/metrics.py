@@ -58,6 +58,12 @@ class Metrics:
             ("placement",),
             registry=self._registry,
         )
+        self._fallbacks = Counter(
+            "copyloop_fallback_decisions",
+            "Decisions that the policy was too late for: the first action was taken.",
+            ("placement",),
+            registry=self._registry,
+        )
         self._registry.register(_Served(snapshots, clock_ms))
         if spool is not None:
             self._registry.register(_Spooled(spool, clock_ms))
@@ -68,6 +74,10 @@ class Metrics:
     def outcomes(self, placement: str, count: int) -> None:
         """Counts outcomes of a placement that exists."""
         self._outcomes.labels(placement).inc(count)
+
+    def fallbacks(self, placement: str, count: int) -> None:
+        """Counts decisions that were taken in place of the policy."""
+        self._fallbacks.labels(placement).inc(count)
 
     def unlogged(self, placement: str) -> None:
         """Counts a decision that was answered, and is recorded nowhere."""

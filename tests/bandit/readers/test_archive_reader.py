@@ -1,5 +1,6 @@
 import threading
 
+import msgspec
 import pytest
 
 from bandit.readers import open_reader
@@ -33,6 +34,12 @@ def interaction(sequence, event_id, reward, *, status="closed", previous=None, p
     )
 
 
+def in_place_of_the_policy(made):
+    """The same of a decision that the policy was too late for: nothing can be judged by it."""
+    fallback = msgspec.structs.replace(made.decision, fallback=True, v=2)
+    return msgspec.structs.replace(made, decision=fallback)
+
+
 @pytest.fixture
 def archive(tmp_path):
     log = MemoryLog()
@@ -45,6 +52,7 @@ def archive(tmp_path):
         interaction(3, "e2", 0.5, placement="side"),
         interaction(3, "e2", 0.5, placement="side"),
         interaction(4, "e0", 0.25, status="corrected", previous=1.0),
+        in_place_of_the_policy(interaction(5, "e3", 1.0)),
     ]
     log.append([Message(INTERACTIONS, e.decision.placement.encode(), encode(e)) for e in events])
     stop = threading.Event()

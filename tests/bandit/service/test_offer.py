@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from bandit.policies import open_policy
 from bandit.policy import is_context_free, sample, sample_seed
@@ -39,6 +39,7 @@ stamps = st.builds(
     event_id=texts,
     timestamp_ms=st.integers(0, 2**53 - 1),
     deferred=st.booleans(),
+    fallback=st.booleans(),
     traceparent=st.none() | st.just(f"00-{'a' * 32}-{'b' * 16}-01") | texts,
 )
 
@@ -84,6 +85,8 @@ def test_a_decision_is_what_encoding_it_gives(drawn, stamp, slot):
         policy_version="v@1",
         slot=slot,
         deferred=stamp.deferred,
+        fallback=stamp.fallback or UNSET,
+        v=2 if stamp.fallback else 1,
         traceparent=stamp.traceparent,
     )
     message = decision_message(drawn, stamp, slot)
@@ -105,6 +108,7 @@ def test_an_answer_is_what_encoding_it_gives(drawn, stamp, logged):
         pmf=shares(drawn),
         policy_version="v@1",
         logged=logged,
+        fallback=stamp.fallback,
     )
     assert rank_answer(drawn, stamp, logged=logged) == msgspec.json.encode(expected)
 
@@ -129,6 +133,7 @@ def test_an_answer_for_slots_is_what_encoding_it_gives(drawn, stamp, logged):
         ],
         policy_version="v@1",
         logged=logged,
+        fallback=stamp.fallback,
     )
     assert slots_answer(drawn, ids, stamp, logged=logged) == msgspec.json.encode(expected)
 
