@@ -16,6 +16,7 @@ from bandit.features import Embedding, default_embedding
 from streams.command_line import (
     LOCALHOST,
     Data,
+    LogFormat,
     LogUrl,
     MappingFiles,
     MetricsHost,
@@ -71,6 +72,7 @@ def up(
         ),
     ] = None,
     metrics_host: MetricsHost = LOCALHOST,
+    log_format: LogFormat = "text",
 ) -> None:
     """Start everything: API, joiner, learner, archive and generator; with a mapping, ingest.
 
@@ -78,8 +80,9 @@ def up(
     """
     from bandit.service.processes import MetricsPorts, process_specs
     from bandit.service.supervisor import up as supervise
+    from streams.log_lines import log_to_stderr
     from streams.mapping import read_mapping
-    from streams.process import log_to_stderr, stop_on_signals
+    from streams.process import stop_on_signals
 
     if source and not mapping:
         raise typer.BadParameter("--source is of mapped topics; name at least one --mapping")
@@ -93,12 +96,14 @@ def up(
     if mapping:
         own["ingest"] = [word for file in mapping for word in ("--mapping", str(file))]
         own["ingest"] += ["--source", source] if source else []
-    log_to_stderr("up")
+    log_to_stderr("up", log_format)
     stop = stop_on_signals()
     data.mkdir(parents=True, exist_ok=True)
-    place = ["--log", log_url(log, data), "--data", str(data)]
+    place = ["--log", log_url(log, data), "--data", str(data), "--log-format", log_format]
     metrics = None if metrics_port is None else MetricsPorts(metrics_host, metrics_port)
-    raise typer.Exit(supervise(process_specs(place, own, metrics), stop=stop))
+    raise typer.Exit(
+        supervise(process_specs(place, own, metrics), stop=stop, prefixed=log_format == "text")
+    )
 
 
 @app.command()
@@ -119,24 +124,27 @@ def serve(
     ] = None,
     worker: Annotated[str | None, typer.Option(hidden=True)] = None,
     worker_folder: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Serve the policy query API, until stopped.
 
     Every setting can also come from the environment, such as COPYLOOP_PORT; an option wins.
     """
+    from bandit.service.operations.request_ids import mark_all
     from bandit.service.server import serve as run
     from bandit.service.settings import load_settings
     from bandit.service.workers import Worker, serve_workers
-    from streams.process import log_to_stderr
+    from streams.log_lines import log_to_stderr
 
-    log_to_stderr(worker or "api")
+    log_to_stderr(worker or "api", log_format)
+    mark_all()
     settings = load_settings(
         {"data": data, "log": log, "host": host, "port": port, "workers": workers}
     )
     if worker is not None and worker_folder is not None:
         run(settings, Worker(worker, worker_folder))
     elif settings.workers > 1:
-        raise typer.Exit(serve_workers(settings))
+        raise typer.Exit(serve_workers(settings, log_format))
     else:
         run(settings)
 
@@ -147,6 +155,7 @@ def learn(
     log: LogUrl = None,
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Fold interactions into policies and publish them, until stopped."""
     from bandit.service.learn_counts import LEARN, LearnCounts
@@ -155,7 +164,11 @@ def learn(
 
     url, counts = log_url(log, data), LearnCounts()
     with long_running(
-        "learn", url, metrics_host=metrics_host, metrics_port=metrics_port
+        "learn",
+        url,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format,
     ) as running:
         running.metrics.add_counts("learn", counts, LEARN)
         run_learner(running.log, data / "checkpoints", stop=running.stop, counts=counts)

@@ -12,7 +12,15 @@ from bandit.errors import BanditError
 from generator.brief.commands import app as brief_app
 from generator.errors import GeneratorError
 from generator.training.commands import dataset
-from streams.command_line import LOCALHOST, Data, LogUrl, MetricsHost, MetricsPort, log_url
+from streams.command_line import (
+    LOCALHOST,
+    Data,
+    LogFormat,
+    LogUrl,
+    MetricsHost,
+    MetricsPort,
+    log_url,
+)
 from streams.errors import StreamsError
 from streams.process import long_running, run_command
 
@@ -40,6 +48,7 @@ def run(
     model: Model = "smollm2",
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Generate creatives for the requests in the log, until stopped."""
     from generator.backends import check_installed
@@ -48,7 +57,11 @@ def run(
     check_installed(model)
     url, counts = log_url(log, data), GeneratorCounts()
     with long_running(
-        "generator", url, metrics_host=metrics_host, metrics_port=metrics_port
+        "generator",
+        url,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format,
     ) as running:
         running.metrics.add_counts("generator", counts, COUNTED)
         run_generator(

@@ -13,6 +13,7 @@ from streams.command_line import (
     DATA,
     LOCALHOST,
     Data,
+    LogFormat,
     LogUrl,
     MetricsHost,
     MetricsPort,
@@ -38,6 +39,7 @@ def join(
     log: LogUrl = None,
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Join outcomes to decisions and write interactions, until stopped."""
     from streams.joined_partition import JoinCounts
@@ -45,7 +47,13 @@ def join(
     from streams.metrics import JOIN
 
     url, counts = log_url(log, data), JoinCounts()
-    with long_running("join", url, metrics_host=metrics_host, metrics_port=metrics_port) as running:
+    with long_running(
+        "join",
+        url,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format,
+    ) as running:
         running.metrics.add_counts("join", counts, JOIN)
         running.metrics.add_latency(counts.latency)
         run_joiner(running.log, data / "checkpoints", stop=running.stop, counts=counts)
@@ -57,6 +65,7 @@ def archive(
     log: LogUrl = None,
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Copy the log's topics to Parquet files, until stopped."""
     from streams.archive import ArchiveCounts, run_archive
@@ -64,7 +73,11 @@ def archive(
 
     url, counts = log_url(log, data), ArchiveCounts()
     with long_running(
-        "archive", url, metrics_host=metrics_host, metrics_port=metrics_port
+        "archive",
+        url,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format,
     ) as running:
         running.metrics.add_counts("archive", counts, ARCHIVE)
         run_archive(running.log, data / "archive", stop=running.stop, counts=counts)
@@ -83,6 +96,7 @@ def ingest(
     ] = "oldest",
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Append an outcome for each record of the mapped topics, until stopped."""
     from streams.ingest import IngestCounts, run_ingest
@@ -94,7 +108,11 @@ def ingest(
     elsewhere = opened(source) if source else nullcontext()
     with (
         long_running(
-            "ingest", url, metrics_host=metrics_host, metrics_port=metrics_port
+            "ingest",
+            url,
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+            log_format=log_format,
         ) as running,
         elsewhere as there,
     ):

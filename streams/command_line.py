@@ -40,6 +40,12 @@ MetricsPort = Annotated[
 MetricsHost = Annotated[
     str, typer.Option("--metrics-host", help="The address that metrics are served on.")
 ]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    typer.Option(
+        "--log-format", envvar="COPYLOOP_LOG_FORMAT", help="Of the process's own lines on stderr."
+    ),
+]
 Form = Annotated[Literal["table", "json"], typer.Option("--format", help="For eyes or programs.")]
 
 _SQLITE: Final = "sqlite:///"

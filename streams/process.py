@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.log import open_log
+from streams.log_lines import Form, log_to_stderr
 from streams.metered import MeteredLog
 from streams.topics import create_topics
 
@@ -26,17 +26,6 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def log_to_stderr(process: str) -> None:
-    """Sends this process's log lines to stderr, with its name in each."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"%(asctime)s {process} %(levelname)s %(message)s",
-    )
-    # the client says the same every second while a broker is away; our own errors say it once
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-
-
 class Running(NamedTuple):
     """What a long-running process works with: its log, what ends it, and what it tells."""
 
@@ -47,7 +36,12 @@ class Running(NamedTuple):
 
 @contextmanager
 def long_running(
-    name: str, log_url: str, *, metrics_host: str = "127.0.0.1", metrics_port: int | None = None
+    name: str,
+    log_url: str,
+    *,
+    metrics_host: str = "127.0.0.1",
+    metrics_port: int | None = None,
+    log_format: Form = "text",
 ) -> Iterator[Running]:
     """Opens the log with its topics for a process of this name, that runs until `stop` is set.
 
@@ -61,7 +55,7 @@ def long_running(
     # Commands that are soon done do without it.
     from streams.metrics import ProcessMetrics, served
 
-    log_to_stderr(name)
+    log_to_stderr(name, log_format)
     stop = stop_on_signals()
     metrics = ProcessMetrics()
     with served(metrics.registry, metrics_host, metrics_port):

@@ -22,6 +22,7 @@ from bandit.service.openfeature import routes as openfeature
 from bandit.service.openfeature.assignments import Assignments
 from bandit.service.openfeature.flags import Flags
 from bandit.service.operations import health
+from bandit.service.operations.drain import Drain
 from bandit.service.operations.metrics import Metrics
 from bandit.service.operations.siblings import Siblings
 from bandit.service.personalizer.door import PersonalizerDoor
@@ -96,6 +97,7 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        drain.watch()
         ring.start()
         snapshots.start()
         appender.start()
@@ -113,6 +115,7 @@ def create_app(
         snapshots.stop()
         ring.stop()
 
+    drain = Drain(settings.drain_notice_seconds)
     rest = _rest(life)
     protection = Shield(settings.private_salt, settings.reward_secret)
     rest.state.protection = protection
@@ -123,7 +126,9 @@ def create_app(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
     rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
-    rest.state.health = health.Health(log, snapshots, appender, figures, settings, clock_ms)
+    rest.state.health = health.Health(
+        log, snapshots, appender, figures, settings, clock_ms, drain, ring
+    )
     hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
     jobs = Jobs(settings)

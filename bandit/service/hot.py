@@ -116,6 +116,10 @@ class HotRoutes:
         messages = [decision_message(one, stamp, slot) for slot, one in enumerate(drawn)]
         logged = await self._record(messages, offer.name)
         self._metrics.decisions(offer.name, len(drawn))
+        for one in drawn:
+            odds, index = one.odds, one.chosen
+            chosen = odds.offer.actions[index].id
+            self._metrics.choices.add(offer.name, chosen, explored=odds.pmf[index] < odds.highest)
         if request.slots is None:
             return Answer(200, rank_answer(drawn[0], stamp, logged=logged))
         ids = [slot.id for slot in request.slots]

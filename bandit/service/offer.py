@@ -101,12 +101,13 @@ class Odds:
         ValueError: these are no probabilities of these actions.
     """
 
-    __slots__ = ("_answers", "_cumulative", "_logged", "_version", "offer", "pmf")
+    __slots__ = ("_answers", "_cumulative", "_logged", "_version", "highest", "offer", "pmf")
 
     def __init__(self, offer: Offer, pmf: Sequence[float], version: str) -> None:
         check_pmf(pmf, len(offer.actions))
         self.offer = offer
         self.pmf = tuple(pmf)
+        self.highest = max(self.pmf)
         self._version = _encode(version)
         self._cumulative = list(accumulate(self.pmf))
         self._logged: dict[int, bytes] = {}

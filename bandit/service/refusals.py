@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bandit.errors import RequestError
+from bandit.service.operations.request_ids import request_id
 
 RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
@@ -52,7 +53,8 @@ def placement_not_found(name: str) -> RequestError:
 
 def internal_error() -> RequestError:
     """Returns what a client is told of a failure that is ours."""
-    return RequestError(500, "internal_error", "the server failed; its log says how")
+    message = f"the server failed; its log says how, with request id {request_id()}"
+    return RequestError(500, "internal_error", message)
 
 
 def refuse_alike(app: FastAPI) -> None:

@@ -37,6 +37,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         rank_budget_ms: how long a policy may take over a rank before the first action is
             answered in its place; 0: as long as it takes.
         drain_seconds: how long requests in flight may take to finish after SIGTERM.
+        drain_notice_seconds: how long after SIGTERM requests are still taken, while the replica
+            says that it is not ready.
         spool_max_bytes: how much may wait on disk while Kafka is away; 0 refuses instead.
         spool_after_seconds: an append that takes longer has what it wrote spooled.
         spool_full: `refuse` requests once the spool is full, or go on to answer ranks
@@ -69,6 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=1)] = 10_000
     rank_budget_ms: Annotated[float, Meta(ge=0)] = 0.0
     drain_seconds: Annotated[int, Meta(ge=0)] = 10
+    drain_notice_seconds: Annotated[float, Meta(ge=0)] = 0.0
     spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
     spool_after_seconds: Annotated[float, Meta(gt=0)] = 1.0
     spool_full: Literal["refuse", "unlogged"] = "refuse"

@@ -7,6 +7,7 @@ start again what died, to tell a wrong setting from a crash, and to leave no one
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import selectors
 import signal
@@ -18,6 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TextIO
 
 from bandit.errors import SettingError
+
+logger = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.1
 BACKOFF_SECONDS: Final = 0.5
@@ -45,6 +48,7 @@ def up(
     output: TextIO | None = None,
     first: int = 1,
     grace_seconds: float | None = None,
+    prefixed: bool = True,
 ) -> int:
     """Runs the processes until `stop` is set; returns the exit code for the whole.
 
@@ -59,16 +63,20 @@ def up(
     Args:
         processes: what to run.
         stop: set, by a signal handler or another thread, to end.
-        output: where the processes' lines go, each with the name before it; stderr if None.
+        output: where the processes' lines go; stderr if None.
         first: how many of the processes, from the first on, are stopped before the others.
         grace_seconds: how long those who are asked to end may take before they are killed; 10
             if None.
+        prefixed: each line with the name before it; lines that programs read stay as they are.
 
     Raises:
         SettingError: a command cannot be started at all.
     """
     width = max((len(spec.name) for spec in processes), default=0)
-    children = [_Child(spec, width, output or sys.stderr) for spec in processes]
+    children = [
+        _Child(spec, f"{spec.name:<{width}} | " if prefixed else "", output or sys.stderr)
+        for spec in processes
+    ]
     try:
         return _run(children, stop)
     finally:
@@ -86,7 +94,7 @@ def _run(children: Sequence[_Child], stop: threading.Event) -> int:
             for child in children:
                 code = child.ended(selector)
                 if code == BAD_SETTING and not child.proven:
-                    child.say("cannot run with these settings; stopping everything")
+                    child.tell("cannot run with these settings; stopping everything")
                     return BAD_SETTING
                 if code is not None:
                     child.start_later(code)
@@ -111,7 +119,7 @@ def _stop(children: Sequence[_Child], grace_seconds: float) -> None:
         time.sleep(TICK_SECONDS / 2)
     for child in children:
         if child.running:
-            child.say(f"still runs after {grace_seconds:g} s; killed")
+            child.tell(f"still runs after {grace_seconds:g} s; killed")
             child.signal(signal.SIGKILL)
         child.close()
 
@@ -119,10 +127,10 @@ def _stop(children: Sequence[_Child], grace_seconds: float) -> None:
 class _Child:
     """One process, through all the times that it is started."""
 
-    def __init__(self, spec: ProcessSpec, width: int, output: TextIO) -> None:
+    def __init__(self, spec: ProcessSpec, prefix: str, output: TextIO) -> None:
         self.spec = spec
         self.proven = False
-        self._prefix = f"{spec.name:<{width}} | "
+        self._prefix = prefix
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
@@ -180,7 +188,7 @@ class _Child:
             self._backoff_seconds = BACKOFF_SECONDS
         self._due_at = time.monotonic() + self._backoff_seconds
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
-        self.say(f"{how}; starts again in {self._backoff_seconds:g} s")
+        self.tell(f"{how}; starts again in {self._backoff_seconds:g} s")
         self._backoff_seconds = min(2 * self._backoff_seconds, MAX_BACKOFF_SECONDS)
 
     def relay(self) -> bool:
@@ -204,6 +212,13 @@ class _Child:
     def say(self, line: str) -> None:
         self._output.write(f"{self._prefix}{line}\n")
         self._output.flush()
+
+    def tell(self, what: str) -> None:
+        """Says something of our own about the process."""
+        if self._prefix:
+            self.say(what)
+        else:
+            logger.warning("%s %s", self.spec.name, what)
 
     def close(self) -> None:
         """Waits for the end of the process and passes on its last words."""

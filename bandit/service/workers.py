@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from bandit.errors import SettingError
 from bandit.service.settings import Settings
 from bandit.service.supervisor import ProcessSpec, up
+from streams.log_lines import Form
 from streams.process import stop_on_signals
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Worker(NamedTuple):
     folder: Path
 
 
-def serve_workers(settings: Settings) -> int:
+def serve_workers(settings: Settings, log_format: Form = "text") -> int:
     """Runs so many workers until SIGTERM or SIGINT; returns the exit code for the whole.
 
     One that dies is started again while the others go on. At the end all take no more requests,
@@ -50,11 +51,17 @@ def serve_workers(settings: Settings) -> int:
         port = reserved.getsockname()[1]
         names = [f"api-{number}" for number in range(1, settings.workers + 1)]
         logger.info("%d workers on port %d", len(names), port)
+        specs = [
+            ProcessSpec(name, _command(settings, port, name, folder, log_format)) for name in names
+        ]
         return up(
-            [ProcessSpec(name, _command(settings, port, name, folder)) for name in names],
+            specs,
             stop=stop,
             first=len(names),
-            grace_seconds=settings.drain_seconds + DRAIN_MARGIN_SECONDS,
+            grace_seconds=settings.drain_notice_seconds
+            + settings.drain_seconds
+            + DRAIN_MARGIN_SECONDS,
+            prefixed=log_format == "text",
         )
 
 
@@ -84,10 +91,10 @@ def bound(settings: Settings, *, shared: bool) -> socket.socket:
     return listening
 
 
-def _command(settings: Settings, port: int, name: str, folder: str) -> list[str]:
+def _command(settings: Settings, port: int, name: str, folder: str, log_format: Form) -> list[str]:
     """Returns how a worker is started; what is not said here it reads from the environment."""
     return [
         *(sys.executable, "-m", "bandit", "serve", "--data", str(settings.data)),
         *("--log", settings.log_url, "--host", settings.host, "--port", str(port)),
-        *("--worker", name, "--worker-folder", folder),
+        *("--worker", name, "--worker-folder", folder, "--log-format", log_format),
     ]

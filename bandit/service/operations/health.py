@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
+from bandit.service.operations.drain import Drain
+from bandit.service.security.key_ring import KeyRing
 from bandit.service.settings import Settings
 from bandit.service.snapshots import Snapshots
 from streams.catalogue import PARTITION
@@ -56,6 +58,8 @@ class Health:
         figures: Callable[[], bytes],
         settings: Settings,
         clock_ms: Callable[[], int],
+        drain: Drain,
+        ring: KeyRing,
     ) -> None:
         self._log = log
         self._snapshots = snapshots
@@ -63,14 +67,18 @@ class Health:
         self.figures = figures
         self._refuses = settings.spool_full == "refuse"
         self._clock_ms = clock_ms
+        self._drain = drain
+        self._ring = ring
 
     async def ready(self) -> Ready:
         """Returns what is served.
 
         Raises:
-            RequestError: 503: the catalogue is not followed; the log is not reached, and there
-                is no spool; or that is full, and requests are refused.
+            RequestError: 503: the replica is about to end; the catalogue is not followed; the log
+                is not reached, and there is no spool; or that is full, and requests are refused.
         """
+        if self._drain.draining:
+            raise RequestError(503, "draining", "the replica is about to end; ask another one")
         if not self._snapshots.following:
             raise RequestError(503, "catalogue_not_followed", "the catalogue is not followed")
         spooling = self._appender.spooling
@@ -89,6 +97,19 @@ class Health:
         except RequestError:  # the next append will find out, and be spooled
             return self._ready(spooling.spool)
         return self._ready(None)
+
+    def check_alive(self) -> None:
+        """Refuses if the process cannot do its work any more, and a new one could.
+
+        Raises:
+            RequestError: 503 `thread_ended`.
+        """
+        for name, running in (
+            ("policies", self._snapshots.following),
+            ("keys", self._ring.following),
+        ):
+            if not running:
+                raise RequestError(503, "thread_ended", f"the thread that follows {name} ended")
 
     async def _ask_log(self, patience_seconds: float) -> None:
         reading = asyncio.to_thread(self._log.end_offset, PARTITION)
@@ -128,8 +149,9 @@ async def ready(health: Checked) -> Ready:
 
 
 @router.get("/health/live")
-async def live() -> dict[str, str]:
-    """Whether the process should be left alone: it answers."""
+async def live(health: Checked) -> dict[str, str]:
+    """Whether the process should be left alone: it answers, and what it runs by is running."""
+    health.check_alive()
     return {"status": "ok"}
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bandit.service.operations.choices import Choices
 from bandit.service.operations.tally import Tally
 from bandit.service.snapshots import Snapshots
 from streams.spool import Spool
@@ -64,6 +65,8 @@ class Metrics:
             ("placement",),
             registry=self._registry,
         )
+        self.choices = Choices()
+        self._registry.register(self.choices)
         self._registry.register(_Served(snapshots, clock_ms))
         if spool is not None:
             self._registry.register(_Spooled(spool, clock_ms))

@@ -104,6 +104,9 @@ async def _record(loops: Loops, decisions: Sequence[Decision]) -> None:
         for _ in decisions:
             loops.metrics.unlogged(placement)
     loops.metrics.decisions(placement, len(decisions))
+    for one in decisions:
+        explored = one.propensity < max(one.pmf)
+        loops.metrics.choices.add(placement, one.action.id, explored=explored)
 
 
 async def _take(loops: Loops, call: Call, told: Sequence[tuple[str, int, float]]) -> None:

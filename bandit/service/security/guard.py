@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bandit.errors import RequestError
-from bandit.service.front import AsgiApp, Receive, Scope, Send, send_error
+from bandit.service.front import AsgiApp, Message, Receive, Scope, Send, send_error
+from bandit.service.operations import request_ids
 from bandit.service.security.caller import CALLER, OPEN, Caller
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.needs import needed
@@ -47,8 +48,11 @@ class Guard(Collector):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands the request on with who asks in its scope, or answers it (ASGI 3)."""
         if scope["type"] == "http":
+            presented, given = _credentials(scope["headers"])
+            if request_ids.begin(given) is not None and given is not None:
+                send = _answering(send, given)
             try:
-                scope[CALLER] = await self._admitted(scope)
+                scope[CALLER] = await self._admitted(scope, presented)
             except RequestError as error:
                 self._refused[error.code] += 1
                 await send_error(send, error)
@@ -64,13 +68,13 @@ class Guard(Collector):
             refused.add_metric((code,), count)
         yield refused
 
-    async def _admitted(self, scope: Scope) -> Caller:
+    async def _admitted(self, scope: Scope, presented: bytes | None) -> Caller:
         need = needed(scope["method"], scope["raw_path"], scope["path"])
         if need is None:
             return OPEN
         caller = OPEN
         if self._ring.has_keys or self._tokens is not None:
-            caller = await self._caller(scope["headers"])
+            caller = await self._caller(presented)
         if wait_seconds := self._rates.wait_seconds(caller):
             raise RequestError(
                 429,
@@ -87,8 +91,7 @@ class Guard(Collector):
             )
         return caller
 
-    async def _caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
-        presented = _presented(headers)
+    async def _caller(self, presented: bytes | None) -> Caller:
         if presented is None:
             raise _unauthenticated("no key came with the request")
         caller = self._ring.caller(presented)
@@ -99,14 +102,28 @@ class Guard(Collector):
         return caller
 
 
-def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """Returns the first credential among the headers."""
+def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
+    """Returns the last credential among the headers, and the request's id."""
+    presented = given = None
     for name, value in headers:
         if name in _KEY_HEADERS:
-            return value
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].strip()
-    return None
+            presented = value
+        elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
+            presented = value[len(_BEARER) :].strip()
+        elif name == request_ids.HEADER:
+            given = value
+    return presented, given
+
+
+def _answering(send: Send, request_id: bytes) -> Send:
+    """Returns a `send` that adds the id that the request came with to the answer."""
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (request_ids.HEADER, request_id)]
+        await send(message)
+
+    return answer
 
 
 def _unauthenticated(what: str) -> RequestError:

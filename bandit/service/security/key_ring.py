@@ -49,6 +49,11 @@ class KeyRing:
         """Whether there has ever been a key: the last one's end does not open the door."""
         return bool(self._known.keys)
 
+    @property
+    def following(self) -> bool:
+        """Whether the thread that keeps this up to date is alive."""
+        return self._thread.is_alive()
+
     def every(self) -> list[ApiKey]:
         """Returns every key, revoked ones too, in the order in which they were made."""
         return sorted(self._known.keys.values(), key=lambda key: (key.created_ms, key.id))

@@ -174,3 +174,28 @@ def test_a_placement_that_cannot_be_protected_is_not_made():
             refused = bare.client.put("/v1/placements/p", json={"protection": protection})
             assert code_of(refused) == (503, code)
         assert bare.client.get("/v1/placements").json()["items"] == []
+
+
+def test_personalizers_clients_are_held_to_it_too(api):
+    api.placement("azure", protection={"private": ["FromUrl.user"], "signed_rewards": True})
+    body = {
+        "contextFeatures": [{"user": "ada@example.org", "hour": 3}],
+        "actions": [{"id": "a", "features": [{"x": 1}]}, {"id": "b", "features": [{"x": 2}]}],
+    }
+    slots = {"slots": [{"id": "s", "baselineAction": "a"}]}
+    url = "/placements/azure/personalizer/v1.0"
+    ranked = api.client.post(f"{url}/rank", json=body)
+    assert ranked.status_code == 201, ranked.text
+    several = api.client.post(
+        "/placements/azure/personalizer/v1.1-preview.3/multislot/rank", json=body | slots
+    )
+    assert several.status_code == 201, several.text
+    assert b"ada@" not in b"".join(record.value for record in api.records(DECISIONS))
+    event_id = ranked.json()["eventId"]
+    for named, status in ((event_id, 204), ("made-up", 403)):
+        told = api.client.post(f"{url}/events/{named}/reward", json={"value": 1.0})
+        assert told.status_code == status, told.text
+    chosen = api.client.post(f"{url}/rank", json=body | {"eventId": "mine"})
+    assert chosen.status_code == 403
+    counted = api.client.get("/metrics").text.splitlines()
+    assert any("copyloop_creative_decisions" in line and "azure" in line for line in counted)
