@@ -20,7 +20,7 @@ from generator.brief import load_brief
 from generator.brief.commands import TEMPLATES
 from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, Piece, generate
 from generator.prompts import prompts
-from generator.screen import STOP, Screen, clean
+from generator.screening import STOP, Screen, Written, clean
 from tests.generator.conftest import BRIEFS
 
 SEED = 1
@@ -72,8 +72,8 @@ def test_screening_a_batch(benchmark, backend, brief, batch):
     cleaned = [clean(p.opening + text) for p, text in zip(batch, completions, strict=True)]
 
     def screen():
-        judge = Screen(brief).judge
-        return [judge(text, ended=ended) for text, ended in cleaned]
+        batch = [Written(text, ended=ended) for text, ended in cleaned]
+        return [verdict.rejection for verdict in Screen(brief).judge(batch)]
 
     rejections = benchmark.pedantic(screen, rounds=20, warmup_rounds=1)
     benchmark.extra_info.update(
@@ -123,11 +123,11 @@ def judge(backend, brief, piece):
     completions = backend.complete([prompt.text for prompt in batch], sampling, seed=SEED)
     limits = replace(brief.constraints, max_characters=piece.max_units)
     screen = Screen(replace(brief, constraints=limits))
-    rejections = []
+    written = []
     for prompt, completion in zip(batch, completions, strict=True):
         text, ended = clean(prompt.opening + completion.text)
-        rejections.append(screen.judge(text, opening=prompt.opening, ended=ended))
-    return rejections
+        written.append(Written(text, prompt.opening, ended))
+    return [verdict.rejection for verdict in screen.judge(written)]
 
 
 def ours(backend, texts):

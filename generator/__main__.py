@@ -11,6 +11,7 @@ import typer
 from bandit.errors import BanditError
 from generator.brief.commands import app as brief_app
 from generator.errors import GeneratorError
+from generator.screening.commands import Gates, gates, screen
 from generator.training.commands import dataset
 from streams.command_line import (
     LOCALHOST,
@@ -74,6 +75,10 @@ def run(
         )
 
 
+app.command()(gates)
+app.command()(screen)
+
+
 @app.command()
 def generate(
     brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see copyloop brief.")],
@@ -94,14 +99,20 @@ def generate(
     winners: Annotated[
         Path | None, typer.Option(help="A text file: headlines that did well, one a line.")
     ] = None,
+    over: Annotated[
+        float, typer.Option(min=1.0, help="Texts that pass for each that is kept; the best stay.")
+    ] = 1.5,
+    thresholds: Gates = None,
     form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
     """Write creatives for a brief, and say why each of the other texts was refused."""
     from generator.command import Order, generate_command
-    from generator.generate import Style
+    from generator.generate import Selection, Style
+    from generator.screening import load_thresholds
 
     style = Style(temperature, top_p, min_p)
-    generate_command(Order(brief, n, seed, model, adapter, style, winners, form))
+    selection = Selection(over, thresholds=load_thresholds(thresholds))
+    generate_command(Order(brief, n, seed, model, adapter, style, winners, form, selection))
 
 
 @app.command()

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from generator import gates
 from generator.brief import Brief, Segment
+from generator.screening.gates.words import SMALL, words
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.log import Log, TopicPartition
 
@@ -142,7 +142,7 @@ def _enough(clicks: Iterable[Clicked]) -> bool:
 def _liked_words(seen: list[Clicked]) -> list[str]:
     telling: dict[str, set[str]] = {}
     for text in {showing.text for showing in seen}:
-        for word in set(gates.words(text)) - gates.SMALL:
+        for word in set(words(text)) - SMALL:
             if len(word) >= 3:
                 telling.setdefault(word, set()).add(text)
     scored = []

@@ -34,6 +34,8 @@ BY_HAND = {
     "replay",
     "tune",
     "up",
+    "gates",
+    "screen",
 }
 GROUPS_BY_HAND = {"policy", "brief", "keys", "import"}
 

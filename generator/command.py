@@ -23,7 +23,7 @@ from generator.creatives import (
     lineage,
 )
 from generator.errors import BriefError
-from generator.generate import USUAL, Candidate, Style
+from generator.generate import AS_THEY_COME, USUAL, Candidate, Selection, Style
 from generator.material import understand
 
 
@@ -42,6 +42,7 @@ class Order(NamedTuple):
     style: Style = USUAL
     winners: Path | None = None
     output: Literal["table", "json"] = "table"
+    selection: Selection = AS_THEY_COME
 
 
 def generate_command(order: Order) -> None:
@@ -98,6 +99,7 @@ def _generate(
             n=order.n or channel.creatives,
             seed=order.seed,
             style=order.style,
+            selection=order.selection,
             winners={channel.assets[0].name: winners},
             progress=report,
         )

@@ -16,7 +16,16 @@ from generator.backends import Backend
 from generator.brief import Brief, brief_hash
 from generator.channels import Asset, Channel, load_channel
 from generator.errors import BriefError
-from generator.generate import USUAL, Candidate, Piece, Style, generate, summary
+from generator.generate import (
+    AS_THEY_COME,
+    USUAL,
+    Candidate,
+    Piece,
+    Selection,
+    Style,
+    generate,
+    summary,
+)
 from streams.events import Lineage
 
 LEAST_ROOM: Final = 15
@@ -76,6 +85,7 @@ def generate_creatives(
     existing: Mapping[str, Sequence[str]] | None = None,
     winners: Mapping[str, Sequence[str]] | None = None,
     adapter: str | None = None,
+    selection: Selection = AS_THEY_COME,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Drafts:
@@ -93,6 +103,7 @@ def generate_creatives(
         existing: texts that new ones must differ from, by kind of piece.
         winners: texts that did well, by kind of piece.
         adapter: the LoRA adapter to write with.
+        selection: how many more texts to write than are wanted, and which of them stay.
         progress: called as the work goes on.
         stop: ends the work after the batch at hand.
 
@@ -124,6 +135,7 @@ def generate_creatives(
             existing=[*(existing or {}).get(asset.name, ()), *taken],
             winners=(winners or {}).get(asset.name, ()),
             adapter=adapter,
+            selection=selection,
             progress=report,
             stop=stop,
         )
@@ -246,6 +258,7 @@ def candidate_lineage(candidate: Candidate, parents: Mapping[str, str]) -> Linea
         frame=prompt.frame,
         segment=prompt.segment,
         parent=parents.get(prompt.winner) if prompt.winner else None,
+        scores=dict(candidate.scores),
     )
 
 

@@ -5,6 +5,7 @@
     ├── ChannelUnknown          no channel is called so
     ├── MaterialError           a picture, film or sound that nothing can be made of
     ├── ModelsError             a file of models that cannot be read; the message says where
+    ├── ThresholdsError         a file of the gates' thresholds that cannot be read
     ├── PlacementUnknown        a request for a placement that is not there any more
     ├── DatasetError            nothing that could be taught, or a folder that is no dataset
     ├── RewardModelError        too little evidence, or a file that is no reward model
@@ -45,6 +46,12 @@ class ModelsError(GeneratorError):
     """Models that cannot be: the file that names them, or a key, cannot be read."""
 
     code = "models_invalid"
+
+
+class ThresholdsError(GeneratorError):
+    """Thresholds of the gates that cannot be read, or are none."""
+
+    code = "thresholds_invalid"
 
 
 class PlacementUnknown(GeneratorError):

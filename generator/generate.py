@@ -7,24 +7,39 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
 from generator.backends import Backend, Completion, Sampling
 from generator.brief import Brief
-from generator.channels import Asset, Counting, units
+from generator.channels import Asset, Counting
 from generator.prompts import Form, Prompt, prompts
-from generator.screen import STOP, Rejection, Screen, clean
+from generator.screening import (
+    OUTRANKED,
+    STOP,
+    Rejection,
+    Screen,
+    Thresholds,
+    Verdict,
+    Written,
+    clean,
+)
+from generator.screening.gates.likeness import by_difference, vectors
+from generator.screening.gates.nonsense import Reader
 
 PROMPTS_PER_BATCH: Final = 16
 MAX_REPEATS: Final = 4
 """How often a batch continues the same prompt; more would mostly write the same again."""
 CANDIDATES_PER_TEXT: Final = 8
 
+Rank: TypeAlias = Callable[[Sequence[str]], Sequence[int]]
+"""Puts texts that passed the screen in order, the most promising first: their places."""
 Progress: TypeAlias = Callable[[int, float], None]
 """Told how many texts were accepted, and what share of the budget is spent, in [0, 1]."""
 
@@ -60,8 +75,37 @@ class Style(NamedTuple):
 USUAL: Final = Style()
 
 
+def different_first(texts: Sequence[str]) -> Sequence[int]:
+    """Ranks texts by how little each says that those before it say: nothing is known of reward.
+
+    >>> different_first(["Warm bread", "Warm bread today", "A calm dentist"])
+    [0, 2, 1]
+    """
+    return by_difference(vectors(texts))
+
+
+class Selection(NamedTuple):
+    """How what is kept is selected from what is written.
+
+    Attributes:
+        over: how many texts pass the screen for each that is wanted, at least 1; the best stay.
+        rank: which are the best.
+        thresholds: of the screen, None for the usual ones.
+    """
+
+    over: float = 1.0
+    rank: Rank = different_first
+    thresholds: Thresholds | None = None
+
+
+AS_THEY_COME: Final = Selection()
+
+
 class Candidate(NamedTuple):
-    """A text that a model wrote, where it came from, and why it was refused if it was."""
+    """A text that a model wrote, where it came from, and why it was refused if it was.
+
+    `scores` are what the gates measured that saw it.
+    """
 
     text: str
     piece: Piece
@@ -69,6 +113,7 @@ class Candidate(NamedTuple):
     model: str
     adapter: str | None
     rejection: Rejection | None
+    scores: Mapping[str, float] = MappingProxyType({})
 
 
 class GenerationResult(NamedTuple):
@@ -101,13 +146,15 @@ def generate(
     existing: Iterable[str] = (),
     winners: Sequence[str] = (),
     adapter: str | None = None,
+    selection: Selection = AS_THEY_COME,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> GenerationResult:
     """Returns up to `n` texts that pass the screen, and those that did not on the way.
 
-    Candidates are written in batches until there are enough, or 8 for each that was asked for,
-    or `stop` is set. The same arguments give the same result on the same machine.
+    Candidates are written in batches until enough passed, or 8 for each that was asked for are
+    written, or `stop` is set. Where more passed than are wanted, the best ranked stay. The same
+    arguments give the same result on the same machine.
 
     Args:
         brief: what to write about.
@@ -119,6 +166,7 @@ def generate(
         existing: texts that a new one must differ from.
         winners: texts of this kind that did well, to show and to vary.
         adapter: the LoRA adapter to write with.
+        selection: how many more to write than are wanted, and which of them stay.
         progress: called as the work goes on.
         stop: ends the work after the batch at hand.
 
@@ -126,13 +174,13 @@ def generate(
         BackendError: the model failed.
     """
     piece = piece or Piece.headline(brief)
-    limits = replace(brief.constraints, max_characters=piece.max_units)
-    screen = Screen(replace(brief, constraints=limits), existing=existing, winners=winners)
+    screen = _screen(brief, backend, piece, existing, winners, selection.thresholds)
     source = prompts(
         brief, seed=seed, winners=winners, form=piece.form, max_characters=piece.max_units
     )
     sampling = Sampling(STOP, _max_new_tokens(piece), *style)
     result = GenerationResult([], [])
+    enough = math.ceil(n * selection.over)
     budget = max(CANDIDATES_PER_TEXT * n, PROMPTS_PER_BATCH)
     written = 0
     batch: list[Prompt] = []
@@ -140,10 +188,10 @@ def generate(
     def report(share_of_batch: float) -> None:
         if progress is not None:
             spent = (written + share_of_batch * len(batch)) / budget
-            progress(len(result.accepted), min(spent, 1.0))
+            progress(min(len(result.accepted), n), min(spent, 1.0))
 
-    while len(result.accepted) < n and written < budget and not (stop and stop.is_set()):
-        batch = _batch(source, n - len(result.accepted))
+    while len(result.accepted) < enough and written < budget and not (stop and stop.is_set()):
+        batch = _batch(source, enough - len(result.accepted))
         completions = backend.complete(
             [prompt.text for prompt in batch],
             sampling,
@@ -151,14 +199,32 @@ def generate(
             adapter=adapter,
             progress=report,
         )
-        for prompt, completion in zip(batch, completions, strict=True):
-            if len(result.accepted) < n:
-                candidate = _judged(prompt, completion, piece, screen)
+        for candidate in _judged(batch, completions, piece, screen):
+            if len(result.accepted) < enough:
                 judged = result.accepted if candidate.rejection is None else result.rejected
                 judged.append(candidate)
         written += len(batch)
     report(0.0)
-    return result
+    return _selected(result, n, selection.rank)
+
+
+def _screen(
+    brief: Brief,
+    backend: Backend,
+    piece: Piece,
+    existing: Iterable[str],
+    winners: Sequence[str],
+    thresholds: Thresholds | None,
+) -> Screen:
+    limits = replace(brief.constraints, max_characters=piece.max_units)
+    return Screen(
+        replace(brief, constraints=limits),
+        counting=piece.counting,
+        existing=existing,
+        winners=winners,
+        thresholds=thresholds,
+        reader=backend if isinstance(backend, Reader) else None,
+    )
 
 
 def _batch(source: Iterator[Prompt], missing: int) -> list[Prompt]:
@@ -167,16 +233,39 @@ def _batch(source: Iterator[Prompt], missing: int) -> list[Prompt]:
     return list(itertools.islice(source, PROMPTS_PER_BATCH)) * repeats
 
 
-def _judged(prompt: Prompt, completion: Completion, piece: Piece, screen: Screen) -> Candidate:
-    text, ended = clean(prompt.opening + completion.text)
-    length = units(text, piece.counting)
-    if length > max(piece.max_units, len(text)):
-        # Wide characters, which the screen's own gate of length counts as one.
-        words = f"{length} units as the channel counts; at most {piece.max_units}"
-        rejection: Rejection | None = Rejection("length", words)
-    else:
-        rejection = screen.judge(text, opening=prompt.opening, ended=ended)
-    return Candidate(text, piece, prompt, completion.model, completion.adapter, rejection)
+def _judged(
+    batch: Sequence[Prompt], completions: Sequence[Completion], piece: Piece, screen: Screen
+) -> Iterator[Candidate]:
+    cleaned = [clean(p.opening + c.text) for p, c in zip(batch, completions, strict=True)]
+    verdicts = screen.judge(
+        [
+            Written(text, prompt.opening, ended)
+            for prompt, (text, ended) in zip(batch, cleaned, strict=True)
+        ]
+    )
+    for prompt, completion, (text, _), verdict in zip(
+        batch, completions, cleaned, verdicts, strict=True
+    ):
+        yield Candidate(text, piece, prompt, completion.model, completion.adapter, *_found(verdict))
+
+
+def _found(verdict: Verdict) -> tuple[Rejection | None, dict[str, float]]:
+    """Returns the verdict, with the scores of the gates that found something to measure."""
+    return verdict.rejection, {code: score for code, score in verdict.scores.items() if score}
+
+
+def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
+    """Keeps the `n` best of those that passed, in order of rank; the others are told so."""
+    passed = result.accepted
+    if len(passed) <= n:
+        return result
+    ranked = [passed[place] for place in rank([candidate.text for candidate in passed])]
+    reason = f"passed every gate, but {n} of {len(passed)} were wanted and it ranks"
+    outranked = [
+        candidate._replace(rejection=Rejection(OUTRANKED, f"{reason} {number}"))
+        for number, candidate in enumerate(ranked[n:], n + 1)
+    ]
+    return GenerationResult(ranked[:n], [*result.rejected, *outranked])
 
 
 def _max_new_tokens(piece: Piece) -> int:

@@ -93,6 +93,36 @@ class TransformersBackend:
             Completion(self._text(tokens, sampling.stop), self.name, adapter) for tokens in written
         ]
 
+    def surprise(self, texts: Sequence[str], *, after: str) -> list[float]:
+        """Returns how surprised the model is by each text, in nats per token.
+
+        It is the model itself that is asked, without any adapter, all texts in one pass.
+
+        Raises:
+            BackendError: the model failed.
+        """
+        if not texts:
+            return []
+        self._use(None)
+        before = len(self._tokenizer(after).input_ids)
+        read = self._tokenizer([after + text for text in texts], return_tensors="pt", padding=True)
+        read = read.to(self._device)
+        mask = read.attention_mask
+        places = (mask.cumsum(-1) - 1).clamp(min=0)
+        try:
+            with torch.inference_mode():
+                logits = self._model(
+                    input_ids=read.input_ids, attention_mask=mask, position_ids=places
+                ).logits[:, :-1]
+                likely = torch.log_softmax(logits.float(), dim=-1)
+        except RuntimeError as error:  # torch's errors, out of memory among them
+            raise BackendError(f"{self.name} failed on {len(texts)} texts: {error}") from error
+        found = likely.gather(-1, read.input_ids[:, 1:, None])[..., 0]
+        # What stands before a text is not counted, nor is the padding to its left.
+        counted = (places[:, 1:] >= before) & (mask[:, 1:] == 1)
+        total = -(found * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+        return [float(surprise) for surprise in total]
+
     def _use(self, adapter: str | None) -> None:
         """Has the model write with this LoRA adapter, or with none; each is loaded once."""
         if adapter is None:

@@ -23,7 +23,9 @@ def test_json_holds_every_text_with_its_lineage(capsys):
     assert len(found["accepted"]) == 2
     for row in found["accepted"]:
         assert set(row) == {"parts", "lineage"}
-        assert set(row["lineage"]) == {"model", "prompt", "frame", "segment", "seed", "brief"}
+        assert set(row["lineage"]) == {
+                "model", "prompt", "frame", "segment", "seed", "brief", "scores",
+            }  # fmt: skip
         assert row["lineage"]["brief"] == brief_hash(load_brief(COFFEE))
         assert (row["lineage"]["model"], row["lineage"]["seed"]) == ("scripted", 1)
     assert {"markup", "characters"} <= {row["code"] for row in found["rejected"]}

@@ -8,6 +8,7 @@ from generator.brief import Brief, Constraints, Environment, brief_hash
 from generator.channels import channel_names, load_channel
 from generator.creatives import channel_of, generate_creatives, lineage, texts_by_piece
 from generator.errors import BriefError
+from generator.screening import Rejection, Verdict
 
 FACTS = ("fresh", "at your door")
 KEYWORDS = ("coffee", "mornings", "beans", "cups")
@@ -39,10 +40,19 @@ class Varied:
         return [Completion(f' {next(self.words)}"', "varied", adapter) for _ in prompts]
 
 
+def screen_by(monkeypatch, rule):
+    """Puts one rule in the place of all gates."""
+
+    def judge(self, batch):
+        return [Verdict(rule(written), {}) for written in batch]
+
+    monkeypatch.setattr("generator.screening.Screen.judge", judge)
+
+
 @pytest.fixture
 def anything_goes(monkeypatch):
     """Lets made-up words through: what is tested is how texts are put together."""
-    monkeypatch.setattr("generator.screen.Screen.judge", lambda *_, **__: None)
+    screen_by(monkeypatch, lambda written: None)
 
 
 @pytest.mark.parametrize("name", channel_names())
@@ -101,12 +111,11 @@ def test_too_few_texts_make_fewer_or_smaller_creatives(monkeypatch, anything_goe
             written = super().complete(prompts, sampling, **rest)
             return [c._replace(text=' "' if i > 9 else c.text) for i, c in enumerate(written)]
 
-    def judge(self, text, *, opening, ended=True):
-        from generator.screen import Rejection
+    def judge(written):
+        bare = written.text == written.opening
+        return Rejection("fragment", "nothing added") if bare else None
 
-        return Rejection("fragment", "nothing added") if text == opening else None
-
-    monkeypatch.setattr("generator.screen.Screen.judge", judge)
+    screen_by(monkeypatch, judge)
     monkeypatch.setattr("generator.generate.CANDIDATES_PER_TEXT", 1)
     found = generate_creatives(brief_for("google_rsa"), Tired(), n=1, seed=1)
     [draft] = found.creatives
@@ -116,12 +125,11 @@ def test_too_few_texts_make_fewer_or_smaller_creatives(monkeypatch, anything_goe
 
 
 def test_texts_that_are_in_no_whole_creative_are_left_over(monkeypatch):
-    def judge(self, text, *, opening, ended=True):
-        from generator.screen import Rejection
+    def judge(written):
+        short = len(written.text) < 24
+        return None if short else Rejection("length", "too long for this test")
 
-        return None if len(text) < 24 else Rejection("length", "too long for this test")
-
-    monkeypatch.setattr("generator.screen.Screen.judge", judge)
+    screen_by(monkeypatch, judge)
     brief = brief_for("push", required_claims=("y" * 20,))
     found = generate_creatives(brief, Varied(), n=3, seed=1)
     names = {candidate.piece.name for candidate in found.left_over}

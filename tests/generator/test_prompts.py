@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from generator.brief import Brief, Constraints, Environment, Material, Segment, Time
-from generator.gates import words
 from generator.prompts import EXAMPLES, LINES, PRODUCTS, SENTENCES, prompts
+from generator.screening.gates.words import words
 
 WINNERS = ("Keep your coffee hot", "Mornings that last", "Beans for your first meeting")
 

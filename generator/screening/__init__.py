@@ -1,0 +1,27 @@
+"""Screening: what a model wrote gets to people only through these gates, each with a reason."""
+
+from generator.screening.screen import (
+    CODES,
+    OUTRANKED,
+    STOP,
+    Rejection,
+    Screen,
+    Verdict,
+    Written,
+    clean,
+)
+from generator.screening.settings import Thresholds, load_thresholds, usual
+
+__all__ = [
+    "CODES",
+    "OUTRANKED",
+    "STOP",
+    "Rejection",
+    "Screen",
+    "Thresholds",
+    "Verdict",
+    "Written",
+    "clean",
+    "load_thresholds",
+    "usual",
+]

@@ -1,0 +1,258 @@
+"""The screen between the model and the catalogue: each text gets in, or is told why not.
+
+Gates run in order of what they cost, each over all texts that are left, so the first reason is
+the cheapest one. A screen is made for one brief and remembers what it let in: it sees
+near-duplicates and crowds within its batches, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from generator.brief import Brief
+from generator.channels import Counting
+from generator.prompts import EXAMPLES
+from generator.screening.gates import Finding, claims, form, likeness, wording
+from generator.screening.gates.grammar import misspelt
+from generator.screening.gates.language import in_language
+from generator.screening.gates.nonsense import Reader, before, nonsense
+from generator.screening.gates.rules import HARM, broken, load_rules
+from generator.screening.gates.words import listed, words
+from generator.screening.settings import Thresholds, usual
+
+STOP: Final = '"\n'
+"""What ends a text: prompts put it in quotes, on one line."""
+LATIN: Final = listed("cs da de en es fi fr hu id it nb nl pl pt ro sv tr vi")
+"""The languages that are written in Latin letters alone."""
+CODES: Final = (
+    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
+    "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
+    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
+)  # fmt: skip
+"""The gates in the order in which they run; each is the code of its rejections."""
+OUTRANKED: Final = "outranked"
+"""The code of what passed every gate, and was still not among those that were wanted."""
+
+Gate: TypeAlias = Callable[[Sequence[str]], list[Finding]]
+
+
+class Rejection(NamedTuple):
+    """Why a text does not get in: a stable code, and words for people."""
+
+    code: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.words}"
+
+
+class Written(NamedTuple):
+    """A text to be judged: what the prompt gave of it, and whether the model came to its end."""
+
+    text: str
+    opening: str = ""
+    ended: bool = True
+
+
+class Verdict(NamedTuple):
+    """What became of a text: why it is refused, if it is, and what each gate measured."""
+
+    rejection: Rejection | None
+    scores: dict[str, float]
+
+
+def clean(completion: str) -> tuple[str, bool]:
+    r"""Returns the text in a completion, and whether the model came to its end.
+
+    >>> clean('  Fresh   beans,\tdaily"')
+    ('Fresh beans, daily', True)
+    >>> clean("Fresh beans for")
+    ('Fresh beans for', False)
+    """
+    ends = [completion.index(mark) for mark in STOP if mark in completion]
+    text = completion[: min(ends)] if ends else completion
+    return " ".join(text.split()).strip("'‘’“”` "), bool(ends)
+
+
+class Screen:
+    """Judges texts for one brief.
+
+    Args:
+        brief: whose constraints hold.
+        counting: how the place counts their length.
+        existing: texts that there are already, and those that people rejected.
+        winners: texts that the model was shown.
+        thresholds: what the gates let through.
+        reader: the model that says what is nonsense; without one that gate is not run.
+        whole: whether the texts are whole creatives, so that required claims must be in each.
+
+    Attributes:
+        gates: the codes of the gates that are run.
+    """
+
+    def __init__(
+        self,
+        brief: Brief,
+        *,
+        counting: Counting = "characters",
+        existing: Iterable[str] = (),
+        winners: Iterable[str] = (),
+        thresholds: Thresholds | None = None,
+        reader: Reader | None = None,
+        whole: bool = False,
+    ) -> None:
+        self._thresholds = thresholds or usual()
+        self._taken = list(existing)
+        self._vectors = likeness.vectors(self._taken)
+        self._accepted: list[int] = []
+        shown = list(winners)
+        by_code = {
+            **_form_gates(brief, counting, self._thresholds),
+            **_truth_gates(brief, self._thresholds),
+            **_sense_gates(brief, shown, self._thresholds),
+        }
+        if whole:
+            stated = brief.constraints.required_claims
+            by_code["required_claims"] = _each(lambda t: claims.required({"text": t}, stated))
+        if reader is not None:
+            by_code["nonsense"] = partial(
+                _nonsense, reader, before(brief.product), self._thresholds.nonsense.ceiling
+            )
+        skipped = self._thresholds.skip
+        self._gates = [(c, by_code[c]) for c in CODES if c in by_code and c not in skipped]
+        sequential = [c for c in ("duplicate", "crowding") if c not in skipped]
+        self._sequential = sequential
+        self.gates = ("cut_off", *(code for code, _ in self._gates), *sequential)
+
+    def judge(self, batch: Sequence[Written]) -> list[Verdict]:
+        """Returns the verdict on each text, in order; those that pass are remembered as taken.
+
+        Raises:
+            BackendError: the reader failed.
+        """
+        verdicts = [Verdict(_unfinished(written), {}) for written in batch]
+        for code, gate in self._gates:
+            left = [i for i, verdict in enumerate(verdicts) if verdict.rejection is None]
+            findings = gate([batch[i].text for i in left]) if left else []
+            for i, finding in zip(left, findings, strict=True):
+                verdicts[i] = _with(verdicts[i], code, finding)
+        passed = [i for i, verdict in enumerate(verdicts) if verdict.rejection is None]
+        directions = likeness.vectors([batch[i].text for i in passed])
+        for i, direction in zip(passed, directions, strict=True):
+            verdicts[i] = self._beside_others(batch[i].text, direction, verdicts[i])
+        return verdicts
+
+    def _beside_others(self, text: str, direction: likeness.Vectors, verdict: Verdict) -> Verdict:
+        """Judges a text by what there is already; one that passes is there from then on."""
+        for code in self._sequential:
+            if code == "duplicate":
+                limits = self._thresholds.duplicate
+                finding = likeness.duplicate(
+                    text,
+                    self._taken,
+                    self._vectors @ direction,
+                    alike=limits.alike,
+                    close=limits.close,
+                    worded=limits.worded,
+                )
+            else:
+                crowding = self._thresholds.crowding
+                own = self._vectors[self._accepted]
+                finding = likeness.crowded(
+                    direction, own, floor=crowding.floor, nearest=crowding.nearest
+                )
+            verdict = _with(verdict, code, finding)
+            if verdict.rejection is not None:
+                return verdict
+        self._accepted.append(len(self._taken))
+        self._taken.append(text)
+        self._vectors = np.vstack([self._vectors, direction])
+        return verdict
+
+
+def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dict[str, Gate]:
+    """Returns the gates that look at how a text is written."""
+    limits = brief.constraints
+    most, least = limits.max_characters, thresholds.length.least_words
+    latin, extra = brief.language in LATIN, thresholds.characters.extra
+    gates = {
+        "empty": _each(form.empty),
+        "length": _each(lambda t: form.length(t, most, counting, least)),
+        "leaked": _each(lambda t: form.leaked(t, brief)),
+        "markup": _each(form.markup),
+        "characters": _each(lambda t: form.characters(t, latin=latin, extra=extra)),
+        "never_use": _each(lambda t: wording.ruled_out(t, limits.never_use, limits.competitors)),
+    }
+    if brief.language == "en":
+        gates |= {"fragment": _each(form.fragment), "repeats": _each(form.repeats)}
+    return gates
+
+
+def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
+    """Returns the gates that look at what a text claims."""
+    said, claimed = brief.texts(), brief.claims()
+    themes = [load_rules(theme) for theme in thresholds.platform.themes]
+    harm = [load_rules(HARM)]
+    gates = {"figures": _each(lambda t: claims.unbacked(t, said))}
+    if brief.language == "en":
+        gates |= {
+            "against": _each(lambda t: claims.against(t, brief)),
+            "unfounded": _each(lambda t: claims.unfounded(t, said)),
+            "platform": _each(lambda t: broken(t, themes, claimed)),
+            "harm": _each(lambda t: broken(t, harm)),
+        }
+    return gates
+
+
+def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> dict[str, Gate]:
+    """Returns the gates that look at words, language and subject."""
+    said = [*brief.texts(), *shown]
+    subjects, floor = likeness.vectors(said), thresholds.off_topic.floor
+    copied, language, grammar = thresholds.copied, thresholds.language, thresholds.grammar
+    lists = thresholds.profanity
+    listing = wording.profanities(lists.extra, lists.allowed)
+    gates = {
+        "copied": _each(
+            lambda t: likeness.copied(t, [*shown, *EXAMPLES], nearly_equal=copied.nearly_equal)
+        ),
+        "profanity": _each(lambda t: wording.profane(t, listing)),
+        "language": _each(
+            lambda t: in_language(
+                t, brief.language, sure=language.sure, least_words=language.least_words
+            )
+        ),
+    }
+    if brief.language == "en":
+        gates["grammar"] = _each(
+            lambda t: misspelt(t, kinds=grammar.kinds, ignored=grammar.ignored, known=said)
+        )
+        # The embeddings know English alone.
+        gates["off_topic"] = lambda texts: [
+            likeness.off_topic(direction, subjects, floor) for direction in likeness.vectors(texts)
+        ]
+    return gates
+
+
+def _each(gate: Callable[[str], Finding]) -> Gate:
+    return lambda texts: [gate(text) for text in texts]
+
+
+def _nonsense(reader: Reader, after: str, ceiling: float, texts: Sequence[str]) -> list[Finding]:
+    return [nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)]
+
+
+def _unfinished(written: Written) -> Rejection | None:
+    if not written.ended:
+        return Rejection("cut_off", "the model had not come to the end of the line")
+    if written.opening and words(written.text) == words(written.opening):
+        return Rejection("fragment", "the model added nothing to the opening")
+    return None
+
+
+def _with(verdict: Verdict, code: str, finding: Finding) -> Verdict:
+    scores = {**verdict.scores, code: round(finding.score, 4)}
+    return Verdict(Rejection(code, finding.why) if finding.why is not None else None, scores)
