@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from bandit import forget_command, import_commands, key_commands, policy_commands
+from bandit import doctor_command, forget_command, import_commands, key_commands, policy_commands
 from bandit.errors import BanditError
 from bandit.evaluation.commands import evaluate, tune
 from bandit.features import Embedding, default_embedding
@@ -45,6 +45,7 @@ app.command()(key_commands.acts)
 app.command()(evaluate)
 app.command()(tune)
 app.command()(forget_command.forget)
+app.command()(doctor_command.doctor)
 
 
 @app.command()

@@ -30,6 +30,7 @@ BY_HAND = {
     "evaluate",
     "fit_prior",
     "forget",
+    "doctor",
     "generate",
     "replay",
     "tune",

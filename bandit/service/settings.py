@@ -18,6 +18,10 @@ from bandit.errors import SettingError
 from bandit.service.secret import Secret
 
 PREFIX: Final = "COPYLOOP_"
+ENVIRONMENT: Final[Mapping[str, str]] = os.environ
+"""The variables that this process was started with."""
+READ_ELSEWHERE: Final = frozenset({"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY"})
+"""Variables of ours that are options of commands, or the generator's."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -98,7 +102,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def load_settings(
-    arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ
+    arguments: Mapping[str, object], environment: Mapping[str, str] = ENVIRONMENT
 ) -> Settings:
     """Returns the settings that arguments, environment and defaults make up.
 
@@ -126,6 +130,19 @@ def load_settings(
         elif variable in environment:
             values[name] = _converted(environment[variable], field.type, variable)
     return Settings(**values)  # type: ignore[arg-type]  # each was converted to its field's type
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Returns the variables that look like settings of ours, and are none.
+
+    >>> unknown_variables({"COPYLOOP_PROT": "80", "COPYLOOP_PORT": "80", "HOME": "/"})
+    ['COPYLOOP_PROT']
+    """
+    known = set(READ_ELSEWHERE)
+    for field in msgspec.structs.fields(Settings):
+        variable = PREFIX + field.name.upper()
+        known |= {variable, f"{variable}_FILE"} if field.type is Secret else {variable}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 
 def _secret(variable: str, environment: Mapping[str, str]) -> Secret:
