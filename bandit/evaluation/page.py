@@ -99,7 +99,9 @@ def in_words(policy: PolicyEvaluation, baseline: str) -> str:
 
 def _told(policy: PolicyEvaluation) -> EstimateRow | None:
     rows = {row.estimator: row for row in policy.estimates}
-    by = next((name for name in TOLD_BY if name in rows), None)
+    # of the log's own policy SNIPS is what was earned, to the last click
+    order = ("snips", "ips", *TOLD_BY) if policy.policy == "logged" else TOLD_BY
+    by = next((name for name in order if name in rows), None)
     return rows[by] if by is not None else next(iter(rows.values()), None)
 
 
