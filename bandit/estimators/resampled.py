@@ -101,7 +101,9 @@ class Resampled(Generic[InputT]):
         """Returns the means of each replicate, shape (replicates, size)."""
         rng = np.random.default_rng(self._seed)
         n = len(self._counts)
-        times = rng.multinomial(n, np.full(n, 1.0 / n), size=REPLICATES).astype(np.float64)
+        drawn = rng.integers(0, n, size=(REPLICATES, n))
+        drawn += n * np.arange(REPLICATES)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=REPLICATES * n).reshape(REPLICATES, n)
         means: Floats = (times @ self._sums.T) / (times @ self._counts)[:, None]
         return means
 

@@ -20,19 +20,20 @@ def after(formula, *batches):
 
 
 class TestSnips(CoverageLaws):
-    n = 800
+    n = 300
 
     def new(self):
         return Resampled(Snips())
 
 
-class TestDm(CoverageLaws):
-    """Around DR, as its normal interval is."""
-
-    n = 800
-
-    def new(self):
-        return open_estimator("dm", bootstrap=True)
+def test_a_biased_value_gets_the_interval_of_its_unbiased_sibling():
+    batch = draw(2000, seed=6).batch
+    found = [open_estimator(name, bootstrap=True) for name in ("dm", "dr")]
+    for estimator in found:
+        estimator.add(batch)
+    dm, dr = (estimator.get() for estimator in found)
+    assert dm.value != dr.value
+    assert (dm.interval.low, dm.interval.high) == pytest.approx((dr.interval.low, dr.interval.high))
 
 
 @pytest.mark.parametrize("n", [50, 2000, 100_000])
