@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.bench_rank import PATH, api
+from benchmarks.bench_rank import BODY, PATH, api, resident_mib
 from benchmarks.load import running_load
 from streams.events import DECISIONS
 from streams.log import TopicPartition
@@ -25,14 +25,6 @@ ANY_RATE = 1e6
 WARM_SHARE, WARM_SECONDS = 0.2, 60.0
 """Memory is compared from here on: after this share of the run, at most so many seconds."""
 GROWTH = 0.05
-
-
-def resident_mib(pid: int) -> float:
-    """Returns the memory that a process has in RAM."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("the kernel tells no resident memory")
 
 
 def decisions_in(path: Path) -> int:
@@ -50,12 +42,12 @@ def test_half_load_for_long(benchmark: Any, tmp_path: Path, request: pytest.Fixt
     memory: list[float] = []
     with api(tmp_path, f"sqlite:///{tmp_path / 'log.db'}") as server:
         url = f"http://{server.host}:{server.port}"
-        with running_load(url, PATH, ANY_RATE) as saturated:
+        with running_load(url, PATH, ANY_RATE, BODY) as saturated:
             time.sleep(SATURATED_SECONDS)
         half = saturated["decisions_per_second"] / 2
 
         def soak() -> dict[str, Any]:
-            with running_load(url, PATH, half) as figures:
+            with running_load(url, PATH, half, BODY) as figures:
                 until = time.monotonic() + seconds
                 while time.monotonic() < until:
                     memory.append(resident_mib(server.pid))

@@ -113,10 +113,9 @@ class Connection(asyncio.Protocol):
             self._load.free.append(self)
 
 
-async def main(url: str, path: str, per_second: float) -> dict[str, Any]:
+async def main(url: str, path: str, per_second: float, body: bytes) -> dict[str, Any]:
     """Returns the figures of a run that lasts until stdin is closed."""
     parts = urlsplit(url)
-    body = b'{"context":{}}'
     load = Load(
         f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
@@ -130,9 +129,11 @@ async def main(url: str, path: str, per_second: float) -> dict[str, Any]:
 
 
 @contextmanager
-def running_load(url: str, path: str, per_second: float) -> Iterator[dict[str, Any]]:
+def running_load(
+    url: str, path: str, per_second: float, body: bytes = b'{"context":{}}'
+) -> Iterator[dict[str, Any]]:
     """Posts to that path during the block; what it saw is in the mapping afterwards."""
-    command = [sys.executable, "-m", "benchmarks.load", url, path, str(per_second)]
+    command = [sys.executable, "-m", "benchmarks.load", url, path, str(per_second), body.decode()]
     figures: dict[str, Any] = {}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -147,5 +148,6 @@ def running_load(url: str, path: str, per_second: float) -> Iterator[dict[str, A
 
 if __name__ == "__main__":
     uvloop.install()
-    figures = asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
+    url, path, per_second, body = sys.argv[1:]
+    figures = asyncio.run(main(url, path, float(per_second), body.encode()))
     sys.stdout.write(json.dumps(figures))
