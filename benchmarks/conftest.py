@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak-seconds", type=float, default=60.0, help="How long bench_soak asks; 1800 for real."
     )
+    parser.addoption(
+        "--fuzz-inputs", type=int, default=100_000, help="How many requests bench_fuzz sends."
+    )
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:
