@@ -26,7 +26,7 @@ from bandit.service.operations.drain import Drain
 from bandit.service.operations.metrics import Metrics
 from bandit.service.operations.siblings import Siblings
 from bandit.service.personalizer.door import PersonalizerDoor
-from bandit.service.personalizer.jobs import Jobs
+from bandit.service.personalizer.evaluations.jobs import Jobs
 from bandit.service.personalizer.loops import Loops
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, unquote
 
 from bandit.errors import RequestError
 from bandit.service.front import AsgiApp, Receive, Scope, Send, read_body
-from bandit.service.personalizer import decisions, job_routes, loop_settings
+from bandit.service.personalizer import decisions, loop_settings
+from bandit.service.personalizer.evaluations import routes
 from bandit.service.personalizer.loops import DEFAULT, Call, Loops, Reply
 from bandit.service.personalizer.refusals import PersonalizerError, refusal
 from bandit.service.refusals import error_headers, internal_error
@@ -45,18 +46,18 @@ ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
         "PUT": loop_settings.write_policy,
         "DELETE": loop_settings.reset_policy,
     },
-    ("configurations", "applyFromEvaluation"): {"POST": job_routes.apply_evaluation},
-    ("evaluations",): {"GET": job_routes.list_evaluations, "POST": job_routes.create_evaluation},
+    ("configurations", "applyFromEvaluation"): {"POST": routes.apply_evaluation},
+    ("evaluations",): {"GET": routes.list_evaluations, "POST": routes.create_evaluation},
     ("evaluations", _NAMED): {
-        "GET": job_routes.read_evaluation,
-        "PUT": job_routes.put_evaluation,
-        "DELETE": job_routes.delete_evaluation,
+        "GET": routes.read_evaluation,
+        "PUT": routes.put_evaluation,
+        "DELETE": routes.delete_evaluation,
     },
-    ("featureImportances",): {"GET": job_routes.list_importances},
+    ("featureImportances",): {"GET": routes.list_importances},
     ("featureImportances", _NAMED): {
-        "GET": job_routes.read_importance,
-        "PUT": job_routes.put_importance,
-        "DELETE": job_routes.delete_importance,
+        "GET": routes.read_importance,
+        "PUT": routes.put_importance,
+        "DELETE": routes.delete_importance,
     },
     ("model",): {
         "GET": loop_settings.read_model,

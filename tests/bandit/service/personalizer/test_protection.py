@@ -3,6 +3,9 @@
 import json
 
 import pytest
+from azure.ai.personalizer import PersonalizerAdministrationClient, PersonalizerClient
+from azure.core.credentials import AzureKeyCredential
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
 from bandit.service.secret import Secret
 from bandit.service.settings import Settings
@@ -60,3 +63,25 @@ def test_its_configuration_leaves_the_protection_as_it_is(api):
     )
     assert written.status_code == 200, written.text
     assert api.client.get("/v1/placements/guarded").json()["protection"] == PROTECTION
+
+
+def test_a_key_opens_what_its_scopes_say():
+    with running(MemoryLog()) as api:
+        made = api.client.post("/v1/keys", json={"name": "app", "scopes": ["rank"]})
+        key = AzureKeyCredential(made.raise_for_status().json()["key"])
+        with PersonalizerClient(api.url, key) as client:
+            assert client.rank({"actions": ACTIONS, "eventId": "e"})["eventId"] == "e"
+            with pytest.raises(HttpResponseError) as refused:
+                client.reward("e", {"value": 1.0})
+            assert refused.value.status_code == 403
+        with (
+            PersonalizerClient(api.url, AzureKeyCredential("wrong")) as client,
+            pytest.raises(ClientAuthenticationError),
+        ):
+            client.rank({"actions": ACTIONS})
+        with (
+            PersonalizerAdministrationClient(api.url, key) as admin,
+            pytest.raises(HttpResponseError) as refused,
+        ):
+            admin.reset_policy()
+        assert refused.value.status_code == 403

@@ -19,7 +19,7 @@ from bandit.service.personalizer.configuration import (
     iso_time,
     policy_of,
 )
-from bandit.service.personalizer.jobs import Job, Kind, Result, Stretch, named
+from bandit.service.personalizer.evaluations.jobs import Job, Kind, Result, Stretch, named
 from bandit.service.personalizer.loop_settings import change_settings
 from bandit.service.personalizer.loops import Call, Loops, Reply
 from bandit.service.personalizer.refusals import PersonalizerError

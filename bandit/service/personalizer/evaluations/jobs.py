@@ -151,7 +151,7 @@ class Jobs:
 
     async def _run(self, path: Path) -> None:
         async with self._turn:
-            command = [sys.executable, "-m", "bandit.service.personalizer.job"]
+            command = [sys.executable, "-m", "bandit.service.personalizer.evaluations.work"]
             process = await asyncio.create_subprocess_exec(
                 *command, "--log", self._log_url, str(path), stderr=asyncio.subprocess.PIPE
             )

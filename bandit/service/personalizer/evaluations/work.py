@@ -18,9 +18,14 @@ from bandit.evaluation.seat import Options
 from bandit.policies import open_policy
 from bandit.readers.logged import LoggedEvent
 from bandit.service.personalizer.configuration import policy_of, settings_of
-from bandit.service.personalizer.importance import feature_scores
-from bandit.service.personalizer.jobs import Job, Origin, Result, Stretch, load, save
-from bandit.service.personalizer.judging import FIRST_ACTION, Candidate, judged, unmasked
+from bandit.service.personalizer.evaluations.importance import feature_scores
+from bandit.service.personalizer.evaluations.jobs import Job, Origin, Result, Stretch, load, save
+from bandit.service.personalizer.evaluations.judging import (
+    FIRST_ACTION,
+    Candidate,
+    judged,
+    unmasked,
+)
 from bandit.versions import interactions_of
 from streams.catalogue import CatalogueReader
 from streams.checkpoint import exclusive

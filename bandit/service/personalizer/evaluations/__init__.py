@@ -1,0 +1,1 @@
+"""Evaluations and feature importances of placements: asked for, done apart, and kept as files."""
