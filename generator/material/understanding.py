@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,6 +15,9 @@ from generator.material.words import Words, cached, shortened
 if TYPE_CHECKING:
     from PIL import Image
 
+    from generator.material.joint import Joint
+    from generator.material.looking import Looking
+
 CACHE: Final = Path.home() / ".cache" / "copyloop" / "material"
 WAY_OUT: Final = "or describe it in the brief"
 
@@ -24,7 +27,7 @@ class Understanding(NamedTuple):
 
     brief: Brief
     images: tuple[Image.Image, ...] = ()
-    joint: Any = None
+    joint: Joint | None = None
 
     def features(self, text: str) -> dict[str, object]:
         """Returns what the material says of a creative with this text, for policies to read."""
@@ -83,7 +86,9 @@ def understand(
     return Understanding(replace(brief, material=tuple(described)), tuple(images), joint)
 
 
-def _words(material: Material, file: Path, position: int, eyes: Any, cache: Path) -> Words | None:
+def _words(
+    material: Material, file: Path, position: int, eyes: Looking, cache: Path
+) -> Words | None:
     """Returns what a model says of a file; None where the brief says enough itself."""
     if material.description is not None:
         return None
