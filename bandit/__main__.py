@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -161,6 +162,8 @@ def learn(
     """Fold interactions into policies and publish them, until stopped."""
     from bandit.service.learn_counts import LEARN, LearnCounts
     from bandit.service.learner import run_learner
+    from bandit.service.operations.traces import open_traces
+    from bandit.service.settings import load_settings
     from streams.process import long_running
 
     url, counts = log_url(log, data), LearnCounts()
@@ -172,7 +175,16 @@ def learn(
         log_format=log_format,
     ) as running:
         running.metrics.add_counts("learn", counts, LEARN)
-        run_learner(running.log, data / "checkpoints", stop=running.stop, counts=counts)
+        traces = open_traces(load_settings({}), "learn")
+        run_learner(
+            running.log,
+            data / "checkpoints",
+            stop=running.stop,
+            counts=counts,
+            around=nullcontext if traces is None else traces.of_batch,
+        )
+        if traces is not None:
+            traces.close()
 
 
 @app.command()

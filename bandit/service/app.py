@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from bandit.service.operations import health
 from bandit.service.operations.drain import Drain
 from bandit.service.operations.metrics import Metrics
 from bandit.service.operations.siblings import Siblings
+from bandit.service.operations.traces import TracedApp, open_traces
 from bandit.service.personalizer.door import PersonalizerDoor
 from bandit.service.personalizer.evaluations.jobs import Jobs
 from bandit.service.personalizer.loops import Loops
@@ -79,7 +80,8 @@ def create_app(
     assignments = Assignments(log, clock_ms)
     metrics = Metrics(snapshots, clock_ms, spool)
     metrics.add(logs)
-    thread = LogThread(log, on_append=metrics.group)
+    traces = open_traces(settings, "api")
+    thread = LogThread(log, on_append=metrics.group, around=traces.of if traces else nullcontext)
     spooling = None
     if spool is not None:
         spooling = Spooling(
@@ -114,6 +116,8 @@ def create_app(
         await appender.close()
         snapshots.stop()
         ring.stop()
+        if traces is not None:
+            traces.close()
 
     drain = Drain(settings.drain_notice_seconds)
     rest = _rest(life)
@@ -137,7 +141,8 @@ def create_app(
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
     guard = Guard(door, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
     metrics.add(guard)
-    return for_origins(guard, settings.cors_origins)
+    traced = guard if traces is None else TracedApp(guard, traces)
+    return for_origins(traced, settings.cors_origins)
 
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:

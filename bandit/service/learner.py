@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +49,7 @@ def run_learner(
     clock: Callable[[], float] = time.monotonic,
     cpu_clock: Callable[[], float] = time.thread_time,
     counts: LearnCounts | None = None,
+    around: Callable[[Sequence[Record]], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Folds interactions into policies and publishes them until `stop` is set.
 
@@ -68,6 +69,7 @@ def run_learner(
         clock: says when steps are due, in seconds; nothing that is learned depends on it.
         cpu_clock: says what publishing costs, in seconds of processor time.
         counts: where to count, for who looks on meanwhile.
+        around: entered for the time that a batch takes.
 
     Raises:
         LockError: another learner works on these checkpoints.
@@ -85,7 +87,9 @@ def run_learner(
     consumer = log.consumer([INTERACTIONS], learner, group=GROUP)
     try:
         while not stop.is_set():
-            learner.step(consumer.poll(learner.wait_seconds(), limit=BATCH))
+            records = consumer.poll(learner.wait_seconds(), limit=BATCH)
+            with around(records):
+                learner.step(records)
             if offsets := learner.save_when_due():
                 _commit(consumer, offsets)
     except BaseException:

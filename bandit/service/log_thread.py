@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from streams.catalogue import PARTITION
 from streams.log import Log, Message, TopicOffset
+
+Around: TypeAlias = Callable[[Sequence[Message]], AbstractContextManager[object]]
 
 _T = TypeVar("_T")
 
@@ -30,11 +33,15 @@ class LogThread:
     Args:
         log: where to append.
         on_append: told, in that thread, how many messages each append wrote.
+        around: entered, in that thread, for the time that an append takes.
     """
 
-    def __init__(self, log: Log, *, on_append: Callable[[int], None]) -> None:
+    def __init__(
+        self, log: Log, *, on_append: Callable[[int], None], around: Around = nullcontext
+    ) -> None:
         self._log = log
         self._on_append = on_append
+        self._around = around
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -65,7 +72,8 @@ class LogThread:
         return done
 
     def _append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        written = self._log.append(messages)
+        with self._around(messages):
+            written = self._log.append(messages)
         self._on_append(len(messages))
         return written
 

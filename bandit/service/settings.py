@@ -60,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         jwt_audience: whom it must say it is for.
         jwt_algorithms: how it may be signed, with commas between.
         jwt_scope_claim: where it says what its holder may.
+        traces_url: where spans go, over OTLP and HTTP; empty: none are made.
         private_salt: what private fields of contexts are hashed by.
         reward_secret: what event ids are signed by; of several, with space between, the first.
     """
@@ -92,6 +93,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_audience: str = ""
     jwt_algorithms: str = "RS256,ES256"
     jwt_scope_claim: str = "scope"
+    traces_url: str = ""
     private_salt: Secret = Secret()
     reward_secret: Secret = Secret()
 
