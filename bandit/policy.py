@@ -98,6 +98,23 @@ def is_context_free(policy: Policy) -> bool:
     return isinstance(policy, ContextFree) and policy.context_free
 
 
+class Belief(NamedTuple):
+    """What a policy takes a creative to earn: the mean, and the middle 95 % of its posterior."""
+
+    creative_id: str
+    mean: float
+    low: float
+    high: float
+
+
+@runtime_checkable
+class Believing(Protocol):
+    """A policy that has a posterior of each creative's mean reward, whatever the context."""
+
+    def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
+        """Returns what it believes of each of these actions."""
+
+
 def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:
     """Returns the index drawn from `pmf`; the same seed and pmf give the same index.
 

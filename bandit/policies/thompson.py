@@ -13,12 +13,13 @@ from typing import Annotated, Final, TypeAlias
 import numpy as np
 from msgspec import Meta, Struct
 
+from bandit.certainty import beta_quantile
 from bandit.policies.arms import Arms
 from bandit.policies.best import Floats, beta_best, normal_best
 from bandit.policies.envelope import seal
 from bandit.policies.rewards import check_reward, check_share
 from bandit.policies.spec import Finite, Positive, write_spec
-from bandit.policy import Pmf
+from bandit.policy import Belief, Pmf
 from streams.events import Action, Context, Decision, PolicySpec
 
 CACHE_SIZE: Final = 16_384
@@ -100,6 +101,16 @@ class Thompson:
             LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
         """
         self._arms.correct(decision.action.id, check_share(old), check_share(new))
+
+    def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
+        """Returns each creative's posterior: its mean, and its 2.5 and 97.5 % quantiles."""
+        found = []
+        for action, arm in zip(actions, self._arms.of(actions), strict=True):
+            total = min(max(arm.total, 0.0), arm.n)
+            a, b = self._config.alpha + total, self._config.beta + arm.n - total
+            low, high = beta_quantile(0.025, a, b), beta_quantile(0.975, a, b)
+            found.append(Belief(action.id, a / (a + b), low, high))
+        return found
 
     def to_bytes(self) -> bytes:
         """Returns spec and arms."""

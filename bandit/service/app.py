@@ -13,6 +13,8 @@ from fastapi.openapi.utils import get_openapi
 
 from bandit.features import creative_features
 from bandit.service.appender import Appender
+from bandit.service.figures import routes as figure_routes
+from bandit.service.figures.follower import Follower
 from bandit.service.front import AsgiApp, FrontDoor
 from bandit.service.hot import HotRoutes
 from bandit.service.intake import Intake
@@ -111,6 +113,7 @@ def create_app(
             await siblings.start()
         yield
         assignments.stop()
+        follower.stop()
         if siblings is not None:
             siblings.stop()
         await appender.close()
@@ -129,6 +132,8 @@ def create_app(
     rest.state.intake = Intake(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
+    follower = Follower(log, clock_ms)
+    rest.state.figures = figure_routes.Desktop(follower)
     rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
     rest.state.health = health.Health(
         log, snapshots, appender, figures, settings, clock_ms, drain, ring
@@ -157,6 +162,7 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
     for router in (
         *ROUTERS,
         openfeature.router,
+        figure_routes.router,
         key_routes.router,
         act_routes.router,
         health.router,

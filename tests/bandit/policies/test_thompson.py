@@ -9,8 +9,8 @@ from scipy import stats
 
 from bandit.policies import load_policy, open_policy
 from bandit.policies.envelope import seal
-from bandit.policies.thompson import CACHE_SIZE
-from streams.events import EMPTY, Action
+from bandit.policies.thompson import CACHE_SIZE, Thompson, ThompsonConfig
+from streams.events import EMPTY, Action, Decision
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, Step, ask, teach
 
 STATED = 2e-4
@@ -114,3 +114,18 @@ def test_a_hopeless_arm_gets_next_to_nothing_without_a_warning():
         EMPTY, [Action("bad"), Action("good")]
     )
     assert pmf.tolist() == pytest.approx([0.0, 1.0], abs=1e-12)
+
+
+def test_what_it_believes_is_its_posterior():
+    policy = Thompson(ThompsonConfig(alpha=2.0, beta=5.0))
+    actions = [Action("a"), Action("b")]
+    decision = Decision(
+        event_id="e", placement="p", timestamp_ms=0, context=EMPTY, actions=tuple(actions),
+        pmf=(0.5, 0.5), index=0, policy_version="v",
+    )  # fmt: skip
+    for reward in (1.0, 0.0, 0.0, 1.0, 0.0):
+        policy.learn(decision, reward)
+    first, second = policy.beliefs(actions)
+    for belief, a, b in ((first, 4, 8), (second, 2, 5)):
+        assert belief.mean == pytest.approx(a / (a + b))
+        assert (belief.low, belief.high) == pytest.approx(stats.beta.ppf([0.025, 0.975], a, b))

@@ -1,0 +1,119 @@
+"""Keeps the figures of all placements up to date, for as long as somebody looks at them.
+
+Nobody pays for figures that nobody asks for: the fold starts with the first question, reads the
+last thirty days or million records, and ends when nobody has asked for ten minutes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from bandit.service.figures.tally import HOUR_MS, KEPT, Tally, read_interaction
+from streams.errors import LogError
+from streams.events import INTERACTIONS
+from streams.log import Log, Record, TopicPartition
+from streams.seek import offset_at
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.2
+IDLE_SECONDS: Final = 600.0
+BACK_RECORDS: Final = 1_000_000
+BATCH: Final = 200
+"""How many interactions are folded before others get a turn."""
+
+
+class Follower:
+    """The figures of one log by placement; asked from an event loop, folded in a thread."""
+
+    def __init__(self, log: Log, clock_ms: Callable[[], int]) -> None:
+        self._log = log
+        self._clock_ms = clock_ms
+        self._asked = 0.0
+        self._tallies: dict[str, Tally] = {}
+        self._thread: threading.Thread | None = None
+        self._caught_up = threading.Event()
+        self._stop = threading.Event()
+        self.lock = threading.Lock()
+        """Held while figures are read: the fold waits meanwhile."""
+        self.since_ms = 0
+        """From when on the log was read."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that there was at the start has been read."""
+        return self._caught_up.is_set()
+
+    def tally(self, placement: str) -> Tally:
+        """Returns a placement's figures so far, to be read with the lock held."""
+        self.wake()
+        return self._tallies.get(placement) or Tally()
+
+    def wake(self) -> None:
+        """Has the log folded for another ten minutes."""
+        self._asked = time.monotonic()
+        if self._thread is None or not self._thread.is_alive():
+            self._caught_up.clear()
+            self._tallies = {}
+            self._thread = threading.Thread(target=self._follow, name="figures", daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Returns whether the log is read to its end, which it waits for at most so long."""
+        self.wake()
+        return self._caught_up.wait(seconds)
+
+    def stop(self) -> None:
+        """Stops folding."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _follow(self) -> None:
+        offsets: dict[TopicPartition, int] = {}
+        while not self._stop.is_set() and time.monotonic() - self._asked < IDLE_SECONDS:
+            try:
+                offsets = offsets or self._starts()
+                if not sum(self._advance(partition, offsets) for partition in list(offsets)):
+                    self._caught_up.set()
+                    self._stop.wait(LOOK_SECONDS)
+            except LogError as error:
+                logger.warning("figures are not up to date for now: %s", error)
+                self._stop.wait(LOOK_SECONDS * 10)
+
+    def _starts(self) -> dict[TopicPartition, int]:
+        self.since_ms = self._clock_ms() - KEPT[HOUR_MS] * HOUR_MS
+        offsets = {}
+        for number in range(self._log.partitions(INTERACTIONS)):
+            partition = TopicPartition(INTERACTIONS, number)
+            wanted = offset_at(self._log, partition, self.since_ms)
+            bound = self._log.end_offset(partition) - BACK_RECORDS
+            if wanted < bound and (found := self._log.read(partition, bound, limit=1)):
+                self.since_ms = max(self.since_ms, found[0].timestamp_ms)
+            offsets[partition] = max(wanted, bound)
+        return offsets
+
+    def _advance(self, partition: TopicPartition, offsets: dict[TopicPartition, int]) -> int:
+        records = self._log.read(partition, offsets[partition], limit=BATCH)
+        if records:
+            with self.lock:
+                for record in records:
+                    self._take(record)
+            offsets[partition] = records[-1].offset + 1
+            time.sleep(0)  # a rank that waits for the interpreter goes first
+        return len(records)
+
+    def _take(self, record: Record) -> None:
+        try:
+            seen = read_interaction.decode(record.value)
+            tally = self._tallies.setdefault(seen.decision.placement, Tally())
+            tally.add(seen, record.timestamp_ms)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:
+            # Who owns the topic lays it aside.
+            logger.debug("%s@%d is left out of the figures: %s", record.topic, record.offset, error)

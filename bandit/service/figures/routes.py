@@ -1,0 +1,253 @@
+"""The routes of figures: at once as JSON, or as they change, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from bandit.errors import RequestError
+from bandit.policy import Believing
+from bandit.service.figures.follower import Follower
+from bandit.service.figures.models import (
+    CountsView,
+    CreativeFiguresView,
+    DelayView,
+    FiguresView,
+    GeneratorView,
+    LiveView,
+    MarkView,
+    PointView,
+    PosteriorView,
+)
+from bandit.service.figures.tally import DELAYS_SECONDS, HOUR_MS, MINUTE_MS, Counts, Tally
+from bandit.service.resources.desk import Desk, Placed, Since
+from bandit.service.resources.editor import Editor
+from bandit.versions import versions_of
+from streams.events import Creative
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a first question waits for the log to be read."""
+BEAT_SECONDS: Final = 15.0
+RETRY_MS: Final = 2000
+MAX_STREAMS: Final = 100
+BY_HAND: Final = "by hand"
+
+router = APIRouter(prefix="/v1", tags=["figures"])
+
+
+class Desktop:
+    """The figures, and how many streams are open."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self.streams = 0
+
+
+def _desktop(request: Request) -> Desktop:
+    found: Desktop = request.app.state.figures
+    return found
+
+
+Figures = Annotated[Desktop, Depends(_desktop)]
+
+
+@router.get("/placements/{placement}/figures")
+async def read_figures(
+    desk: Desk,
+    figures: Figures,
+    name: Placed,
+    since_ms: Since = None,
+    until_ms: Since = None,
+    resolution: Annotated[
+        Literal["minute", "hour"], Query(description="A day of minutes, or 30 days of hours.")
+    ] = "minute",
+) -> FiguresView:
+    """The placement's figures over time, by creative, segment and generator version.
+
+    They are folded from the log in the process that is asked, from the first question on until
+    nobody asks for ten minutes; the first waits for up to five seconds, and says in `complete`
+    whether that was enough.
+    """
+    serving = desk.serving(name)
+    complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
+    length_ms = MINUTE_MS if resolution == "minute" else HOUR_MS
+    creatives = {creative.id: creative for creative in desk.catalogue.creatives(name)}
+    posteriors: dict[str, PosteriorView] = {}
+    if isinstance(serving.policy, Believing):
+        for belief in serving.policy.beliefs(serving.actions):
+            posteriors[belief.creative_id] = PosteriorView(
+                mean=belief.mean, low=belief.low, high=belief.high
+            )
+    with figures.follower.lock:
+        tally = figures.follower.tally(name)
+        until = 2**53 if until_ms is None else until_ms
+        points = [
+            PointView.of_bucket(bucket) for bucket in tally.buckets(length_ms, since_ms or 0, until)
+        ]
+        return FiguresView(
+            placement=name,
+            since_ms=figures.follower.since_ms,
+            complete=complete,
+            changed_ms=tally.changed_ms,
+            bucket_seconds=length_ms // 1000,
+            total=CountsView.of(tally.all),
+            creatives=_creatives(tally, creatives, posteriors),
+            points=points,
+            policies=_marks(desk, name),
+            segments=_segments(tally),
+            delays=[
+                DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
+                for kind, counts in tally.delays.items()
+            ],
+            generators=_generators(tally, creatives),
+        )
+
+
+@router.get(
+    "/live",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def stream_figures(
+    request: Request,
+    desk: Desk,
+    figures: Figures,
+    placement: Annotated[
+        list[str] | None, Query(description="Only these; may come several times.")
+    ] = None,
+    interval_seconds: Annotated[
+        float, Query(ge=0.25, le=60, description="At most one event a placement in that time.")
+    ] = 1.0,
+    once: Annotated[bool, Query(description="End after the first round.")] = False,
+    last_event_id: Annotated[
+        str | None, Header(description="Where a stream broke off: what changed since is sent.")
+    ] = None,
+) -> Response:
+    """Figures as they change: events `figures`, each a placement's totals and changed minutes.
+
+    An event's id is the log's time, by which any replica goes on where another's stream broke
+    off. A comment comes every 15 seconds where nothing changes.
+    """
+    for name in placement or ():
+        desk.placement(name)
+    since_ms = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    if figures.streams >= MAX_STREAMS:
+        message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
+        raise RequestError(503, "too_many_streams", message)
+    await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
+    told = _told(request, desk, figures, placement, interval_seconds, since_ms, once)
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+
+
+async def _told(
+    request: Request,
+    desk: Editor,
+    figures: Desktop,
+    wanted: list[str] | None,
+    interval_seconds: float,
+    since_ms: int,
+    once: bool,
+) -> AsyncIterator[str]:
+    figures.streams += 1
+    seen: dict[str, int] = {}
+    try:
+        yield f"retry: {RETRY_MS}\n\n"
+        beaten = time.monotonic()
+        while not await request.is_disconnected():
+            names = wanted or [each.name for each in desk.catalogue.placements()]
+            for event in _changed(figures.follower, names, seen, since_ms):
+                beaten = time.monotonic()
+                yield event
+            if once:
+                return
+            if time.monotonic() - beaten > BEAT_SECONDS:
+                beaten = time.monotonic()
+                yield ": still here\n\n"
+            await asyncio.sleep(interval_seconds)
+    finally:
+        figures.streams -= 1
+
+
+def _changed(
+    follower: Follower, names: list[str], seen: dict[str, int], since_ms: int
+) -> Iterator[str]:
+    """Yields an event for each placement that changed since it was last told of."""
+    for name in names:
+        with follower.lock:
+            tally = follower.tally(name)
+            before = seen.get(name, since_ms)
+            if tally.changed_ms <= before and name in seen:
+                continue
+            seen[name] = tally.changed_ms
+            live = _live(name, tally, before)
+        yield f"event: figures\nid: {live.changed_ms}\ndata: {live.model_dump_json()}\n\n"
+
+
+def _live(name: str, tally: Tally, since_ms: int) -> LiveView:
+    points = [PointView.of_bucket(bucket) for bucket in tally.changed_since(since_ms)]
+    shares = {c: share.pmf for c, share in points[-1].creatives.items()} if points else {}
+    return LiveView(
+        placement=name,
+        changed_ms=tally.changed_ms,
+        total=CountsView.of(tally.all),
+        policy_version=tally.policy_version,
+        shares=shares,
+        points=points,
+    )
+
+
+def _creatives(
+    tally: Tally, creatives: dict[str, Creative], posteriors: dict[str, PosteriorView]
+) -> dict[str, CreativeFiguresView]:
+    return {
+        name: CreativeFiguresView(
+            **CountsView.of(tally.creatives.get(name, Counts())).model_dump(),
+            status=creatives[name].status if name in creatives else None,
+            generator=_generator(creatives[name]) if name in creatives else None,
+            posterior=posteriors.get(name),
+        )
+        for name in dict.fromkeys([*creatives, *tally.creatives])
+    }
+
+
+def _generators(tally: Tally, creatives: dict[str, Creative]) -> list[GeneratorView]:
+    found: dict[str, tuple[int, Counts]] = {}
+    for name, creative in creatives.items():
+        generator = _generator(creative) or BY_HAND
+        number, counts = found.get(generator, (0, Counts()))
+        own = tally.creatives.get(name, Counts())
+        counts = Counts(counts.n + own.n, counts.total + own.total, counts.squares + own.squares)
+        found[generator] = number + 1, counts
+    return [
+        GeneratorView(**CountsView.of(counts).model_dump(), generator=name, creatives=number)
+        for name, (number, counts) in found.items()
+    ]
+
+
+def _generator(creative: Creative) -> str | None:
+    return creative.lineage.adapter or creative.lineage.model
+
+
+def _segments(tally: Tally) -> dict[str, dict[str, dict[str, CountsView]]]:
+    return {
+        field: {
+            value: {name: CountsView.of(counts) for name, counts in by_creative.items()}
+            for value, by_creative in values.items()
+        }
+        for field, values in tally.segments.items()
+    }
+
+
+def _marks(desk: Editor, name: str) -> list[MarkView]:
+    marks: list[Any] = versions_of(desk.catalogue.dated_history(name))
+    return [
+        MarkView(number=each.number, since_ms=each.since_ms, policy=each.spec, why=each.why)
+        for each in marks
+    ]

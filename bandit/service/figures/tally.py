@@ -1,0 +1,194 @@
+"""What is counted: showings and rewards, by creative, minute, hour and segment.
+
+An interaction is read for what is counted of it alone; features, which are most of its bytes, are
+never looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from bandit.certainty import quantile
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
+KEPT: Final = {MINUTE_MS: 24 * 60, HOUR_MS: 30 * 24}
+"""How many buckets of each length are kept: a day of minutes, and thirty days of hours."""
+MAX_FIELDS: Final = 20
+MAX_VALUES: Final = 30
+"""How many fields of a context, and values of each, are told apart; what is beyond is left out."""
+LONGEST_VALUE: Final = 64
+DELAYS_SECONDS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 43_200, 86_400, 604_800)
+_QUANTILE: Final = quantile(0.95)
+
+
+class _Named(Struct):
+    id: str
+
+
+class _Decision(Struct):
+    placement: str
+    timestamp_ms: int
+    context: Raw
+    actions: list[_Named]
+    pmf: list[float]
+    index: int
+    policy_version: str
+
+
+class _Outcome(Struct):
+    kind: str
+    timestamp_ms: int
+
+
+class Seen(Struct):
+    """What is read of an interaction."""
+
+    decision: _Decision
+    reward: float
+    previous_reward: float | None = None
+    outcomes: list[_Outcome] = []
+
+
+read_interaction: msgspec.json.Decoder[Seen] = msgspec.json.Decoder(Seen)
+_fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+class Counts(Struct):
+    """How often something was shown, what that earned, and how likely it was, summed up.
+
+    >>> counts = Counts(n=100, total=20.0, squares=20.0)
+    >>> low, high = counts.band()
+    >>> round(counts.rate, 2), round(low, 3), round(high, 3)
+    (0.2, 0.121, 0.279)
+    """
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    expected: float = 0.0
+
+    def add(self, reward: float, previous: float | None) -> None:
+        """Counts a reward, or what it is now in place of what it was."""
+        old = 0.0 if previous is None else previous
+        self.n += previous is None
+        self.total += reward - old
+        self.squares += reward * reward - old * old
+
+    @property
+    def rate(self) -> float | None:
+        """The mean reward, None if nothing was shown."""
+        return self.total / self.n if self.n else None
+
+    def band(self) -> tuple[float, float] | tuple[None, None]:
+        """Returns mean ± 1.96 standard errors, None for fewer than two showings.
+
+        It covers at 95 % for one look at many showings, not for looking on until it pleases.
+        """
+        if self.n < 2:
+            return None, None
+        mean = self.total / self.n
+        variance = max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
+        half = _QUANTILE * math.sqrt(variance / self.n)
+        return mean - half, mean + half
+
+
+class Bucket(Struct):
+    """One stretch of time: all of it, and each creative; `changed_ms` is by the log's time."""
+
+    start_ms: int
+    changed_ms: int = 0
+    policy_version: str = ""
+    all: Counts = msgspec.field(default_factory=Counts)
+    creatives: dict[str, Counts] = {}
+
+
+class Tally:
+    """One placement's figures."""
+
+    def __init__(self) -> None:
+        self.all = Counts()
+        self.creatives: dict[str, Counts] = {}
+        self.segments: dict[str, dict[str, dict[str, Counts]]] = {}
+        self.delays: dict[str, list[int]] = {}
+        self.policy_version = ""
+        self.changed_ms = 0
+        self._buckets: dict[int, dict[int, Bucket]] = {length: {} for length in KEPT}
+
+    def add(self, seen: Seen, at_ms: int) -> None:
+        """Counts an interaction that the log took in at `at_ms`."""
+        decision, previous = seen.decision, seen.previous_reward
+        chosen = decision.actions[decision.index].id
+        self.changed_ms = at_ms
+        self.all.add(seen.reward, previous)
+        _of(self.creatives, chosen).add(seen.reward, previous)
+        for length in KEPT:
+            self._count(self._bucket(length, decision.timestamp_ms), seen, chosen, at_ms)
+        if previous is None:
+            self.policy_version = decision.policy_version
+        self._segment(decision.context, chosen, seen.reward, previous)
+        self._delay(seen)
+
+    def buckets(self, length_ms: int, since_ms: int, until_ms: int) -> Iterator[Bucket]:
+        """Yields the buckets of this length that begin in [since_ms, until_ms), oldest first."""
+        held = self._buckets[length_ms]
+        for start_ms in sorted(held):
+            if since_ms <= start_ms < until_ms:
+                yield held[start_ms]
+
+    def changed_since(self, at_ms: int) -> list[Bucket]:
+        """Returns the minutes about which the log told something at this time, or later."""
+        held = self._buckets[MINUTE_MS]
+        return [held[s] for s in sorted(held) if held[s].changed_ms >= at_ms]
+
+    def _bucket(self, length_ms: int, at_ms: int) -> Bucket:
+        held, start_ms = self._buckets[length_ms], at_ms - at_ms % length_ms
+        found = held.get(start_ms)
+        if found is None:
+            found = held[start_ms] = Bucket(start_ms)
+            if len(held) > KEPT[length_ms]:
+                del held[min(held)]
+        return found
+
+    def _count(self, bucket: Bucket, seen: Seen, chosen: str, at_ms: int) -> None:
+        bucket.changed_ms = at_ms
+        bucket.all.add(seen.reward, seen.previous_reward)
+        _of(bucket.creatives, chosen).add(seen.reward, seen.previous_reward)
+        if seen.previous_reward is None:
+            bucket.policy_version = seen.decision.policy_version
+            for action, propensity in zip(seen.decision.actions, seen.decision.pmf, strict=True):
+                _of(bucket.creatives, action.id).expected += propensity
+
+    def _segment(self, context: Raw, chosen: str, reward: float, previous: float | None) -> None:
+        for field, value in _fields.decode(context).items():
+            if not isinstance(value, str | bool) or len(str(value)) > LONGEST_VALUE:
+                continue
+            values = self.segments.get(field)
+            if values is None:
+                if len(self.segments) >= MAX_FIELDS:
+                    continue
+                values = self.segments[field] = {}
+            word = value if isinstance(value, str) else str(value).lower()
+            if word in values or len(values) < MAX_VALUES:
+                _of(values.setdefault(word, {}), chosen).add(reward, previous)
+
+    def _delay(self, seen: Seen) -> None:
+        # Of a correction the last outcome is the news; the others were counted before.
+        news = seen.outcomes if seen.previous_reward is None else seen.outcomes[-1:]
+        for outcome in news:
+            seconds = max(outcome.timestamp_ms - seen.decision.timestamp_ms, 0) / 1e3
+            counts = self.delays.setdefault(outcome.kind, [0] * (len(DELAYS_SECONDS) + 1))
+            counts[bisect_left(DELAYS_SECONDS, seconds)] += 1
+
+
+def _of(counts: dict[str, Counts], name: str) -> Counts:
+    found = counts.get(name)
+    if found is None:
+        found = counts[name] = Counts()
+    return found

@@ -1,0 +1,219 @@
+"""Figures, at once and as they change, from the log that a real joiner and learner write."""
+
+import json
+import threading
+
+import httpx
+import pytest
+
+from bandit.service.learner import run_learner
+from streams.catalogue import CatalogueReader, catalogue_message, changed
+from streams.events import Lineage
+from streams.joiner import run_joiner
+from streams.sqlite import SqliteLog
+from tests.bandit.service.api_server import code_of, running, wait_until
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory):
+    """A server, a joiner and a learner on one log."""
+    folder = tmp_path_factory.mktemp("figures")
+    logs = [SqliteLog(folder / "log.db") for _ in range(3)]
+    stop = threading.Event()
+    with running(logs[0]) as api:
+        runs = [
+            threading.Thread(
+                target=run_joiner, args=(logs[1], folder / "join"), kwargs={"stop": stop}
+            ),
+            threading.Thread(
+                target=run_learner, args=(logs[2], folder / "learn"), kwargs={"stop": stop}
+            ),
+        ]
+        for run in runs:
+            run.start()
+        yield api
+        stop.set()
+        for run in runs:
+            run.join(30)
+    for log in logs:
+        log.close()
+
+
+def figures(api, name, **params):
+    answer = api.client.get(f"/v1/placements/{name}/figures", params=params)
+    return answer.raise_for_status().json()
+
+
+def visits(api, name, count, clicks):
+    """So many ranks, of which the first ones are clicked; returns who was shown."""
+    shown = []
+    for number in range(count):
+        context = {"device": "phone" if number % 2 else "desk", "n": number}
+        ranked = api.rank(name, context=context).raise_for_status().json()
+        shown.append(ranked["action"]["id"])
+        if number < clicks:
+            api.event(name, ranked["event_id"], "outcomes", {"kind": "click"})
+    return shown
+
+
+@pytest.fixture(scope="module")
+def visited(loop):
+    name = loop.placement("visited", policy={"name": "thompson", "alpha": 1, "beta": 1})
+    shown = visits(loop, name, 30, 12)
+    wait_until(lambda: figures(loop, name)["total"]["reward"] == 12)
+    wait_until(lambda: loop.client.get(f"/v1/placements/{name}/policy").json()["offset"] > 0)
+    return name, shown
+
+
+def test_showings_and_rewards_are_counted_by_creative(loop, visited):
+    name, shown = visited
+    found = figures(loop, name)
+    assert found["complete"]
+    total = found["total"]
+    assert (total["shown"], total["reward"], total["rate"]) == (30, 12, 0.4)
+    assert total["low"] < 0.4 < total["high"]
+    assert {c: f["shown"] for c, f in found["creatives"].items()} == {
+        creative: shown.count(creative) for creative in "abc"
+    }
+    assert sum(f["reward"] for f in found["creatives"].values()) == 12
+
+
+def test_points_have_shares_and_the_pmf(loop, visited):
+    name, _ = visited
+    for resolution, seconds in (("minute", 60), ("hour", 3600)):
+        found = figures(loop, name, resolution=resolution)
+        assert found["bucket_seconds"] == seconds
+        assert sum(point["shown"] for point in found["points"]) == 30
+        for point in found["points"]:
+            assert point["start_ms"] % (seconds * 1000) == 0
+            assert sum(c["share"] for c in point["creatives"].values()) == pytest.approx(1)
+            assert sum(c["pmf"] for c in point["creatives"].values()) == pytest.approx(1)
+    last = found["points"][-1]["start_ms"]
+    assert figures(loop, name, resolution="hour", since_ms=last + 1)["points"] == []
+    assert len(figures(loop, name, resolution="hour", since_ms=last)["points"]) == 1
+
+
+def test_the_policy_says_what_it_believes(loop, visited):
+    name, _ = visited
+    for creative in figures(loop, name)["creatives"].values():
+        posterior = creative["posterior"]
+        assert 0 <= posterior["low"] < posterior["mean"] < posterior["high"] <= 1
+    other = loop.placement("silent", policy={"name": "uniform"})
+    assert figures(loop, other)["creatives"]["a"]["posterior"] is None
+
+
+def test_segments_and_delays(loop, visited):
+    name, _ = visited
+    found = figures(loop, name)
+    devices = found["segments"]["device"]
+    assert {v: sum(c["shown"] for c in by.values()) for v, by in devices.items()} == {
+        "phone": 15,
+        "desk": 15,
+    }
+    assert "n" not in found["segments"], "numbers make no segments"
+    (clicks,) = found["delays"]
+    assert clicks["kind"] == "click"
+    assert sum(clicks["counts"]) == 12
+    assert len(clicks["counts"]) == len(clicks["within_seconds"])
+
+
+def test_policy_versions_are_marks_on_the_time_axis(loop):
+    name = loop.placement("marked", policy={"name": "uniform"})
+    body = {"policy": {"name": "thompson"}, "why": "time to learn"}
+    loop.client.post(f"/v1/placements/{name}/policy/promote", json=body).raise_for_status()
+    marks = figures(loop, name)["policies"]
+    assert [(m["number"], m["policy"]["name"], m["why"]) for m in marks] == [
+        (1, "uniform", None),
+        (2, "thompson", "time to learn"),
+    ]
+
+
+def test_generator_versions_are_told_apart(loop):
+    name = loop.placement("written", policy={"name": "uniform"})
+    creative = loop.client.get(f"/v1/placements/{name}/creatives/a").json()
+    assert creative["lineage"]["model"] is None
+    reader = CatalogueReader(loop.log)
+    reader.catch_up()
+    written = changed(
+        reader.catalogue.creative(name, "a"), lineage=Lineage(model="base", adapter="adcopy-v2")
+    )
+    loop.log.append([catalogue_message(written)])
+    shown = visits(loop, name, 12, 0)
+    wait_until(lambda: figures(loop, name)["total"]["shown"] == 12)
+    found = {g["generator"]: g for g in figures(loop, name)["generators"]}
+    assert (found["adcopy-v2"]["creatives"], found["by hand"]["creatives"]) == (1, 2)
+    assert found["adcopy-v2"]["shown"] == shown.count("a")
+
+
+class Stream:
+    """Server-sent events as they come."""
+
+    def __init__(self, api, last_event_id=None, **params):
+        headers = {} if last_event_id is None else {"last-event-id": last_event_id}
+        self._context = httpx.stream(
+            "GET", f"{api.url}/v1/live", params=params, headers=headers, timeout=30
+        )
+
+    def __enter__(self):
+        self.response = self._context.__enter__()
+        self._lines = self.response.iter_lines()
+        return self
+
+    def __exit__(self, *_):
+        self._context.__exit__(None, None, None)
+
+    def next(self):
+        fields = {}
+        for line in self._lines:
+            if not line and "data" in fields:
+                return fields["id"], json.loads(fields["data"])
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        raise AssertionError("the stream ended")
+
+
+def test_a_stream_tells_what_changes_as_it_does(loop):
+    name = loop.placement("streamed", policy={"name": "uniform"})
+    with Stream(loop, placement=name, interval_seconds=0.25) as stream:
+        assert stream.response.headers["content-type"].startswith("text/event-stream")
+        _, first = stream.next()
+        assert (first["placement"], first["total"]["shown"]) == (name, 0)
+        visits(loop, name, 6, 3)
+        while (told := stream.next())[1]["total"]["reward"] < 3:
+            pass
+        event_id, last = told
+    assert last["total"]["shown"] == 6
+    assert sum(point["shown"] for point in last["points"]) <= 6
+    assert sum(last["shares"].values()) == pytest.approx(1)
+    assert last["policy_version"]
+    assert event_id == str(last["changed_ms"])
+
+
+def test_a_stream_goes_on_where_it_broke_off(loop):
+    name = loop.placement("resumed", policy={"name": "uniform"})
+    visits(loop, name, 4, 0)
+    wait_until(lambda: figures(loop, name)["total"]["shown"] == 4)
+    with Stream(loop, placement=name, once=True) as stream:
+        event_id, first = stream.next()
+    assert sum(point["shown"] for point in first["points"]) == 4
+    with Stream(loop, last_event_id=str(int(event_id) + 1), placement=name, once=True) as stream:
+        _, then = stream.next()
+    assert then["points"] == [], "nothing changed since"
+    assert then["total"]["shown"] == 4
+    with Stream(loop, last_event_id=event_id, placement=name, once=True) as stream:
+        assert stream.next()[1]["points"], "of the last moment all is told again"
+
+
+def test_a_stream_without_a_name_is_of_all(loop, visited):
+    names = {p["name"] for p in loop.client.get("/v1/placements?limit=1000").json()["items"]}
+    text = loop.client.get("/v1/live", params={"once": True}).text
+    told = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+    assert {each["placement"] for each in told} == names
+    assert text.startswith("retry: ")
+
+
+def test_what_is_not_there_is_not_streamed(loop):
+    gone = (404, "placement_not_found")
+    assert code_of(loop.client.get("/v1/live?placement=nowhere")) == gone
+    assert code_of(loop.client.get("/v1/placements/nowhere/figures")) == gone
+    assert code_of(loop.client.get("/v1/live?interval_seconds=0.1")) == (422, "body_invalid")

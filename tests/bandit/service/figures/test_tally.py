@@ -1,0 +1,77 @@
+"""What is counted, by itself."""
+
+import msgspec
+import pytest
+
+from bandit.service.figures.tally import HOUR_MS, MAX_VALUES, MINUTE_MS, Tally, read_interaction
+from streams.events import Action, Decision, Interaction, Outcome, encode
+
+
+def interaction(reward, previous=None, at_ms=0, context=None, index=0, delays=()):
+    decision = Decision(
+        event_id="e", placement="home", timestamp_ms=at_ms,
+        context=msgspec.Raw(msgspec.json.encode(context or {})),
+        actions=(Action("a"), Action("b")), pmf=(0.75, 0.25), index=index, policy_version="v@1",
+    )  # fmt: skip
+    outcomes = tuple(
+        Outcome(event_id="e", outcome_id=f"o{n}", kind="click", timestamp_ms=at_ms + delay_ms)
+        for n, delay_ms in enumerate(delays)
+    )
+    event = Interaction(
+        source=0, sequence=0, decision=decision, reward=reward, status="provisional",
+        timestamp_ms=at_ms, previous_reward=previous, outcomes=outcomes,
+    )  # fmt: skip
+    return read_interaction.decode(encode(event))
+
+
+def test_a_correction_replaces_a_reward_and_counts_no_showing():
+    tally = Tally()
+    tally.add(interaction(0.0), 1)
+    tally.add(interaction(1.0, previous=0.0), 2)
+    tally.add(interaction(0.5, previous=1.0), 3)
+    assert (tally.all.n, tally.all.total, tally.all.squares) == (1, 0.5, 0.25)
+    (minute,) = tally.buckets(MINUTE_MS, 0, 2**53)
+    assert minute.changed_ms == 3
+    assert minute.creatives["a"].expected == 0.75
+    assert minute.creatives["b"].n == 0
+
+
+def test_a_band_covers_its_mean():
+    tally = Tally()
+    for reward in (0.0, 1.0, 0.0, 1.0):
+        tally.add(interaction(reward), 1)
+    low, high = tally.all.band()
+    assert low == pytest.approx(0.5 - 1.96 * (1 / 3 / 4) ** 0.5, abs=1e-4)
+    assert low + high == pytest.approx(1.0)
+
+
+def test_old_buckets_are_let_go():
+    tally = Tally()
+    for hour in range(24 * 40):
+        tally.add(interaction(0.0, at_ms=hour * HOUR_MS), hour)
+    hours = list(tally.buckets(HOUR_MS, 0, 2**53))
+    assert len(hours) == 24 * 30
+    assert hours[-1].start_ms == (24 * 40 - 1) * HOUR_MS
+    assert tally.all.n == 24 * 40
+
+
+def test_segments_are_bounded():
+    tally = Tally()
+    for number in range(500):
+        context = {f"f{number % 50}": f"v{number}", "big": "x" * 99, "flag": True, "n": 1}
+        tally.add(interaction(0.0, context=context), 1)
+    assert "big" not in tally.segments
+    assert "n" not in tally.segments
+    assert len(tally.segments) <= 20
+    assert all(len(values) <= MAX_VALUES for values in tally.segments.values())
+    assert tally.segments["flag"]["true"]["a"].n == 500
+
+
+def test_delays_count_every_outcome_once():
+    tally = Tally()
+    tally.add(interaction(0.0), 1)
+    tally.add(interaction(1.0, previous=0.0, delays=[900]), 2)
+    tally.add(interaction(2.0, previous=1.0, delays=[900, 70_000]), 3)
+    counts = tally.delays["click"]
+    assert sum(counts) == 2
+    assert counts[0] == 1
