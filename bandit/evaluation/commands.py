@@ -49,8 +49,8 @@ Form: TypeAlias = Annotated[Literal["table", "json", "html"], typer.Option("--fo
 Model: TypeAlias = Annotated[
     Literal["ridge", "logistic", "boosting", "lightgbm"],
     typer.Option(
-        help="The reward model: ridge reads any length of log; the others want "
-        "copyloop[evaluation]."
+        help="The reward model: ridge reads any length of log; the others learn from a sample, and "
+        "want the extra 'evaluation'."
     ),
 ]
 
@@ -113,7 +113,7 @@ def evaluate(
     """Estimate from a log what other policies would have earned, and how sure that is.
 
     The verdict says whether the log can tell at all; its code is stable, for programs. `html`
-    is one page with plots, for whoever decides; it needs copyloop[plot].
+    is one page with plots, for whoever decides; it wants the extra 'plot'.
     """
     from rich.console import Console
 
