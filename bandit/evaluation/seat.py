@@ -22,7 +22,7 @@ from bandit.evaluation.diagnostics import Diagnosis
 from bandit.evaluation.found import PolicyEvaluation, make_row, slot_parts
 from bandit.evaluation.judged import Answer, open_judged
 from bandit.evaluation.models.open import RewardModel
-from bandit.evaluation.pages import Pages
+from bandit.evaluation.slates import Pages
 from bandit.evaluation.trends import BySegment, ByTime
 from bandit.policy import Pmf, sample, sample_seed
 from bandit.readers.logged import LoggedEvent

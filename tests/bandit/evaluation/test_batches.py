@@ -7,7 +7,7 @@ from msgspec import Raw
 from bandit.estimator import Batch
 from bandit.evaluation.batches import Kinds, segment_of
 from bandit.evaluation.judged import Answer
-from bandit.evaluation.pages import HELD, Pages
+from bandit.evaluation.slates import HELD, Pages
 from bandit.readers.logged import LoggedEvent
 from streams.events import Action, Decision
 
