@@ -294,6 +294,28 @@ def fit_prior(
 
 
 @app.command()
+def fit_delay(
+    path: Annotated[Path, typer.Argument(help="The archive of a log: a folder.")],
+    placement: Annotated[
+        str | None, typer.Option(help="Only this one.", show_default="all")
+    ] = None,
+) -> None:
+    """Learn how long rewards take, and print a policy that does not hold that against the young.
+
+    With it, a showing counts as far as its rewards have had time to come, so creatives of today
+    are judged as fairly as those of last week. Worth it where rewards take hours or days, and
+    creatives do not live much longer.
+    """
+    from bandit.delays import fit_delay as fit
+    from bandit.delays import interactions_in
+
+    delay = fit(interactions_in(path, placement))
+    typer.echo(msgspec.json.encode({"name": "text_thompson", "delay": delay}).decode())
+    half, most = delay[len(delay) // 2 - 1], delay[-2]
+    typer.echo(f"half of the rewards take {half:g} s or less, 95 % {most:g} s", err=True)
+
+
+@app.command()
 def audit(
     data: Data = Path("copyloop-data"),
     log: LogUrl = None,

@@ -38,8 +38,12 @@ class Arms:
 
     def of(self, actions: Sequence[Action]) -> list[Arm]:
         """Returns the arm of each action."""
+        return self.by_id([action.id for action in actions])
+
+    def by_id(self, ids: Sequence[str]) -> list[Arm]:
+        """Returns the arm of each id."""
         arms = self._arms
-        return [arms.get(action.id, FRESH) for action in actions]
+        return [arms.get(each, FRESH) for each in ids]
 
     def learn(self, creative_id: str, reward: float) -> None:
         """Adds one reward."""

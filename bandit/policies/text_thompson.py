@@ -12,15 +12,17 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bandit.errors import PolicyStateError
 from bandit.features import flatten
-from bandit.policies.arms import Arm, Arms
+from bandit.policies.arms import Arms
 from bandit.policies.best import Floats, normal_best
 from bandit.policies.envelope import seal
 from bandit.policies.headlines import HEADLINES
+from bandit.policies.maturing import Curve, Maturing
 from bandit.policies.rewards import check_share
+from bandit.policies.segments import Segments, segment_of
 from bandit.policies.spec import Positive, Share, write_spec
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision, PolicySpec
@@ -28,11 +30,18 @@ from streams.events import Action, Context, Decision, PolicySpec
 CACHE_SIZE: Final = 16_384
 LARGEST_SCORE: Final = 0.5
 """No text is taken to be better or worse than this, in logarithms of the rate."""
+SEGMENT_SPREAD: Final = 0.3
+"""How far a creative's rate in a segment lies from its rate in the others, as a share."""
 STEPS: Final = 30
 
 Weight: TypeAlias = Annotated[float, Meta(ge=-100.0, le=100.0)]
 
-_decoder = msgspec.msgpack.Decoder(tuple[bytes, float, float])
+Fields: TypeAlias = Annotated[
+    list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=8)
+]
+
+_plain_decoder = msgspec.msgpack.Decoder(tuple[bytes, float, float])
+_decoder = msgspec.msgpack.Decoder(tuple[bytes, float, float, list[str], bytes | None])
 
 
 class TextThompsonConfig(
@@ -53,6 +62,11 @@ class TextThompsonConfig(
     by 0.1 has 0.01. `strength` is how many clicks that prior is worth in a creative: rates lie
     within 1/√12 = 29 % of it. `mean` is the placement's rate, worth one click. `width` scales the
     posterior's standard deviation (1 is Thompson sampling), and `epsilon` is shared by all.
+
+    `segments` names fields of the context (`device`, `user.plan`), each combination of whose values
+    has its own audience: a creative's rate in one lies within `segment_spread` of its rate in the
+    others, as a share. `delay` are quantiles of how long rewards take, in seconds
+    (`copyloop fit-delay`): showings count as far as their rewards have had time to come.
     """
 
     weights: dict[str, Weight] = msgspec.field(default_factory=lambda: dict(HEADLINES))
@@ -61,6 +75,16 @@ class TextThompsonConfig(
     mean: Annotated[float, Meta(ge=1e-6, le=1.0)] = 0.01
     width: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.3
     epsilon: Share = 0.01
+    # Left out of the spec where they are not used, so that it stays what it was in older logs.
+    segments: Fields | UnsetType = UNSET
+    segment_spread: Annotated[float, Meta(ge=0.0, le=100.0)] | UnsetType = UNSET
+    delay: Curve | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.segment_spread is not UNSET and self.segments is UNSET:
+            raise ValueError("segment_spread needs segments")
+        if self.delay is not UNSET and self.delay != sorted(self.delay):
+            raise ValueError(f"delay is {self.delay}; quantiles, in ascending order")
 
 
 class TextThompson:
@@ -80,20 +104,28 @@ class TextThompson:
     corrected exactly, and scores that mislead come to count nothing. It errs on the low side,
     since what is still shown despite a low score is better than its score.
 
+    Where there are segments, what a creative did in the others is a prior for this one, as wide
+    as a spread σ between segments makes it: a Gamma of shape A there has the shape A / (1 + σ²A)
+    here, and the same mean. So no segment starts from nothing, and none is bound by the rest.
+
     >>> from streams.events import EMPTY
     >>> policy = TextThompson(TextThompsonConfig())
     >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).tolist()
     [0.5, 0.5]
     """
 
-    context_free = True
-
     def __init__(self, config: TextThompsonConfig, state: bytes | None = None) -> None:
         self._config = config
-        arms, self._information, self._response = _unpack(state)
+        self.context_free = config.segments is UNSET
+        plain = config.segments is UNSET and config.delay is UNSET
+        arms, self._information, self._response, known, maturing = _unpack(state, plain)
         self._arms = Arms(arms)
+        self._segments = None if config.segments is UNSET else Segments(known)
+        self._maturing = None if config.delay is UNSET else Maturing(config.delay, maturing)
         self._scores: dict[tuple[str, bytes], float] = {}
         self._cache: dict[tuple[float, tuple[_Seen, ...]], dict[_Seen, float]] = {}
+        spread = config.segment_spread
+        self._segment_spread = SEGMENT_SPREAD if spread is UNSET else spread
 
     @property
     def spec(self) -> PolicySpec:
@@ -113,9 +145,15 @@ class TextThompson:
         Within 2e-4 of the probabilities that the docstring of the class defines.
 
         Raises:
-            FeatureError: an action has features that cannot be read.
+            FeatureError: an action has features that cannot be read, or the context has no
+                segment.
         """
-        seen = list(zip(map(self._score, actions), self._arms.of(actions), strict=True))
+        ids = [action.id for action in actions]
+        here = [_NOTHING] * len(ids)
+        if self._segments is not None:
+            segment = self._segments.kept(self._segment(context))
+            here = self._histories([_cell(segment, each) for each in ids])
+        seen = list(zip(map(self._score, actions), self._histories(ids), here, strict=True))
         # In one order, so that the order of the actions does not show in a rounding.
         key = (self.trust, tuple(sorted(seen)))
         best = self._cache.get(key)
@@ -135,8 +173,12 @@ class TextThompson:
                 nothing was learned.
             LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
         """
+        segment = self._segment(decision.context)
         self._weigh(decision, check_share(reward))
-        self._arms.learn(decision.action.id, reward)
+        for key in self._keys(decision, segment, learned=True):
+            self._arms.learn(key, reward)
+            if self._maturing is not None:
+                self._maturing.learn(key, decision.timestamp_ms)
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
         """Replaces a reward of the chosen creative by another.
@@ -146,13 +188,40 @@ class TextThompson:
                 nothing was corrected.
             LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
         """
+        segment = self._segment(decision.context)
         self._weigh(decision, check_share(new) - check_share(old))
-        self._arms.correct(decision.action.id, old, new)
+        for key in self._keys(decision, segment, learned=False):
+            self._arms.correct(key, old, new)
 
     def to_bytes(self) -> bytes:
-        """Returns spec, arms, and the two sums that trust is made of."""
-        state = (self._arms.to_bytes(), self._information, self._response)
-        return seal(self.spec, msgspec.msgpack.encode(state))
+        """Returns spec, arms, the two sums that trust is made of, segments and what matures."""
+        sums = (self._arms.to_bytes(), self._information, self._response)
+        if self._segments is None and self._maturing is None:
+            return seal(self.spec, msgspec.msgpack.encode(sums))
+        segments = [] if self._segments is None else self._segments.to_list()
+        maturing = None if self._maturing is None else self._maturing.to_bytes()
+        return seal(self.spec, msgspec.msgpack.encode((*sums, segments, maturing)))
+
+    def _segment(self, context: Context) -> str:
+        fields = self._config.segments
+        return "" if fields is UNSET else segment_of(context, fields)
+
+    def _keys(self, decision: Decision, segment: str, *, learned: bool) -> list[str]:
+        """Returns by what names the chosen creative's history is kept, the segment's last."""
+        own = decision.action.id
+        if self._segments is None:
+            return [own]
+        kept = self._segments.learn(segment) if learned else self._segments.kept(segment)
+        return [own, _cell(kept, own)]
+
+    def _histories(self, keys: Sequence[str]) -> list[History]:
+        """Returns showings, as far as they count by now, and rewards."""
+        arms, maturing = self._arms.by_id(keys), self._maturing
+        if maturing is None:
+            return list(arms)
+        return [
+            (arm.n - maturing.missing(key), arm.total) for key, arm in zip(keys, arms, strict=True)
+        ]
 
     def _weigh(self, decision: Decision, reward: float) -> None:
         """Adds what `reward` clicks on the chosen one of those offered say of the scores.
@@ -188,7 +257,7 @@ class TextThompson:
         counted: dict[_Seen, float] = {}
         for each in seen:
             counted[each] = counted.get(each, 0.0) + 1.0
-        kinds = np.array([(score, *arm) for score, arm in counted])
+        kinds = np.array([(score, *overall, *here) for score, overall, here in counted])
         count = np.array(list(counted.values()))
         scores, n = kinds[:, 0], kinds[:, 1]
         # Corrections of fractional rewards may leave a sum a rounding below what is possible.
@@ -197,6 +266,12 @@ class TextThompson:
         prior = self._config.strength * np.exp(-trust * beyond)
         shape = self._config.strength + total
         showings = prior / self._level(prior, n, total, count) + n
+        if self._segments is not None:
+            here_n, here_total = kinds[:, 3], np.maximum(kinds[:, 4], 0.0)
+            elsewhere = np.maximum(shape - here_total, self._config.strength)
+            kept = elsewhere / (1.0 + self._segment_spread**2 * elsewhere)
+            showings = (showings - here_n) * kept / elsewhere + here_n
+            shape, n = kept + here_total, here_n
         behind = np.maximum((n @ count) / len(seen) / showings, 1.0)
         width = self._config.width * np.sqrt(1.0 + np.log(behind))
         sd = np.minimum(width, 1.0) * np.sqrt(shape) / showings
@@ -225,18 +300,29 @@ class TextThompson:
         return m
 
 
-_Seen: TypeAlias = tuple[float, Arm]
-"""An action as the pmf sees it: its score, and its history."""
+History: TypeAlias = tuple[float, float]
+"""A creative's showings and the sum of its rewards."""
+_Seen: TypeAlias = tuple[float, History, History]
+"""An action as the pmf sees it: its score, its history, and that in the segment."""
+
+_NOTHING: Final[History] = (0.0, 0.0)
+
+
+def _cell(segment: str, creative_id: str) -> str:
+    return f"{segment}\x00{creative_id}"
 
 
 def _bounded(scores: Floats) -> Floats:
     return np.minimum(np.maximum(scores, -LARGEST_SCORE), LARGEST_SCORE)
 
 
-def _unpack(state: bytes | None) -> tuple[bytes | None, float, float]:
+_Unpacked: TypeAlias = tuple[bytes | None, float, float, list[str], bytes | None]
+
+
+def _unpack(state: bytes | None, plain: bool) -> _Unpacked:
     if state is None:
-        return None, 0.0, 0.0
+        return None, 0.0, 0.0, [], None
     try:
-        return _decoder.decode(state)
+        return (*_plain_decoder.decode(state), [], None) if plain else _decoder.decode(state)
     except msgspec.DecodeError as error:
         raise PolicyStateError(f"not the state of a text policy: {error}") from error
