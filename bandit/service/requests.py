@@ -25,6 +25,8 @@ MAX_OUTCOMES: Final = 1000
 MAX_SLOTS: Final = 50
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_LARGE: Final = re.compile(rb"[eE]\+?\d{3}|\d{200}")
+"""What a number too large for a double has in it, and hardly anything else."""
 _BRACKETS: Final = b"[]{}"
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -314,7 +316,17 @@ def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     except RecursionError as error:
         raise _too_deep() from error
     check_depth(body)
+    if _LARGE.search(body):
+        _check_numbers(body)
     return decoded
+
+
+def _check_numbers(body: bytes) -> None:
+    """Refuses a number that no double holds: what stays raw here, others have to read."""
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise RequestError(422, "features_invalid", str(error)) from error
 
 
 def _too_deep() -> RequestError:
