@@ -31,6 +31,7 @@ POLICIES: Final = (
     "vw",
     "floor",
     "apprentice",
+    "newcomers",
 )
 DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
 """What `default` stands for on the command line, and what a new placement has."""
@@ -97,7 +98,7 @@ def parse_policy(text: str) -> PolicySpec:
 
     The text is a name, or `name:parameter=value,...`, or the path of a file that holds the spec
     as JSON and ends in `.json`. The name may be `default`; after `vw:` come Vowpal Wabbit's own
-    arguments, and the parameter `policy` of a floor or an apprentice takes all that follows.
+    arguments, and the parameter `policy` of a policy that wraps another takes all that follows.
 
     Raises:
         PolicySpecError: it is not of that form, or there is no such file with a JSON object.
@@ -223,6 +224,14 @@ def _open(spec: PolicySpec, state: bytes | None) -> Policy:
             return Apprentice(
                 wrapped, open_policy(wrapped.policy) if state is None else load_policy(state)
             )
+        case "newcomers":
+            from bandit.policies.newcomers import Newcomers, NewcomersConfig, read_state
+
+            lid = read_spec(spec, NewcomersConfig)
+            if state is None:
+                return Newcomers(lid, open_policy(lid.policy))
+            shown, beneath = read_state(state)
+            return Newcomers(lid, load_policy(beneath), shown)
         case name:
             known = ", ".join(POLICIES)
             raise PolicySpecError(f"name is {name!r}; expected one of: {known}")

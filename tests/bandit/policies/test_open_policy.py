@@ -13,7 +13,8 @@ from streams.events import EMPTY, Action, RewardRule
 from tests.bandit.policy_laws import Step
 
 MINIMAL = {name: {"name": name} for name in POLICIES} | {
-    wrapper: {"name": wrapper, "policy": {"name": "uniform"}} for wrapper in ("floor", "apprentice")
+    wrapper: {"name": wrapper, "policy": {"name": "uniform"}}
+    for wrapper in ("floor", "apprentice", "newcomers")
 }
 
 
