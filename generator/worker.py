@@ -21,8 +21,9 @@ from generator.answering import Workshop, answer
 from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
+from generator.rotating import Rotator
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
-from streams.checkpoint import exclusive
+from streams.checkpoint import Checkpoints, exclusive
 from streams.errors import LogUnavailable
 from streams.events import Creative, Generation
 from streams.log import Log
@@ -61,15 +62,16 @@ def run_generator(
     counts: GeneratorCounts | None = None,
     material: Path = Path("material"),
 ) -> None:
-    """Answers each requested generation, oldest first, until `stop` is set.
+    """Answers each requested generation, oldest first, and renews creatives, until `stop` is set.
 
     A request is answered by its creatives (accepted ones live, the others rejected with their
     reason) and by the generation itself, `done` or `failed`, all in one append. One that cannot
-    be answered fails with its reason, and the process goes on to the next.
+    be answered fails with its reason, and the process goes on to the next. Placements with a
+    rotation have theirs asked for and retired in between.
 
     Args:
         log: where requests come from and answers go.
-        directory: where the lock is that keeps a second generator away.
+        directory: where the checkpoint is, and the lock that keeps a second generator away.
         model: named as `load_models` reads it; opened at the first request, and then kept.
         stop: ends the work; a request that is half done stays requested.
         opened: what opens the model.
@@ -93,14 +95,17 @@ def run_generator(
 
     workshop = Workshop(backend, ClickReader(log).showings, load_models(model), material)
     with exclusive(directory, "generator"):
+        rotator = Rotator(log, Checkpoints(directory))
         while not stop.is_set():
             try:
                 busy = _answer_next(log, reader, workshop, stop, counts)
+                busy = rotator.rotate(reader) > 0 or busy
             except LogUnavailable as error:
                 logger.warning("the log is out of reach, trying again: %s", error)
                 busy = False
             if not busy:
                 stop.wait(POLL_SECONDS)
+        rotator.save()
 
 
 def _answer_next(

@@ -18,6 +18,7 @@ from streams.access import Act, ApiKey, Protection
 from streams.assignments import Assignment, Flag
 from streams.caps import Caps, Seen, Shown
 from streams.errors import SchemaError, SchemaVersionError
+from streams.rotation import Rotation
 from streams.trials import Safety, TrialResult
 
 SCHEMA_VERSION: Final = 2
@@ -262,12 +263,16 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     safety: Safety | UnsetType = UNSET
     why: str | UnsetType = UNSET
     protection: Protection | UnsetType = UNSET
+    rotation: Rotation | UnsetType = UNSET
     attributes: dict[str, JsonObject] | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         _check_id("name", self.name)
+        for who, kept in (self.attributes or {}).items():
+            if not bytes(kept).lstrip().startswith(b"{"):
+                raise ValueError(f"attributes of {who!r} are {bytes(kept)[:30]!r}, not an object")
 
 
 class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):

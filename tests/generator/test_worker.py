@@ -10,6 +10,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
+from bandit.features import creative_features
 from generator.answering import creative_id
 from generator.brief import Brief, Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
@@ -30,6 +31,7 @@ from streams.events import (
 )
 from streams.log import Message
 from streams.memory import MemoryLog
+from streams.rotation import Rotation
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.generator.scripted import Scripted
@@ -96,7 +98,7 @@ def test_a_request_is_answered_with_creatives_and_a_count(log, tmp_path):
     assert len(live) == 3
     for creative in live:
         assert creative.id == creative_id("g", creative.parts["headline"])
-        assert set(msgspec.json.decode(creative.features)) == {"text", "embedding"}
+        assert creative.features == creative_features(creative.parts)
         assert creative.timestamp_ms == 1_000
         lineage = creative.lineage
         assert (lineage.generation_id, lineage.model, lineage.seed) == ("g", "scripted", 1)
@@ -363,3 +365,28 @@ def test_killed_in_the_middle_and_started_again_it_writes_the_same_creatives_onc
     events = [decode(record.value) for record in log.read(PARTITION, 0)]
     written = [event for event in events if isinstance(event, Creative)]
     assert len(written) == len({creative.id for creative in written})
+
+
+def test_a_placement_with_a_rotation_fills_itself(log, tmp_path):
+    create_topics(log)
+    rotation = Rotation(brief=brief_to_json(BRIEF), live=2, batch=2)
+    log.append([catalogue_message(Placement(name="home", rotation=rotation))])
+    stop = threading.Event()
+    worker = threading.Thread(
+        target=run_generator,
+        args=(log, tmp_path / "checkpoints"),
+        kwargs={"model": "smollm2", "stop": stop, "opened": lambda name: Scripted(LINES)},
+    )
+    worker.start()
+    reader = CatalogueReader(log)
+    deadline = time.monotonic() + 60
+    while len(reader.catalogue.live("home")) < 2 and time.monotonic() < deadline:
+        reader.catch_up()
+        time.sleep(0.02)
+    stop.set()
+    worker.join()
+    live = reader.catalogue.live("home")
+    assert len(live) == 2
+    [generation] = reader.catalogue.generations("home")
+    assert generation.status == "done"
+    assert {c.lineage.generation_id for c in live} == {generation.id}

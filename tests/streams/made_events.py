@@ -22,6 +22,7 @@ from streams.events import (
     RewardRule,
     Tick,
 )
+from streams.rotation import Rotation
 from streams.trials import Safety, TrialResult
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -130,6 +131,14 @@ MADE = {
         challengers=st.just(UNSET) | st.dictionaries(words, policies, max_size=2),
         safety=st.just(UNSET) | st.builds(Safety, promote=st.booleans(), baseline=st.none() | ids),
         why=st.just(UNSET) | words,
+        rotation=st.just(UNSET)
+        | st.builds(
+            Rotation,
+            brief=raw_objects,
+            live=st.integers(2, 1000),
+            every_seconds=st.none() | st.floats(1, 1e9),
+            retire=st.booleans(),
+        ),
         protection=st.just(UNSET)
         | st.builds(
             Protection, private=st.lists(ids, max_size=2).map(tuple), signed_rewards=st.booleans()

@@ -15,6 +15,7 @@ from streams.access import Protection
 from streams.assignments import Flag
 from streams.caps import Caps, Seen
 from streams.events import Placement, PolicySpec, RewardKind, RewardRule
+from streams.rotation import Rotation, as_json, rotation_of
 from streams.trials import Safety
 
 _KIND: Final = RewardKind()
@@ -123,6 +124,29 @@ class FlagModel(Body):
     )
 
 
+class RotationModel(Body):
+    """How creatives are renewed by themselves, by the generator."""
+
+    brief: JsonObject = Field(description="What new ones are written from.")
+    live: int = Field(default=8, ge=2, le=1000, description="How many are to be live.")
+    batch: int = Field(default=4, ge=1, le=1000, description="How many are asked for at a time.")
+    every_seconds: FiniteFloat | None = Field(
+        default=None, gt=0, description="Ask if nothing new came for so long."
+    )
+    bar: FiniteFloat | None = Field(
+        default=None, description="Ask if surely none earns this reward a showing."
+    )
+    decline: bool = Field(default=True, description="Ask if the best surely earns less than once.")
+    retire: bool = Field(default=True, description="Retire what surely earns less than the best.")
+    showings: FiniteFloat = Field(
+        default=400.0, ge=20, description="No creative is judged before so many."
+    )
+
+    def to_event(self) -> Rotation:
+        """Returns it as events hold it."""
+        return rotation_of(self.model_dump())
+
+
 class PlacementBody(Body):
     """A placement: its policy, what it rewards, and when it learns."""
 
@@ -159,6 +183,7 @@ class PlacementBody(Body):
     safety: SafetyModel | None = None
     protection: ProtectionModel | None = None
     flag: FlagModel | None = None
+    rotation: RotationModel | None = None
 
     def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
         """Returns the placement of this name.
@@ -184,6 +209,7 @@ class PlacementBody(Body):
                 safety=Safety(**self.safety.model_dump()) if self.safety else UNSET,
                 protection=self.protection.to_event() if self.protection else UNSET,
                 flag=self._flag(reward),
+                rotation=self.rotation.to_event() if self.rotation else UNSET,
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -226,5 +252,6 @@ class PlacementView(PlacementBody):
                 if placement.protection
                 else None,
                 "flag": msgspec.to_builtins(placement.flag) if placement.flag else None,
+                "rotation": as_json(placement.rotation) if placement.rotation else None,
             }
         )
