@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -70,7 +70,7 @@ class _Ranked(Struct):
     pmf: list[_Likely]
     policy_version: str
     logged: bool = True
-    fallback: str | None = None
+    fallback: bool = False
 
 
 class _RankedSlots(Struct):
@@ -79,7 +79,7 @@ class _RankedSlots(Struct):
     slots: list[_Slot]
     policy_version: str
     logged: bool = True
-    fallback: str | None = None
+    fallback: bool = False
 
 
 class _Details(Struct):
@@ -107,6 +107,8 @@ class Taken(Struct):
     accepted: int
     refused: list[RefusedItem] = []
 
+
+_Answer = TypeVar("_Answer")
 
 _ranked: msgspec.json.Decoder[_Ranked] = msgspec.json.Decoder(_Ranked)
 _ranked_slots: msgspec.json.Decoder[_RankedSlots] = msgspec.json.Decoder(_RankedSlots)
@@ -181,7 +183,7 @@ def any_call(method: str, path: str, body: object, headers: Mapping[str, str] | 
 
 def decision_of(payload: bytes) -> Decision:
     """Returns the decision that an answer to rank holds."""
-    found = _ranked.decode(payload)
+    found = _read(_ranked, payload)
     return Decision(
         event_id=found.event_id,
         placement=found.placement,
@@ -198,7 +200,7 @@ def decision_of(payload: bytes) -> Decision:
 
 def slot_decisions_of(payload: bytes) -> SlotDecisions:
     """Returns the decisions that an answer to rank with slots holds."""
-    found = _ranked_slots.decode(payload)
+    found = _read(_ranked_slots, payload)
     return SlotDecisions(
         event_id=found.event_id,
         placement=found.placement,
@@ -222,7 +224,7 @@ def slot_decisions_of(payload: bytes) -> SlotDecisions:
 
 def taken_of(payload: bytes) -> Taken:
     """Returns what an answer to outcomes in bulk says."""
-    return _taken.decode(payload)
+    return _read(_taken, payload)
 
 
 def unreachable(call: Call, error: httpx.TransportError) -> Unreachable:
@@ -265,8 +267,17 @@ def _pmf(entries: Sequence[_Likely]) -> dict[str, float]:
     return {entry.id: entry.propensity for entry in entries}
 
 
-def _source(fallback: str | None) -> Source:
-    return "policy" if fallback is None else "baseline"
+def _source(fallback: bool) -> Source:
+    return "baseline" if fallback else "policy"
+
+
+def _read(decoder: msgspec.json.Decoder[_Answer], payload: bytes) -> _Answer:
+    """Returns the answer; raises `ApiError` for what is none of ours, such as a proxy's page."""
+    try:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        said = payload[:200].decode(errors="replace")
+        raise ApiError(200, "not_ours", f"{error}: {said}") from error
 
 
 def _seconds(header: str | None) -> float | None:

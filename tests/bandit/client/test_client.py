@@ -1,9 +1,11 @@
 """Both clients against a real server."""
 
+import json
+
 import pytest
 
 from bandit.client import ApiError, Batching, Client, ClientError, OutboxFull, Refused, Retries
-from bandit.client.wire import any_call, refusal_of
+from bandit.client.wire import any_call, decision_of, refusal_of
 from bandit.service.secret import Secret
 from bandit.service.settings import Settings
 from streams.events import DECISIONS
@@ -152,6 +154,18 @@ def test_a_placement_that_signs_event_ids_is_asked_for_them(connect):
         bulk = [{"placement": name, "event_id": "forged", "kind": "click"}]
         (refused,) = api.client.post("/v1/outcomes", json=bulk).json()["refused"]
         assert refused["code"] == "reward_unsigned"
+
+
+def test_a_baseline_that_the_server_showed_is_marked(api):
+    name = api.placement("budgeted", ["a"])
+    answer = api.rank(name).json()
+    assert decision_of(json.dumps(answer).encode()).source == "policy"
+    assert decision_of(json.dumps(answer | {"fallback": True}).encode()).source == "baseline"
+
+
+def test_an_answer_of_somebody_else_is_an_error_of_the_client():
+    with pytest.raises(ApiError, match="not_ours"):
+        decision_of(b"<html>Sign in to the hotel's network</html>")
 
 
 class TestRetries:
