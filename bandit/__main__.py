@@ -81,7 +81,9 @@ def up(
     They meet through the log alone; one that dies is started again. Ctrl-C stops them cleanly.
     """
     from bandit.service.processes import MetricsPorts, process_specs
+    from bandit.service.settings import load_settings
     from bandit.service.supervisor import up as supervise
+    from bandit.service.workers import DRAIN_MARGIN_SECONDS
     from streams.log_lines import log_to_stderr
     from streams.mapping import read_mapping
     from streams.process import stop_on_signals
@@ -98,13 +100,21 @@ def up(
     if mapping:
         own["ingest"] = [word for file in mapping for word in ("--mapping", str(file))]
         own["ingest"] += ["--source", source] if source else []
+    settings = load_settings({"data": data, "log": log, "host": host, "port": port})
     log_to_stderr("up", log_format)
     stop = stop_on_signals()
     data.mkdir(parents=True, exist_ok=True)
     place = ["--log", log_url(log, data), "--data", str(data), "--log-format", log_format]
     metrics = None if metrics_port is None else MetricsPorts(metrics_host, metrics_port)
+    # What the API may take to end, and its workers before it, none of which is to be cut short.
+    drain_seconds = settings.drain_notice_seconds + settings.drain_seconds
     raise typer.Exit(
-        supervise(process_specs(place, own, metrics), stop=stop, prefixed=log_format == "text")
+        supervise(
+            process_specs(place, own, metrics),
+            stop=stop,
+            grace_seconds=drain_seconds + 2 * DRAIN_MARGIN_SECONDS,
+            prefixed=log_format == "text",
+        )
     )
 
 
