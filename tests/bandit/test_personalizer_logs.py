@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from streams.topics import create_topics
 from tests.bandit.service.api_server import wait_until
 from tests.running import copyloop_up
 
+DATA = Path(__file__).parents[2].parent / "shared" / "data" / "dsjson"
 ACTIONS = ("tea", "coffee", "juice")
 STARTED = datetime(2024, 5, 1, 8, tzinfo=UTC)
 
@@ -127,6 +129,20 @@ def test_no_decision_is_refused(tmp_path):
     (tmp_path / "a").write_text("\n")
     with pytest.raises(ReaderError, match="no decision that counts"):
         look_through([tmp_path / "a"], new_placement("default", 0))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no {DATA} here")
+def test_real_logs_of_one_slot_and_of_several_are_taken_in(log):
+    paths = [DATA / "dsjson_cb.json", DATA / "ccb_data.json"]
+    contents = look_through(paths, new_placement("default", 0))
+    assert (contents.events, contents.lowest, contents.highest) == (89, 0.0, 1.0)
+    assert imported(log, *paths) == (89, 0)
+    assert imported(log, *paths) == (0, 89)
+    reader, fold = CatalogueReader(log), PartitionFold()
+    reader.catch_up()
+    for record in interactions(log):
+        fold.take(record, reader.catalogue)
+    assert fold.placements["default"].offset == 89
 
 
 def run_import(folder, *words):
