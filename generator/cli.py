@@ -28,6 +28,7 @@ BY_HAND = {
     "audit",
     "demo",
     "evaluate",
+    "fit_delay",
     "fit_prior",
     "forget",
     "doctor",
