@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, Field
 
 from bandit.service.figures.tally import Bucket, Counts
@@ -79,7 +77,7 @@ class MarkView(BaseModel):
 
     number: int
     since_ms: int
-    policy: dict[str, Any]
+    policy: str = Field(description="Its name; `…/policy/versions` has it in full.")
     why: str | None
 
 

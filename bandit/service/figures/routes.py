@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -246,8 +246,12 @@ def _segments(tally: Tally) -> dict[str, dict[str, dict[str, CountsView]]]:
 
 
 def _marks(desk: Editor, name: str) -> list[MarkView]:
-    marks: list[Any] = versions_of(desk.catalogue.dated_history(name))
     return [
-        MarkView(number=each.number, since_ms=each.since_ms, policy=each.spec, why=each.why)
-        for each in marks
+        MarkView(
+            number=each.number,
+            since_ms=each.since_ms,
+            policy=str(each.spec.get("name", "")),
+            why=each.why,
+        )
+        for each in versions_of(desk.catalogue.dated_history(name))
     ]

@@ -122,7 +122,7 @@ def test_policy_versions_are_marks_on_the_time_axis(loop):
     body = {"policy": {"name": "thompson"}, "why": "time to learn"}
     loop.client.post(f"/v1/placements/{name}/policy/promote", json=body).raise_for_status()
     marks = figures(loop, name)["policies"]
-    assert [(m["number"], m["policy"]["name"], m["why"]) for m in marks] == [
+    assert [(m["number"], m["policy"], m["why"]) for m in marks] == [
         (1, "uniform", None),
         (2, "thompson", "time to learn"),
     ]
