@@ -10,7 +10,14 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from bandit import doctor_command, forget_command, import_commands, key_commands, policy_commands
+from bandit import (
+    doctor_command,
+    forget_command,
+    import_commands,
+    key_commands,
+    policy_commands,
+    review_commands,
+)
 from bandit.errors import BanditError
 from bandit.evaluation.commands import evaluate, tune
 from bandit.features import Embedding, default_embedding
@@ -42,6 +49,7 @@ app = typer.Typer(
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(import_commands.app, name="import")
+app.add_typer(review_commands.app, name="creatives")
 app.command()(key_commands.acts)
 app.command()(evaluate)
 app.command()(tune)

@@ -7,6 +7,7 @@
     ├── FeatureError            features that a policy cannot read
     ├── EmbeddingError          an embedding of texts that is not installed
     ├── VersionError            a version of a placement's policy that there is not
+    ├── ReviewError             a verdict on a creative that cannot be taken
     ├── LearnError              a record that cannot be learned from; its code says why
     ├── SettingError            a setting that stops the start; names the setting
     ├── RequestError            a request that is refused, with its HTTP status
@@ -63,6 +64,12 @@ class VersionError(BanditError):
     """A version of a placement's policy that there is not, or a placement that has none."""
 
     code = "version_unknown"
+
+
+class ReviewError(BanditError):
+    """A verdict on a creative that is not there, or that does not wait for one."""
+
+    code = "review_refused"
 
 
 class LearnError(BanditError):

@@ -28,8 +28,9 @@ from generator.creatives import (
 from generator.errors import PlacementUnknown
 from generator.generate import Candidate
 from generator.material import Understanding, understand
+from generator.screening import CODES, OUTRANKED
 from streams.catalogue import Catalogue
-from streams.events import EMPTY, Creative, Generation, Lineage
+from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
 
 SEEN_STATUSES: Final = frozenset({"proposed", "screened", "live", "paused", "retired"})
 
@@ -64,14 +65,15 @@ def answer(
     """
     brief = brief_from_json(generation.brief)
     placement = generation.placement
-    if catalogue.placement(placement) is None:
+    settings = catalogue.placement(placement)
+    if settings is None:
         raise PlacementUnknown(f"there is no placement {placement!r} any more")
     channel = channel_of(brief)
     understood = understand(brief, workshop.models, base=workshop.material, confined=True)
     earlier = [
         creative
         for creative in catalogue.creatives(placement)
-        if creative.status in SEEN_STATUSES and creative.lineage.generation_id != generation.id
+        if _counts(creative) and creative.lineage.generation_id != generation.id
     ]
     drafts = generate_creatives(
         _learned(understood.brief, catalogue, placement, workshop),
@@ -84,11 +86,12 @@ def answer(
     )
     parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
     made = [
-        _live(
+        _accepted(
             generation,
             draft.parts,
             lineage(draft, brief, seed=generation.seed, parents=parents),
             understood,
+            "screened" if settings.review else "live",
         )
         for draft in drafts.creatives
     ]
@@ -135,15 +138,25 @@ def _unwritten(catalogue: Catalogue, creatives: Iterable[Creative]) -> Iterator[
         seen.add(creative.id)
 
 
-def _live(
-    generation: Generation, parts: dict[str, str], origin: Lineage, understood: Understanding
+def _counts(creative: Creative) -> bool:
+    """Returns whether new texts must differ from it: it is there, or a person rejected it."""
+    by_gate = (creative.reason or "").partition(":")[0] in {*CODES, OUTRANKED}
+    return creative.status in SEEN_STATUSES or not by_gate
+
+
+def _accepted(
+    generation: Generation,
+    parts: dict[str, str],
+    origin: Lineage,
+    understood: Understanding,
+    status: CreativeStatus,
 ) -> Creative:
     text = "\n".join(parts[name] for name in sorted(parts))
     return Creative(
         id=creative_id(generation.id, text),
         placement=generation.placement,
         parts=parts,
-        status="live",
+        status=status,
         # The request's own time: done again after a crash, it writes the same bytes again.
         timestamp_ms=generation.timestamp_ms,
         features=_features(parts, understood),

@@ -39,7 +39,7 @@ BY_HAND = {
     "gates",
     "screen",
 }
-GROUPS_BY_HAND = {"policy", "brief", "keys", "import"}
+GROUPS_BY_HAND = {"policy", "brief", "keys", "import", "creatives"}
 
 for package, commands in (
     ("streams", streams_app),

@@ -248,7 +248,8 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     `caps` hold for each of its creatives that has none of its own. `challengers` learn beside
     the policy, by name, without being shown; `safety` says what may come of that by itself.
     `why` says what made a change of policy; `protection` what is kept from the log, and `flag`
-    how it answers as a feature flag. `attributes` are what others keep with it, by who that is;
+    how it answers as a feature flag. With `review`, what the generator writes is shown only once
+    a person has approved it. `attributes` are what others keep with it, by who that is;
     nothing here reads them.
     """
 
@@ -266,6 +267,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     rotation: Rotation | UnsetType = UNSET
     attributes: dict[str, JsonObject] | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
+    review: bool | UnsetType = UNSET
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:

@@ -126,6 +126,25 @@ def test_what_was_refused_is_written_with_its_reason(log, tmp_path):
     assert catalogue.generation("g").rejected >= len(refused) > 0
 
 
+def test_where_a_person_reviews_creatives_wait(log, tmp_path):
+    prepare(log, requested())
+    log.append([catalogue_message(Placement(name="home", review=True))])
+    catalogue = run(log, tmp_path, Scripted(LINES))
+    assert catalogue.live("home") == []
+    assert [c.status for c in catalogue.creatives("home")].count("screened") == 3
+
+
+def test_new_texts_keep_clear_of_what_a_person_rejected(log, tmp_path):
+    catalogue = run(prepare(log, requested("a")), tmp_path, Scripted(LINES))
+    first, *_ = catalogue.live("home")
+    log.append([catalogue_message(changed(first, status="rejected", reason="tone: too loud"))])
+    log.append([catalogue_message(requested("b"))])
+    catalogue = run(log, tmp_path, Scripted(LINES))
+    again = [c for c in catalogue.creatives("home") if c.parts == first.parts and c.id != first.id]
+    assert all(creative.status == "rejected" for creative in again)
+    assert first.parts not in [creative.parts for creative in catalogue.live("home")]
+
+
 def test_a_text_refused_as_a_repeat_does_not_undo_the_one_that_got_in(log, tmp_path):
     catalogue = run(prepare(log, requested(n=2)), tmp_path, Scripted([' calm and easy"']))
     texts = [creative.parts["headline"] for creative in catalogue.creatives("home")]

@@ -143,6 +143,7 @@ MADE = {
         | st.builds(
             Protection, private=st.lists(ids, max_size=2).map(tuple), signed_rewards=st.booleans()
         ),
+        review=st.just(UNSET) | st.booleans(),
         flag=st.just(UNSET) | st.builds(Flag, part=st.none() | words),
         attributes=st.just(UNSET) | st.dictionaries(words, raw_objects, max_size=2),
     ),

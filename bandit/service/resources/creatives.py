@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.features import creative_features
+from bandit.review import TRANSITIONS
 from bandit.service.resources.creative_models import CreativeBody, CreativeChange, CreativeView
 from bandit.service.resources.desk import (
     TAGGED,
@@ -33,15 +34,6 @@ from bandit.service.resources.placement_models import to_caps
 from streams.catalogue import catalogue_key
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
 
-TRANSITIONS: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {
-    "proposed": ("screened", "rejected"),
-    "screened": ("live", "rejected"),
-    "live": ("paused", "retired", "rejected"),
-    "paused": ("live", "retired", "rejected"),
-    "retired": ("rejected",),
-    "rejected": (),
-}
-"""From which status a creative may go to which."""
 MAX_CREATIVES: Final = 1000
 
 router = APIRouter(prefix="/v1", tags=["creatives"])

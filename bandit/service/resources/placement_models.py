@@ -184,6 +184,9 @@ class PlacementBody(Body):
     protection: ProtectionModel | None = None
     flag: FlagModel | None = None
     rotation: RotationModel | None = None
+    review: bool = Field(
+        default=False, description="What the generator writes waits for a person's approval."
+    )
 
     def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
         """Returns the placement of this name.
@@ -210,6 +213,7 @@ class PlacementBody(Body):
                 protection=self.protection.to_event() if self.protection else UNSET,
                 flag=self._flag(reward),
                 rotation=self.rotation.to_event() if self.rotation else UNSET,
+                review=self.review or UNSET,
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -251,6 +255,7 @@ class PlacementView(PlacementBody):
                 "protection": msgspec.to_builtins(placement.protection)
                 if placement.protection
                 else None,
+                "review": bool(placement.review),
                 "flag": msgspec.to_builtins(placement.flag) if placement.flag else None,
                 "rotation": as_json(placement.rotation) if placement.rotation else None,
             }

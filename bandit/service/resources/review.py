@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from bandit.errors import RequestError
 from bandit.features import creative_features
+from bandit.review import WAITING
 from bandit.service.resources.creative_models import CreativeView, ReviewBody
 from bandit.service.resources.creatives import OfCreative, check_transition, creative_view
 from bandit.service.resources.desk import Desk, Matching, Once, Placed
@@ -39,7 +40,7 @@ async def review_creative(
 
     def reviewed() -> list[Creative]:
         before = desk.creative(name, asked_for)
-        if before.status not in ("proposed", "screened"):
+        if before.status not in WAITING:
             check_transition(before, status, ())
         after = msgspec.structs.replace(before, status=status, reason=body.reason)
         if parts is not None and features is not None:
