@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
@@ -20,7 +20,6 @@ from bandit import (
 )
 from bandit.errors import BanditError
 from bandit.evaluation.commands import evaluate, tune
-from bandit.features import Embedding, default_embedding
 from streams.command_line import (
     LOCALHOST,
     Data,
@@ -36,9 +35,13 @@ from streams.errors import StreamsError
 from streams.process import run_command
 
 TextEmbedding = Annotated[
-    Embedding | None,
+    Literal["wordllama", "minilm"] | None,
     typer.Option(help="What reads texts.", show_default="minilm if installed, else wordllama"),
 ]
+
+if TYPE_CHECKING:
+    # Numpy is loaded when a command needs it, not to print the help.
+    from bandit.features import Embedding
 
 app = typer.Typer(
     help="The policy: serve, learn, replay, audit.",
@@ -360,6 +363,8 @@ def _embedding(name: Embedding | None) -> Embedding:
     """Returns the embedding, having said which if nobody chose it."""
     if name is not None:
         return name
+    from bandit.features import default_embedding
+
     found = default_embedding()
     hint = "" if found == "minilm" else "; with minilm, an extra, texts foretell twice as much"
     typer.echo(f"texts are read with {found}{hint}", err=True)
