@@ -58,6 +58,27 @@ def test_every_policy_can_be_served(api, policy):
     assert api.decision(answer["event_id"]).policy_version == answer["policy_version"]
 
 
+def test_a_policy_by_segments_is_asked_in_each_contexts_own(api):
+    policy = {"name": "text_thompson", "segments": ["device"], "delay": [60.0, 3600.0]}
+    name = api.placement("by-segments", policy=policy)
+    assert api.client.get(f"/v1/placements/{name}").json()["policy"]["segments"] == ["device"]
+    learned = open_policy(policy)
+    decision = api.decision(api.rank(name).json()["event_id"])
+    for number in range(300):
+        learned.learn(decision, float(number % 10 == 0))
+    version = policy_version(learned.to_bytes(), 1)
+    snapshot = PolicySnapshot(
+        placement=name, version=version, spec=learned.spec, partition=0, offset=1,
+        state=learned.to_bytes(), timestamp_ms=0,
+    )  # fmt: skip
+    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
+    wait_until(lambda: api.rank(name).json()["policy_version"] == version)
+    nowhere, phone = (propensities(api.rank(name, context=c).json()) for c in ({}, {"device": "x"}))
+    assert nowhere != phone
+    refused = api.rank(name, context={"device": {"os": "x"}})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "features_invalid")
+
+
 def test_all_creatives_get_their_share(api):
     name = api.placement("share", policy={"name": "uniform"})
     chosen = Counter(api.rank(name, event_id=f"share-{n}").json()["index"] for n in range(60))
