@@ -115,7 +115,8 @@ def run(path: Path, policies: list[str], *, processes: int) -> Cost:
         cwd=Path(__file__).parents[1],
     )
     assert process.stdout is not None
-    out = process.stdout.read()
+    with process.stdout:
+        out = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, out
