@@ -262,7 +262,7 @@ def test_many_refusals_leave_the_connection_usable(small):
         assert client.post("/v1/placements/p/rank", content=b"{}").status_code == 200
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1.5E+400", "1" * 400, "9" * 250 + "e99"])
+@pytest.mark.parametrize("number", ["1e999", "-1.5E+400", "9" * 250 + "e99"])
 def test_a_number_that_no_reader_of_the_log_could_read_is_refused(small, number):
     body = '{"context": {"deep": [' + number + "]}}"
     answer = small.client.post("/v1/placements/p/rank", content=body)
@@ -270,7 +270,7 @@ def test_a_number_that_no_reader_of_the_log_could_read_is_refused(small, number)
     assert "range" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("number", ["1e300", "1E-400", "1e0000001", "1" * 250, '"1e999"'])
+@pytest.mark.parametrize("number", ["1e300", "1E-400", "1e0000001", "1" * 400, '"1e999"'])
 def test_a_number_that_looks_large_and_is_not_is_taken(small, number):
     body = '{"context": {"deep": [' + number + "]}}"
     assert small.client.post("/v1/placements/p/rank", content=body).status_code == 200
