@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from bandit.audit import audit
+from bandit.client import Client
 from bandit.policies.linear import LinTs
 from bandit.service.settings import Settings
 from streams.events import DECISIONS
@@ -75,6 +76,14 @@ def test_it_goes_back_to_the_policy_once_that_is_quick_again(api, slow):
 def test_what_is_wrong_with_a_request_is_told_in_time(api):
     answer = api.rank("p", context={"deep": [[None]]})
     assert code_of(answer) == (422, "features_invalid")
+
+
+def test_the_client_tells_that_it_was_not_the_policy(api, slow):
+    with Client(api.url) as client:
+        assert client.rank("p", {"hour": 9}).source == "baseline"
+        assert client.rank_slots("p", {"hour": 9}, SLOTS).source == "baseline"
+        slow.set()
+        assert "policy" in {client.rank("p", {}).source for _ in range(50)}
 
 
 def test_without_a_budget_a_policy_is_waited_for(slow, tmp_path):
