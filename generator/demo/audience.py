@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bandit.client import Client, ClientError, Decision
+from bandit.client import ApiError, Client, ClientError, Decision
 from bandit.simulate import Response, TasteWorld, Visitor
 
 WORKERS: Final = 3
@@ -180,7 +180,9 @@ class Audience:
         _, placement, event_id, kind, value = outcome
         try:
             client.outcome(placement, event_id, kind, value)
-        except ClientError:
+        except ClientError as error:
+            if isinstance(error, ApiError) and error.status < 500:
+                raise  # it would be refused for ever
             # the API is being restarted: the click is not lost, it comes a little later
             time.sleep(RETRY_SECONDS)
             with self._lock:
