@@ -37,8 +37,10 @@ check: $(VENV)/.installed  ## Style, types, and the one arrow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Every policy on every headline test takes hours: bench_upworthy is run by itself.
 bench: $(VENV)/.installed java  ## Measure; results go to benchmarks/results/
-	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --timeout 0 $(ARGS)
+	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --timeout 0 \
+	  --ignore benchmarks/bench_upworthy.py $(ARGS)
 
 kafka: $(VENV)/.installed java  ## A Kafka broker to develop against, until Ctrl-C
 	@$(BIN)/python -m tests.kafka_broker

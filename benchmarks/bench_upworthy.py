@@ -3,7 +3,9 @@
 The Upworthy archive, 1,040 tests, five seeds, by `copyloop replay`'s own rules. The default policy
 starts from weights that were fitted on this archive, so its plain case is in-sample. It is also
 played on each half of the tests with weights from the others (`held_out`), with each embedding:
-that is what unseen tests would give. A case takes minutes to half an hour; choose by `-k`.
+that is what unseen tests would give. A case takes minutes to half an hour, so `make bench` leaves
+this file out; name it to pytest, with `-o python_files='bench_*.py' --timeout 0`, and choose
+cases by `-k`.
 """
 
 from __future__ import annotations
