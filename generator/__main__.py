@@ -11,6 +11,7 @@ import typer
 from bandit.errors import BanditError
 from generator.brief.commands import app as brief_app
 from generator.errors import GeneratorError
+from generator.reward.commands import reward_model
 from generator.screening.commands import Gates, gates, screen
 from generator.training.commands import dataset
 from streams.command_line import (
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(brief_app, name="brief")
 app.command()(dataset)
+app.command()(reward_model)
 
 Model = Annotated[
     str,
@@ -42,11 +44,18 @@ Model = Annotated[
 ]
 
 
+Reader = Annotated[
+    str,
+    typer.Option(help="What reads texts to rank new ones: wordllama, minilm, smollm2, or with +."),
+]
+
+
 @app.command()
 def run(
     data: Data = Path("copyloop-data"),
     log: LogUrl = None,
     model: Model = "smollm2",
+    reader: Reader = "wordllama",
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
     log_format: LogFormat = "text",
@@ -72,6 +81,7 @@ def run(
             stop=running.stop,
             counts=counts,
             material=data / "material",
+            reader=reader,
         )
 
 
@@ -102,6 +112,10 @@ def generate(
     over: Annotated[
         float, typer.Option(min=1.0, help="Texts that pass for each that is kept; the best stay.")
     ] = 1.5,
+    reward: Annotated[
+        Path | None,
+        typer.Option(help="A reward model's file, to rank by; see generator reward-model."),
+    ] = None,
     thresholds: Gates = None,
     form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
@@ -112,6 +126,10 @@ def generate(
 
     style = Style(temperature, top_p, min_p)
     selection = Selection(over, thresholds=load_thresholds(thresholds))
+    if reward is not None:
+        from generator.promising import ranking_of
+
+        selection = selection._replace(rank=ranking_of(reward))
     generate_command(Order(brief, n, seed, model, adapter, style, winners, form, selection))
 
 

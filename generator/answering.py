@@ -26,7 +26,7 @@ from generator.creatives import (
     texts_by_piece,
 )
 from generator.errors import PlacementUnknown
-from generator.generate import Candidate
+from generator.generate import Candidate, Selection
 from generator.material import Understanding, understand
 from generator.screening import CODES, OUTRANKED
 from streams.catalogue import Catalogue
@@ -39,13 +39,15 @@ class Workshop(NamedTuple):
     """What a request is answered with.
 
     `showings` returns what a placement showed lately; it is asked only if a brief's segments are
-    to be learned from it. Files of briefs' material lie in the folder `material`.
+    to be learned from it. Files of briefs' material lie in the folder `material`. `selection`
+    says which texts are the best, as far as the log tells.
     """
 
     backend: Callable[[], Backend]
     showings: Callable[[str], Sequence[Showing]]
     models: Models
     material: Path
+    selection: Callable[[Catalogue], Selection]
 
 
 class Answer(NamedTuple):
@@ -82,6 +84,7 @@ def answer(
         seed=generation.seed,
         existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
         winners=winners_by_piece(channel, generation.winners, earlier),
+        selection=workshop.selection(catalogue),
         stop=stop,
     )
     parents = {text: creative.id for creative in earlier for text in creative.parts.values()}

@@ -34,14 +34,16 @@ _decoder = msgspec.msgpack.Decoder(dict[str, RotationState])
 class Rotator:
     """Keeps the rotations of all placements of a log.
 
+    Without checkpoints it reads the log from its start, and leaves nothing behind.
+
     Raises:
         CheckpointError: the checkpoint is damaged.
     """
 
-    def __init__(self, log: Log, checkpoints: Checkpoints) -> None:
+    def __init__(self, log: Log, checkpoints: Checkpoints | None = None) -> None:
         self._log = log
         self._checkpoints = checkpoints
-        saved = checkpoints.load(CHECKPOINT)
+        saved = checkpoints.load(CHECKPOINT) if checkpoints else None
         self._states = _decoder.decode(saved.state) if saved else {}
         self._offsets = dict(saved.offsets) if saved else {}
         self._unsaved = 0
@@ -68,9 +70,18 @@ class Rotator:
                 written += len(events)
         return written
 
+    def states(self) -> dict[str, RotationState]:
+        """Reads what is new; returns what is known of every placement's creatives.
+
+        Raises:
+            LogUnavailable: the log is out of reach; nothing is lost, call again.
+        """
+        self._catch_up()
+        return self._states
+
     def save(self) -> None:
         """Writes the checkpoint, if there is anything new in it."""
-        if self._unsaved:
+        if self._unsaved and self._checkpoints is not None:
             self._checkpoints.save(CHECKPOINT, _encode(self._states), self._offsets)
             self._unsaved = 0
 

@@ -21,6 +21,7 @@ from generator.answering import Workshop, answer
 from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
+from generator.promising import Promising
 from generator.rotating import Rotator
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints, exclusive
@@ -61,6 +62,7 @@ def run_generator(
     opened: Callable[[str], Backend] = open_backend,
     counts: GeneratorCounts | None = None,
     material: Path = Path("material"),
+    reader: str = "wordllama",
 ) -> None:
     """Answers each requested generation, oldest first, and renews creatives, until `stop` is set.
 
@@ -77,14 +79,17 @@ def run_generator(
         opened: what opens the model.
         counts: where to count, for who looks on meanwhile.
         material: the folder that holds the files of briefs' material; others are not read.
+        reader: what reads texts to rank new ones (`generator.reward.open_encoder`).
 
     Raises:
+        RewardModelError: no reader is called so.
         ModelsError: `model` names a file of models that cannot be read.
         LockError: another generator runs on this directory.
         LogUnavailable: the log is out of reach at the start; later on it is waited for.
     """
-    reader = CatalogueReader(log)
+    catalogue = CatalogueReader(log)
     counts = counts or GeneratorCounts()
+    promising = Promising(reader)
 
     @cache
     def backend() -> Backend:
@@ -93,13 +98,19 @@ def run_generator(
         logger.info("model %s is loaded", found.name)
         return found
 
-    workshop = Workshop(backend, ClickReader(log).showings, load_models(model), material)
     with exclusive(directory, "generator"):
         rotator = Rotator(log, Checkpoints(directory))
+        workshop = Workshop(
+            backend,
+            ClickReader(log).showings,
+            load_models(model),
+            material,
+            lambda known: promising.selection(rotator.states(), known),
+        )
         while not stop.is_set():
             try:
-                busy = _answer_next(log, reader, workshop, stop, counts)
-                busy = rotator.rotate(reader) > 0 or busy
+                busy = _answer_next(log, catalogue, workshop, stop, counts)
+                busy = rotator.rotate(catalogue) > 0 or busy
             except LogUnavailable as error:
                 logger.warning("the log is out of reach, trying again: %s", error)
                 busy = False

@@ -5,9 +5,9 @@ it may be trusted, `rank` orders candidates by it before anyone sees them.
 """
 
 from generator.reward.encoders import Encoder, open_encoder
-from generator.reward.examples import Example, from_ab_tests, from_interactions
+from generator.reward.examples import Example, from_ab_tests, from_states
 from generator.reward.model import RewardModel, fit_reward_model
-from generator.reward.rank import Ranked, rank
+from generator.reward.rank import Ranked, rank, ranked_by
 
 __all__ = [
     "Encoder",
@@ -16,7 +16,8 @@ __all__ = [
     "RewardModel",
     "fit_reward_model",
     "from_ab_tests",
-    "from_interactions",
+    "from_states",
     "open_encoder",
     "rank",
+    "ranked_by",
 ]

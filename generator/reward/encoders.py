@@ -26,6 +26,7 @@ LAYER: Final = 15
 """Which of SmolLM2's 30 layers is listened to: of 10, 15, 20, 25 and 30, the one that ranked
 held-out headlines of the Upworthy archive's early tests best (.683, .668 and less for others)."""
 BATCH: Final = 64
+PACKAGED: Final = ("wordllama", "minilm", "smollm2")
 SEEN: Final = "seen.json"
 """In a tuned reader's folder: the groups of examples that it was tuned on."""
 
@@ -73,31 +74,46 @@ def open_encoder(name: str, cache: Path) -> Encoder:
         BackendMissing: a reader's package is not installed; the message says which.
         RewardModelError: no reader is called so.
     """
+    check_reader(name)
     parts = name.split("+")
     seen = [groups_seen(Path(part.partition(":")[2])) for part in parts if ":" in part]
     return Encoder(name, [_reader(part, cache) for part in parts], seen=frozenset().union(*seen))
 
 
+def check_reader(name: str) -> None:
+    """Returns if `open_encoder` knows the name, without loading anything.
+
+    Raises:
+        RewardModelError: no reader is called so.
+    """
+    for part in name.split("+"):
+        kind, _, model = part.partition(":")
+        known = {
+            "sentence": bool(model),
+            "hidden": model.rpartition("@")[2].isdigit(),
+        }.get(kind, kind in PACKAGED and not model)
+        if not known:
+            raise RewardModelError(
+                f"no reader is called {part!r}; expected wordllama, minilm, smollm2, "
+                "sentence:MODEL or hidden:MODEL@LAYER, or several of them joined by +"
+            )
+
+
 def _reader(name: str, cache: Path) -> Reader:
     kind, _, model = name.partition(":")
     match kind:
-        case "wordllama" if not model:
+        case "wordllama":
             return _wordllama()
-        case "minilm" if not model:
+        case "minilm":
             return _sentences(packaged_minilm())
-        case "smollm2" if not model:
+        case "smollm2":
             from generator.backends.packaged import packaged_model
 
             return _hidden(str(packaged_model(cache)), LAYER)
-        case "sentence" if model:
+        case "sentence":
             return _sentences(model)
-        case "hidden" if model.rpartition("@")[2].isdigit():
-            path, _, layer = model.rpartition("@")
-            return _hidden(path, int(layer))
-    raise RewardModelError(
-        f"no reader is called {name!r}; expected wordllama, minilm, smollm2, sentence:MODEL or "
-        "hidden:MODEL@LAYER, or several of them joined by +"
-    )
+    path, _, layer = model.rpartition("@")
+    return _hidden(path, int(layer))
 
 
 def groups_seen(folder: Path) -> frozenset[str]:

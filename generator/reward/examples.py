@@ -6,12 +6,13 @@ propensity takes that out, and the effective sample size says what is left to be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bandit.ab_tests import AbTest
-from generator.winners import Winners
-from streams.events import Creative, Interaction
+from generator.rotation import RotationState
+from streams.catalogue import Catalogue
+from streams.events import Creative
 
 FEWEST_SHOWINGS: Final = 1.0
 """An arm of a smaller effective sample size is not an example of anything."""
@@ -47,37 +48,36 @@ def from_ab_tests(tests: Sequence[AbTest]) -> list[Example]:
     return found
 
 
-def from_interactions(
-    interactions: Iterable[Interaction], creatives: Mapping[tuple[str, str], Creative]
-) -> list[Example]:
-    """Returns the creatives of each placement with their SNIPS estimates (`generator.winners`).
+def from_states(states: Mapping[str, RotationState], catalogue: Catalogue) -> list[Example]:
+    """Returns the creatives of each placement with their SNIPS estimates, in order of placement.
 
     A rate is taken to vary as that of clicks at the placement's level does.
 
     Args:
-        interactions: of one placement or of several, each decision's last one counting.
-        creatives: by placement and id; interactions of others are passed over.
+        states: what interactions add up to, by placement.
+        catalogue: where the texts are; a creative that is not in it is passed over.
     """
-    placements: dict[str, Winners] = {}
-    for interaction in interactions:
-        decision = interaction.decision
-        if (decision.placement, decision.action.id) in creatives:
-            placements.setdefault(decision.placement, Winners()).add(interaction)
     found = []
-    for placement, own in sorted(placements.items()):
-        shown = [w for w in own.ranked() if w.effective_n >= FEWEST_SHOWINGS]
-        total = sum(winner.effective_n for winner in shown)
-        level = sum(w.effective_n * w.estimate for w in shown) / total if total else 0.0
-        if not 0.0 < level < 1.0:
+    for placement, state in sorted(states.items()):
+        known = ((catalogue.creative(placement, name), state.total(name)) for name in state.spans)
+        shown = [
+            (creative, sums)
+            for creative, sums in known
+            if creative is not None and sums.effective_n >= FEWEST_SHOWINGS
+        ]
+        total = sum(sums.effective_n for _, sums in shown)
+        earned = sum(sums.effective_n * sums.estimate for _, sums in shown)
+        if not 0.0 < earned < total:
             continue
+        level = earned / total
         found += [
             Example(
                 placement,
-                text_of(creatives[placement, winner.creative_id]),
-                winner.estimate,
-                level * (1.0 - level) / winner.effective_n,
+                text_of(creative),
+                sums.estimate,
+                level * (1.0 - level) / sums.effective_n,
             )
-            for winner in shown
+            for creative, sums in shown
         ]
     return found
 

@@ -5,7 +5,7 @@ Candidates are cheap and traffic is not, so many are written and few admitted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,3 +88,12 @@ def rank(
         left[place] = False
         closest = np.maximum(closest, cosine[place]) if len(picked) > 1 else cosine[place].copy()
     return picked
+
+
+def ranked_by(model: RewardModel, encoder: Encoder) -> Callable[[Sequence[str]], list[int]]:
+    """Returns what orders texts by what they promise, for a `Selection`."""
+
+    def order(texts: Sequence[str]) -> list[int]:
+        return [r.place for r in rank(texts, encoder=encoder, model=model, k=len(texts))]
+
+    return order

@@ -1,7 +1,9 @@
 import pytest
 
 from bandit.ab_tests import AbTest, Arm
-from generator.reward import from_ab_tests, from_interactions
+from generator.reward import from_ab_tests, from_states
+from generator.rotation import RotationState
+from streams.catalogue import Catalogue
 from streams.events import EMPTY, Action, Creative, Decision, Interaction
 
 
@@ -15,8 +17,26 @@ def test_arms_of_a_test_share_its_noise():
     assert a.variance == b.variance == pytest.approx(0.02 * 0.98 / 1000)
 
 
-def made_creative(name, **parts):
-    return Creative(id=name, placement="home", parts=parts, status="live", timestamp_ms=0)
+def made_catalogue(placements=("home",), **parts):
+    catalogue = Catalogue()
+    for placement in placements:
+        for name in "ab":
+            creative = Creative(
+                id=name,
+                placement=placement,
+                parts={"headline": name, **parts},
+                status="live",
+                timestamp_ms=0,
+            )
+            catalogue.apply(creative, 0)
+    return catalogue
+
+
+def states_of(interactions):
+    states = {}
+    for each in interactions:
+        states.setdefault(each.decision.placement, RotationState()).add(each)
+    return states
 
 
 def interaction(number, pmf, index, reward, placement="home"):
@@ -50,9 +70,8 @@ def test_easy_users_do_not_make_a_creative_look_good():
         shown.append(interaction(number, pmf, index, 1.0 if easy else 0.0))
     plain = {k: [i.reward for i in shown if i.decision.index == k] for k in (0, 1)}
     assert sum(plain[0]) / len(plain[0]) > 0.85
-    creatives = {("home", c): made_creative(c, headline=c, body="text") for c in "ab"}
-    a, b = from_interactions(shown, creatives)
-    assert {a.text, b.text} == {"text\na", "text\nb"}
+    a, b = from_states(states_of(shown), made_catalogue(body="text"))
+    assert (a.text, b.text) == ("text\na", "text\nb")
     assert a.rate == pytest.approx(0.5, abs=0.05)
     assert b.rate == pytest.approx(0.5, abs=0.05)
     # one over the propensity costs certainty: as if fewer had seen it
@@ -65,11 +84,13 @@ def test_placements_are_groups_and_strangers_are_left_out():
         for n in range(40)
         for placement in ("home", "shop")
     ]
-    creatives = {(p, c): made_creative(c, headline=c) for p in ("home", "shop") for c in "ab"}
-    assert [e.group for e in from_interactions(shown, creatives)] == [
-        "home",
-        "home",
-        "shop",
-        "shop",
-    ]
-    assert from_interactions(shown, {}) == []
+    states = states_of(shown)
+    examples = from_states(states, made_catalogue(("home", "shop")))
+    assert [e.group for e in examples] == ["home", "home", "shop", "shop"]
+    assert [e.group for e in from_states(states, made_catalogue(("shop",)))] == ["shop", "shop"]
+
+
+def test_a_placement_where_nobody_or_everybody_clicked_tells_nothing():
+    for reward in (0.0, 1.0):
+        shown = [interaction(n, (0.5, 0.5), n % 2, reward) for n in range(40)]
+        assert from_states(states_of(shown), made_catalogue()) == []

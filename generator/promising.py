@@ -1,0 +1,81 @@
+"""Which of the texts that pass the screen promise most, as far as a placement's log can tell.
+
+Where the log cannot tell yet, texts are kept as they come: an untrusted model has no say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from generator.errors import RewardModelError
+from generator.generate import AS_THEY_COME, Rank, Selection
+from generator.reward import Encoder, fit_reward_model, from_states, open_encoder, ranked_by
+from generator.reward.encoders import check_reader
+from generator.reward.model import load_reward_model, saved_encoder
+from generator.rotation import RotationState
+from streams.catalogue import Catalogue
+
+OVER: Final = 4.0
+"""How many texts pass for each that is kept, once it is known which are the best."""
+CACHE: Final = Path.home() / ".cache" / "copyloop" / "models"
+
+logger = logging.getLogger(__name__)
+
+
+class Promising:
+    """Selects by a reward model that is fitted on what all placements showed until then.
+
+    Raises:
+        RewardModelError: no reader is called so.
+        BackendMissing: the reader's package is not installed.
+    """
+
+    def __init__(self, reader: str) -> None:
+        check_reader(reader)
+        self._reader = reader
+
+    def selection(self, states: Mapping[str, RotationState], catalogue: Catalogue) -> Selection:
+        """Returns how to select: by the model if it is trusted, else as texts come."""
+        try:
+            model = fit_reward_model(from_states(states, catalogue), self._encoder)
+        except RewardModelError as error:
+            logger.info("texts are not ranked by reward yet: %s", error)
+            return AS_THEY_COME
+        accuracy = model.accuracy
+        logger.info(
+            "reward model: right in %.3f of %d pairs (%.3f to %.3f), %s",
+            accuracy.value,
+            accuracy.n_pairs,
+            accuracy.interval.low,
+            accuracy.interval.high,
+            "trusted" if model.trusted else "not trusted: texts are kept as they come",
+        )
+        if not model.trusted:
+            return AS_THEY_COME
+        return Selection(OVER, ranked_by(model, self._encoder))
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return open_encoder(self._reader, CACHE)
+
+
+def ranking_of(path: Path) -> Rank:
+    """Returns the ranking by a saved reward model.
+
+    Raises:
+        RewardModelError: there is none in this file, or it is not to be trusted.
+        BackendMissing: what reads its texts is not installed.
+    """
+    encoder = open_encoder(saved_encoder(path), CACHE)
+    model = load_reward_model(path, encoder)
+    if not model.trusted:
+        low, value = model.accuracy.interval.low, model.accuracy.value
+        raise RewardModelError(
+            f"the model in {path} picks the better of two in {value:.3f} of cases, {low:.3f} at "
+            "least; it must surely be above one half to rank by"
+        )
+    return ranked_by(model, encoder)

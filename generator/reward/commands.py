@@ -1,0 +1,101 @@
+"""The command that learns a reward model; heavy imports wait until it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
+
+if TYPE_CHECKING:  # numpy and its company take half a second
+    from generator.reward import Example
+    from generator.reward.contrasts import Ridge
+
+
+def reward_model(
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    data: Data = Path("copyloop-data"),
+    log: LogUrl = None,
+    tests: Annotated[
+        Path | None,
+        typer.Option(help="Learn from finished A/B tests, as replay reads them, not from a log."),
+    ] = None,
+    reader: Annotated[
+        str,
+        typer.Option(
+            help="What reads the texts: wordllama, minilm, smollm2, sentence:MODEL, "
+            "hidden:MODEL@LAYER, or several joined by +."
+        ),
+    ] = "wordllama",
+    tune: Annotated[
+        Path | None,
+        typer.Option(help="Tune minilm on the texts first, into this folder, and read with it."),
+    ] = None,
+    form: Form = "table",
+) -> None:
+    """Learn which texts promise most, from what was shown; say how often it is right.
+
+    It is asked about pairs of texts that it did not learn from and that traffic told apart. What
+    it writes ranks candidates: copyloop generate --reward FILE. The generator in `copyloop up`
+    learns one by itself whenever creatives are asked for.
+    """
+    from generator.promising import CACHE
+    from generator.reward import fit_reward_model, open_encoder
+
+    examples = _examples(tests, log_url(log, data))
+    if tune is not None:
+        base = fit_reward_model(examples, open_encoder("minilm", CACHE))
+        reader = f"sentence:{_tuned(examples, base.ridge, tune)}"
+    model = fit_reward_model(examples, open_encoder(reader, CACHE))
+    model.save(out)
+    accuracy = model.accuracy
+    found = {
+        "texts": len(examples),
+        "groups": len({example.group for example in examples}),
+        "pairs": accuracy.n_pairs,
+        "right": round(accuracy.value, 4),
+        "low": round(accuracy.interval.low, 4),
+        "high": round(accuracy.interval.high, 4),
+        "trusted": model.trusted,
+        "reader": reader,
+    }
+    if form == "json":
+        print_json(found)
+    else:
+        print_rows(form, tuple(found), [tuple(found.values())])
+
+
+def _examples(tests: Path | None, url: str) -> list[Example]:
+    from generator.reward import from_ab_tests, from_states
+
+    if tests is not None:
+        from bandit.ab_tests import read_ab_tests
+
+        return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
+    from generator.rotating import Rotator
+    from streams.catalogue import CatalogueReader
+
+    with looked_into(url) as log:
+        reader = CatalogueReader(log)
+        reader.catch_up()
+        return from_states(Rotator(log).states(), reader.catalogue)
+
+
+def _tuned(examples: list[Example], ridge: Ridge, out: Path) -> Path:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from generator.reward.encoders import packaged_minilm
+    from generator.reward.tune import tune_reader
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("tuning the reader", total=1.0)
+        return tune_reader(
+            packaged_minilm(),
+            examples,
+            ridge,
+            out,
+            progress=lambda done: bar.update(task, completed=done),
+        )
