@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from generator.backends import Sampling, open_backend
 from generator.brief import load_brief
-from generator.brief.commands import TEMPLATES
+from generator.commands.brief import TEMPLATES
 from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, Piece, generate
 from generator.prompts import prompts
 from generator.screening import STOP, Screen, Written, clean

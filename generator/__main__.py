@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 import typer
 
 from bandit.errors import BanditError
-from generator.brief.commands import app as brief_app
+from generator.commands.brief import app as brief_app
+from generator.commands.dataset import dataset
+from generator.commands.reward import reward_model
+from generator.commands.screen import Gates, gates, screen
 from generator.errors import GeneratorError
-from generator.reward.commands import reward_model
-from generator.screening.commands import Gates, gates, screen
-from generator.training.commands import dataset
 from streams.command_line import (
     LOCALHOST,
     Data,
@@ -120,7 +120,7 @@ def generate(
     form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
     """Write creatives for a brief, and say why each of the other texts was refused."""
-    from generator.command import Order, generate_command
+    from generator.commands.generate import Order, generate_command
     from generator.generate import Selection, Style
     from generator.screening import load_thresholds
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from generator.brief import brief_hash, load_brief
-from generator.command import Order, generate_command
+from generator.commands.generate import Order, generate_command
 from generator.errors import BriefError, MaterialError
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
@@ -14,7 +14,7 @@ COFFEE = BRIEFS / "coffee.yaml"
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch):
     lines = [' warm and slow"', ' www.beans"', ' [calm] and bright"', ' calm and easy"']
-    monkeypatch.setattr("generator.command.open_backend", lambda models: Scripted(lines))
+    monkeypatch.setattr("generator.commands.generate.open_backend", lambda models: Scripted(lines))
 
 
 def test_json_holds_every_text_with_its_lineage(capsys):

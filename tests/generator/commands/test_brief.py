@@ -5,7 +5,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from generator.brief.commands import TEMPLATES, app, brief_schema, template_names
+from generator.commands.brief import TEMPLATES, app, brief_schema, template_names
 from generator.errors import BriefError
 
 run = CliRunner().invoke

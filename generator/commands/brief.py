@@ -15,7 +15,7 @@ from generator.brief.schema import Brief
 from generator.channels import load_channel
 from generator.errors import BriefError
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
+TEMPLATES: Final = Path(__file__).parents[1] / "brief" / "templates"
 
 app = typer.Typer(help="Start a brief, check it, print its schema.", no_args_is_help=True)
 
