@@ -10,7 +10,7 @@ import time
 import pytest
 
 from generator.backends import open_backend
-from tests.generator.screening.gate_cases import JUDGES, cases, judge, measure
+from tests.generator.screening.gate_cases import JUDGES, cases, counted, judge
 from tests.generator.screening.make_cases import PARTS
 
 ROUNDS = 3
@@ -21,16 +21,16 @@ ROUNDS = 3
 @pytest.mark.parametrize("gate", [*JUDGES, "off_topic"])
 def test_gate(benchmark, gate, part):
     rows = cases(gate, part)
-    benchmark.pedantic(judge, (gate, rows), rounds=ROUNDS, warmup_rounds=1)
-    told(benchmark, measure(gate, part), len(rows))
+    findings = benchmark.pedantic(judge, (gate, rows), rounds=ROUNDS, warmup_rounds=1)
+    told(benchmark, counted(rows, findings), len(rows))
 
 
 @pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize("part", PARTS)
 def test_nonsense(benchmark, part):
     backend, rows = open_backend("smollm2"), cases("nonsense", part)
-    benchmark.pedantic(judge, ("nonsense", rows), {"backend": backend}, rounds=1)
-    told(benchmark, measure("nonsense", part, backend=backend), len(rows))
+    findings = benchmark.pedantic(judge, ("nonsense", rows), {"backend": backend}, rounds=1)
+    told(benchmark, counted(rows, findings), len(rows))
 
 
 def told(benchmark, found, texts):

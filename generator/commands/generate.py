@@ -25,6 +25,7 @@ from generator.creatives import (
 from generator.errors import BriefError
 from generator.generate import AS_THEY_COME, USUAL, Candidate, Selection, Style
 from generator.material import understand
+from generator.screening.segments import Told, across_segments
 
 
 class Order(NamedTuple):
@@ -119,6 +120,7 @@ def _json(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> str:
         "accepted": [creative(draft) for draft in drafts.creatives],
         "rejected": [refused(candidate) for candidate in drafts.rejected],
         "left_over": [refused(candidate) for candidate in drafts.left_over],
+        "segments": [row._asdict() for row in across_segments(_told(drafts))],
         "usage": vars(usage),
     }
     return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
@@ -141,6 +143,19 @@ def _print_tables(drafts: Drafts, console: Console) -> None:
     if drafts.rejected:
         console.print(refused)
     console.print(drafts.summary())
+    for row in across_segments(_told(drafts)):
+        for concern in row.concerns:
+            console.print(f"[yellow]segment {escape(row.segment)}[/yellow]: {escape(concern)}")
+
+
+def _told(drafts: Drafts) -> list[Told]:
+    """Returns every text that was written for a segment, and what it was refused for."""
+    kept = [candidate for draft in drafts.creatives for candidate in draft.written.values()]
+    return [
+        Told(c.prompt.segment, c.text, c.rejection.code if c.rejection else None)
+        for c in [*kept, *drafts.left_over, *drafts.rejected]
+        if c.prompt.segment is not None
+    ]
 
 
 def _used(usage: Usage) -> str:

@@ -72,3 +72,30 @@ def test_material_beside_the_brief_is_looked_at(tmp_path, capsys):
     brief.write_text(f"{text}material:\n- kind: image\n  file: gone.png\n")
     with pytest.raises(MaterialError, match=r"there is no file .*gone\.png"):
         generate_command(Order(brief, n=1))
+
+
+def test_a_segment_that_is_treated_worse_is_told(tmp_path, capsys, monkeypatch):
+    class ToldApart(Scripted):
+        """Writes well for one segment, and a harmful line for the other."""
+
+        def complete(self, prompts, sampling, *, seed, adapter=None, progress=None):
+            written = super().complete(prompts, sampling, seed=seed, adapter=adapter)
+            harmful = ' not for old people"'
+            return [
+                done._replace(text=harmful) if "pensioners" in prompt else done
+                for prompt, done in zip(prompts, written, strict=True)
+            ]
+
+    monkeypatch.setattr("generator.command.open_backend", lambda models: ToldApart([' calm"']))
+    brief = tmp_path / "brief.yaml"
+    brief.write_text(
+        "version: 2\nproduct: coffee\nkeywords: [coffee, mornings]\nsegments:\n"
+        "  - {name: young, who: students}\n  - {name: old, who: pensioners}\n"
+    )
+    generate_command(Order(brief, n=4, output="json"))
+    rows = {row["segment"]: row for row in json.loads(capsys.readouterr().out)["segments"]}
+    assert rows["young"]["harmful"] == 0
+    assert rows["old"]["harmful"] > 0
+    assert "harmful or against the rules" in rows["old"]["concerns"][0]
+    generate_command(Order(brief, n=4))
+    assert "segment old" in capsys.readouterr().out

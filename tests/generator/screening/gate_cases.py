@@ -59,13 +59,17 @@ def cases(gate, part):
 
 def measure(gate, part, *, backend=None):
     rows = cases(gate, part)
-    refused = [finding.why is not None for finding in judge(gate, rows, backend=backend)]
-    counted = Counter(zip((row["good"] for row in rows), refused, strict=True))
+    return counted(rows, judge(gate, rows, backend=backend))
+
+
+def counted(rows, findings):
+    refused = [finding.why is not None for finding in findings]
+    found = Counter(zip((row["good"] for row in rows), refused, strict=True))
     return Measured(
-        bad=counted[False, True] + counted[False, False],
-        caught=counted[False, True],
-        good=counted[True, True] + counted[True, False],
-        wronged=counted[True, True],
+        bad=found[False, True] + found[False, False],
+        caught=found[False, True],
+        good=found[True, True] + found[True, False],
+        wronged=found[True, True],
     )
 
 

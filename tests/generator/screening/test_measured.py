@@ -8,7 +8,7 @@ from tests.generator.screening.make_cases import FOLDER, GATES, PARTS, cases, go
 MOST_WRONGED = 0.05
 LEAST_RECALL = {
     "against": 0.75, "fragment": 0.7, "grammar": 0.8, "harm": 0.3, "language": 0.8,
-    "nonsense": 0.3, "off_topic": 0.1, "platform": 0.3, "profanity": 0.8,
+    "nonsense": 0.5, "off_topic": 0.1, "platform": 0.3, "profanity": 0.8,
 }  # fmt: skip
 """Gates that miss more than a tenth of the bad; generator/README.md tells how much of which."""
 QUICK = sorted({*JUDGES, "off_topic"})
