@@ -56,12 +56,14 @@ def run(
     log: LogUrl = None,
     model: Model = "smollm2",
     reader: Reader = "wordllama",
+    thresholds: Gates = None,
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
     log_format: LogFormat = "text",
 ) -> None:
     """Generate creatives for the requests in the log, until stopped."""
     from generator.backends import check_installed
+    from generator.screening import load_thresholds
     from generator.worker import COUNTED, GeneratorCounts, run_generator
 
     check_installed(model)
@@ -82,6 +84,7 @@ def run(
             counts=counts,
             material=data / "material",
             reader=reader,
+            thresholds=load_thresholds(thresholds),
         )
 
 

@@ -17,6 +17,7 @@ from generator.reward import Encoder, fit_reward_model, from_states, open_encode
 from generator.reward.encoders import check_reader
 from generator.reward.model import load_reward_model, saved_encoder
 from generator.rotation import RotationState
+from generator.screening import Thresholds
 from streams.catalogue import Catalogue
 
 OVER: Final = 4.0
@@ -29,14 +30,19 @@ logger = logging.getLogger(__name__)
 class Promising:
     """Selects by a reward model that is fitted on what all placements showed until then.
 
+    Args:
+        reader: what reads texts (`open_encoder`).
+        thresholds: of the screen, None for the usual ones.
+
     Raises:
         RewardModelError: no reader is called so.
         BackendMissing: the reader's package is not installed.
     """
 
-    def __init__(self, reader: str) -> None:
+    def __init__(self, reader: str, thresholds: Thresholds | None = None) -> None:
         check_reader(reader)
         self._reader = reader
+        self._as_they_come = AS_THEY_COME._replace(thresholds=thresholds)
 
     def selection(self, states: Mapping[str, RotationState], catalogue: Catalogue) -> Selection:
         """Returns how to select: by the model if it is trusted, else as texts come."""
@@ -44,7 +50,7 @@ class Promising:
             model = fit_reward_model(from_states(states, catalogue), self._encoder)
         except RewardModelError as error:
             logger.info("texts are not ranked by reward yet: %s", error)
-            return AS_THEY_COME
+            return self._as_they_come
         accuracy = model.accuracy
         logger.info(
             "reward model: right in %.3f of %d pairs (%.3f to %.3f), %s",
@@ -55,8 +61,8 @@ class Promising:
             "trusted" if model.trusted else "not trusted: texts are kept as they come",
         )
         if not model.trusted:
-            return AS_THEY_COME
-        return Selection(OVER, ranked_by(model, self._encoder))
+            return self._as_they_come
+        return self._as_they_come._replace(over=OVER, rank=ranked_by(model, self._encoder))
 
     @cached_property
     def _encoder(self) -> Encoder:

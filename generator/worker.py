@@ -23,6 +23,7 @@ from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from generator.promising import Promising
 from generator.rotating import Rotator
+from generator.screening import Thresholds
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints, exclusive
 from streams.errors import LogUnavailable
@@ -63,6 +64,7 @@ def run_generator(
     counts: GeneratorCounts | None = None,
     material: Path = Path("material"),
     reader: str = "wordllama",
+    thresholds: Thresholds | None = None,
 ) -> None:
     """Answers each requested generation, oldest first, and renews creatives, until `stop` is set.
 
@@ -80,6 +82,7 @@ def run_generator(
         counts: where to count, for who looks on meanwhile.
         material: the folder that holds the files of briefs' material; others are not read.
         reader: what reads texts to rank new ones (`generator.reward.open_encoder`).
+        thresholds: of the screen, None for the usual ones.
 
     Raises:
         RewardModelError: no reader is called so.
@@ -89,7 +92,7 @@ def run_generator(
     """
     catalogue = CatalogueReader(log)
     counts = counts or GeneratorCounts()
-    promising = Promising(reader)
+    promising = Promising(reader, thresholds)
 
     @cache
     def backend() -> Backend:
