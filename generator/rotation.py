@@ -69,8 +69,13 @@ class RotationState(msgspec.Struct):
     now_ms: int = 0
 
     def add(self, interaction: Interaction) -> None:
-        """Counts an interaction; one that corrects another replaces its reward."""
+        """Counts an interaction; one that corrects another replaces its reward.
+
+        One whose decision was taken in place of the policy says nothing, and is passed over.
+        """
         decision = interaction.decision
+        if decision.fallback:
+            return
         spans = self.spans.setdefault(decision.action.id, {})
         weight = 1.0 / decision.propensity
         first = interaction.previous_reward is None

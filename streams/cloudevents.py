@@ -14,6 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from streams.events import (
+    ACCESS,
+    ACTS,
+    ASSIGNMENTS,
     CATALOGUE,
     DECISIONS,
     FIRST_VERSION,
@@ -33,7 +36,10 @@ CONTENT_TYPE: Final = "content-type"
 VERSION: Final = ("ce_specversion", b"1.0")
 JSON: Final = (CONTENT_TYPE, b"application/json")
 TRACE: Final = (TRACEPARENT, TRACESTATE)
-TOPICS: Final = (DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE)
+TOPICS: Final = (
+    *(DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE),
+    *(ACCESS, ACTS, ASSIGNMENTS),
+)
 """Whose records are events of ours: not the dead letters, and nobody else's topic."""
 LAST_MS: Final = 253_402_300_799_999
 """The end of the year 9999, beyond which RFC 3339 has no times."""
@@ -101,9 +107,23 @@ class _Generation(Struct, tag_field="type", tag="generation"):
     v: int = FIRST_VERSION
 
 
-_Event: TypeAlias = (
-    _Decision | _Outcome | _Tick | _Interaction | _Policy | _Placement | _Creative | _Generation
-)
+class _ApiKey(Struct, tag_field="type", tag="api_key"):
+    v: int = FIRST_VERSION
+
+
+class _Act(Struct, tag_field="type", tag="act"):
+    timestamp_ms: int
+    v: int = FIRST_VERSION
+
+
+class _Assignment(Struct, tag_field="type", tag="assignment"):
+    timestamp_ms: int
+    v: int = FIRST_VERSION
+
+
+_OfDecisions: TypeAlias = _Decision | _Outcome | _Tick | _Interaction | _Policy
+_OfCatalogue: TypeAlias = _Placement | _Creative | _Generation
+_Event: TypeAlias = _OfDecisions | _OfCatalogue | _ApiKey | _Act | _Assignment
 # It skips what is long: actions, states of policies.
 _decoder: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 
@@ -117,7 +137,7 @@ def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
     Args:
         message: about to be appended.
         source: a URI reference, which only the messages of this topic have.
-        now_ms: the time of what does not say it: changes of the catalogue, and ticks.
+        now_ms: the time of what does not say it: changes of the catalogue, keys, and ticks.
     """
     if message.topic not in TOPICS or message.timestamp_ms is not None:
         return message
@@ -164,6 +184,8 @@ def _about(event: _Event, message: Message, now_ms: int) -> tuple[str, str, int]
             return id_, event.placement, event.timestamp_ms
         case _Tick():
             return f"tick/{message.partition}@{now_ms}", "", now_ms
+        case _Act() | _Assignment():
+            now_ms = event.timestamp_ms
     key = message.key.decode(errors="replace")
     # Two changes may have one key and one millisecond, as long as they differ.
     return f"{key}@{now_ms}-{crc32(message.value):08x}", key, now_ms

@@ -210,6 +210,14 @@ def test_a_correction_replaces_a_reward():
     assert state_of(zero, later).total("a") == state_of(interactions).total("a")
 
 
+def test_what_was_taken_in_place_of_the_policy_is_passed_over():
+    taken = [
+        replace(each, decision=replace(each.decision, fallback=True))
+        for each in shown({"a": 1.0, "b": 1.0}, n=20)
+    ]
+    assert state_of(taken) == RotationState()
+
+
 @pytest.fixture
 def log():
     opened = MemoryLog()

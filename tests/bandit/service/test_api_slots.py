@@ -158,8 +158,7 @@ def test_an_activation_that_is_off_is_refused(api, name, body):
 
 def test_the_client_speaks_of_slots(api, name):
     client = Client(api.url)
-    answer = client.rank(name, {"hour": 9}, slots=SLOTS, deferred=True)
-    event_id = answer["event_id"]
+    event_id = client.rank_slots(name, {"hour": 9}, SLOTS, deferred=True).event_id
     client.activate(name, event_id, slots=[0, 2])
     client.activate(name, event_id)
     client.outcome(name, event_id, "click", slot=1)
