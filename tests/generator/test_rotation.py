@@ -212,7 +212,7 @@ def test_a_correction_replaces_a_reward():
 
 def test_what_was_taken_in_place_of_the_policy_is_passed_over():
     taken = [
-        replace(each, decision=replace(each.decision, fallback=True))
+        replace(each, decision=replace(each.decision, fallback=True, v=2))
         for each in shown({"a": 1.0, "b": 1.0}, n=20)
     ]
     assert state_of(taken) == RotationState()
