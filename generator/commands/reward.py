@@ -11,7 +11,6 @@ from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print
 
 if TYPE_CHECKING:  # numpy and its company take half a second
     from generator.reward import Example
-    from generator.reward.contrasts import Ridge
 
 
 def reward_model(
@@ -29,10 +28,6 @@ def reward_model(
             "hidden:MODEL@LAYER, or several joined by +."
         ),
     ] = "wordllama",
-    tune: Annotated[
-        Path | None,
-        typer.Option(help="Tune minilm on the texts first, into this folder, and read with it."),
-    ] = None,
     form: Form = "table",
 ) -> None:
     """Learn which texts promise most, from what was shown; say how often it is right.
@@ -45,9 +40,6 @@ def reward_model(
     from generator.reward import fit_reward_model, open_encoder
 
     examples = _examples(tests, log_url(log, data))
-    if tune is not None:
-        base = fit_reward_model(examples, open_encoder("minilm", CACHE))
-        reader = f"sentence:{_tuned(examples, base.ridge, tune)}"
     model = fit_reward_model(examples, open_encoder(reader, CACHE))
     model.save(out)
     accuracy = model.accuracy
@@ -81,21 +73,3 @@ def _examples(tests: Path | None, url: str) -> list[Example]:
         reader = CatalogueReader(log)
         reader.catch_up()
         return from_states(Rotator(log).states(), reader.catalogue)
-
-
-def _tuned(examples: list[Example], ridge: Ridge, out: Path) -> Path:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from generator.reward.encoders import packaged_minilm
-    from generator.reward.tune import tune_reader
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("tuning the reader", total=1.0)
-        return tune_reader(
-            packaged_minilm(),
-            examples,
-            ridge,
-            out,
-            progress=lambda done: bar.update(task, completed=done),
-        )

@@ -38,8 +38,6 @@ class Tried(NamedTuple):
         variance: of that estimate, shape (n,), above 0.
         group: which were tried side by side, shape (n,), from 0.
         block: which encoder each dimension comes from, shape (d,), from 0.
-        judges: which of them may say how good a model is, shape (n,): a reader that was tuned on
-            some has seen what they earned.
     """
 
     x: Floats
@@ -47,7 +45,6 @@ class Tried(NamedTuple):
     variance: Floats
     group: Ints
     block: Ints
-    judges: NDArray[np.bool_]
 
 
 class Ridge(NamedTuple):
@@ -95,16 +92,15 @@ def fit_ridge(tried: Tried) -> tuple[Ridge, Floats]:
     data = _centred(tried)
     folds = _folds(tried.group)
     held = {spread: _held_out(data, folds, spread) for spread in SPREADS}
-    weight = np.where(tried.judges, data.weight, 0.0)
-    spread = min(SPREADS, key=lambda each: float(weight @ (data.y - held[each]) ** 2))
+    spread = min(SPREADS, key=lambda each: float(data.weight @ (data.y - held[each]) ** 2))
     weights, factor = _posterior(data, spread, np.ones(len(data.y), dtype=bool))
     return Ridge(weights, data.scale, factor, spread, data.noise), held[spread]
 
 
 def told_apart(tried: Tried) -> Pairs:
-    """Returns the pairs of judges of which one is better with `SURE` probability or more.
+    """Returns the pairs within groups of which one is better with `SURE` probability or more.
 
-    They are of one group. Estimates are taken as normal; each pair comes once.
+    Estimates are taken as normal; each pair comes once.
     """
     sure = NormalDist().inv_cdf(SURE)
     better: list[Ints] = []
@@ -112,7 +108,6 @@ def told_apart(tried: Tried) -> Pairs:
     for rows in _rows_of_groups(tried.group):
         rate, variance = tried.rate[rows], tried.variance[rows]
         apart = rate[:, None] - rate[None, :]
-        apart[~tried.judges[rows]] = -np.inf
         found = np.nonzero(apart > sure * np.sqrt(variance[:, None] + variance[None, :]))
         better.append(rows[found[0]])
         worse.append(rows[found[1]])
@@ -130,22 +125,13 @@ class _Centred(NamedTuple):
     noise: float
 
 
-def centred_rates(
-    rate: Floats, variance: Floats, group: Ints, *, noise: float
-) -> tuple[Floats, Floats]:
-    """Returns how far each is above its group, as a share of it, and one over its variance.
-
-    Both of shape (n,). `noise` is what members vary by beyond the variance of their estimates;
-    who was tried alone, or where nobody earned anything, has weight 0.
-    """
-    y, own, kept = _shares(rate, variance, group)
-    weight = np.where(kept, 1.0 / (own + noise), 0.0)
-    return y - _group_means(y, np.maximum(weight, _TINY), group), weight
-
-
 def _shares(
     rate: Floats, variance: Floats, group: Ints
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Returns how far each is above its group, as a share of it, with its variance, and who counts.
+
+    Who was tried alone does not, nor does anybody where nobody earned anything.
+    """
     level = _group_means(rate, 1.0 / variance, group)
     kept = (np.bincount(group)[group] > 1) & (level > 0.0)
     safe = np.where(kept, level, 1.0)
@@ -161,7 +147,8 @@ def _centred(tried: Tried) -> _Centred:
         )
     # a hundredth of the estimates' own variance at least, lest a few clicks decide everything
     noise = max(float((y[kept] ** 2 - own[kept]).mean()), 0.01 * float(own[kept].mean()))
-    y, weight = centred_rates(tried.rate, tried.variance, tried.group, noise=noise)
+    weight = np.where(kept, 1.0 / (own + noise), 0.0)
+    y -= _group_means(y, np.maximum(weight, _TINY), tried.group)
     x = tried.x - _group_means(tried.x, np.maximum(weight, _TINY), tried.group)
     scale = np.sqrt((x[kept] ** 2).mean(axis=0))
     scale[scale <= _TINY] = np.inf

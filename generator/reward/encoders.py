@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +26,6 @@ LAYER: Final = 15
 held-out headlines of the Upworthy archive's early tests best (.683, .668 and less for others)."""
 BATCH: Final = 64
 PACKAGED: Final = ("wordllama", "minilm", "smollm2")
-SEEN: Final = "seen.json"
-"""In a tuned reader's folder: the groups of examples that it was tuned on."""
 
 
 class Reader(Protocol):
@@ -44,14 +41,10 @@ class Encoder:
 
     Attributes:
         name: what `open_encoder` makes the same encoder from.
-        seen: the groups of examples that a reader was tuned on.
     """
 
-    def __init__(
-        self, name: str, readers: Sequence[Reader], *, seen: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, name: str, readers: Sequence[Reader]) -> None:
         self.name = name
-        self.seen = seen
         self._readers = tuple(readers)
 
     def __call__(self, texts: Sequence[str]) -> tuple[Floats, Ints]:
@@ -75,9 +68,7 @@ def open_encoder(name: str, cache: Path) -> Encoder:
         RewardModelError: no reader is called so.
     """
     check_reader(name)
-    parts = name.split("+")
-    seen = [groups_seen(Path(part.partition(":")[2])) for part in parts if ":" in part]
-    return Encoder(name, [_reader(part, cache) for part in parts], seen=frozenset().union(*seen))
+    return Encoder(name, [_reader(part, cache) for part in name.split("+")])
 
 
 def check_reader(name: str) -> None:
@@ -114,14 +105,6 @@ def _reader(name: str, cache: Path) -> Reader:
             return _sentences(model)
     path, _, layer = model.rpartition("@")
     return _hidden(path, int(layer))
-
-
-def groups_seen(folder: Path) -> frozenset[str]:
-    """Returns the groups that the reader in a folder was tuned on; none if it is as it came."""
-    file = folder / SEEN
-    return frozenset(
-        msgspec.json.decode(file.read_bytes(), type=list[str]) if file.exists() else ()
-    )
 
 
 def _wordllama() -> Reader:

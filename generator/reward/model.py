@@ -190,7 +190,6 @@ def try_examples(examples: Sequence[Example], encoder: Encoder) -> Tried:
         variance=np.array([example.variance for example in examples]),
         group=np.array([number[example.group] for example in examples], dtype=np.int64),
         block=block,
-        judges=np.array([example.group not in encoder.seen for example in examples]),
     )
 
 

@@ -113,13 +113,3 @@ def test_the_accuracy_of_constant_scores_is_one_half():
     pairs = Pairs(np.array([0, 1]), np.array([2, 3]))
     accuracy = measure_accuracy(np.zeros(4), pairs, np.zeros(4, dtype=np.int64), seed=0)
     assert accuracy.value == 0.5
-
-
-def test_judges_alone_are_asked(encoder):
-    tried = try_examples(made_examples(30), encoder)
-    half = tried._replace(judges=tried.group >= 15)
-    pairs = told_apart(half)
-    assert len(pairs.better)
-    assert (half.group[pairs.better] >= 15).all()
-    assert (half.group[pairs.worse] >= 15).all()
-    assert len(told_apart(tried).better) > len(pairs.better)
