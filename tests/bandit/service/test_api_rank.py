@@ -48,9 +48,12 @@ def test_the_draw_can_be_derived_again(api):
         assert decision.index == sample(decision.pmf, sample_seed(decision.event_id))
 
 
+WRAPPERS = ("floor", "apprentice", "newcomers")
+
+
 @pytest.mark.parametrize("policy", policies.POLICIES)
 def test_every_policy_can_be_served(api, policy):
-    beneath = {"policy": {"name": "thompson"}} if policy in ("floor", "apprentice") else {}
+    beneath = {"policy": {"name": "thompson"}} if policy in WRAPPERS else {}
     spec = {"name": policy} | beneath
     name = api.placement(f"served-by-{policy}", policy=spec, learn="window")
     answer = api.rank(name, context={"device": "phone", "hour": 20}).json()

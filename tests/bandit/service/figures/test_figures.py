@@ -56,11 +56,17 @@ def visits(api, name, count, clicks):
     return shown
 
 
+def counted(api, name):
+    """Returns how many showings the joiner has written, and what they earned."""
+    total = figures(api, name)["total"]
+    return total["shown"], total["reward"]
+
+
 @pytest.fixture(scope="module")
 def visited(loop):
     name = loop.placement("visited", policy={"name": "thompson", "alpha": 1, "beta": 1})
     shown = visits(loop, name, 30, 12)
-    wait_until(lambda: figures(loop, name)["total"]["reward"] == 12)
+    wait_until(lambda: counted(loop, name) == (30, 12))
     wait_until(lambda: loop.client.get(f"/v1/placements/{name}/policy").json()["offset"] > 0)
     return name, shown
 
