@@ -86,7 +86,9 @@ def test_a_segment_that_is_treated_worse_is_told(tmp_path, capsys, monkeypatch):
                 for prompt, done in zip(prompts, written, strict=True)
             ]
 
-    monkeypatch.setattr("generator.command.open_backend", lambda models: ToldApart([' calm"']))
+    monkeypatch.setattr(
+        "generator.commands.generate.open_backend", lambda models: ToldApart([' calm"'])
+    )
     brief = tmp_path / "brief.yaml"
     brief.write_text(
         "version: 2\nproduct: coffee\nkeywords: [coffee, mornings]\nsegments:\n"
