@@ -109,7 +109,10 @@ class Belief(NamedTuple):
 
 @runtime_checkable
 class Believing(Protocol):
-    """A policy that has a posterior of each creative's mean reward, whatever the context."""
+    """A policy that has a posterior of each creative's mean reward, whatever the context.
+
+    To be asked changes nothing, so it may be asked while another thread asks for a pmf.
+    """
 
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
         """Returns what it believes of each of these actions."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bandit.policies.envelope import seal
 from bandit.policies.spec import Share, write_spec
-from bandit.policy import Correctable, Pmf, Policy
+from bandit.policy import Believing, Correctable, Pmf, Policy
 from streams.events import Action, Context, Decision, PolicySpec
 
 
@@ -53,6 +53,8 @@ class Apprentice:
         self._policy = policy
         if isinstance(policy, Correctable):
             self.correct = policy.correct
+        if isinstance(policy, Believing):
+            self.beliefs = policy.beliefs
 
     @property
     def spec(self) -> PolicySpec:

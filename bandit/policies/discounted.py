@@ -18,8 +18,8 @@ from bandit.policies.best import Floats, beta_best
 from bandit.policies.envelope import seal
 from bandit.policies.rewards import check_share
 from bandit.policies.spec import Positive, write_spec
-from bandit.policies.thompson import Cache, Pseudocount, best_pmf
-from bandit.policy import Pmf
+from bandit.policies.thompson import Cache, Pseudocount, best_pmf, beta_beliefs
+from bandit.policy import Belief, Pmf
 from streams.events import Action, Context, Decision, PolicySpec
 
 
@@ -108,6 +108,11 @@ class DiscountedThompson:
         n, total, at_ms = self._arms[decision.action.id]
         weight = self._weight(at_ms - decision.timestamp_ms)
         self._arms[decision.action.id] = FadingArm(n, total + weight * change, at_ms)
+
+    def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
+        """Returns each creative's posterior as it weighs now: mean, 2.5 and 97.5 % quantiles."""
+        arms = [self._faded(action.id) for action in actions]
+        return beta_beliefs(actions, arms, self._config.alpha, self._config.beta)
 
     def to_bytes(self) -> bytes:
         """Returns spec, the latest time and the arms."""

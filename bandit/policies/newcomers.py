@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from bandit.errors import PolicyStateError
 from bandit.policies.envelope import seal
 from bandit.policies.spec import Share, write_spec
-from bandit.policy import Correctable, Pmf, Policy, is_context_free
+from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free
 from streams.events import Action, Context, Decision, PolicySpec
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, int], bytes])
@@ -63,6 +63,8 @@ class Newcomers:
         self.context_free = is_context_free(policy)
         if isinstance(policy, Correctable):
             self.correct = policy.correct
+        if isinstance(policy, Believing):
+            self.beliefs = policy.beliefs
 
     @property
     def spec(self) -> PolicySpec:

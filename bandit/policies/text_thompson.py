@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bandit.certainty import gamma_quantile
 from bandit.errors import PolicyStateError
 from bandit.features import flatten
 from bandit.policies.arms import Arms
@@ -24,7 +25,7 @@ from bandit.policies.maturing import Curve, Maturing
 from bandit.policies.rewards import check_share
 from bandit.policies.segments import Segments, segment_of
 from bandit.policies.spec import Positive, Share, write_spec
-from bandit.policy import Pmf
+from bandit.policy import Belief, Pmf
 from streams.events import Action, Context, Decision, PolicySpec
 
 CACHE_SIZE: Final = 16_384
@@ -165,6 +166,24 @@ class TextThompson:
         shares = np.array([best[each] for each in seen])
         return (1.0 - epsilon) * shares + epsilon / len(shares)
 
+    def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
+        """Returns each creative's Gamma posterior over all segments: mean, 2.5 and 97.5 %.
+
+        Raises:
+            FeatureError: an action has features that cannot be read.
+        """
+        if not actions:
+            return []
+        scores = np.array([self._score(action) for action in actions])
+        histories = np.array(self._histories([action.id for action in actions]))
+        shape, showings = self._posterior(
+            self.trust, scores, histories[:, 0], histories[:, 1], np.ones(len(actions))
+        )
+        return [
+            Belief(action.id, a / n, gamma_quantile(0.025, a) / n, gamma_quantile(0.975, a) / n)
+            for action, a, n in zip(actions, shape.tolist(), showings.tolist(), strict=True)
+        ]
+
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds the reward to the chosen creative's, and to what is known of the scores.
 
@@ -259,13 +278,8 @@ class TextThompson:
             counted[each] = counted.get(each, 0.0) + 1.0
         kinds = np.array([(score, *overall, *here) for score, overall, here in counted])
         count = np.array(list(counted.values()))
-        scores, n = kinds[:, 0], kinds[:, 1]
-        # Corrections of fractional rewards may leave a sum a rounding below what is possible.
-        total = np.maximum(kinds[:, 2], 0.0)
-        beyond = _bounded(scores - (scores @ count) / len(seen))
-        prior = self._config.strength * np.exp(-trust * beyond)
-        shape = self._config.strength + total
-        showings = prior / self._level(prior, n, total, count) + n
+        n = kinds[:, 1]
+        shape, showings = self._posterior(trust, kinds[:, 0], n, kinds[:, 2], count)
         if self._segments is not None:
             here_n, here_total = kinds[:, 3], np.maximum(kinds[:, 4], 0.0)
             elsewhere = np.maximum(shape - here_total, self._config.strength)
@@ -277,6 +291,17 @@ class TextThompson:
         sd = np.minimum(width, 1.0) * np.sqrt(shape) / showings
         best = normal_best(shape / showings, sd, count)
         return dict(zip(counted, best.tolist(), strict=True))
+
+    def _posterior(
+        self, trust: float, scores: Floats, n: Floats, total: Floats, count: Floats
+    ) -> tuple[Floats, Floats]:
+        """Returns shape and rate of each creative's Gamma, those alike being `count` many."""
+        # Corrections of fractional rewards may leave a sum a rounding below what is possible.
+        total = np.maximum(total, 0.0)
+        beyond = _bounded(scores - (scores @ count) / count.sum())
+        prior = self._config.strength * np.exp(-trust * beyond)
+        level = self._level(prior, n, total, count)
+        return self._config.strength + total, prior / level + n
 
     def _level(self, prior: Floats, n: Floats, total: Floats, count: Floats) -> float:
         """Returns the m that is most probable given all arms, the g_k integrated out.

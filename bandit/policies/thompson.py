@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeAlias
 import numpy as np
 from msgspec import Meta, Struct
 
-from bandit.certainty import beta_quantile
+from bandit.certainty import beta_quantile, quantile
 from bandit.policies.arms import Arms
 from bandit.policies.best import Floats, beta_best, normal_best
 from bandit.policies.envelope import seal
@@ -104,13 +104,7 @@ class Thompson:
 
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
         """Returns each creative's posterior: its mean, and its 2.5 and 97.5 % quantiles."""
-        found = []
-        for action, arm in zip(actions, self._arms.of(actions), strict=True):
-            total = min(max(arm.total, 0.0), arm.n)
-            a, b = self._config.alpha + total, self._config.beta + arm.n - total
-            low, high = beta_quantile(0.025, a, b), beta_quantile(0.975, a, b)
-            found.append(Belief(action.id, a / (a + b), low, high))
-        return found
+        return beta_beliefs(actions, self._arms.of(actions), self._config.alpha, self._config.beta)
 
     def to_bytes(self) -> bytes:
         """Returns spec and arms."""
@@ -167,20 +161,46 @@ class GaussianThompson:
         """
         self._arms.correct(decision.action.id, check_reward(old), check_reward(new))
 
+    def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
+        """Returns each creative's posterior: its mean ± 1.96 standard deviations."""
+        arms = np.array(self._arms.of(actions), dtype=np.float64).reshape(-1, 2)
+        mean, sd = self._posterior(arms[:, 0], arms[:, 1])
+        half = quantile(0.95) * sd
+        return [
+            Belief(action.id, middle, middle - apart, middle + apart)
+            for action, middle, apart in zip(actions, mean.tolist(), half.tolist(), strict=True)
+        ]
+
     def to_bytes(self) -> bytes:
         """Returns spec and arms."""
         return seal(self.spec, self._arms.to_bytes())
 
     def _best(self, n: Floats, total: Floats, count: Floats) -> Floats:
+        return normal_best(*self._posterior(n, total), count)
+
+    def _posterior(self, n: Floats, total: Floats) -> tuple[Floats, Floats]:
         prior, noise = self._config.sd**-2, self._config.noise**-2
         precision = prior + n * noise
-        mean = (self._config.mean * prior + total * noise) / precision
-        return normal_best(mean, precision**-0.5, count)
+        return (self._config.mean * prior + total * noise) / precision, precision**-0.5
 
 
 History: TypeAlias = tuple[float, float]
 """An arm's rewards, how many and their sum."""
 Cache: TypeAlias = dict[tuple[History, ...], dict[History, float]]
+
+
+def beta_beliefs(
+    actions: Sequence[Action], arms: Sequence[History], alpha: float, beta: float
+) -> list[Belief]:
+    """Returns the posteriors of rates with the prior Beta(alpha, beta): mean, 2.5 and 97.5 %."""
+    found = []
+    for action, (n, total) in zip(actions, arms, strict=True):
+        # Corrections of fractional rewards may leave a sum a rounding outside what is possible.
+        total = min(max(total, 0.0), n)
+        a, b = alpha + total, beta + n - total
+        low, high = beta_quantile(0.025, a, b), beta_quantile(0.975, a, b)
+        found.append(Belief(action.id, a / (a + b), low, high))
+    return found
 
 
 def best_pmf(

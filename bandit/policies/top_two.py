@@ -60,6 +60,7 @@ class TopTwo:
         prior = ThompsonConfig(alpha=config.alpha, beta=config.beta)
         self._thompson = Thompson(prior, None if state is None else unseal(state)[1])
         self.correct = self._thompson.correct
+        self.beliefs = self._thompson.beliefs
 
     @property
     def spec(self) -> PolicySpec:

@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from bandit.features import creative_features
 from bandit.service.appender import Appender
 from bandit.service.figures import routes as figure_routes
-from bandit.service.figures.follower import Follower
+from bandit.service.figures.follower import Follower, aims_of
 from bandit.service.front import AsgiApp, FrontDoor
 from bandit.service.hot import HotRoutes
 from bandit.service.intake import Intake
@@ -132,7 +132,7 @@ def create_app(
     rest.state.intake = Intake(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
-    follower = Follower(log, clock_ms)
+    follower = Follower(log, clock_ms, lambda: aims_of(snapshots.catalogue))
     rest.state.figures = figure_routes.Desktop(follower)
     rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
     rest.state.health = health.Health(

@@ -7,6 +7,7 @@ from bandit.certainty import (
     beta_cdf,
     beta_quantile,
     clopper_pearson,
+    gamma_quantile,
     quantile,
 )
 from bandit.errors import EstimateError
@@ -19,6 +20,13 @@ def test_beta_quantiles_agree_with_scipy(a, b, share):
     x = beta_quantile(share, a, b)
     assert x == pytest.approx(stats.beta.ppf(share, a, b), rel=1e-7)
     assert beta_cdf(x, a, b) == pytest.approx(share, rel=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "within"), [(3.0, 0.03), (12.0, 0.002), (400.0, 1e-4)])
+@pytest.mark.parametrize("share", [0.025, 0.5, 0.975])
+def test_gamma_quantiles_agree_with_scipy(shape, within, share):
+    expected = stats.gamma.ppf(share, shape)
+    assert gamma_quantile(share, shape) == pytest.approx(expected, rel=within)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (1, 99), (37, 314), (1500, 100_000)])

@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
+from bandit.service.figures.lift import LiftPlan, lift_plan
 from bandit.service.figures.tally import HOUR_MS, KEPT, Tally, read_interaction
+from streams.caps import Seen
+from streams.catalogue import Catalogue
 from streams.errors import LogError
 from streams.events import INTERACTIONS
 from streams.log import Log, Record, TopicPartition
@@ -29,11 +32,38 @@ BATCH: Final = 200
 """How many interactions are folded before others get a turn."""
 
 
-class Follower:
-    """The figures of one log by placement; asked from an event loop, folded in a thread."""
+class Aim(NamedTuple):
+    """What of a placement's settings its figures depend on: see `Tally.plan`."""
 
-    def __init__(self, log: Log, clock_ms: Callable[[], int]) -> None:
+    lift: LiftPlan | None
+    seen_path: str | None
+
+
+def aims_of(catalogue: Catalogue) -> dict[str, Aim]:
+    """Returns what the figures of each placement in the catalogue are to tell."""
+    return {
+        placement.name: Aim(
+            lift_plan(catalogue.dated_history(placement.name)),
+            (placement.seen or Seen()).path,
+        )
+        for placement in catalogue.placements()
+    }
+
+
+class Follower:
+    """The figures of one log by placement; asked from an event loop, folded in a thread.
+
+    Args:
+        log: what is followed.
+        clock_ms: the time.
+        aims: returns what each placement's figures are to tell, as it is now.
+    """
+
+    def __init__(
+        self, log: Log, clock_ms: Callable[[], int], aims: Callable[[], Mapping[str, Aim]]
+    ) -> None:
         self._log = log
+        self._aims = aims
         self._clock_ms = clock_ms
         self._asked = 0.0
         self._tallies: dict[str, Tally] = {}
@@ -102,17 +132,21 @@ class Follower:
     def _advance(self, partition: TopicPartition, offsets: dict[TopicPartition, int]) -> int:
         records = self._log.read(partition, offsets[partition], limit=BATCH)
         if records:
+            aims = self._aims()
             with self.lock:
                 for record in records:
-                    self._take(record)
+                    self._take(record, aims)
             offsets[partition] = records[-1].offset + 1
             time.sleep(0)  # a rank that waits for the interpreter goes first
         return len(records)
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record, aims: Mapping[str, Aim]) -> None:
         try:
             seen = read_interaction.decode(record.value)
-            tally = self._tallies.setdefault(seen.decision.placement, Tally())
+            name = seen.decision.placement
+            tally = self._tallies.setdefault(name, Tally())
+            if (aim := aims.get(name)) is not None:
+                tally.plan(*aim)
             tally.add(seen, record.timestamp_ms)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:
             # Who owns the topic lays it aside.

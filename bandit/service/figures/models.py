@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from bandit.service.figures.tally import Bucket, Counts
+from bandit.service.figures.counts import Counts
+from bandit.service.figures.drift import Drift
+from bandit.service.figures.lift import Lift, Over
+from bandit.service.figures.tally import Bucket
 
 
 class CountsView(BaseModel):
@@ -35,6 +38,8 @@ class PointView(CountsView):
 
     start_ms: int
     policy_version: str
+    entropy: float = Field(description="How even the pmf was, 0 to 1: of its largest entropy.")
+    explored: float = Field(description="The mean pmf that was not on the most likely action.")
     creatives: dict[str, ShareView]
 
     @classmethod
@@ -45,6 +50,8 @@ class PointView(CountsView):
             **CountsView.of(bucket.all).model_dump(),
             start_ms=bucket.start_ms,
             policy_version=bucket.policy_version,
+            entropy=bucket.entropy / n,
+            explored=bucket.explored / n,
             creatives={
                 name: ShareView(
                     **CountsView.of(counts).model_dump(),
@@ -64,12 +71,64 @@ class PosteriorView(BaseModel):
     high: float
 
 
+class DriftView(BaseModel):
+    """How much more the rate changed over time than chance has it change."""
+
+    deviations: float = Field(description="Above 3.72 chance does it once in ten thousand.")
+    drifts: bool
+    first: float = Field(description="The rate at first.")
+    last: float = Field(description="The rate of late.")
+
+    @classmethod
+    def of(cls, drift: Drift | None) -> DriftView | None:
+        """Returns the view of a drift, None of none."""
+        return None if drift is None else cls(**drift._asdict())
+
+
+class LiftView(BaseModel):
+    """What was earned on average, and by how much that is more than another choice would have."""
+
+    over: Over = Field(description="`uniform`: any creative alike; `baseline`: always that.")
+    name: str | None = Field(description="The baseline's id.")
+    since_ms: int = Field(description="Since when the placement has its present policy.")
+    n: int = Field(description="Closed decisions that count.")
+    value: float | None
+    other: float | None = Field(description="What the other would have earned, estimated.")
+    difference: float | None
+    low: float | None = Field(description="With `high` 95 %, however often one looks.")
+    high: float | None
+
+    @classmethod
+    def of(cls, lift: Lift, since_ms: int) -> LiftView:
+        """Returns the view of a lift."""
+        interval = lift.interval
+        return cls(
+            over=lift.over,
+            name=lift.name,
+            since_ms=since_ms,
+            n=lift.n,
+            value=lift.value,
+            other=lift.other,
+            difference=lift.difference,
+            low=None if interval is None else interval.low,
+            high=None if interval is None else interval.high,
+        )
+
+
+class FatigueView(CountsView):
+    """Showings to users who saw the creative so many times before; `seen_to` null: or more."""
+
+    seen_from: int
+    seen_to: int | None
+
+
 class CreativeFiguresView(CountsView):
     """A creative since the figures begin, and what the policy believes of it, if it says."""
 
     status: str | None = Field(description="Null for an action that was brought.")
     generator: str | None = Field(description="The adapter or model that wrote it.")
     posterior: PosteriorView | None = None
+    drift: DriftView | None = Field(default=None, description="Null: too few showings to tell.")
 
 
 class MarkView(BaseModel):
@@ -105,6 +164,8 @@ class FiguresView(BaseModel):
     changed_ms: int = Field(description="The log's time at the last thing that is counted.")
     bucket_seconds: int
     total: CountsView
+    drift: DriftView | None = Field(description="Null: too few showings to tell.")
+    lifts: list[LiftView] = Field(description="None where all rewards are alike.")
     creatives: dict[str, CreativeFiguresView]
     points: list[PointView]
     policies: list[MarkView]
@@ -112,6 +173,7 @@ class FiguresView(BaseModel):
         description="By field of the context, its value, and creative."
     )
     delays: list[DelayView]
+    fatigue: list[FatigueView] = Field(description="None where contexts say nothing of it.")
     generators: list[GeneratorView]
 
 

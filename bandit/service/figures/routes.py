@@ -12,31 +12,23 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
-from bandit.policy import Believing
+from bandit.service.figures.assembly import Span, beliefs_of, figures_view
 from bandit.service.figures.follower import Follower
 from bandit.service.figures.models import (
     CountsView,
-    CreativeFiguresView,
-    DelayView,
     FiguresView,
-    GeneratorView,
     LiveView,
-    MarkView,
     PointView,
-    PosteriorView,
 )
-from bandit.service.figures.tally import DELAYS_SECONDS, HOUR_MS, MINUTE_MS, Counts, Tally
+from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Tally
 from bandit.service.resources.desk import Desk, Placed, Since
 from bandit.service.resources.editor import Editor
-from bandit.versions import versions_of
-from streams.events import Creative
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a first question waits for the log to be read."""
 BEAT_SECONDS: Final = 15.0
 RETRY_MS: Final = 2000
 MAX_STREAMS: Final = 100
-BY_HAND: Final = "by hand"
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 
@@ -76,36 +68,17 @@ async def read_figures(
     """
     serving = desk.serving(name)
     complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
-    length_ms = MINUTE_MS if resolution == "minute" else HOUR_MS
-    creatives = {creative.id: creative for creative in desk.catalogue.creatives(name)}
-    posteriors: dict[str, PosteriorView] = {}
-    if isinstance(serving.policy, Believing):
-        for belief in serving.policy.beliefs(serving.actions):
-            posteriors[belief.creative_id] = PosteriorView(
-                mean=belief.mean, low=belief.low, high=belief.high
-            )
+    # In a thread: of a thousand creatives it takes a moment, and the loop has ranks to answer.
+    posteriors = await run_in_threadpool(beliefs_of, serving.policy, serving.actions)
+    span = Span(
+        MINUTE_MS if resolution == "minute" else HOUR_MS,
+        since_ms or 0,
+        2**53 if until_ms is None else until_ms,
+    )
     with figures.follower.lock:
         tally = figures.follower.tally(name)
-        until = 2**53 if until_ms is None else until_ms
-        points = [
-            PointView.of_bucket(bucket) for bucket in tally.buckets(length_ms, since_ms or 0, until)
-        ]
-        return FiguresView(
-            placement=name,
-            since_ms=figures.follower.since_ms,
-            complete=complete,
-            changed_ms=tally.changed_ms,
-            bucket_seconds=length_ms // 1000,
-            total=CountsView.of(tally.all),
-            creatives=_creatives(tally, creatives, posteriors),
-            points=points,
-            policies=_marks(desk, name),
-            segments=_segments(tally),
-            delays=[
-                DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
-                for kind, counts in tally.delays.items()
-            ],
-            generators=_generators(tally, creatives),
+        return figures_view(
+            name, tally, figures.follower.since_ms, complete, span, desk.catalogue, posteriors
         )
 
 
@@ -201,57 +174,3 @@ def _live(name: str, tally: Tally, since_ms: int) -> LiveView:
         shares=shares,
         points=points,
     )
-
-
-def _creatives(
-    tally: Tally, creatives: dict[str, Creative], posteriors: dict[str, PosteriorView]
-) -> dict[str, CreativeFiguresView]:
-    return {
-        name: CreativeFiguresView(
-            **CountsView.of(tally.creatives.get(name, Counts())).model_dump(),
-            status=creatives[name].status if name in creatives else None,
-            generator=_generator(creatives[name]) if name in creatives else None,
-            posterior=posteriors.get(name),
-        )
-        for name in dict.fromkeys([*creatives, *tally.creatives])
-    }
-
-
-def _generators(tally: Tally, creatives: dict[str, Creative]) -> list[GeneratorView]:
-    found: dict[str, tuple[int, Counts]] = {}
-    for name, creative in creatives.items():
-        generator = _generator(creative) or BY_HAND
-        number, counts = found.get(generator, (0, Counts()))
-        own = tally.creatives.get(name, Counts())
-        counts = Counts(counts.n + own.n, counts.total + own.total, counts.squares + own.squares)
-        found[generator] = number + 1, counts
-    return [
-        GeneratorView(**CountsView.of(counts).model_dump(), generator=name, creatives=number)
-        for name, (number, counts) in found.items()
-    ]
-
-
-def _generator(creative: Creative) -> str | None:
-    return creative.lineage.adapter or creative.lineage.model
-
-
-def _segments(tally: Tally) -> dict[str, dict[str, dict[str, CountsView]]]:
-    return {
-        field: {
-            value: {name: CountsView.of(counts) for name, counts in by_creative.items()}
-            for value, by_creative in values.items()
-        }
-        for field, values in tally.segments.items()
-    }
-
-
-def _marks(desk: Editor, name: str) -> list[MarkView]:
-    return [
-        MarkView(
-            number=each.number,
-            since_ms=each.since_ms,
-            policy=str(each.spec.get("name", "")),
-            why=each.why,
-        )
-        for each in versions_of(desk.catalogue.dated_history(name))
-    ]

@@ -7,14 +7,15 @@ never looked at.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from bandit.certainty import quantile
+from bandit.service.figures.counts import Counts
+from bandit.service.figures.lift import LiftPlan, Lifts
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -25,7 +26,8 @@ MAX_VALUES: Final = 30
 """How many fields of a context, and values of each, are told apart; what is beyond is left out."""
 LONGEST_VALUE: Final = 64
 DELAYS_SECONDS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 43_200, 86_400, 604_800)
-_QUANTILE: Final = quantile(0.95)
+SEEN: Final = (0, 1, 2, 3, 5, 10)
+"""How often a user saw a creative before, from each of these on up to the next."""
 
 
 class _Named(Struct):
@@ -52,6 +54,7 @@ class Seen(Struct):
 
     decision: _Decision
     reward: float
+    status: str
     previous_reward: float | None = None
     outcomes: list[_Outcome] = []
 
@@ -60,53 +63,19 @@ read_interaction: msgspec.json.Decoder[Seen] = msgspec.json.Decoder(Seen)
 _fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
-class Counts(Struct):
-    """How often something was shown, what that earned, and how likely it was, summed up.
-
-    >>> counts = Counts(n=100, total=20.0, squares=20.0)
-    >>> low, high = counts.band()
-    >>> round(counts.rate, 2), round(low, 3), round(high, 3)
-    (0.2, 0.121, 0.279)
-    """
-
-    n: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-    expected: float = 0.0
-
-    def add(self, reward: float, previous: float | None) -> None:
-        """Counts a reward, or what it is now in place of what it was."""
-        old = 0.0 if previous is None else previous
-        self.n += previous is None
-        self.total += reward - old
-        self.squares += reward * reward - old * old
-
-    @property
-    def rate(self) -> float | None:
-        """The mean reward, None if nothing was shown."""
-        return self.total / self.n if self.n else None
-
-    def band(self) -> tuple[float, float] | tuple[None, None]:
-        """Returns mean ± 1.96 standard errors, None for fewer than two showings.
-
-        It covers at 95 % for one look at many showings, not for looking on until it pleases.
-        """
-        if self.n < 2:
-            return None, None
-        mean = self.total / self.n
-        variance = max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
-        half = _QUANTILE * math.sqrt(variance / self.n)
-        return mean - half, mean + half
-
-
 class Bucket(Struct):
-    """One stretch of time: all of it, and each creative; `changed_ms` is by the log's time."""
+    """One stretch of time: all of it, and each creative; `changed_ms` is by the log's time.
+
+    `entropy` and `explored` are sums over the showings of what `exploration` returns.
+    """
 
     start_ms: int
     changed_ms: int = 0
     policy_version: str = ""
     all: Counts = msgspec.field(default_factory=Counts)
     creatives: dict[str, Counts] = {}
+    entropy: float = 0.0
+    explored: float = 0.0
 
 
 class Tally:
@@ -117,9 +86,18 @@ class Tally:
         self.creatives: dict[str, Counts] = {}
         self.segments: dict[str, dict[str, dict[str, Counts]]] = {}
         self.delays: dict[str, list[int]] = {}
+        self.fatigue: list[Counts] = []
+        self.lifts: Lifts | None = None
         self.policy_version = ""
         self.changed_ms = 0
+        self._seen_path: str | None = None
         self._buckets: dict[int, dict[int, Bucket]] = {length: {} for length in KEPT}
+
+    def plan(self, plan: LiftPlan | None, seen_path: str | None) -> None:
+        """Says what lifts are over, and where contexts say what their users have seen."""
+        if plan != (None if self.lifts is None else self.lifts.plan):
+            self.lifts = None if plan is None else Lifts(plan)
+        self._seen_path = seen_path
 
     def add(self, seen: Seen, at_ms: int) -> None:
         """Counts an interaction that the log took in at `at_ms`."""
@@ -128,11 +106,20 @@ class Tally:
         self.changed_ms = at_ms
         self.all.add(seen.reward, previous)
         _of(self.creatives, chosen).add(seen.reward, previous)
+        explored = exploration(decision.pmf) if previous is None else (0.0, 0.0)
         for length in KEPT:
-            self._count(self._bucket(length, decision.timestamp_ms), seen, chosen, at_ms)
+            bucket = self._bucket(length, decision.timestamp_ms)
+            bucket.entropy += explored[0]
+            bucket.explored += explored[1]
+            self._count(bucket, seen, chosen, at_ms)
         if previous is None:
             self.policy_version = decision.policy_version
-        self._segment(decision.context, chosen, seen.reward, previous)
+        context = _fields.decode(decision.context)
+        self._segment(context, chosen, seen.reward, previous)
+        self._tire(context, chosen, seen.reward, previous)
+        if self.lifts is not None and seen.status == "closed":
+            ids = [action.id for action in decision.actions]
+            self.lifts.take(ids, decision.pmf, decision.index, seen.reward, decision.timestamp_ms)
         self._delay(seen)
 
     def buckets(self, length_ms: int, since_ms: int, until_ms: int) -> Iterator[Bucket]:
@@ -165,8 +152,10 @@ class Tally:
             for action, propensity in zip(seen.decision.actions, seen.decision.pmf, strict=True):
                 _of(bucket.creatives, action.id).expected += propensity
 
-    def _segment(self, context: Raw, chosen: str, reward: float, previous: float | None) -> None:
-        for field, value in _fields.decode(context).items():
+    def _segment(
+        self, context: dict[str, Any], chosen: str, reward: float, previous: float | None
+    ) -> None:
+        for field, value in context.items():
             if not isinstance(value, str | bool) or len(str(value)) > LONGEST_VALUE:
                 continue
             values = self.segments.get(field)
@@ -178,6 +167,19 @@ class Tally:
             if word in values or len(values) < MAX_VALUES:
                 _of(values.setdefault(word, {}), chosen).add(reward, previous)
 
+    def _tire(
+        self, context: dict[str, Any], chosen: str, reward: float, previous: float | None
+    ) -> None:
+        """Counts by how often the context says that its user saw the chosen one before."""
+        if self._seen_path is None:
+            return
+        found: Any = context
+        for key in (*self._seen_path.split("."), chosen):
+            found = found.get(key, 0) if isinstance(found, dict) else None
+        if isinstance(found, int) and found >= 0:
+            self.fatigue = self.fatigue or [Counts() for _ in SEEN]
+            self.fatigue[bisect_right(SEEN, found) - 1].add(reward, previous)
+
     def _delay(self, seen: Seen) -> None:
         # Of a correction the last outcome is the news; the others were counted before.
         news = seen.outcomes if seen.previous_reward is None else seen.outcomes[-1:]
@@ -185,6 +187,20 @@ class Tally:
             seconds = max(outcome.timestamp_ms - seen.decision.timestamp_ms, 0) / 1e3
             counts = self.delays.setdefault(outcome.kind, [0] * (len(DELAYS_SECONDS) + 1))
             counts[bisect_left(DELAYS_SECONDS, seconds)] += 1
+
+
+def exploration(pmf: Sequence[float]) -> tuple[float, float]:
+    """Returns how even a pmf is, 0 to 1, and what of it is not on the most likely action.
+
+    That is its entropy, in shares of the entropy of as many actions all alike.
+
+    >>> exploration([0.5, 0.5])
+    (1.0, 0.5)
+    """
+    if len(pmf) < 2:
+        return 0.0, 0.0
+    entropy = -sum(p * math.log(p) for p in pmf if p > 0.0)
+    return entropy / math.log(len(pmf)), max(1.0 - max(pmf), 0.0)
 
 
 def _of(counts: dict[str, Counts], name: str) -> Counts:

@@ -3,11 +3,22 @@
 import msgspec
 import pytest
 
-from bandit.service.figures.tally import HOUR_MS, MAX_VALUES, MINUTE_MS, Tally, read_interaction
+from bandit.estimators.bounded import RewardRange
+from bandit.service.figures.lift import LiftPlan
+from bandit.service.figures.tally import (
+    HOUR_MS,
+    MAX_VALUES,
+    MINUTE_MS,
+    Tally,
+    exploration,
+    read_interaction,
+)
 from streams.events import Action, Decision, Interaction, Outcome, encode
 
 
-def interaction(reward, previous=None, at_ms=0, context=None, index=0, delays=()):
+def interaction(
+    reward, previous=None, at_ms=0, context=None, index=0, delays=(), status="provisional"
+):
     decision = Decision(
         event_id="e", placement="home", timestamp_ms=at_ms,
         context=msgspec.Raw(msgspec.json.encode(context or {})),
@@ -18,7 +29,7 @@ def interaction(reward, previous=None, at_ms=0, context=None, index=0, delays=()
         for n, delay_ms in enumerate(delays)
     )
     event = Interaction(
-        source=0, sequence=0, decision=decision, reward=reward, status="provisional",
+        source=0, sequence=0, decision=decision, reward=reward, status=status,
         timestamp_ms=at_ms, previous_reward=previous, outcomes=outcomes,
     )  # fmt: skip
     return read_interaction.decode(encode(event))
@@ -75,3 +86,35 @@ def test_delays_count_every_outcome_once():
     counts = tally.delays["click"]
     assert sum(counts) == 2
     assert counts[0] == 1
+
+
+def test_exploration_is_counted_once_a_showing():
+    assert exploration([1.0]) == (0.0, 0.0)
+    assert exploration([0.25] * 4) == pytest.approx((1.0, 0.75))
+    tally = Tally()
+    tally.add(interaction(0.0), 1)
+    tally.add(interaction(1.0, previous=0.0), 2)
+    (minute,) = tally.buckets(MINUTE_MS, 0, 2**53)
+    assert minute.explored == pytest.approx(0.25)
+    assert minute.entropy == pytest.approx(exploration([0.75, 0.25])[0])
+
+
+def test_who_saw_it_often_is_told_apart():
+    tally = Tally()
+    tally.plan(None, "user.seen")
+    for times in (0, 1, 1, 3, 4, 7, 400):
+        tally.add(interaction(1.0, context={"user": {"seen": {"a": times, "b": 99}}}), 1)
+    for odd in ({}, {"user": 3}, {"user": {"seen": {"b": 5}}}, {"user": {"seen": {"a": "no"}}}):
+        tally.add(interaction(0.0, context=odd), 1)
+    assert [counts.n for counts in tally.fatigue] == [2, 2, 0, 2, 1, 1]
+    assert [counts.total for counts in tally.fatigue] == [1, 2, 0, 2, 1, 1]
+
+
+def test_only_closed_decisions_count_for_a_lift():
+    tally = Tally()
+    tally.plan(LiftPlan(0, RewardRange(), 0.5, None), None)
+    tally.add(interaction(0.0), 1)
+    tally.add(interaction(1.0, previous=0.0, status="corrected"), 2)
+    assert tally.lifts.get()[0].n == 0
+    tally.add(interaction(1.0, previous=1.0, status="closed"), 3)
+    assert tally.lifts.get()[0].n == 1

@@ -1,0 +1,163 @@
+"""A placement's figures put together: what was counted, with what the catalogue and policy know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from bandit.policy import Believing, Policy
+from bandit.service.figures.counts import Counts
+from bandit.service.figures.drift import drift_of
+from bandit.service.figures.models import (
+    CountsView,
+    CreativeFiguresView,
+    DelayView,
+    DriftView,
+    FatigueView,
+    FiguresView,
+    GeneratorView,
+    LiftView,
+    MarkView,
+    PointView,
+    PosteriorView,
+)
+from bandit.service.figures.tally import DELAYS_SECONDS, HOUR_MS, MINUTE_MS, SEEN, Bucket, Tally
+from bandit.versions import versions_of
+from streams.catalogue import Catalogue
+from streams.events import Action, Creative
+
+BY_HAND: Final = "by hand"
+LEAST_HOURS: Final = 12
+"""For fewer of them, drift is looked for by the minute."""
+
+
+class Span(NamedTuple):
+    """Which buckets are asked for: of this length, beginning in [since_ms, until_ms)."""
+
+    length_ms: int
+    since_ms: int
+    until_ms: int
+
+
+def beliefs_of(policy: Policy, actions: Sequence[Action]) -> dict[str, PosteriorView]:
+    """Returns what a policy believes of each creative, nothing if it has no such posterior."""
+    if not isinstance(policy, Believing):
+        return {}
+    return {
+        belief.creative_id: PosteriorView(mean=belief.mean, low=belief.low, high=belief.high)
+        for belief in policy.beliefs(actions)
+    }
+
+
+def figures_view(
+    name: str,
+    tally: Tally,
+    from_ms: int,
+    complete: bool,
+    span: Span,
+    catalogue: Catalogue,
+    posteriors: Mapping[str, PosteriorView],
+) -> FiguresView:
+    """Returns the figures of the placement; `from_ms` is from when on the log was read."""
+    creatives = {creative.id: creative for creative in catalogue.creatives(name)}
+    stretches = _stretches(tally)
+    lifts = tally.lifts
+    return FiguresView(
+        placement=name,
+        since_ms=from_ms,
+        complete=complete,
+        changed_ms=tally.changed_ms,
+        bucket_seconds=span.length_ms // 1000,
+        total=CountsView.of(tally.all),
+        drift=DriftView.of(drift_of([bucket.all for bucket in stretches])),
+        lifts=[LiftView.of(each, lifts.plan.since_ms) for each in lifts.get()] if lifts else [],
+        creatives=_creatives(tally, creatives, posteriors, stretches),
+        points=[PointView.of_bucket(bucket) for bucket in tally.buckets(*span)],
+        policies=_marks(catalogue, name),
+        segments=_segments(tally),
+        delays=[
+            DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
+            for kind, counts in tally.delays.items()
+        ],
+        fatigue=_fatigue(tally),
+        generators=_generators(tally, creatives),
+    )
+
+
+def _stretches(tally: Tally) -> list[Bucket]:
+    hours = list(tally.buckets(HOUR_MS, 0, 2**53))
+    return hours if len(hours) >= LEAST_HOURS else list(tally.buckets(MINUTE_MS, 0, 2**53))
+
+
+def _counted(buckets: Sequence[Bucket], creative_id: str) -> list[Counts]:
+    return [b.creatives[creative_id] for b in buckets if creative_id in b.creatives]
+
+
+def _fatigue(tally: Tally) -> list[FatigueView]:
+    bounds = [*pairwise(SEEN), (SEEN[-1], None)]
+    return [
+        FatigueView(
+            **CountsView.of(counts).model_dump(),
+            seen_from=first,
+            seen_to=None if after is None else after - 1,
+        )
+        for (first, after), counts in zip(bounds, tally.fatigue, strict=False)
+    ]
+
+
+def _creatives(
+    tally: Tally,
+    creatives: dict[str, Creative],
+    posteriors: Mapping[str, PosteriorView],
+    hours: Sequence[Bucket],
+) -> dict[str, CreativeFiguresView]:
+    return {
+        name: CreativeFiguresView(
+            **CountsView.of(tally.creatives.get(name, Counts())).model_dump(),
+            status=creatives[name].status if name in creatives else None,
+            generator=_generator(creatives[name]) if name in creatives else None,
+            posterior=posteriors.get(name),
+            drift=DriftView.of(drift_of(_counted(hours, name))),
+        )
+        for name in dict.fromkeys([*creatives, *tally.creatives])
+    }
+
+
+def _generators(tally: Tally, creatives: dict[str, Creative]) -> list[GeneratorView]:
+    found: dict[str, tuple[int, Counts]] = {}
+    for name, creative in creatives.items():
+        generator = _generator(creative) or BY_HAND
+        number, counts = found.get(generator, (0, Counts()))
+        counts.join(tally.creatives.get(name, Counts()))
+        found[generator] = number + 1, counts
+    return [
+        GeneratorView(**CountsView.of(counts).model_dump(), generator=name, creatives=number)
+        for name, (number, counts) in found.items()
+    ]
+
+
+def _generator(creative: Creative) -> str | None:
+    return creative.lineage.adapter or creative.lineage.model
+
+
+def _segments(tally: Tally) -> dict[str, dict[str, dict[str, CountsView]]]:
+    return {
+        field: {
+            value: {name: CountsView.of(counts) for name, counts in by_creative.items()}
+            for value, by_creative in values.items()
+        }
+        for field, values in tally.segments.items()
+    }
+
+
+def _marks(catalogue: Catalogue, name: str) -> list[MarkView]:
+    return [
+        MarkView(
+            number=each.number,
+            since_ms=each.since_ms,
+            policy=str(each.spec.get("name", "")),
+            why=each.why,
+        )
+        for each in versions_of(catalogue.dated_history(name))
+    ]

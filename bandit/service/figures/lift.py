@@ -1,0 +1,159 @@
+"""By how much more than chance, or than the baseline, a placement earns, and how sure that is.
+
+What was shown is held against what would have been earned by showing any creative alike, or the
+baseline alone, on the same decisions, by their logged propensities. The interval holds at all times
+at once, so a page may be looked at until it pleases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from bandit.estimator import Batch, Interval
+from bandit.estimators.bounded import RewardRange
+from bandit.estimators.compare import BettingDifference
+from streams.events import Placement, PolicySpec
+
+Over: TypeAlias = Literal["uniform", "baseline"]
+
+GATHERED: Final = 256
+"""How many decisions are taken in together: a bet costs a tenth of what it does alone."""
+
+
+class LiftPlan(NamedTuple):
+    """What a placement's policy is held against.
+
+    `floor` is the least that the policy gives all actions together, spread evenly; 0 if unknown.
+    Decisions count from `since_ms` on, when the placement got its present policy.
+    """
+
+    since_ms: int
+    reward_range: RewardRange
+    floor: float
+    baseline: str | None
+
+
+class Lift(NamedTuple):
+    """What `n` decisions earned on average, what the other would have, and the difference.
+
+    `other` and `difference` are None without decisions, and where the other was never shown;
+    `interval` of the difference is None where the propensities cannot be right.
+    """
+
+    over: Over
+    name: str | None
+    n: int
+    value: float | None
+    other: float | None
+    difference: float | None
+    interval: Interval | None
+
+
+def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
+    """Returns the plan of a placement with this dated history; None if all rewards are alike."""
+    placement = history[-1][1]
+    rule = placement.reward
+    if rule.minimum == rule.maximum:
+        return None
+    since_ms = history[-1][0]
+    for at_ms, earlier in reversed(history):
+        if (earlier.policy, earlier.reward) != (placement.policy, rule):
+            break
+        since_ms = at_ms
+    baseline = placement.safety.baseline if placement.safety else None
+    if baseline is None and placement.policy.get("name") == "apprentice":
+        named = placement.policy.get("baseline")
+        baseline = named if isinstance(named, str) else None
+    reward_range = RewardRange(rule.minimum, rule.maximum)
+    return LiftPlan(since_ms, reward_range, floor_of(placement.policy), baseline)
+
+
+def floor_of(policy: PolicySpec) -> float:
+    """Returns what a policy spreads evenly over all actions whatever it thinks; 0 if not known.
+
+    >>> floor_of({"name": "floor", "epsilon": 0.1, "policy": {"name": "thompson"}})
+    0.1
+    """
+    name, epsilon = policy.get("name"), policy.get("epsilon")
+    if name == "uniform":
+        return 1.0
+    share = float(epsilon) if isinstance(epsilon, int | float) else 0.0
+    return share if name in ("floor", "epsilon_greedy", "apprentice", "text_thompson") else 0.0
+
+
+class Lifts:
+    """The lifts of one placement, folded from closed decisions.
+
+    An interval needs to know how large a weight can be, beforehand: the policy's floor says so.
+    Decisions whose pmf is below it, as those of the policy before, which is served until the new
+    one is folded, are left out; that is known before the reward is, so nothing is chosen by it.
+    """
+
+    def __init__(self, plan: LiftPlan) -> None:
+        self.plan = plan
+        others: list[tuple[Over, str | None]] = [("uniform", None)]
+        if plan.baseline is not None:
+            others.append(("baseline", plan.baseline))
+        self._others = {other: _Against(plan, other[0]) for other in others}
+
+    def take(
+        self, ids: Sequence[str], pmf: Sequence[float], index: int, reward: float, at_ms: int
+    ) -> None:
+        """Takes in a decision that is closed, with what it earned."""
+        low, high = self.plan.reward_range
+        if at_ms < self.plan.since_ms or not low <= reward <= high:
+            return
+        if min(pmf) * len(pmf) < self.plan.floor * (1.0 - 1e-9):
+            return
+        propensity = pmf[index]
+        for (over, name), against in self._others.items():
+            if over == "uniform":
+                against.take(reward, propensity, 1.0 / len(pmf))
+            elif name in ids:
+                against.take(reward, propensity, float(ids[index] == name))
+
+    def get(self) -> list[Lift]:
+        """Returns the lifts so far."""
+        return [against.get(over, name) for (over, name), against in self._others.items()]
+
+
+class _Against:
+    """What was shown against one other way to choose."""
+
+    def __init__(self, plan: LiftPlan, over: Over) -> None:
+        # A baseline's largest weight depends on how many actions there are, which changes.
+        bound = 1.0 / plan.floor if plan.floor and over == "uniform" else None
+        self._difference = BettingDifference(reward_range=plan.reward_range, max_weight=bound)
+        self._waiting: list[tuple[float, float, float]] = []
+        self._n = 0
+        self._total = 0.0
+
+    def take(self, reward: float, propensity: float, target: float) -> None:
+        self._n += 1
+        self._total += reward
+        self._waiting.append((reward, propensity, target))
+        if len(self._waiting) >= GATHERED:
+            self._flush()
+
+    def get(self, over: Over, name: str | None) -> Lift:
+        self._flush()
+        found = self._difference.get()
+        value = self._total / self._n if self._n else None
+        apart = found.value
+        other = None if value is None or apart is None else value - apart
+        return Lift(over, name, self._n, value, other, apart, found.interval)
+
+    def _flush(self) -> None:
+        if self._waiting:
+            reward, propensity, target = np.array(self._waiting).T
+            self._difference.add(
+                Batch(reward, propensity, propensity), Batch(reward, propensity, target)
+            )
+            self._waiting.clear()
+
+
+Plans: TypeAlias = Callable[[], Mapping[str, LiftPlan | None]]
+"""What each placement is held against now."""

@@ -1,0 +1,96 @@
+"""Lift over chance and over a baseline: what it is of, and that its interval holds."""
+
+import numpy as np
+import pytest
+
+from bandit.estimators.bounded import RewardRange
+from bandit.service.figures.lift import LiftPlan, Lifts, floor_of, lift_plan
+from streams.events import Placement, RewardRule, Safety
+
+RATES = [0.1, 0.3, 0.6]
+IDS = ["a", "b", "c"]
+PMF = [0.1, 0.1, 0.8]
+
+
+def plan(floor=0.3, baseline=None, since_ms=0):
+    return LiftPlan(since_ms, RewardRange(), floor, baseline)
+
+
+def played(lifts, n, seed=0, pmf=PMF):
+    rng = np.random.default_rng(seed)
+    for number in range(n):
+        index = rng.choice(3, p=pmf)
+        lifts.take(IDS, pmf, index, float(rng.random() < RATES[index]), number)
+    return lifts
+
+
+def test_the_lift_over_both_is_found():
+    lifts = played(Lifts(plan(baseline="b")), 20_000)
+    uniform, baseline = lifts.get()
+    assert (uniform.over, baseline.over, baseline.name) == ("uniform", "baseline", "b")
+    assert uniform.value == pytest.approx(0.52, abs=0.015)
+    assert uniform.other == pytest.approx(1 / 3, abs=0.02)
+    assert baseline.other == pytest.approx(0.3, abs=0.03)
+    for lift in (uniform, baseline):
+        assert lift.difference == pytest.approx(lift.value - lift.other)
+        assert 0.0 < lift.interval.low < lift.difference < lift.interval.high
+
+
+def test_the_interval_holds_whenever_one_looks():
+    missed = 0
+    for seed in range(20):
+        lifts, ever = Lifts(plan()), False
+        for part in range(8):
+            (lift,) = played(lifts, 100, seed=seed * 100 + part).get()
+            low, high = lift.interval.low, lift.interval.high
+            ever = ever or not low <= 0.52 - 1 / 3 <= high
+        missed += ever
+    assert missed <= 2
+
+
+def test_chance_has_no_lift_over_itself():
+    (lift,) = played(Lifts(plan(floor=1.0)), 2000, pmf=[1 / 3] * 3).get()
+    assert lift.difference == pytest.approx(0.0, abs=1e-9)
+    assert lift.interval.low <= 0.0 <= lift.interval.high
+
+
+def test_what_an_earlier_policy_decided_is_left_out():
+    lifts = Lifts(plan(floor=0.3, since_ms=10))
+    lifts.take(IDS, PMF, 2, 1.0, 9)
+    lifts.take(IDS, [0.01, 0.01, 0.98], 2, 1.0, 10)
+    lifts.take(IDS, PMF, 2, 1.5, 10)
+    assert lifts.get()[0].n == 0
+    assert lifts.get()[0].difference is None
+    lifts.take(IDS, PMF, 2, 1.0, 10)
+    assert lifts.get()[0].n == 1
+
+
+def test_a_baseline_that_is_not_offered_is_not_compared_with():
+    lifts = Lifts(plan(baseline="gone"))
+    lifts.take(IDS, PMF, 2, 1.0, 0)
+    uniform, baseline = lifts.get()
+    assert (uniform.n, baseline.n) == (1, 0)
+
+
+def test_the_plan_is_since_the_present_policy_and_reward():
+    first = Placement(name="home", policy={"name": "uniform"})
+    second = Placement(name="home", policy={"name": "floor", "epsilon": 0.2, "policy": {}})
+    same = Placement(name="home", policy=second.policy, safety=Safety(baseline="a"))
+    found = lift_plan([(1, first), (5, second), (9, same)])
+    assert found == LiftPlan(5, RewardRange(), 0.2, "a")
+    flat = Placement(name="home", reward=RewardRule(minimum=0.0, maximum=0.0))
+    assert lift_plan([(1, flat)]) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "floor"),
+    [
+        ({"name": "uniform"}, 1.0),
+        ({"name": "text_thompson", "epsilon": 0.01}, 0.01),
+        ({"name": "apprentice", "baseline": "a", "epsilon": 0.0}, 0.0),
+        ({"name": "thompson"}, 0.0),
+        ({"name": "newcomers", "policy": {"name": "uniform"}}, 0.0),
+    ],
+)
+def test_a_floor_is_what_the_spec_promises(spec, floor):
+    assert floor_of(spec) == floor
