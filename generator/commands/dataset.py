@@ -35,7 +35,9 @@ def dataset(
     A text counts by what it earned per showing, each showing weighed by one over its propensity,
     so that nobody looks good for having been shown to easy users. Only texts of one brief,
     placement and segment are compared. OUT gets Parquet files and card.json, which says from
-    which records, by which thresholds, and what was left out.
+    which records, by which thresholds, and what was left out. Creatives whose
+    clicks do not look like people's (one user's, faster than reading, far beyond their company)
+    are named in it with the reason, and teach nothing.
     """
     import msgspec
     from rich.console import Console
@@ -57,11 +59,21 @@ def dataset(
             segment_field=segment_field,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    found = build_dataset(reading.evidence, reading.prompt_of, thresholds=thresholds)
+    found = build_dataset(
+        reading.evidence,
+        reading.prompt_of,
+        thresholds=thresholds,
+        suspicious=reading.suspicious,
+    )
     card = write_dataset(found, out, log=reading.log, thresholds=thresholds)
     if form == "json":
         print_json(msgspec.to_builtins(card))
         return
+    for each in card.suspicious:
+        Console(stderr=True).print(
+            f"left out {each.creative_id} of {each.placement}, {each.rule}: {each.why}",
+            markup=False,
+        )
     rows = [[*name.split("/"), count] for name, count in sorted(card.rows.items())]
     left_out = [["left out", why, count] for why, count in sorted(card.left_out.items())]
     print_rows(form, ("rows", "split or reason", "count"), [*rows, *left_out])

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from generator.errors import DatasetError
 from generator.training.evidence import Evidence, chance_better
+from generator.training.suspicious import Suspicion, by_creative
 
 Split: TypeAlias = Literal["train", "test"]
 PromptOf: TypeAlias = Callable[[Evidence], str | None]
@@ -80,12 +81,13 @@ class Judge(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """All rows, and how many texts were left out for which reason."""
+    """All rows, how many texts were left out for which reason, and whose clicks are doubted."""
 
     imitate: list[Imitate]
     prefer: list[Prefer]
     judge: list[Judge]
     left_out: dict[str, int]
+    suspicious: tuple[Suspicion, ...] = ()
 
 
 def build_dataset(
@@ -93,6 +95,7 @@ def build_dataset(
     prompt_of: PromptOf,
     *,
     thresholds: Thresholds | None = None,
+    suspicious: Sequence[Suspicion] = (),
 ) -> Dataset:
     """Returns what these creatives teach.
 
@@ -102,18 +105,20 @@ def build_dataset(
         evidence: of `gather`.
         prompt_of: the beginning that each text goes on from.
         thresholds: how much must be known.
+        suspicious: of creatives that nothing is learned from (`suspicions`).
 
     Raises:
         DatasetError: nothing is left to learn from; the message says why.
     """
     limits = thresholds or Thresholds()
     left_out: dict[str, int] = defaultdict(int)
-    known = list(_known(evidence, prompt_of, limits, left_out))
+    believed = _believed(evidence, suspicious, left_out)
+    known = list(_known(believed, prompt_of, limits, left_out))
     splits = _splits([each.evidence for each in known], limits.held_out)
     groups: dict[tuple[str, str, str], list[_Known]] = defaultdict(list)
     for each in known:
         groups[each.placement, each.evidence.segment, each.brief].append(each)
-    dataset = Dataset([], [], [], dict(left_out))
+    dataset = Dataset([], [], [], dict(left_out), tuple(suspicious))
     for (_, _, brief), group in groups.items():
         split = splits[brief]
         best = group[: max(1, round(limits.best * len(group)))]
@@ -162,6 +167,17 @@ def _company(evidence: Evidence) -> Evidence:
     """Returns a creative that is just as its company and was seen as often as all can be."""
     winner = evidence.winner._replace(estimate=evidence.level, effective_n=1e6)
     return evidence._replace(winner=winner)
+
+
+def _believed(
+    evidence: Iterable[Evidence], suspicious: Sequence[Suspicion], left_out: dict[str, int]
+) -> Iterator[Evidence]:
+    named = by_creative(suspicious)
+    for each in evidence:
+        if (each.creative.placement, each.creative.id) in named:
+            left_out["suspicious"] += 1
+        else:
+            yield each
 
 
 def _known(

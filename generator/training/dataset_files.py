@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from generator.errors import DatasetError
 from generator.training.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
+from generator.training.suspicious import Suspicion
 
 CARD: Final = "card.json"
 ROWS: Final[dict[str, type[Any]]] = {"imitate": Imitate, "prefer": Prefer, "judge": Judge}
@@ -35,6 +36,7 @@ class Card(Struct, frozen=True, kw_only=True):
         rows: how many of each kind and split, as `imitate/train`.
         left_out: how many creatives were not used, by reason.
         briefs: how many are for training and for testing.
+        suspicious: creatives that were left out because of their clicks, and why.
     """
 
     log: tuple[LogRange, ...]
@@ -42,6 +44,7 @@ class Card(Struct, frozen=True, kw_only=True):
     rows: dict[str, int]
     left_out: dict[str, int]
     briefs: dict[str, int]
+    suspicious: tuple[Suspicion, ...] = ()
     v: int = 1
 
 
@@ -69,6 +72,7 @@ def write_dataset(
         rows=counts,
         left_out=dataset.left_out,
         briefs={split: len(found) for split, found in briefs.items()},
+        suspicious=dataset.suspicious,
     )
     (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
     return card
@@ -88,7 +92,8 @@ def read_dataset(folder: Path) -> tuple[Dataset, Card]:
         }
     except (OSError, msgspec.MsgspecError, pa.ArrowException, TypeError) as error:
         raise DatasetError(f"no dataset in {folder}: {error}") from error
-    return Dataset(rows["imitate"], rows["prefer"], rows["judge"], card.left_out), card
+    found = Dataset(rows["imitate"], rows["prefer"], rows["judge"], card.left_out, card.suspicious)
+    return found, card
 
 
 def _table(path: Path) -> pa.Table:

@@ -11,6 +11,7 @@ from generator.creatives import channel_of
 from generator.prompts import Form, plain_prompt
 from generator.training.dataset_files import LogRange
 from generator.training.evidence import Evidence, gather
+from generator.training.suspicious import ClickLook, suspicions
 from streams.catalogue import Catalogue, CatalogueReader
 from streams.events import INTERACTIONS, Creative, Interaction, decode
 from streams.log import Log, TopicPartition
@@ -25,6 +26,7 @@ class Reading:
     Attributes:
         evidence: of every creative that was shown.
         log: the interactions that were read.
+        suspicious: creatives whose clicks are not to be believed, and why.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Reading:
             if placement in (None, name.name)
             for creative in reader.catalogue.creatives(name.name)
         }
-        interactions = self._interactions(log, progress)
+        look = ClickLook()
+        interactions = look.passing(self._interactions(log, progress))
         self.evidence = gather(interactions, creatives, segment_field=segment_field)
+        self.suspicious = tuple(suspicions(look, self.evidence))
         self.log = tuple(self._ranges)
 
     def prompt_of(self, evidence: Evidence) -> str | None:
