@@ -7,6 +7,8 @@
     ├── FeatureError            features that a policy cannot read
     ├── EmbeddingError          an embedding of texts that is not installed
     ├── VersionError            a version of a placement's policy that there is not
+    ├── GeneratorVersionError   a version of the generator that cannot become what is asked
+    │   └── GeneratorVersionUnknown one that there is not
     ├── ReviewError             a verdict on a creative that cannot be taken
     ├── LearnError              a record that cannot be learned from; its code says why
     ├── SettingError            a setting that stops the start; names the setting
@@ -64,6 +66,18 @@ class VersionError(BanditError):
     """A version of a placement's policy that there is not, or a placement that has none."""
 
     code = "version_unknown"
+
+
+class GeneratorVersionError(BanditError):
+    """A version of the generator whose status forbids what is asked of it."""
+
+    code = "generator_version_state"
+
+
+class GeneratorVersionUnknown(GeneratorVersionError):
+    """A version of the generator that there is not."""
+
+    code = "generator_version_not_found"
 
 
 class ReviewError(BanditError):

@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
+from msgspec import Raw
 
-from streams.events import DECISIONS, Action, Decision, Raw, encode
+from streams.events import DECISIONS, Action, Decision, encode
 from streams.kafka import KafkaLog
 from streams.log import Message
 from streams.traceparent import trace_headers

@@ -1,4 +1,4 @@
-"""The catalogue: placements, creatives and generations, as a fold over their topic.
+"""The catalogue: placements, creatives, generations and versions, as a fold over their topic.
 
 It remembers since when each placement has been as it is, so that a join that runs again over
 old decisions applies the rules that held then.
@@ -14,7 +14,17 @@ import msgspec
 
 from streams.changes import Change, Changes
 from streams.errors import EventError
-from streams.events import CATALOGUE, Creative, Event, Generation, Placement, decode, encode
+from streams.events import (
+    CATALOGUE,
+    Catalogued,
+    Creative,
+    Event,
+    Generation,
+    Placement,
+    decode,
+    encode,
+)
+from streams.generator_versions import GeneratorVersion
 from streams.log import Log, Message, Record, TopicPartition
 
 PARTITION: Final = TopicPartition(CATALOGUE, 0)
@@ -27,6 +37,8 @@ class Catalogue:
         self._history: dict[str, tuple[list[int], list[Placement]]] = {}
         self._creatives: dict[str, dict[str, Creative]] = {}
         self._generations: dict[str, Generation] = {}
+        self._generator: dict[str, GeneratorVersion] = {}
+        self._champion: str | None = None
         self._versions: dict[str, int] = {}
         self.version = 0
         """Grows with every change: what is prepared from the catalogue is kept by it."""
@@ -44,6 +56,12 @@ class Catalogue:
                 self._versions[event.placement] = self.version + 1
             case Generation():
                 self._generations[event.id] = event
+            case GeneratorVersion():
+                self._generator[event.id] = event
+                if event.status == "live":
+                    self._champion = event.id
+                elif event.id == self._champion:
+                    self._champion = None
             case _:
                 return
         self.version += 1
@@ -124,6 +142,25 @@ class Catalogue:
         """Returns one generation, None if there is none by that id."""
         return self._generations.get(generation_id)
 
+    def generator_versions(self) -> list[GeneratorVersion]:
+        """Returns the versions of the generator in the order in which they first came."""
+        return list(self._generator.values())
+
+    def generator_version(self, version_id: str) -> GeneratorVersion | None:
+        """Returns one version of the generator, None if there is none by that id."""
+        return self._generator.get(version_id)
+
+    @property
+    def champion(self) -> GeneratorVersion | None:
+        """The version that became live last and still is, None where the bare model writes."""
+        return None if self._champion is None else self._generator[self._champion]
+
+    @property
+    def canary(self) -> GeneratorVersion | None:
+        """The version whose creatives are on trial, the latest if there are several."""
+        canaries = [v for v in self.generator_versions() if v.status == "canary"]
+        return max(canaries, key=lambda version: version.timestamp_ms, default=None)
+
 
 class CatalogueReader:
     """Keeps a `Catalogue` up to date with a log."""
@@ -166,17 +203,17 @@ def catalogue_key(event: Event) -> str:
             return f"creative/{event.placement}/{event.id}"
         case Generation():
             return f"generation/{event.id}"
+        case GeneratorVersion():
+            return f"generator_version/{event.id}"
     return ""
 
 
-def catalogue_message(event: Placement | Creative | Generation) -> Message:
+def catalogue_message(event: Catalogued) -> Message:
     """Returns the message that puts the event into the catalogue, keyed for compaction."""
     return Message(CATALOGUE, catalogue_key(event).encode(), encode(event), partition=0)
 
 
-def change_messages(
-    events: Sequence[Placement | Creative | Generation], change: Change
-) -> list[Message]:
+def change_messages(events: Sequence[Catalogued], change: Change) -> list[Message]:
     """Returns the messages that make one change of the catalogue: all of them count, or none."""
     return [
         catalogue_message(event)._replace(headers=change.headers(first=number == 0))

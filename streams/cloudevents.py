@@ -107,6 +107,10 @@ class _Generation(Struct, tag_field="type", tag="generation"):
     v: int = FIRST_VERSION
 
 
+class _GeneratorVersion(Struct, tag_field="type", tag="generator_version"):
+    v: int = FIRST_VERSION
+
+
 class _ApiKey(Struct, tag_field="type", tag="api_key"):
     v: int = FIRST_VERSION
 
@@ -122,7 +126,7 @@ class _Assignment(Struct, tag_field="type", tag="assignment"):
 
 
 _OfDecisions: TypeAlias = _Decision | _Outcome | _Tick | _Interaction | _Policy
-_OfCatalogue: TypeAlias = _Placement | _Creative | _Generation
+_OfCatalogue: TypeAlias = _Placement | _Creative | _Generation | _GeneratorVersion
 _Event: TypeAlias = _OfDecisions | _OfCatalogue | _ApiKey | _Act | _Assignment
 # It skips what is long: actions, states of policies.
 _decoder: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)

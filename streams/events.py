@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from streams.access import Act, ApiKey, Protection
 from streams.assignments import Assignment, Flag
 from streams.caps import Caps, Seen, Shown
+from streams.creatives import Creative as Creative
+from streams.creatives import CreativeStatus as CreativeStatus
+from streams.creatives import Generation as Generation
+from streams.creatives import Lineage as Lineage
 from streams.errors import SchemaError, SchemaVersionError
+from streams.fields import EMPTY as EMPTY
+from streams.fields import FALLBACK_VERSION as FALLBACK_VERSION
+from streams.fields import FIRST_VERSION as FIRST_VERSION
+from streams.fields import MAX_ID_LENGTH as MAX_ID_LENGTH
+from streams.fields import SCHEMA_VERSION as SCHEMA_VERSION
+from streams.fields import Id, JsonObject, Version, check_id
+from streams.fields import Slot as Slot
+from streams.fields import TimestampMs as TimestampMs
+from streams.generator_versions import GeneratorVersion
 from streams.rotation import Rotation
 from streams.trials import Safety, TrialResult
-
-SCHEMA_VERSION: Final = 2
-"""The newest schema, and so the newest that is read."""
-FIRST_VERSION: Final = 1
-"""What is written where nothing newer is used, so that older readers go on reading it."""
-FALLBACK_VERSION: Final = 2
-"""Before, nobody knew of a decision's `fallback`, and would learn from it."""
 
 DECISIONS: Final = "decisions"
 OUTCOMES: Final = "outcomes"
@@ -56,23 +62,8 @@ SLOT_ACTIVATION: Final = "slot_activation"
 REWARD: Final = "reward"
 """The kind of the outcome whose value is a reward already, and so must lie in its range."""
 
-MAX_ID_LENGTH: Final = 256
 PMF_TOLERANCE: Final = 1e-6
 LONGEST_WINDOW_SECONDS: Final = 366 * 86_400.0
-EMPTY: Final = Raw(b"{}")
-
-TimestampMs: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
-"""Milliseconds since 1970; bounded as JSON's own numbers are."""
-Slot: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
-"""Which of the decisions that share an event id."""
-
-# What follows is for the schema that others read; the events check it themselves, or not at all.
-Id: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_ID_LENGTH})]
-"""What tells one thing from others of its sort."""
-Version: TypeAlias = Annotated[int, Meta(extra_json_schema={"maximum": SCHEMA_VERSION})]
-"""The schema that an event was written by."""
-JsonObject: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
-"""The bytes of one JSON object."""
 
 Context: TypeAlias = JsonObject
 """A context as it came."""
@@ -109,7 +100,7 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
-        _check_id("event_id", self.event_id)
+        check_id("event_id", self.event_id)
         if not 0 <= self.index < len(self.actions):
             raise ValueError(f"index {self.index} is not one of {len(self.actions)} actions")
         check_pmf(self.pmf, len(self.actions))
@@ -146,8 +137,8 @@ class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
-        _check_id("event_id", self.event_id)
-        _check_id("outcome_id", self.outcome_id)
+        check_id("event_id", self.event_id)
+        check_id("outcome_id", self.outcome_id)
         if not math.isfinite(self.value):
             raise ValueError(f"value is {self.value}; a finite number")
 
@@ -271,76 +262,10 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
-        _check_id("name", self.name)
+        check_id("name", self.name)
         for who, kept in (self.attributes or {}).items():
             if not bytes(kept).lstrip().startswith(b"{"):
                 raise ValueError(f"attributes of {who!r} are {bytes(kept)[:30]!r}, not an object")
-
-
-class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a creative came from; None where that does not apply (written by hand).
-
-    `brief` is the brief's hash, `frame` and `segment` what its prompt was made for, `scores` what
-    each gate measured. Where several parts were written apart, each has a lineage in `parts`.
-    """
-
-    generation_id: str | None = None
-    model: str | None = None
-    adapter: str | None = None
-    prompt: str | None = None
-    seed: int | None = None
-    parent: str | None = None
-    brief: str | None = None
-    frame: str | None = None
-    segment: str | None = None
-    scores: dict[str, float] = {}
-    parts: dict[str, Lineage] = {}
-
-
-CreativeStatus: TypeAlias = Literal["proposed", "screened", "live", "paused", "retired", "rejected"]
-
-
-class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creative"):
-    """A candidate: its text by part (`headline`, `description`, ...), features and lineage.
-
-    `features` are what policies read, prepared once when the creative is written. A `rejected`
-    one says why in `reason`, as `code: words`.
-    """
-
-    id: Id
-    placement: str
-    parts: dict[str, str]
-    status: CreativeStatus
-    timestamp_ms: int
-    features: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
-    reason: str | None = None
-    lineage: Lineage = msgspec.field(default_factory=Lineage)
-    caps: Caps | UnsetType = UNSET
-    v: Version = FIRST_VERSION
-
-    def __post_init__(self) -> None:
-        _check_id("id", self.id)
-
-
-class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="generation"):
-    """A request for new creatives from a brief, and how it went.
-
-    Written as `requested` by whoever asks and as `done` or `failed` (with `reason`) by the
-    generator; `winners` are texts that did well and may be shown to the model.
-    """
-
-    id: str
-    placement: str
-    brief: JsonObject
-    n: int
-    seed: int
-    status: Literal["requested", "done", "failed"]
-    timestamp_ms: int
-    winners: tuple[str, ...] = ()
-    accepted: int = 0
-    rejected: int = 0
-    reason: str | None = None
-    v: Version = FIRST_VERSION
 
 
 class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="policy"):
@@ -363,7 +288,8 @@ class PolicySnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     v: Version = FIRST_VERSION
 
 
-Catalogued: TypeAlias = Placement | Creative | Generation
+Catalogued: TypeAlias = Placement | Creative | Generation | GeneratorVersion
+"""What the catalogue topic holds."""
 Event: TypeAlias = (
     Decision
     | Outcome
@@ -437,8 +363,3 @@ def _check_version(data: bytes | memoryview) -> None:
         raise SchemaVersionError(
             f"schema version {version} is newer than {SCHEMA_VERSION}; upgrade this copyloop"
         )
-
-
-def _check_id(field: str, value: str) -> None:
-    if not 0 < len(value) <= MAX_ID_LENGTH:
-        raise ValueError(f"{field} has {len(value)} characters; 1 to {MAX_ID_LENGTH}")

@@ -16,13 +16,19 @@ from streams import events
 from streams.access import Act, ApiKey
 from streams.assignments import Assignment
 from streams.events import SCHEMA_VERSION, Event
+from streams.generator_versions import GeneratorVersion
 
 BY_TOPIC: Final[Mapping[str, tuple[type[Event], ...]]] = {
     events.DECISIONS: (events.Decision, events.Tick),
     events.OUTCOMES: (events.Outcome, events.Tick),
     events.INTERACTIONS: (events.Interaction,),
     events.POLICIES: (events.PolicySnapshot,),
-    events.CATALOGUE: (events.Placement, events.Creative, events.Generation),
+    events.CATALOGUE: (
+        events.Placement,
+        events.Creative,
+        events.Generation,
+        GeneratorVersion,
+    ),
     events.ACCESS: (ApiKey,),
     events.ACTS: (Act,),
     events.ASSIGNMENTS: (Assignment,),

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
+from msgspec import Raw
 from typer.testing import CliRunner
 
 from bandit.service.learner import run_learner
@@ -23,7 +24,6 @@ from streams.events import (
     Action,
     Decision,
     Placement,
-    Raw,
     encode,
 )
 from streams.ingest import run_ingest

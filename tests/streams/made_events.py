@@ -1,5 +1,7 @@
 """Events of every type, as Hypothesis makes them up."""
 
+from typing import get_args
+
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 from msgspec.json import encode
@@ -22,6 +24,7 @@ from streams.events import (
     RewardRule,
     Tick,
 )
+from streams.generator_versions import Canary, GateRow, GeneratorVersion, VersionStatus
 from streams.rotation import Rotation
 from streams.trials import Safety, TrialResult
 
@@ -170,6 +173,29 @@ MADE = {
         timestamp_ms=times,
         winners=st.lists(words, max_size=2).map(tuple),
         reason=st.none() | words,
+    ),
+    "GeneratorVersion": st.builds(
+        GeneratorVersion,
+        id=ids,
+        status=st.sampled_from(get_args(VersionStatus)),
+        timestamp_ms=times,
+        parent=st.none() | words,
+        replaces=st.none() | words,
+        manifest=raw_objects,
+        gate=st.lists(
+            st.builds(
+                GateRow,
+                rule=words,
+                value=st.none() | numbers,
+                bound=st.none() | numbers,
+                passed=st.booleans(),
+                why=words,
+            ),
+            max_size=2,
+        ).map(tuple),
+        canary=st.just(UNSET) | st.builds(Canary, since_ms=times, n=times, low=st.none() | numbers),
+        reason=st.none() | words,
+        by=st.none() | words,
     ),
     "PolicySnapshot": st.builds(
         PolicySnapshot,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from streams.catalogue import catalogue_message
@@ -23,9 +24,9 @@ from streams.events import (
     Outcome,
     Placement,
     PolicySnapshot,
-    Raw,
     encode,
 )
+from streams.generator_versions import GeneratorVersion
 from streams.log import Message, Record
 from streams.merge import TICK
 from streams.schema import event_type
@@ -130,6 +131,11 @@ def test_each_event_has_its_type_its_id_and_its_subject(topic, event, type_, id_
             ),
             "generation",
             "generation/g",
+        ),
+        (
+            GeneratorVersion(id="v", status="candidate", timestamp_ms=AT_MS),
+            "generator_version",
+            "generator_version/v",
         ),
     ],
 )

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+from msgspec import Raw
 
 from streams.catalogue import catalogue_message
 from streams.checkpoint import Checkpoints
@@ -19,7 +20,6 @@ from streams.events import (
     Action,
     Decision,
     Placement,
-    Raw,
     RewardKind,
     RewardRule,
     decode,

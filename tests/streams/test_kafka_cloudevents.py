@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import kafka
 import pytest
+from msgspec import Raw
 
 from streams.catalogue import catalogue_message
 from streams.dead_letters import read_letters
@@ -18,7 +19,6 @@ from streams.events import (
     Decision,
     Outcome,
     Placement,
-    Raw,
     RewardRule,
     encode,
 )

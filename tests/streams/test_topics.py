@@ -3,6 +3,7 @@ import threading
 import time
 
 import pytest
+from msgspec import Raw
 
 from bandit.service.learner import run_learner
 from bandit.service.openfeature.assignments import Assignments
@@ -26,7 +27,6 @@ from streams.events import (
     Action,
     Decision,
     Placement,
-    Raw,
     encode,
 )
 from streams.ingest import run_ingest

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 from hypothesis import given
+from msgspec import Raw
 
-from streams.events import Raw, encode
+from streams.events import encode
 from streams.traceparent import trace_headers, trace_headers_of, trace_in
 from tests.streams.made_events import decisions
 

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
@@ -23,15 +23,14 @@ from bandit.service.security.caller import OPEN, Caller
 from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.catalogue import Catalogue, catalogue_key, change_messages
 from streams.changes import ABSENT, Change
-from streams.events import Creative, Generation, Placement, decode
+from streams.events import Catalogued, Creative, Generation, Placement, decode
+from streams.generator_versions import GeneratorVersion
 from streams.log import Log, Message
 
 READ_BACK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.005
 ATTEMPTS: Final = 10
 """How often a change without a condition is made anew because another one came first."""
-
-Changed: TypeAlias = Placement | Creative | Generation
 
 
 class Condition(NamedTuple):
@@ -87,6 +86,11 @@ class Editor:
         theirs._who = caller
         return theirs
 
+    @property
+    def who(self) -> str:
+        """Who is recorded as having made the changes."""
+        return self._who.id
+
     def placement(self, name: str) -> Placement:
         """Returns the placement.
 
@@ -135,6 +139,18 @@ class Editor:
             raise RequestError(404, "generation_not_found", message, target="generation")
         return found
 
+    def generator_version(self, version_id: str) -> GeneratorVersion:
+        """Returns the version of the generator.
+
+        Raises:
+            RequestError: `generator_version_not_found`.
+        """
+        found = self.catalogue.generator_version(version_id)
+        if found is None:
+            message = f"there is no version {version_id!r} of the generator"
+            raise RequestError(404, "generator_version_not_found", message, target="version")
+        return found
+
     def tag(self, name: str) -> str:
         """Returns the entity tag of what has this catalogue key: another for every change."""
         return f'"{self._changes.stamp(name)}"'
@@ -142,11 +158,11 @@ class Editor:
     async def change(
         self,
         names: Sequence[str],
-        make: Callable[[], Sequence[Changed]],
+        make: Callable[[], Sequence[Catalogued]],
         *,
         condition: Condition | None = None,
         repeatable: Repeatable | None = None,
-    ) -> list[Changed]:
+    ) -> list[Catalogued]:
         """Writes what `make` returns, all or none, and returns it once it is read back.
 
         Where another change of the same things came first, `make` is called again, with the
@@ -193,7 +209,7 @@ class Editor:
                 412, "precondition_failed", f"{name} is not as the request demands: {now}"
             )
 
-    def _written(self, repeatable: Repeatable) -> list[Changed]:
+    def _written(self, repeatable: Repeatable) -> list[Catalogued]:
         """Returns what an earlier request under the key wrote, nothing if there was none."""
         kept = self._changes.kept(repeatable.key)
         if kept is None:
@@ -210,10 +226,10 @@ class Editor:
             message = "the earlier request under this key is still being read back; try again"
             raise RequestError(503, "catalogue_behind", message)
         events = [decode(value) for value in kept.values]
-        return [e for e in events if isinstance(e, Placement | Creative | Generation)]
+        return [e for e in events if isinstance(e, Catalogued)]
 
     async def _counted(
-        self, made: Sequence[Changed], expects: dict[str, str], repeatable: Repeatable | None
+        self, made: Sequence[Catalogued], expects: dict[str, str], repeatable: Repeatable | None
     ) -> bool:
         """Appends the events; returns whether they count, once they are read back."""
         names = {catalogue_key(event) for event in made}
@@ -242,8 +258,8 @@ class Editor:
             await self._appender.append_through([superseded(act) for act in acts])
         return counted
 
-    def _act(self, event: Changed) -> Message:
-        before: Changed | None
+    def _act(self, event: Catalogued) -> Message:
+        before: Catalogued | None
         match event:
             case Placement():
                 before = self.catalogue.placement(event.name)
@@ -251,4 +267,6 @@ class Editor:
                 before = self.catalogue.creative(event.placement, event.id)
             case Generation():
                 before = self.catalogue.generation(event.id)
+            case GeneratorVersion():
+                before = self.catalogue.generator_version(event.id)
         return catalogue_act(self._who.id, before, event, self.clock_ms())

@@ -15,7 +15,8 @@ import msgspec
 
 from streams.access import Act
 from streams.errors import EventError
-from streams.events import ACTS, Creative, Generation, Placement, decode, encode
+from streams.events import ACTS, Catalogued, Creative, Generation, Placement, decode, encode
+from streams.generator_versions import GeneratorVersion
 from streams.log import Log, Message, Record, TopicPartition
 
 PARTITION: Final = TopicPartition(ACTS, 0)
@@ -48,8 +49,8 @@ def act_message(
 
 def catalogue_act(
     who: str,
-    before: Placement | Creative | Generation | None,
-    after: Placement | Creative | Generation,
+    before: Catalogued | None,
+    after: Catalogued,
     now_ms: int,
 ) -> Message:
     """Returns the message that records a change of the catalogue."""
@@ -61,6 +62,8 @@ def catalogue_act(
             what = "deleted" if after.deleted else what
         case Creative() | Generation():
             target = f"{after.placement}/{after.id}"
+        case GeneratorVersion():
+            target = after.id
     return act_message(
         who, f"{kind} {what}", target, now_ms, before=_fields(before), after=_fields(after)
     )

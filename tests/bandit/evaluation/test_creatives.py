@@ -2,13 +2,14 @@ import json
 
 import numpy as np
 import pytest
+from msgspec import Raw
 from scipy import stats
 
 from bandit.errors import EstimateError
 from bandit.evaluation.creatives import CreativeEstimate, CreativeJudge, judge_creatives, p_better
 from bandit.evaluation.models.open import fit_model
 from bandit.readers.logged import LoggedEvent
-from streams.events import Action, Decision, Raw
+from streams.events import Action, Decision
 from tests.bandit.evaluation.test_evaluate import RATES, make_log
 
 MEANS = {

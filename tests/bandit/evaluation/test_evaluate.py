@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec import structs
+from msgspec import Raw, structs
 
 from bandit.errors import EstimateError, PolicySpecError, PolicyStateError
 from bandit.estimators.bounded import RewardRange
@@ -16,7 +16,7 @@ from bandit.policies import open_policy, parse_policy
 from bandit.policy import sample
 from bandit.readers import open_reader
 from bandit.readers.logged import LoggedEvent, spread
-from streams.events import Action, Decision, Raw
+from streams.events import Action, Decision
 
 ACTIONS = tuple(Action(name) for name in "abc")
 RATES = {"young": (0.1, 0.5, 0.3), "old": (0.4, 0.2, 0.3)}

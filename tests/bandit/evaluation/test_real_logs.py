@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import Raw
 from typer.testing import CliRunner
 
 from bandit.__main__ import app
@@ -14,7 +15,7 @@ from bandit.evaluation.evaluate import evaluate
 from bandit.evaluation.seat import Options
 from bandit.readers import open_reader
 from streams.archive import run_archive
-from streams.events import INTERACTIONS, Action, Decision, Interaction, Raw, encode
+from streams.events import INTERACTIONS, Action, Decision, Interaction, encode
 from streams.log import Message
 from streams.memory import MemoryLog
 from streams.topics import create_topics

@@ -7,10 +7,12 @@ from typing import Final
 
 import pytest
 
+from streams.catalogue import catalogue_message
 from streams.dead_letter import dead_letter_message
+from streams.generator_versions import GeneratorVersion
 from streams.log import Record
 from streams.memory import MemoryLog
-from tests.bandit.service.api_server import running
+from tests.bandit.service.api_server import running, wait_until
 from tests.bandit.service.test_api_server import served
 
 CHECKS: Final = (
@@ -107,6 +109,8 @@ class Asker:
             path = path.replace("{event_id}", self.api.rank(placement).json()["event_id"])
         if "{letter_id}" in path:
             path = path.replace("{letter_id}", "0-0")
+        if "{version_id}" in path:
+            path = path.replace("{version_id}", self._version())
         path = path.replace("{key}", self._key() if path.startswith(LAST) else placement)
         return path.replace("{placement}", placement)
 
@@ -121,6 +125,14 @@ class Asker:
     def _generation(self, placement):
         path = f"/v1/placements/{placement}/generations"
         return self.api.client.post(path, json={"brief": {}}).raise_for_status().json()["id"]
+
+    def _version(self):
+        self._made += 1
+        made = GeneratorVersion(id=f"v-{self._made}", status="candidate", timestamp_ms=1)
+        self.api.log.append([catalogue_message(made)])
+        at = f"/v1/generator/versions/{made.id}"
+        wait_until(lambda: self.api.client.get(at, headers=self.headers).is_success)
+        return made.id
 
     def _key(self):
         body = {"name": "admin", "scopes": ["admin"]}

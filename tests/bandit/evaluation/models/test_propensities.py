@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from msgspec import Raw
 
 from bandit.errors import EstimateError
 from bandit.evaluation.evaluate import evaluate
@@ -12,7 +13,7 @@ from bandit.evaluation.models.propensities import Propensities, estimated
 from bandit.evaluation.page import to_page
 from bandit.evaluation.seat import Options
 from bandit.readers.logged import LoggedEvent
-from streams.events import Action, Decision, Raw
+from streams.events import Action, Decision
 
 ACTIONS = tuple(Action(name) for name in "abc")
 LOGGED = {"young": (0.7, 0.2, 0.1), "old": (0.1, 0.3, 0.6)}

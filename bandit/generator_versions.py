@@ -1,0 +1,169 @@
+"""What the status of a version of the generator may become, as events for the catalogue.
+
+The API's routes, the commands and the generator itself keep to the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
+from streams.catalogue import Catalogue
+from streams.events import Catalogued, Creative
+from streams.generator_versions import Canary, GeneratorVersion, VersionStatus
+
+TRANSITIONS: Final[dict[VersionStatus, tuple[VersionStatus, ...]]] = {
+    "candidate": ("canary", "live", "rejected"),
+    "canary": ("live", "rejected"),
+    "live": ("retired", "rolled_back"),
+    "retired": ("live", "rejected"),
+    "rolled_back": ("live", "rejected"),
+    "rejected": (),
+}
+"""From which status a version may go to which; a rejected one never speaks again."""
+SHOWABLE: Final = ("proposed", "screened", "live", "paused")
+
+
+def on_trial(
+    catalogue: Catalogue, version_id: str, *, share: float, now_ms: int, by: str, why: str
+) -> list[Catalogued]:
+    """Returns what makes a candidate the canary; one that was on trial before is rejected.
+
+    Raises:
+        GeneratorVersionError: it is no candidate; `generator_version_not_found`.
+    """
+    found = _moved(_version(catalogue, version_id), "canary", now_ms, by, why)
+    earlier = catalogue.canary
+    made: list[Catalogued] = []
+    if earlier is not None:
+        made = rejected(catalogue, earlier.id, now_ms=now_ms, by=by, why=f"{found.id} came after")
+    return [*made, replace(found, canary=Canary(since_ms=now_ms, share=share))]
+
+
+def promoted(
+    catalogue: Catalogue, version_id: str, *, now_ms: int, by: str, why: str
+) -> list[Catalogued]:
+    """Returns what makes a version the champion; the one before retires, its creatives stay.
+
+    Nothing is to be done where it is the champion already.
+
+    Raises:
+        GeneratorVersionError: its status forbids it; `generator_version_not_found`.
+    """
+    found, champion = _version(catalogue, version_id), catalogue.champion
+    if champion is not None and champion.id == found.id:
+        return []
+    after = replace(
+        _moved(found, "live", now_ms, by, why),
+        replaces=None if champion is None else champion.id,
+    )
+    before = []
+    if champion is not None:
+        before = [_moved(champion, "retired", now_ms, by, f"{found.id} took its place")]
+    return [*before, after]
+
+
+def rejected(
+    catalogue: Catalogue, version_id: str, *, now_ms: int, by: str, why: str
+) -> list[Catalogued]:
+    """Returns what rejects a version that is not the champion, and retires its creatives.
+
+    Raises:
+        GeneratorVersionError: its status forbids it; `generator_version_not_found`.
+    """
+    found = _moved(_version(catalogue, version_id), "rejected", now_ms, by, why)
+    return [found, *_retired(catalogue, found.id, why)]
+
+
+def rolled_back(catalogue: Catalogue, *, now_ms: int, by: str, why: str) -> list[Catalogued]:
+    """Returns what takes the champion back: its creatives retire, the one before is live again.
+
+    That is the version it replaced, or, if that was taken back itself, the one before; where there
+    is none, the bare model writes.
+
+    Raises:
+        GeneratorVersionError: no version is live.
+    """
+    champion = catalogue.champion
+    if champion is None:
+        raise GeneratorVersionError(
+            "no version is live, so there is none to take back: the bare model writes already"
+        )
+    made: list[Catalogued] = [_moved(champion, "rolled_back", now_ms, by, why)]
+    before = _before(catalogue, champion)
+    if before is not None:
+        made.append(_moved(before, "live", now_ms, by, f"{champion.id} was rolled back"))
+    return [*made, *_retired(catalogue, champion.id, why)]
+
+
+def touched(catalogue: Catalogue, *version_ids: str) -> list[str]:
+    """Returns the catalogue keys that a change of these versions may touch, theirs first."""
+    named = [f"generator_version/{version_id}" for version_id in version_ids]
+    others = [f"generator_version/{found.id}" for found in catalogue.generator_versions()]
+    creatives = [
+        f"creative/{found.placement}/{found.id}"
+        for version_id in version_ids
+        for found in creatives_of(catalogue, version_id)
+    ]
+    return list(dict.fromkeys([*named, *others, *creatives]))
+
+
+def creatives_of(catalogue: Catalogue, version_id: str) -> Iterator[Creative]:
+    """Yields the creatives that the version wrote, or a part of which it wrote."""
+    for placement in catalogue.placements():
+        for creative in catalogue.creatives(placement.name):
+            if wrote(version_id, creative):
+                yield creative
+
+
+def wrote(version_id: str, creative: Creative) -> bool:
+    """Returns whether the creative, or a part of it, is of this version."""
+    lineage = creative.lineage
+    return version_id == lineage.adapter or any(
+        part.adapter == version_id for part in lineage.parts.values()
+    )
+
+
+def _version(catalogue: Catalogue, version_id: str) -> GeneratorVersion:
+    found = catalogue.generator_version(version_id)
+    if found is None:
+        known = ", ".join(each.id for each in catalogue.generator_versions()[-5:]) or "none"
+        raise GeneratorVersionUnknown(
+            f"there is no version {version_id!r}; the latest are: {known}"
+        )
+    return found
+
+
+def _moved(
+    version: GeneratorVersion, status: VersionStatus, now_ms: int, by: str, why: str
+) -> GeneratorVersion:
+    if status not in TRANSITIONS[version.status]:
+        may = ", ".join(TRANSITIONS[version.status]) or "nothing else"
+        raise GeneratorVersionError(
+            f"version {version.id!r} is {version.status} and cannot become {status}; it may "
+            f"become {may}"
+        )
+    return replace(version, status=status, timestamp_ms=now_ms, by=by, reason=why)
+
+
+def _before(catalogue: Catalogue, champion: GeneratorVersion) -> GeneratorVersion | None:
+    seen = {champion.id}
+    name = champion.replaces
+    while name is not None and name not in seen:
+        seen.add(name)
+        found = catalogue.generator_version(name)
+        if found is None or found.status == "retired":
+            return found
+        name = found.replaces
+    return None
+
+
+def _retired(catalogue: Catalogue, version_id: str, why: str) -> Iterator[Creative]:
+    for creative in creatives_of(catalogue, version_id):
+        if creative.status in SHOWABLE:
+            status = "retired" if creative.status in ("live", "paused") else "rejected"
+            reason = f"version_withdrawn: {version_id}: {why}"
+            yield replace(creative, status=status, reason=reason)

@@ -1,0 +1,146 @@
+"""The admin routes of the generator's versions: which there are, and which one speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, RequestError
+from bandit.generator_versions import promoted, rejected, rolled_back, touched
+from bandit.service.resources.desk import (
+    TAGGED,
+    After,
+    Desk,
+    Known,
+    Limit,
+    Matching,
+    Once,
+    page_of,
+    unchanged,
+)
+from bandit.service.resources.editor import Editor
+from bandit.service.resources.generator_models import ChampionView, GeneratorVersionView, WhyBody
+from bandit.service.resources.models import Page
+from streams.catalogue import catalogue_key
+from streams.events import MAX_ID_LENGTH, Catalogued
+from streams.generator_versions import GeneratorVersion, VersionStatus
+
+router = APIRouter(prefix="/v1/generator", tags=["generator"])
+
+OfVersion = Annotated[
+    str, Path(alias="version_id", max_length=MAX_ID_LENGTH, description="The version's id.")
+]
+OfStatus = Annotated[
+    list[VersionStatus] | None, Query(description="Only these; may come several times.")
+]
+
+
+@router.get("/versions")
+async def list_generator_versions(
+    desk: Desk, limit: Limit = 100, after: After = None, status: OfStatus = None
+) -> Page[GeneratorVersionView]:
+    """The versions of the generator, newest first."""
+    found = [
+        version
+        for version in reversed(desk.catalogue.generator_versions())
+        if not status or version.status in status
+    ]
+    page, following = page_of(found, limit, after, lambda version: version.id)
+    return Page(items=[_view(desk, version) for version in page], next=following)
+
+
+@router.get("/versions/{version_id}", response_model=GeneratorVersionView, responses=TAGGED)
+async def read_generator_version(
+    desk: Desk, version_id: OfVersion, response: Response, known: Known = None
+) -> Any:
+    """One version: how it was trained and judged, and what became of it."""
+    version = desk.generator_version(version_id)
+    tag = desk.tag(catalogue_key(version))
+    response.headers["ETag"] = tag
+    return unchanged(known, tag) or _view(desk, version)
+
+
+@router.post("/versions/{version_id}/promote")
+async def promote_generator_version(
+    desk: Desk,
+    version_id: OfVersion,
+    body: WhyBody,
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> GeneratorVersionView:
+    """Makes a version the champion, whatever its canary says so far; the one before retires."""
+    desk.generator_version(version_id)
+
+    def made() -> list[Catalogued]:
+        return promoted(
+            desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=body.why
+        )
+
+    names = touched(desk.catalogue, version_id)
+    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
+    return _now(desk, version_id, response)
+
+
+@router.post("/versions/{version_id}/reject")
+async def reject_generator_version(
+    desk: Desk,
+    version_id: OfVersion,
+    body: WhyBody,
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> GeneratorVersionView:
+    """Rejects a version that is not the champion; its creatives retire."""
+    desk.generator_version(version_id)
+
+    def made() -> list[Catalogued]:
+        return rejected(
+            desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=body.why
+        )
+
+    names = touched(desk.catalogue, version_id)
+    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
+    return _now(desk, version_id, response)
+
+
+@router.post("/rollback")
+async def roll_back_generator(
+    desk: Desk, body: WhyBody, condition: Matching, once: Once
+) -> ChampionView:
+    """Takes the champion back: its creatives retire, and the version before it is live again."""
+    champion = desk.catalogue.champion
+
+    def made() -> list[Catalogued]:
+        return rolled_back(desk.catalogue, now_ms=desk.clock_ms(), by=desk.who, why=body.why)
+
+    names = touched(desk.catalogue, "" if champion is None else champion.id)
+    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
+    now = desk.catalogue.champion
+    return ChampionView(champion=None if now is None else _view(desk, now))
+
+
+def _refusing(make: Callable[[], list[Catalogued]]) -> Callable[[], list[Catalogued]]:
+    """Returns the same, whose refusals are those of requests."""
+
+    def made() -> list[Catalogued]:
+        try:
+            return make()
+        except GeneratorVersionUnknown as error:
+            raise RequestError(404, error.code, str(error), target="version") from error
+        except GeneratorVersionError as error:
+            raise RequestError(409, error.code, str(error), target="version") from error
+
+    return made
+
+
+def _view(desk: Editor, version: GeneratorVersion) -> GeneratorVersionView:
+    return GeneratorVersionView.of(version, desk.tag(catalogue_key(version)))
+
+
+def _now(desk: Editor, version_id: str, response: Response) -> GeneratorVersionView:
+    version = desk.generator_version(version_id)
+    response.headers["ETag"] = desk.tag(catalogue_key(version))
+    return _view(desk, version)

@@ -1,0 +1,40 @@
+"""What the fields of events are made of: schema versions, ids, times, raw JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Raw
+
+SCHEMA_VERSION: Final = 2
+"""The newest schema, and so the newest that is read."""
+FIRST_VERSION: Final = 1
+"""What is written where nothing newer is used, so that older readers go on reading it."""
+FALLBACK_VERSION: Final = 2
+"""Before, nobody knew of a decision's `fallback`, and would learn from it."""
+
+MAX_ID_LENGTH: Final = 256
+EMPTY: Final = Raw(b"{}")
+
+TimestampMs: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Milliseconds since 1970; bounded as JSON's own numbers are."""
+Slot: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
+"""Which of the decisions that share an event id."""
+
+# What follows is for the schema that others read; the events check it themselves, or not at all.
+Id: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_ID_LENGTH})]
+"""What tells one thing from others of its sort."""
+Version: TypeAlias = Annotated[int, Meta(extra_json_schema={"maximum": SCHEMA_VERSION})]
+"""The schema that an event was written by."""
+JsonObject: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+"""The bytes of one JSON object."""
+
+
+def check_id(field: str, value: str) -> None:
+    """Refuses an id that is empty or too long.
+
+    Raises:
+        ValueError: it is.
+    """
+    if not 0 < len(value) <= MAX_ID_LENGTH:
+        raise ValueError(f"{field} has {len(value)} characters; 1 to {MAX_ID_LENGTH}")

@@ -1,0 +1,76 @@
+"""Versions of the generator in the log: what was taught, how it was judged, and what became of it.
+
+A version never changes; its status does, and every change says why and by whom.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from streams.fields import EMPTY, FIRST_VERSION, Id, JsonObject, TimestampMs, Version, check_id
+
+VersionStatus: TypeAlias = Literal[
+    "candidate", "rejected", "canary", "live", "retired", "rolled_back"
+]
+CANARY_SHARE: Final = 0.1
+"""What the creatives of a canary get together of a placement's traffic, unless told otherwise."""
+
+
+class GateRow(Struct, frozen=True, kw_only=True):
+    """One rule of the gate: what was measured, what was asked for, and in words why.
+
+    `value` and `bound` are None where a rule was not counted, which `why` says.
+    """
+
+    rule: str
+    value: float | None
+    bound: float | None
+    passed: bool
+    why: str
+
+
+class Canary(Struct, frozen=True, kw_only=True):
+    """How a version's creatives do beside the champion's, in the same placements.
+
+    What either earns a decision is from `low` to `high` at all times at once, with 95 %; the
+    bounds are None before the first of the `n` decisions in which both could be chosen.
+    """
+
+    since_ms: TimestampMs
+    share: Annotated[float, Meta(gt=0.0, le=1.0)] = CANARY_SHARE
+    n: int = 0
+    low: float | None = None
+    high: float | None = None
+    champion_low: float | None = None
+    champion_high: float | None = None
+
+
+class GeneratorVersion(
+    Struct, frozen=True, kw_only=True, tag_field="type", tag="generator_version"
+):
+    """A version of the generator, and how far it has come.
+
+    The one that is `live` is the champion; where none is, the bare model writes. `parent` was
+    the champion when this one was made, and `replaces` when it became live itself, which is
+    where a rollback goes back to; both are None for the bare model. `manifest` sums up how it
+    was trained, `gate` how it was judged. A creative says in its lineage's `adapter` which
+    version wrote it.
+    """
+
+    id: Id
+    status: VersionStatus
+    timestamp_ms: TimestampMs
+    parent: str | None = None
+    replaces: str | None = None
+    manifest: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
+    gate: tuple[GateRow, ...] = ()
+    canary: Canary | UnsetType = UNSET
+    reason: str | None = None
+    by: str | None = None
+    v: Version = FIRST_VERSION
+
+    def __post_init__(self) -> None:
+        check_id("id", self.id)
