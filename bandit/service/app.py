@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
 from bandit.features import creative_features
+from bandit.service import dashboard_door
 from bandit.service.appender import Appender
 from bandit.service.figures import routes as figure_routes
 from bandit.service.figures.follower import Follower, aims_of
@@ -34,7 +35,7 @@ from bandit.service.personalizer.loops import Loops
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
 from bandit.service.resources.editor import Editor
-from bandit.service.security import act_routes, key_routes
+from bandit.service.security import act_routes, caller_routes, key_routes
 from bandit.service.security.edge import for_origins
 from bandit.service.security.guard import Guard
 from bandit.service.security.key_ring import KeyRing
@@ -128,6 +129,7 @@ def create_app(
     rest.state.protection = protection
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
+    rest.state.ui_port = settings.ui_port
     rest.state.keys = KeyDesk(ring, appender, clock_ms)
     rest.state.intake = Intake(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
@@ -165,7 +167,9 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         figure_routes.router,
         key_routes.router,
         act_routes.router,
+        caller_routes.router,
         health.router,
+        dashboard_door.router,
     ):
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)

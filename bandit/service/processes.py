@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from bandit.service.supervisor import ProcessSpec
 
 API: Final = "api"
+UI: Final = "ui"
+"""The dashboard, which knows of the log and the data folder what the API tells it."""
 MEASURED: Final = ("join", "learn", "archive", "generator", "ingest")
 """Who serves metrics on the base port, the one after it, and so on; the API has its own port."""
 _MODULES: Final = {
@@ -18,6 +20,7 @@ _MODULES: Final = {
     "archive": ("streams", "archive"),
     "generator": ("generator", "run"),
     "ingest": ("streams", "ingest"),
+    UI: ("bandit", "dashboard"),
 }
 
 
@@ -45,7 +48,8 @@ def process_specs(
     """Returns the processes to run, in the order of `own`.
 
     Args:
-        place: the options that name the log and the data folder; every process has them.
+        place: the options that name the log and the data folder; every process has them but the
+            dashboard.
         own: by the name of each process to run, the options that it alone has.
         metrics: where they serve their metrics, if they do.
     """
@@ -53,7 +57,9 @@ def process_specs(
         ProcessSpec(
             name,
             [
-                *(sys.executable, "-m", *_MODULES[name], *place, *options),
+                *(sys.executable, "-m", *_MODULES[name]),
+                *(() if name == UI else place),
+                *options,
                 *(metrics.of(name) if metrics else ()),
             ],
         )

@@ -60,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         jwt_audience: whom it must say it is for.
         jwt_algorithms: how it may be signed, with commas between.
         jwt_scope_claim: where it says what its holder may.
+        ui_port: where the dashboard listens, on the same host; 0: there is none.
         traces_url: where spans go, over OTLP and HTTP; empty: none are made.
         private_salt: what private fields of contexts are hashed by.
         reward_secret: what event ids are signed by; of several, with space between, the first.
@@ -70,6 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    ui_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     durability: Literal["logged", "buffered"] = "logged"
     max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
     max_actions: Annotated[int, Meta(ge=1)] = 1000

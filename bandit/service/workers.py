@@ -96,5 +96,6 @@ def _command(settings: Settings, port: int, name: str, folder: str, log_format: 
     return [
         *(sys.executable, "-m", "bandit", "serve", "--data", str(settings.data)),
         *("--log", settings.log_url, "--host", settings.host, "--port", str(port)),
+        *("--ui-port", str(settings.ui_port)),
         *("--worker", name, "--worker-folder", folder, "--log-format", log_format),
     ]

@@ -288,7 +288,7 @@ def _interactions(read: Callable[..., Sequence[Any]]) -> Iterator[Interaction]:
 def _running(settings: DemoSettings, port: int) -> Iterator[None]:
     """`copyloop up` in a process of its own; what it says goes to `up.log`."""
     command = [sys.executable, "-m", "bandit", "up", "--data", str(settings.directory)]
-    command += ["--port", str(port), "--model", settings.model]
+    command += ["--port", str(port), "--model", settings.model, "--no-ui"]
     with (settings.directory / "up.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:

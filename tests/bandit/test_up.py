@@ -112,7 +112,10 @@ def test_what_cannot_be_started_is_said_before_anything_is(options, reason, tmp_
 def test_a_mapped_topic_that_is_not_there_stops_everything(tmp_path, mapping):
     command = [sys.executable, "-m", "bandit", "up", "--data", str(tmp_path), "--no-generator"]
     done = subprocess.run(
-        [*command, "--port", "0", "--mapping", mapping], capture_output=True, text=True, check=False
+        [*command, "--no-ui", "--port", "0", "--mapping", mapping],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "ingest  | copyloop: topic_unknown: there is no topic 'clicks'" in done.stderr

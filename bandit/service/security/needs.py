@@ -27,8 +27,10 @@ _REWARD: Final = re.compile(
     rb"|/ofrep/v1/track"
 )
 _OPEN: Final = frozenset(
-    {"/health", "/health/live", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+    {"/health", "/health/live", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/ui"}
 )
+_DASHBOARD: Final = "/ui/"
+"""Asks for a key by itself; the API only says where it is."""
 _ADMIN: Final = ("/v1/keys", "/v1/acts")
 _REVIEW: Final = re.compile(r"/v1/placements/[^/]+/creatives/.+/review")
 
@@ -55,7 +57,7 @@ def needed(method: str, raw_path: bytes, path: str) -> Scope | None:
 
 
 def _needed_of_the_rest(method: str, path: str) -> Scope | None:
-    if path in _OPEN:
+    if path in _OPEN or (method in ("GET", "HEAD") and path.startswith(_DASHBOARD)):
         return None
     if path.startswith(_ADMIN):
         return "admin"

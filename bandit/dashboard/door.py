@@ -1,0 +1,187 @@
+"""The door: who visits, whether they may, whether a form is ours; and the headers of every answer.
+
+It stands before every page, so that a page that somebody adds is behind it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import httpx
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bandit.dashboard.api import Api, ApiDown, ApiRefused
+from bandit.dashboard.visit import (
+    CREDENTIAL,
+    PATH,
+    VISIT,
+    VISITOR,
+    Visit,
+    csrf_token,
+    is_token,
+    keep,
+    new_visitor,
+)
+from bandit.service.security.exposure import is_loopback
+
+# Plotly places its drawings by style attributes, so styles are let in inline; scripts are not.
+POLICY: Final = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+STRICT: Final = "max-age=31536000"
+MAX_FORM_BYTES: Final = 1 << 20
+ASSETS: Final = (f"{PATH}/static/", f"{PATH}/plotly-")
+SIGN_IN: Final = f"{PATH}/sign-in"
+_SAFE: Final = frozenset({"GET", "HEAD"})
+Render = Callable[[Request, Exception], Awaitable[Response]]
+
+
+class Door:
+    """The pages, for those who may see them.
+
+    Args:
+        app: the pages.
+        client: reaches the API.
+        exposed: others than this machine reach the pages, and nobody said that this is meant.
+        show_error: answers with a page that says what went wrong.
+    """
+
+    def __init__(
+        self, app: ASGIApp, client: httpx.AsyncClient, exposed: bool, show_error: Render
+    ) -> None:
+        self._app = app
+        self._client = client
+        self._exposed = exposed
+        self._show_error = show_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a request in, or answers it (ASGI 3)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _with_headers(send, secure=scope["scheme"] == "https")
+        if scope["path"].startswith(ASSETS):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        refused = await self._refusal(request)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        # A form has been read; pages have it from the visit.
+        await self._app(scope, _gone if request.method == "POST" else receive, send)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """Leaves the visit in the scope and returns None, or what to answer instead."""
+        credential = request.cookies.get(CREDENTIAL) or None
+        visitor = request.cookies.get(VISITOR)
+        api, csrf = Api(self._client, credential), csrf_token(visitor or "", credential)
+        form: dict[str, str] = {}
+        if request.method not in _SAFE:
+            try:
+                form = await _form(request)
+            except ValueError as error:
+                return PlainTextResponse(str(error), 413)
+            given = request.headers.get("x-csrf-token") or form.pop("csrf", "")
+            if visitor is None or not _is_ours(request) or not is_token(given, csrf):
+                return PlainTextResponse(
+                    "this form is not of this visit; go back, load the page again, and send it", 403
+                )
+        visit = Visit(api, None, frozenset(), csrf, form, credential is not None)
+        request.scope[VISIT] = visit
+        if visitor is None:
+            # Forms are made for a visitor, so there has to be one before the first page.
+            answer = RedirectResponse(_here(request), 307)
+            keep(answer, request, VISITOR, new_visitor())
+            return answer
+        if request.url.path == SIGN_IN:
+            return None
+        return await self._unknown(request, visit)
+
+    async def _unknown(self, request: Request, visit: Visit) -> Response | None:
+        """Finds out who visits; returns None, or the way to the sign-in, or what went wrong."""
+        try:
+            who = await visit.api.get("whoami")
+            if who["id"] == "open":
+                self._check_open(request)
+        except ApiRefused as error:
+            if error.status == 401:
+                place = SIGN_IN + "?next=" + quote(_here(request), safe="/")
+                return RedirectResponse(place, 303)
+            return await self._show_error(request, error)
+        except ApiDown as error:
+            return await self._show_error(request, error)
+        request.scope[VISIT] = visit._replace(caller=who["id"], scopes=frozenset(who["scopes"]))
+        return None
+
+    def _check_open(self, request: Request) -> None:
+        """Refuses where anyone may do anything, and others than this machine could ask.
+
+        Another site's name that points to this machine would be such another.
+
+        Raises:
+            ApiRefused: it is so.
+        """
+        if self._exposed or not is_loopback(request.url.hostname or ""):
+            raise ApiRefused(
+                403,
+                "dashboard_exposed",
+                "the API asks nobody for a key, and this page can be reached from elsewhere. Make "
+                "a key with `copyloop keys create`, or set COPYLOOP_OPEN_TO_NETWORK=true if "
+                "something in front keeps strangers out",
+            )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise ValueError(f"the form is larger than {MAX_FORM_BYTES} bytes")
+    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
+def _is_ours(request: Request) -> bool:
+    """Returns whether the browser says that a page of ours sent this; old ones say nothing."""
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return False
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _here(request: Request) -> str:
+    query = f"?{request.url.query}" if request.url.query else ""
+    return quote(request.url.path, safe="/") + query
+
+
+def _with_headers(send: Send, *, secure: bool) -> Send:
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+            if secure:
+                headers["strict-transport-security"] = STRICT
+        await send(message)
+
+    return answer
+
+
+async def _gone() -> dict[str, Any]:
+    return {"type": "http.disconnect"}

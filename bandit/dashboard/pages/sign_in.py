@@ -1,0 +1,66 @@
+"""Signing in with a key or a token of the API, and out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from bandit.dashboard.api import Api, ApiDown, ApiRefused
+from bandit.dashboard.render import pages_of
+from bandit.dashboard.visit import CREDENTIAL, MAX_CREDENTIAL, PATH, forget, keep, visit_of
+
+
+async def show(request: Request) -> Response:
+    """The form."""
+    return _form(request, _safe(request.query_params.get("next", "")), None)
+
+
+async def sign_in(request: Request) -> Response:
+    """Asks the API who that is, and keeps the credential if it knows them."""
+    form = visit_of(request).form
+    credential, following = form.get("credential", "").strip(), _safe(form.get("next", ""))
+    if not credential or not credential.isascii() or not credential.isprintable():
+        return _form(request, following, "Give a key, or a token.", 422)
+    if len(credential) > MAX_CREDENTIAL:
+        words = f"That has {len(credential)} characters; browsers keep {MAX_CREDENTIAL} at most."
+        return _form(request, following, words, 422)
+    try:
+        await Api(request.app.state.client, credential).get("whoami")
+    except ApiRefused as error:
+        return _form(request, following, str(error), error.status)
+    except ApiDown as error:
+        return _form(request, following, f"The API gave no answer: {error}", 503)
+    response = RedirectResponse(following, 303)
+    keep(response, request, CREDENTIAL, credential)
+    return response
+
+
+async def sign_out(request: Request) -> Response:
+    """Has the browser forget the credential."""
+    response = RedirectResponse(f"{PATH}/sign-in", 303)
+    forget(response, request, CREDENTIAL)
+    return response
+
+
+def _form(request: Request, following: str, error: str | None, status: int = 200) -> Response:
+    return pages_of(request).show(request, "sign_in.html", status, following=following, error=error)
+
+
+def _safe(following: str) -> str:
+    """Returns where to go next: a page of ours, whatever the address said.
+
+    >>> _safe("/ui/placements/home?range=day"), _safe("//evil.example")
+    ('/ui/placements/home?range=day', '/ui')
+    """
+    ours = following == PATH or following.startswith((f"{PATH}/", f"{PATH}?"))
+    return following if ours and "\\" not in following and following.isprintable() else PATH
+
+
+ROUTES: Final = [
+    Route(f"{PATH}/sign-in", show),
+    Route(f"{PATH}/sign-in", sign_in, methods=["POST"]),
+    Route(f"{PATH}/sign-out", sign_out, methods=["POST"]),
+]

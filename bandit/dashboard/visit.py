@@ -1,0 +1,95 @@
+"""Who visits: their credential, what they may, and the token that their forms carry.
+
+All of it comes with the request, in cookies, so any copy of this process can answer it. The
+credential is in a cookie that scripts cannot read and other sites cannot have sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bandit.dashboard.api import Api
+
+CREDENTIAL: Final = "copyloop_credential"
+VISITOR: Final = "copyloop_visitor"
+TOLD: Final = "copyloop_told"
+PATH: Final = "/ui"
+MAX_CREDENTIAL: Final = 3800
+"""Characters; browsers keep no cookie of more than 4096 with its name and attributes."""
+VISIT: Final = "copyloop.visit"
+"""Where the ASGI scope holds the visit."""
+
+
+class Visit(NamedTuple):
+    """One request's visitor.
+
+    Attributes:
+        api: asks the API as this visitor.
+        caller: who the API says that is; None before signing in.
+        scopes: what they may.
+        csrf: what their forms must carry.
+        form: what a POST brought, its token checked.
+        signed_in: whether there is a credential to forget.
+    """
+
+    api: Api
+    caller: str | None
+    scopes: frozenset[str]
+    csrf: str
+    form: Mapping[str, str]
+    signed_in: bool
+
+    def may(self, scope: str) -> bool:
+        """Returns whether the visitor has the scope: view, review, operate or admin."""
+        return scope in self.scopes
+
+
+def visit_of(request: Request) -> Visit:
+    """Returns who visits; the door has found it out."""
+    found: Visit = request.scope[VISIT]
+    return found
+
+
+def new_visitor() -> str:
+    """Returns a name that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+def csrf_token(visitor: str, credential: str | None) -> str:
+    """Returns the token of a visitor's forms: theirs alone, and another once they sign in.
+
+    >>> csrf_token("v", None) == csrf_token("v", "key")
+    False
+    """
+    message = f"form {credential or ''}".encode()
+    return hmac.new(visitor.encode(), message, hashlib.sha256).hexdigest()
+
+
+def is_token(given: str, expected: str) -> bool:
+    """Returns whether the token is the one, in a time that tells nothing."""
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def keep(response: Response, request: Request, name: str, value: str, **options: Any) -> None:
+    """Sets a cookie that scripts cannot read, other sites cannot send, and TLS alone carries."""
+    response.set_cookie(
+        name,
+        value,
+        path=PATH,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+        **options,
+    )
+
+
+def forget(response: Response, request: Request, name: str) -> None:
+    """Has the browser forget a cookie."""
+    keep(response, request, name, "", max_age=0)

@@ -1,0 +1,41 @@
+"""What every figure on the pages is, in the design's words: shown where it is asked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORDS: Final = {
+    "placement": "A named spot where one creative is chosen. It owns its creatives, its policy, "
+    "its reward and its exploration.",
+    "creative": "A candidate: its text, its material, and its lineage.",
+    "traffic": "How many decisions were counted: each is one showing, joined with its outcomes.",
+    "rate": "The mean reward of a showing. The band is mean ± 1.96 standard errors, which covers "
+    "at 95 % for one look, not for stopping when it pleases.",
+    "reward": "What a placement's outcomes add up to, by its reward rule.",
+    "lift_uniform": "What a decision earns beyond choosing uniformly among the same creatives, "
+    "estimated from the logged propensities. The interval holds at all times with 95 %: you may "
+    "look as often as you like.",
+    "lift_baseline": "What a decision earns beyond always showing the baseline creative, since "
+    "the present policy is served. The interval holds at all times with 95 %.",
+    "health": "Whether the figures are read to the log's end, and when the last decision was "
+    "counted.",
+    "share": "The part of the last minute's decisions that the policy gave a creative: its mean "
+    "propensity.",
+    "posterior": "What the policy believes a creative to earn: the mean, and the middle 95 %.",
+    "pmf": "The policy's propensities over all actions; they add up to 1.",
+    "propensity": "The logged probability of the action that was chosen.",
+    "exploration": "The part of the pmf that does not go to the likeliest creative: what is spent "
+    "on finding out.",
+    "policy": "What makes a pmf of a context and its actions.",
+    "policy_version": "The hash of the policy's bytes, and the offset it was folded to.",
+    "policies": "The policies that the placement has had. A change is one event in the catalogue, "
+    "with why.",
+    "segments": "The reward of each creative where the context has this value; the best by its "
+    "mean is marked if its band is clear of all others'.",
+    "delay": "How long after its decision an outcome came, as the part that came within a time.",
+    "fatigue": "A creative's reward in the latest stretch against all before it. Fatigue is a fall "
+    "whose bands are apart; drift is any such change.",
+    "status": "proposed → screened → live → paused → retired; or rejected, with a reason.",
+    "lineage": "Where a creative came from: generator version, brief, parent, prompt, seed.",
+    "gates": "What each gate of the screening measured.",
+}

@@ -1,0 +1,164 @@
+"""The commands on files: play policies, and learn what a policy may know from the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import typer
+
+if TYPE_CHECKING:
+    # Numpy is loaded when a command needs it, not to print the help.
+    from bandit.features import Embedding
+
+TextEmbedding = Annotated[
+    Literal["wordllama", "minilm"] | None,
+    typer.Option(help="What reads texts.", show_default="minilm if installed, else wordllama"),
+]
+
+
+def replay(
+    path: Annotated[Path, typer.Argument(help="Parquet or CSV, a row an arm of a test.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="default, thompson:alpha=1,beta=1, 'vw:--cb_…', spec.json; repeat."),
+    ] = None,
+    form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw cumulative lift into this .png or .svg.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Play everything this many times.")] = 1,
+    horizon: Annotated[int, typer.Option(help="The most rounds a test lasts.")] = 2000,
+    min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 3,
+    min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 1000,
+    exclude_weeks: Annotated[
+        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
+    ] = "201326-201402",
+    embedding: TextEmbedding = None,
+) -> None:
+    """Play policies on the A/B tests of a file, and compare what they would have earned.
+
+    Every showing draws from the arm's real impressions without replacement, so the replay is
+    unbiased for any policy. Columns: clickability_test_id, headline, impressions, clicks,
+    test_week.
+    """
+    from rich.console import Console
+
+    from bandit.plot import check_plot, plot_replay
+    from bandit.replay import run_replay
+
+    if plot:
+        check_plot(plot)
+    report = run_replay(
+        path,
+        policy or ["default", "uniform"],
+        seeds=seeds,
+        horizon=horizon,
+        min_headlines=min_headlines,
+        min_impressions=min_impressions,
+        exclude_weeks=_weeks(exclude_weeks),
+        embedding=_embedding(embedding),
+        console=Console(stderr=True),
+    )
+    if plot:
+        plot_replay(report, plot)
+    if form == "json":
+        typer.echo(report.to_json())
+    else:
+        Console().print(report.to_table())
+
+
+def fit_prior(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="An archive (folder), or finished tests: Parquet or CSV, a row an arm."
+        ),
+    ],
+    placement: Annotated[
+        str | None, typer.Option(help="Of an archive: only this one.", show_default="all")
+    ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(help="Of tests: the last week (YYYYWW) to learn from.", show_default="all"),
+    ] = None,
+    min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 2,
+    min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 100,
+    exclude_weeks: Annotated[
+        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
+    ] = "201326-201402",
+    embedding: TextEmbedding = None,
+) -> None:
+    """Learn which creatives are clicked, from what was, and print a policy that knows it.
+
+    From the archive of a log it takes all placements together, by what was offered beside each
+    creative, with the features that they have in the log. The policy is JSON, for a placement
+    (`copyloop policy promote home --policy policy.json`) or for `replay --policy`. To judge it,
+    replay tests that it was not learned from, such as later ones.
+    """
+    from bandit.ab_tests import read_ab_tests
+    from bandit.contrasts import contrasts_of_log, contrasts_of_tests
+    from bandit.prior import fit_prior as fit
+    from bandit.readers.archive import read_interactions
+
+    if path.is_dir():
+        data = contrasts_of_log(lambda: read_interactions(path, placement=placement))
+    else:
+        tests = read_ab_tests(
+            path,
+            min_headlines=min_headlines,
+            min_impressions=min_impressions,
+            exclude_weeks=_weeks(exclude_weeks),
+        )
+        kept = [test for test in tests if until is None or test.week <= until]
+        data = contrasts_of_tests(kept, _embedding(embedding))
+    prior = fit(data)
+    typer.echo(msgspec.json.encode(prior.spec).decode())
+    typer.echo(
+        f"{prior.explained:.1%} of the variance between {len(data.y)} creatives was foretold of"
+        f" those held out; beyond that their rates differ as {prior.strength:g} clicks would tell",
+        err=True,
+    )
+
+
+def fit_delay(
+    path: Annotated[Path, typer.Argument(help="The archive of a log: a folder.")],
+    placement: Annotated[
+        str | None, typer.Option(help="Only this one.", show_default="all")
+    ] = None,
+) -> None:
+    """Learn how long rewards take, and print a policy that does not hold that against the young.
+
+    With it, a showing counts as far as its rewards have had time to come, so creatives of today
+    are judged as fairly as those of last week. Worth it where rewards take hours or days, and
+    creatives do not live much longer.
+    """
+    from bandit.delays import fit_delay as fit
+    from bandit.delays import interactions_in
+
+    delay = fit(interactions_in(path, placement))
+    typer.echo(msgspec.json.encode({"name": "text_thompson", "delay": delay}).decode())
+    half, most = delay[len(delay) // 2 - 1], delay[-2]
+    typer.echo(f"half of the rewards take {half:g} s or less, 95 % {most:g} s", err=True)
+
+
+def _embedding(name: Embedding | None) -> Embedding:
+    """Returns the embedding, having said which if nobody chose it."""
+    if name is not None:
+        return name
+    from bandit.features import default_embedding
+
+    found = default_embedding()
+    hint = "" if found == "minilm" else "; with minilm, an extra, texts foretell twice as much"
+    typer.echo(f"texts are read with {found}{hint}", err=True)
+    return found
+
+
+def _weeks(text: str) -> tuple[int, int] | None:
+    if text == "none":
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise typer.BadParameter(f"--exclude-weeks {text!r}: expected YYYYWW-YYYYWW, or none")
+    return int(first), int(last)
