@@ -102,7 +102,7 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
     from bandit.evaluation.evaluate import evaluate
     from bandit.evaluation.seat import Options
     from bandit.personalizer_logs import read_logs
-    from bandit.service.personalizer.evaluations.judging import (
+    from bandit.service.evaluations.judging import (
         FIRST_ACTION,
         Candidate,
         judged,

@@ -14,6 +14,8 @@ from fastapi.openapi.utils import get_openapi
 from bandit.features import creative_features
 from bandit.service import dashboard_door
 from bandit.service.appender import Appender
+from bandit.service.evaluations import routes as evaluation_routes
+from bandit.service.evaluations.jobs import Jobs
 from bandit.service.figures import routes as figure_routes
 from bandit.service.figures.follower import Follower, aims_of
 from bandit.service.front import AsgiApp, FrontDoor
@@ -24,13 +26,12 @@ from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.openfeature import routes as openfeature
 from bandit.service.openfeature.assignments import Assignments
 from bandit.service.openfeature.flags import Flags
-from bandit.service.operations import health
+from bandit.service.operations import checkup, health
 from bandit.service.operations.drain import Drain
 from bandit.service.operations.metrics import Metrics
 from bandit.service.operations.siblings import Siblings
 from bandit.service.operations.traces import TracedApp, open_traces
 from bandit.service.personalizer.door import PersonalizerDoor
-from bandit.service.personalizer.evaluations.jobs import Jobs
 from bandit.service.personalizer.loops import Loops
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
@@ -130,6 +131,7 @@ def create_app(
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
+    rest.state.checkup = checkup.Checkup(log, settings)
     rest.state.keys = KeyDesk(ring, appender, clock_ms)
     rest.state.intake = Intake(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
@@ -142,7 +144,7 @@ def create_app(
     )
     hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
     front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
-    jobs = Jobs(settings)
+    jobs = rest.state.jobs = Jobs(settings)
     loops = Loops(snapshots, editor, appender, metrics, settings, jobs, protection, clock_ms)
     door = PersonalizerDoor(front, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
@@ -165,6 +167,8 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         *ROUTERS,
         openfeature.router,
         figure_routes.router,
+        evaluation_routes.router,
+        checkup.router,
         key_routes.router,
         act_routes.router,
         caller_routes.router,

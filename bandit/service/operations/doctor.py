@@ -69,11 +69,17 @@ def examine(
         return [*findings, Finding("log", "warning", f"there is none at {url} yet", _START)]
     try:
         with closing(open_log(url)) as log:
-            patient = Patient(settings, log, now_ms)
-            for check in (_log, _clock, _policies, _lag, _dead_letters, _keys, _protection):
-                findings += _looked(check, patient)
+            findings += look(Patient(settings, log, now_ms))
     except StreamsError as error:
         findings.append(Finding("log", "failure", f"{redacted(url)}: {error}", _REACH))
+    return findings
+
+
+def look(patient: Patient) -> list[Finding]:
+    """Returns what is found in the log that is served, and in what must fit to it."""
+    findings = []
+    for check in (_log, _clock, _policies, _lag, _dead_letters, _keys, _protection):
+        findings += _looked(check, patient)
     return findings
 
 
@@ -192,7 +198,7 @@ def _lag(patient: Patient) -> Iterator[Finding]:
         where = f"group {one.group!r} in {one.topic}/{one.partition}"
         if one.committed is None and one.end:
             found = f"{where} never read anything of {one.end} records"
-            yield Finding("lag", "failure", found, f"start it: {_STARTS[one.group]}")
+            yield Finding("lag", "failure", found, f"start it: {STARTS[one.group]}")
         elif one.lag > FAR_BEHIND:
             found = f"{where} is {one.lag} records behind"
             yield Finding("lag", "warning", found, "see that it runs; more partitions share work")
@@ -200,7 +206,7 @@ def _lag(patient: Patient) -> Iterator[Finding]:
         yield Finding("lag", "ok", f"at most {max((o.lag for o in behind), default=0)} records")
 
 
-_STARTS: Final = {"joiner": "copyloop streams join", "learner": "copyloop bandit learn"}
+STARTS: Final = {"joiner": "copyloop streams join", "learner": "copyloop bandit learn"}
 
 
 def _dead_letters(patient: Patient) -> Iterator[Finding]:

@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from bandit.errors import RequestError
 from bandit.service.front import AsgiApp, Receive, Scope, Send, read_body
-from bandit.service.personalizer import decisions, loop_settings
-from bandit.service.personalizer.evaluations import routes
+from bandit.service.personalizer import decisions, evaluations, loop_settings
 from bandit.service.personalizer.loops import DEFAULT, Call, Loops, Reply
 from bandit.service.personalizer.refusals import PersonalizerError, refusal
 from bandit.service.refusals import error_headers, internal_error
@@ -46,18 +45,18 @@ ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
         "PUT": loop_settings.write_policy,
         "DELETE": loop_settings.reset_policy,
     },
-    ("configurations", "applyFromEvaluation"): {"POST": routes.apply_evaluation},
-    ("evaluations",): {"GET": routes.list_evaluations, "POST": routes.create_evaluation},
+    ("configurations", "applyFromEvaluation"): {"POST": evaluations.apply_evaluation},
+    ("evaluations",): {"GET": evaluations.list_evaluations, "POST": evaluations.create_evaluation},
     ("evaluations", _NAMED): {
-        "GET": routes.read_evaluation,
-        "PUT": routes.put_evaluation,
-        "DELETE": routes.delete_evaluation,
+        "GET": evaluations.read_evaluation,
+        "PUT": evaluations.put_evaluation,
+        "DELETE": evaluations.delete_evaluation,
     },
-    ("featureImportances",): {"GET": routes.list_importances},
+    ("featureImportances",): {"GET": evaluations.list_importances},
     ("featureImportances", _NAMED): {
-        "GET": routes.read_importance,
-        "PUT": routes.put_importance,
-        "DELETE": routes.delete_importance,
+        "GET": evaluations.read_importance,
+        "PUT": evaluations.put_importance,
+        "DELETE": evaluations.delete_importance,
     },
     ("model",): {
         "GET": loop_settings.read_model,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from bandit.service.appender import Appender
+from bandit.service.evaluations.jobs import Jobs
 from bandit.service.operations.metrics import Metrics
 from bandit.service.personalizer.configuration import new_placement
-from bandit.service.personalizer.evaluations.jobs import Jobs
 from bandit.service.personalizer.refusals import PersonalizerError
 from bandit.service.personalizer.wire import check_id
 from bandit.service.resources.editor import Editor

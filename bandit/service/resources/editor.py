@@ -18,7 +18,7 @@ from bandit.errors import RequestError
 from bandit.service.appender import Appender
 from bandit.service.hot import new_id
 from bandit.service.refusals import placement_not_found
-from bandit.service.security.acts import catalogue_act, superseded
+from bandit.service.security.acts import act_message, catalogue_act, superseded
 from bandit.service.security.caller import OPEN, Caller
 from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.catalogue import Catalogue, catalogue_key, change_messages
@@ -196,6 +196,15 @@ class Editor:
         raise RequestError(
             503, "contended", f"others changed {names[0]} {ATTEMPTS} times meanwhile; try again"
         )
+
+    async def record(self, what: str, target: str) -> None:
+        """Records an act of the caller that changes nothing in the catalogue.
+
+        Raises:
+            RequestError: `log_unavailable` or `overloaded`.
+        """
+        act = act_message(self._who.id, what, target, self.clock_ms())
+        await self._appender.append_through([act])
 
     def _check(self, condition: Condition, name: str) -> None:
         kind, _, rest = name.partition("/")

@@ -119,14 +119,19 @@ async def replay_letters(desk: Desk, body: ReplayBody) -> ReplayedView:
     It is safe to do twice: each carries its own id, and nothing counts twice. What happens then
     is up to whoever reads the topic; what is still late is laid aside again.
     """
-    return await run_in_threadpool(_replay, desk.log, body.ids, None)
+    replayed = await run_in_threadpool(_replay, desk.log, body.ids, None)
+    for letter_id in body.ids:
+        await desk.record("dead letter replayed", letter_id)
+    return replayed
 
 
 @router.post("/{letter_id}/replay")
 async def replay_letter(desk: Desk, letter_id: str, body: MendBody) -> ReplayedView:
     """Sends one letter again, as it was or mended."""
     value = None if body.value is None else body.value.encode()
-    return await run_in_threadpool(_replay, desk.log, [letter_id], value)
+    replayed = await run_in_threadpool(_replay, desk.log, [letter_id], value)
+    await desk.record("dead letter replayed" if value is None else "dead letter mended", letter_id)
+    return replayed
 
 
 def _page(

@@ -7,11 +7,12 @@ from typing import Final
 
 import pytest
 
+from bandit.service.settings import Settings
 from streams.catalogue import catalogue_message
 from streams.dead_letter import dead_letter_message
 from streams.generator_versions import GeneratorVersion
 from streams.log import Record
-from streams.memory import MemoryLog
+from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
 from tests.bandit.service.test_api_server import served
 
@@ -30,8 +31,10 @@ STREAM: Final = "/v1/live"
 
 
 @pytest.fixture(scope="module")
-def api():
-    with running(MemoryLog()) as api:
+def api(tmp_path_factory):
+    data = tmp_path_factory.mktemp("openapi")
+    log = SqliteLog(data / "log.db")  # on disk: who evaluates reads it in a process of its own
+    with running(log, Settings(data=data)) as api:
         name = api.placement("home", ["a", "b"])
         api.placement("homepage")
         path = f"/v1/placements/{name}/policy/promote"
@@ -41,6 +44,7 @@ def api():
         body = {"context": {"targetingKey": "user-17"}}
         api.client.post(f"/ofrep/v1/evaluate/flags/{name}", json=body).raise_for_status()
         yield api
+    log.close()
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,8 @@ class Asker:
             path = path.replace("{brief_id}", briefs[0]["id"])
         if "{event_id}" in path:
             path = path.replace("{event_id}", self.api.rank(placement).json()["event_id"])
+        if "{evaluation_id}" in path:
+            path = path.replace("{evaluation_id}", self._evaluation(placement))
         if "{letter_id}" in path:
             path = path.replace("{letter_id}", "0-0")
         if "{version_id}" in path:
@@ -133,6 +139,10 @@ class Asker:
         at = f"/v1/generator/versions/{made.id}"
         wait_until(lambda: self.api.client.get(at, headers=self.headers).is_success)
         return made.id
+
+    def _evaluation(self, placement):
+        path = f"/v1/placements/{placement}/evaluations"
+        return self.api.client.post(path, json={}).raise_for_status().json()["id"]
 
     def _key(self):
         body = {"name": "admin", "scopes": ["admin"]}

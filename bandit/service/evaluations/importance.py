@@ -17,7 +17,7 @@ from bandit.errors import EstimateError
 from bandit.evaluation.judged import Learning
 from bandit.policies import open_policy
 from bandit.readers.logged import LoggedEvent
-from bandit.service.personalizer.evaluations.jobs import FeatureScore
+from bandit.service.evaluations.jobs import FeatureScore
 from streams.events import Action, PolicySpec
 
 MAX_EVENTS: Final = 5000

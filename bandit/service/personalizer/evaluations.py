@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -10,20 +10,23 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from bandit.errors import PolicySpecError
-from bandit.policies import check_policy
+from bandit.errors import PolicySpecError, RequestError
+from bandit.policies import check_policy, open_policy
+from bandit.service.evaluations.jobs import Entrant, Job, Kind, Result, Stretch, named
+from bandit.service.evaluations.judging import FIRST_ACTION, unmasked
 from bandit.service.hot import new_id
 from bandit.service.personalizer.configuration import (
     LearningSettings,
     iso_duration,
     iso_time,
     policy_of,
+    settings_of,
 )
-from bandit.service.personalizer.evaluations.jobs import Job, Kind, Result, Stretch, named
 from bandit.service.personalizer.loop_settings import change_settings
 from bandit.service.personalizer.loops import Call, Loops, Reply
 from bandit.service.personalizer.refusals import PersonalizerError
 from bandit.service.personalizer.wire import check_id, check_unique, decode
+from streams.events import Placement, PolicySpec
 
 INVALID: Final = "InvalidEvaluationContract"
 MAX_POLICIES: Final = 10
@@ -34,6 +37,13 @@ FIRST_STATUS: Final = {
     "Failed": "failed",
 }
 """What v1.1 calls a status."""
+EXPERIMENTS: Final = (
+    "--cb_explore_adf --squarecb --cb_type mtr -q ::",
+    "--cb_explore_adf --epsilon 0.2 --cb_type mtr -l 0.05 -q ::",
+    "--cb_explore_adf --epsilon 0.2 --cb_type ips -l 0.05 -q ::",
+    "--cb_explore_adf --epsilon 0.2 --cb_type mtr -l 0.5",
+)
+"""What is tried where an evaluation is to look for better learning settings."""
 EVALUATIONS: Final[Kind] = "evaluations"
 IMPORTANCES: Final[Kind] = "featureImportances"
 
@@ -93,7 +103,7 @@ async def list_importances(loops: Loops, call: Call) -> Reply:
 
 async def read_evaluation(loops: Loops, call: Call) -> Reply:
     """Answers one evaluation, with its results once it is done: 200."""
-    job = loops.jobs.read(EVALUATIONS, call.placement, call.ids[0])
+    job = _job(loops, call, EVALUATIONS, call.ids[0])
     if _is_first(call):
         return Reply(200, _json(_first(job)))
     content = _content(job, call) if job.results else None
@@ -102,7 +112,7 @@ async def read_evaluation(loops: Loops, call: Call) -> Reply:
 
 async def read_importance(loops: Loops, call: Call) -> Reply:
     """Answers one feature importance, with its scores once it is done: 200."""
-    job = loops.jobs.read(IMPORTANCES, call.placement, call.ids[0])
+    job = _job(loops, call, IMPORTANCES, call.ids[0])
     return Reply(200, _json({**_known(job), "featureScores": job.scores}))
 
 
@@ -121,7 +131,7 @@ async def delete_importance(loops: Loops, call: Call) -> Reply:
 async def apply_evaluation(loops: Loops, call: Call) -> Reply:
     """Gives the loop the learning settings that an evaluation judged: 204."""
     wanted = decode(call.body, Reference, "InvalidRequest")
-    job = loops.jobs.read(EVALUATIONS, call.placement, wanted.evaluation_id)
+    job = _job(loops, call, EVALUATIONS, wanted.evaluation_id)
     found = named(job.results, wanted.policy_name)
     if found is None or not found.arguments:
         raise PersonalizerError(
@@ -146,7 +156,8 @@ async def _submitted(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
         raise PersonalizerError(INVALID, "time_range_invalid", message, target="startTime")
     policies = tuple(body.policies or ())
     _check_policies(policies)
-    await loops.serving(call)
+    placement = (await loops.serving(call)).placement
+    optimize = body.enable_offline_experimentation or body.enable_policy_optimization
     job = Job(
         id=job_id,
         kind=kind,
@@ -155,11 +166,42 @@ async def _submitted(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
         start_ms=start_ms,
         end_ms=end_ms,
         created_ms=loops.clock_ms(),
-        policies=policies,
-        optimize=body.enable_offline_experimentation or body.enable_policy_optimization,
+        entrants=tuple(_entrants(placement, policies, optimize=optimize)),
     )
-    loops.jobs.submit(job)
+    try:
+        loops.jobs.submit(job)
+    except RequestError as error:
+        known = INVALID if error.code == "job_exists" else "OperationNotAllowed"
+        raise PersonalizerError(known, error.code, str(error)) from error
     return job
+
+
+def _job(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
+    try:
+        return loops.jobs.read(kind, call.placement, job_id)
+    except RequestError as error:
+        known = "EvaluationNotFound"
+        raise PersonalizerError(known, error.code, str(error), status=error.status) from error
+
+
+def _entrants(
+    placement: Placement, policies: Sequence[LearningSettings], *, optimize: bool
+) -> Iterator[Entrant]:
+    """Yields who is judged: the policy that is online, the first action, chance, and others."""
+    online = unmasked(placement.policy)
+    share = online.get("epsilon", 0.0) if online["name"] == "floor" else 0.0
+
+    def explored(arguments: str) -> PolicySpec:
+        return open_policy({"name": "floor", "epsilon": share, "policy": policy_of(arguments)}).spec
+
+    yield Entrant("Online", "Online", online, settings_of(placement).arguments)
+    yield Entrant("Baseline", "Baseline", FIRST_ACTION.spec)
+    yield Entrant("Random", "Random", {"name": "uniform"})
+    for each in policies:
+        yield Entrant(each.name, "Custom", explored(each.arguments), each.arguments)
+    for number, arguments in enumerate(EXPERIMENTS if optimize else (), start=1):
+        name = f"Experiment{number}"
+        yield Entrant(name, "OfflineExperimentation", explored(arguments), arguments)
 
 
 def _check_policies(policies: Sequence[LearningSettings]) -> None:

@@ -16,11 +16,11 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from bandit.service.personalizer.configuration import LearningSettings
-from bandit.service.personalizer.refusals import PersonalizerError
+from bandit.errors import RequestError
 from bandit.service.settings import Settings
 from streams.checkpoint import exclusive, file_name, write_durably
 from streams.errors import LockError
+from streams.events import PolicySpec
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,15 @@ NO_WORD: Final = "the process that ran it ended without a word; submit it again"
 Kind = Literal["evaluations", "featureImportances"]
 Status = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
 Origin = Literal["Online", "Baseline", "Random", "Custom", "OfflineExperimentation"]
+
+
+class Entrant(Struct, frozen=True):
+    """A policy to be judged: its name, whose it is, and the arguments that stand for it, if any."""
+
+    name: str
+    origin: Origin
+    spec: PolicySpec
+    arguments: str = ""
 
 
 class Stretch(Struct, frozen=True):
@@ -43,7 +52,11 @@ class Stretch(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What one policy would have earned; `weight` is the sum of importance weights."""
+    """What one policy would have earned; `weight` is the sum of importance weights.
+
+    `over_logged` is by how much that is more than what was shown earned, as a stretch; `verdict`
+    is the code of whether to believe it (see `bandit.evaluation.diagnostics`), `words` says it.
+    """
 
     name: str
     arguments: str
@@ -51,6 +64,9 @@ class Result(Struct, frozen=True):
     total: Stretch
     weight: float
     over_time: tuple[Stretch, ...]
+    over_logged: Stretch | None = None
+    verdict: str = ""
+    words: str = ""
 
 
 class FeatureScore(Struct, frozen=True, rename="camel"):
@@ -71,11 +87,11 @@ class Job(Struct, frozen=True, kw_only=True):
     start_ms: int
     end_ms: int
     created_ms: int
-    policies: tuple[LearningSettings, ...] = ()
-    optimize: bool = False
+    entrants: tuple[Entrant, ...] = ()
     status: Status = "NotSubmitted"
     description: str = ""
     results: tuple[Result, ...] = ()
+    logged: Stretch | None = None
     optimal: str | None = None
     scores: tuple[FeatureScore, ...] = ()
 
@@ -97,11 +113,11 @@ class Jobs:
         """Keeps the job and has it done as soon as the one before it is.
 
         Raises:
-            PersonalizerError: `log_in_memory`, `job_exists`.
+            RequestError: `log_in_memory`, `job_exists`.
         """
         if self._log_url.startswith("memory://"):
-            raise PersonalizerError(
-                "OperationNotAllowed",
+            raise RequestError(
+                409,
                 "log_in_memory",
                 "an evaluation reads the log in a process of its own, and this log is in the "
                 "memory of this one; serve a log on disk or on Kafka",
@@ -109,7 +125,7 @@ class Jobs:
         path = self._path(job.kind, job.placement, job.id)
         if path.exists():
             message = f"there is a job {job.id!r} already; DELETE it, or take another id"
-            raise PersonalizerError("InvalidEvaluationContract", "job_exists", message)
+            raise RequestError(409, "job_exists", message, target="id")
         save(path, job)
         task = asyncio.get_running_loop().create_task(self._run(path))
         self._running.add(task)
@@ -119,17 +135,17 @@ class Jobs:
         """Returns the job as it is now.
 
         Raises:
-            PersonalizerError: `job_not_found`.
+            RequestError: `job_not_found`.
         """
         path = self._path(kind, placement, job_id)
         try:
             job = load(path)
         except FileNotFoundError as error:
-            raise PersonalizerError(
-                "EvaluationNotFound",
+            raise RequestError(
+                404,
                 "job_not_found",
                 f"placement {placement!r} has none of id {job_id!r} among its {kind}",
-                status=404,
+                target="id",
             ) from error
         if job.status == "Running" and _is_abandoned(path):
             job = msgspec.structs.replace(job, status="Failed", description=NO_WORD)
@@ -151,7 +167,7 @@ class Jobs:
 
     async def _run(self, path: Path) -> None:
         async with self._turn:
-            command = [sys.executable, "-m", "bandit.service.personalizer.evaluations.work"]
+            command = [sys.executable, "-m", "bandit.service.evaluations.work"]
             process = await asyncio.create_subprocess_exec(
                 *command, "--log", self._log_url, str(path), stderr=asyncio.subprocess.PIPE
             )

@@ -11,17 +11,15 @@ from typing import Final
 import msgspec
 
 from bandit.errors import BanditError, EstimateError
+from bandit.estimator import Interval
 from bandit.estimators.bounded import RewardRange
 from bandit.evaluation.evaluate import evaluate
 from bandit.evaluation.found import PolicyEvaluation
 from bandit.evaluation.seat import Options
-from bandit.policies import open_policy
 from bandit.readers.logged import LoggedEvent
-from bandit.service.personalizer.configuration import policy_of, settings_of
-from bandit.service.personalizer.evaluations.importance import feature_scores
-from bandit.service.personalizer.evaluations.jobs import Job, Origin, Result, Stretch, load, save
-from bandit.service.personalizer.evaluations.judging import (
-    FIRST_ACTION,
+from bandit.service.evaluations.importance import feature_scores
+from bandit.service.evaluations.jobs import Entrant, Job, Result, Stretch, load, save
+from bandit.service.evaluations.judging import (
     Candidate,
     judged,
     unmasked,
@@ -30,18 +28,11 @@ from bandit.versions import interactions_of
 from streams.catalogue import CatalogueReader
 from streams.checkpoint import exclusive
 from streams.errors import StreamsError
-from streams.events import Placement, PolicySpec
+from streams.events import Placement
 from streams.log import Log, open_log
 
 NICE: Final = 10
-EXPERIMENTS: Final = (
-    "--cb_explore_adf --squarecb --cb_type mtr -q ::",
-    "--cb_explore_adf --epsilon 0.2 --cb_type mtr -l 0.05 -q ::",
-    "--cb_explore_adf --epsilon 0.2 --cb_type ips -l 0.05 -q ::",
-    "--cb_explore_adf --epsilon 0.2 --cb_type mtr -l 0.5",
-)
-"""What is tried where an evaluation is to look for better learning settings."""
-ONLINE: Final = "Online"
+LOGGED: Final = "logged"
 
 
 def run(path: Path, log: Log) -> None:
@@ -89,75 +80,67 @@ def _done(job: Job, log: Log) -> Job:
 
 
 def _evaluated(job: Job, placement: Placement, log: Log) -> Job:
-    entrants = _entrants(job, placement)
     rule = placement.reward
-    candidates = [Candidate(name, spec) for name, _, _, spec in entrants]
+    candidates = [Candidate(each.name, each.spec) for each in job.entrants]
     with judged(candidates) as names:
         found = evaluate(
             lambda: logged_events(log, job.placement, job.start_ms, job.end_ms),
             list(names),
             Options(estimators=("snips",), reward_range=RewardRange(rule.minimum, rule.maximum)),
         )
-    by_name = {names[one.policy]: one for one in found.policies if one.policy in names}
-    results = tuple(
-        _result(name, arguments, origin, by_name[name], job)
-        for name, arguments, origin, _ in entrants
-    )
-    remark = "; ".join(by_name[ONLINE].diagnostics.verdict.words.splitlines())
+        by_name = {names.get(one.policy, LOGGED): one for one in found.policies}
+    results = tuple(_result(each, by_name[each.name], job) for each in job.entrants)
+    remark = "; ".join(_online(results).words.splitlines())
     return msgspec.structs.replace(
-        job, status="Succeeded", results=results, optimal=_optimal(results), description=remark
+        job,
+        status="Succeeded",
+        results=results,
+        logged=_total(by_name[LOGGED], job),
+        optimal=_optimal(results),
+        description=remark,
     )
 
 
-def _entrants(job: Job, placement: Placement) -> list[tuple[str, str, Origin, PolicySpec]]:
-    online = unmasked(placement.policy)
-    share = online.get("epsilon", 0.0) if online["name"] == "floor" else 0.0
-
-    def explored(arguments: str) -> PolicySpec:
-        return open_policy({"name": "floor", "epsilon": share, "policy": policy_of(arguments)}).spec
-
-    found: list[tuple[str, str, Origin, PolicySpec]] = [
-        (ONLINE, settings_of(placement).arguments, "Online", online),
-        ("Baseline", "", "Baseline", FIRST_ACTION.spec),
-        ("Random", "", "Random", {"name": "uniform"}),
-    ]
-    found += [(p.name, p.arguments, "Custom", explored(p.arguments)) for p in job.policies]
-    if job.optimize:
-        found += [
-            (f"Experiment{number}", arguments, "OfflineExperimentation", explored(arguments))
-            for number, arguments in enumerate(EXPERIMENTS, start=1)
-        ]
-    return found
-
-
-def _result(name: str, arguments: str, origin: Origin, found: PolicyEvaluation, job: Job) -> Result:
+def _total(found: PolicyEvaluation, job: Job) -> Stretch:
     row = found.estimates[0]
-    interval = row.interval
-    known = found.diagnostics
-    total = Stretch(
-        job.start_ms,
-        known.n,
-        row.value or 0.0,
-        None if interval is None else interval.low,
-        None if interval is None else interval.high,
+    return _stretch(job.start_ms, found.diagnostics.n, row.value or 0.0, row.interval)
+
+
+def _stretch(at_ms: int, n: int, value: float, interval: Interval | None) -> Stretch:
+    if interval is None:
+        return Stretch(at_ms, n, value, None, None)
+    return Stretch(at_ms, n, value, interval.low, interval.high)
+
+
+def _result(entrant: Entrant, found: PolicyEvaluation, job: Job) -> Result:
+    row, known = found.estimates[0], found.diagnostics
+    apart = row.difference
+    return Result(
+        name=entrant.name,
+        arguments=entrant.arguments,
+        origin=entrant.origin,
+        total=_total(found, job),
+        weight=known.mean_weight * known.n,
+        over_time=tuple(
+            _stretch(int(part.label), part.n, part.value, part.interval)
+            for part in found.over_time
+            if part.value is not None
+        ),
+        over_logged=None
+        if apart is None
+        else _stretch(job.start_ms, known.n, apart, row.difference_interval),
+        verdict=known.verdict.code,
+        words=known.verdict.words,
     )
-    over_time = tuple(
-        Stretch(
-            int(part.label),
-            part.n,
-            part.value,
-            None if part.interval is None else part.interval.low,
-            None if part.interval is None else part.interval.high,
-        )
-        for part in found.over_time
-        if part.value is not None
-    )
-    return Result(name, arguments, origin, total, known.mean_weight * known.n, over_time)
+
+
+def _online(results: tuple[Result, ...]) -> Result:
+    return next(result for result in results if result.origin == "Online")
 
 
 def _optimal(results: tuple[Result, ...]) -> str:
     """Returns which settings are surely better than those online; those, if none is."""
-    online = next(result for result in results if result.origin == "Online")
+    online = _online(results)
     rivals = [r for r in results if r.origin in ("Custom", "OfflineExperimentation")]
     best = max(rivals, key=lambda result: result.total.low or float("-inf"), default=online)
     high = online.total.high

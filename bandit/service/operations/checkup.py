@@ -1,0 +1,124 @@
+"""What a page about health shows: how far behind each group is, and what the doctor finds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from bandit.service.operations import machine
+from bandit.service.operations.doctor import STARTS, Patient, look
+from bandit.service.operations.finding import Finding, State
+from bandit.service.resources.desk import Desk
+from bandit.service.settings import Settings
+from streams.lag import Lag, lags
+from streams.log import Log
+from streams.topics import GROUPS
+
+router = APIRouter(prefix="/v1", tags=["operations"])
+
+
+class Checkup:
+    """Has the doctor look, one look at a time: each reads the catalogue and all dead letters."""
+
+    def __init__(self, log: Log, settings: Settings) -> None:
+        self._log = log
+        self._settings = settings
+        self._turn = asyncio.Semaphore(1)
+
+    async def look(self, now_ms: int) -> list[Finding]:
+        """Returns what was found, versions and disk of this machine included."""
+        async with self._turn:
+            return await run_in_threadpool(self._found, now_ms)
+
+    def _found(self, now_ms: int) -> list[Finding]:
+        patient = Patient(self._settings, self._log, now_ms)
+        return [*machine.versions(), *machine.disk(self._settings), *look(patient)]
+
+
+class FindingView(BaseModel):
+    """Whether something is well, what it is, and what to do if it is not."""
+
+    check: str
+    state: State
+    found: str
+    do: str
+
+
+class FindingsView(BaseModel):
+    """Everything that was looked at, and when."""
+
+    looked_ms: int
+    findings: list[FindingView]
+
+
+class PartitionLagView(BaseModel):
+    """A group in one partition; `committed` is null if it never was there."""
+
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    lag: int
+
+
+class GroupLagView(BaseModel):
+    """A process that reads the log, and how many records it has not read, or not saved, yet."""
+
+    group: str
+    lag: int
+    starts: str = Field(description="The command that runs it.")
+    partitions: list[PartitionLagView]
+
+
+class LagView(BaseModel):
+    """All groups, at one moment."""
+
+    looked_ms: int
+    groups: list[GroupLagView]
+
+
+@router.get("/doctor")
+async def read_findings(request: Request, desk: Desk) -> FindingsView:
+    """What `copyloop doctor` finds, as seen by this process: it only reads, which may take long."""
+    checkup: Checkup = request.app.state.checkup
+    now_ms = desk.clock_ms()
+    found = await checkup.look(now_ms)
+    findings = [
+        FindingView(check=each.check, state=each.state, found=each.found, do=each.do)
+        for each in found
+    ]
+    return FindingsView(looked_ms=now_ms, findings=findings)
+
+
+@router.get("/lag")
+def read_lag(desk: Desk) -> LagView:
+    """How far joiner and learner are behind: one that does not move while there is lag is down."""
+    return LagView(looked_ms=desk.clock_ms(), groups=_groups(lags(desk.log, GROUPS)))
+
+
+def _groups(found: Sequence[Lag]) -> list[GroupLagView]:
+    by_group: dict[str, list[Lag]] = {}
+    for each in found:
+        by_group.setdefault(each.group, []).append(each)
+    return [
+        GroupLagView(
+            group=group,
+            lag=sum(each.lag for each in own),
+            starts=STARTS[group],
+            partitions=[
+                PartitionLagView(
+                    topic=each.topic,
+                    partition=each.partition,
+                    committed=each.committed,
+                    end=each.end,
+                    lag=each.lag,
+                )
+                for each in own
+            ],
+        )
+        for group, own in by_group.items()
+    ]
