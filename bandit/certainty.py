@@ -7,15 +7,12 @@ for that there are the confidence sequences in `bandit.betting`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final
 
 from bandit.errors import EstimateError
 from bandit.estimator import Interval
 
-DRIFTED: Final = 3.72
-"""Standard deviations of a normal variable that one in ten thousand exceeds."""
 _TINY: Final = 1e-300
 
 
@@ -76,26 +73,6 @@ def clopper_pearson(successes: int, n: int, level: float) -> Interval:
     low = beta_quantile(tail, successes, n - successes + 1) if successes else 0.0
     high = beta_quantile(1.0 - tail, successes + 1, n - successes) if successes < n else 1.0
     return Interval("clopper_pearson", level, low, high)
-
-
-def unevenness(values: Sequence[float], errors: Sequence[float]) -> float:
-    """Returns how much more than chance values differ that are equal but for their errors.
-
-    That is the chi-squared statistic of the values around their weighted mean (Cochran 1954), in
-    standard deviations of a normal variable (Wilson & Hilferty 1931).
-
-    Args:
-        values: at least two.
-        errors: their standard errors, each above 0.
-
-    >>> round(unevenness([0.1, 0.1, 0.4], [0.05, 0.05, 0.05]), 1)
-    4.1
-    """
-    weights = [error**-2 for error in errors]
-    mean = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
-    statistic = sum(w * (v - mean) ** 2 for w, v in zip(weights, values, strict=True))
-    free = len(values) - 1
-    return float(((statistic / free) ** (1 / 3) - 1 + 2 / (9 * free)) / math.sqrt(2 / (9 * free)))
 
 
 def beta_quantile(share: float, a: float, b: float) -> float:

@@ -5,6 +5,7 @@ Apart from the judging, so that what is shown can be held against what was found
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -12,7 +13,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from bandit.certainty import DRIFTED, normal, quantile, unevenness
+from bandit.certainty import normal, quantile
 from bandit.estimator import Estimate, Interval
 from bandit.estimators.running import Running, standard_error
 from bandit.estimators.slates import SlateCascade, SlateIndependent, Slates
@@ -23,6 +24,8 @@ from bandit.evaluation.trends import Part
 
 SHOWN: Final = 20
 LEAST_IN_STRETCH: Final = 50
+DRIFTED: Final = 3.72
+"""Standard deviations of a normal variable that one in ten thousand exceeds."""
 
 
 class EstimateRow(msgspec.Struct, frozen=True):
@@ -161,7 +164,8 @@ def creatives_table(found: Evaluation) -> Table:
 def drift(over_time: Sequence[Part]) -> str | None:
     """Returns, in words, that a value changed with time; None where chance would do as much.
 
-    By the test of `bandit.certainty.unevenness`, at one in ten thousand.
+    By the chi-squared statistic of the stretches' values around their weighted mean (Cochran
+    1954), in the approximation of Wilson & Hilferty (1931), at one in ten thousand.
     """
     known = [
         (part, part.value, (part.interval.high - part.interval.low) / 2.0)
@@ -171,8 +175,13 @@ def drift(over_time: Sequence[Part]) -> str | None:
     if len(known) < 3:
         return None
     z = quantile(known[0][0].interval.level) if known[0][0].interval else 1.0
+    weights = [(z / half) ** 2 for _, _, half in known]
     values = [value for _, value, _ in known]
-    if unevenness(values, [half / z for _, _, half in known]) < DRIFTED:
+    mean = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+    statistic = sum(w * (v - mean) ** 2 for w, v in zip(weights, values, strict=True))
+    free = len(known) - 1
+    deviations = ((statistic / free) ** (1 / 3) - 1 + 2 / (9 * free)) / math.sqrt(2 / (9 * free))
+    if deviations < DRIFTED:
         return None
     return (
         f"its value changed over time, between {shown(min(values))} and {shown(max(values))}; "

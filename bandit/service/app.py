@@ -116,6 +116,7 @@ def create_app(
         yield
         assignments.stop()
         follower.stop()
+        await jobs.close()
         if siblings is not None:
             siblings.stop()
         await appender.close()

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER: Final = "evaluations"
 NO_WORD: Final = "the process that ran it ended without a word; submit it again"
+SERVER_ENDED: Final = "the server ended before it was done; submit it again"
 
 Kind = Literal["evaluations", "featureImportances"]
 Status = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
@@ -131,6 +132,12 @@ class Jobs:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    async def close(self) -> None:
+        """Ends what runs and what waits; both say so."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     def read(self, kind: Kind, placement: str, job_id: str) -> Job:
         """Returns the job as it is now.
 
@@ -166,17 +173,30 @@ class Jobs:
         return self._folder / kind / file_name(placement) / f"{file_name(job_id)}.json"
 
     async def _run(self, path: Path) -> None:
-        async with self._turn:
-            command = [sys.executable, "-m", "bandit.service.evaluations.work"]
-            process = await asyncio.create_subprocess_exec(
-                *command, "--log", self._log_url, str(path), stderr=asyncio.subprocess.PIPE
-            )
-            _, told = await process.communicate()
-        if process.returncode and path.exists():
+        try:
+            async with self._turn:
+                code, told = await self._work(path)
+        except asyncio.CancelledError:
+            _fail(path, SERVER_ENDED)
+            raise
+        if code:
             lines = told.decode(errors="replace").splitlines()
-            logger.error("%s ended with %s:\n%s", path, process.returncode, "\n".join(lines))
-            why = lines[-1] if lines else NO_WORD
-            save(path, msgspec.structs.replace(load(path), status="Failed", description=why))
+            logger.error("%s ended with %s:\n%s", path, code, "\n".join(lines))
+            _fail(path, lines[-1] if lines else NO_WORD)
+
+    async def _work(self, path: Path) -> tuple[int | None, bytes]:
+        """Returns how the process ended that did the job, and what it complained of."""
+        command = [sys.executable, "-m", "bandit.service.evaluations.work"]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--log", self._log_url, str(path), stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            _, told = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        return process.returncode, told
 
 
 def load(path: Path) -> Job:
@@ -187,6 +207,11 @@ def load(path: Path) -> Job:
 def save(path: Path, job: Job) -> None:
     """Writes the job to its file, all of it or nothing."""
     write_durably(path, msgspec.json.encode(job))
+
+
+def _fail(path: Path, why: str) -> None:
+    if path.exists():
+        save(path, msgspec.structs.replace(load(path), status="Failed", description=why))
 
 
 def named(results: Sequence[Result], name: str) -> Result | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from bandit.drift import drift_of_all
 from bandit.policy import Believing, Policy
 from bandit.service.figures.counts import Counts
-from bandit.service.figures.drift import drift_of
+from bandit.service.figures.drift import Changed, creative_drift, series_of
 from bandit.service.figures.models import (
     CountsView,
     CreativeFiguresView,
@@ -19,17 +20,16 @@ from bandit.service.figures.models import (
     GeneratorView,
     LiftView,
     MarkView,
+    PlacementDriftView,
     PointView,
     PosteriorView,
 )
-from bandit.service.figures.tally import DELAYS_SECONDS, HOUR_MS, MINUTE_MS, SEEN, Bucket, Tally
+from bandit.service.figures.tally import DELAYS_SECONDS, SEEN, Tally
 from bandit.versions import versions_of
 from streams.catalogue import Catalogue
 from streams.events import Action, Creative
 
 BY_HAND: Final = "by hand"
-LEAST_HOURS: Final = 12
-"""For fewer of them, drift is looked for by the minute."""
 
 
 class Span(NamedTuple):
@@ -61,7 +61,7 @@ def figures_view(
 ) -> FiguresView:
     """Returns the figures of the placement; `from_ms` is from when on the log was read."""
     creatives = {creative.id: creative for creative in catalogue.creatives(name)}
-    stretches = _stretches(tally)
+    drifts = _drifts(tally)
     lifts = tally.lifts
     return FiguresView(
         placement=name,
@@ -70,9 +70,9 @@ def figures_view(
         changed_ms=tally.changed_ms,
         bucket_seconds=span.length_ms // 1000,
         total=CountsView.of(tally.all),
-        drift=DriftView.of(drift_of([bucket.all for bucket in stretches])),
+        drift=_drift_of_all(drifts),
         lifts=[LiftView.of(each, lifts.plan.since_ms) for each in lifts.get()] if lifts else [],
-        creatives=_creatives(tally, creatives, posteriors, stretches),
+        creatives=_creatives(tally, creatives, posteriors, drifts),
         points=[PointView.of_bucket(bucket) for bucket in tally.buckets(*span)],
         policies=_marks(catalogue, name),
         segments=_segments(tally),
@@ -85,13 +85,21 @@ def figures_view(
     )
 
 
-def _stretches(tally: Tally) -> list[Bucket]:
-    hours = list(tally.buckets(HOUR_MS, 0, 2**53))
-    return hours if len(hours) >= LEAST_HOURS else list(tally.buckets(MINUTE_MS, 0, 2**53))
+def _drifts(tally: Tally) -> dict[str, Changed]:
+    """Returns what is known of each creative that was shown long enough; none without a plan."""
+    if tally.lifts is None:
+        return {}
+    plan = tally.lifts.plan
+    series = series_of(tally, plan.reward_range, plan.window_ms)
+    found = {name: creative_drift(series, name) for name in tally.creatives}
+    return {name: changed for name, changed in found.items() if changed is not None}
 
 
-def _counted(buckets: Sequence[Bucket], creative_id: str) -> list[Counts]:
-    return [b.creatives[creative_id] for b in buckets if creative_id in b.creatives]
+def _drift_of_all(drifts: Mapping[str, Changed]) -> PlacementDriftView | None:
+    if not drifts:
+        return None
+    evidence, enough = drift_of_all([changed.drift for changed in drifts.values()])
+    return PlacementDriftView(drifts=enough, log_evidence=evidence)
 
 
 def _fatigue(tally: Tally) -> list[FatigueView]:
@@ -110,7 +118,7 @@ def _creatives(
     tally: Tally,
     creatives: dict[str, Creative],
     posteriors: Mapping[str, PosteriorView],
-    hours: Sequence[Bucket],
+    drifts: Mapping[str, Changed],
 ) -> dict[str, CreativeFiguresView]:
     return {
         name: CreativeFiguresView(
@@ -118,7 +126,7 @@ def _creatives(
             status=creatives[name].status if name in creatives else None,
             generator=_generator(creatives[name]) if name in creatives else None,
             posterior=posteriors.get(name),
-            drift=DriftView.of(drift_of(_counted(hours, name))),
+            drift=DriftView.of(drifts.get(name)),
         )
         for name in dict.fromkeys([*creatives, *tally.creatives])
     }

@@ -1,67 +1,69 @@
-"""Whether what something earns changed over time by more than chance does."""
+"""Whether what a creative earns has changed, from the buckets that figures are kept in."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from bandit.certainty import DRIFTED, unevenness
-from bandit.service.figures.counts import Counts
+from bandit.drift import Drift, Stretch, drift_of
+from bandit.estimators.bounded import RewardRange
+from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Bucket, Tally
 
-STRETCHES: Final = 12
-"""Into how many stretches of about as many showings the time is cut, at most."""
-LEAST_SHOWN: Final = 100
-LEAST_REWARDED: Final = 10.0
-"""What a stretch needs at least, at the mean rate, for its own to be about normal."""
-
-
-class Drift(NamedTuple):
-    """How far the stretches' rates are apart, in standard deviations of what chance does.
-
-    `first` and `last` are the rates of the first and the last stretch.
-    """
-
-    deviations: float
-    drifts: bool
-    first: float
-    last: float
+DAY_MS: Final = 24 * HOUR_MS
+MOST: Final = 60
+"""How many stretches are compared, at most; each is a minute, an hour or a day long."""
 
 
-def drift_of(buckets: Sequence[Counts]) -> Drift | None:
-    """Returns the drift over buckets in the order of time; None where there are too few showings.
+class Series(NamedTuple):
+    """Buckets in stretches of one length, oldest first, whose rewards are all known."""
 
-    By the test of `bandit.certainty.unevenness`, which errs once in ten thousand looks.
-    """
-    stretches = _stretches([each for each in buckets if each.n])
-    if len(stretches) < 3:
+    starts_ms: list[int]
+    stretches: list[list[Bucket]]
+    reward_range: RewardRange
+
+
+class Changed(NamedTuple):
+    """Whether a rate changed, the likeliest time of it, and the rates before and after."""
+
+    drift: Drift
+    since_ms: int
+    before: float
+    after: float
+
+
+def series_of(tally: Tally, reward_range: RewardRange, window_ms: int) -> Series:
+    """Returns the placement's series, without decisions whose rewards may still come."""
+    until_ms = tally.latest_ms - window_ms
+    for length_ms in (MINUTE_MS, HOUR_MS, DAY_MS):
+        kept_ms = min(length_ms, HOUR_MS)
+        by_start: dict[int, list[Bucket]] = {}
+        for bucket in tally.buckets(kept_ms, 0, until_ms - kept_ms + 1):
+            by_start.setdefault(bucket.start_ms - bucket.start_ms % length_ms, []).append(bucket)
+        if len(by_start) <= MOST and (length_ms > MINUTE_MS or not _is_long(tally)):
+            break
+    starts = sorted(by_start)
+    return Series(starts, [by_start[start] for start in starts], reward_range)
+
+
+def creative_drift(series: Series, creative_id: str) -> Changed | None:
+    """Returns whether the creative's rate changed; None where it was shown in no two stretches."""
+    low, width = series.reward_range.low, series.reward_range.width
+    found = []
+    for buckets in series.stretches:
+        counted = [b.creatives[creative_id] for b in buckets if creative_id in b.creatives]
+        n = sum(each.n for each in counted)
+        total = sum(each.total for each in counted)
+        found.append(Stretch(n, (total - low * n) / width))
+    drift = drift_of(found)
+    if drift is None:
         return None
-    pooled = Counts()
-    for each in stretches:
-        pooled.join(each)
-    # One variance for all: that of a stretch with few rewards would be low where its mean is.
-    variance = pooled.variance
-    if not variance:
-        return None
-    rates = [each.total / each.n for each in stretches]
-    errors = [math.sqrt(variance / each.n) for each in stretches]
-    deviations = unevenness(rates, errors)
-    return Drift(deviations, deviations >= DRIFTED, rates[0], rates[-1])
+    return Changed(
+        drift,
+        series.starts_ms[drift.since],
+        low + width * drift.before,
+        low + width * drift.after,
+    )
 
 
-def _stretches(buckets: Sequence[Counts]) -> list[Counts]:
-    """Returns the buckets joined into stretches that are long enough to be compared."""
-    shown, earned = sum(each.n for each in buckets), abs(sum(each.total for each in buckets))
-    if not earned:
-        return []
-    wanted = max(shown / STRETCHES, LEAST_SHOWN, LEAST_REWARDED * shown / earned)
-    found: list[Counts] = []
-    now = Counts()
-    for each in buckets:
-        now.join(each)
-        if now.n >= wanted:
-            found.append(now)
-            now = Counts()
-    if found:  # what is left at the end is too short to stand alone
-        found[-1].join(now)
-    return found
+def _is_long(tally: Tally) -> bool:
+    """Whether minutes are not all that there is, since they are let go after a day."""
+    return next(tally.buckets(HOUR_MS, 0, tally.latest_ms - DAY_MS), None) is not None

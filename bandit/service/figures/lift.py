@@ -15,7 +15,7 @@ import numpy as np
 from bandit.estimator import Batch, Interval
 from bandit.estimators.bounded import RewardRange
 from bandit.estimators.compare import BettingDifference
-from streams.events import Placement, PolicySpec
+from streams.events import Placement, PolicySpec, RewardRule
 
 Over: TypeAlias = Literal["uniform", "baseline"]
 
@@ -27,13 +27,15 @@ class LiftPlan(NamedTuple):
     """What a placement's policy is held against.
 
     `floor` is the least that the policy gives all actions together, spread evenly; 0 if unknown.
-    Decisions count from `since_ms` on, when the placement got its present policy.
+    Decisions count from `since_ms` on, when the placement got its present policy. After
+    `window_ms` all their rewards are known.
     """
 
     since_ms: int
     reward_range: RewardRange
     floor: float
     baseline: str | None
+    window_ms: int = 0
 
 
 class Lift(NamedTuple):
@@ -68,7 +70,13 @@ def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
         named = placement.policy.get("baseline")
         baseline = named if isinstance(named, str) else None
     reward_range = RewardRange(rule.minimum, rule.maximum)
-    return LiftPlan(since_ms, reward_range, floor_of(placement.policy), baseline)
+    window_ms = round(_longest_window(rule) * 1000)
+    return LiftPlan(since_ms, reward_range, floor_of(placement.policy), baseline, window_ms)
+
+
+def _longest_window(rule: RewardRule) -> float:
+    own = [kind.window_seconds or 0.0 for kind in rule.kinds.values()]
+    return max([rule.window_seconds, *own]) + rule.grace_seconds
 
 
 def floor_of(policy: PolicySpec) -> float:

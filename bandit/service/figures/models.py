@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from bandit.service.figures.counts import Counts
-from bandit.service.figures.drift import Drift
+from bandit.service.figures.drift import Changed
 from bandit.service.figures.lift import Lift, Over
 from bandit.service.figures.tally import Bucket
 
@@ -72,17 +72,33 @@ class PosteriorView(BaseModel):
 
 
 class DriftView(BaseModel):
-    """How much more the rate changed over time than chance has it change."""
+    """How sure it is that a creative's rate changed, however often one looks."""
 
-    deviations: float = Field(description="Above 3.72 chance does it once in ten thousand.")
-    drifts: bool
-    first: float = Field(description="The rate at first.")
-    last: float = Field(description="The rate of late.")
+    drifts: bool = Field(description="False alarms are one in a hundred over all looks at it.")
+    log_evidence: float = Field(description="Natural log of an e-value; 4.6 are enough.")
+    since_ms: int = Field(description="When that was, if it was.")
+    before: float
+    after: float
 
     @classmethod
-    def of(cls, drift: Drift | None) -> DriftView | None:
-        """Returns the view of a drift, None of none."""
-        return None if drift is None else cls(**drift._asdict())
+    def of(cls, changed: Changed | None) -> DriftView | None:
+        """Returns the view of a change, None of none."""
+        if changed is None:
+            return None
+        return cls(
+            drifts=changed.drift.drifts,
+            log_evidence=changed.drift.log_evidence,
+            since_ms=changed.since_ms,
+            before=changed.before,
+            after=changed.after,
+        )
+
+
+class PlacementDriftView(BaseModel):
+    """How sure it is that any creative's rate changed; the mix of them may, as a policy learns."""
+
+    drifts: bool
+    log_evidence: float
 
 
 class LiftView(BaseModel):
@@ -164,7 +180,7 @@ class FiguresView(BaseModel):
     changed_ms: int = Field(description="The log's time at the last thing that is counted.")
     bucket_seconds: int
     total: CountsView
-    drift: DriftView | None = Field(description="Null: too few showings to tell.")
+    drift: PlacementDriftView | None = Field(description="Null: too few showings to tell.")
     lifts: list[LiftView] = Field(description="None where all rewards are alike.")
     creatives: dict[str, CreativeFiguresView]
     points: list[PointView]

@@ -90,6 +90,7 @@ class Tally:
         self.lifts: Lifts | None = None
         self.policy_version = ""
         self.changed_ms = 0
+        self.latest_ms = 0
         self._seen_path: str | None = None
         self._buckets: dict[int, dict[int, Bucket]] = {length: {} for length in KEPT}
 
@@ -104,6 +105,7 @@ class Tally:
         decision, previous = seen.decision, seen.previous_reward
         chosen = decision.actions[decision.index].id
         self.changed_ms = at_ms
+        self.latest_ms = max(self.latest_ms, decision.timestamp_ms)
         self.all.add(seen.reward, previous)
         _of(self.creatives, chosen).add(seen.reward, previous)
         explored = exploration(decision.pmf) if previous is None else (0.0, 0.0)

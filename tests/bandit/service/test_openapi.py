@@ -142,7 +142,8 @@ class Asker:
 
     def _evaluation(self, placement):
         path = f"/v1/placements/{placement}/evaluations"
-        return self.api.client.post(path, json={}).raise_for_status().json()["id"]
+        made = self.api.client.post(path, json={}, headers=self.headers)
+        return made.raise_for_status().json()["id"]
 
     def _key(self):
         body = {"name": "admin", "scopes": ["admin"]}

@@ -16,7 +16,7 @@ ALWAYS_A = {"name": "apprentice", "policy": {"name": "uniform"}, "baseline": "a"
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Everything that `copyloop up` starts, with a placement where `a` is clicked mostly, and `b` seldom."""
+    """All that `copyloop up` starts, with a placement where `a` is clicked mostly, `b` seldom."""
     folder = tmp_path_factory.mktemp("evaluations")
     with (
         copyloop_up(folder, "--no-generator") as url,

@@ -1,32 +1,51 @@
-"""Drift: told where there is one, not where chance alone moves the rate."""
+"""Drift of creatives as figures tell it: from buckets, in rewards, and not too early."""
 
-import numpy as np
 import pytest
 
-from bandit.service.figures.counts import Counts
-from bandit.service.figures.drift import drift_of
+from bandit.estimators.bounded import RewardRange
+from bandit.service.figures.drift import creative_drift, series_of
+from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Tally
+from tests.bandit.service.figures.test_tally import interaction
 
 
-def hours(rates, shown=500, seed=0):
-    rng = np.random.default_rng(seed)
-    clicks = [float(rng.binomial(shown, rate)) for rate in rates]
-    return [Counts(n=shown, total=c, squares=c) for c in clicks]
+def shown(rates, step_ms, each=40):
+    """A tally of a creative that earned so often in each stretch."""
+    tally = Tally()
+    for number, rate in enumerate(rates):
+        for showing in range(each):
+            reward = float(showing < rate * each)
+            tally.add(interaction(reward, at_ms=number * step_ms + showing), 1)
+    return tally
 
 
-def test_a_rate_that_halves_is_told():
-    found = drift_of(hours(np.linspace(0.10, 0.05, 48)))
-    assert found.drifts
-    assert found.first == pytest.approx(0.1, abs=0.02)
-    assert found.last == pytest.approx(0.05, abs=0.02)
+@pytest.mark.parametrize("step_ms", [MINUTE_MS, HOUR_MS, 24 * HOUR_MS])
+def test_a_rate_that_falls_is_told_with_since_when(step_ms):
+    rates = [0.5] * 12 + [0.1] * 12
+    found = creative_drift(series_of(shown(rates, step_ms), RewardRange(), 0), "a")
+    assert found.drift.drifts
+    assert found.since_ms == 12 * step_ms
+    assert (found.before, found.after) == pytest.approx((0.5, 0.1))
 
 
 def test_a_steady_rate_is_left_alone():
-    told = [drift_of(hours([0.03] * 40, seed=seed)).drifts for seed in range(100)]
-    assert sum(told) <= 1
+    found = creative_drift(series_of(shown([0.3] * 30, HOUR_MS), RewardRange(), 0), "a")
+    assert not found.drift.drifts
 
 
-def test_too_little_is_no_ground_for_a_word():
-    assert drift_of([]) is None
-    assert drift_of(hours([0.0] * 40)) is None
-    assert drift_of(hours([0.5] * 40, shown=4)) is None
-    assert drift_of(hours([0.001] * 40, shown=100)) is None, "a stretch needs ten rewards"
+def test_rewards_that_may_still_come_are_waited_for():
+    tally = shown([0.5] * 12 + [0.0] * 12, HOUR_MS)
+    assert creative_drift(series_of(tally, RewardRange(), 0), "a").drift.drifts
+    waited = series_of(tally, RewardRange(), 12 * HOUR_MS)
+    assert len(waited.starts_ms) == 11
+    assert not creative_drift(waited, "a").drift.drifts
+
+
+def test_rates_are_told_in_rewards():
+    tally = shown([0.5] * 12 + [0.1] * 12, HOUR_MS)
+    found = creative_drift(series_of(tally, RewardRange(-1.0, 3.0), 0), "a")
+    assert (found.before, found.after) == pytest.approx((0.5, 0.1))
+
+
+def test_what_was_shown_once_has_no_drift():
+    assert creative_drift(series_of(shown([0.5], HOUR_MS), RewardRange(), 0), "a") is None
+    assert creative_drift(series_of(Tally(), RewardRange(), 0), "a") is None

@@ -77,7 +77,7 @@ def test_the_plan_is_since_the_present_policy_and_reward():
     second = Placement(name="home", policy={"name": "floor", "epsilon": 0.2, "policy": {}})
     same = Placement(name="home", policy=second.policy, safety=Safety(baseline="a"))
     found = lift_plan([(1, first), (5, second), (9, same)])
-    assert found == LiftPlan(5, RewardRange(), 0.2, "a")
+    assert found == LiftPlan(5, RewardRange(), 0.2, "a", 602_000)
     flat = Placement(name="home", reward=RewardRule(minimum=0.0, maximum=0.0))
     assert lift_plan([(1, flat)]) is None
 
