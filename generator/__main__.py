@@ -11,6 +11,7 @@ import typer
 from bandit.errors import BanditError
 from generator.commands.brief import app as brief_app
 from generator.commands.dataset import dataset
+from generator.commands.finetune import finetune
 from generator.commands.reward import reward_model
 from generator.commands.screen import Gates, gates, screen
 from generator.errors import GeneratorError
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(brief_app, name="brief")
 app.command()(dataset)
+app.command()(finetune)
 app.command()(reward_model)
 
 Model = Annotated[

@@ -26,6 +26,13 @@ def pick_device() -> Device:
     return Device("cpu", torch.bfloat16 if native else torch.float32)
 
 
+def own_device(device: Device) -> str:
+    """Returns the device of this process: of several that train together, each has its own GPU."""
+    from accelerate import PartialState  # which the backends do without
+
+    return str(PartialState(cpu=device.name == "cpu").device)
+
+
 def use_one_thread() -> None:
     """Has torch compute on one thread, in this process.
 

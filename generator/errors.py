@@ -8,6 +8,9 @@
     ├── ThresholdsError         a file of the gates' thresholds that cannot be read
     ├── PlacementUnknown        a request for a placement that is not there any more
     ├── DatasetError            nothing that could be taught, or a folder that is no dataset
+    ├── TrainingError           a training that cannot be run as asked, or failed
+    │   ├── TrainingConfigError     its configuration cannot be read; the message says where
+    │   └── TrainingStopped         it was told to stop, and kept a checkpoint
     ├── RewardModelError        too little evidence, or a file that is no reward model
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
@@ -82,3 +85,21 @@ class DatasetError(GeneratorError):
     """Nothing that the generator could be taught, or a folder that holds no dataset."""
 
     code = "dataset_invalid"
+
+
+class TrainingError(GeneratorError):
+    """A training that cannot be run as asked: wrong parent, wrong folder, or the model failed."""
+
+    code = "training_failed"
+
+
+class TrainingConfigError(TrainingError):
+    """A training's configuration that cannot be read; the message names file and field."""
+
+    code = "training_config_invalid"
+
+
+class TrainingStopped(TrainingError):
+    """The training was told to stop; the same call goes on from the checkpoint that it kept."""
+
+    code = "training_stopped"

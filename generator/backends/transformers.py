@@ -38,7 +38,7 @@ class TransformersBackend:
         device = pick_device()
         use_one_thread()
         try:
-            with _quietly():
+            with quietly():
                 loader: Any = AutoModelForCausalLM
                 self._model = loader.from_pretrained(model, dtype=device.dtype)
                 self._tokenizer: Any = AutoTokenizer.from_pretrained(model, padding_side="left")
@@ -132,7 +132,7 @@ class TransformersBackend:
         if adapter not in self._adapters:
             name = f"adapter_{len(self._adapters)}"
             try:
-                with _quietly():
+                with quietly():
                     self._model.load_adapter(adapter, adapter_name=name)
             except (ImportError, OSError, RuntimeError, ValueError) as error:
                 raise BackendError(
@@ -227,7 +227,7 @@ class _Draw(NamedTuple):
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Turns off transformers' progress bars for the block."""
     bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()

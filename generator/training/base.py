@@ -1,0 +1,147 @@
+"""The model that an adapter is trained for, and the adapter: new, or a parent's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.hub import cached_file
+
+from generator.backends import SMOLLM2
+from generator.backends.packaged import packaged_model
+from generator.backends.transformers import quietly
+from generator.device import Device
+from generator.errors import TrainingError
+from generator.training.config import AdapterConfig, FinetuneConfig
+from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
+
+WEIGHT_FILES: Final = ("*.safetensors", "*.bin", "*.gguf")
+
+
+class Base(NamedTuple):
+    """A model with a trainable adapter, its tokenizer, and the hash of its own weights."""
+
+    model: Any
+    tokenizer: Any
+    sha256: str
+
+
+def model_folder(model: str, cache: Path | None = None) -> Path:
+    """Returns the folder in which a model's files lie, fetched or converted if need be.
+
+    Raises:
+        BackendMissing: the packaged model is not installed.
+        TrainingError: there is no such model.
+    """
+    if model == SMOLLM2:
+        return packaged_model(cache or Path.home() / ".cache" / "copyloop" / "models")
+    try:
+        return Path(cached_file(model, "config.json") or "").parent
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"model {model!r} cannot be loaded: expected smollm2, a folder with a model, or a hub "
+            f"id that can be reached: {error}"
+        ) from error
+
+
+def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) -> Base:
+    """Returns the model with an adapter to train, its first values drawn by the config's seed.
+
+    The model's own weights stay as they are, in the device's type; the adapter's are float32.
+
+    Raises:
+        BackendMissing: the packaged model is not installed.
+        TrainingError: model or parent cannot be loaded, or the adapter does not fit the model.
+    """
+    folder = model_folder(config.model)
+    bits = _quantization(config, device)
+    loader: Any = AutoModelForCausalLM
+    try:
+        with quietly():
+            model = loader.from_pretrained(
+                config.model if config.model != SMOLLM2 else folder,
+                dtype=device.dtype,
+                quantization_config=bits,
+            )
+            tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"model {config.model!r} cannot be loaded: {error}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # The cache would be in the way of gradient checkpointing, and nothing is generated.
+    model.config.use_cache = False
+    torch.manual_seed(config.seed)
+    own = files_hash(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
+    adapted = _adapted(model, config, parent)
+    # With a name in place of a folder, peft asks the hub about it whenever it saves.
+    adapted.peft_config["default"].base_model_name_or_path = str(folder)
+    return Base(adapted, tokenizer, own)
+
+
+def _adapted(model: Any, config: FinetuneConfig, parent: Path | None) -> Any:
+    try:
+        if parent is not None:
+            return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
+        return get_peft_model(model, _shape(config.adapter or AdapterConfig()))
+    except (OSError, ValueError, RuntimeError) as error:
+        named = f"adapter {str(parent)!r}" if parent else "adapter.targets"
+        raise TrainingError(
+            f"{named} does not fit the model {config.model!r}; expected names of its linear "
+            f"layers (all-linear takes them all), or a LoRA adapter of it: {error}"
+        ) from error
+
+
+def _shape(adapter: AdapterConfig) -> LoraConfig:
+    targets: Any = "all-linear" if "all-linear" in adapter.targets else list(adapter.targets)
+    return LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,  # type: ignore[arg-type]
+        lora_dropout=adapter.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _quantization(config: FinetuneConfig, device: Device) -> Any:
+    if config.quantize is None:
+        return None
+    if device.name != "cuda":
+        raise TrainingError(
+            f"quantize: {config.quantize} needs an NVIDIA GPU, and this is {device.name}; "
+            "leave it out here"
+        )
+    import transformers
+
+    bits: Any = transformers.BitsAndBytesConfig
+    return bits(
+        load_in_4bit=config.quantize == "4bit",
+        load_in_8bit=config.quantize == "8bit",
+        bnb_4bit_compute_dtype=device.dtype,
+        bnb_4bit_quant_type="nf4",
+    )
+
+
+def parent_adapter(config: FinetuneConfig) -> Path | None:
+    """Returns the folder of the adapter that a training goes on from.
+
+    Raises:
+        TrainingError: there is none, or it comes from anything but supervised fine-tuning:
+            preferences taught on top of preferences drift where nobody looked.
+    """
+    if config.parent is None:
+        return None
+    folder = Path(config.parent)
+    if (folder / MANIFEST).exists():
+        method = read_manifest(folder / MANIFEST).config.method
+        if method != "sft":
+            raise TrainingError(
+                f"parent {config.parent}: was made by {method}; expected a run of sft, from "
+                "which every later version starts"
+            )
+        folder = folder / ADAPTER
+    if not (folder / WEIGHTS).exists():
+        raise TrainingError(f"parent {config.parent}: holds no adapter ({WEIGHTS})")
+    return folder

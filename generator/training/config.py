@@ -1,0 +1,119 @@
+"""What a training is told: method, model, and numbers, each with a default that works.
+
+The defaults suit a small model and a few hundred rows. A manifest keeps the whole of it, so that
+a run can be repeated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from generator.backends import SMOLLM2
+from generator.brief.fields import converted, read_file
+from generator.errors import TrainingConfigError
+
+Method: TypeAlias = Literal["sft", "dpo", "loop"]
+Reporter: TypeAlias = Literal["tensorboard", "wandb"]
+
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Positive: TypeAlias = Annotated[float, Meta(gt=0.0)]
+Share: TypeAlias = Annotated[float, Meta(ge=0.0, lt=1.0)]
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0)]
+
+
+class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shape of a LoRA adapter (Hu et al. 2021).
+
+    Attributes:
+        rank: how many directions each matrix may change in.
+        alpha: what comes out is scaled by alpha over rank.
+        dropout: share of the adapter's input that is left out in training.
+        targets: names of the matrices that it changes, as the model calls them.
+    """
+
+    rank: Count = 8
+    alpha: Positive = 16.0
+    dropout: Share = 0.05
+    targets: Annotated[tuple[str, ...], Meta(min_length=1)] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+    )
+
+
+class SftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Supervised fine-tuning on the texts to imitate."""
+
+    epochs: Positive = 3.0
+    learning_rate: Positive = 1e-3
+
+
+class DpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Direct preference optimisation (Rafailov et al. 2023), each pair weighted by its certainty.
+
+    Attributes:
+        beta: how dear it is to move away from the base.
+        anchor: weight of the better text's negative log-likelihood; without it the model finds
+            texts that win and say nothing.
+    """
+
+    epochs: Positive = 1.0
+    learning_rate: Positive = 5e-4
+    beta: Positive = 0.1
+    anchor: NotNegative = 0.3
+
+
+class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to fine-tune.
+
+    Attributes:
+        method: `sft` imitates, `dpo` prefers, `loop` does the one and then the other.
+        model: `smollm2`, a folder or a hub id.
+        parent: the folder of a supervised run, or of an adapter, to go on from; None for the
+            model as it is.
+        seed: of weights, order and dropout.
+        adapter: the shape of a new adapter; a parent's keeps its own.
+        batch: rows (or pairs) a step and process.
+        accumulate: steps whose gradients make one update.
+        weight_decay: of AdamW.
+        clip: the longest gradient.
+        warmup: share of the updates in which the learning rate rises; then it falls to 0.
+        max_tokens: of prompt and text together; longer rows are left out, and counted.
+        checkpoint_steps: updates between checkpoints, and between looks at the held-out loss.
+        patience: how many looks may bring nothing better before it stops early; None never stops.
+        gradient_checkpointing: computes again what would take memory.
+        quantize: loads the model's own weights in fewer bits (NVIDIA GPUs, bitsandbytes).
+        report_to: where else its figures go.
+    """
+
+    method: Method = "loop"
+    model: str = SMOLLM2
+    parent: str | None = None
+    seed: Annotated[int, Meta(ge=0)] = 1
+    adapter: AdapterConfig | None = None
+    sft: SftConfig = SftConfig()
+    dpo: DpoConfig = DpoConfig()
+    batch: Count = 8
+    accumulate: Count = 1
+    weight_decay: NotNegative = 0.0
+    clip: Positive = 1.0
+    warmup: Share = 0.05
+    max_tokens: Count = 512
+    checkpoint_steps: Count = 50
+    patience: Count | None = None
+    gradient_checkpointing: bool = False
+    quantize: Literal["4bit", "8bit"] | None = None
+    report_to: tuple[Reporter, ...] = ()
+
+
+def load_config(path: Path) -> FinetuneConfig:
+    """Returns the configuration in a YAML or JSON file.
+
+    Raises:
+        TrainingConfigError: it cannot be read, or a field cannot be; starts `FILE:LINE: FIELD`.
+    """
+    return read_file(path, lambda content: converted(content, FinetuneConfig), TrainingConfigError)

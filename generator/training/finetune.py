@@ -1,0 +1,245 @@
+"""A training from a dataset to an adapter: its stages, its checkpoints, and its manifest.
+
+OUT/adapter/        the LoRA adapter, once it is done
+OUT/manifest.json   what it was made of, written last
+OUT/checkpoints/    while it runs: what it is (`run.json`), and where each stage is
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import torch
+from accelerate import PartialState
+
+from generator.device import Device, pick_device, use_one_thread
+from generator.errors import TrainingError
+from generator.training.base import Base, load_base, parent_adapter
+from generator.training.config import FinetuneConfig
+from generator.training.dataset import Dataset
+from generator.training.dataset_files import CARD, read_dataset
+from generator.training.following import Cost, Progress, Stop
+from generator.training.manifest import (
+    ADAPTER,
+    MANIFEST,
+    WEIGHTS,
+    Manifest,
+    files_hash,
+    installed_versions,
+    write_manifest,
+)
+from generator.training.methods.preference import train_dpo
+from generator.training.methods.running import Job, Trained
+from generator.training.methods.sft import train_sft
+
+STAGES: Final[dict[str, tuple[str, ...]]] = {
+    "sft": ("sft",),
+    "dpo": ("dpo",),
+    "loop": ("sft", "dpo"),
+}
+TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {"sft": train_sft, "dpo": train_dpo}
+RUN: Final = "run.json"
+SHAPE: Final = "adapter_config.json"
+
+
+class _Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training is; checkpoints of another are not gone on from."""
+
+    config: FinetuneConfig
+    dataset_sha256: str
+    parent_sha256: str | None
+    processes: int
+
+
+class _Order(NamedTuple):
+    """All that the stages of a training share."""
+
+    config: FinetuneConfig
+    dataset: Dataset
+    device: Device
+    state: PartialState
+    checkpoints: Path
+    progress: Progress | None
+    stop: Stop | None
+
+
+def finetune(
+    dataset: Path,
+    out: Path,
+    config: FinetuneConfig,
+    *,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    before: Manifest | None = None,
+) -> Manifest:
+    """Returns the manifest of the adapter that was trained into `out/adapter`.
+
+    Called again with the same arguments after it was stopped or killed, it goes on from its last
+    checkpoint. Under `accelerate launch` every process calls it, and the main one writes.
+
+    Args:
+        dataset: a folder of `write_dataset`; its rows for testing are measured on, never trained.
+        out: a folder, empty or of this training.
+        config: method, model and numbers.
+        progress: told after every update.
+        before: of a run that this one repeats; its dataset, parent and model have to be the same.
+        stop: asked after every update; where it says so, a checkpoint is kept.
+
+    Raises:
+        DatasetError: there is no dataset, or it has nothing for this method.
+        BackendMissing: the packaged model is not installed.
+        TrainingStopped: `stop` said so.
+        TrainingError: it cannot be run as asked, or failed.
+    """
+    cost, device = Cost(), pick_device()
+    if device.name == "cpu":
+        use_one_thread()
+    parent = _parent(config)
+    rows, _ = read_dataset(dataset)
+    state = PartialState(cpu=device.name == "cpu")
+    this = _Run(
+        config=config,
+        dataset_sha256=files_hash([dataset / CARD]),
+        parent_sha256=files_hash([parent / WEIGHTS]) if parent else None,
+        processes=state.num_processes,
+    )
+    if before is not None:
+        _same(this, before)
+    checkpoints = out / "checkpoints"
+    with state.main_process_first():
+        _claim(out, checkpoints, this)
+    order = _Order(config, rows, device, state, checkpoints, progress, stop)
+    base, trained = _stages(order, parent, before)
+    last = _done(checkpoints, STAGES[config.method][-1])
+    made = Manifest(
+        config=config,
+        base_sha256=base.sha256,
+        parent_sha256=this.parent_sha256,
+        dataset_sha256=this.dataset_sha256,
+        rows={name: count for each in trained.values() for name, count in each.rows.items()},
+        versions=installed_versions(),
+        device=device.name,
+        dtype=str(device.dtype).removeprefix("torch."),
+        processes=state.num_processes,
+        steps=[step for each in trained.values() for step in each.steps],
+        metrics={
+            f"{stage}/{name}": value
+            for stage, each in trained.items()
+            for name, value in each.metrics.items()
+        },
+        seconds=cost.seconds(),
+        cpu_seconds=cost.cpu_seconds(),
+        peak_rss_bytes=cost.peak_rss_bytes(),
+        adapter_sha256=files_hash([last / WEIGHTS]),
+    )
+    state.wait_for_everyone()
+    if state.is_main_process:
+        shutil.rmtree(out / ADAPTER, ignore_errors=True)
+        shutil.copytree(last, out / ADAPTER)
+        write_manifest(made, out)
+        shutil.rmtree(checkpoints)
+    state.wait_for_everyone()
+    return made
+
+
+def _parent(config: FinetuneConfig) -> Path | None:
+    if config.parent is not None and config.adapter is not None:
+        raise TrainingError(
+            "adapter is of no use beside parent, whose adapter keeps its shape; leave one out"
+        )
+    return parent_adapter(config)
+
+
+def _same(this: _Run, before: Manifest) -> None:
+    """Raises where what is repeated is not there any more; the model is compared once loaded."""
+    for name in ("dataset_sha256", "parent_sha256"):
+        now, then = getattr(this, name), getattr(before, name)
+        if now != then:
+            raise TrainingError(
+                f"{name} is {now}, and was {then}: the run cannot be repeated with other data"
+            )
+
+
+def _claim(out: Path, checkpoints: Path, this: _Run) -> None:
+    """Takes the folder for this training, which may have begun in it."""
+    if (out / MANIFEST).exists():
+        raise TrainingError(f"{out} holds a finished training already; give another folder")
+    mark = checkpoints / RUN
+    if mark.exists():
+        try:
+            begun = msgspec.json.decode(mark.read_bytes(), type=_Run)
+        except msgspec.MsgspecError:
+            begun = None
+        if begun != this:
+            raise TrainingError(
+                f"{checkpoints} is of another training (other configuration, dataset, parent or "
+                "number of processes); give another folder, or remove it"
+            )
+        return
+    if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
+        raise TrainingError(f"{out} holds other files; give an empty folder or a new one")
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    unfinished = mark.with_suffix(".unfinished")
+    unfinished.write_bytes(msgspec.json.encode(this))
+    unfinished.rename(mark)
+
+
+def _stages(
+    order: _Order, parent: Path | None, before: Manifest | None
+) -> tuple[Base, dict[str, Trained]]:
+    """Returns the model after the last stage, and what each stage did.
+
+    A stage that is done has its adapter and its figures in the checkpoints. Each one starts from
+    a model loaded anew, since trainers leave it altered.
+    """
+    trained: dict[str, Trained] = {}
+    for stage in STAGES[order.config.method]:
+        base = load_base(order.config, order.device, parent=parent)
+        if before is not None and base.sha256 != before.base_sha256:
+            raise TrainingError(
+                f"the model's weights changed since: {base.sha256}, and was {before.base_sha256}"
+            )
+        done = _done(order.checkpoints, stage)
+        figures = done.with_suffix(".json")
+        if not figures.exists():
+            job = Job(
+                stage,
+                order.config,
+                order.dataset,
+                base,
+                order.device,
+                order.checkpoints / stage,
+                order.progress,
+                order.stop,
+            )
+            found = TRAIN[stage](job)
+            if order.state.is_main_process:
+                _keep(base.model, found, done, order.config.model)
+            order.state.wait_for_everyone()
+        trained[stage] = msgspec.json.decode(figures.read_bytes(), type=Trained)
+        parent = done
+    return base, trained
+
+
+def _done(checkpoints: Path, stage: str) -> Path:
+    return checkpoints / f"{stage}-adapter"
+
+
+def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
+    """Keeps a stage's adapter, then its figures, whose file says that the stage is done."""
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(str(folder))
+    # A path on this machine would be of no use to whoever gets the adapter.
+    shape = msgspec.json.decode((folder / SHAPE).read_bytes()) | {"base_model_name_or_path": name}
+    (folder / SHAPE).write_bytes(msgspec.json.format(msgspec.json.encode(shape), indent=1))
+    # peft adds an empty form for a description.
+    (folder / "README.md").unlink(missing_ok=True)
+    unfinished = folder.with_suffix(".unfinished")
+    unfinished.write_bytes(msgspec.json.encode(trained))
+    unfinished.rename(folder.with_suffix(".json"))
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,116 @@
+"""Rows as tokens: a prompt, and the text that goes on from it up to its end.
+
+Prompt and text are read apart, as when the model writes: read together, signs at the seam could
+merge into tokens that a prompt alone never ends with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from generator.screening import STOP
+from generator.training.dataset import Prefer
+
+END: Final = STOP[0]
+"""What a taught text ends with is what ends a written one."""
+IGNORED: Final = -100
+"""Labels with this number are not learned (torch's own default)."""
+
+
+class Row(NamedTuple):
+    """Tokens of prompt and text; labels are the text's own tokens, `IGNORED` for the prompt's."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+class Pair(NamedTuple):
+    """A better and a worse text for one prompt, and how sure that is, in [0, 1]."""
+
+    better: Row
+    worse: Row
+    weight: float
+
+
+class Batch(NamedTuple):
+    """Rows side by side, padded on the left, each of shape (n_rows, n_tokens).
+
+    `kept` is how many positions at the end hold every row's text, and the one before it.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    kept: int
+
+    def to(self, device: torch.device) -> Batch:
+        """Returns it on this device."""
+        ids, mask, labels, kept = self
+        return Batch(ids.to(device), mask.to(device), labels.to(device), kept)
+
+
+class Reader:
+    """Reads texts into rows, and counts what it had to leave out by reason."""
+
+    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+        self.left_out: dict[str, int] = {}
+
+    def row(self, prompt: str, text: str) -> Row | None:
+        """Returns the row; None if it is too long, or its text would end before its end."""
+        if any(mark in text for mark in STOP):
+            self._count("end_within_text")
+            return None
+        before = self._tokenizer(prompt).input_ids
+        after = self._tokenizer(text + END, add_special_tokens=False).input_ids
+        if len(before) + len(after) > self._max_tokens:
+            self._count("too_long")
+            return None
+        return Row(before + after, [IGNORED] * len(before) + after)
+
+    def pairs(self, rows: Iterable[Prefer]) -> list[Pair]:
+        """Returns the pairs both of whose texts make a row."""
+        found = []
+        for each in rows:
+            better, worse = self.row(each.prompt, each.better), self.row(each.prompt, each.worse)
+            if better is not None and worse is not None:
+                found.append(Pair(better, worse, each.weight))
+        return found
+
+    def _count(self, reason: str) -> None:
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+
+
+def batch_of(rows: Sequence[Row], pad: int) -> Batch:
+    """Returns rows as tensors; padded on the left, all texts stand at the end."""
+    longest = max(len(row.input_ids) for row in rows)
+    ids, mask, labels = [], [], []
+    for row in rows:
+        gap = longest - len(row.input_ids)
+        ids.append([pad] * gap + row.input_ids)
+        mask.append([0] * gap + [1] * len(row.input_ids))
+        labels.append([IGNORED] * gap + row.labels)
+    kept = 1 + max(sum(label != IGNORED for label in row.labels) for row in rows)
+    return Batch(torch.tensor(ids), torch.tensor(mask), torch.tensor(labels), kept)
+
+
+def text_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns the log-probability of each text, and its number of tokens, both (n_rows,)."""
+    places = (batch.attention_mask.cumsum(-1) - 1).clamp(min=0)
+    logits = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=places,
+        logits_to_keep=batch.kept,
+        use_cache=False,
+    ).logits[:, :-1]
+    labels = batch.labels[:, -batch.kept + 1 :]
+    own = labels != IGNORED
+    likely = torch.log_softmax(logits.float(), dim=-1)
+    found = likely.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    return (found * own).sum(-1), own.sum(-1)

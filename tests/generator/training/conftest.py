@@ -1,0 +1,72 @@
+"""A language model small enough to train in a second, and rows for it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, SftConfig
+from generator.training.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
+from generator.training.dataset_files import write_dataset
+from tests.generator.backends.conftest import byte_tokenizer
+
+PRODUCTS = ("tea", "coffee", "boots", "maps", "lamps", "chairs")
+GOOD = ("Warm {}", "Fresh {}", "Your {} now")
+BAD = ("{} {}", "zzz {}", "No {} at all")
+
+
+class Ground(NamedTuple):
+    """Folders: a model, and a dataset in which one kind of text always wins."""
+
+    model: str
+    dataset: Path
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ground")
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    made_dataset(folder / "rows")
+    return Ground(str(folder / "model"), folder / "rows")
+
+
+def made_dataset(folder, *, products=PRODUCTS, held_out=2):
+    """Writes rows of each product; the last products are held out."""
+    imitate, prefer, judge = [], [], []
+    for number, product in enumerate(products):
+        split = "test" if number >= len(products) - held_out else "train"
+        prompt = f'Product: {product}\nHeadline: "'
+        for good, bad in zip(GOOD, BAD, strict=True):
+            better, worse = good.format(product), bad.format(product, product)
+            imitate.append(Imitate(prompt, better, product, "home", "", 0.1, 0.05, split))
+            prefer.append(Prefer(prompt, better, worse, product, "home", "", 0.9, split))
+            judge.append(Judge(prompt, better, True, product, "home", "", split))
+            judge.append(Judge(prompt, worse, False, product, "home", "", split))
+    write_dataset(Dataset(imitate, prefer, judge, {}), folder, log=(), thresholds=Thresholds())
+
+
+def quick(ground, **changes):
+    """Returns a configuration that takes a dozen small steps."""
+    told = {
+        "model": ground.model,
+        "batch": 4,
+        "checkpoint_steps": 3,
+        "adapter": AdapterConfig(rank=4, targets=("q_proj", "v_proj")),
+        "sft": SftConfig(epochs=4.0, learning_rate=0.01),
+        "dpo": DpoConfig(epochs=4.0, learning_rate=0.01),
+    }
+    return FinetuneConfig(**(told | changes))
