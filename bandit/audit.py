@@ -18,6 +18,7 @@ from msgspec import Struct
 from rich.box import HEAVY_HEAD
 from rich.table import Table
 
+from bandit.audit_shortlists import Shortlists
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learner import PlacementFold, interaction_of
 from bandit.policies import load_policy
@@ -38,7 +39,12 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Told the topic being read, how many of its records are done, and how many there are."""
 
 Reason: TypeAlias = Literal[
-    "pmf_differs", "sample_differs", "version_unknown", "decision_unreadable", "features_invalid"
+    "pmf_differs",
+    "sample_differs",
+    "shortlist_differs",
+    "version_unknown",
+    "decision_unreadable",
+    "features_invalid",
 ]
 
 
@@ -60,6 +66,8 @@ class AuditReport(Struct, frozen=True, kw_only=True):
 
     `forgotten` decisions had something taken out of their context, so that their propensities
     cannot be derived again; nor can those of `unprovable` ones, whose policy learned from such.
+    Of `undrawn` ones it cannot be told how their shortlist was drawn: creatives were capped, or
+    the catalogue was compacted since.
     """
 
     decisions: int
@@ -69,6 +77,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     mismatches: tuple[Mismatch, ...]
     forgotten: int = 0
     unprovable: int = 0
+    undrawn: int = 0
 
     @property
     def clean(self) -> bool:
@@ -87,6 +96,8 @@ class AuditReport(Struct, frozen=True, kw_only=True):
             verdict = ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
         if lost := self.forgotten + self.unprovable:
             verdict += f", but for {lost} that cannot be proved since something was forgotten"
+        if self.undrawn:
+            verdict += f", but for {self.undrawn} whose shortlists cannot be drawn again"
         return (
             f"{self.decisions} decisions, {self.versions_verified} of {self.versions} policy "
             f"versions verified: {verdict}"
@@ -122,10 +133,11 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
     1. Reads the decisions once: draws each again from its own pmf and event id.
     2. Folds the interactions once, with every policy that their placement ever had, and so finds
        each policy version that a decision names, by its hash at its offset.
-    3. Asks each version found for the pmf of its decisions, and compares to `TOLERANCE`.
+    3. Asks each version found for the pmf of its decisions, and compares to `TOLERANCE`; draws
+       their shortlists again, where they have any.
 
-    Which actions there were to choose from it takes as logged: that a creative was rightly left
-    out, since it was paused or capped, it does not prove.
+    Else it takes as logged which actions there were to choose from: that a creative was rightly
+    left out, since it was paused or capped, it does not prove.
     """
     reader = CatalogueReader(log)
     reader.catch_up()
@@ -149,6 +161,7 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
         mismatches=tuple(sorted(claims.mismatches, key=lambda m: (m.partition, m.offset))),
         forgotten=claims.forgotten,
         unprovable=claims.unprovable,
+        undrawn=claims.undrawn,
     )
 
 
@@ -159,6 +172,8 @@ class _Claims:
         self.decisions = 0
         self.forgotten = 0
         self.unprovable = 0
+        self.undrawn = 0
+        self.shortlists = Shortlists(log)
         self.mismatches: list[Mismatch] = []
         self._log = log
         self._offsets: defaultdict[str, defaultdict[str, dict[int, array[int]]]] = defaultdict(
@@ -298,6 +313,7 @@ class _Trial:
     def _check_pmfs(self, version: str, policy: Policy) -> None:
         for decision, record in self._claims.made_by(self._name, version):
             try:
+                self._check_shortlist(policy, decision, record)
                 derived = _derived(policy, decision)
             except FeatureError as error:
                 self._claims.refuse("features_invalid", decision, record, str(error))
@@ -306,6 +322,13 @@ class _Trial:
             if difference > TOLERANCE:
                 detail = f"logged and derived probabilities are up to {difference:.3g} apart"
                 self._claims.refuse("pmf_differs", decision, record, detail)
+
+    def _check_shortlist(self, policy: Policy, decision: Decision, record: Record) -> None:
+        difference = self._claims.shortlists.differs(policy, decision)
+        if difference is None:
+            self._claims.undrawn += 1
+        elif difference:
+            self._claims.refuse("shortlist_differs", decision, record, difference)
 
 
 def _derived(policy: Policy, decision: Decision) -> Pmf:

@@ -98,6 +98,20 @@ def is_context_free(policy: Policy) -> bool:
     return isinstance(policy, ContextFree) and policy.context_free
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A policy that prepares something of each creative, which another of its kind can use."""
+
+    def take_over(self, before: Policy) -> None:
+        """Takes over what the other has prepared, where it would prepare the same."""
+
+
+def take_over(policy: Policy, before: Policy) -> None:
+    """Has a policy start with what the one before it has prepared, if it can."""
+    if isinstance(policy, Preparing):
+        policy.take_over(before)
+
+
 class Belief(NamedTuple):
     """What a policy takes a creative to earn: the mean, and the middle 95 % of its posterior."""
 

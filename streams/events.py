@@ -27,11 +27,13 @@ from streams.fields import FALLBACK_VERSION as FALLBACK_VERSION
 from streams.fields import FIRST_VERSION as FIRST_VERSION
 from streams.fields import MAX_ID_LENGTH as MAX_ID_LENGTH
 from streams.fields import SCHEMA_VERSION as SCHEMA_VERSION
+from streams.fields import SHORTLIST_VERSION as SHORTLIST_VERSION
 from streams.fields import Id, JsonObject, Version, check_id
 from streams.fields import Slot as Slot
 from streams.fields import TimestampMs as TimestampMs
 from streams.generator_versions import GeneratorVersion
 from streams.rotation import Rotation
+from streams.shortlists import Shortlist, Shortlisted
 from streams.trials import Safety, TrialResult
 
 DECISIONS: Final = "decisions"
@@ -82,7 +84,8 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     `pmf` has one entry an action; `index` points at the chosen one. `(event_id, slot)` is
     unique. A `deferred` decision counts only once an activation arrives. A `fallback` is what was
     answered in place of the policy, which was not asked in time: it is joined with its outcomes
-    like any other, but nothing is learned or estimated from it.
+    like any other, but nothing is learned or estimated from it. `shortlist` says how the actions
+    were drawn, where they are not all that might have been shown.
     """
 
     event_id: Id
@@ -96,6 +99,7 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     slot: Slot = 0
     deferred: bool = False
     fallback: Literal[True] | UnsetType = UNSET
+    shortlist: Shortlisted | UnsetType = UNSET
     traceparent: str | None = None
     v: Version = FIRST_VERSION
 
@@ -108,6 +112,10 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
             raise ValueError(f"propensity of the chosen action is {self.pmf[self.index]}; above 0")
         if self.fallback and self.v < FALLBACK_VERSION:
             raise ValueError(f"v is {self.v}; a fallback is of schema {FALLBACK_VERSION} or newer")
+        if self.shortlist and self.v < SHORTLIST_VERSION:
+            raise ValueError(
+                f"v is {self.v}; a shortlist is of schema {SHORTLIST_VERSION} or newer"
+            )
 
     @property
     def propensity(self) -> float:
@@ -240,7 +248,8 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     the policy, by name, without being shown; `safety` says what may come of that by itself.
     `why` says what made a change of policy; `protection` what is kept from the log, and `flag`
     how it answers as a feature flag. With `review`, what the generator writes is shown only once
-    a person has approved it. `attributes` are what others keep with it, by who that is;
+    a person has approved it. `shortlist` says how many of many creatives a decision chooses from.
+    `attributes` are what others keep with it, by who that is;
     nothing here reads them.
     """
 
@@ -259,6 +268,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     attributes: dict[str, JsonObject] | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
     review: bool | UnsetType = UNSET
+    shortlist: Shortlist | UnsetType = UNSET
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:

@@ -6,12 +6,14 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Raw
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The newest schema, and so the newest that is read."""
 FIRST_VERSION: Final = 1
 """What is written where nothing newer is used, so that older readers go on reading it."""
 FALLBACK_VERSION: Final = 2
 """Before, nobody knew of a decision's `fallback`, and would learn from it."""
+SHORTLIST_VERSION: Final = 3
+"""Before, nobody knew of a decision's `shortlist`, and would drop it on the way to the archive."""
 
 MAX_ID_LENGTH: Final = 256
 EMPTY: Final = Raw(b"{}")

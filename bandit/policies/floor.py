@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bandit.policies.envelope import seal
 from bandit.policies.spec import Share, write_spec
-from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free
+from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free, take_over
 from streams.events import Action, Context, Decision, PolicySpec
 
 
@@ -60,6 +60,11 @@ class Floor:
     def learn(self, decision: Decision, reward: float) -> None:
         """Has the policy beneath learn."""
         self._policy.learn(decision, reward)
+
+    def take_over(self, before: Policy) -> None:
+        """Has the policy beneath take over from the other's."""
+        if isinstance(before, Floor):
+            take_over(self._policy, before._policy)
 
     def to_bytes(self) -> bytes:
         """Returns the spec, and the bytes of the policy beneath as the state."""

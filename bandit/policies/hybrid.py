@@ -21,14 +21,14 @@ from bandit.policies.envelope import seal
 from bandit.policies.hierarchy import ArmSums, Fit, Floats, Prior, Totals, fit
 from bandit.policies.rewards import check_reward
 from bandit.policies.spec import Positive, Seed, Share, write_spec
-from bandit.policy import Pmf
+from bandit.policy import Pmf, Policy
 from bandit.vectors import Codebook, balanced, standardised
 from streams.events import Action, Context, Decision, PolicySpec
 
 DAY_MS: Final = 86_400_000
 CODE_SIZE: Final = 64
 """Dimensions in which a creative's features are kept; of these the fit takes the widest."""
-CACHE_SIZE: Final = 4096
+CACHE_SIZE: Final = 16_384
 
 
 class HybridConfig(
@@ -146,6 +146,11 @@ class Hybrid:
         sums = [0.0, change, new * new - old * old, abs(new) - abs(old)]
         self._totals += weight * np.array(sums)
         self._fit = self._shown = None
+
+    def take_over(self, before: Policy) -> None:
+        """Takes over the creatives' codes, where the other makes the same."""
+        if isinstance(before, Hybrid) and before._config.seed == self._config.seed:
+            self._codes = before._codes
 
     def to_bytes(self) -> bytes:
         """Returns spec and sums."""

@@ -18,7 +18,7 @@ from bandit.policies.best import normal_best
 from bandit.policies.envelope import seal
 from bandit.policies.linear_model import Dimensions, LinearModel, Ridge
 from bandit.policies.spec import Positive, Seed, Share, write_spec
-from bandit.policy import Pmf
+from bandit.policy import Pmf, Policy
 from streams.events import Action, Context, Decision, PolicySpec
 
 UNDECIDED: Final = 1e-3
@@ -116,6 +116,11 @@ class LinTs:
         """
         self._model.correct(decision, old, new)
 
+    def take_over(self, before: Policy) -> None:
+        """Takes over the creatives' spectra, where the other makes the same."""
+        if isinstance(before, LinTs | LinUcb):
+            self._model.take_over(before._model)
+
     def to_bytes(self) -> bytes:
         """Returns spec and model."""
         return seal(self.spec, self._model.to_bytes())
@@ -174,6 +179,11 @@ class LinUcb:
             LearnError: `reward_out_of_range`, a reward beyond a billion.
         """
         self._model.correct(decision, old, new)
+
+    def take_over(self, before: Policy) -> None:
+        """Takes over the creatives' spectra, where the other makes the same."""
+        if isinstance(before, LinTs | LinUcb):
+            self._model.take_over(before._model)
 
     def to_bytes(self) -> bytes:
         """Returns spec and model."""

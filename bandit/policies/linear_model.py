@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Dimensions = Annotated[int, Meta(ge=2, le=1024)]
 Ridge = Annotated[float, Meta(ge=1e-3, le=1e9)]
 
-CACHE_SIZE: Final = 4096
+CACHE_SIZE: Final = 16_384
 LEAST_VARIANCE: Final = 1e-15
 """Below it a variance is what rounding has left of 0."""
 
@@ -105,6 +105,11 @@ class LinearModel:
             LearnError: `reward_out_of_range`, a reward beyond a billion.
         """
         self._response += (check_reward(new) - check_reward(old)) * self._vector(decision)
+
+    def take_over(self, before: LinearModel) -> None:
+        """Takes over the spectra of actions, where the other hashes as this one does."""
+        if (before._size, before._seed) == (self._size, self._seed):
+            self._kept = before._kept
 
     def to_bytes(self) -> bytes:
         """Returns covariance (its upper triangle) and response."""

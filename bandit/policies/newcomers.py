@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from bandit.errors import PolicyStateError
 from bandit.policies.envelope import seal
 from bandit.policies.spec import Share, write_spec
-from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free
+from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free, take_over
 from streams.events import Action, Context, Decision, PolicySpec
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, int], bytes])
@@ -96,6 +96,11 @@ class Newcomers:
         # what is no newcomer any more need not be counted on
         if shown < self._config.showings:
             self._shown[decision.action.id] = shown + 1
+
+    def take_over(self, before: Policy) -> None:
+        """Has the policy beneath take over from the other's."""
+        if isinstance(before, Newcomers):
+            take_over(self._policy, before._policy)
 
     def to_bytes(self) -> bytes:
         """Returns the spec, and the showings with the bytes of the policy beneath as the state."""

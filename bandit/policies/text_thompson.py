@@ -25,7 +25,7 @@ from bandit.policies.maturing import Curve, Maturing
 from bandit.policies.rewards import check_share
 from bandit.policies.segments import Segments, segment_of
 from bandit.policies.spec import Positive, Share, write_spec
-from bandit.policy import Belief, Pmf
+from bandit.policy import Belief, Pmf, Policy
 from streams.events import Action, Context, Decision, PolicySpec
 
 CACHE_SIZE: Final = 16_384
@@ -211,6 +211,11 @@ class TextThompson:
         self._weigh(decision, check_share(new) - check_share(old))
         for key in self._keys(decision, segment, learned=False):
             self._arms.correct(key, old, new)
+
+    def take_over(self, before: Policy) -> None:
+        """Takes over the scores of texts, where the other has the same weights."""
+        if isinstance(before, TextThompson) and before._config.weights == self._config.weights:
+            self._scores = before._scores
 
     def to_bytes(self) -> bytes:
         """Returns spec, arms, the two sums that trust is made of, segments and what matures."""

@@ -32,6 +32,7 @@ from bandit.service.requests import (
     OutcomeRequest,
     OutcomesAnswer,
     RankRequest,
+    RankSlot,
     brought_actions,
     decode_activate,
     decode_outcomes,
@@ -41,6 +42,7 @@ from bandit.service.requests import (
 )
 from bandit.service.security.protection import Shield
 from bandit.service.settings import Settings
+from bandit.service.shortlists import Let
 from bandit.service.slots import check_slots, fill
 from bandit.service.snapshots import ServingPlacement
 from streams.errors import SpoolFull
@@ -111,7 +113,7 @@ class HotRoutes:
         drawn = await self._drawn(call.serving, offer, request, event_id)
         if drawn is None:
             stamp = stamp._replace(fallback=True)
-            drawn = first_actions(offer, request.context, request.slots, call.serving.version)
+            drawn = _first(call.serving, offer, request)
             self._metrics.fallbacks(offer.name, len(drawn))
         messages = [decision_message(one, stamp, slot) for slot, one in enumerate(drawn)]
         logged = await self._record(messages, offer.name)
@@ -248,6 +250,23 @@ def _draw(
     serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
 ) -> list[Drawn]:
     """Returns one draw a slot, or one alone."""
+    let = None
+    if request.actions is None:
+        let = let_in(serving, offer.actions, request.slots, event_id)
+    if let is not None:
+        # Not by `of`, which remembers what the next request is to find again.
+        offer = offer.beside(let.actions)
+    drawn = _drawn_from(serving, offer, request, event_id)
+    if let is None:
+        return drawn
+    return [
+        one._replace(shortlist=let.note(one.odds.offer.actions[one.chosen].id)) for one in drawn
+    ]
+
+
+def _drawn_from(
+    serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
+) -> list[Drawn]:
     context, version = request.context, serving.version
     if request.slots is None:
         odds = _odds(serving, offer, context)
@@ -259,6 +278,14 @@ def _draw(
     ]
 
 
+def _first(serving: ServingPlacement, offer: Offer, request: RankRequest) -> list[Drawn]:
+    """Returns the first action, in each slot the first that is left: no more than a shortlist."""
+    draws = serving.draws
+    if draws is not None and request.actions is None:
+        offer = offer.beside(offer.actions[: draws.size(request.slots)])
+    return first_actions(offer, request.context, request.slots, serving.version)
+
+
 def _odds(serving: ServingPlacement, offer: Offer, context: msgspec.Raw) -> Odds:
     policy = serving.policy
     odds = offer.known_odds(policy)
@@ -267,6 +294,24 @@ def _odds(serving: ServingPlacement, offer: Offer, context: msgspec.Raw) -> Odds
         odds = Odds(offer, pmf.tolist(), serving.version)
         offer.keep_odds(policy, odds)
     return odds
+
+
+def let_in(
+    serving: ServingPlacement,
+    actions: tuple[Action, ...],
+    slots: list[RankSlot] | None,
+    event_id: str,
+) -> Let | None:
+    """Returns the shortlist of a decision among these creatives, None if it is among all of them.
+
+    Raises:
+        RequestError: from `action_pmf`.
+    """
+    draws = serving.draws
+    if draws is None:
+        return None
+    pmf_of, size = partial(action_pmf, serving), draws.size(slots)
+    return draws.let_in(serving.version, pmf_of, actions, event_id, size)
 
 
 def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:

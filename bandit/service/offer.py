@@ -14,11 +14,20 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from bandit.policy import Policy, draw, is_context_free
-from streams.events import DECISIONS, FALLBACK_VERSION, FIRST_VERSION, Action, Creative, check_pmf
+from streams.events import (
+    DECISIONS,
+    FALLBACK_VERSION,
+    FIRST_VERSION,
+    SHORTLIST_VERSION,
+    Action,
+    Creative,
+    check_pmf,
+)
 from streams.log import Message, Shared
+from streams.shortlists import Shortlisted
 from streams.traceparent import trace_headers
 
 _encode = msgspec.json.Encoder().encode
@@ -72,6 +81,10 @@ class Offer:
         if self._part is None or self._part.actions is not actions:
             self._part = Offer(self.name, actions, self._creatives)
         return self._part
+
+    def beside(self, actions: tuple[Action, ...]) -> Offer:
+        """Returns the same for some of the actions, which are not asked for again."""
+        return Offer(self.name, actions, self._creatives)
 
     def known_odds(self, policy: Policy) -> Odds | None:
         """Returns the odds that were kept of this very policy, None if there are none."""
@@ -147,11 +160,15 @@ class Odds:
 
 
 class Drawn(NamedTuple):
-    """What was chosen from: `chosen` is the index drawn from `odds`, seen in `context`."""
+    """What was chosen from: `chosen` is the index drawn from `odds`, seen in `context`.
+
+    `shortlist` is as in `Decision`.
+    """
 
     context: Raw
     odds: Odds
     chosen: int
+    shortlist: Shortlisted | UnsetType = UNSET
 
 
 class Stamp(NamedTuple):
@@ -166,20 +183,23 @@ class Stamp(NamedTuple):
 
 def decision_message(drawn: Drawn, stamp: Stamp, slot: int = 0) -> Message:
     """Returns the decision for the log: the bytes of `streams.events.encode`, spliced."""
-    context, odds, chosen = drawn
+    context, odds, chosen, shortlist = drawn
     offer = odds.offer
     event_id, timestamp_ms, deferred, traceparent, fallback = stamp
     head = HEAD % (_encode(event_id), offer.placement, timestamp_ms)
-    if slot or deferred or traceparent or fallback:
+    if slot or deferred or traceparent or fallback or shortlist:
         mark, version = b"", FIRST_VERSION
         if fallback:
             mark, version = b'"fallback":true,', FALLBACK_VERSION
+        if shortlist:
+            mark, version = mark + b'"shortlist":%b,' % _encode(shortlist), SHORTLIST_VERSION
         rest = slot, _encode(deferred), mark, _encode(traceparent), version
         end, headers = END % rest, trace_headers(traceparent)
     else:
         end, headers = PLAIN_END, ()
     value = b"".join((head, context, offer.json, odds.logged(chosen), end))
-    shared = Shared(offer.json, len(head) + len(memoryview(context)))
+    # The next shortlist is another one: to keep its actions apart would keep them for nobody.
+    shared = None if shortlist else Shared(offer.json, len(head) + len(memoryview(context)))
     return Message(DECISIONS, event_id.encode(), value, headers, None, None, shared)
 
 

@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 from bandit.constraints import Constraints, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
-from bandit.policy import Policy, policy_version
+from bandit.policy import Policy, policy_version, take_over
 from bandit.service.offer import Offer
+from bandit.service.shortlists import Draws
 from streams.caps import Shown
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError, LogUnavailable
@@ -39,7 +40,8 @@ class ServingPlacement(NamedTuple):
     `actions` are the live creatives as the policy sees them; the tuple stays the same object
     until one of them changes, and `offer` has them as bytes. `snapshot_ms` is when the log took
     the policy in, 0 for one that has learned nothing yet. `constraints` are None where nothing
-    has caps; `trials` tell how the placement's challengers did until then.
+    has caps; `trials` tell how the placement's challengers did until then. `draws` make
+    shortlists, None where there are no more creatives than one has.
     """
 
     placement: Placement
@@ -51,6 +53,7 @@ class ServingPlacement(NamedTuple):
     snapshot_ms: int
     constraints: Constraints | None = None
     trials: Mapping[str, TrialResult] = MappingProxyType({})
+    draws: Draws | None = None
 
 
 class _Loaded(NamedTuple):
@@ -200,6 +203,8 @@ class Snapshots:
         except PolicyError as error:
             self._refuse(record, error)
             return False
+        if before := self._latest.get(snapshot.placement):
+            take_over(policy, before.policy)
         self._latest[snapshot.placement] = _Loaded(
             policy,
             snapshot.version,
@@ -264,7 +269,14 @@ class Snapshots:
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
             loaded.trials,
+            self._draws(placement, actions),
         )
+
+    def _draws(self, placement: Placement, actions: tuple[Action, ...]) -> Draws | None:
+        rule = placement.shortlist
+        if not rule or len(actions) <= rule.size:
+            return None
+        return Draws(rule, actions, self._reader.offset)
 
     def _open(self, placement: Placement) -> _Loaded | None:
         """Returns a fresh policy of the placement's spec, None if the spec makes none."""

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from bandit.errors import FeatureError, LearnError, PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policy import Believing, Correctable, Policy, is_context_free, sample
+from bandit.policy import Believing, Correctable, Policy, is_context_free, sample, take_over
 from streams.events import Action, Decision
 
 law = settings(
@@ -142,6 +142,17 @@ class PolicyLaws(_Suite):
         assert again.spec == policy.spec
         np.testing.assert_array_equal(ask(again, context, numbers), ask(policy, context, numbers))
         assert again.to_bytes() == policy.to_bytes()
+
+    @law
+    @given(history=histories, more=steps, context=contexts, numbers=some_actions)
+    def test_what_is_taken_over_changes_nothing(self, history, more, context, numbers):
+        before = self.after(history)
+        ask(before, context, numbers)
+        plain = teach(self.after(history), [more], len(history))
+        after = load_policy(plain.to_bytes())
+        take_over(after, before)
+        np.testing.assert_array_equal(ask(after, context, numbers), ask(plain, context, numbers))
+        assert after.to_bytes() == plain.to_bytes()
 
     @law
     @given(history=histories, cuts=st.sets(st.integers(1, 11), max_size=3))

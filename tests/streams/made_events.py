@@ -10,7 +10,9 @@ from streams.access import SCOPES, Act, ApiKey, KeySecret, Protection
 from streams.assignments import Assignment, Flag
 from streams.caps import Caps, Seen, Shown
 from streams.events import (
+    FIRST_VERSION,
     LONGEST_WINDOW_SECONDS,
+    SHORTLIST_VERSION,
     Action,
     Creative,
     Decision,
@@ -26,6 +28,7 @@ from streams.events import (
 )
 from streams.generator_versions import Canary, GateRow, GeneratorVersion, VersionStatus
 from streams.rotation import Rotation
+from streams.shortlists import Shortlist, Shortlisted
 from streams.trials import Safety, TrialResult
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -54,6 +57,16 @@ results = st.builds(
     match=st.none() | numbers,
 )
 caps = st.just(UNSET) | st.builds(Caps, per_user=counts, per_day=counts, total=counts)
+shortlists = st.just(UNSET) | st.builds(
+    Shortlisted,
+    size=st.integers(2, 1000),
+    of=st.integers(3, 10**6),
+    floor=st.floats(0.01, 0.9),
+    weights=words,
+    among=words,
+    catalogue=times,
+    inclusion=st.floats(0.01, 0.9),
+)
 
 
 @st.composite
@@ -65,7 +78,10 @@ def decisions(draw):
     pmf = [0.0] * len(actions)
     pmf[index] += 0.5
     pmf[draw(st.integers(0, len(actions) - 1))] += 0.5
+    shortlist = draw(shortlists)
     return Decision(
+        shortlist=shortlist,
+        v=SHORTLIST_VERSION if shortlist else FIRST_VERSION,
         event_id=draw(ids),
         placement=draw(words),
         timestamp_ms=draw(times),
@@ -147,6 +163,7 @@ MADE = {
             Protection, private=st.lists(ids, max_size=2).map(tuple), signed_rewards=st.booleans()
         ),
         review=st.just(UNSET) | st.booleans(),
+        shortlist=st.just(UNSET) | st.builds(Shortlist, size=st.integers(2, 1000)),
         flag=st.just(UNSET) | st.builds(Flag, part=st.none() | words),
         attributes=st.just(UNSET) | st.dictionaries(words, raw_objects, max_size=2),
     ),

@@ -14,9 +14,11 @@ from functools import partial
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from msgspec import UNSET
+
 from bandit.errors import RequestError
 from bandit.policy import sample_seed
-from bandit.service.hot import action_pmf, new_id
+from bandit.service.hot import action_pmf, let_in, new_id
 from bandit.service.intake import Intake
 from bandit.service.openfeature.assignments import Assignments, assignment_message
 from bandit.service.openfeature.wire import ErrorCode, Evaluation, FlagError, User, value_of
@@ -24,7 +26,7 @@ from bandit.service.slots import choose
 from bandit.service.snapshots import ServingPlacement
 from streams.assignments import Assignment, Flag
 from streams.errors import LogUnavailable
-from streams.events import DECISIONS, Decision, encode
+from streams.events import DECISIONS, FIRST_VERSION, SHORTLIST_VERSION, Decision, encode
 from streams.log import Message
 from streams.traceparent import trace_headers
 
@@ -129,7 +131,10 @@ class Flags:
         if serving.constraints is not None:
             actions = serving.constraints.allowed(context, actions, now_ms)
         event_id = self.intake.protection.event_id(placement, None, new_id(now_ms))
+        let = let_in(serving, actions, None, event_id)
+        actions = actions if let is None else let.actions
         chosen = choose(context, actions, sample_seed(event_id), partial(action_pmf, serving))
+        creative_id = chosen.actions[chosen.chosen].id
         decision = Decision(
             event_id=event_id,
             placement=placement.name,
@@ -140,7 +145,9 @@ class Flags:
             index=chosen.chosen,
             policy_version=serving.version,
             deferred=True,
+            shortlist=UNSET if let is None else let.note(creative_id),
             traceparent=traceparent,
+            v=FIRST_VERSION if let is None else SHORTLIST_VERSION,
         )
         seconds = (placement.flag or _DEFAULT).sticky_seconds or placement.reward.window_seconds
         return _Made(
@@ -149,7 +156,7 @@ class Flags:
                 placement=placement.name,
                 user=user_id,
                 event_id=event_id,
-                creative_id=decision.action.id,
+                creative_id=creative_id,
                 propensity=decision.propensity,
                 policy_version=serving.version,
                 timestamp_ms=now_ms,

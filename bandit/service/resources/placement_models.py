@@ -14,8 +14,9 @@ from bandit.service.resources.models import Body, Id, JsonObject, Name
 from streams.access import Protection
 from streams.assignments import Flag
 from streams.caps import Caps, Seen
-from streams.events import Placement, PolicySpec, RewardKind, RewardRule
+from streams.events import Placement, RewardKind, RewardRule
 from streams.rotation import Rotation, as_json, rotation_of
+from streams.shortlists import Shortlist
 from streams.trials import Safety
 
 _KIND: Final = RewardKind()
@@ -147,6 +148,22 @@ class RotationModel(Body):
         return rotation_of(self.model_dump())
 
 
+class ShortlistModel(Body):
+    """Where more than `size` creatives are live, a decision chooses among `size` of them."""
+
+    size: int = Field(default=Shortlist().size, ge=2, le=1000)
+    floor: FiniteFloat = Field(
+        default=Shortlist().floor,
+        ge=0.01,
+        le=1.0,
+        description="The share that all have alike in who is drawn; the rest is the policy's.",
+    )
+
+    def to_event(self) -> Shortlist:
+        """Returns it as events hold it."""
+        return Shortlist(size=self.size, floor=self.floor)
+
+
 class PlacementBody(Body):
     """A placement: its policy, what it rewards, and when it learns."""
 
@@ -188,16 +205,23 @@ class PlacementBody(Body):
         default=False, description="What the generator writes waits for a person's approval."
     )
 
-    def to_event(self, name: str, kept: PolicySpec | None) -> Placement:
+    shortlist: ShortlistModel | None = Field(
+        default=None,
+        description="How many creatives a decision chooses from at most; null for all. Left out, "
+        "it stays as it is; a new placement gets the default.",
+    )
+
+    def to_event(self, name: str, before: Placement | None) -> Placement:
         """Returns the placement of this name.
 
         Args:
             name: the placement's.
-            kept: the policy that it has, None if there is no such placement yet.
+            before: what it is now, None if there is no such placement yet.
 
         Raises:
             RequestError: `body_invalid`: the reward rule contradicts itself.
         """
+        kept = None if before is None else before.policy
         policy = kept if self.policy is None else self.policy
         try:
             reward = msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule)
@@ -214,9 +238,17 @@ class PlacementBody(Body):
                 flag=self._flag(reward),
                 rotation=self.rotation.to_event() if self.rotation else UNSET,
                 review=self.review or UNSET,
+                shortlist=self._shortlist(before),
             )
         except (msgspec.ValidationError, ValueError) as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
+
+    def _shortlist(self, before: Placement | None) -> Shortlist | UnsetType:
+        if self.shortlist is not None:
+            return self.shortlist.to_event()
+        if "shortlist" in self.model_fields_set:
+            return UNSET
+        return Shortlist() if before is None else before.shortlist
 
     def _flag(self, reward: RewardRule) -> Flag | UnsetType:
         """Returns the flag, whose users keep a creative for as long as what they do may count."""
@@ -258,5 +290,8 @@ class PlacementView(PlacementBody):
                 "review": bool(placement.review),
                 "flag": msgspec.to_builtins(placement.flag) if placement.flag else None,
                 "rotation": as_json(placement.rotation) if placement.rotation else None,
+                "shortlist": msgspec.to_builtins(placement.shortlist)
+                if placement.shortlist
+                else None,
             }
         )

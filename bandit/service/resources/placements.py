@@ -85,7 +85,7 @@ async def put_placement(
     """
     now = desk.catalogue.placement(name)
     try:
-        placement = checked(body.to_event(name, None if now is None else now.policy))
+        placement = checked(body.to_event(name, now))
         protection.check(placement)
     except PolicySpecError as error:
         raise RequestError(422, error.code, str(error), target="policy") from error

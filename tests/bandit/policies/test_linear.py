@@ -8,6 +8,7 @@ from bandit.errors import PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policies.envelope import seal, unseal
 from bandit.policies.linear import UNDECIDED, LinTs, LinTsConfig, LinUcb, LinUcbConfig
+from bandit.policy import take_over
 from tests.bandit.policy_laws import (
     CONTEXTS,
     CorrectionLaws,
@@ -175,3 +176,15 @@ def test_a_state_of_another_size_is_refused():
     state = unseal(open_policy({"name": "lin_ts", "dimensions": 8}).to_bytes())[1]
     with pytest.raises(PolicyStateError, match="of 16 dimensions has 1216"):
         load_policy(seal({"name": "lin_ts", "dimensions": 16}, state))
+
+
+def test_spectra_of_another_size_or_seed_are_not_taken_over():
+    numbers = [0, 1, 2]
+    for other in ({"seed": 1}, {"dimensions": 32}):
+        plain, after = LinTs(LinTsConfig()), LinTs(LinTsConfig())
+        before = LinTs(LinTsConfig(**other))
+        ask(before, 1, numbers)
+        take_over(after, before)
+        for policy in (plain, after):
+            teach(policy, [Step(1, numbers, 0, 1.0)] * 5)
+        assert ask(after, 1, numbers).tolist() == ask(plain, 1, numbers).tolist()

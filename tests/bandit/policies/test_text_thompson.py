@@ -11,6 +11,7 @@ from bandit.errors import FeatureError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policies.envelope import seal, unseal
 from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
+from bandit.policy import take_over
 from streams.events import EMPTY, Action, Decision
 from tests.bandit.policy_laws import (
     CorrectionLaws,
@@ -220,3 +221,13 @@ def test_the_default_weights_read_what_creatives_are_served_with():
     first = open_policy({"name": "text_thompson"}).pmf(EMPTY, shown)[0]
     assert first > 0.7
     assert ask(open_policy({"name": "text_thompson"}), 0, [0]).tolist() == [1.0]
+
+
+def test_scores_by_other_weights_are_not_taken_over():
+    shown = actions(0.9, -0.9)
+    before, plain, after = (
+        TextThompson(TextThompsonConfig(weights={"text.word": weight})) for weight in (2, -1, -1)
+    )
+    before.pmf(EMPTY, shown)
+    take_over(after, before)
+    assert after.pmf(EMPTY, shown).tolist() == plain.pmf(EMPTY, shown).tolist()

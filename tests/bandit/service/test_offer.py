@@ -28,6 +28,7 @@ from bandit.service.requests import (
     RankSlotsAnswer,
 )
 from streams.events import Action, Creative, Decision, decode, encode
+from tests.streams.made_events import shortlists
 
 LAW = settings(max_examples=100, deadline=None)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -55,7 +56,7 @@ def draws(draw):
     creatives = draw(st.sampled_from([{}, {ours.id: ours}]))
     weights = np.array([draw(st.floats(1e-6, 1.0)) for _ in ids])
     odds = Odds(Offer(draw(texts), actions, creatives), (weights / weights.sum()).tolist(), "v@1")
-    return Drawn(draw(objects), odds, odds.draw(draw(texts)))
+    return Drawn(draw(objects), odds, odds.draw(draw(texts)), draw(shortlists))
 
 
 def ranked(drawn):
@@ -86,13 +87,17 @@ def test_a_decision_is_what_encoding_it_gives(drawn, stamp, slot):
         slot=slot,
         deferred=stamp.deferred,
         fallback=stamp.fallback or UNSET,
-        v=2 if stamp.fallback else 1,
+        shortlist=drawn.shortlist,
+        v=3 if drawn.shortlist else 2 if stamp.fallback else 1,
         traceparent=stamp.traceparent,
     )
     message = decision_message(drawn, stamp, slot)
     assert message.value == encode(expected)
     assert encode(decode(message.value)) == message.value
-    assert message.value.startswith(message.shared.part, message.shared.start)
+    if drawn.shortlist:
+        assert message.shared is None
+    else:
+        assert message.value.startswith(message.shared.part, message.shared.start)
     assert message.key == stamp.event_id.encode()
 
 

@@ -1,0 +1,132 @@
+"""Draws the candidates of a decision where a placement has more creatives than one should hold.
+
+A request pays for its own draw. What is drawn from is prepared once for each policy version, or
+seldom enough to take a twentieth of the time where versions come faster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.service.requests import RankSlot
+from bandit.service.slots import PmfOf
+from bandit.shortlist import Entry, Lots, digest, seed_of
+from streams.events import EMPTY, Action
+from streams.shortlists import Shortlist, Shortlisted
+
+KEPT_FOR: Final = 20.0
+"""How many times as long as it took to find them weights are kept, whatever policy comes then."""
+
+
+class _Kept(NamedTuple):
+    """Weights, whose they are, and until when on the clock they are kept for another."""
+
+    version: str
+    lots: Lots
+    until: float
+
+
+class Let(NamedTuple):
+    """Who was let in: `actions`, in the creatives' order, and what it takes to say so."""
+
+    actions: tuple[Action, ...]
+    draws: Draws
+    kept: _Kept
+    entry: Entry
+    of: int
+
+    def note(self, creative_id: str) -> Shortlisted:
+        """Returns what a decision that chose this creative keeps of the draw."""
+        index = self.draws.index_of(creative_id)
+        return Shortlisted(
+            size=len(self.actions),
+            of=self.of,
+            floor=self.draws.rule.floor,
+            weights=self.kept.version,
+            among=self.draws.digest,
+            catalogue=self.draws.catalogue_offset,
+            inclusion=self.kept.lots.inclusion(index, self.entry.until),
+        )
+
+
+class Draws:
+    """Draws from the live creatives of one placement, as the catalogue has them.
+
+    Args:
+        rule: the placement's, of fewer than there are creatives.
+        actions: all that are live.
+        catalogue_offset: as far as the catalogue had been read when they were.
+        clock: seconds, for how long a policy took over all of them.
+    """
+
+    def __init__(
+        self,
+        rule: Shortlist,
+        actions: tuple[Action, ...],
+        catalogue_offset: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rule = rule
+        self.catalogue_offset = catalogue_offset
+        self.digest = digest(actions)
+        self._actions = actions
+        self._clock = clock
+        self._index = {action.id: index for index, action in enumerate(actions)}
+        self._kept: _Kept | None = None
+
+    def index_of(self, creative_id: str) -> int:
+        """Returns where among all that are live the creative is."""
+        return self._index[creative_id]
+
+    def size(self, slots: Sequence[RankSlot] | None) -> int:
+        """Returns how many are let in: so many that no slot can be left without one."""
+        if not slots:
+            return self.rule.size
+        return max(self.rule.size, len(slots) + max(len(slot.excluded) for slot in slots))
+
+    def let_in(
+        self, version: str, pmf_of: PmfOf, actions: tuple[Action, ...], event_id: str, size: int
+    ) -> Let | None:
+        """Returns who is let in of these actions, None if they are no more than `size`.
+
+        Args:
+            version: of the policy that `pmf_of` asks.
+            pmf_of: its pmf; it is asked now and then about all that are live, without a context.
+            actions: those of the live creatives that may be shown now, in their order.
+            event_id: the decision's.
+            size: how many.
+
+        Raises:
+            RequestError: what `pmf_of` raises.
+        """
+        if len(actions) <= size:
+            return None
+        kept, barred, allowed = self._weighed(version, pmf_of), None, actions
+        if len(actions) < len(self._actions):
+            barred, allowed = self._barred(actions)
+        entry = kept.lots.draw(seed_of(event_id, kept.version), size, barred)
+        chosen = tuple(allowed[index] for index in entry.indices.tolist())
+        return Let(chosen, self, kept, entry, len(actions))
+
+    def _weighed(self, version: str, pmf_of: PmfOf) -> _Kept:
+        """Returns weights, anew for another version unless that would take too much of the time."""
+        kept, now = self._kept, self._clock()
+        if kept is None or (kept.version != version and now >= kept.until):
+            lots = Lots(pmf_of(EMPTY, self._actions), self.rule.floor)
+            done = self._clock()
+            kept = self._kept = _Kept(version, lots, done + (done - now) * KEPT_FOR)
+        return kept
+
+    def _barred(self, actions: tuple[Action, ...]) -> tuple[NDArray[np.bool_], tuple[Action, ...]]:
+        """Returns which are not among the actions, and those that are at the place of theirs."""
+        barred = np.ones(len(self._actions), dtype=np.bool_)
+        allowed = list(self._actions)
+        for action in actions:
+            index = self._index[action.id]
+            barred[index], allowed[index] = False, action
+        return barred, tuple(allowed)
