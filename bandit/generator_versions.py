@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
 from streams.catalogue import Catalogue
-from streams.events import Catalogued, Creative
+from streams.events import EMPTY, Catalogued, Creative, Generation
 from streams.generator_versions import Canary, GeneratorVersion, VersionStatus
 
 TRANSITIONS: Final[dict[VersionStatus, tuple[VersionStatus, ...]]] = {
@@ -28,9 +28,19 @@ SHOWABLE: Final = ("proposed", "screened", "live", "paused")
 
 
 def on_trial(
-    catalogue: Catalogue, version_id: str, *, share: float, now_ms: int, by: str, why: str
+    catalogue: Catalogue,
+    version_id: str,
+    *,
+    share: float,
+    creatives: int,
+    now_ms: int,
+    by: str,
+    why: str,
 ) -> list[Catalogued]:
     """Returns what makes a candidate the canary; one that was on trial before is rejected.
+
+    It is asked for so many creatives in each placement that creatives were ever asked for, from
+    the latest brief there. Together they get `share` of the placement's traffic at most.
 
     Raises:
         GeneratorVersionError: it is no candidate; `generator_version_not_found`.
@@ -40,7 +50,22 @@ def on_trial(
     made: list[Catalogued] = []
     if earlier is not None:
         made = rejected(catalogue, earlier.id, now_ms=now_ms, by=by, why=f"{found.id} came after")
-    return [*made, replace(found, canary=Canary(since_ms=now_ms, share=share))]
+    asked = [
+        replace(
+            latest,
+            id=f"canary-{version_id}-{number}",
+            n=creatives,
+            status="requested",
+            timestamp_ms=now_ms,
+            winners=(),
+            accepted=0,
+            rejected=0,
+            reason=f"version {version_id} is on trial",
+            version=version_id,
+        )
+        for number, latest in enumerate(_latest_requests(catalogue))
+    ]
+    return [*made, replace(found, canary=Canary(since_ms=now_ms, share=share)), *asked]
 
 
 def promoted(
@@ -147,6 +172,14 @@ def _moved(
             f"become {may}"
         )
     return replace(version, status=status, timestamp_ms=now_ms, by=by, reason=why)
+
+
+def _latest_requests(catalogue: Catalogue) -> Iterator[Generation]:
+    """Yields the latest generation of each placement that has any."""
+    for placement in catalogue.placements():
+        asked = [g for g in catalogue.generations(placement.name) if g.brief != EMPTY]
+        if asked:
+            yield asked[-1]
 
 
 def _before(catalogue: Catalogue, champion: GeneratorVersion) -> GeneratorVersion | None:

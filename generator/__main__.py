@@ -14,6 +14,14 @@ from generator.commands.dataset import dataset
 from generator.commands.finetune import finetune
 from generator.commands.reward import reward_model
 from generator.commands.screen import Gates, gates, screen
+from generator.commands.versions import (
+    adopt,
+    explain,
+    list_versions,
+    promote,
+    reject,
+    rollback,
+)
 from generator.errors import GeneratorError
 from streams.command_line import (
     LOCALHOST,
@@ -36,6 +44,12 @@ app = typer.Typer(
 app.add_typer(brief_app, name="brief")
 app.command()(dataset)
 app.command()(finetune)
+app.command()(adopt)
+app.command("list")(list_versions)
+app.command()(promote)
+app.command()(reject)
+app.command()(rollback)
+app.command()(explain)
 app.command()(reward_model)
 
 Model = Annotated[
@@ -65,6 +79,7 @@ def run(
 ) -> None:
     """Generate creatives for the requests in the log, until stopped."""
     from generator.backends import check_installed
+    from generator.promotion.versions import versions_in
     from generator.screening import load_thresholds
     from generator.worker import COUNTED, GeneratorCounts, run_generator
 
@@ -85,6 +100,7 @@ def run(
             stop=running.stop,
             counts=counts,
             material=data / "material",
+            versions=versions_in(data),
             reader=reader,
             thresholds=load_thresholds(thresholds),
         )

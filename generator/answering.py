@@ -26,7 +26,7 @@ from generator.creatives import (
     texts_by_piece,
 )
 from generator.errors import PlacementUnknown
-from generator.generate import Candidate, Selection
+from generator.generate import TAUGHT, USUAL, Candidate, Selection
 from generator.material import Understanding, understand
 from generator.screening import CODES, OUTRANKED
 from streams.catalogue import Catalogue
@@ -35,12 +35,19 @@ from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
 SEEN_STATUSES: Final = frozenset({"proposed", "screened", "live", "paused", "retired"})
 
 
+class Author(NamedTuple):
+    """Who writes: a version of the generator and what its backend calls it; None the bare model."""
+
+    version: str | None = None
+    adapter: str | None = None
+
+
 class Workshop(NamedTuple):
     """What a request is answered with.
 
     `showings` returns what a placement showed lately; it is asked only if a brief's segments are
     to be learned from it. Files of briefs' material lie in the folder `material`. `selection`
-    says which texts are the best, as far as the log tells.
+    says which texts are the best, as far as the log tells; `author` who is to write.
     """
 
     backend: Callable[[], Backend]
@@ -48,6 +55,7 @@ class Workshop(NamedTuple):
     models: Models
     material: Path
     selection: Callable[[Catalogue], Selection]
+    author: Callable[[Catalogue, Generation], Author]
 
 
 class Answer(NamedTuple):
@@ -77,6 +85,7 @@ def answer(
         for creative in catalogue.creatives(placement)
         if _counts(creative) and creative.lineage.generation_id != generation.id
     ]
+    author = workshop.author(catalogue, generation)
     drafts = generate_creatives(
         _learned(understood.brief, catalogue, placement, workshop),
         workshop.backend(),
@@ -84,6 +93,9 @@ def answer(
         seed=generation.seed,
         existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
         winners=winners_by_piece(channel, generation.winners, earlier),
+        adapter=author.adapter,
+        plain=author.version is not None,
+        style=USUAL if author.version is None else TAUGHT,
         selection=workshop.selection(catalogue),
         stop=stop,
     )
@@ -92,13 +104,13 @@ def answer(
         _accepted(
             generation,
             draft.parts,
-            lineage(draft, brief, seed=generation.seed, parents=parents),
+            _by(author, lineage(draft, brief, seed=generation.seed, parents=parents)),
             understood,
             "screened" if settings.review else "live",
         )
         for draft in drafts.creatives
     ]
-    refused = [_refused(generation, candidate, parents) for candidate in drafts.rejected]
+    refused = [_refused(generation, candidate, author, parents) for candidate in drafts.rejected]
     creatives = _unwritten(catalogue, [*made, *refused])
     return Answer(drafts, [*creatives, _finished(generation, drafts)])
 
@@ -167,8 +179,18 @@ def _accepted(
     )
 
 
-def _refused(generation: Generation, candidate: Candidate, parents: Mapping[str, str]) -> Creative:
-    origin = candidate_lineage(candidate, parents)
+def _by(author: Author, origin: Lineage) -> Lineage:
+    """Returns the lineage with the version in it, in place of what the backend calls it."""
+    if author.version is None:
+        return origin
+    parts = {name: _by(author, part) for name, part in origin.parts.items()}
+    return replace(origin, adapter=author.version, parts=parts)
+
+
+def _refused(
+    generation: Generation, candidate: Candidate, author: Author, parents: Mapping[str, str]
+) -> Creative:
+    origin = _by(author, candidate_lineage(candidate, parents))
     return Creative(
         id=creative_id(generation.id, candidate.text),
         placement=generation.placement,

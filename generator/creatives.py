@@ -85,6 +85,7 @@ def generate_creatives(
     existing: Mapping[str, Sequence[str]] | None = None,
     winners: Mapping[str, Sequence[str]] | None = None,
     adapter: str | None = None,
+    plain: bool = False,
     selection: Selection = AS_THEY_COME,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -103,6 +104,7 @@ def generate_creatives(
         existing: texts that new ones must differ from, by kind of piece.
         winners: texts that did well, by kind of piece.
         adapter: the LoRA adapter to write with.
+        plain: shows the model the brief alone, as it was taught.
         selection: how many more texts to write than are wanted, and which of them stay.
         progress: called as the work goes on.
         stop: ends the work after the batch at hand.
@@ -135,6 +137,7 @@ def generate_creatives(
             existing=[*(existing or {}).get(asset.name, ()), *taken],
             winners=(winners or {}).get(asset.name, ()),
             adapter=adapter,
+            plain=plain,
             selection=selection,
             progress=report,
             stop=stop,

@@ -12,6 +12,9 @@
     │   ├── TrainingConfigError     its configuration cannot be read; the message says where
     │   └── TrainingStopped         it was told to stop, and kept a checkpoint
     ├── RewardModelError        too little evidence, or a file that is no reward model
+    ├── VersionMissing          no version in the data folder, or a folder that is none
+    ├── VersionDamaged          a version whose bytes are not those that it is named by
+    ├── GateError               a version that cannot be judged
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
 
@@ -61,6 +64,24 @@ class PlacementUnknown(GeneratorError):
     """A request for a placement that was deleted since, or never was."""
 
     code = "placement_unknown"
+
+
+class VersionMissing(GeneratorError):
+    """A version that is not in the data folder, or a folder that no training has finished."""
+
+    code = "version_missing"
+
+
+class VersionDamaged(GeneratorError):
+    """A version whose bytes are not those that it is named by."""
+
+    code = "version_damaged"
+
+
+class GateError(GeneratorError):
+    """A version that cannot be judged."""
+
+    code = "gate_unable"
 
 
 class BackendError(GeneratorError):

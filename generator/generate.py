@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from generator.backends import Backend, Completion, Sampling
 from generator.brief import Brief
 from generator.channels import Asset, Counting
-from generator.prompts import Form, Prompt, prompts
+from generator.prompts import Form, Prompt, plain_prompts, prompts
 from generator.screening import (
     OUTRANKED,
     STOP,
@@ -73,6 +73,8 @@ class Style(NamedTuple):
 
 
 USUAL: Final = Style()
+TAUGHT: Final = Style(temperature=0.7)
+"""How a model writes that was taught, and how it is judged before."""
 
 
 def different_first(texts: Sequence[str]) -> Sequence[int]:
@@ -146,6 +148,7 @@ def generate(
     existing: Iterable[str] = (),
     winners: Sequence[str] = (),
     adapter: str | None = None,
+    plain: bool = False,
     selection: Selection = AS_THEY_COME,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -166,6 +169,7 @@ def generate(
         existing: texts that a new one must differ from.
         winners: texts of this kind that did well, to show and to vary.
         adapter: the LoRA adapter to write with.
+        plain: shows the model the brief alone, as it was taught; no examples, no openings.
         selection: how many more to write than are wanted, and which of them stay.
         progress: called as the work goes on.
         stop: ends the work after the batch at hand.
@@ -175,8 +179,12 @@ def generate(
     """
     piece = piece or Piece.headline(brief)
     screen = _screen(brief, backend, piece, existing, winners, selection.thresholds)
-    source = prompts(
-        brief, seed=seed, winners=winners, form=piece.form, max_characters=piece.max_units
+    source = (
+        plain_prompts(brief, form=piece.form)
+        if plain
+        else prompts(
+            brief, seed=seed, winners=winners, form=piece.form, max_characters=piece.max_units
+        )
     )
     sampling = Sampling(STOP, _max_new_tokens(piece), *style)
     result = GenerationResult([], [])

@@ -22,6 +22,8 @@ from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from generator.promising import Promising
+from generator.promotion.speaking import speaker
+from generator.promotion.versions import Versions
 from generator.rotating import Rotator
 from generator.screening import Thresholds
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
@@ -63,6 +65,7 @@ def run_generator(
     opened: Callable[[str], Backend] = open_backend,
     counts: GeneratorCounts | None = None,
     material: Path = Path("material"),
+    versions: Path = Path("versions"),
     reader: str = "wordllama",
     thresholds: Thresholds | None = None,
 ) -> None:
@@ -81,6 +84,7 @@ def run_generator(
         opened: what opens the model.
         counts: where to count, for who looks on meanwhile.
         material: the folder that holds the files of briefs' material; others are not read.
+        versions: the folder of the generator's versions, of which the champion writes.
         reader: what reads texts to rank new ones (`generator.reward.open_encoder`).
         thresholds: of the screen, None for the usual ones.
 
@@ -109,6 +113,7 @@ def run_generator(
             load_models(model),
             material,
             lambda known: promising.selection(rotator.states(), known),
+            speaker(backend, Versions(versions)),
         )
         while not stop.is_set():
             try:

@@ -60,7 +60,8 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
     """A request for new creatives from a brief, and how it went.
 
     Written as `requested` by whoever asks and as `done` or `failed` (with `reason`) by the
-    generator; `winners` are texts that did well and may be shown to the model.
+    generator; `winners` are texts that did well and may be shown to the model. `version` is the
+    generator's that is to write, the champion unless told.
     """
 
     id: str
@@ -74,4 +75,5 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
     accepted: int = 0
     rejected: int = 0
     reason: str | None = None
+    version: str | UnsetType = UNSET
     v: Version = FIRST_VERSION

@@ -93,17 +93,19 @@ class TransformersBackend:
             Completion(self._text(tokens, sampling.stop), self.name, adapter) for tokens in written
         ]
 
-    def surprise(self, texts: Sequence[str], *, after: str) -> list[float]:
+    def surprise(
+        self, texts: Sequence[str], *, after: str, adapter: str | None = None
+    ) -> list[float]:
         """Returns how surprised the model is by each text, in nats per token.
 
-        It is the model itself that is asked, without any adapter, all texts in one pass.
+        It is the model itself that is asked unless an adapter is named, all texts in one pass.
 
         Raises:
             BackendError: the model failed.
         """
         if not texts:
             return []
-        self._use(None)
+        self._use(adapter)
         before = len(self._tokenizer(after).input_ids)
         read = self._tokenizer([after + text for text in texts], return_tensors="pt", padding=True)
         read = read.to(self._device)

@@ -25,6 +25,7 @@ __all__ = [
     "Frame",
     "Prompt",
     "plain_prompt",
+    "plain_prompts",
     "prompts",
 ]
 
@@ -95,6 +96,17 @@ def plain_prompt(brief: Brief, *, segment: str | None = None, form: Form = "line
     known = next((each for each in brief.segments if each.name == segment), None)
     sheet = _Sheet(brief, form, brief.constraints.max_characters)
     return sheet.prompt((), "", "plain", known).text
+
+
+def plain_prompts(brief: Brief, *, form: Form = "line") -> Iterator[Prompt]:
+    """Yields plain prompts without end, one for each segment in turn."""
+    segments: Sequence[str | None] = [segment.name for segment in brief.segments] or [None]
+    return itertools.cycle(
+        [
+            Prompt(plain_prompt(brief, segment=segment, form=form), "", "plain", segment)
+            for segment in segments
+        ]
+    )
 
 
 class _Sheet(NamedTuple):

@@ -1,11 +1,13 @@
 """What a version of the generator may become, and what comes along with it."""
 
 import pytest
+from msgspec import Raw
+from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
 from bandit.generator_versions import TRANSITIONS, on_trial, promoted, rejected, rolled_back
 from streams.catalogue import Catalogue
-from streams.events import Creative, Lineage, Placement
+from streams.events import Creative, Generation, Lineage, Placement
 from streams.generator_versions import GeneratorVersion
 
 SAID = {"now_ms": 9, "by": "ann", "why": "because"}
@@ -86,9 +88,18 @@ def test_two_versions_that_replaced_each_other_end_at_the_bare_model():
 
 def test_a_candidate_goes_on_trial_in_place_of_the_one_before():
     found = catalogue(version("a", "canary"), version("b", "candidate"), creative("1", "a"))
-    made = on_trial(found, "b", share=0.2, **SAID)
-    assert statuses(made) == {"a": "rejected", "1": "retired", "b": "canary"}
-    assert (made[-1].canary.share, made[-1].canary.since_ms) == (0.2, 9)
+    asked = Generation(
+        id="g", placement="home", brief=Raw(b'{"product":"tea"}'), n=3, seed=5, status="done",
+        timestamp_ms=1, winners=("w",), accepted=3,
+    )  # fmt: skip
+    made = on_trial(then(found, [asked]), "b", share=0.2, creatives=6, **SAID)
+    assert statuses(made[:3]) == {"a": "rejected", "1": "retired", "b": "canary"}
+    assert (made[2].canary.share, made[2].canary.since_ms) == (0.2, 9)
+    [request] = made[3:]
+    assert request == replace(
+        asked, id="canary-b-0", n=6, status="requested", timestamp_ms=9, winners=(), accepted=0,
+        reason="version b is on trial", version="b",
+    )  # fmt: skip
 
 
 def test_who_is_rejected_never_speaks_again():

@@ -4,7 +4,15 @@ import pytest
 from msgspec.structs import replace
 
 from generator.brief import Brief, Constraints, Environment, Material, Segment, Time
-from generator.prompts import EXAMPLES, LINES, PRODUCTS, SENTENCES, prompts
+from generator.prompts import (
+    EXAMPLES,
+    LINES,
+    PRODUCTS,
+    SENTENCES,
+    plain_prompt,
+    plain_prompts,
+    prompts,
+)
 from generator.screening.gates.words import words
 
 WINNERS = ("Keep your coffee hot", "Mornings that last", "Beans for your first meeting")
@@ -179,3 +187,17 @@ def test_examples_keep_to_their_form():
     assert all(len(text) <= 60 for frame in LINES for text in frame.examples)
     assert all(len(text) <= 90 for frame in SENTENCES for text in frame.examples)
     assert len(set(EXAMPLES)) == len(EXAMPLES) == 3 * len((*LINES, *SENTENCES))
+
+
+def test_plain_prompts_take_turns_over_segments():
+    brief = Brief(
+        product="tea",
+        segments=(Segment(name="late", who="night owls"), Segment(name="early", who="larks")),
+    )
+    found = list(itertools.islice(plain_prompts(brief), 4))
+    assert [prompt.segment for prompt in found] == ["late", "early"] * 2
+    assert [prompt.text for prompt in found[:2]] == [
+        plain_prompt(brief, segment="late"),
+        plain_prompt(brief, segment="early"),
+    ]
+    assert {prompt.opening for prompt in found} == {""}

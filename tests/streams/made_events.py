@@ -190,6 +190,7 @@ MADE = {
         timestamp_ms=times,
         winners=st.lists(words, max_size=2).map(tuple),
         reason=st.none() | words,
+        version=st.just(UNSET) | ids,
     ),
     "GeneratorVersion": st.builds(
         GeneratorVersion,

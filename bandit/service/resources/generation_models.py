@@ -50,6 +50,7 @@ class GenerationView(BaseModel):
     accepted: int
     rejected: int
     reason: str | None
+    version: str | None = Field(description="The generator's that was told to write, if one was.")
 
     @classmethod
     def of(cls, generation: Generation) -> GenerationView:
@@ -57,6 +58,7 @@ class GenerationView(BaseModel):
         fields = msgspec.structs.asdict(generation)
         fields["brief"] = json.loads(bytes(generation.brief))
         fields["winners"] = list(generation.winners)
+        fields["version"] = generation.version or None
         return cls.model_validate(fields)
 
 

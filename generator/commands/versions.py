@@ -1,0 +1,210 @@
+"""`copyloop generator adopt|list|promote|reject|rollback|explain`: the versions that were taught.
+
+They work on the log itself, so they need neither the API nor a key; who types is recorded.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from streams.command_line import (
+    DATA,
+    Data,
+    Form,
+    LogUrl,
+    log_url,
+    looked_into,
+    print_json,
+    print_rows,
+)
+
+if TYPE_CHECKING:
+    from generator.promotion import GateConfig
+    from generator.promotion.desk import VersionDesk
+    from generator.promotion.versions import Adopted
+    from generator.reward import RewardModel
+    from streams.generator_versions import GateRow, GeneratorVersion
+    from streams.log import Log
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="As the list says.")]
+Why = Annotated[str, typer.Option(help="Kept with the version.")]
+ROWS: Final = ("rule", "value", "bound", "passed", "why")
+
+
+def adopt(
+    trained: Annotated[Path, typer.Argument(help="The folder that generator finetune wrote.")],
+    data: Data = DATA,
+    log: LogUrl = None,
+    model: Annotated[
+        str, typer.Option(help="The bare model that was taught: smollm2, a folder or a hub id.")
+    ] = "smollm2",
+    config: Annotated[
+        Path | None, typer.Option("--gate", help="A YAML file of the gate's bounds and samples.")
+    ] = None,
+    reward: Annotated[
+        Path | None, typer.Option(help="A reward model's file; see generator reward-model.")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="The most traffic that a canary's get.")
+    ] = 0.1,
+    form: Form = "table",
+) -> None:
+    """Take a finished training in as a version, judge it, and put it on trial if it passes.
+
+    It is held against the champion on briefs that nothing is taught from. One that passes writes
+    creatives for each placement, which get a small share of the traffic; what they earn decides.
+    """
+    from generator.promotion.gate import passed, verdict
+    from generator.promotion.versions import Versions, versions_in
+    from streams.embedded import wall_clock_ms
+
+    versions = Versions(versions_in(data))
+    adopted = versions.adopt(trained)
+    with looked_into(log_url(log, data)) as here:
+        desk = _desk(here)
+        known = desk.catalogue.generator_version(adopted.id)
+        if known is not None:
+            typer.echo(f"version {adopted.id} is in the log already: {known.status}")
+            return
+        champion = desk.catalogue.champion
+        before = None if champion is None else versions.version(champion.id)
+        table = _judged(model, adopted, before, _gate_config(config), _reward(reward))
+        desk.add(adopted, table, wall_clock_ms())
+        if passed(table):
+            desk.try_out(adopted.id, wall_clock_ms(), share=share)
+    _print_table(form, table)
+    if not passed(table):
+        typer.echo(f"version {adopted.id} is rejected: {verdict(table)}")
+        raise typer.Exit(1)
+    typer.echo(f"version {adopted.id} passed the gate and is on trial")
+
+
+def list_versions(data: Data = DATA, log: LogUrl = None, form: Form = "table") -> None:
+    """List the generator's versions, the newest first."""
+    with looked_into(log_url(log, data)) as here:
+        found = _desk(here).catalogue.generator_versions()
+    rows = [(v.id, v.status, _when(v), v.parent or "bare model", v.reason) for v in found[::-1]]
+    print_rows(form, ("version", "status", "since", "parent", "reason"), rows)
+
+
+def promote(
+    version: Version, why: Why = "promoted by hand", data: Data = DATA, log: LogUrl = None
+) -> None:
+    """Make a version the champion, which writes from now on; the one before retires."""
+    from streams.embedded import wall_clock_ms
+
+    with looked_into(log_url(log, data)) as here:
+        found = _desk(here).promote(version, why, wall_clock_ms())
+    typer.echo(f"version {found.id} is live in place of {found.replaces or 'the bare model'}")
+
+
+def reject(
+    version: Version, why: Why = "rejected by hand", data: Data = DATA, log: LogUrl = None
+) -> None:
+    """Reject a version that is not live; its creatives retire, and it never writes again."""
+    from streams.embedded import wall_clock_ms
+
+    with looked_into(log_url(log, data)) as here:
+        found = _desk(here).reject(version, why, wall_clock_ms())
+    typer.echo(f"version {found.id} is rejected")
+
+
+def rollback(why: Why = "rolled back by hand", data: Data = DATA, log: LogUrl = None) -> None:
+    """Take the champion back: its creatives retire, and the version before writes again."""
+    from streams.embedded import wall_clock_ms
+
+    with looked_into(log_url(log, data)) as here:
+        found = _desk(here).roll_back(why, wall_clock_ms())
+    typer.echo(f"version {found.id} is live again" if found else "the bare model writes again")
+
+
+def explain(version: Version, data: Data = DATA, log: LogUrl = None, form: Form = "table") -> None:
+    """Tell how a version came about, how it was judged, and why each step was taken."""
+    import msgspec
+
+    with looked_into(log_url(log, data)) as here:
+        desk = _desk(here)
+        found, history = desk.version(version), desk.history(version)
+    if form == "json":
+        told = {"version": found, "history": history}
+        print_json(msgspec.json.decode(msgspec.json.encode(told)))
+        return
+    typer.echo(f"version {found.id}, taught beside {found.parent or 'the bare model'}")
+    for field, value in msgspec.json.decode(found.manifest, type=dict[str, msgspec.Raw]).items():
+        typer.echo(f"  {field}: {bytes(value).decode()}")
+    typer.echo("gate")
+    _print_table(form, found.gate)
+    if canary := found.canary:
+        typer.echo(
+            f"canary: at most {canary.share:.0%} of the traffic, {canary.n} decisions, "
+            f"{_interval(canary.low, canary.high)} a decision beside the champion's "
+            f"{_interval(canary.champion_low, canary.champion_high)}"
+        )
+    typer.echo("steps")
+    steps = [(_when(state), state.status, state.by, state.reason) for state in history]
+    print_rows(form, ("when", "status", "by", "why"), steps)
+
+
+def _judged(
+    model: str,
+    adopted: Adopted,
+    champion: Adopted | None,
+    config: GateConfig,
+    reward: RewardModel | None,
+) -> tuple[GateRow, ...]:
+    from generator.backends import open_backend
+    from generator.promotion import Writer, judge
+
+    backend = open_backend(model)
+    before = None if champion is None else str(champion.adapter)
+    return judge(
+        Writer(backend, str(adopted.adapter)), Writer(backend, before), config, reward=reward
+    )
+
+
+def _gate_config(path: Path | None) -> GateConfig:
+    from generator.brief.fields import converted, read_file
+    from generator.errors import GateError
+    from generator.promotion import GateConfig
+
+    if path is None:
+        return GateConfig()
+    return read_file(path, lambda content: converted(content, GateConfig), GateError)
+
+
+def _reward(path: Path | None) -> RewardModel | None:
+    if path is None:
+        return None
+    from generator.promising import CACHE
+    from generator.reward import open_encoder
+    from generator.reward.model import load_reward_model, saved_encoder
+
+    return load_reward_model(path, open_encoder(saved_encoder(path), CACHE))
+
+
+def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
+    rows = [(row.rule, _short(row.value), _short(row.bound), row.passed, row.why) for row in table]
+    print_rows(form, ROWS, rows)
+
+
+def _desk(log: Log) -> VersionDesk:
+    from bandit.key_commands import operator
+    from generator.promotion.desk import VersionDesk
+
+    return VersionDesk(log, operator())
+
+
+def _when(version: GeneratorVersion) -> str:
+    return datetime.fromtimestamp(version.timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4g}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "nothing yet" if low is None or high is None else f"{low:.4g} to {high:.4g}"

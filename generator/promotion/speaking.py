@@ -1,0 +1,86 @@
+"""Who writes the answer to a request: the champion, the version that was asked for, or nobody's.
+
+On a model that is loaded here the version is its adapter's folder. A server of vLLM's is told to
+load it first, under the version's id; an id never means another adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol, runtime_checkable
+
+import msgspec
+
+from generator.answering import Author
+from generator.backends import Backend
+from generator.errors import BackendError, VersionMissing
+from generator.promotion.versions import Adopted, Versions
+from streams.catalogue import Catalogue
+from streams.events import Generation
+from streams.generator_versions import GeneratorVersion
+
+LOADED: Final = "already been loaded"
+"""What vLLM says of a name that it knows."""
+SPEAKING: Final = ("canary", "live")
+
+
+@runtime_checkable
+class LoadsAdapters(Protocol):
+    """A backend whose server has to be told of an adapter before it is asked for by name."""
+
+    def load_adapter(self, name: str, path: str) -> None:
+        """Has the server load the adapter; raises `BackendError` if it refuses."""
+
+
+def speaker(
+    backend: Callable[[], Backend], versions: Versions
+) -> Callable[[Catalogue, Generation], Author]:
+    """Returns what says who answers a request, and makes them ready.
+
+    It raises:
+        VersionMissing: the version is not on this machine, or may not write any more.
+        VersionDamaged: its bytes are not those that it is named by.
+        BackendError: the server would not load it.
+    """
+    loaded: set[str] = set()
+
+    def author(catalogue: Catalogue, generation: Generation) -> Author:
+        found = _who(catalogue, generation)
+        if found is None:
+            return Author()
+        folder = str(versions.version(found.id).adapter)
+        served = backend()
+        if not isinstance(served, LoadsAdapters):
+            return Author(found.id, folder)
+        if found.id not in loaded:
+            _load(served, found.id, folder)
+            loaded.add(found.id)
+        return Author(found.id, found.id)
+
+    return author
+
+
+def _load(served: LoadsAdapters, version_id: str, folder: str) -> None:
+    try:
+        served.load_adapter(version_id, folder)
+    except BackendError as error:
+        # From before this process started; an id never means another adapter.
+        if LOADED not in str(error):
+            raise
+
+
+def base_of(adopted: Adopted) -> str | None:
+    """Returns the name of the model that a version was taught from, where its manifest says it."""
+    config = msgspec.json.decode(adopted.manifest).get("config", {})
+    model = config.get("model") if isinstance(config, dict) else None
+    return model if isinstance(model, str) else None
+
+
+def _who(catalogue: Catalogue, generation: Generation) -> GeneratorVersion | None:
+    if not generation.version:
+        return catalogue.champion
+    found = catalogue.generator_version(generation.version)
+    if found is None or found.status not in SPEAKING:
+        status = "unknown" if found is None else found.status
+        raise VersionMissing(f"version {generation.version} is {status}, so it writes no more")
+    return found
