@@ -47,5 +47,5 @@ class Watched:
             self.hosts.add(request.url.split("/")[2].rpartition(":")[0])
 
     def check(self):
-        assert self.errors == []
+        assert self.errors == [], self.errors
         assert self.hosts == {"127.0.0.1"}

@@ -24,17 +24,20 @@ WORDS: Final = {
     "posterior": "What the policy believes a creative to earn: the mean, and the middle 95 %.",
     "pmf": "The policy's propensities over all actions; they add up to 1.",
     "propensity": "The logged probability of the action that was chosen.",
-    "exploration": "The part of the pmf that does not go to the likeliest creative: what is spent "
-    "on finding out.",
+    "exploration": "The mean propensity that was not on the likeliest creative: what is spent on "
+    "finding out.",
     "policy": "What makes a pmf of a context and its actions.",
     "policy_version": "The hash of the policy's bytes, and the offset it was folded to.",
     "policies": "The policies that the placement has had. A change is one event in the catalogue, "
     "with why.",
-    "segments": "The reward of each creative where the context has this value; the best by its "
-    "mean is marked if its band is clear of all others'.",
-    "delay": "How long after its decision an outcome came, as the part that came within a time.",
-    "fatigue": "A creative's reward in the latest stretch against all before it. Fatigue is a fall "
-    "whose bands are apart; drift is any such change.",
+    "segments": "Which creative earns the most where the context has this value, by its mean; it "
+    "is sure if its band is clear of the band of every other.",
+    "delay": "How long after its decision an outcome came: the part of those that came at all, by "
+    "time.",
+    "fatigue": "What a showing earns by how often its user saw the creative before, where the "
+    "context says so.",
+    "drift": "Whether what a creative earns changed over time. You may look as often as you like: "
+    "false alarms are one in a hundred over all looks at it.",
     "status": "proposed → screened → live → paused → retired; or rejected, with a reason.",
     "lineage": "Where a creative came from: generator version, brief, parent, prompt, seed.",
     "gates": "What each gate of the screening measured.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bandit.dashboard.pages import overview, sign_in
+from bandit.dashboard.pages import overview, placement, sign_in
 from bandit.dashboard.visit import PATH
 
-ROUTES: Final = [*overview.ROUTES, *sign_in.ROUTES]
+ROUTES: Final = [*overview.ROUTES, *placement.ROUTES, *sign_in.ROUTES]
 NAVIGATION: Final = [(PATH, "Overview")]

@@ -12,7 +12,10 @@ export function count(value) {
 }
 
 export function band(of, share) {
-  return of.low === null ? "" : `${amount(of.low, share)} to ${amount(of.high, share)}`;
+  if (of.low === null) return "";
+  // a normal band of few showings goes beyond what a share can be
+  const [low, high] = share ? [Math.max(of.low, 0), Math.min(of.high, 1)] : [of.low, of.high];
+  return `${amount(low, share)} to ${amount(high, share)}`;
 }
 
 // Replaces an element's content by a figure and, smaller, its band.
@@ -24,4 +27,15 @@ export function put(element, text, small) {
     part.textContent = small;
     element.append(part);
   }
+}
+
+export function signed(value, share) {
+  return `${value > 0 ? "+" : ""}${amount(value, share)}`;
+}
+
+export function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
 }

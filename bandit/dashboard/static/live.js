@@ -7,9 +7,13 @@ function tell(state, words) {
   sign.textContent = words;
 }
 
-// Calls `changed` with each placement's news; `placements` empty is all of them.
-export function follow(placements, changed) {
-  const query = new URLSearchParams(placements.map((name) => ["placement", name]));
+// Calls `changed` with each placement's news; `placements` empty is all of them. `creative` may
+// name one creative or several of whom alone points are to tell.
+export function follow(placements, changed, { creative = [] } = {}) {
+  const query = new URLSearchParams([
+    ...placements.map((name) => ["placement", name]),
+    ...[creative].flat().map((name) => ["creative", name]),
+  ]);
   const source = new EventSource(`/ui/live?${query}`);
   source.addEventListener("figures", (event) => {
     tell("on", "live");

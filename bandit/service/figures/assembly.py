@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from heapq import nlargest
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -18,6 +20,7 @@ from bandit.service.figures.models import (
     FatigueView,
     FiguresView,
     GeneratorView,
+    GlanceView,
     LiftView,
     MarkView,
     PlacementDriftView,
@@ -33,11 +36,17 @@ BY_HAND: Final = "by hand"
 
 
 class Span(NamedTuple):
-    """Which buckets are asked for: of this length, beginning in [since_ms, until_ms)."""
+    """Which buckets are asked for: of this length, beginning in [since_ms, until_ms).
+
+    Each tells of the creatives named in `kept` only; or, with `top`, of so many: those that the pmf
+    gave most, in all buckets together.
+    """
 
     length_ms: int
     since_ms: int
     until_ms: int
+    kept: Collection[str] | None = None
+    top: int | None = None
 
 
 def beliefs_of(policy: Policy, actions: Sequence[Action]) -> dict[str, PosteriorView]:
@@ -62,7 +71,6 @@ def figures_view(
     """Returns the figures of the placement; `from_ms` is from when on the log was read."""
     creatives = {creative.id: creative for creative in catalogue.creatives(name)}
     drifts = _drifts(tally)
-    lifts = tally.lifts
     return FiguresView(
         placement=name,
         since_ms=from_ms,
@@ -71,9 +79,9 @@ def figures_view(
         bucket_seconds=span.length_ms // 1000,
         total=CountsView.of(tally.all),
         drift=_drift_of_all(drifts),
-        lifts=[LiftView.of(each, lifts.plan.since_ms) for each in lifts.get()] if lifts else [],
+        lifts=_lifts(tally),
         creatives=_creatives(tally, creatives, posteriors, drifts),
-        points=[PointView.of_bucket(bucket) for bucket in tally.buckets(*span)],
+        points=_points(tally, span),
         policies=_marks(catalogue, name),
         segments=_segments(tally),
         delays=[
@@ -93,6 +101,34 @@ def _drifts(tally: Tally) -> dict[str, Changed]:
     series = series_of(tally, plan.reward_range, plan.window_ms)
     found = {name: creative_drift(series, name) for name in tally.creatives}
     return {name: changed for name, changed in found.items() if changed is not None}
+
+
+def glance_view(name: str, tally: Tally, catalogue: Catalogue) -> GlanceView:
+    """Returns the little of a placement's figures that a list of placements shows."""
+    return GlanceView(
+        placement=name,
+        changed_ms=tally.changed_ms,
+        live=sum(creative.status == "live" for creative in catalogue.creatives(name)),
+        total=CountsView.of(tally.all),
+        lifts=_lifts(tally),
+    )
+
+
+def _lifts(tally: Tally) -> list[LiftView]:
+    lifts = tally.lifts
+    return [LiftView.of(each, lifts.plan.since_ms) for each in lifts.get()] if lifts else []
+
+
+def _points(tally: Tally, span: Span) -> list[PointView]:
+    buckets = list(tally.buckets(span.length_ms, span.since_ms, span.until_ms))
+    if span.top is None:
+        return [PointView.of_bucket(bucket, span.kept) for bucket in buckets]
+    expected: defaultdict[str, float] = defaultdict(float)
+    for bucket in buckets:
+        for name, counts in bucket.creatives.items():
+            expected[name] += counts.expected
+    kept = set(nlargest(span.top, expected, key=expected.__getitem__))
+    return [PointView.of_bucket(bucket, kept) for bucket in buckets]
 
 
 def _drift_of_all(drifts: Mapping[str, Changed]) -> PlacementDriftView | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import BaseModel, Field
 
 from bandit.service.figures.counts import Counts
@@ -43,8 +45,8 @@ class PointView(CountsView):
     creatives: dict[str, ShareView]
 
     @classmethod
-    def of_bucket(cls, bucket: Bucket) -> PointView:
-        """Returns the view of a bucket."""
+    def of_bucket(cls, bucket: Bucket, kept: Collection[str] | None = None) -> PointView:
+        """Returns the view of a bucket, with these creatives of it, all if None."""
         n = max(bucket.all.n, 1)
         return cls(
             **CountsView.of(bucket.all).model_dump(),
@@ -59,6 +61,7 @@ class PointView(CountsView):
                     pmf=counts.expected / n,
                 )
                 for name, counts in bucket.creatives.items()
+                if kept is None or name in kept
             },
         )
 
@@ -202,3 +205,21 @@ class LiveView(BaseModel):
     policy_version: str
     shares: dict[str, float] = Field(description="The mean pmf of the last minute.")
     points: list[PointView]
+
+
+class GlanceView(BaseModel):
+    """A placement at a glance."""
+
+    placement: str
+    changed_ms: int = Field(description="The log's time at the last thing that is counted; or 0.")
+    live: int = Field(description="How many creatives are live.")
+    total: CountsView
+    lifts: list[LiftView]
+
+
+class OverviewView(BaseModel):
+    """All placements at a glance, by name."""
+
+    since_ms: int = Field(description="From when on the log was read.")
+    complete: bool = Field(description="Whether it is read to its end; ask again if not.")
+    items: list[GlanceView]

@@ -12,12 +12,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
-from bandit.service.figures.assembly import Span, beliefs_of, figures_view
+from bandit.service.figures.assembly import Span, beliefs_of, figures_view, glance_view
 from bandit.service.figures.follower import Follower
 from bandit.service.figures.models import (
     CountsView,
     FiguresView,
+    GlanceView,
     LiveView,
+    OverviewView,
     PointView,
 )
 from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Tally
@@ -59,6 +61,13 @@ async def read_figures(
     resolution: Annotated[
         Literal["minute", "hour"], Query(description="A day of minutes, or 30 days of hours.")
     ] = "minute",
+    top: Annotated[
+        int | None,
+        Query(ge=1, le=1000, description="Points tell of so many creatives: the likeliest."),
+    ] = None,
+    creative: Annotated[
+        list[str] | None, Query(description="Or of these only; may come several times.")
+    ] = None,
 ) -> FiguresView:
     """The placement's figures over time, by creative, segment and generator version.
 
@@ -74,12 +83,24 @@ async def read_figures(
         MINUTE_MS if resolution == "minute" else HOUR_MS,
         since_ms or 0,
         2**53 if until_ms is None else until_ms,
+        creative,
+        top,
     )
     with figures.follower.lock:
         tally = figures.follower.tally(name)
         return figures_view(
             name, tally, figures.follower.since_ms, complete, span, desk.catalogue, posteriors
         )
+
+
+@router.get("/overview")
+async def read_overview(desk: Desk, figures: Figures) -> OverviewView:
+    """Every placement at a glance: what it earned, and by how much that is more than chance."""
+    complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
+    names = sorted(each.name for each in desk.catalogue.placements())
+    # In a thread, and each by itself: intervals take a moment, and ranks are not to wait for all.
+    items = [await run_in_threadpool(_glance, figures.follower, name, desk) for name in names]
+    return OverviewView(since_ms=figures.follower.since_ms, complete=complete, items=items)
 
 
 @router.get(
@@ -93,6 +114,9 @@ async def stream_figures(
     figures: Figures,
     placement: Annotated[
         list[str] | None, Query(description="Only these; may come several times.")
+    ] = None,
+    creative: Annotated[
+        list[str] | None, Query(description="Tell of these only; may come several times.")
     ] = None,
     interval_seconds: Annotated[
         float, Query(ge=0.25, le=60, description="At most one event a placement in that time.")
@@ -114,9 +138,14 @@ async def stream_figures(
         message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
         raise RequestError(503, "too_many_streams", message)
     await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
-    told = _told(request, desk, figures, placement, interval_seconds, since_ms, once)
+    told = _told(request, desk, figures, placement, creative, interval_seconds, since_ms, once)
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+
+
+def _glance(follower: Follower, name: str, desk: Editor) -> GlanceView:
+    with follower.lock:
+        return glance_view(name, follower.tally(name), desk.catalogue)
 
 
 async def _told(
@@ -124,6 +153,7 @@ async def _told(
     desk: Editor,
     figures: Desktop,
     wanted: list[str] | None,
+    kept: list[str] | None,
     interval_seconds: float,
     since_ms: int,
     once: bool,
@@ -135,7 +165,7 @@ async def _told(
         beaten = time.monotonic()
         while not await request.is_disconnected():
             names = wanted or [each.name for each in desk.catalogue.placements()]
-            for event in _changed(figures.follower, names, seen, since_ms):
+            for event in _changed(figures.follower, names, kept, seen, since_ms):
                 beaten = time.monotonic()
                 yield event
             if once:
@@ -149,7 +179,11 @@ async def _told(
 
 
 def _changed(
-    follower: Follower, names: list[str], seen: dict[str, int], since_ms: int
+    follower: Follower,
+    names: list[str],
+    kept: list[str] | None,
+    seen: dict[str, int],
+    since_ms: int,
 ) -> Iterator[str]:
     """Yields an event for each placement that changed since it was last told of."""
     for name in names:
@@ -159,12 +193,12 @@ def _changed(
             if tally.changed_ms <= before and name in seen:
                 continue
             seen[name] = tally.changed_ms
-            live = _live(name, tally, before)
+            live = _live(name, tally, kept, before)
         yield f"event: figures\nid: {live.changed_ms}\ndata: {live.model_dump_json()}\n\n"
 
 
-def _live(name: str, tally: Tally, since_ms: int) -> LiveView:
-    points = [PointView.of_bucket(bucket) for bucket in tally.changed_since(since_ms)]
+def _live(name: str, tally: Tally, kept: list[str] | None, since_ms: int) -> LiveView:
+    points = [PointView.of_bucket(bucket, kept) for bucket in tally.changed_since(since_ms)]
     shares = {c: share.pmf for c, share in points[-1].creatives.items()} if points else {}
     return LiveView(
         placement=name,

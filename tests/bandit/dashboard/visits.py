@@ -27,7 +27,8 @@ class Dashboard:
             "PUT", f"/v1/placements/{name}", {"learn": "realtime", "reward": reward} | body
         )
         creatives = [{"id": key, "parts": {"headline": text}} for key, text in headlines.items()]
-        self.client.request("POST", f"/v1/placements/{name}/creatives", creatives)
+        if creatives:
+            self.client.request("POST", f"/v1/placements/{name}/creatives", creatives)
         return name
 
     def visitors(self, name, clicks, number, seed=1):
@@ -60,3 +61,10 @@ def visiting(browser, **options):
         yield Watched(context.new_page())
     finally:
         context.close()
+
+
+def saved(page, selector):
+    """The bytes of what a click on this saves."""
+    with page.expect_download() as download:
+        page.locator(selector).click()
+    return download.value.path().read_bytes()

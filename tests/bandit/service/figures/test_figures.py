@@ -223,3 +223,31 @@ def test_what_is_not_there_is_not_streamed(loop):
     assert code_of(loop.client.get("/v1/live?placement=nowhere")) == gone
     assert code_of(loop.client.get("/v1/placements/nowhere/figures")) == gone
     assert code_of(loop.client.get("/v1/live?interval_seconds=0.1")) == (422, "body_invalid")
+
+
+def test_points_tell_of_the_likeliest_only_where_that_is_asked_for(loop, visited):
+    placement, _ = visited
+    every = figures(loop, placement)["points"]
+    points = figures(loop, placement, top=1)["points"]
+    assert [point["shown"] for point in points] == [point["shown"] for point in every]
+    named = {name for point in points for name in point["creatives"]}
+    expected = {
+        name: sum(p["creatives"][name]["pmf"] * p["shown"] for p in every if name in p["creatives"])
+        for point in every
+        for name in point["creatives"]
+    }
+    assert len(expected) > 1
+    assert named == {max(expected, key=expected.get)}
+
+
+def test_all_placements_are_told_at_a_glance(loop, visited):
+    placement, _ = visited
+    overview = loop.client.get("/v1/overview").raise_for_status().json()
+    assert [each["placement"] for each in overview["items"]] == sorted(
+        each["placement"] for each in overview["items"]
+    )
+    [glance] = [each for each in overview["items"] if each["placement"] == placement]
+    whole = figures(loop, placement)
+    assert glance["total"] == whole["total"]
+    assert glance["lifts"] == whole["lifts"]
+    assert glance["live"] == sum(c["status"] == "live" for c in whole["creatives"].values())
