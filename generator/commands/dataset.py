@@ -28,6 +28,9 @@ def dataset(
     held_out: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of briefs for testing, the latest.")
     ] = 0.2,
+    refused: Annotated[
+        bool, typer.Option(help="Also pair texts that passed with texts that a gate refused.")
+    ] = True,
     form: Form = "table",
 ) -> None:
     """Make rows to fine-tune on from what the log says won: to imitate, to prefer, to judge.
@@ -37,7 +40,8 @@ def dataset(
     placement and segment are compared. OUT gets Parquet files and card.json, which says from
     which records, by which thresholds, and what was left out. Creatives whose
     clicks do not look like people's (one user's, faster than reading, far beyond their company)
-    are named in it with the reason, and teach nothing.
+    are named in it with the reason, and teach nothing. Texts that a gate refused come in pairs
+    with texts that passed, at half the weight of a sure pair.
     """
     import msgspec
     from rich.console import Console
@@ -46,6 +50,7 @@ def dataset(
     from generator.training.dataset import Thresholds, build_dataset
     from generator.training.dataset_files import write_dataset
     from generator.training.reading import Reading
+    from generator.training.refusals import with_refusals
 
     thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
     with (
@@ -65,6 +70,8 @@ def dataset(
         thresholds=thresholds,
         suspicious=reading.suspicious,
     )
+    if refused:
+        found = with_refusals(found, reading.evidence, reading.refusals())
     card = write_dataset(found, out, log=reading.log, thresholds=thresholds)
     if form == "json":
         print_json(msgspec.to_builtins(card))

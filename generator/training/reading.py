@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from generator.brief import Brief, brief_from_json
+from generator.brief import Brief, brief_from_json, brief_hash
 from generator.creatives import channel_of
 from generator.prompts import Form, plain_prompt
 from generator.training.dataset_files import LogRange
 from generator.training.evidence import Evidence, gather
+from generator.training.refusals import Refusal
 from generator.training.suspicious import ClickLook, suspicions
 from streams.catalogue import Catalogue, CatalogueReader
 from streams.events import INTERACTIONS, Creative, Interaction, decode
@@ -54,6 +55,7 @@ class Reading:
             if placement in (None, name.name)
             for creative in reader.catalogue.creatives(name.name)
         }
+        self._rejected = [each for each in creatives.values() if each.status == "rejected"]
         look = ClickLook()
         interactions = look.passing(self._interactions(log, progress))
         self.evidence = gather(interactions, creatives, segment_field=segment_field)
@@ -63,12 +65,19 @@ class Reading:
     def prompt_of(self, evidence: Evidence) -> str | None:
         """Returns the prompt that a creative's text goes on from; None where no brief is known."""
         brief = self._brief(evidence.creative)
-        if brief is None:
-            return None
-        [part] = evidence.creative.parts if len(evidence.creative.parts) == 1 else [None]
-        asset = channel_of(brief).asset_of(part) if part is not None else None
-        form: Form = "sentence" if asset is not None and asset.form == "sentence" else "line"
-        return plain_prompt(brief, segment=evidence.creative.lineage.segment, form=form)
+        return None if brief is None else _prompt(evidence.creative, brief)
+
+    def refusals(self) -> list[Refusal]:
+        """Returns the texts that the gates refused, of the placements that were read."""
+        found = []
+        for creative in self._rejected:
+            brief = self._brief(creative)
+            code, _, _ = (creative.reason or "").partition(":")
+            if brief is not None and len(creative.parts) == 1:
+                [text] = creative.parts.values()
+                prompt = _prompt(creative, brief)
+                found.append(Refusal(prompt, text, brief_hash(brief), creative.placement, code))
+        return found
 
     def _brief(self, creative: Creative) -> Brief | None:
         generation_id = creative.lineage.generation_id
@@ -103,3 +112,10 @@ class Reading:
                 self._ranges.append(
                     LogRange(partition.partition, first, end - 1, digest.hexdigest())
                 )
+
+
+def _prompt(creative: Creative, brief: Brief) -> str:
+    [part] = creative.parts if len(creative.parts) == 1 else [None]
+    asset = channel_of(brief).asset_of(part) if part is not None else None
+    form: Form = "sentence" if asset is not None and asset.form == "sentence" else "line"
+    return plain_prompt(brief, segment=creative.lineage.segment, form=form)
