@@ -196,9 +196,10 @@ def try_examples(examples: Sequence[Example], encoder: Encoder) -> Tried:
 def measure_accuracy(scores: Floats, pairs: Pairs, group: Ints, *, seed: int) -> Accuracy:
     """Returns how often the better of a pair has the higher score; a tie counts one half.
 
-    The interval is a percentile bootstrap (Efron 1979) over groups, whose pairs are not
-    independent; with fewer than ten groups over texts, a pair weighing what both of its texts do
-    (the pigeonhole bootstrap: Owen 2007).
+    The interval is a percentile bootstrap (Efron 1979) over texts, a pair weighing what both of
+    its texts do (the pigeonhole bootstrap: Owen 2007), and with ten groups or more also over whole
+    groups, which may share what makes them easy; each bound is the wider one's. Over groups alone
+    a dozen placements had models of shuffled labels trusted in 7 of 80 cases.
 
     Args:
         scores: of texts, shape (n,).
@@ -213,21 +214,34 @@ def measure_accuracy(scores: Floats, pairs: Pairs, group: Ints, *, seed: int) ->
     right = (apart > 0.0) + 0.5 * (apart == 0.0)
     rng = np.random.default_rng(seed)
     n_groups = int(group.max()) + 1
-    whole = n_groups >= 10
-    n = n_groups if whole else len(scores)
+    bounds = [_bounds(rng, right, [pairs.better, pairs.worse], len(scores))]
+    if n_groups >= 10:
+        bounds.append(_bounds(rng, right, [group[pairs.better]], n_groups))
+    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    interval = Interval("bootstrap", LEVEL, low, high)
+    return Accuracy(float(right.mean()), interval, n_pairs)
+
+
+def _bounds(
+    rng: np.random.Generator, right: Floats, units: Sequence[Ints], n: int
+) -> tuple[float, float]:
+    """Returns the bounds of a mean whose rows weigh what all their units do, n of which there are.
+
+    Args:
+        rng: of the draws.
+        right: shape (n_rows,).
+        units: the units behind each row, each of shape (n_rows,).
+        n: how many units there are.
+    """
     drawn = []
     for _ in range(REPLICATES):
         times = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
-        if whole:
-            weight = times[group[pairs.better]]
-        else:
-            weight = times[pairs.better] * times[pairs.worse]
+        weight = np.prod([times[unit] for unit in units], axis=0)
         if weight.sum() > 0.0:
             drawn.append(float(weight @ right / weight.sum()))
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.quantile(drawn, [tail, 1.0 - tail]) if drawn else (0.0, 1.0)
-    interval = Interval("bootstrap", LEVEL, float(low), float(high))
-    return Accuracy(float(right.mean()), interval, n_pairs)
+    return float(low), float(high)
 
 
 def _slope(scores: Floats, pairs: Pairs) -> float:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from generator.errors import RewardModelError
-from generator.reward import fit_reward_model, open_encoder
+from generator.reward import Encoder, fit_reward_model, open_encoder
 from generator.reward.contrasts import Pairs, told_apart
 from generator.reward.model import (
     load_reward_model,
@@ -113,3 +113,18 @@ def test_the_accuracy_of_constant_scores_is_one_half():
     pairs = Pairs(np.array([0, 1]), np.array([2, 3]))
     accuracy = measure_accuracy(np.zeros(4), pairs, np.zeros(4, dtype=np.int64), seed=0)
     assert accuracy.value == 0.5
+
+
+def test_shuffled_rates_of_a_dozen_groups_are_rarely_trusted(encoder):
+    examples = made_examples(12, size=20, showings=3000)
+    vectors = encoder([example.text for example in examples])
+    trusted = 0
+    for seed in range(30, 60):
+        order = np.random.default_rng(seed).permutation(len(examples))
+        shuffled = [
+            example._replace(rate=examples[k].rate, variance=examples[k].variance)
+            for example, k in zip(examples, order, strict=True)
+        ]
+        trusted += fit_reward_model(shuffled, Encoder("read", [lambda texts: vectors[0]])).trusted
+    # an interval over groups alone is too narrow for a dozen: 8 of these 30 were trusted
+    assert trusted <= 1
