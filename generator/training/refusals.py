@@ -12,7 +12,7 @@ from itertools import cycle
 from typing import Final, NamedTuple
 
 from generator.screening.screen import CODES
-from generator.training.dataset import Dataset, Prefer
+from generator.training.dataset import Dataset, Imitate, Judge, Prefer
 from generator.training.evidence import Evidence
 
 BESIDE_OTHERS: Final = ("cut_off", "required_claims", "duplicate", "crowding")
@@ -51,7 +51,8 @@ def with_refusals(
         weight: of each pair, in (0, 1].
     """
     doubted = {(each.placement, each.creative_id) for each in dataset.suspicious}
-    splits = {row.brief: row.split for row in (*dataset.imitate, *dataset.prefer, *dataset.judge)}
+    rows: list[Imitate | Prefer | Judge] = [*dataset.imitate, *dataset.prefer, *dataset.judge]
+    splits = {row.brief: row.split for row in rows}
     passed: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in evidence:
         creative, brief = each.creative, each.creative.lineage.brief
