@@ -40,5 +40,24 @@ WORDS: Final = {
     "false alarms are one in a hundred over all looks at it.",
     "status": "proposed → screened → live → paused → retired; or rejected, with a reason.",
     "lineage": "Where a creative came from: generator version, brief, parent, prompt, seed.",
+    "champion": "The generator version whose creatives go live: the one that writes now.",
+    "version": "The generator, fine-tuned once: its adapter and manifest never change, its status "
+    "does.",
+    "gate": "The rules that a version has to pass before any of its creatives is shown.",
+    "canary": "A version's creatives beside the champion's, with a lid on their traffic, until the "
+    "intervals of what they earn tell them apart.",
+    "evaluation": "What other policies would have earned with this placement's log, estimated from "
+    "the logged propensities.",
+    "judged": "What a decision would have earned under the policy, by SNIPS, with its 95 % "
+    "interval.",
+    "over_logged": "By how much that is more than what was shown did earn, on the same decisions.",
+    "verdict": "Whether the log can tell at all: it cannot where the policy would have shown what "
+    "the log hardly ever did.",
+    "ready": "Whether the API takes requests: it follows the catalogue, and appends go somewhere.",
+    "lag": "How many records a process has not read, or has read but not saved, yet. One that does "
+    "not move while others write is down.",
+    "doctor": "What `copyloop doctor` finds: settings aside, the same, as the API sees it.",
+    "dead_letter": "A record that nobody could use, as it was, with the reason. Sent again, it "
+    "goes to its own topic; its id keeps it from counting twice.",
     "gates": "What each gate of the screening measured.",
 }

@@ -4,8 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from bandit.dashboard.pages import overview, placement, sign_in
+from bandit.dashboard.pages import (
+    evaluations,
+    generator,
+    health,
+    overview,
+    placement,
+    review,
+    sign_in,
+)
 from bandit.dashboard.visit import PATH
 
-ROUTES: Final = [*overview.ROUTES, *placement.ROUTES, *sign_in.ROUTES]
-NAVIGATION: Final = [(PATH, "Overview")]
+ROUTES: Final = [
+    *overview.ROUTES,
+    *placement.ROUTES,
+    *review.ROUTES,
+    *generator.ROUTES,
+    *evaluations.ROUTES,
+    *health.ROUTES,
+    *sign_in.ROUTES,
+]
+NAVIGATION: Final = [
+    (PATH, "Overview"),
+    (review.HERE, "Review"),
+    (generator.HERE, "Generator"),
+    (evaluations.HERE, "Evaluations"),
+    (health.HERE, "Health"),
+]

@@ -1,0 +1,141 @@
+"""Evaluations: what other policies would have earned with a placement, asked for and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bandit.dashboard.api import ApiRefused, named
+from bandit.dashboard.pages.overview import is_share
+from bandit.dashboard.render import back_to, pages_of
+from bandit.dashboard.visit import PATH, Visit, visit_of
+
+HERE: Final = f"{PATH}/evaluations"
+KNOWN: Final = ("text_thompson", "thompson", "top_two", "discounted_thompson", "epsilon_greedy")
+"""Policies that are offered by their names, with default parameters."""
+RANGES: Final = {"": "all there is", "86400": "the last day", "604800": "the last 7 days"}
+
+
+async def show(request: Request) -> Response:
+    """A placement's evaluations, and the form that starts one."""
+    api, wanted = visit_of(request).api, request.query_params.get("placement")
+    placements = [each["name"] for each in await api.every("placements")]
+    name = wanted or next(iter(placements), None)
+    found: list[Any] = []
+    challengers: list[str] = []
+    if name is not None:
+        found = await api.every(named("placements", name, "evaluations"))
+        placement = await api.get(named("placements", name))
+        challengers = list(placement["challengers"] or {})
+    return pages_of(request).show(
+        request,
+        "evaluations.html",
+        placements=placements,
+        name=name,
+        evaluations=found,
+        known=KNOWN,
+        challengers=challengers,
+        ranges=RANGES,
+    )
+
+
+async def start(request: Request) -> Response:
+    """Has a placement's log judged."""
+    visit = visit_of(request)
+    form, name = visit.form, visit.form.get("placement", "")
+    back = f"{HERE}?placement={quote(name, safe='')}"
+    try:
+        body = await _asked(visit, name, form)
+        made = await visit.api.request("POST", named("placements", name, "evaluations"), body)
+    except ValueError as error:
+        return back_to(request, back, str(error), refused=True)
+    except ApiRefused as error:
+        if error.status == 401:
+            raise
+        return back_to(request, back, f"Nothing was started: {error}", refused=True)
+    return back_to(request, _place(name, made["id"]), "It is being judged.")
+
+
+async def read(request: Request) -> Response:
+    """One evaluation."""
+    api, name = visit_of(request).api, request.path_params["placement"]
+    path = named("placements", name, "evaluations", request.path_params["evaluation"])
+    found = await api.get(path)
+    placement = await api.get(named("placements", name))
+    low, high = _bounds(found)
+    return pages_of(request).show(
+        request,
+        "evaluation.html",
+        found=found,
+        source=path,
+        share=is_share(placement),
+        low=low,
+        width=(high - low) or 1.0,
+    )
+
+
+async def remove(request: Request) -> Response:
+    """Removes an evaluation."""
+    name, evaluation = request.path_params["placement"], request.path_params["evaluation"]
+    back = f"{HERE}?placement={quote(name, safe='')}"
+    try:
+        path = named("placements", name, "evaluations", evaluation)
+        await visit_of(request).api.request("DELETE", path)
+    except ApiRefused as error:
+        if error.status == 401:
+            raise
+        return back_to(request, back, f"It is still there: {error}", refused=True)
+    return back_to(request, back, "The evaluation is removed.")
+
+
+async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the body of the request.
+
+    Raises:
+        ValueError: what was written as a policy is none.
+    """
+    wanted = [each for each in KNOWN if form.get(f"known.{each}")]
+    policies = [{"name": each, "policy": {"name": each}} for each in wanted]
+    placement = await visit.api.get(named("placements", name))
+    for challenger, spec in (placement["challengers"] or {}).items():
+        if form.get(f"challenger.{challenger}"):
+            policies.append({"name": challenger, "policy": spec})
+    own = form.get("own", "").strip()
+    if own:
+        try:
+            spec = json.loads(own)
+        except ValueError as error:
+            raise ValueError(f"Your policy is no JSON: {error}") from error
+        policies.append({"name": form.get("own_name", "").strip() or "mine", "policy": spec})
+    body: dict[str, Any] = {"name": form.get("name", "").strip(), "policies": policies}
+    seconds = form.get("seconds", "")
+    if seconds.isdecimal():
+        now_ms = (await visit.api.get("lag"))["looked_ms"]
+        body["since_ms"] = max(now_ms - 1000 * int(seconds), 0)
+    return body
+
+
+def _place(name: str, evaluation: str) -> str:
+    return f"{HERE}/{quote(name, safe='')}/{quote(evaluation, safe='')}"
+
+
+def _bounds(found: dict[str, Any]) -> tuple[float, float]:
+    """Returns the least and the largest figure that the page draws."""
+    totals = [each["total"] for each in found["policies"]]
+    ends = [t[end] for t in totals for end in ("low", "value", "high") if t[end] is not None]
+    return min(ends, default=0.0), max(ends, default=1.0)
+
+
+_ONE: Final = f"{HERE}/{{placement}}/{{evaluation}}"
+ROUTES: Final = [
+    Route(HERE, show),
+    Route(HERE, start, methods=["POST"]),
+    Route(_ONE, read),
+    Route(_ONE, remove, methods=["POST"]),
+]
