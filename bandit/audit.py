@@ -21,6 +21,7 @@ from rich.table import Table
 from bandit.audit_shortlists import Shortlists
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learner import PlacementFold, interaction_of
+from bandit.lid import under_lid
 from bandit.policies import load_policy
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from streams.catalogue import CatalogueReader
@@ -335,7 +336,8 @@ def _derived(policy: Policy, decision: Decision) -> Pmf:
     """Returns the pmf that the decision should have: certainty of the first if it is a fallback."""
     if decision.fallback:
         return np.array([1.0] + [0.0] * (len(decision.actions) - 1))
-    return policy.pmf(decision.context, decision.actions)
+    pmf = policy.pmf(decision.context, decision.actions)
+    return under_lid(pmf, decision.actions, decision.lid or None)
 
 
 def _records(log: Log, topic: str, progress: Progress | None) -> Iterator[Record]:

@@ -140,16 +140,8 @@ def creatives_of(catalogue: Catalogue, version_id: str) -> Iterator[Creative]:
     """Yields the creatives that the version wrote, or a part of which it wrote."""
     for placement in catalogue.placements():
         for creative in catalogue.creatives(placement.name):
-            if wrote(version_id, creative):
+            if creative.written_by(version_id):
                 yield creative
-
-
-def wrote(version_id: str, creative: Creative) -> bool:
-    """Returns whether the creative, or a part of it, is of this version."""
-    lineage = creative.lineage
-    return version_id == lineage.adapter or any(
-        part.adapter == version_id for part in lineage.parts.values()
-    )
 
 
 def _version(catalogue: Catalogue, version_id: str) -> GeneratorVersion:

@@ -22,12 +22,15 @@ from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from generator.promising import Promising
+from generator.promotion.canary import CanaryJudge
+from generator.promotion.desk import GENERATOR, VersionDesk
 from generator.promotion.speaking import speaker
 from generator.promotion.versions import Versions
 from generator.rotating import Rotator
 from generator.screening import Thresholds
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints, exclusive
+from streams.embedded import wall_clock_ms
 from streams.errors import LogUnavailable
 from streams.events import Creative, Generation
 from streams.log import Log
@@ -107,6 +110,8 @@ def run_generator(
 
     with exclusive(directory, "generator"):
         rotator = Rotator(log, Checkpoints(directory))
+        canaries = CanaryJudge(log, Checkpoints(directory))
+        desk = VersionDesk(log, GENERATOR, reader=catalogue)
         workshop = Workshop(
             backend,
             ClickReader(log).showings,
@@ -119,12 +124,14 @@ def run_generator(
             try:
                 busy = _answer_next(log, catalogue, workshop, stop, counts)
                 busy = rotator.rotate(catalogue) > 0 or busy
+                busy = canaries.judge(desk, wall_clock_ms()) or busy
             except LogUnavailable as error:
                 logger.warning("the log is out of reach, trying again: %s", error)
                 busy = False
             if not busy:
                 stop.wait(POLL_SECONDS)
         rotator.save()
+        canaries.save()
 
 
 def _answer_next(

@@ -45,3 +45,10 @@ class Shown(Struct, frozen=True, array_like=True):
     total: int
     day: int
     today: int
+
+
+class Lid(Struct, frozen=True):
+    """What a decision held down: the `actions`, by id, that got `share` together at most."""
+
+    share: float
+    actions: tuple[str, ...]

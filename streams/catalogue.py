@@ -7,7 +7,7 @@ old decisions applies the rules that held then.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -58,6 +58,10 @@ class Catalogue:
                 self._generations[event.id] = event
             case GeneratorVersion():
                 self._generator[event.id] = event
+                # The share that its creatives may have hangs on its status.
+                for placement, creatives in self._creatives.items():
+                    if any(creative.written_by(event.id) for creative in creatives.values()):
+                        self._versions[placement] = self.version + 1
                 if event.status == "live":
                     self._champion = event.id
                 elif event.id == self._champion:
@@ -120,6 +124,10 @@ class Catalogue:
     def creative(self, placement: str, creative_id: str) -> Creative | None:
         """Returns one creative of the placement, None if it has none by that id."""
         return self._creatives.get(placement, {}).get(creative_id)
+
+    def creatives_by_id(self, placement: str) -> Mapping[str, Creative]:
+        """Returns the placement's creatives by id."""
+        return self._creatives.get(placement, {})
 
     def live(self, placement: str) -> list[Creative]:
         """Returns the creatives that may be shown now."""

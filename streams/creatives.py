@@ -55,6 +55,12 @@ class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creativ
     def __post_init__(self) -> None:
         check_id("id", self.id)
 
+    def written_by(self, version: str) -> bool:
+        """Returns whether it, or a part of it, is of this version of the generator."""
+        return version == self.lineage.adapter or any(
+            part.adapter == version for part in self.lineage.parts.values()
+        )
+
 
 class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="generation"):
     """A request for new creatives from a brief, and how it went.

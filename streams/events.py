@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from streams.access import Act, ApiKey, Protection
 from streams.assignments import Assignment, Flag
-from streams.caps import Caps, Seen, Shown
+from streams.caps import Caps, Lid, Seen, Shown
 from streams.creatives import Creative as Creative
 from streams.creatives import CreativeStatus as CreativeStatus
 from streams.creatives import Generation as Generation
@@ -85,7 +85,8 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     unique. A `deferred` decision counts only once an activation arrives. A `fallback` is what was
     answered in place of the policy, which was not asked in time: it is joined with its outcomes
     like any other, but nothing is learned or estimated from it. `shortlist` says how the actions
-    were drawn, where they are not all that might have been shown.
+    were drawn, where they are not all that might have been shown. `lid` says what was done to the
+    policy's pmf before the draw: `pmf` is what was drawn from, so only an audit needs to know.
     """
 
     event_id: Id
@@ -100,6 +101,7 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     deferred: bool = False
     fallback: Literal[True] | UnsetType = UNSET
     shortlist: Shortlisted | UnsetType = UNSET
+    lid: Lid | UnsetType = UNSET
     traceparent: str | None = None
     v: Version = FIRST_VERSION
 

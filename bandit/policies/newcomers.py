@@ -6,7 +6,6 @@ then take more traffic than who pays for it wants to risk.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from bandit.errors import PolicyStateError
+from bandit.lid import limited
 from bandit.policies.envelope import seal
 from bandit.policies.spec import Share, write_spec
 from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free, take_over
@@ -80,14 +80,7 @@ class Newcomers:
         new = np.array(
             [self._shown.get(action.id, 0) < self._config.showings for action in actions]
         )
-        # exact sums, so that the order of the actions does not show in a rounding
-        taken, left = math.fsum(pmf[new]), math.fsum(pmf[~new])
-        # a policy that gives the known ones nothing has nothing to be scaled up
-        if taken <= self._config.share or left <= 0.0:
-            return pmf
-        scaled = np.where(new, pmf * (self._config.share / taken), pmf)
-        scaled[~new] *= (1.0 - self._config.share) / left
-        return scaled / math.fsum(scaled)
+        return limited(pmf, new, self._config.share)
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Has the policy beneath learn, and counts the showing."""

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bandit.errors import FeatureError, PolicyError, RequestError
+from bandit.lid import under_lid
 from bandit.policy import Pmf, sample_seed
 from bandit.service.appender import Appender
 from bandit.service.budget import Budget, first_actions
@@ -228,6 +229,15 @@ def new_id(now_ms: int) -> str:
 
 
 def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
+    """Returns the pmf that is drawn from: the policy's, under the placement's lid if it has one.
+
+    Raises:
+        RequestError: as `policy_pmf`.
+    """
+    return under_lid(policy_pmf(serving, context, actions), actions, serving.offer.lid)
+
+
+def policy_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
     """Returns the pmf that the placement's policy gives these actions.
 
     By one at a time, whichever the thread: some policies cannot be asked by two.
@@ -305,12 +315,12 @@ def let_in(
     """Returns the shortlist of a decision among these creatives, None if it is among all of them.
 
     Raises:
-        RequestError: from `action_pmf`.
+        RequestError: from `policy_pmf`.
     """
     draws = serving.draws
     if draws is None:
         return None
-    pmf_of, size = partial(action_pmf, serving), draws.size(slots)
+    pmf_of, size = partial(policy_pmf, serving), draws.size(slots)
     return draws.let_in(serving.version, pmf_of, actions, event_id, size)
 
 

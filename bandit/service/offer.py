@@ -16,7 +16,9 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from bandit.lid import lid_over
 from bandit.policy import Policy, draw, is_context_free
+from streams.caps import Lid
 from streams.events import (
     DECISIONS,
     FALLBACK_VERSION,
@@ -44,6 +46,7 @@ class Offer:
         placement: whose they are.
         actions: as the policy sees them and the log keeps them.
         creatives: the placement's by id, whose text is answered.
+        lid: on those that get a small share of the traffic together.
     """
 
     __slots__ = (
@@ -55,18 +58,26 @@ class Offer:
         "actions",
         "asking",
         "json",
+        "lid",
+        "mark",
         "name",
         "placement",
     )
 
     def __init__(
-        self, placement: str, actions: tuple[Action, ...], creatives: Mapping[str, Creative]
+        self,
+        placement: str,
+        actions: tuple[Action, ...],
+        creatives: Mapping[str, Creative],
+        lid: Lid | None = None,
     ) -> None:
         self.name = placement
         self.asking = Lock()
         self.placement = _encode(placement)
         self.actions = actions
         self.json = b',"actions":%b,"pmf":' % _encode(actions)
+        self.lid = lid_over(actions, lid)
+        self.mark = b"" if self.lid is None else b'"lid":%b,' % _encode(self.lid)
         self._creatives = creatives
         self._part: Offer | None = None
         self._policy: Policy | None = None
@@ -79,12 +90,12 @@ class Offer:
             return self
         # What caps leave is the same tuple for a while.
         if self._part is None or self._part.actions is not actions:
-            self._part = Offer(self.name, actions, self._creatives)
+            self._part = Offer(self.name, actions, self._creatives, self.lid)
         return self._part
 
     def beside(self, actions: tuple[Action, ...]) -> Offer:
         """Returns the same for some of the actions, which are not asked for again."""
-        return Offer(self.name, actions, self._creatives)
+        return Offer(self.name, actions, self._creatives, self.lid)
 
     def known_odds(self, policy: Policy) -> Odds | None:
         """Returns the odds that were kept of this very policy, None if there are none."""
@@ -187,12 +198,14 @@ def decision_message(drawn: Drawn, stamp: Stamp, slot: int = 0) -> Message:
     offer = odds.offer
     event_id, timestamp_ms, deferred, traceparent, fallback = stamp
     head = HEAD % (_encode(event_id), offer.placement, timestamp_ms)
-    if slot or deferred or traceparent or fallback or shortlist:
+    if slot or deferred or traceparent or fallback or shortlist or offer.mark:
         mark, version = b"", FIRST_VERSION
         if fallback:
             mark, version = b'"fallback":true,', FALLBACK_VERSION
         if shortlist:
             mark, version = mark + b'"shortlist":%b,' % _encode(shortlist), SHORTLIST_VERSION
+        if not fallback:
+            mark += offer.mark
         rest = slot, _encode(deferred), mark, _encode(traceparent), version
         end, headers = END % rest, trace_headers(traceparent)
     else:

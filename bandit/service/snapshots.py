@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from bandit.constraints import Constraints, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
+from bandit.lid import canary_lid
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version, take_over
 from bandit.service.offer import Offer
@@ -265,7 +266,7 @@ class Snapshots:
             loaded.version,
             actions,
             creatives,
-            Offer(placement.name, actions, creatives),
+            Offer(placement.name, actions, creatives, canary_lid(self.catalogue, live)),
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
             loaded.trials,

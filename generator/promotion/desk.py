@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from bandit.errors import GeneratorVersionError
 from bandit.generator_versions import on_trial, promoted, rejected, rolled_back, touched
 from bandit.service.security.acts import catalogue_act, superseded
@@ -24,9 +26,11 @@ from streams.catalogue import (
 from streams.changes import Change
 from streams.errors import EventError
 from streams.events import Catalogued, Creative, Generation, Placement, decode
-from streams.generator_versions import CANARY_SHARE, GateRow, GeneratorVersion
+from streams.generator_versions import CANARY_SHARE, Canary, GateRow, GeneratorVersion
 from streams.log import Log
 
+GENERATOR: Final = "generator"
+"""Who is recorded where the generator acts by itself."""
 CREATIVES: Final = 8
 """How many creatives a canary is asked for in each placement."""
 
@@ -89,6 +93,16 @@ class VersionDesk:
             ),
             now_ms,
         )
+
+    def progress(self, version_id: str, canary: Canary, now_ms: int) -> None:
+        """Writes how a canary does.
+
+        Raises:
+            GeneratorVersionError: as `try_out`.
+        """
+        found = self.version(version_id)
+        # Not an act of anybody's: it is what the log says already.
+        self._write([version_id], lambda: [replace(found, canary=canary)], now_ms, act=False)
 
     def promote(self, version_id: str, why: str, now_ms: int) -> GeneratorVersion:
         """Makes a version the champion; returns it.
@@ -159,7 +173,12 @@ class VersionDesk:
         return found
 
     def _write(
-        self, version_ids: Sequence[str], make: Callable[[], Sequence[Catalogued]], now_ms: int
+        self,
+        version_ids: Sequence[str],
+        make: Callable[[], Sequence[Catalogued]],
+        now_ms: int,
+        *,
+        act: bool = True,
     ) -> None:
         self._reader.catch_up()
         names = touched(self.catalogue, *version_ids)
@@ -173,7 +192,9 @@ class VersionDesk:
             size=len(made),
             expects={name: stamp for name, stamp in stamps.items() if name in written},
         )
-        acts = [catalogue_act(self._by, self._before(event), event, now_ms) for event in made]
+        acts = [
+            catalogue_act(self._by, self._before(event), event, now_ms) for event in made if act
+        ]
         self._log.append([*acts, *change_messages(made, change)])
         self._reader.catch_up()
         if not self._reader.changes.counted(change.id):

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from msgspec import UNSET
 
 from bandit.errors import RequestError
+from bandit.lid import lid_over
 from bandit.policy import sample_seed
 from bandit.service.hot import action_pmf, let_in, new_id
 from bandit.service.intake import Intake
@@ -146,6 +147,7 @@ class Flags:
             policy_version=serving.version,
             deferred=True,
             shortlist=UNSET if let is None else let.note(creative_id),
+            lid=lid_over(chosen.actions, serving.offer.lid) or UNSET,
             traceparent=traceparent,
             v=FIRST_VERSION if let is None else SHORTLIST_VERSION,
         )

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
+from bandit.lid import lid_over
 from bandit.policy import sample_seed
 from bandit.service.hot import action_pmf
 from bandit.service.personalizer.refusals import PersonalizerError
@@ -206,5 +207,6 @@ def _decision(serving: ServingPlacement, event: Event, choice: Choice, slot: int
         policy_version=serving.version,
         slot=slot,
         deferred=event.deferred,
+        lid=lid_over(choice.actions, serving.offer.lid) or UNSET,
         traceparent=event.traceparent,
     )

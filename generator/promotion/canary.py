@@ -1,0 +1,257 @@
+"""The canary: what a version's creatives earn beside the champion's, and what follows from it.
+
+Both are judged in the same decisions, each by the policy that serves: what would be earned if it
+chose among the one's creatives alone, with its own proportions. The intervals hold at all times at
+once, so the verdict may be taken the moment that they say so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from bandit.betting import Bets
+from bandit.errors import GeneratorVersionError
+from generator.promotion.desk import VersionDesk
+from streams.catalogue import Catalogue
+from streams.checkpoint import Checkpoints
+from streams.errors import EventError
+from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
+from streams.generator_versions import Canary, GeneratorVersion
+from streams.log import Log, TopicPartition
+
+CHECKPOINT: Final = "canary"
+ALPHA: Final = 0.025
+"""Of each bound."""
+SAVE_EVERY: Final = 20_000
+"""Interactions between checkpoints."""
+TOLD_AFTER: Final = 1.5
+"""How many times as many decisions must have come before the log is told of the intervals again."""
+
+logger = logging.getLogger(__name__)
+
+
+class Stand(Struct):
+    """What one side would earn: bettors from below and from above, of rewards as shares.
+
+    For a decision in which its creatives have the mass m, it takes in 1/m times the reward if one
+    of them was chosen, else 0 (Karampatziakis, Mineiro & Ramdas 2021, as `bandit.trials` does).
+    """
+
+    below: Bets = msgspec.field(default_factory=Bets)
+    above: Bets = msgspec.field(default_factory=Bets)
+
+    def take(self, weight: float, share: float) -> None:
+        """Takes in a decision, whose reward is this share of the placement's range."""
+        self.below.add_one(weight * share)
+        self.above.add_one(weight * (1.0 - share))
+
+    def bounds(self) -> tuple[float, float]:
+        """Returns from where to where its value is, at all times at once."""
+        low, high = self.below.lower(ALPHA), 1.0 - self.above.lower(ALPHA)
+        return min(low, 1.0), max(high, 0.0)
+
+
+class Trial(Struct):
+    """A canary beside a champion: how both stand. `champion` None is the bare model."""
+
+    canary: str
+    champion: str | None
+    since_ms: int
+    n: int = 0
+    told: int = 0
+    ours: Stand = msgspec.field(default_factory=Stand)
+    theirs: Stand = msgspec.field(default_factory=Stand)
+
+    def take(
+        self, decision: Decision, reward: float, creatives: Mapping[str, Creative],
+        lowest: float, highest: float,
+    ) -> None:  # fmt: skip
+        """Takes in a decision in which creatives of both could be chosen; passes over others."""
+        ours, theirs = self._masses(decision, creatives)
+        if ours <= 0.0 or theirs <= 0.0 or not lowest <= reward <= highest:
+            return
+        share = (reward - lowest) / (highest - lowest)
+        chosen = creatives.get(decision.action.id)
+        self.n += 1
+        self.ours.take(1.0 / ours if self._is_ours(chosen) else 0.0, share)
+        self.theirs.take(1.0 / theirs if self._is_theirs(chosen) else 0.0, share)
+
+    def result(self, share: float) -> Canary:
+        """Returns how both stand, as the log keeps it."""
+        if not self.n:
+            return Canary(since_ms=self.since_ms, share=share)
+        low, high = self.ours.bounds()
+        champion_low, champion_high = self.theirs.bounds()
+        return Canary(
+            since_ms=self.since_ms,
+            share=share,
+            n=self.n,
+            low=low,
+            high=high,
+            champion_low=champion_low,
+            champion_high=champion_high,
+        )
+
+    def _masses(self, decision: Decision, creatives: Mapping[str, Creative]) -> tuple[float, float]:
+        ours = theirs = 0.0
+        for action, propensity in zip(decision.actions, decision.pmf, strict=True):
+            creative = creatives.get(action.id)
+            ours += propensity * self._is_ours(creative)
+            theirs += propensity * self._is_theirs(creative)
+        return ours, theirs
+
+    def _is_ours(self, creative: Creative | None) -> bool:
+        return creative is not None and creative.written_by(self.canary)
+
+    def _is_theirs(self, creative: Creative | None) -> bool:
+        """Returns whether the champion wrote it; the bare model's has a model and no adapter."""
+        if creative is None or self._is_ours(creative):
+            return False
+        if self.champion is not None:
+            return creative.written_by(self.champion)
+        made = (creative.lineage, *creative.lineage.parts.values())
+        return any(part.model for part in made) and not any(part.adapter for part in made)
+
+
+class CanaryJudge:
+    """Follows a log's interactions, and promotes or pulls the canary when they say so.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+    """
+
+    def __init__(self, log: Log, checkpoints: Checkpoints) -> None:
+        self._log = log
+        self._checkpoints = checkpoints
+        saved = checkpoints.load(CHECKPOINT)
+        self._trial = _read(saved.state) if saved else None
+        self._offsets = dict(saved.offsets) if saved else {}
+        self._unsaved = self._looked = 0
+
+    def judge(self, desk: VersionDesk, now_ms: int) -> bool:
+        """Reads what is new, and changes the canary's status if that is decided.
+
+        Args:
+            desk: of the same log, caught up.
+            now_ms: the time that a change carries.
+
+        Returns:
+            Whether anything was written.
+
+        Raises:
+            LogUnavailable: the log is out of reach; nothing is lost, call again.
+        """
+        catalogue = desk.catalogue
+        canary, champion = catalogue.canary, catalogue.champion
+        if canary is None:
+            return False
+        champion_id = None if champion is None else champion.id
+        trial = self._trial
+        if trial is None or (trial.canary, trial.champion) != (canary.id, champion_id):
+            # From its start, since a champion that changed meanwhile is another comparison.
+            since_ms = canary.canary.since_ms if canary.canary else canary.timestamp_ms
+            trial = self._trial = Trial(canary.id, champion_id, since_ms)
+            self._offsets = {}
+            self._looked = 0
+        self._catch_up(trial, catalogue)
+        if trial.n == self._looked:
+            return False
+        self._looked = trial.n
+        return self._tell(desk, canary, trial, now_ms)
+
+    def save(self) -> None:
+        """Writes the checkpoint, if there is anything new in it."""
+        if self._unsaved and self._trial is not None:
+            self._checkpoints.save(CHECKPOINT, _written(self._trial), self._offsets)
+            self._unsaved = 0
+
+    def _catch_up(self, trial: Trial, catalogue: Catalogue) -> None:
+        for number in range(self._log.partitions(INTERACTIONS)):
+            partition = TopicPartition(INTERACTIONS, number)
+            offset = self._offsets.get(partition, self._log.start_offset(partition))
+            while records := self._log.read(partition, offset):
+                for record in records:
+                    _take(trial, record.value, catalogue)
+                offset = records[-1].offset + 1
+                self._offsets[partition] = offset
+                self._unsaved += len(records)
+                if self._unsaved >= SAVE_EVERY:
+                    self.save()
+
+    def _tell(self, desk: VersionDesk, canary: GeneratorVersion, trial: Trial, now_ms: int) -> bool:
+        found = trial.result(canary.canary.share if canary.canary else Canary(since_ms=0).share)
+        verdict, why = decided(found)
+        if verdict == "wait" and trial.n < TOLD_AFTER * trial.told:
+            return False
+        try:
+            desk.progress(canary.id, found, now_ms)
+            if verdict == "promote":
+                desk.promote(canary.id, why, now_ms)
+            elif verdict == "pull":
+                desk.reject(canary.id, why, now_ms)
+        except GeneratorVersionError as error:  # a person came first, and they know why
+            logger.warning("canary %s: %s", canary.id, error)
+            return False
+        trial.told = trial.n
+        self._unsaved += 1
+        logger.info("canary %s: %s", canary.id, why)
+        return True
+
+
+def decided(found: Canary) -> tuple[str, str]:
+    """Returns `promote`, `pull` or `wait`, and why with both intervals.
+
+    >>> decided(Canary(since_ms=0, n=9, low=0.3, high=0.5, champion_low=0.1, champion_high=0.2))
+    ('promote', 'earns 0.3 to 0.5 of the reward range, the champion 0.1 to 0.2, in 9 decisions')
+    """
+    low, high = found.low, found.high
+    champion_low, champion_high = found.champion_low, found.champion_high
+    if low is None or high is None or champion_low is None or champion_high is None:
+        return "wait", "nothing was earned yet"
+    why = (
+        f"earns {low:.4g} to {high:.4g} of the reward range, the champion {champion_low:.4g} to "
+        f"{champion_high:.4g}, in {found.n} decisions"
+    )
+    if low > champion_high:
+        return "promote", why
+    return ("pull" if high < champion_low else "wait"), why
+
+
+def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
+    try:
+        event = decode(value)
+    except EventError:  # the learner, whose topic it is, lays it aside
+        return
+    if not isinstance(event, Interaction) or event.status != "closed":
+        return
+    decision = event.decision
+    placement = catalogue.placement(decision.placement)
+    if decision.fallback or decision.timestamp_ms < trial.since_ms or placement is None:
+        return
+    rule = placement.reward
+    if rule.minimum < rule.maximum:
+        creatives = catalogue.creatives_by_id(decision.placement)
+        trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum)
+
+
+_Sums = tuple[int, list[float]]
+_State = tuple[str, str | None, int, int, int, _Sums, _Sums, _Sums, _Sums]
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
+def _written(trial: Trial) -> bytes:
+    bettors = (trial.ours.below, trial.ours.above, trial.theirs.below, trial.theirs.above)
+    head = (trial.canary, trial.champion, trial.since_ms, trial.n, trial.told)
+    return msgspec.msgpack.encode((*head, *(each.sums() for each in bettors)))
+
+
+def _read(state: bytes) -> Trial:
+    canary, champion, since_ms, n, told, *sums = _decoder.decode(state)
+    our_low, our_high, their_low, their_high = (Bets.of(*each) for each in sums)
+    ours, theirs = Stand(our_low, our_high), Stand(their_low, their_high)
+    return Trial(canary, champion, since_ms, n, told, ours, theirs)
