@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 
 from bandit.errors import LearnError, PolicySpecError, VersionError
 from bandit.learner import interaction_of
+from bandit.objectives import check_objective
 from bandit.policies import check_policy
 from bandit.trials import RESERVED, promoted
 from streams.errors import EventError
@@ -95,15 +96,18 @@ def checked(placement: Placement) -> Placement:
 
     Raises:
         PolicySpecError: one of them cannot learn what the placement's policy has to, or a
-            challenger has a name that means something else.
+            challenger has a name that means something else; or its policy does not see to the
+            placement's objective.
     """
     if reserved := (placement.challengers or {}).keys() & set(RESERVED):
         raise PolicySpecError(f"a challenger is called {reserved.pop()!r}; take another name")
     in_full = partial(check_policy, learn=placement.learn, reward=placement.reward)
     challengers = {name: in_full(spec) for name, spec in (placement.challengers or {}).items()}
-    return msgspec.structs.replace(
+    found = msgspec.structs.replace(
         placement, policy=in_full(placement.policy), challengers=challengers or UNSET
     )
+    check_objective(found)
+    return found
 
 
 def with_challenger(placement: Placement, name: str, why: str) -> Placement:
@@ -127,7 +131,9 @@ def with_policy(placement: Placement, spec: PolicySpec, why: str) -> Placement:
         PolicySpecError: it cannot.
     """
     policy = check_policy(spec, placement.learn, placement.reward)
-    return msgspec.structs.replace(placement, policy=policy, why=why)
+    found = msgspec.structs.replace(placement, policy=policy, why=why)
+    check_objective(found)
+    return found
 
 
 def rolled_back(placement: Placement, versions: Sequence[Version], number: int | None) -> Placement:

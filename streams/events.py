@@ -32,6 +32,7 @@ from streams.fields import Id, JsonObject, Version, check_id
 from streams.fields import Slot as Slot
 from streams.fields import TimestampMs as TimestampMs
 from streams.generator_versions import GeneratorVersion
+from streams.objectives import Objective
 from streams.rotation import Rotation
 from streams.shortlists import Shortlist, Shortlisted
 from streams.trials import Safety, TrialResult
@@ -209,7 +210,8 @@ class RewardRule(Struct, frozen=True, kw_only=True):
 
     The reward is the sum over kinds, clipped to [`minimum`, `maximum`], or `default` where no
     outcome that counts came. Windows run from the decision's timestamp; `grace_seconds` is how
-    late an outcome's record may be and still count.
+    late an outcome's record may be and still count. `objective` says what `kinds` were made from;
+    who joins needs no more than those.
     """
 
     kinds: dict[str, RewardKind] = msgspec.field(default_factory=_default_kinds)
@@ -218,6 +220,7 @@ class RewardRule(Struct, frozen=True, kw_only=True):
     grace_seconds: float = 2.0
     minimum: float = 0.0
     maximum: float = 1.0
+    objective: Objective | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if not self.minimum <= self.default <= self.maximum:

@@ -32,6 +32,7 @@ POLICIES: Final = (
     "floor",
     "apprentice",
     "newcomers",
+    "guarded",
 )
 DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
 """What `default` stands for on the command line, and what a new placement has."""
@@ -232,6 +233,14 @@ def _open(spec: PolicySpec, state: bytes | None) -> Policy:
                 return Newcomers(lid, open_policy(lid.policy))
             shown, beneath = read_state(state)
             return Newcomers(lid, load_policy(beneath), shown)
+        case "guarded":
+            from bandit.policies import guarded
+
+            guard = read_spec(spec, guarded.GuardedConfig)
+            if state is None:
+                return guarded.Guarded(guard, open_policy(guard.policy))
+            clicked, beneath = guarded.read_state(state)
+            return guarded.Guarded(guard, load_policy(beneath), clicked)
         case name:
             known = ", ".join(POLICIES)
             raise PolicySpecError(f"name is {name!r}; expected one of: {known}")

@@ -235,7 +235,9 @@ class LearningLaws(_Suite):
 
 
 class CorrectionLaws(_Suite):
-    """What holds of a policy that can be corrected."""
+    """What holds of a policy that can be corrected; `between` is a reward that it was once told."""
+
+    between: ClassVar[float] = 0.5
 
     def same(self, one: Policy, other: Policy) -> bool:
         """Whether two states are equal, up to rounding where arithmetic is not exact."""
@@ -250,8 +252,8 @@ class CorrectionLaws(_Suite):
         teach(policy, history)
         for number in data.draw(st.permutations(range(len(history)))):
             decision = finals[number].decision(number)
-            policy.correct(decision, history[number].reward, 0.5)
-            policy.correct(decision, 0.5, finals[number].reward)
+            policy.correct(decision, history[number].reward, self.between)
+            policy.correct(decision, self.between, finals[number].reward)
         assert self.same(policy, self.after(finals))
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import ConfigDict, Field, FiniteFloat
 
 from bandit.errors import RequestError
+from bandit.objectives import policy_for, resolved
 from bandit.policies import default_policy
 from bandit.service.resources.models import Body, Id, JsonObject, Name
 from streams.access import Protection
@@ -39,6 +40,43 @@ class RewardKindModel(Body):
     )
 
 
+class ClicksThenConversionsModel(Body):
+    """Clicks first; conversions decide where clicks are alike."""
+
+    name: Literal["clicks_then_conversions"]
+    click: Name = "click"
+    conversion: Name = "conversion"
+    tie: FiniteFloat = Field(
+        default=0.1, gt=0, le=0.5, description="What a conversion is worth; a click is the rest."
+    )
+    conversion_window_seconds: FiniteFloat | None = Field(default=None, gt=0)
+
+
+class ValuePerImpressionModel(Body):
+    """The summed values of a kind of outcome, up to `most`, of which the reward is a share."""
+
+    name: Literal["value_per_impression"]
+    most: FiniteFloat = Field(gt=0)
+    kind: Name = "purchase"
+    window_seconds: FiniteFloat | None = Field(default=None, gt=0)
+
+
+class ConversionsWithClicksModel(Body):
+    """The most conversions, of creatives clicked at least `least` times as often as the best."""
+
+    name: Literal["conversions_with_clicks"]
+    click: Name = "click"
+    conversion: Name = "conversion"
+    least: FiniteFloat = Field(default=0.9, gt=0, le=1)
+    conversion_window_seconds: FiniteFloat | None = Field(default=None, gt=0)
+
+
+ObjectiveModel = Annotated[
+    ClicksThenConversionsModel | ValuePerImpressionModel | ConversionsWithClicksModel,
+    Field(discriminator="name"),
+]
+
+
 class RewardRuleModel(Body):
     """What a placement rewards, and how long it waits."""
 
@@ -56,6 +94,9 @@ class RewardRuleModel(Body):
     )
     minimum: FiniteFloat = _RULE.minimum
     maximum: FiniteFloat = _RULE.maximum
+    objective: ObjectiveModel | None = Field(
+        default=None, description="What it is for, in place of `kinds`, which follow from it."
+    )
 
 
 class CapsModel(Body):
@@ -224,10 +265,14 @@ class PlacementBody(Body):
         kept = None if before is None else before.policy
         policy = kept if self.policy is None else self.policy
         try:
-            reward = msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule)
+            rule = msgspec.convert(self.reward.model_dump(exclude_none=True), RewardRule)
+            reward = resolved(rule)
+            default = default_policy(reward)
+            if reward.objective:
+                default = policy_for(reward.objective, default)
             return Placement(
                 name=name,
-                policy=default_policy(reward) if policy is None else dict(policy),
+                policy=default if policy is None else dict(policy),
                 reward=reward,
                 learn=self.learn,
                 caps=to_caps(self.caps),

@@ -14,7 +14,7 @@ from tests.bandit.policy_laws import Step
 
 MINIMAL = {name: {"name": name} for name in POLICIES} | {
     wrapper: {"name": wrapper, "policy": {"name": "uniform"}}
-    for wrapper in ("floor", "apprentice", "newcomers")
+    for wrapper in ("floor", "apprentice", "newcomers", "guarded")
 }
 
 
