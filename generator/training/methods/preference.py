@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
 from generator.device import own_device
 from generator.errors import DatasetError
 from generator.training.config import DpoConfig
+from generator.training.methods.measuring import log_ratios
 from generator.training.methods.running import (
     Job,
     Trained,
@@ -125,24 +124,6 @@ def preference_loss(model: Any, inputs: dict[str, Any], settings: DpoConfig) -> 
     anchored = -better / lengths.chunk(2)[0]
     loss: Tensor = (inputs["weight"] * preferred + settings.anchor * anchored).mean()
     return loss
-
-
-def log_ratios(model: Any, pairs: Sequence[Pair], pad: int, *, batch: int) -> list[float]:
-    """Returns log p(better) - log p(worse) of each pair, in nats.
-
-    Of several processes each computes a part, and all get the whole.
-    """
-    found: list[float] = []
-    model.eval()
-    with PartialState().split_between_processes(list(pairs)) as own, torch.inference_mode():
-        for start in range(0, len(own), batch):
-            some = own[start : start + batch]
-            rows = batch_of([*(p.better for p in some), *(p.worse for p in some)], pad)
-            on = next(model.parameters()).device
-            better, worse = text_log_probs(model, rows.to(on))[0].chunk(2)
-            found.extend((better - worse).tolist())
-    gathered: list[float] = gather_object(found)
-    return gathered
 
 
 def _inputs(pairs: Sequence[Referred], pad: int) -> dict[str, Any]:

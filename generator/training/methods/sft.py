@@ -6,8 +6,10 @@ from datasets import Dataset as Table
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from generator.device import own_device
 from generator.errors import DatasetError
 from generator.training.dataset import Imitate
+from generator.training.methods.measuring import mean_loss
 from generator.training.methods.running import (
     Job,
     Trained,
@@ -35,12 +37,17 @@ def train_sft(job: Job) -> Trained:
             f"no texts to imitate ({_reasons(reader)}); let more traffic come, lower the "
             "dataset's thresholds, or learn from pairs alone: --method dpo"
         )
-    settings = job.config.sft
+    model, settings, pad = job.base.model, job.config.sft, job.base.tokenizer.pad_token_id
+    metrics = {}
+    if test:
+        # By its own hand: a trainer that evaluates first never joins the processes' gradients.
+        model.to(own_device(job.device))
+        metrics["held_out_loss_before"] = mean_loss(model, test, pad, batch=job.config.batch)
     made = arguments(
         job, epochs=settings.epochs, learning_rate=settings.learning_rate, held_out=bool(test)
     )
     trainer = SFTTrainer(
-        model=job.base.model,
+        model=model,
         # The rows are tokens already, read as the generator reads its prompts.
         args=SFTConfig(**made, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=_table(train),
@@ -48,12 +55,9 @@ def train_sft(job: Job) -> Trained:
         processing_class=job.base.tokenizer,
     )
     silence(trainer)
-    metrics = {}
-    if test:
-        metrics["held_out_loss_before"] = trainer.evaluate()["eval_loss"]
     run(job, trainer)
     if test:
-        metrics["held_out_loss"] = trainer.evaluate()["eval_loss"]
+        metrics["held_out_loss"] = mean_loss(model, test, pad, batch=job.config.batch)
     rows = {"imitate/train": len(train), "imitate/test": len(test)}
     rows |= {f"left_out/{reason}": count for reason, count in reader.left_out.items()}
     return Trained(rows, history(job, trainer), metrics)

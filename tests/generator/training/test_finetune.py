@@ -180,8 +180,8 @@ def test_it_stops_early_where_the_held_out_loss_rises_and_keeps_the_best(ground,
     config = quick(ground, method="sft", patience=1, sft=SftConfig(epochs=60.0, learning_rate=0.2))
     made = finetune(ground.dataset, tmp_path / "run", config)
     seen = [step["eval_loss"] for step in made.steps if "eval_loss" in step]
-    assert len(seen) < 62  # one before, one every third of 180 updates, one after
-    assert made.metrics["sft/held_out_loss"] == pytest.approx(min(seen[1:]), rel=1e-3)
+    assert len(seen) < 60  # one every third of 180 updates
+    assert made.metrics["sft/held_out_loss"] == pytest.approx(min(seen), rel=0.01)
 
 
 def test_the_adapter_is_float32_and_checkpointed_gradients_change_nothing(ground, looped, tmp_path):
