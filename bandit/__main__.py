@@ -74,6 +74,12 @@ def up(
     model: Annotated[
         str, typer.Option(help="The generator's model: smollm2, a path, or a hub id.")
     ] = "smollm2",
+    finetune: Annotated[
+        bool, typer.Option(help="Teach the generator what won, by itself; see generator teach.")
+    ] = False,
+    finetune_pairs: Annotated[
+        int, typer.Option(min=1, help="How many new confident pairs make a new version.")
+    ] = 100,
     mapping: MappingFiles = None,
     source: SourceUrl = None,
     metrics_port: Annotated[
@@ -100,6 +106,8 @@ def up(
     from streams.mapping import read_mapping
     from streams.process import stop_on_signals
 
+    if finetune and not generator:
+        raise typer.BadParameter("--finetune teaches the generator; leave out --no-generator")
     if source and not mapping:
         raise typer.BadParameter("--source is of mapped topics; name at least one --mapping")
     for file in mapping or []:
@@ -115,6 +123,8 @@ def up(
     own = {"api": api, "join": [], "learn": [], "archive": []}
     if generator:
         own["generator"] = ["--model", model]
+    if finetune:
+        own["teach"] = ["--model", model, "--pairs", str(finetune_pairs)]
     if mapping:
         own["ingest"] = [word for file in mapping for word in ("--mapping", str(file))]
         own["ingest"] += ["--source", source] if source else []

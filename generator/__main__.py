@@ -14,6 +14,7 @@ from generator.commands.dataset import dataset
 from generator.commands.finetune import finetune
 from generator.commands.reward import reward_model
 from generator.commands.screen import Gates, gates, screen
+from generator.commands.teach import teach
 from generator.commands.versions import (
     adopt,
     explain,
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(brief_app, name="brief")
 app.command()(dataset)
 app.command()(finetune)
+app.command()(teach)
 app.command()(adopt)
 app.command("list")(list_versions)
 app.command()(promote)

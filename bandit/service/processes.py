@@ -19,6 +19,7 @@ _MODULES: Final = {
     "learn": ("bandit", "learn"),
     "archive": ("streams", "archive"),
     "generator": ("generator", "run"),
+    "teach": ("generator", "teach"),
     "ingest": ("streams", "ingest"),
     UI: ("bandit", "dashboard"),
 }

@@ -156,7 +156,7 @@ class _Child:
                 stdout=write_end,
                 stderr=write_end,
                 process_group=0,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
         except OSError as error:
             os.close(self._pipe)
@@ -233,8 +233,11 @@ class _Child:
         self._process = None
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """Returns what a child runs before its program, so that it does not outlive us."""
+def die_with_parent() -> Callable[[], None] | None:
+    """Returns what a child runs before its program, so that it does not outlive us.
+
+    None where the system cannot see to it, which is anywhere but on Linux.
+    """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl

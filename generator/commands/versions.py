@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="As the list says.")]
 Why = Annotated[str, typer.Option(help="Kept with the version.")]
+REFUSED: Final = 3
+"""The exit code of `adopt` for a version that the gate refused."""
 ROWS: Final = ("rule", "value", "bound", "passed", "why")
 
 
@@ -68,7 +70,9 @@ def adopt(
         desk = _desk(here)
         known = desk.catalogue.generator_version(adopted.id)
         if known is not None:
-            typer.echo(f"version {adopted.id} is in the log already: {known.status}")
+            if known.status == "candidate":  # it was killed between judging and trying
+                desk.try_out(adopted.id, wall_clock_ms(), share=share)
+            typer.echo(f"version {adopted.id} is in the log already, as {known.status}")
             return
         champion = desk.catalogue.champion
         before = None if champion is None else versions.version(champion.id)
@@ -79,7 +83,7 @@ def adopt(
     _print_table(form, table)
     if not passed(table):
         typer.echo(f"version {adopted.id} is rejected: {verdict(table)}")
-        raise typer.Exit(1)
+        raise typer.Exit(REFUSED)
     typer.echo(f"version {adopted.id} passed the gate and is on trial")
 
 

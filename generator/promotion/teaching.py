@@ -1,0 +1,251 @@
+"""The schedule: when to teach a new version, and the processes that do it one after another.
+
+Each step is a command of ours in a process of its own, with limits, at the lowest priority: what
+serves is not disturbed, and a step that is killed is begun again where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bandit.service.supervisor import die_with_parent
+from generator.commands.versions import REFUSED
+from generator.errors import DatasetError
+from generator.training.dataset import Thresholds, build_dataset
+from generator.training.dataset_files import write_dataset
+from generator.training.reading import Reading
+from generator.training.refusals import with_refusals
+from streams.catalogue import CatalogueReader
+from streams.errors import LogUnavailable
+from streams.events import INTERACTIONS
+from streams.log import Log, TopicPartition
+
+DONE: Final = "done"
+"""The file that says that a round came to its end, with the code of its last step."""
+NICENESS: Final = 19
+POLL_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 20.0
+"""How long a step that is asked to stop may take: it writes a checkpoint."""
+HOUR_MS: Final = 3_600_000
+AGAIN: Final = 1
+"""How a step ends that may work later: the log was out of reach, say."""
+
+logger = logging.getLogger(__name__)
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When a version is taught, and what that may take.
+
+    Attributes:
+        new_pairs: how many more confident pairs than last time are reason enough.
+        every_hours: of the log's time, after which the clock is; None for evidence alone.
+        look_seconds: between looks at the log.
+        cpu_seconds: that one step may compute.
+        memory_gb: that one step may allocate.
+        hours: that one step may take.
+        model: what is taught.
+        config: a file for `generator finetune`.
+    """
+
+    new_pairs: Annotated[int, Meta(ge=1)] = 100
+    every_hours: Annotated[float, Meta(gt=0)] | None = None
+    look_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    cpu_seconds: Annotated[int, Meta(ge=1)] = 4 * 3600
+    memory_gb: Annotated[float, Meta(gt=0)] = 8.0
+    hours: Annotated[float, Meta(gt=0)] = 12.0
+    model: str = "smollm2"
+    config: str | None = None
+
+
+class Past(Struct, frozen=True):
+    """What was there when the latest round began: its pairs, and the log's time; 0 before any."""
+
+    pairs: int = 0
+    at_ms: int = 0
+
+
+def due(schedule: Schedule, past: Past, pairs: int, now_ms: int) -> str:
+    """Returns why a version is to be taught now; empty if it is not.
+
+    >>> due(Schedule(new_pairs=10), Past(pairs=5, at_ms=1), 15, 2)
+    '15 confident pairs, 10 more than last time'
+    >>> due(Schedule(new_pairs=10, every_hours=1.0), Past(pairs=5, at_ms=1), 14, 2)
+    ''
+    """
+    if pairs - past.pairs >= schedule.new_pairs:
+        return f"{pairs} confident pairs, {pairs - past.pairs} more than last time"
+    hours = (now_ms - past.at_ms) / HOUR_MS
+    # Where nothing is new, the clock would teach the same again.
+    if schedule.every_hours is not None and hours >= schedule.every_hours and pairs != past.pairs:
+        return f"{hours:.1f} hours since the last time, and {pairs} confident pairs"
+    return ""
+
+
+class Teacher:
+    """Teaches a log's generator by a schedule, one version at a time.
+
+    Args:
+        log: what is learned from.
+        log_url: by which the steps open the same.
+        data: the folder of versions and rounds.
+        schedule: when, and with what limits.
+        stop: ends a round; it goes on when the next teacher starts.
+    """
+
+    def __init__(
+        self, log: Log, log_url: str, data: Path, schedule: Schedule, stop: threading.Event
+    ) -> None:
+        self._log = log
+        self._place = ["--log", log_url, "--data", str(data)]
+        self._rounds = data / "generator" / "rounds"
+        self._schedule = schedule
+        self._stop = stop
+
+    def run(self) -> None:
+        """Looks at the log again and again, and teaches when it is due, until stopped."""
+        while not self._stop.is_set():
+            try:
+                self.turn()
+            except LogUnavailable as error:
+                logger.warning("the log is out of reach, trying again: %s", error)
+            self._stop.wait(self._schedule.look_seconds)
+
+    def turn(self) -> Path | None:
+        """Goes on with a round that is not done, or begins one that is due; returns its folder.
+
+        While a version is on trial none is taught: its verdict comes first.
+
+        Raises:
+            LogUnavailable: the log is out of reach.
+        """
+        rounds = sorted(self._rounds.glob("*")) if self._rounds.is_dir() else []
+        unfinished = [each for each in rounds if not (each / DONE).exists()]
+        if unfinished:
+            here = unfinished[-1]
+        else:
+            reader = CatalogueReader(self._log)
+            reader.catch_up()
+            if reader.catalogue.canary is not None:
+                return None
+            begun = self._begin(rounds)
+            if begun is None:
+                return None
+            here = begun
+        self._teach(here)
+        return here
+
+    def _begin(self, rounds: Sequence[Path]) -> Path | None:
+        """Returns the folder of a new round with its rows, None if none is due."""
+        past = _past(rounds[-1]) if rounds else Past()
+        limits = Thresholds()
+        reading = Reading(self._log)
+        try:
+            found = build_dataset(
+                reading.evidence,
+                reading.prompt_of,
+                thresholds=limits,
+                suspicious=reading.suspicious,
+            )
+        except DatasetError as error:
+            logger.info("nothing to teach yet: %s", error)
+            return None
+        pairs, now_ms = len(found.prefer), self._now_ms()
+        why = due(self._schedule, past, pairs, now_ms)
+        if not why:
+            return None
+        here = self._rounds / f"{len(rounds) + 1:06}"
+        logger.info("round %s: %s", here.name, why)
+        rows = with_refusals(found, reading.evidence, reading.refusals())
+        write_dataset(rows, here / "rows", log=reading.log, thresholds=limits)
+        _write(here / "past.json", msgspec.json.encode(Past(pairs, now_ms)))
+        return here
+
+    def _teach(self, here: Path) -> None:
+        if not (here / "past.json").exists():  # it was killed while its rows were written
+            _write(here / DONE, b"-1")
+            return
+        schedule = self._schedule
+        train = ["finetune", str(here / "rows"), str(here / "run"), "--model", schedule.model]
+        train += ["--config", schedule.config] if schedule.config else []
+        code = 0 if (here / "run" / "manifest.json").exists() else self._step(train)
+        if code == 0:
+            adopt = ["adopt", str(here / "run"), "--model", schedule.model, *self._place]
+            code = self._step(adopt)
+        if not self._stop.is_set() and code != AGAIN:
+            # What failed otherwise would fail the same way on the same rows.
+            logger.info("round %s is over, code %d", here.name, code)
+            _write(here / DONE, str(code).encode())
+
+    def _step(self, words: Sequence[str]) -> int:
+        """Runs a command of the generator within the limits; returns its exit code."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "generator", *words],
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=_limits(self._schedule),
+        )
+        waited, longest = 0.0, self._schedule.hours * 3600.0
+        while process.poll() is None and not self._stop.is_set() and waited < longest:
+            self._stop.wait(POLL_SECONDS)
+            waited += POLL_SECONDS
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        code = process.returncode
+        if code not in (0, REFUSED) and not self._stop.is_set():
+            logger.error("%s ended with code %d; see what it said above", words[0], code)
+        return code
+
+    def _now_ms(self) -> int:
+        """Returns the time of the log's latest interaction."""
+        latest = 0
+        for number in range(self._log.partitions(INTERACTIONS)):
+            partition = TopicPartition(INTERACTIONS, number)
+            end = self._log.end_offset(partition)
+            if end > self._log.start_offset(partition):
+                [record, *_] = self._log.read(partition, end - 1)
+                latest = max(latest, record.timestamp_ms)
+        return latest
+
+
+def _limits(schedule: Schedule) -> Callable[[], None]:
+    """Returns what a step runs before its program: what it may take, and its priority."""
+    memory, tie = int(schedule.memory_gb * 2**30), die_with_parent()
+
+    def limit() -> None:
+        if tie is not None:
+            tie()
+        os.nice(NICENESS)
+        resource.setrlimit(resource.RLIMIT_CPU, (schedule.cpu_seconds, schedule.cpu_seconds + 30))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+    return limit
+
+
+def _past(here: Path) -> Past:
+    try:
+        return msgspec.json.decode((here / "past.json").read_bytes(), type=Past)
+    except FileNotFoundError:  # a round whose rows were never written to their end
+        return Past()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(data)
+    unfinished.rename(path)

@@ -1,0 +1,93 @@
+"""Taught by itself: when it is due, in processes with limits, one round at a time."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from generator.promotion.teaching import DONE, Past, Schedule, Teacher, _limits, due
+from streams.catalogue import CatalogueReader, catalogue_message
+from streams.generator_versions import GeneratorVersion
+from streams.sqlite import SqliteLog
+from tests.generator.training.made_log import made_log
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log with enough traffic that some texts are surely better than others."""
+    opened = SqliteLog(tmp_path / "log.db")
+    made_log(products=("coffee", "tea", "soup", "bread", "jam"), shown=4000, log=opened)
+    yield opened
+    opened.close()
+
+
+def teacher(log, folder, stop=None, **schedule):
+    schedule = Schedule(new_pairs=1, **schedule)
+    return Teacher(
+        log, f"sqlite:///{folder / 'log.db'}", folder, schedule, stop or threading.Event()
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "hours", "why"),
+    [(15, 0, "10 more"), (14, 0, ""), (14, 25, "25.0 hours"), (5, 25, ""), (0, 0, "")],
+)
+def test_it_is_due_by_evidence_or_by_clock(pairs, hours, why):
+    schedule = Schedule(new_pairs=10, every_hours=24.0)
+    found = due(schedule, Past(5, 7), pairs, 7 + hours * 3_600_000)
+    assert why in found
+    assert bool(why) == bool(found)
+
+
+def test_a_round_trains_judges_and_keeps_the_verdict(log, tmp_path, ground):
+    here = teacher(log, tmp_path, model=ground.model).turn()
+    assert (here / "rows" / "card.json").exists()
+    assert (here / "run" / "manifest.json").exists()
+    # The tiny model writes noise, and no training of this length makes sense of it.
+    assert (here / DONE).read_text() == "3"
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    [version] = reader.catalogue.generator_versions()
+    assert version.status == "rejected"
+    assert "pass_rate" in version.reason
+    assert teacher(log, tmp_path, model=ground.model).turn() is None, "nothing is new"
+
+
+def test_one_that_is_stopped_goes_on_later(log, tmp_path):
+    stop = threading.Event()
+    stop.set()
+    here = teacher(log, tmp_path, stop, model="no-such-model").turn()
+    assert (here / "past.json").exists()
+    assert not (here / DONE).exists()
+    again = teacher(log, tmp_path, stop, model="no-such-model").turn()
+    assert again == here
+
+
+def test_a_round_that_was_killed_while_its_rows_were_written_is_given_up(log, tmp_path):
+    half = tmp_path / "generator" / "rounds" / "000001" / "rows"
+    half.mkdir(parents=True)
+    assert teacher(log, tmp_path).turn() == half.parent
+    assert (half.parent / DONE).read_text() == "-1"
+
+
+def test_nothing_is_taught_while_a_version_is_on_trial(log, tmp_path):
+    canary = GeneratorVersion(id="v", status="canary", timestamp_ms=1)
+    log.append([catalogue_message(canary)])
+    assert teacher(log, tmp_path).turn() is None
+
+
+def test_a_step_has_its_limits_and_the_lowest_priority():
+    schedule = Schedule(cpu_seconds=77, memory_gb=1.5)
+    program = (
+        "import os, resource as r; print(os.nice(0), r.getrlimit(r.RLIMIT_CPU)[0], "
+        "r.getrlimit(r.RLIMIT_DATA)[0])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        preexec_fn=_limits(schedule),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["19", "77", str(int(1.5 * 2**30))]
