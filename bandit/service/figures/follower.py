@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,15 +39,12 @@ class Aim(NamedTuple):
     seen_path: str | None
 
 
-def aims_of(catalogue: Catalogue) -> dict[str, Aim]:
-    """Returns what the figures of each placement in the catalogue are to tell."""
-    return {
-        placement.name: Aim(
-            lift_plan(catalogue.dated_history(placement.name)),
-            (placement.seen or Seen()).path,
-        )
-        for placement in catalogue.placements()
-    }
+def aim_of(catalogue: Catalogue, name: str) -> Aim | None:
+    """Returns what a placement's figures are to tell; None if it is not in the catalogue."""
+    placement = catalogue.placement(name)
+    if placement is None:
+        return None
+    return Aim(lift_plan(catalogue.dated_history(name)), (placement.seen or Seen()).path)
 
 
 class Follower:
@@ -56,14 +53,14 @@ class Follower:
     Args:
         log: what is followed.
         clock_ms: the time.
-        aims: returns what each placement's figures are to tell, as it is now.
+        aim: returns what the figures of a placement of this name are to tell, as it is now.
     """
 
     def __init__(
-        self, log: Log, clock_ms: Callable[[], int], aims: Callable[[], Mapping[str, Aim]]
+        self, log: Log, clock_ms: Callable[[], int], aim: Callable[[str], Aim | None]
     ) -> None:
         self._log = log
-        self._aims = aims
+        self._aim = aim
         self._clock_ms = clock_ms
         self._asked = 0.0
         self._tallies: dict[str, Tally] = {}
@@ -83,7 +80,12 @@ class Follower:
     def tally(self, placement: str) -> Tally:
         """Returns a placement's figures so far, to be read with the lock held."""
         self.wake()
-        return self._tallies.get(placement) or Tally()
+        found = self._tallies.get(placement)
+        if found is None:
+            found = Tally()
+            if (aim := self._aim(placement)) is not None:
+                found.plan(*aim)
+        return found
 
     def wake(self) -> None:
         """Has the log folded for another ten minutes."""
@@ -132,7 +134,7 @@ class Follower:
     def _advance(self, partition: TopicPartition, offsets: dict[TopicPartition, int]) -> int:
         records = self._log.read(partition, offsets[partition], limit=BATCH)
         if records:
-            aims = self._aims()
+            aims: dict[str, Aim | None] = {}
             with self.lock:
                 for record in records:
                     self._take(record, aims)
@@ -140,12 +142,14 @@ class Follower:
             time.sleep(0)  # a rank that waits for the interpreter goes first
         return len(records)
 
-    def _take(self, record: Record, aims: Mapping[str, Aim]) -> None:
+    def _take(self, record: Record, aims: dict[str, Aim | None]) -> None:
         try:
             seen = read_interaction.decode(record.value)
             name = seen.decision.placement
             tally = self._tallies.setdefault(name, Tally())
-            if (aim := aims.get(name)) is not None:
+            if name not in aims:  # once a batch
+                aims[name] = self._aim(name)
+            if (aim := aims[name]) is not None:
                 tally.plan(*aim)
             tally.add(seen, record.timestamp_ms)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:

@@ -108,6 +108,27 @@ def test_the_policy_says_what_it_believes(loop, visited):
     assert figures(loop, other)["creatives"]["a"]["posterior"] is None
 
 
+def test_lifts_are_of_closed_decisions_and_there_from_the_start(loop):
+    body = {"reward": {"window_seconds": 0.3, "grace_seconds": 0.1}, "safety": {"baseline": "a"}}
+    name = loop.placement("lifted", policy={"name": "uniform"}, **body)
+    begun = figures(loop, name)["lifts"]
+    assert [(each["over"], each["name"], each["n"]) for each in begun] == [
+        ("uniform", None, 0),
+        ("baseline", "a", 0),
+    ]
+    visits(loop, name, 20, 5)
+    wait_until(lambda: figures(loop, name)["lifts"][0]["n"] == 20)
+    uniform, baseline = figures(loop, name)["lifts"]
+    assert uniform["value"] == 0.25
+    assert uniform["difference"] == pytest.approx(0.0)
+    for lift in (uniform, baseline):
+        assert lift["low"] <= lift["difference"] <= lift["high"]
+        assert lift["value"] - lift["other"] == pytest.approx(lift["difference"])
+    points = figures(loop, name)["points"]
+    assert all(point["explored"] == pytest.approx(2 / 3) for point in points)
+    assert all(point["entropy"] == pytest.approx(1.0) for point in points)
+
+
 def test_segments_and_delays(loop, visited):
     name, _ = visited
     found = figures(loop, name)
