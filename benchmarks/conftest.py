@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--soak-seconds", type=float, default=60.0, help="How long bench_soak asks; 1800 for real."
     )
     parser.addoption(
+        "--tab-seconds",
+        type=float,
+        default=600.0,
+        help="How long bench_dashboard leaves a tab open.",
+    )
+    parser.addoption(
         "--fuzz-inputs", type=int, default=100_000, help="How many requests bench_fuzz sends."
     )
 

@@ -1,6 +1,7 @@
 // An evaluation's intervals, and what each policy would have earned over time.
 
-import { color, draw } from "./charts.js";
+import { color, draw, faint } from "./charts.js";
+import { amount } from "./format.js";
 
 for (const bar of document.querySelectorAll(".interval[data-mean]")) {
   const { low, high, mean } = bar.dataset;
@@ -9,22 +10,28 @@ for (const bar of document.querySelectorAll(".interval[data-mean]")) {
   bar.lastElementChild.style.left = `${mean}%`;
 }
 
-function trace(policy, index) {
+// The band of the policy that is online; the others' would hide it, and are in the hover.
+function band(policy) {
+  const points = policy.over_time.filter((each) => each.low !== null);
+  const x = points.map((each) => new Date(each.at_ms));
+  const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+  return [
+    { ...edge, y: points.map((each) => each.low) },
+    { ...edge, y: points.map((each) => each.high), fill: "tonexty", fillcolor: faint(0) },
+  ];
+}
+
+function trace(policy, index, share) {
   const points = policy.over_time;
+  const told = (each) => (each.low === null ? "" : ` (${amount(each.low, share)} to ${amount(each.high, share)})`);
   return {
     name: policy.name,
     x: points.map((each) => new Date(each.at_ms)),
     y: points.map((each) => each.value),
-    error_y: {
-      type: "data",
-      symmetric: false,
-      array: points.map((each) => (each.high === null ? 0 : each.high - each.value)),
-      arrayminus: points.map((each) => (each.low === null ? 0 : each.value - each.low)),
-      thickness: 1,
-      width: 2,
-    },
-    mode: "lines+markers",
-    line: { color: color(index) },
+    text: points.map((each) => amount(each.value, share) + told(each)),
+    hovertemplate: "%{text}",
+    mode: "lines",
+    line: { color: color(index), width: policy.origin === "Online" ? 2.5 : 1.25 },
   };
 }
 
@@ -34,9 +41,11 @@ function show() {
   const { policies, share } = JSON.parse(found.textContent);
   const shown = policies.filter((each) => each.over_time.length);
   const says = shown.length
-    ? `What ${shown.map((each) => each.name).join(", ")} would have earned, a stretch of time after the other, with 95 % intervals.`
+    ? `What ${shown.map((each) => each.name).join(", ")} would have earned, a stretch of time after the other, with the 95 % band of the one that is online.`
     : "The log is too short to be cut into stretches.";
-  draw("over-time", shown.map(trace), { yaxis: { tickformat: share ? ".1%" : "" } }, says);
+  const online = shown.filter((each) => each.origin === "Online");
+  const traces = [...online.flatMap(band), ...shown.map((each, index) => trace(each, index, share))];
+  draw("over-time", traces, { yaxis: { tickformat: share ? ".1%" : "" } }, says);
 }
 
 show();

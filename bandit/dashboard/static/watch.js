@@ -1,6 +1,8 @@
 // Pages whose news come from plain answers of the API: looked at every few seconds, and shown
 // without reload unless somebody is at a form.
 
+import { localTimes } from "./page.js";
+
 const LOOK_MS = 3000;
 const watching = () => document.querySelector("main [data-watch]");
 const sources = (watching()?.dataset.watch ?? "").split(" ").filter(Boolean);
@@ -30,6 +32,7 @@ async function renew() {
   const notice = main.querySelector(".told");
   main.replaceChildren(...fresh.getElementById("main").childNodes);
   if (notice) main.prepend(notice);
+  localTimes(main);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   document.dispatchEvent(new Event("renewed"));
   return true;

@@ -19,6 +19,8 @@ from streams.events import Placement, PolicySpec, RewardRule
 
 Over: TypeAlias = Literal["uniform", "baseline"]
 
+SPARE: Final = 2.0
+"""How many times as many actions as at first there may come to be."""
 GATHERED: Final = 256
 """How many decisions are taken in together: a bet costs a tenth of what it does alone."""
 
@@ -97,7 +99,9 @@ class Lifts:
 
     An interval needs to know how large a weight can be, beforehand: the policy's floor says so.
     Decisions whose pmf is below it, as those of the policy before, which is served until the new
-    one is folded, are left out; that is known before the reward is, so nothing is chosen by it.
+    one is folded, are left out; so are those with more than twice as many actions as the first,
+    where the baseline may weigh more than was foreseen. Either is known before the reward is, so
+    nothing is chosen by it.
     """
 
     def __init__(self, plan: LiftPlan) -> None:
@@ -105,7 +109,7 @@ class Lifts:
         others: list[tuple[Over, str | None]] = [("uniform", None)]
         if plan.baseline is not None:
             others.append(("baseline", plan.baseline))
-        self._others = {other: _Against(plan, other[0]) for other in others}
+        self._others = {other: _Against(plan) for other in others}
 
     def take(
         self, ids: Sequence[str], pmf: Sequence[float], index: int, reward: float, at_ms: int
@@ -119,9 +123,10 @@ class Lifts:
         propensity = pmf[index]
         for (over, name), against in self._others.items():
             if over == "uniform":
-                against.take(reward, propensity, 1.0 / len(pmf))
+                against.take(reward, propensity, 1.0 / len(pmf), largest=1.0)
             elif name in ids:
-                against.take(reward, propensity, float(ids[index] == name))
+                target = float(ids[index] == name)
+                against.take(reward, propensity, target, largest=float(len(pmf)))
 
     def get(self) -> list[Lift]:
         """Returns the lifts so far."""
@@ -131,15 +136,26 @@ class Lifts:
 class _Against:
     """What was shown against one other way to choose."""
 
-    def __init__(self, plan: LiftPlan, over: Over) -> None:
-        # A baseline's largest weight depends on how many actions there are, which changes.
-        bound = 1.0 / plan.floor if plan.floor and over == "uniform" else None
-        self._difference = BettingDifference(reward_range=plan.reward_range, max_weight=bound)
+    def __init__(self, plan: LiftPlan) -> None:
+        self._plan = plan
+        self._largest = 0.0
+        self._difference = BettingDifference(reward_range=plan.reward_range)
         self._waiting: list[tuple[float, float, float]] = []
         self._n = 0
         self._total = 0.0
 
-    def take(self, reward: float, propensity: float, target: float) -> None:
+    def take(self, reward: float, propensity: float, target: float, *, largest: float) -> None:
+        """Takes in a decision; `largest` is the most that a weight can be, times the floor."""
+        if not self._n:
+            # Room for actions that come: the bound must hold from the first decision on.
+            self._largest = largest if largest == 1.0 else SPARE * largest
+            floor = self._plan.floor
+            self._difference = BettingDifference(
+                reward_range=self._plan.reward_range,
+                max_weight=self._largest / floor if floor else None,
+            )
+        if largest > self._largest:
+            return
         self._n += 1
         self._total += reward
         self._waiting.append((reward, propensity, target))

@@ -65,6 +65,24 @@ def test_what_an_earlier_policy_decided_is_left_out():
     assert lifts.get()[0].n == 1
 
 
+def test_a_floor_narrows_the_interval_over_a_rare_baseline():
+    def width(floor):
+        (_, lift) = played(Lifts(plan(floor=floor, baseline="a")), 20_000).get()
+        assert lift.interval.low <= 0.52 - 0.1 <= lift.interval.high
+        return lift.interval.high - lift.interval.low
+
+    assert width(0.3) < width(0.0)
+
+
+def test_twice_as_many_actions_are_compared_with_a_baseline_but_not_more():
+    lifts = Lifts(plan(floor=0.3, baseline="a"))
+    for number in (3, 6, 7):
+        ids, pmf = [*"abcdefg"[:number]], [1 / number] * number
+        lifts.take(ids, pmf, 0, 1.0, 0)
+    uniform, baseline = lifts.get()
+    assert (uniform.n, baseline.n) == (3, 2)
+
+
 def test_a_baseline_that_is_not_offered_is_not_compared_with():
     lifts = Lifts(plan(baseline="gone"))
     lifts.take(IDS, PMF, 2, 1.0, 0)
