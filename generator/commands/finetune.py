@@ -21,7 +21,8 @@ def finetune(
     method: Annotated[
         str | None,
         typer.Option(
-            help="loop imitates the best texts, then prefers by pairs; sft and dpo do one of both.",
+            help="loop imitates the best texts, then prefers by pairs; sft and dpo do one of both; "
+            "kto learns from texts judged good or bad.",
             show_default="loop",
         ),
     ] = None,

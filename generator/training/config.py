@@ -15,7 +15,7 @@ from generator.backends import SMOLLM2
 from generator.brief.fields import converted, read_file
 from generator.errors import TrainingConfigError
 
-Method: TypeAlias = Literal["sft", "dpo", "loop"]
+Method: TypeAlias = Literal["sft", "dpo", "kto", "loop"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -67,11 +67,20 @@ class DpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     anchor: NotNegative = 0.3
 
 
+class KtoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Learning from good and bad texts; `beta` says how dear it is to move away from the base."""
+
+    epochs: Positive = 1.0
+    learning_rate: Positive = 5e-4
+    beta: Positive = 0.1
+
+
 class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to fine-tune.
 
     Attributes:
-        method: `sft` imitates, `dpo` prefers, `loop` does the one and then the other.
+        method: `sft` imitates, `dpo` prefers, `loop` does the one and then the other; `kto` learns
+            from good and bad texts that are in no pair.
         model: `smollm2`, a folder or a hub id.
         parent: the folder of a supervised run, or of an adapter, to go on from; None for the
             model as it is.
@@ -97,6 +106,7 @@ class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     adapter: AdapterConfig | None = None
     sft: SftConfig = SftConfig()
     dpo: DpoConfig = DpoConfig()
+    kto: KtoConfig = KtoConfig()
     batch: Count = 8
     accumulate: Count = 1
     weight_decay: NotNegative = 0.0

@@ -8,6 +8,7 @@ OUT/checkpoints/    while it runs: what it is (`run.json`), and where each stage
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,7 @@ from generator.training.manifest import (
     installed_versions,
     write_manifest,
 )
+from generator.training.methods.judged import train_kto
 from generator.training.methods.preference import train_dpo
 from generator.training.methods.running import Job, Trained
 from generator.training.methods.sft import train_sft
@@ -39,9 +41,14 @@ from generator.training.methods.sft import train_sft
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "sft": ("sft",),
     "dpo": ("dpo",),
+    "kto": ("kto",),
     "loop": ("sft", "dpo"),
 }
-TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {"sft": train_sft, "dpo": train_dpo}
+TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
+    "sft": train_sft,
+    "dpo": train_dpo,
+    "kto": train_kto,
+}
 RUN: Final = "run.json"
 SHAPE: Final = "adapter_config.json"
 
@@ -113,7 +120,10 @@ def finetune(
     with state.main_process_first():
         _claim(out, checkpoints, this)
     order = _Order(config, rows, device, state, checkpoints, progress, stop)
-    base, trained = _stages(order, parent, before)
+    with warnings.catch_warnings():
+        # peft asks for a property by the name that transformers is about to drop.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        base, trained = _stages(order, parent, before)
     last = _done(checkpoints, STAGES[config.method][-1])
     made = Manifest(
         config=config,
@@ -232,7 +242,8 @@ def _done(checkpoints: Path, stage: str) -> Path:
 def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
     """Keeps a stage's adapter, then its figures, whose file says that the stage is done."""
     shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(str(folder))
+    # A method may have put a copy beside it, for comparison.
+    model.save_pretrained(str(folder), selected_adapters=["default"])
     # A path on this machine would be of no use to whoever gets the adapter.
     shape = msgspec.json.decode((folder / SHAPE).read_bytes()) | {"base_model_name_or_path": name}
     (folder / SHAPE).write_bytes(msgspec.json.format(msgspec.json.encode(shape), indent=1))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, SftConfig
+from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
 from generator.training.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
 from generator.training.dataset_files import write_dataset
 from tests.generator.backends.conftest import byte_tokenizer
@@ -67,6 +67,7 @@ def quick(ground, **changes):
         "checkpoint_steps": 3,
         "adapter": AdapterConfig(rank=4, targets=("q_proj", "v_proj")),
         "sft": SftConfig(epochs=4.0, learning_rate=0.01),
+        "kto": KtoConfig(epochs=8.0, learning_rate=0.01),
         "dpo": DpoConfig(epochs=4.0, learning_rate=0.01),
     }
     return FinetuneConfig(**(told | changes))

@@ -107,6 +107,21 @@ def test_the_anchor_holds_what_was_imitated(ground, tmp_path):
     assert made["with"] != made["without"]
 
 
+def test_judged_texts_move_apart_and_leave_one_adapter(ground, tmp_path):
+    sft = tmp_path / "sft"
+    finetune(ground.dataset, sft, quick(ground, method="sft"))
+    config = quick(ground, method="kto", parent=str(sft), adapter=None)
+    stops = iter([False] * 7 + [True])
+    with pytest.raises(TrainingStopped):
+        finetune(ground.dataset, tmp_path / "run", config, stop=lambda: next(stops))
+    made = finetune(ground.dataset, tmp_path / "run", config)
+    assert made.rows == {"judge/train": 24, "judge/test": 12}
+    assert made.metrics["kto/held_out_good_moved"] > made.metrics["kto/held_out_bad_moved"] + 1.0
+    assert [path.name for path in (tmp_path / "run" / "adapter").iterdir() if path.is_dir()] == []
+    whole = finetune(ground.dataset, tmp_path / "whole", config)
+    assert made.adapter_sha256 == whole.adapter_sha256
+
+
 @pytest.mark.parametrize("after", [1, 7, 14])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(ground, looped, tmp_path, after):
     stop = threading.Event()
@@ -169,7 +184,9 @@ def test_what_cannot_be_is_said_before_anything_is_trained(ground, tmp_path, cha
         finetune(ground.dataset, tmp_path / "run", quick(ground, **changes))
 
 
-@pytest.mark.parametrize(("method", "says"), [("sft", "--method dpo"), ("dpo", "--method sft")])
+@pytest.mark.parametrize(
+    ("method", "says"), [("sft", "--method dpo"), ("dpo", "--method sft"), ("kto", "takes both")]
+)
 def test_a_dataset_without_rows_for_the_method_is_refused(ground, tmp_path, method, says):
     write_dataset(Dataset([], [], [], {}), tmp_path / "rows", log=(), thresholds=Thresholds())
     with pytest.raises(DatasetError, match=says):
