@@ -1,0 +1,281 @@
+"""The steps of the closed loop as the benchmark takes them: write, show, learn, judge.
+
+Every step is the product's own: backend, screen, policy, evidence, reward model. Only the people
+who click are made up (`benchmarks.taste`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from bandit.policies import open_policy
+from bandit.policy import sample
+from benchmarks.taste import EASY, HiddenTaste
+from generator.backends import Backend, Sampling
+from generator.backends.packaged import packaged_model
+from generator.brief import Brief, brief_from_json, brief_hash
+from generator.device import pick_device
+from generator.promising import CACHE
+from generator.prompts import plain_prompt
+from generator.reward import Encoder, Example, RewardModel, fit_reward_model
+from generator.reward.contrasts import Floats
+from generator.screening import STOP, Screen, Written, clean
+from generator.training.dataset import Dataset, Imitate, Thresholds, build_dataset
+from generator.training.evidence import Evidence, gather
+from generator.training.refusals import Refusal, with_refusals
+from generator.training.suspicious import ClickLook, suspicions
+from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec
+
+HEADLINES: Final = Path(__file__).parent / "headlines.yaml"
+STYLE: Final = (0.7, 0.9)
+"""Temperature and top_p, the same for every version of the model."""
+MAX_NEW_TOKENS: Final = 16
+POLICY: Final[PolicySpec] = {
+    "name": "floor",
+    "epsilon": 0.3,
+    "policy": {"name": "thompson", "alpha": 1.0, "beta": 30.0},
+}
+SHOWN: Final = 20
+"""How many texts of a product meet traffic."""
+VISITS: Final = 12_000
+"""How many people each product's texts are shown to."""
+PAIRS_PER_TEXT: Final = 2
+"""The surest pairs alone: more of them taught no more for their time."""
+KL_TEXTS: Final = 8
+"""Of how many texts of a product the distance to the base is the mean."""
+REFRESH: Final = 250
+"""After how many decisions a placement's policy is asked anew, as a snapshot would be."""
+ALIKE: Final = ("duplicate", "crowding")
+"""The gates that compare texts with each other; distinctness counts those apart."""
+FORM: Final = ("cut_off", "empty", "length", "fragment", "leaked", "markup", "characters")
+"""The gates that look at form alone."""
+
+
+class Product(NamedTuple):
+    """What headlines are written for."""
+
+    name: str
+    brief: Brief
+
+    @property
+    def prompt(self) -> str:
+        """What a headline goes on from."""
+        return plain_prompt(self.brief)
+
+
+class Headline(NamedTuple):
+    """A text that was written, and the code of the gate that refused it."""
+
+    text: str
+    refused: str | None
+
+
+def products(part: str) -> list[Product]:
+    """Returns the products of one part of `headlines.yaml`."""
+    return [Product(entry["product"], _brief(entry)) for entry in _read()[part]]
+
+
+def taught() -> Dataset:
+    """Returns the hand-written headlines, as rows to imitate."""
+    rows = [
+        Imitate(plain_prompt(brief), text, brief_hash(brief), "by hand", "", 0.0, 0.0, "train")
+        for entry in _read()["taught"]
+        for brief in [_brief(entry)]
+        for text in entry["headlines"]
+    ]
+    return Dataset(rows, [], [], {})
+
+
+def write(
+    backend: Backend, product: Product, n: int, *, seed: int, adapter: str | None
+) -> list[Headline]:
+    """Returns `n` headlines with the gates' verdicts, as they come: nothing is asked again."""
+    completions = backend.complete(
+        [product.prompt] * n, Sampling(STOP, MAX_NEW_TOKENS, *STYLE), seed=seed, adapter=adapter
+    )
+    cleaned = [clean(completion.text) for completion in completions]
+    verdicts = Screen(product.brief).judge([Written(text, ended=ended) for text, ended in cleaned])
+    return [
+        Headline(text, verdict.rejection.code if verdict.rejection else None)
+        for (text, _), verdict in zip(cleaned, verdicts, strict=True)
+    ]
+
+
+def passed(headline: Headline, *, form_alone: bool = False) -> bool:
+    """Returns whether no gate refused it, those aside that compare it with others."""
+    refused = headline.refused
+    return refused not in FORM if form_alone else refused is None or refused in ALIKE
+
+
+class Play(NamedTuple):
+    """What came of showing texts: the taste that clicked, what the log tells, what it teaches."""
+
+    taste: HiddenTaste
+    evidence: list[Evidence]
+    dataset: Dataset
+
+
+def play(
+    written: Sequence[tuple[Product, Sequence[Headline]]], taste: HiddenTaste, *, seed: int
+) -> Play:
+    """Returns what traffic says of the first texts of each product that passed.
+
+    Every product is a placement of its own, with a policy that learns as it shows.
+    """
+    shown = [
+        (product, list(dict.fromkeys(h.text for h in found if passed(h)))[:SHOWN])
+        for product, found in written
+    ]
+    creatives = {
+        (product.name, f"{k}"): _creative(product, f"{k}", text)
+        for product, texts in shown
+        for k, text in enumerate(texts)
+    }
+    look = ClickLook()
+    interactions = look.passing(
+        interaction
+        for number, (product, texts) in enumerate(shown)
+        for interaction in _shown(
+            product.name, taste.rates(product.name, texts), seed=1000 * seed + number
+        )
+    )
+    evidence = gather(interactions, creatives)
+    prompts = {product.name: product.prompt for product, _ in shown}
+    dataset = build_dataset(
+        evidence,
+        lambda each: prompts[each.creative.placement],
+        thresholds=Thresholds(pairs_per_text=PAIRS_PER_TEXT, held_out=0.0),
+        suspicious=suspicions(look, evidence),
+    )
+    return Play(taste, evidence, with_refusals(dataset, evidence, _refusals(written)))
+
+
+def _refusals(written: Sequence[tuple[Product, Sequence[Headline]]]) -> list[Refusal]:
+    return [
+        Refusal(product.prompt, h.text, brief_hash(product.brief), product.name, h.refused)
+        for product, found in written
+        for h in found
+        if h.refused is not None
+    ]
+
+
+def reward_model(
+    evidence: Sequence[Evidence], encoder: Encoder, *, shuffled: int | None = None
+) -> RewardModel:
+    """Returns a model of what texts earn; with `shuffled`, of labels dealt out by that seed."""
+    rows = [(each.winner.estimate, each.winner.effective_n) for each in evidence]
+    if shuffled is not None:
+        order = np.random.default_rng(shuffled).permutation(len(rows))
+        rows = [rows[k] for k in order]
+    examples = [
+        Example(
+            each.creative.placement,
+            each.creative.parts["headline"],
+            rate,
+            each.level * (1.0 - each.level) / effective_n,
+        )
+        for each, (rate, effective_n) in zip(evidence, rows, strict=True)
+    ]
+    return fit_reward_model(examples, encoder)
+
+
+def _shown(placement: str, rates: Floats, *, seed: int) -> Iterator[Interaction]:
+    rng = np.random.default_rng(seed)
+    policy = open_policy(POLICY)
+    actions = tuple(Action(f"{k}") for k in range(len(rates)))
+    pmf: tuple[float, ...] = ()
+    for number in range(VISITS):
+        mobile = bool(rng.random() < 0.5)
+        user = f"u{int(rng.integers(VISITS))}"
+        context = msgspec.Raw(msgspec.json.encode({"mobile": mobile, "user": user}))
+        if number % REFRESH == 0:
+            asked = policy.pmf(context, actions)
+            pmf = tuple((asked / asked.sum()).tolist())
+        event_id = f"{placement}-{seed}-{number}"
+        decision = Decision(
+            event_id=event_id,
+            placement=placement,
+            timestamp_ms=number,
+            context=context,
+            actions=actions,
+            pmf=pmf,
+            index=sample(pmf, event_id),
+            policy_version="simulated@0",
+        )
+        reward = float(rng.random() < rates[decision.index] * EASY[mobile])
+        policy.learn(decision, reward)
+        yield Interaction(
+            source=0,
+            sequence=number,
+            decision=decision,
+            reward=reward,
+            status="closed",
+            timestamp_ms=number,
+        )
+
+
+def _creative(product: Product, number: str, text: str) -> Creative:
+    return Creative(
+        id=number,
+        placement=product.name,
+        parts={"headline": text},
+        status="live",
+        timestamp_ms=0,
+        lineage=Lineage(brief=brief_hash(product.brief)),
+    )
+
+
+def _brief(entry: Mapping[str, Any]) -> Brief:
+    content = {"version": 2, "product": entry["product"], "facts": entry["facts"]}
+    return brief_from_json(msgspec.Raw(msgspec.json.encode(content)))
+
+
+def _read() -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(HEADLINES.read_text(encoding="utf-8"))
+    return found
+
+
+def kl_to_base(
+    written: Sequence[tuple[Product, Sequence[Headline]]], adapter: Path, base: Path
+) -> float:
+    """Returns how far the adapter is from the base, in nats a text, by the adapter's own texts.
+
+    It is the mean of log p(text) under the one minus under the other, at temperature 1; the
+    texts are drawn a little cooler, so it says rather too little.
+    """
+    rows = [(product.prompt, h.text) for product, found in written for h in found[:KL_TEXTS]]
+    mine, other = (_log_likelihoods(rows, folder) for folder in (adapter, base))
+    return float(np.mean(mine - other))
+
+
+def _log_likelihoods(rows: Sequence[tuple[str, str]], adapter: Path) -> Floats:
+    model, tokenizer = _loaded(adapter)
+    found = []
+    with torch.inference_mode():
+        for at in range(0, len(rows), 32):
+            batch = rows[at : at + 32]
+            read = tokenizer([p + t + '"' for p, t in batch], return_tensors="pt", padding=True)
+            begins = torch.tensor([len(tokenizer(p).input_ids) for p, _ in batch])
+            logits = model(**read).logits[:, :-1].float()
+            ids, places = read.input_ids[:, 1:], torch.arange(1, read.input_ids.shape[1])
+            likely = torch.log_softmax(logits, -1).gather(-1, ids[..., None])[..., 0]
+            counted = (places >= begins[:, None]) & (read.attention_mask[:, 1:] == 1)
+            found += (likely * counted).sum(-1).tolist()
+    return np.array(found)
+
+
+def _loaded(adapter: Path) -> tuple[Any, Any]:
+    folder = packaged_model(CACHE)
+    loader: Any = AutoModelForCausalLM
+    plain = loader.from_pretrained(folder, dtype=pick_device().dtype)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="right")
+    return PeftModel.from_pretrained(plain, str(adapter)).eval(), tokenizer
