@@ -21,20 +21,19 @@ import numpy as np
 import pytest
 
 from benchmarks.generator_loop import (
-    Headline,
+    THRESHOLDS,
     Play,
     Product,
-    kl_to_base,
-    passed,
     play,
     products,
     reward_model,
     taught,
-    write,
 )
 from benchmarks.taste import HiddenTaste
 from generator.backends import Backend, open_backend
 from generator.promising import CACHE
+from generator.promotion.gate import GateConfig, rows
+from generator.promotion.samples import Samples, SamplingConfig, Writer, divergence, take_samples
 from generator.reward import Encoder, RewardModel, open_encoder, rank
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.dataset import Dataset, Thresholds
@@ -42,8 +41,9 @@ from generator.training.dataset_files import write_dataset
 from generator.training.finetune import finetune
 
 SEEDS: Final = (1, 2, 3)
-WRITTEN: Final = 32
 PICKED: Final = 8
+WEIGHED: Final = 8
+"""Of how many texts of a product the distance to the bare model is the mean."""
 READER: Final = "wordllama+smollm2"
 DIVERSITY: Final = 0.25
 BASE: Final = FinetuneConfig(method="sft", seed=1, sft=SftConfig(epochs=3.0, learning_rate=1e-3))
@@ -57,22 +57,25 @@ class Start(NamedTuple):
     """What all seeds share: a model that writes headlines, and what it wrote."""
 
     backend: Backend
-    base: Path
     reader: Encoder
-    shown: list[tuple[Product, list[Headline]]]
-    unseen: list[tuple[Product, list[Headline]]]
+    played: list[Product]
+    shown: Samples
+    reported: list[Product]
+    unseen: Samples
 
 
 @pytest.fixture(scope="module")
 def start() -> Start:
     base = trained(taught(), FOLDER / "base", BASE)
     backend = open_backend("smollm2")
+    played, reported = products("played"), products("reported")
     return Start(
         backend,
-        base,
         open_encoder(READER, CACHE),
-        written(backend, products("played"), base),
-        written(backend, products("reported"), base),
+        played,
+        written(backend, played, base),
+        reported,
+        written(backend, reported, base),
     )
 
 
@@ -80,25 +83,13 @@ def start() -> Start:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_loop(benchmark: Any, start: Start, tmp_path: Path, seed: int) -> None:
     """One round on products that nobody has written for; CPU time is of what is learned."""
-    game = played(start, seed)
-    model = reward_model(game.evidence, start.reader)
-    config = FinetuneConfig(method="dpo", seed=seed, parent=str(FOLDER / "base"), dpo=LEARNED)
-    adapter = benchmark.pedantic(trained, (game.dataset, tmp_path / "dpo", config), rounds=1)
-    tuned = written(start.backend, products("reported"), adapter)
-    benchmark.extra_info.update(judged(start, game, model, tuned, adapter))
+    benchmark.extra_info.update(one_round(benchmark, start, tmp_path, seed, LEARNED))
 
 
 @pytest.mark.benchmark(timer=time.process_time)
 def test_over_trained(benchmark: Any, start: Start, tmp_path: Path) -> None:
     """Two epochs without the anchor: what it writes is clicked, and is not to be let through."""
-    game = played(start, SEEDS[0])
-    model = reward_model(game.evidence, start.reader)
-    config = FinetuneConfig(
-        method="dpo", seed=SEEDS[0], parent=str(FOLDER / "base"), dpo=OVER_TRAINED
-    )
-    adapter = benchmark.pedantic(trained, (game.dataset, tmp_path / "dpo", config), rounds=1)
-    tuned = written(start.backend, products("reported"), adapter)
-    benchmark.extra_info.update(judged(start, game, model, tuned, adapter))
+    benchmark.extra_info.update(one_round(benchmark, start, tmp_path, SEEDS[0], OVER_TRAINED))
 
 
 @pytest.mark.benchmark(timer=time.process_time)
@@ -122,73 +113,69 @@ def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
     return folder / "adapter"
 
 
-def written(
-    backend: Backend, asked: list[Product], adapter: Path
-) -> list[tuple[Product, list[Headline]]]:
-    """Returns what an adapter writes for each product; the draws' seeds are always the same."""
-    return [
-        (product, write(backend, product, WRITTEN, seed=number, adapter=str(adapter)))
-        for number, product in enumerate(asked)
-    ]
+def written(backend: Backend, asked: list[Product], adapter: Path) -> Samples:
+    """Returns what an adapter writes, drawn and judged as the gate before promotion does."""
+    briefs = [product.brief for product in asked]
+    return take_samples(Writer(backend, str(adapter)), briefs, SamplingConfig(), THRESHOLDS)
 
 
 def played(start: Start, seed: int) -> Play:
     """Returns a taste of its own, and what traffic says of the base's texts that passed."""
-    usual = {product.name: [h.text for h in found] for product, found in start.shown + start.unseen}
-    return play(start.shown, HiddenTaste(seed, usual), seed=seed)
+    asked, texts = start.played + start.reported, start.shown.texts + start.unseen.texts
+    usual = {product.name: found for product, found in zip(asked, texts, strict=True)}
+    return play(start.played, start.shown, HiddenTaste(seed, usual), seed=seed)
 
 
-def judged(
-    start: Start,
-    game: Play,
-    model: RewardModel,
-    tuned: list[tuple[Product, list[Headline]]],
-    adapter: Path,
+def one_round(
+    benchmark: Any, start: Start, folder: Path, seed: int, learned: DpoConfig
 ) -> dict[str, Any]:
-    """Returns the four click rates, and what the tuned model writes like."""
-    base_rate, best_of_base = rates(start.unseen, game.taste, model, start.reader)
-    tuned_rate, best_of_tuned = rates(tuned, game.taste, model, start.reader)
-    texts = [h for _, found in tuned for h in found]
+    """Returns the four click rates, what the tuned model writes like, and what the gate says."""
+    game = played(start, seed)
+    model = reward_model(game.evidence, start.reader)
+    config = FinetuneConfig(method="dpo", seed=seed, parent=str(FOLDER / "base"), dpo=learned)
+    adapter = benchmark.pedantic(trained, (game.dataset, folder / "dpo", config), rounds=1)
+    tuned = written(start.backend, start.reported, adapter)
+    few = Samples([texts[:WEIGHED] for texts in tuned.texts], [], 0)
+    briefs = [product.brief for product in start.reported]
+    kl = divergence(Writer(start.backend, str(adapter)), briefs, few)
+    table = rows(tuned, start.unseen, kl, GateConfig(), model)
+    base_rate, best_of_base = rates(start, start.unseen, game.taste, model)
+    tuned_rate, best_of_tuned = rates(start, tuned, game.taste, model)
     return {
         "gain": best_of_tuned / base_rate,
         "ctr_base": base_rate,
         "ctr_best_of_base": best_of_base,
         "ctr_tuned": tuned_rate,
         "ctr_best_of_tuned": best_of_tuned,
-        "pass_rate": float(np.mean([passed(h) for h in texts])),
-        "pass_rate_base": float(np.mean([passed(h) for _, f in start.unseen for h in f])),
-        "form_rate": float(np.mean([passed(h, form_alone=True) for h in texts])),
-        "distinct": distinct(tuned),
-        "distinct_ratio": distinct(tuned) / distinct(start.unseen),
-        "kl_to_base": kl_to_base(tuned, adapter, start.base),
-        "pairs": sum(row.split == "train" for row in game.dataset.prefer),
+        "pass_rate": share_passed(tuned),
+        "pass_rate_base": share_passed(start.unseen),
+        "distinct": tuned.distinct,
+        "distinct_ratio": tuned.distinct / start.unseen.distinct,
+        "kl_per_token": kl,
+        "gate_refuses_by": [row.rule for row in table if not row.passed],
+        "pairs": len(game.dataset.prefer),
+        "suspicious": len(game.dataset.suspicious),
         "reward_accuracy": model.accuracy.value,
         "reward_trusted": model.trusted,
-        "suspicious": len(game.dataset.suspicious),
-        "examples": [h.text for _, found in tuned for h in found[:2]],
+        "examples": [text for texts in tuned.texts for text in texts[:2]],
     }
 
 
 def rates(
-    found: list[tuple[Product, list[Headline]]],
-    taste: HiddenTaste,
-    model: RewardModel,
-    reader: Encoder,
+    start: Start, found: Samples, taste: HiddenTaste, model: RewardModel
 ) -> tuple[float, float]:
     """Returns the mean true click rate of what passed, and of the 8 that promise most."""
     plain, best = [], []
-    for product, headlines in found:
-        texts = list(dict.fromkeys(h.text for h in headlines if passed(h)))
-        if not texts:
+    for product, passed in zip(start.reported, found.passed, strict=True):
+        if not passed:
             continue
-        true = taste.rates(product.name, texts)
-        picked = rank(texts, encoder=reader, model=model, k=PICKED, diversity=DIVERSITY)
-        plain.append(taste.rates(product.name, [h.text for h in headlines if passed(h)]).mean())
-        best.append(true[[each.place for each in picked]].mean())
+        plain.append(taste.rates(product.name, passed).mean())
+        texts = list(dict.fromkeys(passed))
+        picked = rank(texts, encoder=start.reader, model=model, k=PICKED, diversity=DIVERSITY)
+        best.append(taste.rates(product.name, [texts[each.place] for each in picked]).mean())
     return float(np.mean(plain)), float(np.mean(best))
 
 
-def distinct(found: list[tuple[Product, list[Headline]]]) -> float:
-    """Returns the share of texts that no other of the same product equals, case aside."""
-    shares = [len({h.text.lower() for h in texts}) / len(texts) for _, texts in found]
-    return float(np.mean(shares))
+def share_passed(found: Samples) -> float:
+    """Returns the share of texts that no gate refused; near-duplicates are not counted here."""
+    return sum(map(len, found.passed)) / found.n

@@ -12,23 +12,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-import torch
 import yaml
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from msgspec.structs import replace
 
 from bandit.policies import open_policy
 from bandit.policy import sample
 from benchmarks.taste import EASY, HiddenTaste
-from generator.backends import Backend, Sampling
-from generator.backends.packaged import packaged_model
 from generator.brief import Brief, brief_from_json, brief_hash
-from generator.device import pick_device
-from generator.promising import CACHE
+from generator.promotion.samples import Samples
 from generator.prompts import plain_prompt
 from generator.reward import Encoder, Example, RewardModel, fit_reward_model
 from generator.reward.contrasts import Floats
-from generator.screening import STOP, Screen, Written, clean
+from generator.screening import usual
 from generator.training.dataset import Dataset, Imitate, Thresholds, build_dataset
 from generator.training.evidence import Evidence, gather
 from generator.training.refusals import Refusal, with_refusals
@@ -36,9 +31,6 @@ from generator.training.suspicious import ClickLook, suspicions
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec
 
 HEADLINES: Final = Path(__file__).parent / "headlines.yaml"
-STYLE: Final = (0.7, 0.9)
-"""Temperature and top_p, the same for every version of the model."""
-MAX_NEW_TOKENS: Final = 16
 POLICY: Final[PolicySpec] = {
     "name": "floor",
     "epsilon": 0.3,
@@ -49,15 +41,11 @@ SHOWN: Final = 20
 VISITS: Final = 12_000
 """How many people each product's texts are shown to."""
 PAIRS_PER_TEXT: Final = 2
-"""The surest pairs alone: more of them taught no more for their time."""
-KL_TEXTS: Final = 8
-"""Of how many texts of a product the distance to the base is the mean."""
+"""The surest pairs alone, which a pair costs half a CPU-second to learn from."""
 REFRESH: Final = 250
 """After how many decisions a placement's policy is asked anew, as a snapshot would be."""
-ALIKE: Final = ("duplicate", "crowding")
-"""The gates that compare texts with each other; distinctness counts those apart."""
-FORM: Final = ("cut_off", "empty", "length", "fragment", "leaked", "markup", "characters")
-"""The gates that look at form alone."""
+THRESHOLDS: Final = replace(usual(), skip=("nonsense",))
+"""All gates but the one that reads with the model: it would cost more than everything else."""
 
 
 class Product(NamedTuple):
@@ -70,13 +58,6 @@ class Product(NamedTuple):
     def prompt(self) -> str:
         """What a headline goes on from."""
         return plain_prompt(self.brief)
-
-
-class Headline(NamedTuple):
-    """A text that was written, and the code of the gate that refused it."""
-
-    text: str
-    refused: str | None
 
 
 def products(part: str) -> list[Product]:
@@ -95,27 +76,6 @@ def taught() -> Dataset:
     return Dataset(rows, [], [], {})
 
 
-def write(
-    backend: Backend, product: Product, n: int, *, seed: int, adapter: str | None
-) -> list[Headline]:
-    """Returns `n` headlines with the gates' verdicts, as they come: nothing is asked again."""
-    completions = backend.complete(
-        [product.prompt] * n, Sampling(STOP, MAX_NEW_TOKENS, *STYLE), seed=seed, adapter=adapter
-    )
-    cleaned = [clean(completion.text) for completion in completions]
-    verdicts = Screen(product.brief).judge([Written(text, ended=ended) for text, ended in cleaned])
-    return [
-        Headline(text, verdict.rejection.code if verdict.rejection else None)
-        for (text, _), verdict in zip(cleaned, verdicts, strict=True)
-    ]
-
-
-def passed(headline: Headline, *, form_alone: bool = False) -> bool:
-    """Returns whether no gate refused it, those aside that compare it with others."""
-    refused = headline.refused
-    return refused not in FORM if form_alone else refused is None or refused in ALIKE
-
-
 class Play(NamedTuple):
     """What came of showing texts: the taste that clicked, what the log tells, what it teaches."""
 
@@ -124,16 +84,14 @@ class Play(NamedTuple):
     dataset: Dataset
 
 
-def play(
-    written: Sequence[tuple[Product, Sequence[Headline]]], taste: HiddenTaste, *, seed: int
-) -> Play:
+def play(asked: Sequence[Product], written: Samples, taste: HiddenTaste, *, seed: int) -> Play:
     """Returns what traffic says of the first texts of each product that passed.
 
     Every product is a placement of its own, with a policy that learns as it shows.
     """
     shown = [
-        (product, list(dict.fromkeys(h.text for h in found if passed(h)))[:SHOWN])
-        for product, found in written
+        (product, list(dict.fromkeys(texts))[:SHOWN])
+        for product, texts in zip(asked, written.passed, strict=True)
     ]
     creatives = {
         (product.name, f"{k}"): _creative(product, f"{k}", text)
@@ -156,15 +114,15 @@ def play(
         thresholds=Thresholds(pairs_per_text=PAIRS_PER_TEXT, held_out=0.0),
         suspicious=suspicions(look, evidence),
     )
-    return Play(taste, evidence, with_refusals(dataset, evidence, _refusals(written)))
+    return Play(taste, evidence, with_refusals(dataset, evidence, _refusals(asked, written)))
 
 
-def _refusals(written: Sequence[tuple[Product, Sequence[Headline]]]) -> list[Refusal]:
+def _refusals(asked: Sequence[Product], written: Samples) -> list[Refusal]:
     return [
-        Refusal(product.prompt, h.text, brief_hash(product.brief), product.name, h.refused)
-        for product, found in written
-        for h in found
-        if h.refused is not None
+        Refusal(product.prompt, text, brief_hash(product.brief), product.name, code)
+        for product, texts, codes in zip(asked, written.texts, written.refused, strict=True)
+        for text, code in zip(texts, codes, strict=True)
+        if code is not None
     ]
 
 
@@ -242,40 +200,3 @@ def _brief(entry: Mapping[str, Any]) -> Brief:
 def _read() -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = yaml.safe_load(HEADLINES.read_text(encoding="utf-8"))
     return found
-
-
-def kl_to_base(
-    written: Sequence[tuple[Product, Sequence[Headline]]], adapter: Path, base: Path
-) -> float:
-    """Returns how far the adapter is from the base, in nats a text, by the adapter's own texts.
-
-    It is the mean of log p(text) under the one minus under the other, at temperature 1; the
-    texts are drawn a little cooler, so it says rather too little.
-    """
-    rows = [(product.prompt, h.text) for product, found in written for h in found[:KL_TEXTS]]
-    mine, other = (_log_likelihoods(rows, folder) for folder in (adapter, base))
-    return float(np.mean(mine - other))
-
-
-def _log_likelihoods(rows: Sequence[tuple[str, str]], adapter: Path) -> Floats:
-    model, tokenizer = _loaded(adapter)
-    found = []
-    with torch.inference_mode():
-        for at in range(0, len(rows), 32):
-            batch = rows[at : at + 32]
-            read = tokenizer([p + t + '"' for p, t in batch], return_tensors="pt", padding=True)
-            begins = torch.tensor([len(tokenizer(p).input_ids) for p, _ in batch])
-            logits = model(**read).logits[:, :-1].float()
-            ids, places = read.input_ids[:, 1:], torch.arange(1, read.input_ids.shape[1])
-            likely = torch.log_softmax(logits, -1).gather(-1, ids[..., None])[..., 0]
-            counted = (places >= begins[:, None]) & (read.attention_mask[:, 1:] == 1)
-            found += (likely * counted).sum(-1).tolist()
-    return np.array(found)
-
-
-def _loaded(adapter: Path) -> tuple[Any, Any]:
-    folder = packaged_model(CACHE)
-    loader: Any = AutoModelForCausalLM
-    plain = loader.from_pretrained(folder, dtype=pick_device().dtype)
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="right")
-    return PeftModel.from_pretrained(plain, str(adapter)).eval(), tokenizer
