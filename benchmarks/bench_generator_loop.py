@@ -13,14 +13,17 @@ an adapter that was trained too long without its anchor, and a reward model of s
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 
 from benchmarks.generator_loop import (
+    HEADLINES,
     THRESHOLDS,
     Play,
     Product,
@@ -39,6 +42,7 @@ from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.dataset import Dataset, Thresholds
 from generator.training.dataset_files import write_dataset
 from generator.training.finetune import finetune
+from generator.training.manifest import ADAPTER, MANIFEST
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8
@@ -62,20 +66,23 @@ class Start(NamedTuple):
     shown: Samples
     reported: list[Product]
     unseen: Samples
+    base: Path
 
 
 @pytest.fixture(scope="module")
 def start() -> Start:
-    base = trained(taught(), FOLDER / "base", BASE)
+    base = base_run()
+    adapter = base / ADAPTER
     backend = open_backend("smollm2")
     played, reported = products("played"), products("reported")
     return Start(
         backend,
         open_encoder(READER, CACHE),
         played,
-        written(backend, played, base),
+        written(backend, played, adapter),
         reported,
-        written(backend, reported, base),
+        written(backend, reported, adapter),
+        base,
     )
 
 
@@ -105,12 +112,21 @@ def test_shuffled_labels(benchmark: Any, start: Start) -> None:
     benchmark.extra_info.update(shuffles=len(found), trusted=float(np.mean(found)))
 
 
+def base_run() -> Path:
+    """Returns the run that taught the model to write headlines, made if it is not there yet."""
+    made_of = HEADLINES.read_bytes() + msgspec.json.encode(BASE)
+    folder = FOLDER / f"base-{hashlib.blake2b(made_of, digest_size=8).hexdigest()}"
+    if not (folder / MANIFEST).exists():
+        trained(taught(), folder, BASE)
+    return folder
+
+
 def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
-    """Returns the adapter that these rows make; what is finished is not made again."""
+    """Returns the adapter that these rows make."""
     rows = folder.with_name(f"{folder.name}-rows")
     write_dataset(dataset, rows, log=(), thresholds=Thresholds())
     finetune(rows, folder, config)
-    return folder / "adapter"
+    return folder / ADAPTER
 
 
 def written(backend: Backend, asked: list[Product], adapter: Path) -> Samples:
@@ -132,7 +148,7 @@ def one_round(
     """Returns the four click rates, what the tuned model writes like, and what the gate says."""
     game = played(start, seed)
     model = reward_model(game.evidence, start.reader)
-    config = FinetuneConfig(method="dpo", seed=seed, parent=str(FOLDER / "base"), dpo=learned)
+    config = FinetuneConfig(method="dpo", seed=seed, parent=str(start.base), dpo=learned)
     adapter = benchmark.pedantic(trained, (game.dataset, folder / "dpo", config), rounds=1)
     tuned = written(start.backend, start.reported, adapter)
     few = Samples([texts[:WEIGHED] for texts in tuned.texts], [], 0)

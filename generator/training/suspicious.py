@@ -28,6 +28,9 @@ TOO_FAST: Final = 0.25
 """The largest share of clicks that may come so fast."""
 DEPARTS: Final = 6.0
 """Standard deviations from the others of its placement and segment, their own spread included."""
+USUAL_SPREAD: Final = 0.65
+"""By what share of their level honest texts of a placement differ at least: without this, honest
+winners three times as good as the rest were doubted where the rest were much alike."""
 FEWEST_OTHERS: Final = 4
 """With fewer others nobody can say what is usual."""
 
@@ -125,7 +128,7 @@ def departing(evidence: Sequence[Evidence]) -> list[Suspicion]:
 
     How much the others differ is estimated by moments from what they earned, each one's own
     uncertainty taken out (DerSimonian & Laird 1986), so a placement of good and bad texts allows
-    more than one of texts that are much alike.
+    more than one of texts that are much alike; `USUAL_SPREAD` is allowed everywhere.
     """
     companies: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
     for each in evidence:
@@ -167,6 +170,6 @@ def _apart(one: Evidence, others: Sequence[Evidence]) -> tuple[float, float]:
     unit = max(level * (1.0 - level), 1e-9)
     squares = sum((each.winner.estimate - level) ** 2 for each in others) / (len(others) - 1)
     noise = sum(unit / each.winner.effective_n for each in others) / len(others)
-    spread = max(squares - noise, 0.0)
+    spread = max(squares - noise, (USUAL_SPREAD * level) ** 2)
     own = unit / one.winner.effective_n
     return (one.winner.estimate - level) / math.sqrt(own + spread), level

@@ -116,6 +116,12 @@ def test_a_good_creative_among_good_and_bad_ones_does_not_depart():
     assert departing(Reading(made_log(rates=rates, shown=12_000)).evidence) == []
 
 
+def test_a_winner_three_times_as_good_as_texts_that_are_alike_is_believed():
+    reading = Reading(made_log(rates=ALIKE | {"Good": 0.12}, shown=12_000))
+    assert max(reading.evidence, key=lambda each: each.winner.estimate).creative.id == "g0-9"
+    assert reading.suspicious == ()
+
+
 def test_few_clicks_say_nothing():
     looks = []
     for shown in (40, 400):
