@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bandit.dashboard.pages import (
+    creative,
     evaluations,
     generator,
     health,
@@ -18,6 +19,7 @@ from bandit.dashboard.visit import PATH
 ROUTES: Final = [
     *overview.ROUTES,
     *placement.ROUTES,
+    *creative.ROUTES,
     *review.ROUTES,
     *generator.ROUTES,
     *evaluations.ROUTES,

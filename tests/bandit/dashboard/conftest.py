@@ -5,10 +5,14 @@ want one of their own.
 """
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.bandit.dashboard.visits import Dashboard, visiting, wait_for_pages
 from tests.chromium import chromium
 from tests.running import copyloop_up, free_port
+
+# Patience for a machine that is busy; no test asserts a time.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="package")
@@ -23,7 +27,7 @@ def dashboard(tmp_path_factory):
     port = free_port()
     folder = tmp_path_factory.mktemp("dashboard")
     with copyloop_up(folder, "--no-generator", ui=("--ui-port", str(port))) as url:
-        found = Dashboard(url, f"http://127.0.0.1:{port}/ui")
+        found = Dashboard(url, f"http://127.0.0.1:{port}/ui", f"sqlite:///{folder / 'log.db'}")
         wait_for_pages(found.ui)
         yield found
         found.client.close()

@@ -6,7 +6,11 @@ from contextlib import contextmanager
 
 import httpx
 
-from bandit.client import Client
+from bandit.client import ApiError, Client
+from streams.catalogue import catalogue_message
+from streams.events import Creative
+from streams.log import open_log
+from tests.bandit.service.api_server import wait_until
 from tests.chromium import Watched
 
 PATIENCE_SECONDS = 30
@@ -15,10 +19,27 @@ PATIENCE_SECONDS = 30
 class Dashboard:
     """A running copyloop: where its API and its pages are, and a client of the API."""
 
-    def __init__(self, api, ui, key=None):
+    def __init__(self, api, ui, log=None):
         self.api = api
         self.ui = ui
-        self.client = Client(api, api_key=key)
+        self.log = log
+        self.client = Client(api)
+
+    def write(self, *events):
+        """Writes to the catalogue as the generator does, and waits until the API has read it."""
+        log = open_log(self.log)
+        log.append([catalogue_message(event) for event in events])
+        log.close()
+        made = [event for event in events if isinstance(event, Creative)]
+        for event in made:
+            path = f"/v1/placements/{event.placement}/creatives/{event.id}"
+            wait_until(lambda path=path: self.is_there(path))
+
+    def is_there(self, path):
+        try:
+            return bool(self.client.request("GET", path))
+        except ApiError:
+            return False
 
     def placement(self, name, headlines, **body):
         """Makes a placement that learns at once, with a creative for each headline."""
