@@ -191,7 +191,7 @@ def test_every_event_becomes_one_with_headers_that_are_told_of(name, data):
     found = dict(after.headers)
     assert {"ce_specversion", "ce_id", "ce_source", "ce_type", "content-type"} <= set(found)
     assert set(found) <= {"mine", *HEADERS}
-    assert found["ce_type"].decode() == f"copyloop.{event_type(type(event))}.v1"
+    assert found["ce_type"].decode() == f"copyloop.{event_type(type(event))}.v{event.v}"
     assert found["ce_id"]
     assert after._replace(headers=before.headers) == before
 
