@@ -7,7 +7,17 @@ from tests.axe import serious_faults
 from tests.bandit.dashboard.visits import visiting
 
 PHONE = {"width": 360, "height": 740}
-PAGES = ["", "/placements/reachable", "/placements/reachable/creatives/a", "/sign-in", "/absent"]
+PAGES = [
+    "",
+    "/placements/reachable",
+    "/placements/reachable/creatives/a",
+    "/review",
+    "/generator",
+    "/evaluations?placement=reachable",
+    "/health",
+    "/sign-in",
+    "/absent",
+]
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +28,8 @@ def reachable(dashboard):
     }
     dashboard.placement("reachable", texts)
     dashboard.visitors("reachable", {"a": 0.5}, 30)
+    proposed = {"id": "c", "parts": {"headline": texts["b"]}, "status": "proposed"}
+    dashboard.client.request("POST", "/v1/placements/reachable/creatives", proposed)
     return dashboard
 
 
@@ -27,7 +39,7 @@ def test_axe_finds_no_serious_fault_and_a_phone_shows_it_whole(scheme, path, bro
     with visiting(browser, viewport=PHONE, color_scheme=scheme) as watched:
         page = watched.page
         page.goto(reachable.ui + path)
-        if "reachable" in path:
+        if path.startswith("/placements"):
             chart = "history" if "creatives" in path else "fatigue"
             expect(page.locator(f"#{chart}-says")).not_to_have_text("Loading …")
         assert serious_faults(page) == []

@@ -1,0 +1,41 @@
+"""Health: what is wrong, and mending it."""
+
+import json
+import time
+from contextlib import closing
+
+from playwright.sync_api import expect
+
+from streams.dead_letter import dead_letter_message
+from streams.log import Record, open_log
+from tests.axe import serious_faults
+
+
+def test_a_dead_letter_is_mended_and_replayed(dashboard, page):
+    name = dashboard.placement("letters", {"a": "A"})
+    decision = dashboard.client.rank(name, {})
+    spoilt = json.dumps({"event_id": decision.event_id, "kind": "click"}) + "}"
+    record = Record("outcomes", 0, 0, 0, decision.event_id.encode(), spoilt.encode())
+    with closing(open_log(dashboard.log)) as log:
+        log.append([dead_letter_message(record, "event_invalid", "it is no JSON")])
+    page.goto(f"{dashboard.ui}/health?reason=event_invalid")
+    letter = page.locator(".letter")
+    expect(letter).to_have_count(1)
+    expect(page.locator("[data-group=joiner]")).to_contain_text("records behind")
+    expect(page.locator("#findings")).to_contain_text("event_invalid")
+    letter.locator("summary").click()
+    assert serious_faults(page) == []
+    letter.locator("textarea").fill("{")
+    letter.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("alert")).to_contain_text("was not sent")
+    page.goto(f"{dashboard.ui}/health?reason=event_invalid")
+    page.locator(".letter summary").click()
+    outcome = {
+        "type": "outcome", "event_id": decision.event_id, "outcome_id": "mended",
+        "kind": "click", "timestamp_ms": time.time_ns() // 1_000_000,
+    }  # fmt: skip
+    page.locator(".letter textarea").fill(json.dumps(outcome))
+    page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("status").filter(has_text="was sent again")).to_be_visible()
+    found = dashboard.client.request("GET", f"/v1/decisions/{decision.event_id}")
+    assert [each["outcome_id"] for each in found["outcomes"]] == ["mended"]
