@@ -49,8 +49,8 @@ def finetune(
     """Train a LoRA adapter on what won: OUT gets adapter/ and manifest.json.
 
     Stopped or killed, the same command goes on from its last checkpoint. Several GPUs:
-    accelerate launch -m generator finetune DATASET OUT. Then write with it: copyloop generate
-    BRIEF --adapter OUT/adapter.
+    accelerate launch --multi_gpu -m generator finetune DATASET OUT. Then write with it:
+    copyloop generate BRIEF --adapter OUT/adapter.
     """
     from msgspec.structs import replace
 

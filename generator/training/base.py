@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,7 @@ from generator.backends import SMOLLM2
 from generator.backends.packaged import packaged_model
 from generator.backends.transformers import quietly
 from generator.device import Device
-from generator.errors import TrainingError
+from generator.errors import BackendMissing, TrainingError
 from generator.training.config import AdapterConfig, FinetuneConfig
 from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
 
@@ -113,6 +114,8 @@ def _quantization(config: FinetuneConfig, device: Device) -> Any:
             f"quantize: {config.quantize} needs an NVIDIA GPU, and this is {device.name}; "
             "leave it out here"
         )
+    if find_spec("bitsandbytes") is None:
+        raise BackendMissing("quantize wants bitsandbytes; pip install bitsandbytes")
     import transformers
 
     bits: Any = transformers.BitsAndBytesConfig

@@ -2,6 +2,7 @@
 
 OUT/adapter/        the LoRA adapter, once it is done
 OUT/manifest.json   what it was made of, written last
+OUT/logs/           TensorBoard's, where it was asked for
 OUT/checkpoints/    while it runs: what it is (`run.json`), and where each stage is
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +20,7 @@ import torch
 from accelerate import PartialState
 
 from generator.device import Device, pick_device, use_one_thread
-from generator.errors import TrainingError
+from generator.errors import BackendMissing, TrainingError
 from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig
 from generator.training.dataset import Dataset
@@ -105,6 +107,7 @@ def finetune(
     cost, device = Cost(), pick_device()
     if device.name == "cpu":
         use_one_thread()
+    _check_installed(config)
     parent = _parent(config)
     rows, _ = read_dataset(dataset)
     state = PartialState(cpu=device.name == "cpu")
@@ -150,10 +153,21 @@ def finetune(
     if state.is_main_process:
         shutil.rmtree(out / ADAPTER, ignore_errors=True)
         shutil.copytree(last, out / ADAPTER)
+        for stage in STAGES[config.method]:
+            logs = checkpoints / stage / "runs"
+            if logs.exists():
+                shutil.copytree(logs, out / "logs" / stage, dirs_exist_ok=True)
         write_manifest(made, out)
         shutil.rmtree(checkpoints)
     state.wait_for_everyone()
     return made
+
+
+def _check_installed(config: FinetuneConfig) -> None:
+    """Raises `BackendMissing` where the configuration asks for what is not installed."""
+    for package in config.report_to:
+        if find_spec(package) is None:
+            raise BackendMissing(f"report_to wants {package}; pip install {package}")
 
 
 def _parent(config: FinetuneConfig) -> Path | None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 
 from generator.backends import Sampling
 from generator.backends.transformers import TransformersBackend
-from generator.errors import DatasetError, TrainingError, TrainingStopped
+from generator.errors import BackendMissing, DatasetError, TrainingError, TrainingStopped
 from generator.training.config import AdapterConfig, DpoConfig, SftConfig
 from generator.training.dataset import Dataset, Thresholds
 from generator.training.dataset_files import read_dataset, write_dataset
@@ -174,12 +175,15 @@ def test_rows_that_cannot_be_taught_are_counted(ground, tmp_path):
         ({"adapter": AdapterConfig(targets=("c_attn",))}, TrainingError, "does not fit the model"),
         ({"parent": "/nowhere", "adapter": None}, TrainingError, "holds no adapter"),
         ({"parent": "/nowhere"}, TrainingError, "of no use beside parent"),
+        ({"report_to": ("wandb",)}, BackendMissing, "pip install wandb"),
         ({"quantize": "4bit"}, TrainingError, "needs an NVIDIA GPU"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_trained(ground, tmp_path, changes, error, says):
     if "quantize" in changes and torch.cuda.is_available():
         pytest.skip("is about machines without an NVIDIA GPU")
+    if "report_to" in changes and find_spec("wandb") is not None:
+        pytest.skip("is about machines without wandb")
     with pytest.raises(error, match=says):
         finetune(ground.dataset, tmp_path / "run", quick(ground, **changes))
 
