@@ -51,7 +51,7 @@ def _desktop(request: Request) -> Desktop:
 Figures = Annotated[Desktop, Depends(_desktop)]
 
 
-@router.get("/placements/{placement}/figures")
+@router.get("/placements/{placement}/figures", response_model=FiguresView)
 async def read_figures(
     desk: Desk,
     figures: Figures,
@@ -68,7 +68,7 @@ async def read_figures(
     creative: Annotated[
         list[str] | None, Query(description="Or of these only; may come several times.")
     ] = None,
-) -> FiguresView:
+) -> Response:
     """The placement's figures over time, by creative, segment and generator version.
 
     They are folded from the log in the process that is asked, from the first question on until
@@ -77,8 +77,6 @@ async def read_figures(
     """
     serving = desk.serving(name)
     complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
-    # In a thread: of a thousand creatives it takes a moment, and the loop has ranks to answer.
-    posteriors = await run_in_threadpool(beliefs_of, serving.policy, serving.actions)
     span = Span(
         MINUTE_MS if resolution == "minute" else HOUR_MS,
         since_ms or 0,
@@ -86,11 +84,19 @@ async def read_figures(
         creative,
         top,
     )
-    with figures.follower.lock:
-        tally = figures.follower.tally(name)
-        return figures_view(
-            name, tally, figures.follower.since_ms, complete, span, desk.catalogue, posteriors
-        )
+
+    def told() -> str:
+        follower, posteriors = figures.follower, beliefs_of(serving.policy, serving.actions)
+        with follower.lock:
+            tally = follower.tally(name)
+            view = figures_view(
+                name, tally, follower.since_ms, complete, span, desk.catalogue, posteriors
+            )
+        return view.model_dump_json()
+
+    # In a thread, JSON and all: of many creatives it takes a moment, and the loop has ranks to
+    # answer.
+    return Response(await run_in_threadpool(told), media_type="application/json")
 
 
 @router.get("/overview")
