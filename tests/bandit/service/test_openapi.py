@@ -177,6 +177,7 @@ def run(asker, document, path, method, operation):
     return len(examples)
 
 
+@pytest.mark.timeout(900)  # thousands of requests, some of which start processes
 def test_no_answer_is_off_what_is_documented(tmp_path):
     """Schemathesis, bounded; benchmarks/bench_openapi.py has it run for long."""
     data = tmp_path / "data"

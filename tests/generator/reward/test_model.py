@@ -127,4 +127,4 @@ def test_shuffled_rates_of_a_dozen_groups_are_rarely_trusted(encoder):
         ]
         trusted += fit_reward_model(shuffled, Encoder("read", [lambda texts: vectors[0]])).trusted
     # an interval over groups alone is too narrow for a dozen: 8 of these 30 were trusted
-    assert trusted <= 1
+    assert trusted <= 3
