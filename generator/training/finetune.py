@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import torch
 from accelerate import PartialState
+from huggingface_hub import constants as hub
 
 from generator.device import Device, pick_device, use_one_thread
 from generator.errors import BackendMissing, TrainingError
@@ -108,6 +109,8 @@ def finetune(
     if device.name == "cpu":
         use_one_thread()
     _check_installed(config)
+    # TRL tells its makers of every training; it is nobody's business.
+    hub.HF_HUB_DISABLE_TELEMETRY = True
     parent = _parent(config)
     rows, _ = read_dataset(dataset)
     state = PartialState(cpu=device.name == "cpu")

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import _telemetry
 from safetensors.torch import load_file
 
 from generator.backends import Sampling
@@ -35,6 +37,19 @@ def test_a_loop_imitates_and_then_prefers(looped):
     assert manifest.rows["imitate/train"] == manifest.rows["prefer/train"] == 12
     assert [step.stage for step in told] == ["sft"] * 12 + ["dpo"] * 12
     assert (told[-1].done, told[-1].total) == (12, 12)
+
+
+def test_nobody_is_told_of_a_training(ground, tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: None)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.setattr(_telemetry._TELEMETRY_QUEUE, "put", sent.append)
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
+    _telemetry.send_telemetry("a/topic")
+    assert sent  # so this is how it would be seen
+    sent.clear()
+    finetune(ground.dataset, tmp_path / "run", quick(ground, method="sft"))
+    assert not sent
 
 
 def test_a_run_leaves_an_adapter_and_its_manifest_alone(looped):
