@@ -48,16 +48,16 @@ def test_the_draw_can_be_derived_again(api):
         assert decision.index == sample(decision.pmf, sample_seed(decision.event_id))
 
 
-WRAPPERS = ("floor", "apprentice", "newcomers")
+WRAPPERS = ("floor", "apprentice", "guarded", "newcomers")
 
 
 @pytest.mark.parametrize("policy", policies.POLICIES)
 def test_every_policy_can_be_served(api, policy):
-    if policy == "guarded":
-        pytest.skip("wants a placement with two objectives, which its own tests have")
     beneath = {"policy": {"name": "thompson"}} if policy in WRAPPERS else {}
     spec = {"name": policy} | beneath
-    name = api.placement(f"served-by-{policy}", policy=spec, learn="window")
+    aim = {"reward": {"objective": {"name": "conversions_with_clicks"}}}
+    more = aim if policy == "guarded" else {}
+    name = api.placement(f"served-by-{policy}", policy=spec, learn="window", **more)
     answer = api.rank(name, context={"device": "phone", "hour": 20}).json()
     assert sum(propensities(answer)) == pytest.approx(1.0)
     assert api.decision(answer["event_id"]).policy_version == answer["policy_version"]

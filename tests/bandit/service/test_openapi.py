@@ -177,7 +177,6 @@ def run(asker, document, path, method, operation):
     return len(examples)
 
 
-@pytest.mark.timeout(900)  # thousands of requests, some of which start processes
 def test_no_answer_is_off_what_is_documented(tmp_path):
     """Schemathesis, bounded; benchmarks/bench_openapi.py has it run for long."""
     data = tmp_path / "data"
@@ -187,7 +186,6 @@ def test_no_answer_is_off_what_is_documented(tmp_path):
             str(Path(sys.executable).with_name("st")),
             "run",
             f"{api.url}/openapi.json",
-            "--exclude-path-regex", "/evaluations",  # each would start a process
             "--exclude-path", STREAM,
             "--exclude-path", LAST,  # with a key of its making nobody else would be let in
             "--checks", ",".join(CHECKS),

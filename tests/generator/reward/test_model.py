@@ -119,12 +119,12 @@ def test_shuffled_rates_of_a_dozen_groups_are_rarely_trusted(encoder):
     examples = made_examples(12, size=20, showings=3000)
     vectors = encoder([example.text for example in examples])
     trusted = 0
-    for seed in range(30, 60):
+    for seed in range(60):
         order = np.random.default_rng(seed).permutation(len(examples))
         shuffled = [
             example._replace(rate=examples[k].rate, variance=examples[k].variance)
             for example, k in zip(examples, order, strict=True)
         ]
         trusted += fit_reward_model(shuffled, Encoder("read", [lambda texts: vectors[0]])).trusted
-    # an interval over groups alone is too narrow for a dozen: 8 of these 30 were trusted
-    assert trusted <= 3
+    # an interval over groups alone is too narrow for a dozen: 8 of these 60 were trusted
+    assert trusted <= 2
