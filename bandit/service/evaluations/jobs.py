@@ -175,6 +175,8 @@ class Jobs:
     async def _run(self, path: Path) -> None:
         try:
             async with self._turn:
+                if not path.exists():  # it was deleted while it waited for its turn
+                    return
                 code, told = await self._work(path)
         except asyncio.CancelledError:
             _fail(path, SERVER_ENDED)
