@@ -8,6 +8,7 @@ ended is taken out of the batch.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -134,7 +135,9 @@ class TransformersBackend:
         if adapter not in self._adapters:
             name = f"adapter_{len(self._adapters)}"
             try:
-                with quietly():
+                with quietly(), warnings.catch_warnings():
+                    # Several adapters of one model are what is meant.
+                    warnings.filterwarnings("ignore", "Already found a `peft_config`")
                     self._model.load_adapter(adapter, adapter_name=name)
             except (ImportError, OSError, RuntimeError, ValueError) as error:
                 raise BackendError(

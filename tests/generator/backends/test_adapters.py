@@ -1,7 +1,10 @@
 """LoRA adapters in a local model: named per call, and away again."""
 
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from generator.backends import Sampling
 from generator.backends.transformers import TransformersBackend
@@ -41,6 +44,18 @@ def test_an_adapter_is_loaded_once(backend, tiny):
     texts(backend, adapter=tiny.adapter)
     texts(backend, adapter=tiny.adapter)
     assert list(backend._adapters) == [tiny.adapter]
+
+
+def test_a_second_adapter_leaves_the_first_as_it_was(tiny, tmp_path):
+    opened = TransformersBackend(tiny.model, name="tiny")
+    opened._model.float()
+    other = shutil.copytree(tiny.adapter, tmp_path / "other")
+    weights = load_file(other / "adapter_model.safetensors")
+    turned = {name: -value if "lora_B" in name else value for name, value in weights.items()}
+    save_file(turned, other / "adapter_model.safetensors")
+    first = texts(opened, adapter=tiny.adapter)
+    assert texts(opened, adapter=str(other)) != first
+    assert texts(opened, adapter=tiny.adapter) == first
 
 
 def test_the_model_itself_is_left_as_it_was(tiny):
