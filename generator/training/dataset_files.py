@@ -62,7 +62,7 @@ def write_dataset(
     for name, row_type in ROWS.items():
         rows = getattr(dataset, name)
         columns = {field: [getattr(row, field) for row in rows] for field in row_type._fields}
-        parquet.write_table(pa.table(columns), folder / f"{name}.parquet", compression="zstd")
+        parquet.write_table(pa.table(columns), rows_file(folder, name), compression="zstd")
         for row in rows:
             counts[f"{name}/{row.split}"] = counts.get(f"{name}/{row.split}", 0) + 1
             briefs[row.split].add(row.brief)
@@ -87,13 +87,18 @@ def read_dataset(folder: Path) -> tuple[Dataset, Card]:
     try:
         card = msgspec.json.decode((folder / CARD).read_bytes(), type=Card)
         rows = {
-            name: [row_type(**row) for row in _table(folder / f"{name}.parquet").to_pylist()]
+            name: [row_type(**row) for row in _table(rows_file(folder, name)).to_pylist()]
             for name, row_type in ROWS.items()
         }
     except (OSError, msgspec.MsgspecError, pa.ArrowException, TypeError) as error:
         raise DatasetError(f"no dataset in {folder}: {error}") from error
     found = Dataset(rows["imitate"], rows["prefer"], rows["judge"], card.left_out, card.suspicious)
     return found, card
+
+
+def rows_file(folder: Path, name: str) -> Path:
+    """Returns where a dataset keeps its rows of a kind: `imitate`, `prefer` or `judge`."""
+    return folder / f"{name}.parquet"
 
 
 def _table(path: Path) -> pa.Table:

@@ -25,7 +25,7 @@ from generator.errors import BackendMissing, TrainingError
 from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig
 from generator.training.dataset import Dataset
-from generator.training.dataset_files import CARD, read_dataset
+from generator.training.dataset_files import CARD, ROWS, read_dataset, rows_file
 from generator.training.following import Cost, Progress, Stop
 from generator.training.manifest import (
     ADAPTER,
@@ -116,7 +116,7 @@ def finetune(
     state = PartialState(cpu=device.name == "cpu")
     this = _Run(
         config=config,
-        dataset_sha256=files_hash([dataset / CARD]),
+        dataset_sha256=files_hash([dataset / CARD, *(rows_file(dataset, name) for name in ROWS)]),
         parent_sha256=files_hash([parent / WEIGHTS]) if parent else None,
         processes=state.num_processes,
     )
@@ -130,17 +130,28 @@ def finetune(
         # peft asks for a property by the name that transformers is about to drop.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         base, trained = _stages(order, parent, before)
-    last = _done(checkpoints, STAGES[config.method][-1])
-    made = Manifest(
-        config=config,
+    made = _manifest(order, this, base, trained, cost)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        _publish(made, out, checkpoints)
+    state.wait_for_everyone()
+    return made
+
+
+def _manifest(
+    order: _Order, this: _Run, base: Base, trained: dict[str, Trained], cost: Cost
+) -> Manifest:
+    last = _done(order.checkpoints, STAGES[order.config.method][-1])
+    return Manifest(
+        config=order.config,
         base_sha256=base.sha256,
         parent_sha256=this.parent_sha256,
         dataset_sha256=this.dataset_sha256,
         rows={name: count for each in trained.values() for name, count in each.rows.items()},
         versions=installed_versions(),
-        device=device.name,
-        dtype=str(device.dtype).removeprefix("torch."),
-        processes=state.num_processes,
+        device=order.device.name,
+        dtype=str(order.device.dtype).removeprefix("torch."),
+        processes=this.processes,
         steps=[step for each in trained.values() for step in each.steps],
         metrics={
             f"{stage}/{name}": value
@@ -152,18 +163,19 @@ def finetune(
         peak_rss_bytes=cost.peak_rss_bytes(),
         adapter_sha256=files_hash([last / WEIGHTS]),
     )
-    state.wait_for_everyone()
-    if state.is_main_process:
-        shutil.rmtree(out / ADAPTER, ignore_errors=True)
-        shutil.copytree(last, out / ADAPTER)
-        for stage in STAGES[config.method]:
-            logs = checkpoints / stage / "runs"
-            if logs.exists():
-                shutil.copytree(logs, out / "logs" / stage, dirs_exist_ok=True)
-        write_manifest(made, out)
-        shutil.rmtree(checkpoints)
-    state.wait_for_everyone()
-    return made
+
+
+def _publish(made: Manifest, out: Path, checkpoints: Path) -> None:
+    """Puts the last stage's adapter into `out`, then the manifest, and clears up."""
+    stages = STAGES[made.config.method]
+    shutil.rmtree(out / ADAPTER, ignore_errors=True)
+    shutil.copytree(_done(checkpoints, stages[-1]), out / ADAPTER)
+    for stage in stages:
+        logs = checkpoints / stage / "runs"
+        if logs.exists():
+            shutil.copytree(logs, out / "logs" / stage, dirs_exist_ok=True)
+    write_manifest(made, out)
+    shutil.rmtree(checkpoints)
 
 
 def _check_installed(config: FinetuneConfig) -> None:

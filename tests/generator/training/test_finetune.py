@@ -88,6 +88,13 @@ def test_a_run_is_not_repeated_on_other_rows(ground, looped, tmp_path):
     write_dataset(dataset, tmp_path / "rows", log=card.log, thresholds=Thresholds(effective_n=7.0))
     with pytest.raises(TrainingError, match="cannot be repeated with other data"):
         finetune(tmp_path / "rows", tmp_path / "run", looped[1].config, before=looped[1])
+    # another text, with the same counts and so the same card
+    first, *others = dataset.imitate
+    changed = dataset._replace(imitate=[first._replace(text="Another"), *others])
+    write_dataset(changed, tmp_path / "rows", log=card.log, thresholds=card.thresholds)
+    assert read_dataset(tmp_path / "rows")[1] == card
+    with pytest.raises(TrainingError, match="cannot be repeated with other data"):
+        finetune(tmp_path / "rows", tmp_path / "run", looped[1].config, before=looped[1])
 
 
 def test_preference_starts_from_a_supervised_run_alone(ground, looped, tmp_path):
