@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Path, Query, Response
 
@@ -23,7 +23,7 @@ from bandit.service.resources.desk import (
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.generator_models import ChampionView, GeneratorVersionView, WhyBody
 from bandit.service.resources.models import Page
-from streams.catalogue import catalogue_key
+from streams.catalogue import Catalogue, catalogue_key
 from streams.events import MAX_ID_LENGTH, Catalogued
 from streams.generator_versions import GeneratorVersion, VersionStatus
 
@@ -72,16 +72,7 @@ async def promote_generator_version(
     once: Once,
 ) -> GeneratorVersionView:
     """Makes a version the champion, whatever its canary says so far; the one before retires."""
-    desk.generator_version(version_id)
-
-    def made() -> list[Catalogued]:
-        return promoted(
-            desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=body.why
-        )
-
-    names = touched(desk.catalogue, version_id)
-    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
-    return _now(desk, version_id, response)
+    return await _changed(desk, version_id, promoted, body.why, condition, once, response)
 
 
 @router.post("/versions/{version_id}/reject")
@@ -94,16 +85,7 @@ async def reject_generator_version(
     once: Once,
 ) -> GeneratorVersionView:
     """Rejects a version that is not the champion; its creatives retire."""
-    desk.generator_version(version_id)
-
-    def made() -> list[Catalogued]:
-        return rejected(
-            desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=body.why
-        )
-
-    names = touched(desk.catalogue, version_id)
-    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
-    return _now(desk, version_id, response)
+    return await _changed(desk, version_id, rejected, body.why, condition, once, response)
 
 
 @router.post("/rollback")
@@ -122,6 +104,35 @@ async def roll_back_generator(
     return ChampionView(champion=None if now is None else _view(desk, now))
 
 
+class _Change(Protocol):
+    """What makes a version another: `promoted` or `rejected`."""
+
+    def __call__(
+        self, catalogue: Catalogue, version_id: str, *, now_ms: int, by: str, why: str
+    ) -> list[Catalogued]: ...
+
+
+async def _changed(
+    desk: Editor,
+    version_id: str,
+    change: _Change,
+    why: str,
+    condition: Matching,
+    once: Once,
+    response: Response,
+) -> GeneratorVersionView:
+    desk.generator_version(version_id)
+
+    def made() -> list[Catalogued]:
+        return change(desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=why)
+
+    names = touched(desk.catalogue, version_id)
+    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
+    version = desk.generator_version(version_id)
+    response.headers["ETag"] = desk.tag(catalogue_key(version))
+    return _view(desk, version)
+
+
 def _refusing(make: Callable[[], list[Catalogued]]) -> Callable[[], list[Catalogued]]:
     """Returns the same, whose refusals are those of requests."""
 
@@ -138,9 +149,3 @@ def _refusing(make: Callable[[], list[Catalogued]]) -> Callable[[], list[Catalog
 
 def _view(desk: Editor, version: GeneratorVersion) -> GeneratorVersionView:
     return GeneratorVersionView.of(version, desk.tag(catalogue_key(version)))
-
-
-def _now(desk: Editor, version_id: str, response: Response) -> GeneratorVersionView:
-    version = desk.generator_version(version_id)
-    response.headers["ETag"] = desk.tag(catalogue_key(version))
-    return _view(desk, version)
