@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bandit.features import creative_features
 from generator.answering import creative_id
-from generator.brief import Brief, Environment, Material, Segment, brief_hash, brief_to_json
+from generator.brief import Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
 from streams.catalogue import PARTITION, CatalogueReader, catalogue_message, changed
@@ -23,7 +23,6 @@ from streams.events import (
     Action,
     Creative,
     Decision,
-    Generation,
     Interaction,
     Placement,
     decode,
@@ -35,22 +34,15 @@ from streams.rotation import Rotation
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.generator.scripted import Scripted
-
-BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))
-LINES = [' calm and easy"', ' warm and slow"', ' www.beans"', ' warm and slow"', ' bright"']
-
-
-def requested(name="g", *, n=3, brief=None, **changes):
-    data = brief_to_json(BRIEF) if brief is None else brief
-    values = {"placement": "home", "seed": 1, "timestamp_ms": 1_000, **changes}
-    return Generation(id=name, n=n, brief=data, status="requested", **values)
-
-
-def prepare(log, *events):
-    create_topics(log)
-    placement = Placement(name="home")
-    log.append([catalogue_message(event) for event in (placement, *events)])
-    return log
+from tests.generator.working import (
+    BRIEF,
+    LINES,
+    catalogue_of,
+    prepare,
+    requested,
+    run,
+    run_opening,
+)
 
 
 @pytest.fixture
@@ -58,36 +50,6 @@ def log(tmp_path):
     opened = SqliteLog(tmp_path / "log.db")
     yield opened
     opened.close()
-
-
-def catalogue_of(log):
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    return reader.catalogue
-
-
-def run(log, directory, backend, *, until=None):
-    """Runs a generator until every request is answered, or until what is given is true."""
-    return run_opening(log, directory, lambda _: backend, until=until)
-
-
-def run_opening(log, directory, opened, *, until=None, **options):
-    """Runs a generator that opens its model so."""
-
-    def answered():
-        return all(g.status != "requested" for g in catalogue_of(log).generations())
-
-    stop = threading.Event()
-    arguments = {"model": "smollm2", "stop": stop, "opened": opened, **options}
-    thread = threading.Thread(target=run_generator, args=(log, directory), kwargs=arguments)
-    thread.start()
-    try:
-        while thread.is_alive() and not (until or answered)():
-            time.sleep(0.02)
-    finally:
-        stop.set()
-        thread.join()
-    return catalogue_of(log)
 
 
 def test_a_request_is_answered_with_creatives_and_a_count(log, tmp_path):

@@ -17,7 +17,7 @@ from streams.events import Generation
 from streams.generator_versions import GeneratorVersion
 from streams.sqlite import SqliteLog
 from tests.generator.scripted import Scripted
-from tests.generator.test_worker import BRIEF, LINES, prepare, requested, run_opening
+from tests.generator.working import BRIEF, LINES, prepare, requested, run_opening
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from generator.training.dataset import Dataset, Imitate, Prefer, Thresholds
 from generator.training.dataset_files import write_dataset
 from streams.catalogue import catalogue_message
 from streams.sqlite import SqliteLog
-from tests.generator.test_worker import catalogue_of, prepare, requested, run_opening
+from tests.generator.working import catalogue_of, prepare, requested, run_opening
 
 PRODUCTS = {
     "wool socks": ("warm feet", "soft wool", "long walks", "cold floors"),

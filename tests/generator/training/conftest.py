@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
 from generator.training.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
 from generator.training.dataset_files import write_dataset
-from tests.generator.backends.conftest import byte_tokenizer
+from tests.generator.backends.conftest import byte_tokenizer, tiny_llama
 
 PRODUCTS = ("tea", "coffee", "boots", "maps", "lamps", "chairs")
 GOOD = ("Warm {}", "Fresh {}", "Your {} now")
@@ -28,17 +26,7 @@ class Ground(NamedTuple):
 def ground(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ground")
     tokenizer = byte_tokenizer()
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder / "model")
+    tiny_llama(tokenizer).save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     made_dataset(folder / "rows")
     return Ground(str(folder / "model"), folder / "rows")
