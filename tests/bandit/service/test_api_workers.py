@@ -106,12 +106,16 @@ def test_workers_share_the_port_and_the_log_and_one_that_dies_comes_back(tmp_pat
 def test_all_workers_answer_what_is_in_flight_before_they_end(tmp_path):
     with served(tmp_path) as server:
 
-        def ask(_):
+        def ask(number):
             try:
-                return server.ask(RANK, {})
+                return server.ask(RANK, {"event_id": f"e-{number}"})
             except httpx.ConnectError:  # nobody listens any more
                 return None
+            except (httpx.ReadError, httpx.RemoteProtocolError):  # closed before it was read
+                closed.append(f"e-{number}")
+                return None
 
+        closed = []
         with ThreadPoolExecutor(8) as pool:
             asked = pool.map(ask, range(200))
             server.process.terminate()
@@ -122,6 +126,8 @@ def test_all_workers_answer_what_is_in_flight_before_they_end(tmp_path):
     logged = {decode(record.value).event_id for record in read_all(log, DECISIONS)}
     log.close()
     assert {answer.json()["event_id"] for answer in answers if answer.is_success} <= logged
+    # what was taken was answered, so none that was closed on had been taken
+    assert not logged & set(closed)
 
 
 def test_a_wrong_setting_of_the_workers_stops_them_all(tmp_path):
