@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -189,14 +190,15 @@ class Jobs:
     async def _work(self, path: Path) -> tuple[int | None, bytes]:
         """Returns how the process ended that did the job, and what it complained of."""
         command = [sys.executable, "-m", "bandit.service.evaluations.work"]
-        process = await asyncio.create_subprocess_exec(
-            *command, "--log", self._log_url, str(path), stderr=asyncio.subprocess.PIPE
+        # Not by the event loop: uvloop forks, which waits for ever if numpy computes meanwhile.
+        process = subprocess.Popen(
+            [*command, "--log", self._log_url, str(path)], stderr=subprocess.PIPE
         )
         try:
-            _, told = await process.communicate()
+            _, told = await asyncio.to_thread(process.communicate)
         except asyncio.CancelledError:
             process.kill()
-            await process.wait()
+            await asyncio.to_thread(process.wait)
             raise
         return process.returncode, told
 
