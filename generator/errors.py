@@ -11,9 +11,11 @@
     ├── TrainingError           a training that cannot be run as asked, or failed
     │   ├── TrainingConfigError     its configuration cannot be read; the message says where
     │   └── TrainingStopped         it was told to stop, and kept a checkpoint
-    ├── RewardModelError        too little evidence, or a file that is no reward model
+    ├── RewardModelError        a file that is no reward model, or one that cannot be made
+    │   └── TooLittleEvidence       traffic has not told enough texts apart yet
     ├── VersionMissing          no version in the data folder, or a folder that is none
     ├── VersionDamaged          a version whose bytes are not those that it is named by
+    ├── VersionMisfit           a version that was taught from another model
     ├── GateError               a version that cannot be judged
     └── BackendError            the model cannot be had, or failed
         └── BackendMissing          what to install is in the message
@@ -78,6 +80,12 @@ class VersionDamaged(GeneratorError):
     code = "version_damaged"
 
 
+class VersionMisfit(GeneratorError):
+    """A version that was taught from another model than the one it is to be judged on."""
+
+    code = "version_of_another_model"
+
+
 class GateError(GeneratorError):
     """A version that cannot be judged."""
 
@@ -97,9 +105,15 @@ class BackendMissing(BackendError):
 
 
 class RewardModelError(GeneratorError):
-    """A reward model that cannot be made or read: too little evidence, or no such file."""
+    """A reward model that cannot be made or read."""
 
     code = "reward_model_invalid"
+
+
+class TooLittleEvidence(RewardModelError):
+    """Traffic has not told enough texts apart yet; with more of it the same call may succeed."""
+
+    code = "reward_model_evidence"
 
 
 class DatasetError(GeneratorError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +11,9 @@ from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print
 
 if TYPE_CHECKING:  # numpy and its company take half a second
     from generator.reward import Example
+
+UNLEARNED: Final = 3
+"""The exit code of `reward-model` where traffic has not told enough yet."""
 
 
 def reward_model(
@@ -36,11 +39,16 @@ def reward_model(
     it writes ranks candidates: copyloop generate --reward FILE. The generator in `copyloop up`
     learns one by itself whenever creatives are asked for.
     """
+    from generator.errors import TooLittleEvidence
     from generator.promising import CACHE
     from generator.reward import fit_reward_model, open_encoder
 
     examples = _examples(tests, log_url(log, data))
-    model = fit_reward_model(examples, open_encoder(reader, CACHE))
+    try:
+        model = fit_reward_model(examples, open_encoder(reader, CACHE))
+    except TooLittleEvidence as error:
+        typer.echo(f"copyloop: {error.code}: {error}", err=True)
+        raise typer.Exit(UNLEARNED) from error
     model.save(out)
     accuracy = model.accuracy
     found = {

@@ -27,6 +27,15 @@ def teach(
     config: Annotated[
         Path | None, typer.Option(help="How to train; see generator finetune --config.")
     ] = None,
+    reader: Annotated[
+        str, typer.Option(help="What reads texts for the gate; see generator reward-model.")
+    ] = "wordllama",
+    gate: Annotated[
+        Path | None, typer.Option(help="A YAML file of the gate's bounds and samples.")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial.")
+    ] = 0.1,
     cpu_seconds: Annotated[
         int, typer.Option(min=60, help="What a step may compute, or it is ended.")
     ] = 4 * 3600,
@@ -39,9 +48,10 @@ def teach(
 ) -> None:
     """Teach the generator what won, again and again, until stopped.
 
-    When enough new pairs of texts are surely told apart, a version is trained and judged, each
-    in a process of its own with limits. One that passes the gate goes on trial with a small share
-    of the traffic, and nothing is taught until that is decided.
+    When enough new pairs of texts are surely told apart, a version is trained, a reward model is
+    learned, and the version is judged, each in a process of its own with limits. One that passes
+    the gate goes on trial with a small share of the traffic, and nothing is taught until that is
+    decided.
     """
     from generator.promotion.teaching import Schedule, Teacher
     from streams.checkpoint import exclusive
@@ -56,6 +66,9 @@ def teach(
         hours=hours,
         model=model,
         config=None if config is None else str(config),
+        reader=reader,
+        gate=None if gate is None else str(gate),
+        share=share,
     )
     url = log_url(log, data)
     with (

@@ -61,11 +61,13 @@ def adopt(
     creatives for each placement, which get a small share of the traffic; what they earn decides.
     """
     from generator.promotion.gate import passed, verdict
+    from generator.promotion.origin import check_origin
     from generator.promotion.versions import Versions, versions_in
     from streams.embedded import wall_clock_ms
 
     versions = Versions(versions_in(data))
     adopted = versions.adopt(trained)
+    check_origin(adopted, model)
     with looked_into(log_url(log, data)) as here:
         desk = _desk(here)
         known = desk.catalogue.generator_version(adopted.id)
@@ -76,6 +78,8 @@ def adopt(
             return
         champion = desk.catalogue.champion
         before = None if champion is None else versions.version(champion.id)
+        if before is not None:
+            check_origin(before, model)
         table = _judged(model, adopted, before, _gate_config(config), _reward(reward))
         desk.add(adopted, table, wall_clock_ms())
         if passed(table):

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol, runtime_checkable
 
-import msgspec
-
 from generator.answering import Author
 from generator.backends import Backend
 from generator.errors import BackendError, VersionMissing
-from generator.promotion.versions import Adopted, Versions
+from generator.promotion.versions import Versions
 from streams.catalogue import Catalogue
 from streams.events import Generation
 from streams.generator_versions import GeneratorVersion
@@ -67,13 +65,6 @@ def _load(served: LoadsAdapters, version_id: str, folder: str) -> None:
         # From before this process started; an id never means another adapter.
         if LOADED not in str(error):
             raise
-
-
-def base_of(adopted: Adopted) -> str | None:
-    """Returns the name of the model that a version was taught from, where its manifest says it."""
-    config = msgspec.json.decode(adopted.manifest).get("config", {})
-    model = config.get("model") if isinstance(config, dict) else None
-    return model if isinstance(model, str) else None
 
 
 def _who(catalogue: Catalogue, generation: Generation) -> GeneratorVersion | None:

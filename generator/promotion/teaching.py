@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bandit.service.supervisor import die_with_parent
+from generator.commands.reward import UNLEARNED
 from generator.commands.versions import REFUSED
 from generator.errors import DatasetError
 from generator.training.dataset import Thresholds, build_dataset
@@ -29,10 +30,13 @@ from generator.training.refusals import with_refusals
 from streams.catalogue import CatalogueReader
 from streams.errors import LogUnavailable
 from streams.events import INTERACTIONS
+from streams.generator_versions import CANARY_SHARE
 from streams.log import Log, TopicPartition
 
 DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""
+REWARD: Final = "reward.model"
+"""The file of what the gate knows of reward, made from the log before a version is judged."""
 NICENESS: Final = 19
 POLL_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 20.0
@@ -56,6 +60,9 @@ class Schedule(Struct, frozen=True, kw_only=True):
         hours: that one step may take.
         model: what is taught.
         config: a file for `generator finetune`.
+        reader: what reads texts for the gate's reward model.
+        gate: a file of the gate's bounds and samples.
+        share: the most traffic that a version on trial gets.
     """
 
     new_pairs: Annotated[int, Meta(ge=1)] = 100
@@ -66,6 +73,9 @@ class Schedule(Struct, frozen=True, kw_only=True):
     hours: Annotated[float, Meta(gt=0)] = 12.0
     model: str = "smollm2"
     config: str | None = None
+    reader: str = "wordllama"
+    gate: str | None = None
+    share: Annotated[float, Meta(gt=0, le=1)] = CANARY_SHARE
 
 
 class Past(Struct, frozen=True):
@@ -175,20 +185,57 @@ class Teacher:
         if not (here / "past.json").exists():  # it was killed while its rows were written
             _write(here / DONE, b"-1")
             return
-        schedule = self._schedule
-        train = ["finetune", str(here / "rows"), str(here / "run"), "--model", schedule.model]
-        train += ["--config", schedule.config] if schedule.config else []
-        code = 0 if (here / "run" / "manifest.json").exists() else self._step(train)
+        code = self._train(here)
         if code == 0:
-            adopt = ["adopt", str(here / "run"), "--model", schedule.model, *self._place]
-            code = self._step(adopt)
+            code = self._learn_reward(here)
+        if code in (0, UNLEARNED):
+            code = self._adopt(here)
         if not self._stop.is_set() and code != AGAIN:
             # What failed otherwise would fail the same way on the same rows.
             logger.info("round %s is over, code %d", here.name, code)
             _write(here / DONE, str(code).encode())
 
-    def _step(self, words: Sequence[str]) -> int:
-        """Runs a command of the generator within the limits; returns its exit code."""
+    def _train(self, here: Path) -> int:
+        if (here / "run" / "manifest.json").exists():
+            return 0
+        schedule = self._schedule
+        train = ["finetune", str(here / "rows"), str(here / "run"), "--model", schedule.model]
+        return self._step([*train, *(["--config", schedule.config] if schedule.config else [])])
+
+    def _learn_reward(self, here: Path) -> int:
+        """Makes the gate's reward model, where traffic has told enough; returns the step's code."""
+        model = here / REWARD
+        if model.exists():
+            return 0
+        unfinished = model.with_suffix(".unfinished")
+        learn = ["reward-model", str(unfinished), "--reader", self._schedule.reader]
+        code = self._step([*learn, *self._place], fine=(0, UNLEARNED))
+        if code == 0:
+            unfinished.rename(model)
+        elif code == UNLEARNED:
+            logger.info("round %s: too little traffic for a reward model yet", here.name)
+        elif not self._stop.is_set():
+            logger.error(
+                "round %s: its reward model failed, so its version is not judged; to judge it "
+                "without: copyloop generator adopt %s",
+                here.name,
+                here / "run",
+            )
+        return code
+
+    def _adopt(self, here: Path) -> int:
+        schedule, model = self._schedule, here / REWARD
+        adopt = ["adopt", str(here / "run"), "--model", schedule.model]
+        adopt += ["--share", str(schedule.share)]
+        adopt += ["--gate", schedule.gate] if schedule.gate else []
+        adopt += ["--reward", str(model)] if model.exists() else []
+        return self._step([*adopt, *self._place], fine=(0, REFUSED))
+
+    def _step(self, words: Sequence[str], *, fine: Sequence[int] = (0,)) -> int:
+        """Runs a command of the generator within the limits; returns its exit code.
+
+        An exit code that is not one of the `fine` ones is an error, and told.
+        """
         process = subprocess.Popen(
             [sys.executable, "-m", "generator", *words],
             stdin=subprocess.DEVNULL,
@@ -207,7 +254,7 @@ class Teacher:
                 process.kill()
                 process.wait()
         code = process.returncode
-        if code not in (0, REFUSED) and not self._stop.is_set():
+        if code not in fine and not self._stop.is_set():
             logger.error("%s ended with code %d; see what it said above", words[0], code)
         return code
 

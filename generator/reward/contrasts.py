@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.errors import RewardModelError
+from generator.errors import TooLittleEvidence
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -87,7 +87,7 @@ def fit_ridge(tried: Tried) -> tuple[Ridge, Floats]:
     (DerSimonian & Laird 1986), and the spread by weighted squares of what was held out.
 
     Raises:
-        RewardModelError: fewer than `FEWEST` members with company, or nobody earned anything.
+        TooLittleEvidence: fewer than `FEWEST` members with company, or nobody earned anything.
     """
     data = _centred(tried)
     folds = _folds(tried.group)
@@ -141,7 +141,7 @@ def _shares(
 def _centred(tried: Tried) -> _Centred:
     y, own, kept = _shares(tried.rate, tried.variance, tried.group)
     if int(kept.sum()) < FEWEST:
-        raise RewardModelError(
+        raise TooLittleEvidence(
             f"{int(kept.sum())} texts were tried beside others and earned something; expected at "
             f"least {FEWEST}: let more creatives be shown first"
         )

@@ -171,7 +171,7 @@ def fit_reward_model(
         seed: of the resampling behind the accuracy's interval.
 
     Raises:
-        RewardModelError: too few texts were tried beside others, or nobody earned anything.
+        TooLittleEvidence: too few texts were tried beside others, or nobody earned anything.
     """
     tried = try_examples(examples, encoder)
     ridge, held_out = fit_ridge(tried)

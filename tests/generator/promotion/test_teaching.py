@@ -4,9 +4,11 @@ import subprocess
 import sys
 import threading
 
+import msgspec
 import pytest
 
-from generator.promotion.teaching import DONE, Past, Schedule, Teacher, _limits, due
+from generator.promotion.teaching import DONE, REWARD, Past, Schedule, Teacher, _limits, due
+from generator.reward.model import saved_encoder
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.generator_versions import GeneratorVersion
 from streams.sqlite import SqliteLog
@@ -29,6 +31,15 @@ def teacher(log, folder, stop=None, **schedule):
     )
 
 
+def trained_round(folder):
+    """Returns the folder of a round whose training is done, but for its adapter's weights."""
+    here = folder / "generator" / "rounds" / "000001"
+    (here / "run").mkdir(parents=True)
+    (here / "past.json").write_bytes(msgspec.json.encode(Past(1, 1)))
+    (here / "run" / "manifest.json").write_text("{}")
+    return here
+
+
 @pytest.mark.parametrize(
     ("pairs", "hours", "why"),
     [(15, 0, "10 more"), (14, 0, ""), (14, 25, "25.0 hours"), (5, 25, ""), (0, 0, "")],
@@ -41,7 +52,9 @@ def test_it_is_due_by_evidence_or_by_clock(pairs, hours, why):
 
 
 def test_a_round_trains_judges_and_keeps_the_verdict(log, tmp_path, ground):
-    here = teacher(log, tmp_path, model=ground.model).turn()
+    gate = tmp_path / "gate.json"
+    gate.write_text('{"sampling": {"samples": 2, "most_new_tokens": 8}}')
+    here = teacher(log, tmp_path, model=ground.model, gate=str(gate)).turn()
     assert (here / "rows" / "card.json").exists()
     assert (here / "run" / "manifest.json").exists()
     # The tiny model writes noise, and no training of this length makes sense of it.
@@ -51,7 +64,36 @@ def test_a_round_trains_judges_and_keeps_the_verdict(log, tmp_path, ground):
     [version] = reader.catalogue.generator_versions()
     assert version.status == "rejected"
     assert "pass_rate" in version.reason
+    assert saved_encoder(here / REWARD) == "wordllama"
+    why = {row.rule: row.why for row in version.gate}
+    assert why["reward_gain"] != "not counted: there is no reward model"
+    assert "of 8 texts" in why["no_new_harm"], "the gate is the one that was asked for"
     assert teacher(log, tmp_path, model=ground.model).turn() is None, "nothing is new"
+
+
+def test_too_little_for_a_reward_model_is_no_failure(tmp_path, caplog):
+    caplog.set_level("INFO")
+    opened = SqliteLog(tmp_path / "log.db")
+    made_log(shown=100, log=opened)
+    here = trained_round(tmp_path)
+    assert teacher(opened, tmp_path).turn() == here
+    assert not (here / REWARD).exists()
+    assert "too little traffic for a reward model yet" in caplog.text
+    assert "reward-model ended with code" not in caplog.text
+    # It goes on to the gate, which wants a real adapter.
+    assert "adopt ended with code 2" in caplog.text
+    opened.close()
+
+
+def test_without_its_reward_model_a_version_is_not_judged(log, tmp_path, caplog):
+    here = trained_round(tmp_path)
+    assert teacher(log, tmp_path, reader="no-such-reader").turn() == here
+    assert (here / DONE).read_text() == "2"
+    assert "reward-model ended with code 2" in caplog.text
+    assert f"copyloop generator adopt {here / 'run'}" in caplog.text
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    assert reader.catalogue.generator_versions() == []
 
 
 def test_one_that_is_stopped_goes_on_later(log, tmp_path):
