@@ -38,6 +38,7 @@ class Catalogue:
         self._creatives: dict[str, dict[str, Creative]] = {}
         self._generations: dict[str, Generation] = {}
         self._generator: dict[str, GeneratorVersion] = {}
+        self._steps: dict[str, list[GeneratorVersion]] = {}
         self._champion: str | None = None
         self._versions: dict[str, int] = {}
         self.version = 0
@@ -58,6 +59,7 @@ class Catalogue:
                 self._generations[event.id] = event
             case GeneratorVersion():
                 self._generator[event.id] = event
+                self._step(event)
                 # The share that its creatives may have hangs on its status.
                 for placement, creatives in self._creatives.items():
                     if any(creative.written_by(event.id) for creative in creatives.values()):
@@ -158,10 +160,21 @@ class Catalogue:
         """Returns one version of the generator, None if there is none by that id."""
         return self._generator.get(version_id)
 
+    def generator_steps(self, version_id: str) -> list[GeneratorVersion]:
+        """Returns the states that a version has been in, oldest first, each as it last was."""
+        return list(self._steps.get(version_id, ()))
+
     @property
     def champion(self) -> GeneratorVersion | None:
         """The version that became live last and still is, None where the bare model writes."""
         return None if self._champion is None else self._generator[self._champion]
+
+    def _step(self, version: GeneratorVersion) -> None:
+        steps = self._steps.setdefault(version.id, [])
+        # How a trial goes on is told again and again, and is one step.
+        if steps and (steps[-1].status, steps[-1].reason) == (version.status, version.reason):
+            steps.pop()
+        steps.append(version)
 
     @property
     def canary(self) -> GeneratorVersion | None:

@@ -5,7 +5,7 @@ A version never changes; its status does, and every change says why and by whom.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -74,3 +74,16 @@ class GeneratorVersion(
 
     def __post_init__(self) -> None:
         check_id("id", self.id)
+
+    def manifest_fields(self) -> dict[str, Any]:
+        """Returns the manifest's fields; of one that is no JSON object, `unreadable` with why.
+
+        >>> GeneratorVersion(
+        ...     id="v", status="live", timestamp_ms=1, manifest=msgspec.Raw(b"[1]")
+        ... ).manifest_fields()
+        {'unreadable': 'the manifest is no JSON object: Expected `object`, got `array`'}
+        """
+        try:
+            return msgspec.json.decode(self.manifest, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return {"unreadable": f"the manifest is no JSON object: {error}"}

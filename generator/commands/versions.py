@@ -138,12 +138,12 @@ def explain(version: Version, data: Data = DATA, log: LogUrl = None, form: Form 
         desk = _desk(here)
         found, history = desk.version(version), desk.history(version)
     if form == "json":
-        told = {"version": found, "history": history}
+        told = {"version": _readable(found), "history": [_readable(state) for state in history]}
         print_json(msgspec.json.decode(msgspec.json.encode(told)))
         return
     typer.echo(f"version {found.id}, taught beside {found.parent or 'the bare model'}")
-    for field, value in msgspec.json.decode(found.manifest, type=dict[str, msgspec.Raw]).items():
-        typer.echo(f"  {field}: {bytes(value).decode()}")
+    for field, value in found.manifest_fields().items():
+        typer.echo(f"  {field}: {msgspec.json.encode(value).decode()}")
     typer.echo("gate")
     _print_table(form, found.gate)
     if canary := found.canary:
@@ -204,6 +204,14 @@ def _desk(log: Log) -> VersionDesk:
     from generator.promotion.desk import VersionDesk
 
     return VersionDesk(log, operator())
+
+
+def _readable(version: GeneratorVersion) -> GeneratorVersion:
+    """Returns the version, with what is wrong in place of a manifest that is no JSON object."""
+    import msgspec
+
+    fields = msgspec.json.encode(version.manifest_fields())
+    return msgspec.structs.replace(version, manifest=msgspec.Raw(fields))
 
 
 def _when(version: GeneratorVersion) -> str:

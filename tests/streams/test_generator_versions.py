@@ -1,5 +1,6 @@
 """Versions of the generator in the log: their bytes, and what the catalogue makes of them."""
 
+import msgspec
 from msgspec import Raw
 
 from streams.catalogue import Catalogue, catalogue_key
@@ -66,3 +67,18 @@ def test_taken_back_the_one_before_or_nobody_is_champion():
     assert catalogue.champion.id == "a"
     assert catalogue.generator_version("b").status == "rolled_back"
     assert catalogue.generator_version("c") is None
+
+
+def test_steps_are_kept_and_how_a_trial_goes_on_is_one():
+    going = [
+        msgspec.structs.replace(VERSION, canary=Canary(since_ms=7, n=n), timestamp_ms=7 + n)
+        for n in range(3)
+    ]
+    catalogue = folded(version(VERSION.id, "candidate"), *going, version(VERSION.id, "live", 20))
+    steps = catalogue.generator_steps(VERSION.id)
+    assert [(s.status, s.timestamp_ms) for s in steps] == [
+        ("candidate", 0),
+        ("canary", 9),
+        ("live", 20),
+    ]
+    assert catalogue.generator_steps("unknown") == []

@@ -14,8 +14,10 @@ from bandit.dashboard.visit import PATH, visit_of
 
 HERE: Final = f"{PATH}/generator"
 ACTS: Final = {"promote": "is live", "reject": "is rejected"}
-FACTS: Final = ("method", "model", "base", "dataset", "rows", "seconds", "seed")
+FACTS: Final = ("method", "model", "base", "dataset", "rows", "cpu_seconds", "seconds", "seed")
 """What of a manifest is told first, where it has it."""
+OPENED: Final = {"config": "", "rows": "rows ", "metrics": ""}
+"""Objects in a manifest of ours whose plain values are told too, after this word."""
 
 
 async def show(request: Request) -> Response:
@@ -52,11 +54,19 @@ async def act(request: Request) -> Response:
 def facts_of(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns what a manifest says in plain values: the best known names first.
 
-    >>> facts_of({"seed": 3, "method": "dpo", "nested": {"a": 1}, "loss": 0.51234})
+    >>> facts_of({"seed": 3, "config": {"method": "dpo", "dpo": {"beta": 1}}, "loss": 0.51234})
     [('method', 'dpo'), ('seed', '3'), ('loss', '0.5123')]
     """
+    inner = {
+        f"{word}{name}": value
+        for field, word in OPENED.items()
+        if isinstance(found := manifest.get(field), dict)
+        for name, value in found.items()
+    }
     plain = {
-        name: value for name, value in manifest.items() if isinstance(value, str | int | float)
+        name: value
+        for name, value in (inner | manifest).items()
+        if isinstance(value, str | int | float)
     }
     names = [*(name for name in FACTS if name in plain), *(n for n in plain if n not in FACTS)]
     return [(name, _told(plain[name])) for name in names]

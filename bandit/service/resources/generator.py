@@ -148,4 +148,5 @@ def _refusing(make: Callable[[], list[Catalogued]]) -> Callable[[], list[Catalog
 
 
 def _view(desk: Editor, version: GeneratorVersion) -> GeneratorVersionView:
-    return GeneratorVersionView.of(version, desk.tag(catalogue_key(version)))
+    steps = desk.catalogue.generator_steps(version.id)
+    return GeneratorVersionView.of(version, steps, desk.tag(catalogue_key(version)))

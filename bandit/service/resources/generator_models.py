@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +34,15 @@ class CanaryView(BaseModel):
     champion_high: float | None
 
 
+class StepView(BaseModel):
+    """A status that it came to, and why."""
+
+    status: VersionStatus
+    timestamp_ms: int
+    reason: str | None
+    by: str | None
+
+
 class GeneratorVersionView(BaseModel):
     """A version of the generator, and how far it has come."""
 
@@ -42,18 +51,27 @@ class GeneratorVersionView(BaseModel):
     timestamp_ms: int = Field(description="Since when it has this status.")
     parent: str | None = Field(description="The champion when it was made; null: the bare model.")
     replaces: str | None = Field(description="The champion before it; a rollback goes back there.")
-    manifest: dict[str, Any] = Field(description="How it was trained.")
+    manifest: dict[str, Any] = Field(
+        description="How it was trained; of one that is no JSON object, `unreadable` says why."
+    )
     gate: list[GateRowView]
     canary: CanaryView | None
     reason: str | None
     by: str | None
+    steps: list[StepView] = Field(description="Every status that it came to, oldest first.")
     etag: str = Field(description="For `If-Match`.")
 
     @classmethod
-    def of(cls, version: GeneratorVersion, tag: str) -> GeneratorVersionView:
-        """Returns the view of a version with this entity tag."""
+    def of(
+        cls, version: GeneratorVersion, steps: Sequence[GeneratorVersion], tag: str
+    ) -> GeneratorVersionView:
+        """Returns the view of a version that took these steps, with this entity tag."""
         fields = msgspec.structs.asdict(version) | {"etag": tag}
-        fields["manifest"] = json.loads(bytes(version.manifest))
+        fields["manifest"] = version.manifest_fields()
+        fields["steps"] = [
+            StepView(status=s.status, timestamp_ms=s.timestamp_ms, reason=s.reason, by=s.by)
+            for s in steps
+        ]
         fields["gate"] = msgspec.to_builtins(version.gate)
         fields["canary"] = msgspec.to_builtins(version.canary) if version.canary else None
         return cls.model_validate(fields)

@@ -11,7 +11,7 @@ from tests.axe import serious_faults
 
 
 def version(dashboard, name, status, replaces=None, **fields):
-    manifest = json.dumps({"method": "dpo", "model": "smollm2", "rows": 216, "loss": 0.6129})
+    manifest = json.dumps({"config": {"method": "dpo", "model": "smollm2"}, "loss": 0.6129})
     made = GeneratorVersion(
         id=name,
         status=status,
@@ -31,12 +31,14 @@ def test_a_generator_version_is_rolled_back(dashboard, page):
     version(dashboard, "first", "retired")
     version(dashboard, "second", "live", replaces="first")
     canary = Canary(since_ms=1, n=400, low=0.01, high=0.05, champion_low=0.02, champion_high=0.04)
-    version(dashboard, "third", "canary", canary=canary)
+    version(dashboard, "third", "canary", canary=canary, reason="passed the gate")
     page.goto(f"{dashboard.ui}/generator")
     row = page.locator("[data-version=second]")
     expect(row).to_contain_text("live")
     expect(row).to_contain_text("2 of 2 passed")
     expect(page.locator("[data-version=third]")).to_contain_text("400 decisions")
+    steps = page.get_by_role("region", name="Steps of third")
+    expect(steps).to_contain_text("passed the gate")
     assert serious_faults(page) == []
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_label("Why rollback second").fill("reads worse")

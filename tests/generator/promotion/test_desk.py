@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec import Raw
 from typer.testing import CliRunner
 
 from bandit.errors import GeneratorVersionError
@@ -82,6 +83,16 @@ def test_explained_step_by_step(data):
     assert "reads well" in told
     found = json.loads(run(data, "explain", "v3", "--format", "json"))
     assert [state["status"] for state in found["history"]] == ["candidate", "live"]
+
+
+def test_a_manifest_that_is_none_is_explained(data):
+    log = SqliteLog(data / "log.db")
+    odd = GeneratorVersion(id="v4", status="candidate", timestamp_ms=4, manifest=Raw(b"[1]"))
+    log.append([catalogue_message(odd)])
+    log.close()
+    assert 'unreadable: "the manifest is no JSON object' in run(data, "explain", "v4")
+    found = json.loads(run(data, "explain", "v4", "--format", "json"))
+    assert "unreadable" in found["version"]["manifest"]
 
 
 def test_a_candidate_on_trial_is_asked_for_creatives(data):

@@ -1,5 +1,6 @@
 """The generator's versions over HTTP: who speaks, who is asked to leave, and the way back."""
 
+import msgspec
 import pytest
 
 from bandit.service.security.acts import latest_acts
@@ -68,6 +69,31 @@ def test_one_version_and_its_tag(stage):
     assert code_of(api.client.get(f"{PATH}/v9")) == (404, "generator_version_not_found")
 
 
+@pytest.mark.parametrize(
+    "manifest", [b"[1,2]", b"5", b"null", b'{"loss":1e999}', b'{"model":"\xff"}'], ids=repr
+)
+def test_a_manifest_that_cannot_be_read_is_told_and_hides_nothing(stage, manifest):
+    api, log = stage
+    broken = GeneratorVersion(
+        id="v4", status="candidate", timestamp_ms=4, manifest=msgspec.Raw(manifest), reason="odd"
+    )
+    log.append([catalogue_message(broken)])
+    wait_until(lambda: len(items(api)) == 4)
+    first, *others = items(api)
+    assert "the manifest is no JSON object" in first["manifest"]["unreadable"]
+    assert (first["id"], first["reason"]) == ("v4", "odd")
+    assert [each["manifest"] for each in others] == [{}, {}, {}]
+    assert api.client.get(f"{PATH}/v4").json()["status"] == "candidate"
+
+
+def test_a_version_that_is_no_event_hides_no_other(stage):
+    api, log = stage
+    torn = catalogue_message(GeneratorVersion(id="v5", status="live", timestamp_ms=5))
+    log.append([torn._replace(value=torn.value.replace(b'"gate":[]', b'"gate":[{"rule":1}]'))])
+    api.placement("other", ["c"])
+    assert [item["id"] for item in items(api)] == ["v3", "v2", "v1"]
+
+
 def test_promoted_and_rolled_back(stage):
     api, log = stage
     promoted = api.client.post(f"{PATH}/v2/promote", json={"why": "the board likes it"})
@@ -78,6 +104,12 @@ def test_promoted_and_rolled_back(stage):
     back = api.client.post("/v1/generator/rollback", json={"why": "complaints"}).json()
     assert back["champion"]["id"] == "v1"
     assert status_of(api) == {"v3": "candidate", "v2": "rolled_back", "v1": "live"}
+    steps = api.client.get(f"{PATH}/v2").json()["steps"]
+    assert [(step["status"], step["reason"]) for step in steps] == [
+        ("canary", None),
+        ("live", "the board likes it"),
+        ("rolled_back", "complaints"),
+    ]
     assert live(api) == ["by-hand"]
     acts = [(act.what, act.target) for act in latest_acts(log, limit=3)]
     assert acts == [
