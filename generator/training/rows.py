@@ -106,7 +106,9 @@ def text_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         position_ids=places,
-        logits_to_keep=batch.kept,
+        # Places one by one: a slice is not contiguous, and torch would copy the matrix of the
+        # whole vocabulary for each row.
+        logits_to_keep=torch.arange(-batch.kept, 0, device=places.device),
         use_cache=False,
     ).logits[:, :-1]
     labels = batch.labels[:, -batch.kept + 1 :]
