@@ -80,6 +80,22 @@ def up(
     finetune_pairs: Annotated[
         int, typer.Option(min=1, help="How many new confident pairs make a new version.")
     ] = 100,
+    finetune_look_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Between looks at how many pairs there are.")
+    ] = 600.0,
+    finetune_config: Annotated[
+        Path | None, typer.Option(help="How to train; see generator finetune --config.")
+    ] = None,
+    finetune_gate: Annotated[
+        Path | None, typer.Option(help="How to judge a version; see generator adopt --gate.")
+    ] = None,
+    trial_share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial.")
+    ] = 0.1,
+    trial_decisions: Annotated[
+        int,
+        typer.Option(min=1, help="After so many a version on trial that is no better is pulled."),
+    ] = 1_000_000,
     mapping: MappingFiles = None,
     source: SourceUrl = None,
     metrics_port: Annotated[
@@ -122,9 +138,13 @@ def up(
     api += ["--ui-port", str(pages.port)] if pages else []
     own = {"api": api, "join": [], "learn": [], "archive": []}
     if generator:
-        own["generator"] = ["--model", model]
+        own["generator"] = ["--model", model, "--trial-decisions", str(trial_decisions)]
     if finetune:
         own["teach"] = ["--model", model, "--pairs", str(finetune_pairs)]
+        own["teach"] += ["--look-seconds", str(finetune_look_seconds)]
+        own["teach"] += ["--share", str(trial_share)]
+        own["teach"] += ["--config", str(finetune_config)] if finetune_config else []
+        own["teach"] += ["--gate", str(finetune_gate)] if finetune_gate else []
     if mapping:
         own["ingest"] = [word for file in mapping for word in ("--mapping", str(file))]
         own["ingest"] += ["--source", source] if source else []

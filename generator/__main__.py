@@ -75,6 +75,10 @@ def run(
     model: Model = "smollm2",
     reader: Reader = "wordllama",
     thresholds: Gates = None,
+    trial_decisions: Annotated[
+        int,
+        typer.Option(min=1, help="After so many a version on trial that is no better is pulled."),
+    ] = 1_000_000,
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
     log_format: LogFormat = "text",
@@ -105,6 +109,7 @@ def run(
             versions=versions_in(data),
             reader=reader,
             thresholds=load_thresholds(thresholds),
+            trial_decisions=trial_decisions,
         )
 
 

@@ -22,7 +22,7 @@ from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from generator.promising import Promising
-from generator.promotion.canary import CanaryJudge
+from generator.promotion.canary import LONGEST, CanaryJudge
 from generator.promotion.desk import GENERATOR, VersionDesk
 from generator.promotion.speaking import speaker
 from generator.promotion.versions import Versions
@@ -71,6 +71,7 @@ def run_generator(
     versions: Path = Path("versions"),
     reader: str = "wordllama",
     thresholds: Thresholds | None = None,
+    trial_decisions: int = LONGEST,
 ) -> None:
     """Answers each requested generation, oldest first, and renews creatives, until `stop` is set.
 
@@ -90,6 +91,7 @@ def run_generator(
         versions: the folder of the generator's versions, of which the champion writes.
         reader: what reads texts to rank new ones (`generator.reward.open_encoder`).
         thresholds: of the screen, None for the usual ones.
+        trial_decisions: after how many a canary that is no better is pulled.
 
     Raises:
         RewardModelError: no reader is called so.
@@ -110,7 +112,7 @@ def run_generator(
 
     with exclusive(directory, "generator"):
         rotator = Rotator(log, Checkpoints(directory))
-        canaries = CanaryJudge(log, Checkpoints(directory))
+        canaries = CanaryJudge(log, Checkpoints(directory), longest=trial_decisions)
         desk = VersionDesk(log, GENERATOR, reader=catalogue)
         workshop = Workshop(
             backend,

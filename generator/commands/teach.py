@@ -53,10 +53,16 @@ def teach(
     the gate goes on trial with a small share of the traffic, and nothing is taught until that is
     decided.
     """
+    from generator.commands.versions import gate_config
     from generator.promotion.teaching import Schedule, Teacher
+    from generator.training.config import load_config
     from streams.checkpoint import exclusive
     from streams.process import long_running
 
+    # A file that cannot be is told now, and not after hours of training.
+    gate_config(gate)
+    if config is not None:
+        load_config(config)
     schedule = Schedule(
         new_pairs=pairs,
         every_hours=every_hours,

@@ -80,7 +80,7 @@ def adopt(
         before = None if champion is None else versions.version(champion.id)
         if before is not None:
             check_origin(before, model)
-        table = _judged(model, adopted, before, _gate_config(config), _reward(reward))
+        table = _judged(model, adopted, before, gate_config(config), _reward(reward))
         desk.add(adopted, table, wall_clock_ms())
         if passed(table):
             desk.try_out(adopted.id, wall_clock_ms(), share=share)
@@ -174,7 +174,12 @@ def _judged(
     )
 
 
-def _gate_config(path: Path | None) -> GateConfig:
+def gate_config(path: Path | None) -> GateConfig:
+    """Returns the gate's bounds and draws as a file has them, the usual ones without a file.
+
+    Raises:
+        GateError: the file cannot be read; the message says where.
+    """
     from generator.brief.fields import converted, read_file
     from generator.errors import GateError
     from generator.promotion import GateConfig

@@ -32,6 +32,9 @@ SAVE_EVERY: Final = 20_000
 TOLD_AFTER: Final = 1.5
 """How many times as many decisions must have come before the log is told of the intervals again."""
 
+LONGEST: Final = 1_000_000
+"""After how many decisions a trial that says nothing ends, unless told otherwise."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -121,12 +124,19 @@ class Trial(Struct):
 class CanaryJudge:
     """Follows a log's interactions, and promotes or pulls the canary when they say so.
 
+    Args:
+        log: what is followed.
+        checkpoints: where the state is kept.
+        longest: after how many decisions a canary that cannot be told from the champion is
+            pulled: nothing is taught meanwhile, and a version must be better, not as good.
+
     Raises:
         CheckpointError: the checkpoint is damaged.
     """
 
-    def __init__(self, log: Log, checkpoints: Checkpoints) -> None:
+    def __init__(self, log: Log, checkpoints: Checkpoints, *, longest: int = LONGEST) -> None:
         self._log = log
+        self._longest = longest
         self._checkpoints = checkpoints
         saved = checkpoints.load(CHECKPOINT)
         self._trial = _read(saved.state) if saved else None
@@ -185,7 +195,7 @@ class CanaryJudge:
 
     def _tell(self, desk: VersionDesk, canary: GeneratorVersion, trial: Trial, now_ms: int) -> bool:
         found = trial.result(canary.canary.share if canary.canary else Canary(since_ms=0).share)
-        verdict, why = decided(found)
+        verdict, why = decided(found, longest=self._longest)
         if verdict == "wait" and trial.n < TOLD_AFTER * trial.told:
             return False
         try:
@@ -203,7 +213,7 @@ class CanaryJudge:
         return True
 
 
-def decided(found: Canary) -> tuple[str, str]:
+def decided(found: Canary, *, longest: int = LONGEST) -> tuple[str, str]:
     """Returns `promote`, `pull` or `wait`, and why with both intervals.
 
     >>> decided(Canary(since_ms=0, n=9, low=0.3, high=0.5, champion_low=0.1, champion_high=0.2))
@@ -219,7 +229,11 @@ def decided(found: Canary) -> tuple[str, str]:
     )
     if low > champion_high:
         return "promote", why
-    return ("pull" if high < champion_low else "wait"), why
+    if high < champion_low:
+        return "pull", why
+    if found.n >= longest:
+        return "pull", f"no better than the champion as far as {found.n} decisions tell: {why}"
+    return "wait", why
 
 
 def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:

@@ -110,6 +110,18 @@ def test_one_of_which_nobody_can_tell_stays_and_the_log_tells_how_it_does(log, t
     assert version.canary.low < 0.3 < version.canary.high
 
 
+def test_one_that_is_no_better_after_long_enough_is_pulled(log, tmp_path):
+    judge = CanaryJudge(log, Checkpoints(tmp_path / "checkpoints"), longest=300)
+    traffic(log, 250, {"old": 0.5, "new": 0.5, "by": 0.5})
+    judge.judge(VersionDesk(log, "generator"), 100)
+    assert VersionDesk(log, "ann").version("v2").status == "canary"
+    traffic(log, 150, {"old": 0.5, "new": 0.5, "by": 0.5}, seed=2, start=250)
+    judge.judge(VersionDesk(log, "generator"), 101)
+    found = VersionDesk(log, "ann").version("v2")
+    assert found.status == "rejected"
+    assert "no better than the champion as far as" in found.reason
+
+
 def test_a_judge_that_starts_again_goes_on_where_it_was(log, tmp_path):
     rates = {"old": 0.1, "new": 0.6, "by": 1.0}
     traffic(log, 200, rates)

@@ -7,6 +7,7 @@ import threading
 import msgspec
 import pytest
 
+from generator.cli import main
 from generator.promotion.teaching import DONE, REWARD, Past, Schedule, Teacher, _limits, due
 from generator.reward.model import saved_encoder
 from streams.catalogue import CatalogueReader, catalogue_message
@@ -133,3 +134,18 @@ def test_a_step_has_its_limits_and_the_lowest_priority():
         check=True,
     )
     assert found.stdout.split() == ["19", "77", str(int(1.5 * 2**30))]
+
+
+@pytest.mark.parametrize(
+    ("option", "code"), [("--gate", "gate_unable"), ("--config", "training_config_invalid")]
+)
+def test_a_file_that_cannot_be_is_told_at_the_start(tmp_path, option, code, monkeypatch, capsys):
+    file = tmp_path / "settings.yaml"
+    file.write_text("no_such_field: 1")
+    words = ["generator", "teach", "--once", option, str(file), "--data", str(tmp_path / "data")]
+    monkeypatch.setattr("sys.argv", ["copyloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"{code}: " in (said := capsys.readouterr().err)
+    assert "no_such_field" in said
