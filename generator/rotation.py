@@ -63,10 +63,11 @@ class Sums(msgspec.Struct, array_like=True):
 
 
 class RotationState(msgspec.Struct):
-    """What is known of a placement's creatives: their sums by span, and the latest time."""
+    """What is known of a placement's creatives: their sums by span, the latest time, the first."""
 
     spans: dict[str, dict[int, Sums]] = {}
     now_ms: int = 0
+    since_ms: int = 0
 
     def add(self, interaction: Interaction) -> None:
         """Counts an interaction; one that corrects another replaces its reward.
@@ -84,6 +85,7 @@ class RotationState(msgspec.Struct):
         span = decision.timestamp_ms // SPAN_MS
         spans[span] = spans.get(span, Sums()).plus(added)
         self.now_ms = max(self.now_ms, decision.timestamp_ms)
+        self.since_ms = self.since_ms or decision.timestamp_ms
 
     def total(self, creative_id: str) -> Sums:
         """Returns what the creative earned in all."""
@@ -173,7 +175,9 @@ def _wanted(
         return min(missing, rotation.batch), f"{len(live)} of {rotation.live} are live{waiting}"
     if missing < 0:
         return 0, ""
+    # What was asked for before anybody came has no time: it was new when the first did.
     latest_ms = max((generation.timestamp_ms for generation in earlier), default=0)
+    latest_ms = max(latest_ms, state.since_ms)
     every = rotation.every_seconds
     if every is not None and state.now_ms - latest_ms >= every * 1000:
         return rotation.batch, f"nothing new came for {every:g} seconds"

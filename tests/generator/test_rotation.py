@@ -171,6 +171,15 @@ def test_it_asks_when_nothing_new_came_for_long():
     assert found.n == 2
 
 
+def test_what_was_written_before_anybody_came_is_new_to_the_first():
+    placement = made_placement(every_seconds=7200.0, retire=False)
+    catalogue = made_catalogue(placement, made_generation(0), *ABC)
+    came = state_of(shown(dict.fromkeys("abc", 0.3), start_ms=90 * HOUR))
+    assert turn(catalogue, placement, came).request is None
+    later = state_of(shown(dict.fromkeys("abc", 0.3), start_ms=90 * HOUR, hours=2.5))
+    assert turn(catalogue, placement, later).request.reason.startswith("nothing new came")
+
+
 def test_it_asks_when_the_best_declines():
     rates = dict.fromkeys("abc", 0.3)
     worn = dict.fromkeys("abc", 0.15)
