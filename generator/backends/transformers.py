@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from transformers.utils import logging as transformers_logging
 from generator.backends.backend import Completion, Progress, Sampling, Usage, ended
 from generator.device import pick_device, use_one_thread
 from generator.errors import BackendError
+
+if TYPE_CHECKING:  # peft takes a second, and most who write have no adapter
+    from generator.backends.prefixes import Prefix
 
 MAX_CANDIDATES: Final = 256
 """Draws are from this many of the likeliest tokens at most: sorting a whole vocabulary is slow."""
@@ -35,7 +38,7 @@ class TransformersBackend:
     def __init__(self, model: str, *, name: str) -> None:
         self.name = name
         self.usage = Usage()
-        self._adapters: dict[str, str] = {}
+        self._adapters: dict[str, str | Prefix] = {}
         device = pick_device()
         use_one_thread()
         try:
@@ -68,7 +71,7 @@ class TransformersBackend:
         """Returns a continuation of each prompt (see `Backend.complete`)."""
         if not prompts:
             return []
-        self._use(adapter)
+        prefix = self._use(adapter)
         draw = _Draw(
             sampling.temperature,
             sampling.top_p,
@@ -80,7 +83,7 @@ class TransformersBackend:
         written: list[list[int]] = [[] for _ in prompts]
         try:
             with torch.inference_mode():
-                steps = self._write(self._read(prompts), draw, stops)
+                steps = self._write(self._read(prompts, prefix), draw, stops)
                 for step, tokens in zip(range(limit), steps, strict=False):
                     for row, token in tokens:
                         written[row].append(token)
@@ -106,7 +109,7 @@ class TransformersBackend:
         """
         if not texts:
             return []
-        self._use(adapter)
+        prefix = self._use(adapter)
         before = len(self._tokenizer(after).input_ids)
         read = self._tokenizer([after + text for text in texts], return_tensors="pt", padding=True)
         read = read.to(self._device)
@@ -115,7 +118,7 @@ class TransformersBackend:
         try:
             with torch.inference_mode():
                 logits = self._model(
-                    input_ids=read.input_ids, attention_mask=mask, position_ids=places
+                    input_ids=read.input_ids, **_after(prefix, mask, places)
                 ).logits[:, :-1]
                 likely = torch.log_softmax(logits.float(), dim=-1)
         except RuntimeError as error:  # torch's errors, out of memory among them
@@ -126,45 +129,62 @@ class TransformersBackend:
         total = -(found * counted).sum(-1) / counted.sum(-1).clamp(min=1)
         return [float(surprise) for surprise in total]
 
-    def _use(self, adapter: str | None) -> None:
-        """Has the model write with this LoRA adapter, or with none; each is loaded once."""
-        if adapter is None:
-            if self._adapters:
-                self._model.disable_adapters()
-            return
-        if adapter not in self._adapters:
-            name = f"adapter_{len(self._adapters)}"
-            try:
-                with quietly(), warnings.catch_warnings():
-                    # Several adapters of one model are what is meant.
-                    warnings.filterwarnings("ignore", "Already found a `peft_config`")
-                    self._model.load_adapter(adapter, adapter_name=name)
-            except (ImportError, OSError, RuntimeError, ValueError) as error:
-                raise BackendError(
-                    f"adapter {adapter!r} cannot be loaded into {self.name}: expected a folder or "
-                    f"a hub id with a LoRA adapter of this model: {error}"
-                ) from error
-            self._adapters[adapter] = name
-            self._model.eval()
-        self._model.enable_adapters()
-        self._model.set_adapter(self._adapters[adapter])
+    def _use(self, adapter: str | None) -> Prefix | None:
+        """Has the model write with this adapter, or with none; each is loaded once.
 
-    def _read(self, prompts: Sequence[str]) -> _Batch:
+        Returns:
+            What has to stand before everything that the model reads, of a prefix adapter.
+        """
+        if adapter is not None and adapter not in self._adapters:
+            self._adapters[adapter] = self._load(adapter)
+        used = self._adapters.get(adapter) if adapter is not None else None
+        if isinstance(used, str):
+            self._model.enable_adapters()
+            self._model.set_adapter(used)
+            return None
+        if any(isinstance(loaded, str) for loaded in self._adapters.values()):
+            self._model.disable_adapters()
+        return used
+
+    def _load(self, adapter: str) -> str | Prefix:
+        """Returns the name that the model gives the adapter from now on, or the prefix."""
+        name = f"adapter_{len(self._adapters)}"
+        try:
+            # peft comes with the first adapter.
+            from generator.backends.prefixes import prefix_of
+
+            prefix = prefix_of(adapter, self._model)
+            if prefix is not None:
+                return prefix
+            with quietly(), warnings.catch_warnings():
+                # Several adapters of one model are what is meant.
+                warnings.filterwarnings("ignore", "Already found a `peft_config`")
+                self._model.load_adapter(adapter, adapter_name=name)
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            raise BackendError(
+                f"adapter {adapter!r} cannot be loaded into {self.name}: expected a folder or "
+                f"a hub id with a LoRA or prefix adapter of this model: {error}"
+            ) from error
+        self._model.eval()
+        return name
+
+    def _read(self, prompts: Sequence[str], prefix: Prefix | None) -> _Batch:
         """Reads each distinct prompt once, but for its last token."""
         distinct = list(dict.fromkeys(prompts))
         read = self._tokenizer(distinct, return_tensors="pt", padding=True).to(self._device)
         mask = read.attention_mask
         self.usage.prompt_tokens += int(mask.sum())
+        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, :-1]
         cache = self._model(
             input_ids=read.input_ids[:, :-1],
-            attention_mask=mask[:, :-1],
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, :-1],
+            **_after(prefix, mask[:, :-1], places),
             use_cache=True,
             logits_to_keep=1,
         ).past_key_values
         rows = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self._device)
         cache.batch_select_indices(rows)
-        return _Batch(list(range(len(prompts))), read.input_ids[rows, -1:], mask[rows], cache)
+        whole = (prefix.before(mask) if prefix else mask)[rows]
+        return _Batch(list(range(len(prompts))), read.input_ids[rows, -1:], whole, cache)
 
     def _write(self, batch: _Batch, draw: _Draw, stops: Tensor) -> Iterator[list[tuple[int, int]]]:
         """Yields the next token of every row that has not ended, as (row, token)."""
@@ -196,6 +216,23 @@ class TransformersBackend:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         by_itself = tokens[-1] == self._tokenizer.eos_token_id
         return ended(text, stop, by_itself=by_itself)
+
+
+def _after(prefix: Prefix | None, mask: Tensor, places: Tensor) -> dict[str, Any]:
+    """Returns how the model is to see tokens at these places: behind the prefix, if there is one.
+
+    Args:
+        prefix: of the adapter that is written with.
+        mask: of what is read, shape (rows, tokens).
+        places: of each token in its text, from 0, of the same shape.
+    """
+    if prefix is None:
+        return {"attention_mask": mask, "position_ids": places}
+    return {
+        "attention_mask": prefix.before(mask),
+        "position_ids": places + prefix.positions,
+        "past_key_values": prefix.cache(len(mask)),
+    }
 
 
 class _Batch(NamedTuple):

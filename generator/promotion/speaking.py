@@ -1,13 +1,16 @@
 """Who writes the answer to a request: the champion, the version that was asked for, or nobody's.
 
 On a model that is loaded here the version is its adapter's folder. A server of vLLM's is told to
-load it first, under the version's id; an id never means another adapter.
+load it first, under the version's id; an id never means another adapter. It loads LoRA alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
+
+import msgspec
 
 from generator.answering import Author
 from generator.backends import Backend
@@ -20,6 +23,16 @@ from streams.generator_versions import GeneratorVersion
 LOADED: Final = "already been loaded"
 """What vLLM says of a name that it knows."""
 SPEAKING: Final = ("canary", "live")
+
+
+SHAPE: Final = "adapter_config.json"
+LORA: Final = "LORA"
+
+
+class _Shape(msgspec.Struct):
+    """What peft says of an adapter, as far as it matters here."""
+
+    peft_type: str = LORA
 
 
 @runtime_checkable
@@ -59,6 +72,12 @@ def speaker(
 
 
 def _load(served: LoadsAdapters, version_id: str, folder: str) -> None:
+    kind = msgspec.json.decode((Path(folder) / SHAPE).read_bytes(), type=_Shape).peft_type
+    if kind != LORA:
+        raise BackendError(
+            f"version {version_id} is a {kind} adapter, and the server loads LoRA adapters only; "
+            "write with a model that is loaded here, or teach with adapter.kind lora or adalora"
+        )
     try:
         served.load_adapter(version_id, folder)
     except BackendError as error:

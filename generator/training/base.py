@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    load_peft_weights,
+    set_peft_model_state_dict,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.hub import cached_file
 
@@ -18,6 +24,7 @@ from generator.device import Device
 from generator.errors import BackendMissing, TrainingError
 from generator.training.config import AdapterConfig, FinetuneConfig
 from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
+from generator.training.methods.adapters import new_adapter
 
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin", "*.gguf")
 
@@ -85,25 +92,25 @@ def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) ->
 def _adapted(model: Any, config: FinetuneConfig, parent: Path | None) -> Any:
     try:
         if parent is not None:
-            return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
-        return get_peft_model(model, _shape(config.adapter or AdapterConfig()))
+            return _gone_on_from(model, str(parent))
+        return new_adapter(model, config.adapter or AdapterConfig())
     except (OSError, ValueError, RuntimeError) as error:
         named = f"adapter {str(parent)!r}" if parent else "adapter.targets"
         raise TrainingError(
             f"{named} does not fit the model {config.model!r}; expected names of its linear "
-            f"layers (all-linear takes them all), or a LoRA adapter of it: {error}"
+            f"layers (all-linear takes them all), or an adapter of it: {error}"
         ) from error
 
 
-def _shape(adapter: AdapterConfig) -> LoraConfig:
-    targets: Any = "all-linear" if "all-linear" in adapter.targets else list(adapter.targets)
-    return LoraConfig(
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,  # type: ignore[arg-type]
-        lora_dropout=adapter.dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
+def _gone_on_from(model: Any, parent: str) -> Any:
+    shape: Any = PeftConfig.from_pretrained(parent)
+    if not shape.is_prompt_learning:
+        return PeftModel.from_pretrained(model, parent, is_trainable=True)
+    # peft loads a prefix for writing alone, so a new one is made and given the values.
+    shape.inference_mode = False
+    adapted = get_peft_model(model, shape)
+    set_peft_model_state_dict(adapted, load_peft_weights(parent, device="cpu"))
+    return adapted
 
 
 def _quantization(config: FinetuneConfig, device: Device) -> Any:

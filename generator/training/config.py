@@ -17,6 +17,7 @@ from generator.errors import TrainingConfigError
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
+Kind: TypeAlias = Literal["lora", "adalora", "prefix"]
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Positive: TypeAlias = Annotated[float, Meta(gt=0.0)]
@@ -25,15 +26,25 @@ NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0)]
 
 
 class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The shape of a LoRA adapter (Hu et al. 2021).
+    """The shape of an adapter.
 
     Attributes:
-        rank: how many directions each matrix may change in.
-        alpha: what comes out is scaled by alpha over rank.
+        kind: `lora` changes matrices in a few directions (Hu et al. 2021); `adalora` begins with
+            more of them and keeps those that matter most, wherever they are (Zhang et al. 2023);
+            `prefix` leaves the matrices alone and learns what stands before every prompt (Li &
+            Liang 2021).
+        rank: how many directions each matrix may change in; of adalora the mean at the end.
+        alpha: what comes out is scaled by alpha over the rank that it began with.
         dropout: share of the adapter's input that is left out in training.
         targets: names of the matrices that it changes, as the model calls them.
+        start_rank: how many directions each matrix of adalora begins with; None for half as many
+            more as `rank`.
+        free: share of the updates before adalora gives up any direction.
+        settled: share of the updates, the last ones, in which it gives up no more.
+        positions: how long a prefix is, in tokens.
     """
 
+    kind: Kind = "lora"
     rank: Count = 8
     alpha: Positive = 16.0
     dropout: Share = 0.05
@@ -43,6 +54,10 @@ class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "v_proj",
         "o_proj",
     )
+    start_rank: Count | None = None
+    free: Share = 0.1
+    settled: Share = 0.3
+    positions: Count = 16
 
 
 class SftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

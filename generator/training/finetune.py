@@ -1,6 +1,6 @@
 """A training from a dataset to an adapter: its stages, its checkpoints, and its manifest.
 
-OUT/adapter/        the LoRA adapter, once it is done
+OUT/adapter/        the adapter, once it is done
 OUT/manifest.json   what it was made of, written last
 OUT/logs/           TensorBoard's, where it was asked for
 OUT/checkpoints/    while it runs: what it is (`run.json`), and where each stage is
@@ -36,6 +36,7 @@ from generator.training.manifest import (
     installed_versions,
     write_manifest,
 )
+from generator.training.methods.adapters import SHAPE, check_adapter, save_adapter
 from generator.training.methods.judged import train_kto
 from generator.training.methods.preference import train_dpo
 from generator.training.methods.running import Job, Trained
@@ -53,7 +54,6 @@ TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "kto": train_kto,
 }
 RUN: Final = "run.json"
-SHAPE: Final = "adapter_config.json"
 
 
 class _Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +129,8 @@ def finetune(
     with warnings.catch_warnings():
         # peft asks for a property by the name that transformers is about to drop.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        # A prefix is not named by its adapter's name, so the copy to compare with is safe.
+        warnings.filterwarnings("ignore", "Adapter name 'ref' should not be contained", UserWarning)
         base, trained = _stages(order, parent, before)
     made = _manifest(order, this, base, trained, cost)
     state.wait_for_everyone()
@@ -190,7 +192,9 @@ def _parent(config: FinetuneConfig) -> Path | None:
         raise TrainingError(
             "adapter is of no use beside parent, whose adapter keeps its shape; leave one out"
         )
-    return parent_adapter(config)
+    parent = parent_adapter(config)
+    check_adapter(config, parent)
+    return parent
 
 
 def _same(this: _Run, before: Manifest) -> None:
@@ -271,8 +275,7 @@ def _done(checkpoints: Path, stage: str) -> Path:
 def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
     """Keeps a stage's adapter, then its figures, whose file says that the stage is done."""
     shutil.rmtree(folder, ignore_errors=True)
-    # A method may have put a copy beside it, for comparison.
-    model.save_pretrained(str(folder), selected_adapters=["default"])
+    save_adapter(model, folder)
     # A path on this machine would be of no use to whoever gets the adapter.
     shape = msgspec.json.decode((folder / SHAPE).read_bytes()) | {"base_model_name_or_path": name}
     (folder / SHAPE).write_bytes(msgspec.json.format(msgspec.json.encode(shape), indent=1))

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import torch
+from peft import AdaLoraConfig
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
 
 from generator.device import Device
 from generator.errors import TrainingError, TrainingStopped
 from generator.training.base import Base
-from generator.training.config import FinetuneConfig
+from generator.training.config import AdapterConfig, FinetuneConfig
 from generator.training.dataset import Dataset
 from generator.training.following import Follower, Progress, Stop
+from generator.training.methods.adapters import ALLOTTED, Allotting
 
 LOG_STEPS: Final = 5
 STATE: Final = "trainer_state.json"
@@ -117,7 +119,11 @@ def run(job: Job, trainer: Trainer) -> None:
     trainer.add_callback(follower)
     if job.config.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(job.config.patience))
-    checkpoint = latest_checkpoint(job.folder)
+    also: tuple[str, ...] = ()
+    if isinstance(job.base.model.peft_config["default"], AdaLoraConfig):
+        trainer.add_callback(Allotting(job.base.model, job.config.adapter or AdapterConfig()))
+        also = (ALLOTTED,)
+    checkpoint = latest_checkpoint(job.folder, also)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except RuntimeError as error:  # torch's errors, out of memory among them
@@ -132,15 +138,22 @@ def run(job: Job, trainer: Trainer) -> None:
         )
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
+def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
     """Returns the latest checkpoint that was written to its end.
 
     A trainer writes its state last, so a folder without a state that can be read is half of one.
+
+    Args:
+        folder: of one stage.
+        also: files that come after the state, and have to be there too.
     """
     found: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:
-            found.append((json.loads((path / STATE).read_bytes())["global_step"], path))
+            step = json.loads((path / STATE).read_bytes())["global_step"]
+            for name in also:
+                (path / name).stat()
+            found.append((step, path))
         except (OSError, ValueError, KeyError):
             shutil.rmtree(path, ignore_errors=True)
     return max(found)[1] if found else None

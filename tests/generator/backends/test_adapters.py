@@ -1,13 +1,17 @@
-"""LoRA adapters in a local model: named per call, and away again."""
+"""Adapters in a local model: named per call, and away again."""
 
 import shutil
 
 import pytest
 import torch
+from peft import PrefixTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from generator.backends import Sampling
+from generator.backends.backend import ended
 from generator.backends.transformers import TransformersBackend
+from generator.device import pick_device
 from generator.errors import BackendError
 
 GREEDY = Sampling("\x00", 12, temperature=1e-4, top_p=0.5)
@@ -56,6 +60,47 @@ def test_a_second_adapter_leaves_the_first_as_it_was(tiny, tmp_path):
     first = texts(opened, adapter=tiny.adapter)
     assert texts(opened, adapter=str(other)) != first
     assert texts(opened, adapter=tiny.adapter) == first
+
+
+def test_a_prefix_stands_before_each_prompt_and_leaves_the_rest_alone(backend, tiny, tmp_path):
+    torch.manual_seed(0)
+    # As the backend loaded its own, which may round.
+    model = AutoModelForCausalLM.from_pretrained(tiny.model, dtype=pick_device().dtype).float()
+    shape = PrefixTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, shape)
+    adapted.save_pretrained(tmp_path)
+    bare, lora = texts(backend), texts(backend, adapter=tiny.adapter)
+    prefixed = texts(backend, adapter=str(tmp_path))
+    assert prefixed == [greedily(adapted, backend._tokenizer, prompt) for prompt in PROMPTS]
+    assert prefixed != bare
+    assert (texts(backend), texts(backend, adapter=tiny.adapter)) == (bare, lora)
+    assert texts(backend, adapter=str(tmp_path)) == prefixed
+
+
+def greedily(model, tokenizer, prompt):
+    """Returns the likeliest text, read anew for every token as in training."""
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    before = ids.shape[1]
+    for _ in range(GREEDY.max_new_tokens):
+        with torch.inference_mode():
+            likeliest = model(input_ids=ids).logits[:, -1].argmax(-1)
+        ids = torch.cat([ids, likeliest[:, None]], dim=-1)
+        if likeliest.item() == tokenizer.eos_token_id:
+            break
+    return ended(
+        tokenizer.decode(ids[0, before:], skip_special_tokens=True), "\x00", by_itself=False
+    )
+
+
+def test_a_prefix_of_another_model_is_named(backend, tiny, tmp_path):
+    shape = PrefixTuningConfig(
+        num_virtual_tokens=5, num_layers=3, token_dim=32, num_attention_heads=4,
+        task_type="CAUSAL_LM", inference_mode=True,
+    )  # fmt: skip
+    shape.save_pretrained(tmp_path)
+    save_file({"prompt_embeddings": torch.zeros(5, 192)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(BackendError, match="has 192 numbers a position, and the model wants 128"):
+        texts(backend, adapter=str(tmp_path))
 
 
 def test_the_model_itself_is_left_as_it_was(tiny):

@@ -133,10 +133,26 @@ def test_a_server_is_told_of_a_version_once_by_its_own_name(versions, vllm):
     assert len(vllm.asked) == 2
 
 
+def test_a_server_is_not_asked_to_load_what_is_no_lora(tmp_path, vllm):
+    trained = tmp_path / "out"
+    (trained / "adapter").mkdir(parents=True)
+    (trained / "adapter" / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING"}')
+    (trained / "manifest.json").write_text("{}")
+    store = Versions(tmp_path / "versions")
+    adopted = store.adopt(trained)
+    author = speaker(lambda: remote(vllm), store)
+    with pytest.raises(BackendError, match="is a PREFIX_TUNING adapter, and the server loads LoRA"):
+        author(catalogue(version(adopted.id)), request())
+    assert not vllm.asked
+    here = speaker(lambda: Scripted(LINES), store)(catalogue(version(adopted.id)), request())
+    assert here == (adopted.id, str(adopted.adapter))
+
+
 def test_a_server_that_refuses_is_told_on(versions, vllm):
     store, adopted = versions
     (store._folder / adopted.id).rename(store._folder / "refused")
-    store._checked["refused"] = adopted._replace(id="refused")
+    moved = store._folder / "refused" / "adapter"
+    store._checked["refused"] = adopted._replace(id="refused", adapter=moved)
     author = speaker(lambda: remote(vllm), store)
     with pytest.raises(BackendError, match="no such folder"):
         author(catalogue(version("refused")), request())
