@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
@@ -40,7 +41,8 @@ def on_trial(
     """Returns what makes a candidate the canary; one that was on trial before is rejected.
 
     It is asked for so many creatives in each placement that creatives were ever asked for, from
-    the latest brief there. Together they get `share` of the placement's traffic at most.
+    the latest brief there, and the champion for as many, so that what is new is held against what
+    is new. Together the canary's get `share` of the placement's traffic at most.
 
     Raises:
         GeneratorVersionError: it is no candidate; `generator_version_not_found`.
@@ -50,21 +52,32 @@ def on_trial(
     made: list[Catalogued] = []
     if earlier is not None:
         made = rejected(catalogue, earlier.id, now_ms=now_ms, by=by, why=f"{found.id} came after")
-    asked = [
-        replace(
+    asked: list[Generation] = []
+    for number, latest in enumerate(_latest_requests(catalogue)):
+        fresh = replace(
             latest,
-            id=f"canary-{version_id}-{number}",
             n=creatives,
             status="requested",
             timestamp_ms=now_ms,
             winners=(),
             accepted=0,
             rejected=0,
+        )
+        beside = replace(
+            fresh,
+            id=f"beside-{version_id}-{number}",
+            # With the seed of what it wrote last, it would write that again.
+            seed=latest.seed ^ 1,
+            reason=f"to hold version {version_id} against, which is on trial",
+            version=UNSET,
+        )
+        trial = replace(
+            fresh,
+            id=f"canary-{version_id}-{number}",
             reason=f"version {version_id} is on trial",
             version=version_id,
         )
-        for number, latest in enumerate(_latest_requests(catalogue))
-    ]
+        asked += [beside, trial]
     return [*made, replace(found, canary=Canary(since_ms=now_ms, share=share)), *asked]
 
 

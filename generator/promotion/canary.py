@@ -1,14 +1,16 @@
 """The canary: what a version's creatives earn beside the champion's, and what follows from it.
 
 Both are judged in the same decisions, each by the policy that serves: what would be earned if it
-chose among the one's creatives alone, with its own proportions. The intervals hold at all times at
+chose among the one's creatives alone, with its own proportions. Of the champion's those count that
+it wrote since the trial began, beside the canary's: what is left of the earlier ones was selected
+by traffic, and says more of the traffic than of who writes. The intervals hold at all times at
 once, so the verdict may be taken the moment that they say so.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -32,6 +34,8 @@ SAVE_EVERY: Final = 20_000
 TOLD_AFTER: Final = 1.5
 """How many times as many decisions must have come before the log is told of the intervals again."""
 
+OURS, FRESH, EARLIER, NOBODYS = "canary", "champion", "champion before", ""
+"""Whose a creative is: the canary's, the champion's since the trial began, or from before."""
 LONGEST: Final = 1_000_000
 """After how many decisions a trial that says nothing ends, unless told otherwise."""
 
@@ -60,7 +64,10 @@ class Stand(Struct):
 
 
 class Trial(Struct):
-    """A canary beside a champion: how both stand. `champion` None is the bare model."""
+    """A canary beside a champion: how both stand. `champion` None is the bare model.
+
+    Where the champion has written nothing since the trial began, all its creatives count.
+    """
 
     canary: str
     champion: str | None
@@ -75,14 +82,15 @@ class Trial(Struct):
         lowest: float, highest: float,
     ) -> None:  # fmt: skip
         """Takes in a decision in which creatives of both could be chosen; passes over others."""
-        ours, theirs = self._masses(decision, creatives)
+        sides = [self._side(creatives.get(action.id)) for action in decision.actions]
+        other = FRESH if FRESH in sides else EARLIER
+        ours, theirs = (_mass(decision, sides, side) for side in (OURS, other))
         if ours <= 0.0 or theirs <= 0.0 or not lowest <= reward <= highest:
             return
-        share = (reward - lowest) / (highest - lowest)
-        chosen = creatives.get(decision.action.id)
+        share, chosen = (reward - lowest) / (highest - lowest), sides[decision.index]
         self.n += 1
-        self.ours.take(1.0 / ours if self._is_ours(chosen) else 0.0, share)
-        self.theirs.take(1.0 / theirs if self._is_theirs(chosen) else 0.0, share)
+        self.ours.take(1.0 / ours if chosen == OURS else 0.0, share)
+        self.theirs.take(1.0 / theirs if chosen == other else 0.0, share)
 
     def result(self, share: float) -> Canary:
         """Returns how both stand, as the log keeps it."""
@@ -100,21 +108,18 @@ class Trial(Struct):
             champion_high=champion_high,
         )
 
-    def _masses(self, decision: Decision, creatives: Mapping[str, Creative]) -> tuple[float, float]:
-        ours = theirs = 0.0
-        for action, propensity in zip(decision.actions, decision.pmf, strict=True):
-            creative = creatives.get(action.id)
-            ours += propensity * self._is_ours(creative)
-            theirs += propensity * self._is_theirs(creative)
-        return ours, theirs
+    def _side(self, creative: Creative | None) -> str:
+        """Returns whose creative it is: the canary's, the champion's, or nobody's here."""
+        if creative is None:
+            return NOBODYS
+        if creative.written_by(self.canary):
+            return OURS
+        if not self._is_theirs(creative):
+            return NOBODYS
+        return FRESH if creative.timestamp_ms >= self.since_ms else EARLIER
 
-    def _is_ours(self, creative: Creative | None) -> bool:
-        return creative is not None and creative.written_by(self.canary)
-
-    def _is_theirs(self, creative: Creative | None) -> bool:
+    def _is_theirs(self, creative: Creative) -> bool:
         """Returns whether the champion wrote it; the bare model's has a model and no adapter."""
-        if creative is None or self._is_ours(creative):
-            return False
         if self.champion is not None:
             return creative.written_by(self.champion)
         made = (creative.lineage, *creative.lineage.parts.values())
@@ -234,6 +239,12 @@ def decided(found: Canary, *, longest: int = LONGEST) -> tuple[str, str]:
     if found.n >= longest:
         return "pull", f"no better than the champion as far as {found.n} decisions tell: {why}"
     return "wait", why
+
+
+def _mass(decision: Decision, sides: Sequence[str], side: str) -> float:
+    return sum(
+        propensity for propensity, its in zip(decision.pmf, sides, strict=True) if its == side
+    )
 
 
 def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:

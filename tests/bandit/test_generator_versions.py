@@ -1,7 +1,7 @@
 """What a version of the generator may become, and what comes along with it."""
 
 import pytest
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
@@ -95,10 +95,15 @@ def test_a_candidate_goes_on_trial_in_place_of_the_one_before():
     made = on_trial(then(found, [asked]), "b", share=0.2, creatives=6, **SAID)
     assert statuses(made[:3]) == {"a": "rejected", "1": "retired", "b": "canary"}
     assert (made[2].canary.share, made[2].canary.since_ms) == (0.2, 9)
-    [request] = made[3:]
+    beside, request = made[3:]
     assert request == replace(
         asked, id="canary-b-0", n=6, status="requested", timestamp_ms=9, winners=(), accepted=0,
         reason="version b is on trial", version="b",
+    )  # fmt: skip
+    # The champion is asked for as many, and not with the seed of what it wrote last.
+    assert beside == replace(
+        request, id="beside-b-0", seed=4, version=UNSET,
+        reason="to hold version b against, which is on trial",
     )  # fmt: skip
 
 

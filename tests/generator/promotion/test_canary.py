@@ -58,7 +58,7 @@ def log(tmp_path, request):
 
 
 def traffic(log, n, rates, *, seed=1, start=0, at_ms=10, status="closed"):
-    """Appends decisions of which each creative earns by its rate, the old ones by `old`."""
+    """Appends decisions of which each creative earns by its rate, or by that of its kind."""
     draws, messages = random.Random(seed), []
     for number in range(start, start + n):
         [index] = draws.choices(range(len(PMF)), PMF)
@@ -66,7 +66,8 @@ def traffic(log, n, rates, *, seed=1, start=0, at_ms=10, status="closed"):
             event_id=f"e{number}", placement="home", timestamp_ms=at_ms, context=EMPTY,
             actions=tuple(map(Action, ACTIONS)), pmf=PMF, index=index, policy_version="p@0",
         )  # fmt: skip
-        reward = float(draws.random() < rates[ACTIONS[index].partition("-")[0]])
+        name = ACTIONS[index]
+        reward = float(draws.random() < rates.get(name, rates[name.partition("-")[0]]))
         interaction = Interaction(
             source=0, sequence=number, decision=decision, reward=reward, status=status,
             timestamp_ms=at_ms,
@@ -108,6 +109,20 @@ def test_one_of_which_nobody_can_tell_stays_and_the_log_tells_how_it_does(log, t
     version, _ = judged(log, tmp_path / "checkpoints")
     assert (version.status, version.canary.n) == ("canary", 500)
     assert version.canary.low < 0.3 < version.canary.high
+
+
+def test_what_the_champion_wrote_since_the_trial_began_is_what_counts(log, tmp_path):
+    old = VersionDesk(log, "ann").catalogue.creative("home", "old-1").lineage
+    fresh = Creative(
+        id="old-2", placement="home", parts={"headline": "anew"}, status="live", timestamp_ms=5,
+        lineage=old,
+    )  # fmt: skip
+    log.append([catalogue_message(fresh)])
+    # The one from before earns most, and was kept for that; the version beats what is new.
+    traffic(log, 4000, {"old": 0.1, "old-1": 0.9, "new": 0.5, "by": 1.0})
+    version, _ = judged(log, tmp_path / "checkpoints")
+    assert version.status == "live"
+    assert version.canary.champion_low < 0.1 < version.canary.champion_high < 0.5
 
 
 def test_one_that_is_no_better_after_long_enough_is_pulled(log, tmp_path):
