@@ -240,7 +240,7 @@ class Teacher:
             [sys.executable, "-m", "generator", *words],
             stdin=subprocess.DEVNULL,
             process_group=0,
-            preexec_fn=_limits(self._schedule),
+            preexec_fn=step_limits(self._schedule),
         )
         waited, longest = 0.0, self._schedule.hours * 3600.0
         while process.poll() is None and not self._stop.is_set() and waited < longest:
@@ -270,7 +270,7 @@ class Teacher:
         return latest
 
 
-def _limits(schedule: Schedule) -> Callable[[], None]:
+def step_limits(schedule: Schedule) -> Callable[[], None]:
     """Returns what a step runs before its program: what it may take, and its priority."""
     memory, tie = int(schedule.memory_gb * 2**30), die_with_parent()
 

@@ -56,7 +56,12 @@ class Reading:
             for creative in reader.catalogue.creatives(name.name)
         }
         self._rejected = [each for each in creatives.values() if each.status == "rejected"]
-        look = ClickLook()
+        look = ClickLook(
+            {
+                each.name: [kind for kind, counted in each.reward.kinds.items() if counted.weight]
+                for each in reader.catalogue.placements()
+            }
+        )
         interactions = look.passing(self._interactions(log, progress))
         self.evidence = gather(interactions, creatives, segment_field=segment_field)
         self.suspicious = tuple(suspicions(look, self.evidence))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -33,6 +33,8 @@ USUAL_SPREAD: Final = 0.65
 winners three times as good as the rest were doubted where the rest were much alike."""
 FEWEST_OTHERS: Final = 4
 """With fewer others nobody can say what is usual."""
+
+IMPRESSION: Final = "impression"
 
 Rule: TypeAlias = Literal["one_user", "too_fast", "departs"]
 
@@ -72,9 +74,15 @@ class ClickLook:
 
     Users are told apart by the context's `user`; where contexts name none, nobody can be found
     to click too often.
+
+    Args:
+        earning: the kinds of outcome that earn anything, by placement. Of others, an impression
+            say, nobody expects that they take time; of a placement that is not named, every kind
+            counts but impressions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earning: Mapping[str, Collection[str]] | None = None) -> None:
+        self._earning = earning or {}
         self._clicks: dict[tuple[str, str], _Clicks] = defaultdict(_Clicks)
 
     def passing(self, interactions: Iterable[Interaction]) -> Iterator[Interaction]:
@@ -95,10 +103,15 @@ class ClickLook:
         user = _user(decision.context)
         if user is not None:
             own.by_user[user] += 1
-        if interaction.outcomes:
+        earning = self._earning.get(decision.placement)
+        times = [
+            outcome.timestamp_ms
+            for outcome in interaction.outcomes
+            if (outcome.kind != IMPRESSION if earning is None else outcome.kind in earning)
+        ]
+        if times:
             own.timed += 1
-            first = min(outcome.timestamp_ms for outcome in interaction.outcomes)
-            own.fast += first - decision.timestamp_ms < 1000.0 * FAST_SECONDS
+            own.fast += min(times) - decision.timestamp_ms < 1000.0 * FAST_SECONDS
 
 
 def _user(context: Any) -> str | None:

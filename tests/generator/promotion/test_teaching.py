@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from generator.cli import main
-from generator.promotion.teaching import DONE, REWARD, Past, Schedule, Teacher, _limits, due
+from generator.promotion.teaching import DONE, REWARD, Past, Schedule, Teacher, due, step_limits
 from generator.reward.model import saved_encoder
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.generator_versions import GeneratorVersion
@@ -128,7 +128,7 @@ def test_a_step_has_its_limits_and_the_lowest_priority():
     )
     found = subprocess.run(
         [sys.executable, "-c", program],
-        preexec_fn=_limits(schedule),
+        preexec_fn=step_limits(schedule),
         capture_output=True,
         text=True,
         check=True,

@@ -79,6 +79,26 @@ def test_honest_logs_are_believed(honest):
     assert Reading(changed(honest, people)).suspicious == ()
 
 
+def seen_at_once(event):
+    """Gives every showing an impression as soon as it was decided, as pages report them."""
+    event, decision = people(event), event.decision
+    impression = Outcome(
+        event_id=decision.event_id,
+        outcome_id="seen",
+        kind="impression",
+        timestamp_ms=decision.timestamp_ms + 20,
+    )
+    return replace(event, outcomes=(impression, *event.outcomes))
+
+
+def test_an_impression_at_once_makes_no_click_too_fast(honest):
+    assert Reading(changed(honest, seen_at_once)).suspicious == ()
+    look = ClickLook()  # of a placement that nobody knows
+    for _ in look.passing(seen_at_once(event) for event in interactions(honest)):
+        pass
+    assert look.suspicions() == []
+
+
 @pytest.mark.parametrize(("forge", "rule"), [(by_one_user, "one_user"), (too_fast, "too_fast")])
 def test_a_forged_creative_is_named_and_left_out(honest, tmp_path, forge, rule):
     reading = Reading(changed(honest, forge))
