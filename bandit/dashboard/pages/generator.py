@@ -16,8 +16,6 @@ HERE: Final = f"{PATH}/generator"
 ACTS: Final = {"promote": "is live", "reject": "is rejected"}
 FACTS: Final = ("method", "model", "base", "dataset", "rows", "cpu_seconds", "seconds", "seed")
 """What of a manifest is told first, where it has it."""
-OPENED: Final = {"config": "", "rows": "rows ", "metrics": ""}
-"""Objects in a manifest of ours whose plain values are told too, after this word."""
 
 
 async def show(request: Request) -> Response:
@@ -57,12 +55,11 @@ def facts_of(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     >>> facts_of({"seed": 3, "config": {"method": "dpo", "dpo": {"beta": 1}}, "loss": 0.51234})
     [('method', 'dpo'), ('seed', '3'), ('loss', '0.5123')]
     """
-    inner = {
-        f"{word}{name}": value
-        for field, word in OPENED.items()
-        if isinstance(found := manifest.get(field), dict)
-        for name, value in found.items()
-    }
+    config, rows, metrics = (_object(manifest, name) for name in ("config", "rows", "metrics"))
+    # Of the configuration what tells versions apart; a manifest on disk has the rest.
+    inner = {name: value for name, value in config.items() if name in FACTS}
+    inner |= {"started_from": config["parent"]} if config.get("parent") else {}
+    inner |= {f"rows {name}": count for name, count in rows.items()} | metrics
     plain = {
         name: value
         for name, value in (inner | manifest).items()
@@ -70,6 +67,11 @@ def facts_of(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     }
     names = [*(name for name in FACTS if name in plain), *(n for n in plain if n not in FACTS)]
     return [(name, _told(plain[name])) for name in names]
+
+
+def _object(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    found = manifest.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _told(value: str | float) -> str:
