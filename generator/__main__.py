@@ -12,6 +12,7 @@ from bandit.errors import BanditError
 from generator.commands.brief import app as brief_app
 from generator.commands.dataset import dataset
 from generator.commands.finetune import finetune
+from generator.commands.practise import practise
 from generator.commands.reward import reward_model
 from generator.commands.screen import Gates, gates, screen
 from generator.commands.teach import teach
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(brief_app, name="brief")
 app.command()(dataset)
+app.command()(practise)
 app.command()(finetune)
 app.command()(teach)
 app.command()(adopt)
