@@ -15,7 +15,7 @@ from generator.errors import RewardModelError
 from generator.generate import AS_THEY_COME, Rank, Selection
 from generator.reward import Encoder, fit_reward_model, from_states, open_encoder, ranked_by
 from generator.reward.encoders import check_reader
-from generator.reward.model import load_reward_model, saved_encoder
+from generator.reward.saved import open_trusted
 from generator.rotation import RotationState
 from generator.screening import Thresholds
 from streams.catalogue import Catalogue
@@ -76,12 +76,5 @@ def ranking_of(path: Path) -> Rank:
         RewardModelError: there is none in this file, or it is not to be trusted.
         BackendMissing: what reads its texts is not installed.
     """
-    encoder = open_encoder(saved_encoder(path), CACHE)
-    model = load_reward_model(path, encoder)
-    if not model.trusted:
-        low, value = model.accuracy.interval.low, model.accuracy.value
-        raise RewardModelError(
-            f"the model in {path} picks the better of two in {value:.3f} of cases, {low:.3f} at "
-            "least; it must surely be above one half to rank by"
-        )
-    return ranked_by(model, encoder)
+    model = open_trusted(path, CACHE)
+    return ranked_by(model, model.reader)

@@ -22,7 +22,8 @@ def finetune(
         str | None,
         typer.Option(
             help="loop imitates the best texts, then prefers by pairs; sft and dpo do one of both; "
-            "kto learns from texts judged good or bad.",
+            "kto learns from texts judged good or bad; grpo from what a reward model and the gates "
+            "say of its own texts.",
             show_default="loop",
         ),
     ] = None,
@@ -46,7 +47,7 @@ def finetune(
     seed: Annotated[int | None, typer.Option(min=0, show_default="1")] = None,
     form: Form = "table",
 ) -> None:
-    """Train a LoRA adapter on what won: OUT gets adapter/ and manifest.json.
+    """Train an adapter on what won: OUT gets adapter/ and manifest.json.
 
     Stopped or killed, the same command goes on from its last checkpoint. Several GPUs:
     accelerate launch --multi_gpu -m generator finetune DATASET OUT. Then write with it:

@@ -193,10 +193,9 @@ def _reward(path: Path | None) -> RewardModel | None:
     if path is None:
         return None
     from generator.promising import CACHE
-    from generator.reward import open_encoder
-    from generator.reward.model import load_reward_model, saved_encoder
+    from generator.reward.saved import open_reward_model
 
-    return load_reward_model(path, open_encoder(saved_encoder(path), CACHE))
+    return open_reward_model(path, CACHE)
 
 
 def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:

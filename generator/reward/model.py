@@ -59,14 +59,15 @@ class RewardModel:
     """Scores texts by what was learned of others; made by `fit_reward_model`.
 
     Attributes:
-        encoder: the name of what reads the texts.
+        reader: what reads the texts.
+        encoder: its name.
         ridge: what was learned.
         accuracy: on texts that were held out.
         slope: how many logits of being the better one a score's difference of 1 is worth.
     """
 
     def __init__(self, encoder: Encoder, ridge: Ridge, accuracy: Accuracy, slope: float) -> None:
-        self._encode = encoder
+        self.reader = encoder
         self.ridge = ridge
         self.encoder = encoder.name
         self.accuracy = accuracy
@@ -79,7 +80,7 @@ class RewardModel:
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns what is expected of each text, and within which bounds."""
-        return self.score_vectors(self._encode(texts)[0])
+        return self.score_vectors(self.reader(texts)[0])
 
     def score_vectors(self, vectors: Floats) -> Scores:
         """Returns the same of texts that its encoder has read, shape (n_texts, d)."""
@@ -91,6 +92,10 @@ class RewardModel:
         """Returns how probably `text` does better than `other`, if one of them clearly does."""
         value = self.score([text, other]).value
         return float(_logistic(self.slope * (value[0] - value[1])))
+
+    def chances(self, texts: Sequence[str]) -> Floats:
+        """Returns how probably each does better than its company at large, shape (n_texts,)."""
+        return _logistic(self.slope * self.score(texts).value)
 
     def save(self, path: Path) -> None:
         """Writes the model to a file; what reads the texts is named in it, not contained."""

@@ -13,9 +13,10 @@ from msgspec import Meta, Struct
 
 from generator.backends import SMOLLM2
 from generator.brief.fields import converted, read_file
+from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
 
-Method: TypeAlias = Literal["sft", "dpo", "kto", "loop"]
+Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
 Kind: TypeAlias = Literal["lora", "adalora", "prefix"]
 
@@ -90,12 +91,58 @@ class KtoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     beta: Positive = 0.1
 
 
+class GrpoWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What each reward of a text counts.
+
+    A text that a gate refuses is never shown, so it promises nothing, and being unlike the others
+    is no merit of it.
+
+    Attributes:
+        promise: its chance of doing better than its company, by the reward model; 0 if refused.
+        format: 1 where no gate refuses it, else 0.
+        diversity: 1 less its likeness to the nearest other text of its group; 0 if refused.
+        policy: -1 where it meets harm, profanity or what platforms forbid, else 0.
+    """
+
+    promise: NotNegative = 1.0
+    format: NotNegative = 1.0
+    diversity: NotNegative = 0.5
+    policy: NotNegative = 1.0
+
+
+class GrpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Group-relative policy optimisation on rewards (Shao et al. 2024, section 4.1).
+
+    Attributes:
+        reward: what `copyloop generator reward-model` wrote; it has to be trusted.
+        beta: how dear it is to move away from where it started.
+        group: texts a prompt, which are held against each other.
+        temperature: at which they are drawn.
+        new_tokens: of a text at most.
+        most_characters: longer texts are refused.
+        language: of the texts.
+        weights: what each reward counts.
+    """
+
+    reward: str | None = None
+    epochs: Positive = 10.0
+    learning_rate: Positive = 1e-4
+    beta: NotNegative = 0.04
+    group: Annotated[int, Meta(ge=2)] = 8
+    temperature: Positive = 1.0
+    new_tokens: Count = 32
+    most_characters: Count = DEFAULT_MAX_CHARACTERS
+    language: str = "en"
+    weights: GrpoWeights = GrpoWeights()
+
+
 class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to fine-tune.
 
     Attributes:
         method: `sft` imitates, `dpo` prefers, `loop` does the one and then the other; `kto` learns
-            from good and bad texts that are in no pair.
+            from good and bad texts that are in no pair; `grpo` writes itself, and learns from
+            what a reward model, the gates and their company say of its texts.
         model: `smollm2`, a folder or a hub id.
         parent: the folder of a supervised run, or of an adapter, to go on from; None for the
             model as it is.
@@ -122,6 +169,7 @@ class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sft: SftConfig = SftConfig()
     dpo: DpoConfig = DpoConfig()
     kto: KtoConfig = KtoConfig()
+    grpo: GrpoConfig = GrpoConfig()
     batch: Count = 8
     accumulate: Count = 1
     weight_decay: NotNegative = 0.0

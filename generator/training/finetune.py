@@ -22,6 +22,8 @@ from huggingface_hub import constants as hub
 
 from generator.device import Device, pick_device, use_one_thread
 from generator.errors import BackendMissing, TrainingError
+from generator.promising import CACHE
+from generator.reward.saved import open_trusted
 from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig
 from generator.training.dataset import Dataset
@@ -37,6 +39,7 @@ from generator.training.manifest import (
     write_manifest,
 )
 from generator.training.methods.adapters import SHAPE, check_adapter, save_adapter
+from generator.training.methods.group import check_group, train_grpo
 from generator.training.methods.judged import train_kto
 from generator.training.methods.preference import train_dpo
 from generator.training.methods.running import Job, Trained
@@ -47,11 +50,13 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "dpo": ("dpo",),
     "kto": ("kto",),
     "loop": ("sft", "dpo"),
+    "grpo": ("grpo",),
 }
 TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "sft": train_sft,
     "dpo": train_dpo,
     "kto": train_kto,
+    "grpo": train_grpo,
 }
 RUN: Final = "run.json"
 
@@ -63,6 +68,7 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True):
     dataset_sha256: str
     parent_sha256: str | None
     processes: int
+    reward_sha256: str | None = None
 
 
 class _Order(NamedTuple):
@@ -101,6 +107,7 @@ def finetune(
 
     Raises:
         DatasetError: there is no dataset, or it has nothing for this method.
+        RewardModelError: the method asks a reward model, and it is not there or not trusted.
         BackendMissing: the packaged model is not installed.
         TrainingStopped: `stop` said so.
         TrainingError: it cannot be run as asked, or failed.
@@ -112,6 +119,7 @@ def finetune(
     # TRL tells its makers of every training; it is nobody's business.
     hub.HF_HUB_DISABLE_TELEMETRY = True
     parent = _parent(config)
+    reward = _reward(config)
     rows, _ = read_dataset(dataset)
     state = PartialState(cpu=device.name == "cpu")
     this = _Run(
@@ -119,6 +127,7 @@ def finetune(
         dataset_sha256=files_hash([dataset / CARD, *(rows_file(dataset, name) for name in ROWS)]),
         parent_sha256=files_hash([parent / WEIGHTS]) if parent else None,
         processes=state.num_processes,
+        reward_sha256=_hash_of(reward) if reward else None,
     )
     if before is not None:
         _same(this, before)
@@ -148,6 +157,7 @@ def _manifest(
         config=order.config,
         base_sha256=base.sha256,
         parent_sha256=this.parent_sha256,
+        reward_sha256=this.reward_sha256,
         dataset_sha256=this.dataset_sha256,
         rows={name: count for each in trained.values() for name, count in each.rows.items()},
         versions=installed_versions(),
@@ -197,9 +207,23 @@ def _parent(config: FinetuneConfig) -> Path | None:
     return parent
 
 
+def _reward(config: FinetuneConfig) -> Path | None:
+    """Returns where the reward model is that the method asks; it is there, and to be trusted."""
+    if config.method != "grpo":
+        return None
+    check_group(config)
+    path = Path(config.grpo.reward or "")
+    open_trusted(path, CACHE)
+    return path
+
+
+def _hash_of(path: Path) -> str:
+    return files_hash(sorted(path.iterdir()) if path.is_dir() else [path])
+
+
 def _same(this: _Run, before: Manifest) -> None:
     """Raises where what is repeated is not there any more; the model is compared once loaded."""
-    for name in ("dataset_sha256", "parent_sha256"):
+    for name in ("dataset_sha256", "parent_sha256", "reward_sha256"):
         now, then = getattr(this, name), getattr(before, name)
         if now != then:
             raise TrainingError(

@@ -39,6 +39,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         cpu_seconds: likewise, of this process.
         peak_rss_bytes: the most memory that the process had.
         adapter_sha256: of the weights that came out.
+        reward_sha256: of the reward model that the method asked, None where it asks none.
     """
 
     config: FinetuneConfig
@@ -56,6 +57,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     cpu_seconds: float
     peak_rss_bytes: int
     adapter_sha256: str
+    reward_sha256: str | None = None
     v: int = 1
 
 

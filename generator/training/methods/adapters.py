@@ -48,10 +48,10 @@ def check_adapter(config: FinetuneConfig, parent: Path | None) -> None:
             "gradient_checkpointing: a prefix lives in the cache, which checkpointed layers do "
             "without; leave it out, or take adapter.kind lora"
         )
-    if kind == "adalora" and config.method == "kto":
+    if kind == "adalora" and config.method in ("kto", "grpo"):
         raise TrainingConfigError(
-            "adapter.kind: adalora allows one adapter a model, and kto compares with a copy; "
-            "train sft with it first and give that run as parent, or take lora"
+            f"adapter.kind: adalora allows one adapter a model, and {config.method} compares with "
+            "a copy; train sft with it first and give that run as parent, or take lora"
         )
 
 

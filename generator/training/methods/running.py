@@ -163,7 +163,8 @@ def history(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
     """Returns what was logged, with the stage's name, the whole of a resumed training."""
     kept: list[dict[str, float | str]] = []
     for entry in trainer.state.log_history:
-        numbers = {name: float(value) for name, value in entry.items() if name != "total_flos"}
+        known = {name: value for name, value in entry.items() if value is not None}
+        numbers = {name: float(value) for name, value in known.items() if name != "total_flos"}
         if "train_runtime" not in numbers:
             kept.append({"stage": job.stage, **numbers})
     return kept
