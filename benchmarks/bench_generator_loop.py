@@ -1,7 +1,8 @@
 """How much more are headlines clicked once the generator has learned from what won?
 
-SmolLM2, taught 200 headlines by hand (the base), writes for twelve products; a Thompson policy
-shows them to people with a hidden taste; what the log says won becomes pairs and a reward model.
+SmolLM2, taught 200 headlines by hand and then those of its own that the screen passes (the base),
+writes for twelve products; a Thompson policy shows them to people with a hidden taste; what the log
+says won becomes pairs and a reward model.
 Then, for products that nobody wrote for before, the true click rate of (a) what the base writes,
 (b) the best 8 of 32 by the reward model, (c) what the fine-tuned model writes, (d) the best 8 of 32
 of that. The baseline is (a), `gain` is d/a. Settings were compared with the seed 100 and the
@@ -21,6 +22,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from benchmarks.generator_loop import (
     HEADLINES,
@@ -43,6 +46,7 @@ from generator.training.dataset import Dataset, Thresholds
 from generator.training.dataset_files import write_dataset
 from generator.training.finetune import finetune
 from generator.training.manifest import ADAPTER, MANIFEST
+from generator.training.practice import PracticeConfig, practised
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8
@@ -50,7 +54,11 @@ WEIGHED: Final = 8
 """Of how many texts of a product the distance to the bare model is the mean."""
 READER: Final = "wordllama+smollm2"
 DIVERSITY: Final = 0.25
-BASE: Final = FinetuneConfig(method="sft", seed=1, sft=SftConfig(epochs=3.0, learning_rate=1e-3))
+BY_HAND: Final = FinetuneConfig(method="sft", seed=1, sft=SftConfig(epochs=3.0, learning_rate=1e-3))
+PRACTICE: Final = PracticeConfig(sampling=SamplingConfig(samples=32, seed=7, temperature=0.7))
+PRACTISED: Final = FinetuneConfig(
+    method="sft", seed=1, sft=SftConfig(epochs=1.0, learning_rate=5e-4)
+)
 LEARNED: Final = DpoConfig(epochs=1.0, learning_rate=5e-4, anchor=0.3)
 OVER_TRAINED: Final = DpoConfig(epochs=2.0, learning_rate=5e-4, anchor=0.0)
 FOLDER: Final = Path.home() / ".cache" / "copyloop" / "benchmarks" / "loop"
@@ -66,6 +74,7 @@ class Start(NamedTuple):
     shown: Samples
     reported: list[Product]
     unseen: Samples
+    passed_by_hand: float
     base: Path
 
 
@@ -82,6 +91,7 @@ def start() -> Start:
         written(backend, played, adapter),
         reported,
         written(backend, reported, adapter),
+        share_passed(written(backend, reported, by_hand_run() / ADAPTER)),
         base,
     )
 
@@ -112,13 +122,31 @@ def test_shuffled_labels(benchmark: Any, start: Start) -> None:
     benchmark.extra_info.update(shuffles=len(found), trusted=float(np.mean(found)))
 
 
-def base_run() -> Path:
+def by_hand_run() -> Path:
     """Returns the run that taught the model to write headlines, made if it is not there yet."""
-    made_of = HEADLINES.read_bytes() + msgspec.json.encode(BASE)
-    folder = FOLDER / f"base-{hashlib.blake2b(made_of, digest_size=8).hexdigest()}"
+    folder = _kept("by-hand", BY_HAND)
     if not (folder / MANIFEST).exists():
-        trained(taught(), folder, BASE)
+        trained(taught(), folder, BY_HAND)
     return folder
+
+
+def base_run() -> Path:
+    """Returns the run that went on with what the screen passed of the model's own headlines."""
+    folder = _kept("base", BY_HAND, PRACTICE, PRACTISED)
+    if not (folder / MANIFEST).exists():
+        before = by_hand_run()
+        briefs = [product.brief for product in products("taught")]
+        writer = Writer(open_backend("smollm2"), str(before / ADAPTER))
+        own = practised(writer, briefs, PRACTICE, thresholds=THRESHOLDS)
+        both = own._replace(imitate=own.imitate + taught().imitate)
+        trained(both, folder, replace(PRACTISED, parent=str(before)))
+    return folder
+
+
+def _kept(name: str, *made_of: Struct) -> Path:
+    """Returns where a run is kept that headlines and settings make what it is."""
+    told = HEADLINES.read_bytes() + b"".join(map(msgspec.json.encode, made_of))
+    return FOLDER / f"{name}-{hashlib.blake2b(told, digest_size=8).hexdigest()}"
 
 
 def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
@@ -165,6 +193,7 @@ def one_round(
         "ctr_best_of_tuned": best_of_tuned,
         "pass_rate": share_passed(tuned),
         "pass_rate_base": share_passed(start.unseen),
+        "pass_rate_taught_by_hand": start.passed_by_hand,
         "distinct": tuned.distinct,
         "distinct_ratio": tuned.distinct / start.unseen.distinct,
         "kl_per_token": kl,

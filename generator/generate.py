@@ -73,7 +73,7 @@ class Style(NamedTuple):
 
 
 USUAL: Final = Style()
-TAUGHT: Final = Style(temperature=0.7)
+TAUGHT: Final = Style(temperature=0.8)
 """How a model writes that was taught, and how it is judged before."""
 
 

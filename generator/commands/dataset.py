@@ -41,7 +41,7 @@ def dataset(
     which records, by which thresholds, and what was left out. Creatives whose
     clicks do not look like people's (one user's, faster than reading, far beyond their company)
     are named in it with the reason, and teach nothing. Texts that a gate refused come in pairs
-    with texts that passed, at half the weight of a sure pair.
+    with texts that passed, at the weight of a sure pair.
     """
     import msgspec
     from rich.console import Console

@@ -39,7 +39,7 @@ def practise(
     keep: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Share kept, with --reward.")
     ] = 0.5,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Lower keeps to the likely.")] = 0.8,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Lower keeps to the likely.")] = 0.7,
     held_out: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of briefs for testing, the last.")
     ] = 0.0,

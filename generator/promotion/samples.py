@@ -32,7 +32,7 @@ class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     samples: Annotated[int, Meta(ge=1, le=10_000)] = 32
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
-    temperature: Annotated[float, Meta(gt=0)] = 0.7
+    temperature: Annotated[float, Meta(gt=0)] = 0.8
     top_p: Annotated[float, Meta(gt=0, le=1)] = 0.9
     min_p: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     most_new_tokens: Annotated[int, Meta(ge=1)] = 20

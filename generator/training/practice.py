@@ -30,12 +30,12 @@ class PracticeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How a model practises.
 
     Attributes:
-        sampling: how it writes; a little more freely than in use, lest it grow monotonous.
+        sampling: how it writes; cooler than in use, as more of that passes.
         keep: which share of the texts that passed is taught, the best by the ranking; all without.
         held_out: which share of the briefs is for testing, the last ones.
     """
 
-    sampling: SamplingConfig = SamplingConfig(samples=16, temperature=0.8)
+    sampling: SamplingConfig = SamplingConfig(samples=16, temperature=0.7)
     keep: Annotated[float, Meta(gt=0, le=1)] = 0.5
     held_out: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 

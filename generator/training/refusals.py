@@ -18,8 +18,8 @@ from generator.training.evidence import Evidence
 BESIDE_OTHERS: Final = ("cut_off", "required_claims", "duplicate", "crowding")
 """Refusals that say nothing against a text by itself."""
 TAUGHT: Final = tuple(code for code in CODES if code not in BESIDE_OTHERS)
-WEIGHT: Final = 0.5
-"""What such a pair is worth; one that traffic is sure of has 1."""
+WEIGHT: Final = 1.0
+"""What such a pair is worth: as much as one that traffic is sure of, since a gate is sure, too."""
 
 
 class Refusal(NamedTuple):
