@@ -4,7 +4,8 @@ Upworthy's headline tests in order of week: SmolLM2 imitates the winners of the 
 stories and then learns from their pairs, through the product's own evidence, thresholds, weights
 and trainings. Of the second half it is asked how likely each pair's winner and loser are. The
 baseline is the bare model; beside it stand the rule that the longer headline wins, and reward
-models of the same early tests. Settings were compared within the first half.
+models of the same early tests. One setting and a prompt without the lede were tried beforehand,
+within the first half.
 
 A test has no brief. What its headlines share is the lede, the story's opening, the same whatever
 the headline said: its beginning is the brief's product, so that pairs differ by the headline alone.
