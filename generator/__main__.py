@@ -144,7 +144,10 @@ def generate(
     ] = 1.5,
     reward: Annotated[
         Path | None,
-        typer.Option(help="A reward model's file, to rank by; see generator reward-model."),
+        typer.Option(
+            help="A reward model to rank by: a file of generator reward-model, or the folder of "
+            "generator finetune --method reward."
+        ),
     ] = None,
     thresholds: Gates = None,
     form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",

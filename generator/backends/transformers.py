@@ -269,6 +269,18 @@ class _Draw(NamedTuple):
 
 
 @contextlib.contextmanager
+def without_report() -> Iterator[None]:
+    """Has transformers not complain, in the block, of a head that is yet to be trained or read."""
+    verbosity: Any = transformers_logging
+    before = verbosity.get_verbosity()
+    verbosity.set_verbosity_error()
+    try:
+        yield
+    finally:
+        verbosity.set_verbosity(before)
+
+
+@contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Turns off transformers' progress bars for the block."""
     bars: Any = transformers_logging

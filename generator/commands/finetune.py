@@ -23,7 +23,7 @@ def finetune(
         typer.Option(
             help="loop imitates the best texts, then prefers by pairs; sft and dpo do one of both; "
             "kto learns from texts judged good or bad; grpo from what a reward model and the gates "
-            "say of its own texts.",
+            "say of its own texts; reward makes a reward model of pairs.",
             show_default="loop",
         ),
     ] = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from generator.promotion import GateConfig
     from generator.promotion.desk import VersionDesk
     from generator.promotion.versions import Adopted
-    from generator.reward import RewardModel
+    from generator.reward import Reward
     from streams.generator_versions import GateRow, GeneratorVersion
     from streams.log import Log
 
@@ -48,7 +48,11 @@ def adopt(
         Path | None, typer.Option("--gate", help="A YAML file of the gate's bounds and samples.")
     ] = None,
     reward: Annotated[
-        Path | None, typer.Option(help="A reward model's file; see generator reward-model.")
+        Path | None,
+        typer.Option(
+            help="A reward model: a file of generator reward-model, or the folder of generator "
+            "finetune --method reward."
+        ),
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.001, max=1.0, help="The most traffic that a canary's get.")
@@ -162,7 +166,7 @@ def _judged(
     adopted: Adopted,
     champion: Adopted | None,
     config: GateConfig,
-    reward: RewardModel | None,
+    reward: Reward | None,
 ) -> tuple[GateRow, ...]:
     from generator.backends import open_backend
     from generator.promotion import Writer, judge
@@ -189,7 +193,7 @@ def gate_config(path: Path | None) -> GateConfig:
     return read_file(path, lambda content: converted(content, GateConfig), GateError)
 
 
-def _reward(path: Path | None) -> RewardModel | None:
+def _reward(path: Path | None) -> Reward | None:
     if path is None:
         return None
     from generator.promising import CACHE

@@ -22,7 +22,7 @@ from generator.promotion.samples import (
     held_out,
     take_samples,
 )
-from generator.reward import RewardModel
+from generator.reward import Reward
 from generator.screening import Thresholds
 from streams.generator_versions import GateRow
 
@@ -54,7 +54,7 @@ def judge(
     champion: Writer,
     config: GateConfig,
     *,
-    reward: RewardModel | None = None,
+    reward: Reward | None = None,
     briefs: Sequence[Brief] | None = None,
     thresholds: Thresholds | None = None,
 ) -> tuple[GateRow, ...]:
@@ -90,7 +90,7 @@ def verdict(table: Sequence[GateRow]) -> str:
 
 
 def rows(
-    ours: Samples, theirs: Samples, kl: float, config: GateConfig, reward: RewardModel | None
+    ours: Samples, theirs: Samples, kl: float, config: GateConfig, reward: Reward | None
 ) -> tuple[GateRow, ...]:
     """Returns the verdicts on samples that were taken: `ours` the candidate's."""
     return (
@@ -143,7 +143,7 @@ def _distinct(ours: Samples, theirs: Samples, config: GateConfig) -> GateRow:
     )
 
 
-def _reward_gain(ours: Samples, theirs: Samples, reward: RewardModel | None) -> GateRow:
+def _reward_gain(ours: Samples, theirs: Samples, reward: Reward | None) -> GateRow:
     def uncounted(why: str) -> GateRow:
         return GateRow(rule="reward_gain", value=None, bound=None, passed=True, why=why)
 
@@ -166,12 +166,12 @@ def _reward_gain(ours: Samples, theirs: Samples, reward: RewardModel | None) -> 
         value=low,
         bound=0.0,
         passed=low > 0.0,
-        why=f"the reward model expects {gain:+.3g} of the champion's texts' reward, {low:+.3g} at "
-        "least; above 0",
+        why=f"the reward model expects {gain:+.3g} {reward.unit} more than of the champion's, "
+        f"{low:+.3g} at least; above 0",
     )
 
 
-def _gain(ours: Samples, theirs: Samples, reward: RewardModel) -> tuple[float, float] | None:
+def _gain(ours: Samples, theirs: Samples, reward: Reward) -> tuple[float, float] | None:
     """Returns the mean gain over briefs and its lower bound at 95 %, None without texts."""
     gains, variances = [], []
     for mine, champions in zip(ours.passed, theirs.passed, strict=True):

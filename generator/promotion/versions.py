@@ -28,6 +28,16 @@ class Adopted(NamedTuple):
     manifest: Raw
 
 
+class _Method(msgspec.Struct):
+    method: str = ""
+
+
+class _Made(msgspec.Struct):
+    """What matters here of a manifest."""
+
+    config: _Method = msgspec.field(default_factory=_Method)
+
+
 class Versions:
     """The versions in a folder, by id.
 
@@ -46,9 +56,15 @@ class Versions:
         the way leaves nothing that is taken for a version.
 
         Raises:
-            VersionMissing: the folder is not one that a finished training wrote.
+            VersionMissing: the folder is not one that a finished training wrote, or it scores
+                texts and writes none.
         """
         version_id = _hash(trained)
+        made = msgspec.json.decode((trained / MANIFEST).read_bytes(), type=_Made)
+        if made.config.method == "reward":
+            raise VersionMissing(
+                f"{trained} is a reward model, which writes nothing; give it as --reward"
+            )
         target = self._folder / version_id
         if not target.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)

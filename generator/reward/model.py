@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -46,8 +46,8 @@ class Accuracy(NamedTuple):
 class Scores(NamedTuple):
     """What is expected of texts, each of shape (n_texts,).
 
-    `value` is how far a text is above its company, as a share of the company's reward;
-    `low` and `high` hold it with 95 % probability.
+    `value` is how far a text is above its company, as a share of the company's reward or in
+    whatever else the model's `unit` says; `low` and `high` hold it with 95 % probability.
     """
 
     value: Floats
@@ -55,8 +55,28 @@ class Scores(NamedTuple):
     high: Floats
 
 
+class Reward(Protocol):
+    """What scores texts, and knows how good it is at that: a regression, or a transformer."""
+
+    reader: Encoder
+    """What tells how alike texts are."""
+    accuracy: Accuracy
+    unit: str
+    """What scores are in, in words."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it surely picks the better of two texts more often than a coin."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Returns what is expected of each text, and within which bounds."""
+
+    def chances(self, texts: Sequence[str]) -> Floats:
+        """Returns how probably each does better than its company at large, shape (n_texts,)."""
+
+
 class RewardModel:
-    """Scores texts by what was learned of others; made by `fit_reward_model`.
+    """Scores texts by what was learned of others; a `Reward`, made by `fit_reward_model`.
 
     Attributes:
         reader: what reads the texts.
@@ -64,7 +84,10 @@ class RewardModel:
         ridge: what was learned.
         accuracy: on texts that were held out.
         slope: how many logits of being the better one a score's difference of 1 is worth.
+        unit: what scores are in.
     """
+
+    unit = "of the reward of its company"
 
     def __init__(self, encoder: Encoder, ridge: Ridge, accuracy: Accuracy, slope: float) -> None:
         self.reader = encoder
@@ -76,7 +99,7 @@ class RewardModel:
     @property
     def trusted(self) -> bool:
         """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return self.accuracy.n_pairs >= FEWEST_PAIRS and self.accuracy.interval.low > 0.5
+        return is_trusted(self.accuracy)
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns what is expected of each text, and within which bounds."""
@@ -95,7 +118,7 @@ class RewardModel:
 
     def chances(self, texts: Sequence[str]) -> Floats:
         """Returns how probably each does better than its company at large, shape (n_texts,)."""
-        return _logistic(self.slope * self.score(texts).value)
+        return chances_of(self.slope * self.score(texts).value)
 
     def save(self, path: Path) -> None:
         """Writes the model to a file; what reads the texts is named in it, not contained."""
@@ -182,7 +205,7 @@ def fit_reward_model(
     ridge, held_out = fit_ridge(tried)
     pairs = told_apart(tried)
     accuracy = measure_accuracy(held_out, pairs, tried.group, seed=seed)
-    return RewardModel(encoder, ridge, accuracy, _slope(held_out, pairs))
+    return RewardModel(encoder, ridge, accuracy, calibrate(held_out, pairs))
 
 
 def try_examples(examples: Sequence[Example], encoder: Encoder) -> Tried:
@@ -249,17 +272,29 @@ def _bounds(
     return float(low), float(high)
 
 
-def _slope(scores: Floats, pairs: Pairs) -> float:
+def is_trusted(accuracy: Accuracy) -> bool:
+    """Returns whether an interval lies above one half, on enough pairs to say so."""
+    return accuracy.n_pairs >= FEWEST_PAIRS and accuracy.interval.low > 0.5
+
+
+def chances_of(logits: Floats) -> Floats:
+    """Returns the chances that are so many logits, in [0, 1]."""
+    return _logistic(logits)
+
+
+def calibrate(scores: Floats, pairs: Pairs) -> float:
     """Returns the maximum-likelihood slope of a logistic curve through 0, by Newton's method.
 
-    Platt (1999) scales scores likewise; a prior of variance 100² keeps separable pairs finite,
-    and a slope that would turn the scores around is 0.
+    Platt (1999) scales scores likewise, towards (n + 1) / (n + 2) in place of 1: n pairs that are
+    all told apart rightly do not make a model certain. A prior of variance 100² keeps it finite
+    where scores are alike, and a slope that would turn the scores around is 0.
     """
+    sure = (len(pairs.better) + 1) / (len(pairs.better) + 2)
     apart = scores[pairs.better] - scores[pairs.worse]
     slope = 0.0
     for _ in range(STEPS):
         chance = _logistic(slope * apart)
-        rise = float(((1.0 - chance) * apart).sum()) - slope / 1e4
+        rise = float(((sure - chance) * apart).sum()) - slope / 1e4
         fall = float((chance * (1.0 - chance) * apart * apart).sum()) + 1e-4
         step = min(max(rise / fall, -10.0), 10.0)
         slope += step

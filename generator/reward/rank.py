@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from generator.reward.encoders import Encoder
-from generator.reward.model import RewardModel
+from generator.reward.model import Reward, RewardModel
 
 
 class Ranked(NamedTuple):
@@ -19,8 +19,8 @@ class Ranked(NamedTuple):
 
     Attributes:
         place: its place among the candidates.
-        score: how far it should be above the others, as a share of their reward; 0 where no
-            model is trusted.
+        score: how far it should be above the others, in the model's `unit`; 0 where no model is
+            trusted.
         low: the lower bound of that, at 95 %.
         high: the upper one.
         closeness: the cosine to the nearest of those picked before, 0 for the first.
@@ -37,7 +37,7 @@ def rank(
     candidates: Sequence[str],
     *,
     encoder: Encoder,
-    model: RewardModel | None,
+    model: Reward | None,
     k: int,
     diversity: float = 0.5,
 ) -> list[Ranked]:
@@ -58,7 +58,11 @@ def rank(
         return []
     vectors, _ = encoder(candidates)
     if model is not None and model.trusted:
-        scores = model.score_vectors(vectors)
+        # A regression has no need to read them again.
+        if isinstance(model, RewardModel):
+            scores = model.score_vectors(vectors)
+        else:
+            scores = model.score(candidates)
         value, low, high = scores.value, scores.low, scores.high
     else:
         value = low = high = np.zeros(len(candidates))
@@ -90,7 +94,7 @@ def rank(
     return picked
 
 
-def ranked_by(model: RewardModel, encoder: Encoder) -> Callable[[Sequence[str]], list[int]]:
+def ranked_by(model: Reward, encoder: Encoder) -> Callable[[Sequence[str]], list[int]]:
     """Returns what orders texts by what they promise, for a `Selection`."""
 
     def order(texts: Sequence[str]) -> list[int]:

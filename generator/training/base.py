@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,12 +15,16 @@ from peft import (
     load_peft_weights,
     set_peft_model_state_dict,
 )
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils.hub import cached_file
 
 from generator.backends import SMOLLM2
 from generator.backends.packaged import packaged_model
-from generator.backends.transformers import quietly
+from generator.backends.transformers import quietly, without_report
 from generator.device import Device
 from generator.errors import BackendMissing, TrainingError
 from generator.training.config import AdapterConfig, FinetuneConfig
@@ -58,7 +63,8 @@ def model_folder(model: str, cache: Path | None = None) -> Path:
 def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) -> Base:
     """Returns the model with an adapter to train, its first values drawn by the config's seed.
 
-    The model's own weights stay as they are, in the device's type; the adapter's are float32.
+    The model's own weights stay as they are, in the device's type, and in float32 if it scores; the
+    adapter's are float32.
 
     Raises:
         BackendMissing: the packaged model is not installed.
@@ -66,13 +72,17 @@ def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) ->
     """
     folder = model_folder(config.model)
     bits = _quantization(config, device)
-    loader: Any = AutoModelForCausalLM
+    scores = config.method == "reward"
+    # A head that is trained wants float32, and its input has to be of the same type.
+    loader: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    kind: dict[str, Any] = {"num_labels": 1, "dtype": torch.float32} if scores else {}
+    torch.manual_seed(config.seed)
     try:
-        with quietly():
+        with quietly(), without_report() if scores else nullcontext():
             model = loader.from_pretrained(
                 config.model if config.model != SMOLLM2 else folder,
-                dtype=device.dtype,
                 quantization_config=bits,
+                **({"dtype": device.dtype} | kind),
             )
             tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
@@ -93,7 +103,8 @@ def _adapted(model: Any, config: FinetuneConfig, parent: Path | None) -> Any:
     try:
         if parent is not None:
             return _gone_on_from(model, str(parent))
-        return new_adapter(model, config.adapter or AdapterConfig())
+        shape, scores = config.adapter or AdapterConfig(), config.method == "reward"
+        return new_adapter(model, shape, scores=scores)
     except (OSError, ValueError, RuntimeError) as error:
         named = f"adapter {str(parent)!r}" if parent else "adapter.targets"
         raise TrainingError(

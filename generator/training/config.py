@@ -16,7 +16,7 @@ from generator.brief.fields import converted, read_file
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
 
-Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo"]
+Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
 Kind: TypeAlias = Literal["lora", "adalora", "prefix"]
 
@@ -114,7 +114,8 @@ class GrpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Group-relative policy optimisation on rewards (Shao et al. 2024, section 4.1).
 
     Attributes:
-        reward: what `copyloop generator reward-model` wrote; it has to be trusted.
+        reward: what `copyloop generator reward-model` or a run of `reward` wrote; it has to be
+            trusted.
         beta: how dear it is to move away from where it started.
         group: texts a prompt, which are held against each other.
         temperature: at which they are drawn.
@@ -136,13 +137,22 @@ class GrpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: GrpoWeights = GrpoWeights()
 
 
+class RewardConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reward model on pairs (Bradley & Terry 1952); `centre` pulls scores towards 0."""
+
+    epochs: Positive = 1.0
+    learning_rate: Positive = 1e-4
+    centre: NotNegative = 0.01
+
+
 class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to fine-tune.
 
     Attributes:
         method: `sft` imitates, `dpo` prefers, `loop` does the one and then the other; `kto` learns
             from good and bad texts that are in no pair; `grpo` writes itself, and learns from
-            what a reward model, the gates and their company say of its texts.
+            what a reward model, the gates and their company say of its texts; `reward` makes a
+            reward model.
         model: `smollm2`, a folder or a hub id.
         parent: the folder of a supervised run, or of an adapter, to go on from; None for the
             model as it is.
@@ -170,6 +180,7 @@ class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dpo: DpoConfig = DpoConfig()
     kto: KtoConfig = KtoConfig()
     grpo: GrpoConfig = GrpoConfig()
+    reward: RewardConfig = RewardConfig()
     batch: Count = 8
     accumulate: Count = 1
     weight_decay: NotNegative = 0.0

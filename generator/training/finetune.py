@@ -43,6 +43,7 @@ from generator.training.methods.group import check_group, train_grpo
 from generator.training.methods.judged import train_kto
 from generator.training.methods.preference import train_dpo
 from generator.training.methods.running import Job, Trained
+from generator.training.methods.scorer import check_scorer, train_scorer
 from generator.training.methods.sft import train_sft
 
 STAGES: Final[dict[str, tuple[str, ...]]] = {
@@ -51,12 +52,14 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "kto": ("kto",),
     "loop": ("sft", "dpo"),
     "grpo": ("grpo",),
+    "reward": ("reward",),
 }
 TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "sft": train_sft,
     "dpo": train_dpo,
     "kto": train_kto,
     "grpo": train_grpo,
+    "reward": train_scorer,
 }
 RUN: Final = "run.json"
 
@@ -162,7 +165,7 @@ def _manifest(
         rows={name: count for each in trained.values() for name, count in each.rows.items()},
         versions=installed_versions(),
         device=order.device.name,
-        dtype=str(order.device.dtype).removeprefix("torch."),
+        dtype=str(base.model.get_base_model().dtype).removeprefix("torch."),
         processes=this.processes,
         steps=[step for each in trained.values() for step in each.steps],
         metrics={
@@ -202,6 +205,8 @@ def _parent(config: FinetuneConfig) -> Path | None:
         raise TrainingError(
             "adapter is of no use beside parent, whose adapter keeps its shape; leave one out"
         )
+    if config.method == "reward":
+        check_scorer(config)
     parent = parent_adapter(config)
     check_adapter(config, parent)
     return parent
@@ -218,7 +223,7 @@ def _reward(config: FinetuneConfig) -> Path | None:
 
 
 def _hash_of(path: Path) -> str:
-    return files_hash(sorted(path.iterdir()) if path.is_dir() else [path])
+    return files_hash([path / MANIFEST, path / ADAPTER / WEIGHTS] if path.is_dir() else [path])
 
 
 def _same(this: _Run, before: Manifest) -> None:

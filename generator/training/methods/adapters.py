@@ -93,9 +93,18 @@ def start_rank(adapter: AdapterConfig) -> int:
     return adapter.start_rank or adapter.rank + (adapter.rank + 1) // 2
 
 
-def new_adapter(model: Any, adapter: AdapterConfig) -> Any:
-    """Returns the model with an adapter of this shape, ready to be trained."""
-    adapted = get_peft_model(model, _shape_of(adapter))
+def new_adapter(model: Any, adapter: AdapterConfig, *, scores: bool = False) -> Any:
+    """Returns the model with an adapter of this shape, ready to be trained.
+
+    Args:
+        model: it is changed in place.
+        adapter: the shape.
+        scores: whether the model scores texts, and its head is trained too.
+    """
+    shape = _shape_of(adapter)
+    if scores:
+        shape.task_type = "SEQ_CLS"
+    adapted = get_peft_model(model, shape)
     for name, weights in adapted.named_parameters():
         # AdaLoRA divides by it; peft takes it for a weight to train, and saves it nowhere.
         if "ranknum" in name:

@@ -35,7 +35,7 @@ def test_every_field_is_in_the_readme():
     table = text[text.index("## Fine-tune") :]
     config = FinetuneConfig()
     missing = [name for name in config.__struct_fields__ if f"`{name}" not in table]
-    grpo = (config.grpo, config.grpo.weights)
-    for part in (AdapterConfig(), config.sft, config.dpo, config.kto, *grpo):
+    rewarded = (config.grpo, config.grpo.weights, config.reward)
+    for part in (AdapterConfig(), config.sft, config.dpo, config.kto, *rewarded):
         missing += [name for name in part.__struct_fields__ if f"`{name}`" not in table]
     assert not missing
