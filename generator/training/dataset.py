@@ -56,7 +56,10 @@ class Imitate(NamedTuple):
 
 
 class Prefer(NamedTuple):
-    """Two texts for one prompt; `weight` is 2·P(better) - 1, from 0, a coin, to 1, certainty."""
+    """Two texts for one prompt; `weight` is 2·P(better) - 1, from 0, a coin, to 1, certainty.
+
+    `refused` says that a gate thought less of the worse one, and not traffic.
+    """
 
     prompt: str
     better: str
@@ -66,6 +69,7 @@ class Prefer(NamedTuple):
     segment: str
     weight: float
     split: Split
+    refused: bool = False
 
 
 class Judge(NamedTuple):

@@ -70,6 +70,7 @@ def with_refusals(
             segment="",
             weight=weight,
             split=splits[each.brief],
+            refused=True,
         )
         for each in refusals
         if each.code in TAUGHT and (each.placement, each.brief) in turns

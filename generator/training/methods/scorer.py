@@ -32,7 +32,6 @@ from generator.training.methods.running import (
     run,
     silence,
 )
-from generator.training.refusals import WEIGHT
 
 SURE: Final = 0.9
 """The weight of pairs of which traffic says with 95 % that one is better; those judge."""
@@ -64,7 +63,7 @@ def train_scorer(job: Job) -> Trained:
     """
     settings = job.config.reward
     # Refused texts tell of the gates, and nothing of what people like.
-    train, test = held_out_of([pair for pair in job.dataset.prefer if pair.weight > WEIGHT])
+    train, test = held_out_of([pair for pair in job.dataset.prefer if not pair.refused])
     judges = [pair for pair in test if pair.weight >= SURE]
     if not train or not judges:
         raise DatasetError(

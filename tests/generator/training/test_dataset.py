@@ -1,10 +1,11 @@
 import msgspec
 import pytest
 from msgspec.structs import replace
+from pyarrow import parquet
 
 from generator.errors import DatasetError
-from generator.training.dataset import Thresholds, build_dataset
-from generator.training.dataset_files import CARD, read_dataset, write_dataset
+from generator.training.dataset import Dataset, Prefer, Thresholds, build_dataset
+from generator.training.dataset_files import CARD, read_dataset, rows_file, write_dataset
 from generator.training.evidence import chance_better, segment_of
 from generator.training.reading import Reading
 from streams.events import INTERACTIONS, encode
@@ -150,3 +151,11 @@ def test_an_unfinished_folder_is_no_dataset(dataset, reading, tmp_path):
     (tmp_path / CARD).unlink()
     with pytest.raises(DatasetError, match="no dataset in"):
         read_dataset(tmp_path)
+
+
+def test_pairs_from_before_refusals_were_marked_can_be_read(tmp_path):
+    pair = Prefer("p", "better", "worse", "brief", "home", "", 0.9, "train")
+    write_dataset(Dataset([], [pair], [], {}), tmp_path, log=(), thresholds=Thresholds())
+    path = rows_file(tmp_path, "prefer")
+    parquet.write_table(parquet.read_table(path).drop_columns("refused"), path)
+    assert read_dataset(tmp_path)[0].prefer == [pair]

@@ -59,6 +59,8 @@ def test_what_a_gate_refused_by_itself_is_worse_than_what_passed(reading, datase
     assert {row.better for row in added} <= set(RATES)
     assert added[0].better != added[1].better
     assert added[0].prompt == 'Product: coffee (fresh)\nHeadline: "'
+    assert {row.refused for row in added} == {True}
+    assert {row.refused for row in dataset.prefer} == {False}
     assert found.imitate == dataset.imitate
 
 

@@ -119,7 +119,7 @@ def test_one_that_learned_nothing_has_no_say(pairs, tmp_path):
 
 def test_refused_texts_teach_it_nothing(pairs, tmp_path):
     dataset, card = read_dataset(pairs.dataset)
-    refused = [pair._replace(weight=0.5) for pair in dataset.prefer]
+    refused = [pair._replace(refused=True) for pair in dataset.prefer]
     rows_of = Dataset(dataset.imitate, refused, [], {})
     write_dataset(rows_of, tmp_path / "rows", log=card.log, thresholds=card.thresholds)
     with pytest.raises(DatasetError, match="0 pairs to train on and 0 held out to judge by"):
