@@ -2,7 +2,7 @@
 
 `copyloop up --finetune` runs as a user starts it; SmolLM2, taught 200 headlines by hand and then
 those of its own that the screen passes, is the first version, made live by hand. People with a
-hidden taste come to five placements that renew their creatives by themselves. From there on nobody
+hidden taste come to four placements that renew their creatives by themselves. From there on nobody
 steers: what won is taught, judged by the gate, tried on a part of the traffic, promoted or pulled,
 three times. `usual` has the gate's own bounds; `eased` asks that 70 % of texts pass the screen in
 place of 95, which a model of this size hardly does, so that what comes after the gate is measured.
@@ -34,17 +34,17 @@ from generator.training.manifest import ADAPTER
 
 SEED: Final = 1
 ROUNDS: Final = 3
-PLACEMENTS: Final = 5
-VISITS: Final = 800.0
+PLACEMENTS: Final = 4
+VISITS: Final = 1_200.0
 """A second: what two cores bear that also train and write."""
 NEW_PAIRS: Final = 120
 TRIAL_SHARE: Final = 0.5
 """Of the traffic, for a version on trial: this audience is there to be tried on."""
-TRIAL_DECISIONS: Final = 60_000
+TRIAL_DECISIONS: Final = 300_000
 WINDOW_SECONDS: Final = 30.0
-SETTLE_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 45.0
 """How long people come after the last verdict: losers retire, the policy learns."""
-LONGEST_SECONDS: Final = 1_500.0
+LONGEST_SECONDS: Final = 1_320.0
 
 
 GATES: Final[dict[str, dict[str, Any]]] = {

@@ -8,6 +8,7 @@ ended is taken out of the batch.
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -24,6 +25,8 @@ from generator.errors import BackendError
 if TYPE_CHECKING:  # peft takes a second, and most who write have no adapter
     from generator.backends.prefixes import Prefix
 
+REPORTS: Final = "transformers.integrations.peft"
+"""Who logs what was found of an adapter."""
 MAX_CANDIDATES: Final = 256
 """Draws are from this many of the likeliest tokens at most: sorting a whole vocabulary is slow."""
 
@@ -159,7 +162,10 @@ class TransformersBackend:
             with quietly(), warnings.catch_warnings():
                 # Several adapters of one model are what is meant.
                 warnings.filterwarnings("ignore", "Already found a `peft_config`")
-                self._model.load_adapter(adapter, adapter_name=name)
+                found = self._model.load_adapter(adapter, adapter_name=name)
+            missing = [key for key in found.missing_keys if f".{name}." in key]
+            if missing:
+                raise ValueError(f"it has no weights for {len(missing)} of its parts: {missing[0]}")
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise BackendError(
                 f"adapter {adapter!r} cannot be loaded into {self.name}: expected a folder or "
@@ -282,12 +288,18 @@ def without_report() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Turns off transformers' progress bars for the block."""
+    """Turns off, for the block, transformers' progress bars and its reports on adapters.
+
+    Such a report calls all weights missing that other adapters of the same model have.
+    """
     bars: Any = transformers_logging
-    shown = bars.is_progress_bar_enabled()
+    shown, reports = bars.is_progress_bar_enabled(), logging.getLogger(REPORTS)
+    level = reports.level
     bars.disable_progress_bar()
+    reports.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        reports.setLevel(level)
         if shown:
             bars.enable_progress_bar()

@@ -50,7 +50,17 @@ def test_an_adapter_is_loaded_once(backend, tiny):
     assert list(backend._adapters) == [tiny.adapter]
 
 
-def test_a_second_adapter_leaves_the_first_as_it_was(tiny, tmp_path):
+def test_an_adapter_without_some_of_its_weights_is_refused(tiny, tmp_path):
+    opened = TransformersBackend(tiny.model, name="tiny")
+    torn = shutil.copytree(tiny.adapter, tmp_path / "torn")
+    weights = load_file(torn / "adapter_model.safetensors")
+    weights.popitem()
+    save_file(weights, torn / "adapter_model.safetensors")
+    with pytest.raises(BackendError, match="no weights for 1 of its parts"):
+        texts(opened, adapter=str(torn))
+
+
+def test_a_second_adapter_leaves_the_first_as_it_was(tiny, tmp_path, capfd):
     opened = TransformersBackend(tiny.model, name="tiny")
     opened._model.float()
     other = shutil.copytree(tiny.adapter, tmp_path / "other")
@@ -59,6 +69,7 @@ def test_a_second_adapter_leaves_the_first_as_it_was(tiny, tmp_path):
     save_file(turned, other / "adapter_model.safetensors")
     first = texts(opened, adapter=tiny.adapter)
     assert texts(opened, adapter=str(other)) != first
+    assert "MISSING" not in capfd.readouterr().err
     assert texts(opened, adapter=tiny.adapter) == first
 
 
