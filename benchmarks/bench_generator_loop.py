@@ -19,11 +19,10 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from benchmarks.generator_loop import (
     HEADLINES,
@@ -151,9 +150,15 @@ def base_run() -> Path:
 
 
 def _kept(name: str, *made_of: Struct) -> Path:
-    """Returns where a run is kept that headlines and settings make what it is."""
-    told = HEADLINES.read_bytes() + b"".join(map(msgspec.json.encode, made_of))
-    return FOLDER / f"{name}-{hashlib.blake2b(told, digest_size=8).hexdigest()}"
+    """Returns where a run is kept that headlines and settings, as far as told, make what it is."""
+    told = [
+        (field.name, getattr(each, field.name))
+        for each in made_of
+        for field in fields(each)
+        if getattr(each, field.name) != field.default
+    ]
+    digest = hashlib.blake2b(HEADLINES.read_bytes() + repr(told).encode(), digest_size=8)
+    return FOLDER / f"{name}-{digest.hexdigest()}"
 
 
 def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
