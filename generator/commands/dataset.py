@@ -31,6 +31,12 @@ def dataset(
     refused: Annotated[
         bool, typer.Option(help="Also pair texts that passed with texts that a gate refused.")
     ] = True,
+    paraphrase: Annotated[
+        int, typer.Option(min=0, help="Say each text to imitate again, so many times at most.")
+    ] = 0,
+    model: Annotated[
+        str, typer.Option(help="Who paraphrases: smollm2, a folder, a hub id or URL#NAME.")
+    ] = "smollm2",
     form: Form = "table",
 ) -> None:
     """Make rows to fine-tune on from what the log says won: to imitate, to prefer, to judge.
@@ -72,6 +78,11 @@ def dataset(
     )
     if refused:
         found = with_refusals(found, reading.evidence, reading.refusals())
+    if paraphrase:
+        from generator.backends import open_backend
+        from generator.training.paraphrase import with_paraphrases
+
+        found = with_paraphrases(found, open_backend(model), paraphrase)
     card = write_dataset(found, out, log=reading.log, thresholds=thresholds)
     if form == "json":
         print_json(msgspec.to_builtins(card))
@@ -82,5 +93,6 @@ def dataset(
             markup=False,
         )
     rows = [[*name.split("/"), count] for name, count in sorted(card.rows.items())]
+    rows += [["imitate", "paraphrased", card.paraphrased]] if card.paraphrased else []
     left_out = [["left out", why, count] for why, count in sorted(card.left_out.items())]
     print_rows(form, ("rows", "split or reason", "count"), [*rows, *left_out])

@@ -43,7 +43,10 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Imitate(NamedTuple):
-    """A text that did well, for supervised fine-tuning."""
+    """A text that did well, for supervised fine-tuning.
+
+    A paraphrase has the text that it says again in `made_from`, and the numbers are of that one.
+    """
 
     prompt: str
     text: str
@@ -53,6 +56,7 @@ class Imitate(NamedTuple):
     estimate: float
     lower: float
     split: Split
+    made_from: str = ""
 
 
 class Prefer(NamedTuple):

@@ -37,6 +37,7 @@ class Card(Struct, frozen=True, kw_only=True):
         left_out: how many creatives were not used, by reason.
         briefs: how many are for training and for testing.
         suspicious: creatives that were left out because of their clicks, and why.
+        paraphrased: how many of the texts to imitate say another one again.
     """
 
     log: tuple[LogRange, ...]
@@ -45,6 +46,7 @@ class Card(Struct, frozen=True, kw_only=True):
     left_out: dict[str, int]
     briefs: dict[str, int]
     suspicious: tuple[Suspicion, ...] = ()
+    paraphrased: int = 0
     v: int = 1
 
 
@@ -73,6 +75,7 @@ def write_dataset(
         left_out=dataset.left_out,
         briefs={split: len(found) for split, found in briefs.items()},
         suspicious=dataset.suspicious,
+        paraphrased=sum(bool(row.made_from) for row in dataset.imitate),
     )
     (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
     return card

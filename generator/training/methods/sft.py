@@ -59,6 +59,8 @@ def train_sft(job: Job) -> Trained:
     if test:
         metrics["held_out_loss"] = mean_loss(model, test, pad, batch=job.config.batch)
     rows = {"imitate/train": len(train), "imitate/test": len(test)}
+    if paraphrased := sum(bool(row.made_from) for row in job.dataset.imitate):
+        rows["imitate/paraphrased"] = paraphrased
     rows |= {f"left_out/{reason}": count for reason, count in reader.left_out.items()}
     return Trained(rows, history(job, trainer), metrics)
 
