@@ -29,9 +29,9 @@ def eventually(look):
     return found
 
 
-def process_named(name):
-    """Returns the process that `copyloop up` runs under this name."""
-    [up] = [each for each in psutil.Process().children() if "up" in each.cmdline()]
+def process_named(name, data):
+    """Returns the process that `copyloop up` on this folder runs under this name."""
+    [up] = [each for each in psutil.Process().children() if str(data) in each.cmdline()]
     return next((each for each in up.children() if name in each.cmdline()), None)
 
 
@@ -64,7 +64,7 @@ def test_a_round_goes_on_after_a_kill_and_its_version_is_adopted_once(ground, tm
 
         checkpoints = here / "run" / "checkpoints" / "sft"
         eventually(lambda: list(checkpoints.glob("*/trainer_state.json")))
-        killed = process_named("teach")
+        killed = process_named("teach", tmp_path)
         [training] = killed.children()
         killed.kill()
         psutil.wait_procs([training], timeout=PATIENCE_SECONDS)
@@ -75,7 +75,7 @@ def test_a_round_goes_on_after_a_kill_and_its_version_is_adopted_once(ground, tm
         eventually((here / "done").exists)
         time.sleep(2.0)
         assert [each["id"] for each in versions()] == [version["id"]]
-        assert process_named("teach").pid != killed.pid
+        assert process_named("teach", tmp_path).pid != killed.pid
     manifest = msgspec.json.decode((here / "run" / "manifest.json").read_bytes())
     assert MARK in [step.get("loss") for step in manifest["steps"]], "it was begun anew"
     assert version["status"] == "rejected"
