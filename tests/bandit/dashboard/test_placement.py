@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.bandit.dashboard.visits import saved
+from tests.bandit.service.api_server import wait_until
 
 TEXTS = {"a": "Warm feet", "b": "Cold hands", "c": "=1+1 socks"}
 
@@ -14,6 +15,9 @@ TEXTS = {"a": "Warm feet", "b": "Cold hands", "c": "=1+1 socks"}
 def shown(dashboard):
     name = dashboard.placement("shown", TEXTS)
     dashboard.visitors(name, {"a": 0.9}, 60)
+    # A page asks for the whole every 15 seconds, so what came later would be long in coming.
+    path = f"/v1/placements/{name}/figures"
+    wait_until(lambda: dashboard.client.request("GET", path)["delays"])
     return name
 
 
