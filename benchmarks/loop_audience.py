@@ -119,12 +119,16 @@ class Audience:
         parts = urlsplit(self._url)
         loop = asyncio.get_running_loop()
         free: deque[_Connection] = deque()
-        for _ in range(CONNECTIONS):
+        opened = [
             await loop.create_connection(
                 lambda: _Connection(free, self._take), parts.hostname, parts.port
             )
+            for _ in range(CONNECTIONS)
+        ]
         with Client(self._url, timeout_seconds=PATIENCE_SECONDS) as self._client:
             await asyncio.gather(self._ask(free), self._report_on())
+        for transport, _ in opened:
+            transport.close()
 
     async def _ask(self, free: deque[_Connection]) -> None:
         names, number = list(self._placements), 0
