@@ -51,7 +51,8 @@ def test_a_rank_is_answered_from_a_few_and_logged_as_that(api):
     assert 0.0 < note.inclusion < 1.0
     again = api.rank(name, event_id=answer["event_id"]).json()
     assert again == answer
-    seen = {entry["id"] for _ in range(60) for entry in api.rank(name).json()["pmf"]}
+    # One of forty is missing from 200 lists of five once in ten billion times, from 60 once in 75.
+    seen = {entry["id"] for _ in range(200) for entry in api.rank(name).json()["pmf"]}
     assert seen == set(MANY)
 
 
