@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
+from generator.commands.card import print_card, progress_of
+from streams.command_line import Data, Form, LogUrl, log_url, looked_into
 
 
 def dataset(
@@ -49,7 +50,6 @@ def dataset(
     are named in it with the reason, and teach nothing. Texts that a gate refused come in pairs
     with texts that passed, at the weight of a sure pair.
     """
-    import msgspec
     from rich.console import Console
     from rich.progress import Progress
 
@@ -63,36 +63,24 @@ def dataset(
         looked_into(log_url(log, data)) as source,
         Progress(console=Console(stderr=True), transient=True) as bar,
     ):
-        task = bar.add_task("interactions", total=None)
         reading = Reading(
             source,
             placement=placement,
             segment_field=segment_field,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress_of(bar, "interactions"),
         )
-    found = build_dataset(
-        reading.evidence,
-        reading.prompt_of,
-        thresholds=thresholds,
-        suspicious=reading.suspicious,
-    )
-    if refused:
-        found = with_refusals(found, reading.evidence, reading.refusals())
-    if paraphrase:
-        from generator.backends import open_backend
-        from generator.training.paraphrase import with_paraphrases
+        found = build_dataset(
+            reading.evidence,
+            reading.prompt_of,
+            thresholds=thresholds,
+            suspicious=reading.suspicious,
+        )
+        if refused:
+            found = with_refusals(found, reading.evidence, reading.refusals())
+        if paraphrase:
+            from generator.backends import open_backend
+            from generator.training.paraphrase import with_paraphrases
 
-        found = with_paraphrases(found, open_backend(model), paraphrase)
-    card = write_dataset(found, out, log=reading.log, thresholds=thresholds)
-    if form == "json":
-        print_json(msgspec.to_builtins(card))
-        return
-    for each in card.suspicious:
-        Console(stderr=True).print(
-            f"left out {each.creative_id} of {each.placement}, {each.rule}: {each.why}",
-            markup=False,
-        )
-    rows = [[*name.split("/"), count] for name, count in sorted(card.rows.items())]
-    rows += [["imitate", "paraphrased", card.paraphrased]] if card.paraphrased else []
-    left_out = [["left out", why, count] for why, count in sorted(card.left_out.items())]
-    print_rows(form, ("rows", "split or reason", "count"), [*rows, *left_out])
+            told = progress_of(bar, "paraphrases")
+            found = with_paraphrases(found, open_backend(model), paraphrase, progress=told)
+    print_card(write_dataset(found, out, log=reading.log, thresholds=thresholds), form)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
+from generator.commands.card import print_card, progress_of
+from streams.command_line import Data, Form, LogUrl, log_url, looked_into
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what checks briefs takes half a second
     from generator.brief import Brief
 
-FILES = (".yaml", ".yml", ".json")
+FILES: Final = (".yaml", ".yml", ".json")
 
 
 def practise(
@@ -52,7 +53,6 @@ def practise(
     one that was taught preferences keeps them (--reward) and unlearns what slipped in beside:
     copyloop generator finetune OUT RUN --method sft --parent BASE.
     """
-    import msgspec
     from rich.console import Console
     from rich.progress import Progress
 
@@ -67,21 +67,15 @@ def practise(
     sampling = SamplingConfig(samples=texts, temperature=temperature, seed=seed)
     rank = ranking_of(reward) if reward is not None else None
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("briefs", total=len(asked))
         found = practised(
             Writer(open_backend(model), adapter),
             asked,
             PracticeConfig(sampling=sampling, keep=keep, held_out=held_out),
             rank=rank,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress_of(bar, "briefs"),
         )
     card = write_dataset(found, out, log=(), thresholds=Thresholds())
-    if form == "json":
-        print_json(msgspec.to_builtins(card))
-        return
-    rows = [[*name.split("/"), count] for name, count in sorted(card.rows.items())]
-    left_out = [["left out", why, count] for why, count in sorted(card.left_out.items())]
-    print_rows(form, ("rows", "split or reason", "count"), [*rows, *left_out])
+    print_card(card, form)
 
 
 def _named(paths: list[Path]) -> list[Brief]:

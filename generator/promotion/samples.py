@@ -14,14 +14,12 @@ from msgspec.structs import replace
 from generator.backends import Backend, Sampling
 from generator.brief import Brief, load_brief
 from generator.errors import GateError
+from generator.generate import TAUGHT
 from generator.prompts import plain_prompt
-from generator.screening import STOP, Screen, Thresholds, Written, clean, usual
+from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
 from generator.screening.gates.nonsense import Reader
 
 FOLDER: Final = Path(__file__).parent / "briefs"
-ALIKE: Final = ("duplicate", "crowding")
-"""The gates that compare texts with each other; the rule of distinctness counts those apart."""
-HARMFUL: Final = ("harm", "profanity", "platform")
 
 
 class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,9 +30,9 @@ class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     samples: Annotated[int, Meta(ge=1, le=10_000)] = 32
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
-    temperature: Annotated[float, Meta(gt=0)] = 0.8
-    top_p: Annotated[float, Meta(gt=0, le=1)] = 0.9
-    min_p: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    temperature: Annotated[float, Meta(gt=0)] = TAUGHT.temperature
+    top_p: Annotated[float, Meta(gt=0, le=1)] = TAUGHT.top_p
+    min_p: Annotated[float, Meta(ge=0, lt=1)] = TAUGHT.min_p
     most_new_tokens: Annotated[int, Meta(ge=1)] = 20
 
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from generator.brief import LANGUAGES, Brief, Segment
+from generator.brief import LANGUAGES, Brief, Constraints, Segment
+from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.prompts.frames import EXAMPLES, LINES, PRODUCTS, SENTENCES, Frame
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Form",
     "Frame",
     "Prompt",
+    "brief_said",
     "plain_prompt",
     "plain_prompts",
     "prompts",
@@ -106,6 +108,25 @@ def plain_prompts(brief: Brief, *, form: Form = "line") -> Iterator[Prompt]:
             Prompt(plain_prompt(brief, segment=segment, form=form), "", "plain", segment)
             for segment in segments
         ]
+    )
+
+
+def brief_said(
+    prompt: str, *, language: str = "en", max_characters: int = DEFAULT_MAX_CHARACTERS
+) -> Brief:
+    r"""Returns a brief that says what a plain prompt says, for gates where no other is known.
+
+    >>> brief_said('Product: tea (loose, black)\nHeadline: "').texts()
+    ('tea', 'loose, black')
+    """
+    sheet = prompt.rpartition("\n")[0] or prompt
+    parts = [part.strip() for part in re.split(r"[|()\n]", sheet)]
+    product, *said = [part.rpartition(":")[2].strip() for part in parts if part]
+    return Brief(
+        product=product,
+        facts=tuple(fact for fact in said if fact),
+        language=language,
+        constraints=Constraints(max_characters=max_characters),
     )
 
 

@@ -1,7 +1,9 @@
 """Screening: what a model wrote gets to people only through these gates, each with a reason."""
 
 from generator.screening.screen import (
+    ALIKE,
     CODES,
+    HARMFUL,
     OUTRANKED,
     STOP,
     Rejection,
@@ -13,7 +15,9 @@ from generator.screening.screen import (
 from generator.screening.settings import Thresholds, load_thresholds, usual
 
 __all__ = [
+    "ALIKE",
     "CODES",
+    "HARMFUL",
     "OUTRANKED",
     "STOP",
     "Rejection",

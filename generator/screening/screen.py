@@ -34,6 +34,10 @@ CODES: Final = (
     "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
 )  # fmt: skip
 """The gates in the order in which they run; each is the code of its rejections."""
+HARMFUL: Final = frozenset({"harm", "platform", "profanity"})
+"""The gates whose rejections are of what must not be said, and not of how well it is said."""
+ALIKE: Final = ("duplicate", "crowding")
+"""The gates that compare texts with each other."""
 OUTRANKED: Final = "outranked"
 """The code of what passed every gate, and was still not among those that were wanted."""
 

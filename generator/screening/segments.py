@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from statistics import fmean, variance
 from typing import Final, NamedTuple
 
-HARMFUL: Final = frozenset({"harm", "platform", "profanity"})
+from generator.screening.screen import HARMFUL
+
 SURE: Final = 2.58
 """Standard errors (99 %) by which a segment must differ from all others together."""
 FEWEST: Final = 10

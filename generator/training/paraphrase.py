@@ -7,22 +7,23 @@ close to what they say again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
 from generator.backends import Backend, Sampling
-from generator.screening import STOP, Screen, Thresholds, Written, clean, usual
+from generator.prompts import brief_said
+from generator.screening import ALIKE, STOP, Screen, Thresholds, Written, clean, usual
 from generator.screening.gates.likeness import vectors
-from generator.training.config import GrpoConfig
 from generator.training.dataset import Dataset, Imitate
-from generator.training.methods.rewards import ALIKE, brief_of
 
 CLOSE: Final = 0.5
 """The least cosine, by small word embeddings, with the text that is said again."""
 TRIES: Final = 4
 """How many are drawn for each that is wanted."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many texts were said again, and how many there are."""
 SAMPLING: Final = Sampling(STOP, max_new_tokens=32, temperature=0.8)
 EXAMPLES: Final = (
     ("Fresh bread before you wake", "Your bread is baked while you sleep"),
@@ -38,6 +39,7 @@ def with_paraphrases(
     *,
     seed: int = 1,
     thresholds: Thresholds | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Returns the dataset with up to `n` paraphrases of each text to imitate that is trained on.
 
@@ -49,6 +51,7 @@ def with_paraphrases(
         n: how many of each, at least 1.
         seed: of the draws.
         thresholds: of the screen, None for the usual ones.
+        progress: told text by text.
 
     Raises:
         BackendError: the model failed.
@@ -57,7 +60,8 @@ def with_paraphrases(
     limits = replace(limits, skip=(*limits.skip, *ALIKE))
     known = {(row.prompt, row.text.casefold()) for row in dataset.imitate}
     added: list[Imitate] = []
-    for number, row in enumerate(each for each in dataset.imitate if each.split == "train"):
+    train = [row for row in dataset.imitate if row.split == "train"]
+    for number, row in enumerate(train):
         drawn = backend.complete([_asked(row.text)] * (TRIES * n), SAMPLING, seed=seed + number)
         cleaned = [clean(completion.text) for completion in drawn]
         written = [Written(text, ended=ended) for text, ended in cleaned]
@@ -67,6 +71,8 @@ def with_paraphrases(
                 known.add((row.prompt, text.casefold()))
                 added.append(row._replace(text=text, made_from=row.text))
                 kept += 1
+        if progress is not None:
+            progress(number + 1, len(train))
     return dataset._replace(imitate=[*dataset.imitate, *added])
 
 
@@ -78,7 +84,7 @@ def _asked(text: str) -> str:
 
 def _passed(row: Imitate, written: Sequence[Written], limits: Thresholds) -> list[str]:
     """Returns the texts that pass the screen and say what the row's text says, in order."""
-    verdicts = Screen(brief_of(row.prompt, GrpoConfig()), thresholds=limits).judge(written)
+    verdicts = Screen(brief_said(row.prompt), thresholds=limits).judge(written)
     texts = [
         each.text
         for each, verdict in zip(written, verdicts, strict=True)

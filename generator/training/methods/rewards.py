@@ -7,7 +7,6 @@ group, as in the gate for versions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -15,15 +14,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from generator.backends.backend import ended
-from generator.brief import Brief
-from generator.brief.schema import Constraints
+from generator.prompts import brief_said
 from generator.reward.contrasts import Floats
-from generator.screening import STOP, Screen, Thresholds, Written, clean, usual
+from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
 from generator.screening.gates import likeness
 from generator.training.config import GrpoConfig
 
-ALIKE: Final = ("duplicate", "crowding")
-HARMFUL: Final = ("harm", "profanity", "platform")
 NAMES: Final = ("promise", "format", "diversity", "policy")
 """The rewards, as they are logged and weighted."""
 Promise: TypeAlias = Callable[[Sequence[str]], Floats]
@@ -105,7 +101,11 @@ class Rewards:
         for prompt in dict.fromkeys(prompts):
             rows = [row for row, each in enumerate(prompts) if each == prompt]
             own = [written[row] for row in rows]
-            brief = brief_of(prompt, self._settings)
+            brief = brief_said(
+                prompt,
+                language=self._settings.language,
+                max_characters=self._settings.most_characters,
+            )
             passed[rows] = _passed(Screen(brief, thresholds=self._limits), own)
             others = [code for code in Screen(brief).gates if code not in HARMFUL]
             strict = replace(self._limits, skip=(*self._limits.skip, *others))
@@ -122,23 +122,6 @@ class Rewards:
             diversity=np.where(passed, _diversity(texts, self._settings.group), 0.0),
             policy=-harmful.astype(np.float64),
         )
-
-
-def brief_of(prompt: str, settings: GrpoConfig) -> Brief:
-    r"""Returns a brief that says what a prompt says.
-
-    >>> brief_of('Product: tea (loose, black)\nHeadline: "', GrpoConfig()).texts()
-    ('tea', 'loose, black')
-    """
-    sheet = prompt.rpartition("\n")[0] or prompt
-    parts = [part.strip() for part in re.split(r"[|()\n]", sheet)]
-    product, *said = [part.rpartition(":")[2].strip() for part in parts if part]
-    return Brief(
-        product=product,
-        facts=tuple(fact for fact in said if fact),
-        language=settings.language,
-        constraints=Constraints(max_characters=settings.most_characters),
-    )
 
 
 def _cleaned(completion: str, *, by_itself: bool) -> tuple[str, str, bool]:
