@@ -33,6 +33,7 @@ from streams.command_line import (
     log_url,
 )
 from streams.errors import StreamsError
+from streams.generator_versions import CANARY_SHARE, TRIAL_DECISIONS
 from streams.process import run_command
 
 app = typer.Typer(
@@ -91,11 +92,11 @@ def up(
     ] = None,
     trial_share: Annotated[
         float, typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial.")
-    ] = 0.1,
+    ] = CANARY_SHARE,
     trial_decisions: Annotated[
         int,
         typer.Option(min=1, help="After so many a version on trial that is no better is pulled."),
-    ] = 1_000_000,
+    ] = TRIAL_DECISIONS,
     mapping: MappingFiles = None,
     source: SourceUrl = None,
     metrics_port: Annotated[

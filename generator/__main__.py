@@ -35,6 +35,7 @@ from streams.command_line import (
     log_url,
 )
 from streams.errors import StreamsError
+from streams.generator_versions import TRIAL_DECISIONS
 from streams.process import long_running, run_command
 
 app = typer.Typer(
@@ -80,7 +81,7 @@ def run(
     trial_decisions: Annotated[
         int,
         typer.Option(min=1, help="After so many a version on trial that is no better is pulled."),
-    ] = 1_000_000,
+    ] = TRIAL_DECISIONS,
     metrics_host: MetricsHost = LOCALHOST,
     metrics_port: MetricsPort = None,
     log_format: LogFormat = "text",

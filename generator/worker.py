@@ -22,7 +22,7 @@ from generator.backends import Backend, load_models, open_backend
 from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from generator.promising import Promising
-from generator.promotion.canary import LONGEST, CanaryJudge
+from generator.promotion.canary import CanaryJudge
 from generator.promotion.desk import GENERATOR, VersionDesk
 from generator.promotion.speaking import speaker
 from generator.promotion.versions import Versions
@@ -33,6 +33,7 @@ from streams.checkpoint import Checkpoints, exclusive
 from streams.embedded import wall_clock_ms
 from streams.errors import LogUnavailable
 from streams.events import Creative, Generation
+from streams.generator_versions import TRIAL_DECISIONS
 from streams.log import Log
 
 POLL_SECONDS: Final = 0.2
@@ -71,7 +72,7 @@ def run_generator(
     versions: Path = Path("versions"),
     reader: str = "wordllama",
     thresholds: Thresholds | None = None,
-    trial_decisions: int = LONGEST,
+    trial_decisions: int = TRIAL_DECISIONS,
 ) -> None:
     """Answers each requested generation, oldest first, and renews creatives, until `stop` is set.
 

@@ -15,6 +15,8 @@ from streams.fields import EMPTY, FIRST_VERSION, Id, JsonObject, TimestampMs, Ve
 VersionStatus: TypeAlias = Literal[
     "candidate", "rejected", "canary", "live", "retired", "rolled_back"
 ]
+TRIAL_DECISIONS: Final = 1_000_000
+"""After how many decisions a trial that says nothing ends, unless told otherwise."""
 CANARY_SHARE: Final = 0.1
 """What the creatives of a canary get together of a placement's traffic, unless told otherwise."""
 

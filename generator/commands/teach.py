@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.command_line import Data, LogFormat, LogUrl, log_url
+from streams.generator_versions import CANARY_SHARE
 
 
 def teach(
@@ -35,7 +36,7 @@ def teach(
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial.")
-    ] = 0.1,
+    ] = CANARY_SHARE,
     cpu_seconds: Annotated[
         int, typer.Option(min=60, help="What a step may compute, or it is ended.")
     ] = 4 * 3600,

@@ -21,6 +21,7 @@ from streams.command_line import (
     print_json,
     print_rows,
 )
+from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
     from generator.promotion import GateConfig
@@ -56,7 +57,7 @@ def adopt(
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.001, max=1.0, help="The most traffic that a canary's get.")
-    ] = 0.1,
+    ] = CANARY_SHARE,
     form: Form = "table",
 ) -> None:
     """Take a finished training in as a version, judge it, and put it on trial if it passes.

@@ -23,7 +23,7 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
-from streams.generator_versions import Canary, GeneratorVersion
+from streams.generator_versions import TRIAL_DECISIONS, Canary, GeneratorVersion
 from streams.log import Log, TopicPartition
 
 CHECKPOINT: Final = "canary"
@@ -36,8 +36,6 @@ TOLD_AFTER: Final = 1.5
 
 OURS, FRESH, EARLIER, NOBODYS = "canary", "champion", "champion before", ""
 """Whose a creative is: the canary's, the champion's since the trial began, or from before."""
-LONGEST: Final = 1_000_000
-"""After how many decisions a trial that says nothing ends, unless told otherwise."""
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +137,9 @@ class CanaryJudge:
         CheckpointError: the checkpoint is damaged.
     """
 
-    def __init__(self, log: Log, checkpoints: Checkpoints, *, longest: int = LONGEST) -> None:
+    def __init__(
+        self, log: Log, checkpoints: Checkpoints, *, longest: int = TRIAL_DECISIONS
+    ) -> None:
         self._log = log
         self._longest = longest
         self._checkpoints = checkpoints
@@ -218,7 +218,7 @@ class CanaryJudge:
         return True
 
 
-def decided(found: Canary, *, longest: int = LONGEST) -> tuple[str, str]:
+def decided(found: Canary, *, longest: int = TRIAL_DECISIONS) -> tuple[str, str]:
     """Returns `promote`, `pull` or `wait`, and why with both intervals.
 
     >>> decided(Canary(since_ms=0, n=9, low=0.3, high=0.5, champion_low=0.1, champion_high=0.2))
