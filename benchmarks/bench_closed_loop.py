@@ -40,11 +40,11 @@ VISITS: Final = 1_200.0
 NEW_PAIRS: Final = 120
 TRIAL_SHARE: Final = 0.5
 """Of the traffic, for a version on trial: this audience is there to be tried on."""
-TRIAL_DECISIONS: Final = 300_000
+TRIAL_DECISIONS: Final = 150_000
 WINDOW_SECONDS: Final = 30.0
 SETTLE_SECONDS: Final = 35.0
 """How long people come after the last verdict: losers retire, the policy learns."""
-LONGEST_SECONDS: Final = 1_080.0
+LONGEST_SECONDS: Final = 2_100.0
 
 
 GATES: Final[dict[str, dict[str, Any]]] = {

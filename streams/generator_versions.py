@@ -37,8 +37,9 @@ class GateRow(Struct, frozen=True, kw_only=True):
 class Canary(Struct, frozen=True, kw_only=True):
     """How a version's creatives do beside the champion's, in the same placements.
 
-    What either earns a decision is from `low` to `high` at all times at once, with 95 %; the
-    bounds are None before the first of the `n` decisions in which both could be chosen.
+    What either earns a decision is from `low` to `high` at all times at once, with 95 %, and its
+    creatives earn from `gain_low` to `gain_high` more than the champion's; the bounds are None
+    before the first of the `n` decisions in which both could be chosen.
     """
 
     since_ms: TimestampMs
@@ -48,6 +49,8 @@ class Canary(Struct, frozen=True, kw_only=True):
     high: float | None = None
     champion_low: float | None = None
     champion_high: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
 
 
 class GeneratorVersion(

@@ -155,7 +155,8 @@ def explain(version: Version, data: Data = DATA, log: LogUrl = None, form: Form 
         typer.echo(
             f"canary: at most {canary.share:.0%} of the traffic, {canary.n} decisions, "
             f"{_interval(canary.low, canary.high)} a decision beside the champion's "
-            f"{_interval(canary.champion_low, canary.champion_high)}"
+            f"{_interval(canary.champion_low, canary.champion_high)}, "
+            f"{_interval(canary.gain_low, canary.gain_high)} more"
         )
     typer.echo("steps")
     steps = [(_when(state), state.status, state.by, state.reason) for state in history]

@@ -4,7 +4,8 @@ Both are judged in the same decisions, each by the policy that serves: what woul
 chose among the one's creatives alone, with its own proportions. Of the champion's those count that
 it wrote since the trial began, beside the canary's: what is left of the earlier ones was selected
 by traffic, and says more of the traffic than of who writes. The intervals hold at all times at
-once, so the verdict may be taken the moment that they say so.
+once, so the verdict may be taken the moment that they say so. It goes by the interval of the
+difference: both earn in the same decisions, so it is far narrower than the two apart.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from streams.log import Log, TopicPartition
 CHECKPOINT: Final = "canary"
 ALPHA: Final = 0.025
 """Of each bound."""
+LEAST_MASS: Final = 0.05
+"""Of a side whose loss counts in full in the difference; bets can be as bold as this is large."""
 SAVE_EVERY: Final = 20_000
 """Interactions between checkpoints."""
 TOLD_AFTER: Final = 1.5
@@ -61,6 +64,35 @@ class Stand(Struct):
         return min(low, 1.0), max(high, 0.0)
 
 
+class Gain(Struct):
+    """What one side would earn more than the other: bettors that it is more, and that it is less.
+
+    For v = v_ours - v_theirs a decision has the unbiased estimate w_ours r - w_theirs r, which few
+    rewards move, where w is 1/m for the chosen side, else 0. Bets need a floor, so in place of
+    w r, which they are against, is 1 - w (1 - r) where the side's mass m is small: as right, at
+    most 1, and moved by every decision. Which of the two it is, is known before the draw.
+    """
+
+    ahead: Bets = msgspec.field(default_factory=Bets)
+    behind: Bets = msgspec.field(default_factory=Bets)
+
+    def take(self, weights: tuple[float, float], masses: tuple[float, float], share: float) -> None:
+        """Takes in a decision: both sides' weights and masses, ours first."""
+        ours, theirs = (weight * share for weight in weights)
+        our_loss, their_loss = (
+            weight * share if mass >= LEAST_MASS else 1.0 - weight * (1.0 - share)
+            for weight, mass in zip(weights, masses, strict=True)
+        )
+        self.ahead.add_one(1.0 / LEAST_MASS + ours - their_loss)
+        self.behind.add_one(1.0 / LEAST_MASS + theirs - our_loss)
+
+    def bounds(self) -> tuple[float, float]:
+        """Returns from where to where the difference is, at all times at once."""
+        low = self.ahead.lower(ALPHA) - 1.0 / LEAST_MASS
+        high = 1.0 / LEAST_MASS - self.behind.lower(ALPHA)
+        return max(low, -1.0), min(high, 1.0)
+
+
 class Trial(Struct):
     """A canary beside a champion: how both stand. `champion` None is the bare model.
 
@@ -74,6 +106,7 @@ class Trial(Struct):
     told: int = 0
     ours: Stand = msgspec.field(default_factory=Stand)
     theirs: Stand = msgspec.field(default_factory=Stand)
+    gain: Gain = msgspec.field(default_factory=Gain)
 
     def take(
         self, decision: Decision, reward: float, creatives: Mapping[str, Creative],
@@ -87,8 +120,11 @@ class Trial(Struct):
             return
         share, chosen = (reward - lowest) / (highest - lowest), sides[decision.index]
         self.n += 1
-        self.ours.take(1.0 / ours if chosen == OURS else 0.0, share)
-        self.theirs.take(1.0 / theirs if chosen == other else 0.0, share)
+        our_weight = 1.0 / ours if chosen == OURS else 0.0
+        their_weight = 1.0 / theirs if chosen == other else 0.0
+        self.ours.take(our_weight, share)
+        self.theirs.take(their_weight, share)
+        self.gain.take((our_weight, their_weight), (ours, theirs), share)
 
     def result(self, share: float) -> Canary:
         """Returns how both stand, as the log keeps it."""
@@ -96,6 +132,7 @@ class Trial(Struct):
             return Canary(since_ms=self.since_ms, share=share)
         low, high = self.ours.bounds()
         champion_low, champion_high = self.theirs.bounds()
+        gain_low, gain_high = self.gain.bounds()
         return Canary(
             since_ms=self.since_ms,
             share=share,
@@ -104,6 +141,8 @@ class Trial(Struct):
             high=high,
             champion_low=champion_low,
             champion_high=champion_high,
+            gain_low=gain_low,
+            gain_high=gain_high,
         )
 
     def _side(self, creative: Creative | None) -> str:
@@ -219,22 +258,23 @@ class CanaryJudge:
 
 
 def decided(found: Canary, *, longest: int = TRIAL_DECISIONS) -> tuple[str, str]:
-    """Returns `promote`, `pull` or `wait`, and why with both intervals.
+    """Returns `promote`, `pull` or `wait`, and why with all three intervals.
 
-    >>> decided(Canary(since_ms=0, n=9, low=0.3, high=0.5, champion_low=0.1, champion_high=0.2))
-    ('promote', 'earns 0.3 to 0.5 of the reward range, the champion 0.1 to 0.2, in 9 decisions')
+    >>> decided(Canary(since_ms=0, n=9, low=0.2, high=0.5, champion_low=0.1, champion_high=0.3,
+    ...     gain_low=0.1, gain_high=0.3))[0]
+    'promote'
     """
-    low, high = found.low, found.high
-    champion_low, champion_high = found.champion_low, found.champion_high
-    if low is None or high is None or champion_low is None or champion_high is None:
+    low, high = found.gain_low, found.gain_high
+    if low is None or high is None:
         return "wait", "nothing was earned yet"
     why = (
-        f"earns {low:.4g} to {high:.4g} of the reward range, the champion {champion_low:.4g} to "
-        f"{champion_high:.4g}, in {found.n} decisions"
+        f"earns {low:+.4g} to {high:+.4g} of the reward range more than the champion "
+        f"({found.low:.4g} to {found.high:.4g} beside {found.champion_low:.4g} to "
+        f"{found.champion_high:.4g}), in {found.n} decisions"
     )
-    if low > champion_high:
+    if low > 0.0:
         return "promote", why
-    if high < champion_low:
+    if high < 0.0:
         return "pull", why
     if found.n >= longest:
         return "pull", f"no better than the champion as far as {found.n} decisions tell: {why}"
@@ -265,18 +305,22 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
 
 
 _Sums = tuple[int, list[float]]
-_State = tuple[str, str | None, int, int, int, _Sums, _Sums, _Sums, _Sums]
+_State = tuple[str, str | None, int, int, int, _Sums, _Sums, _Sums, _Sums, _Sums, _Sums]
 _decoder = msgspec.msgpack.Decoder(_State)
 
 
 def _written(trial: Trial) -> bytes:
-    bettors = (trial.ours.below, trial.ours.above, trial.theirs.below, trial.theirs.above)
+    ours, theirs, gain = trial.ours, trial.theirs, trial.gain
+    bettors = (ours.below, ours.above, theirs.below, theirs.above, gain.ahead, gain.behind)
     head = (trial.canary, trial.champion, trial.since_ms, trial.n, trial.told)
     return msgspec.msgpack.encode((*head, *(each.sums() for each in bettors)))
 
 
-def _read(state: bytes) -> Trial:
-    canary, champion, since_ms, n, told, *sums = _decoder.decode(state)
-    our_low, our_high, their_low, their_high = (Bets.of(*each) for each in sums)
+def _read(state: bytes) -> Trial | None:
+    try:
+        canary, champion, since_ms, n, told, *sums = _decoder.decode(state)
+    except msgspec.ValidationError:  # from before the difference was kept: the log has it all
+        return None
+    our_low, our_high, their_low, their_high, ahead, behind = (Bets.of(*each) for each in sums)
     ours, theirs = Stand(our_low, our_high), Stand(their_low, their_high)
-    return Trial(canary, champion, since_ms, n, told, ours, theirs)
+    return Trial(canary, champion, since_ms, n, told, ours, theirs, Gain(ahead, behind))

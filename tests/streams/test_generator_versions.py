@@ -12,7 +12,8 @@ GOLDEN = (
     b'"parent":"fedcba9876543210","replaces":null,"manifest":{"method":"dpo"},'
     b'"gate":[{"rule":"pass_rate","value":0.97,"bound":0.95,"passed":true,"why":"31 of 32"}],'
     b'"canary":{"since_ms":7,"share":0.1,"n":2,"low":0.0,"high":1.0,"champion_low":null,'
-    b'"champion_high":null},"reason":"passed the gate","by":"generator","v":1}'
+    b'"champion_high":null,"gain_low":-0.5,"gain_high":1.0},'
+    b'"reason":"passed the gate","by":"generator","v":1}'
 )
 VERSION = GeneratorVersion(
     id="0123456789abcdef",
@@ -21,7 +22,7 @@ VERSION = GeneratorVersion(
     parent="fedcba9876543210",
     manifest=Raw(b'{"method":"dpo"}'),
     gate=(GateRow(rule="pass_rate", value=0.97, bound=0.95, passed=True, why="31 of 32"),),
-    canary=Canary(since_ms=7, n=2, low=0.0, high=1.0),
+    canary=Canary(since_ms=7, n=2, low=0.0, high=1.0, gain_low=-0.5, gain_high=1.0),
     reason="passed the gate",
     by="generator",
 )

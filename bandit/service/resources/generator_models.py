@@ -32,6 +32,8 @@ class CanaryView(BaseModel):
     high: float | None
     champion_low: float | None
     champion_high: float | None
+    gain_low: float | None = Field(description="What its creatives earn more than the champion's.")
+    gain_high: float | None
 
 
 class StepView(BaseModel):

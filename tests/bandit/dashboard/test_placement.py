@@ -14,7 +14,8 @@ TEXTS = {"a": "Warm feet", "b": "Cold hands", "c": "=1+1 socks"}
 @pytest.fixture(scope="module")
 def shown(dashboard):
     name = dashboard.placement("shown", TEXTS)
-    dashboard.visitors(name, {"a": 0.9}, 60)
+    # Whichever the policy comes to show, some click.
+    dashboard.visitors(name, {"a": 0.9, "b": 0.3, "c": 0.3}, 60)
     # A page asks for the whole every 15 seconds, so what came later would be long in coming.
     path = f"/v1/placements/{name}/figures"
     wait_until(lambda: dashboard.client.request("GET", path)["delays"])

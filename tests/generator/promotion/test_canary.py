@@ -2,9 +2,10 @@
 
 import random
 
+import msgspec
 import pytest
 
-from generator.promotion.canary import CanaryJudge, decided
+from generator.promotion.canary import CHECKPOINT, CanaryJudge, Gain, decided
 from generator.promotion.desk import VersionDesk
 from streams.catalogue import catalogue_message
 from streams.checkpoint import Checkpoints
@@ -91,15 +92,46 @@ def test_one_that_surely_earns_more_is_promoted(log, tmp_path):
     canary = version.canary
     assert canary.n == 3000
     assert canary.champion_low < 0.1 < canary.champion_high < canary.low < 0.6 < canary.high
+    assert 0.0 < canary.gain_low < 0.5 < canary.gain_high
     assert version.reason == decided(canary)[1]
     assert {c.status for c in desk.catalogue.creatives("home")} == {"live"}
+
+
+def test_the_difference_is_told_before_the_two_are_apart(log, tmp_path):
+    traffic(log, 3000, {"old": 0.02, "new": 0.12, "by": 0.0})
+    canary = judged(log, tmp_path / "checkpoints")[0].canary
+    assert canary.low < canary.champion_high
+    assert canary.gain_low > 0.0
+    assert canary.gain_low < 0.1 < canary.gain_high
+
+
+@pytest.mark.parametrize("mass", [0.5, 0.06, 0.002])
+def test_the_difference_is_right_however_rarely_a_side_is_shown(mass):
+    draws, gain = random.Random(3), Gain()
+    for _ in range(4000):
+        ours = draws.random() < mass
+        share = float(draws.random() < (0.3 if ours else 0.2))
+        weights = (1.0 / mass, 0.0) if ours else (0.0, 1.0 / (1.0 - mass))
+        gain.take(weights, (mass, 1.0 - mass), share)
+    low, high = gain.bounds()
+    assert -1.0 <= low < 0.1 < high <= 1.0
+    assert (low > 0.0) == (mass > 0.01)
+
+
+def test_a_checkpoint_that_lacks_the_difference_is_made_anew_from_the_log(log, tmp_path):
+    checkpoints, sums = Checkpoints(tmp_path / "checkpoints"), (9, [0.0] * 33)
+    earlier = ("v2", "v1", 5, 9, 9, sums, sums, sums, sums)
+    checkpoints.save(CHECKPOINT, msgspec.msgpack.encode(earlier), {})
+    traffic(log, 3000, {"old": 0.1, "new": 0.6, "by": 1.0})
+    version, _ = judged(log, tmp_path / "checkpoints")
+    assert (version.status, version.canary.n) == ("live", 3000)
 
 
 def test_one_that_surely_earns_less_is_pulled_with_its_creatives(log, tmp_path):
     traffic(log, 3000, {"old": 0.6, "new": 0.05, "by": 0.0})
     version, desk = judged(log, tmp_path / "checkpoints")
     assert version.status == "rejected"
-    assert "of the reward range, the champion" in version.reason
+    assert "of the reward range more than the champion" in version.reason
     retired = [c.id for c in desk.catalogue.creatives("home") if c.status == "retired"]
     assert retired == ["new-1", "new-2"]
 
