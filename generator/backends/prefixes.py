@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from peft import PeftConfig, PrefixTuningConfig
+from peft import PeftConfig, PrefixTuningConfig, TaskType
 from peft.utils import load_peft_weights
 from torch import Tensor
 from transformers import DynamicCache
@@ -40,9 +40,11 @@ def prefix_of(adapter: str, model: Any) -> Prefix | None:
 
     Raises:
         OSError: there is no adapter.
-        ValueError: there is none, or the prefix is not for a model of this shape.
+        ValueError: there is none, it scores texts, or the prefix is not for a model of this shape.
     """
     shape = PeftConfig.from_pretrained(adapter)
+    if shape.task_type == TaskType.SEQ_CLS:
+        raise ValueError("it scores texts and writes none, as a run of the method reward does")
     if not isinstance(shape, PrefixTuningConfig):
         return None
     flat = load_peft_weights(adapter, device=str(model.device))["prompt_embeddings"]

@@ -42,6 +42,8 @@ POLL_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 20.0
 """How long a step that is asked to stop may take: it writes a checkpoint."""
 HOUR_MS: Final = 3_600_000
+GROWTH: Final = 1.01
+"""How many times as many interactions there must be for another look, which reads all of them."""
 AGAIN: Final = 1
 """How a step ends that may work later: the log was out of reach, say."""
 
@@ -121,6 +123,8 @@ class Teacher:
         self._rounds = data / "generator" / "rounds"
         self._schedule = schedule
         self._stop = stop
+        self._looked_at = 0
+        """How many interactions the log had at the last look that found nothing due."""
 
     def run(self) -> None:
         """Looks at the log again and again, and teaches when it is due, until stopped."""
@@ -158,6 +162,10 @@ class Teacher:
     def _begin(self, rounds: Sequence[Path]) -> Path | None:
         """Returns the folder of a new round with its rows, None if none is due."""
         past = _past(rounds[-1]) if rounds else Past()
+        ends = self._ends()
+        if ends < GROWTH * self._looked_at and not self._clock_is_due(past):
+            return None
+        self._looked_at = ends
         limits = Thresholds()
         reading = Reading(self._log)
         try:
@@ -174,6 +182,7 @@ class Teacher:
         why = due(self._schedule, past, pairs, now_ms)
         if not why:
             return None
+        self._looked_at = 0
         here = self._rounds / f"{len(rounds) + 1:06}"
         logger.info("round %s: %s", here.name, why)
         rows = with_refusals(found, reading.evidence, reading.refusals())
@@ -257,6 +266,15 @@ class Teacher:
         if code not in fine and not self._stop.is_set():
             logger.error("%s ended with code %d; see what it said above", words[0], code)
         return code
+
+    def _clock_is_due(self, past: Past) -> bool:
+        hours = self._schedule.every_hours
+        return hours is not None and self._now_ms() - past.at_ms >= hours * HOUR_MS
+
+    def _ends(self) -> int:
+        """Returns how many interactions were ever appended."""
+        numbers = range(self._log.partitions(INTERACTIONS))
+        return sum(self._log.end_offset(TopicPartition(INTERACTIONS, n)) for n in numbers)
 
     def _now_ms(self) -> int:
         """Returns the time of the log's latest interaction."""

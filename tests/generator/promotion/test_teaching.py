@@ -11,7 +11,9 @@ from generator.cli import main
 from generator.promotion.teaching import DONE, REWARD, Past, Schedule, Teacher, due, step_limits
 from generator.reward.model import saved_encoder
 from streams.catalogue import CatalogueReader, catalogue_message
+from streams.events import INTERACTIONS
 from streams.generator_versions import GeneratorVersion
+from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
 from tests.generator.training.made_log import made_log
 
@@ -95,6 +97,25 @@ def test_without_its_reward_model_a_version_is_not_judged(log, tmp_path, caplog)
     reader = CatalogueReader(log)
     reader.catch_up()
     assert reader.catalogue.generator_versions() == []
+
+
+def test_a_log_that_hardly_grew_is_not_read_again(tmp_path, caplog):
+    caplog.set_level("INFO")
+    opened = SqliteLog(tmp_path / "log.db")
+    made_log(shown=30, log=opened)
+    looking, by_clock = teacher(opened, tmp_path), teacher(opened, tmp_path, every_hours=1.0)
+    looks = []
+    for _ in range(2):
+        for each in (looking, by_clock):
+            assert each.turn() is None
+        looks.append(caplog.text.count("nothing to teach yet"))
+    assert looks == [2, 3], "the clock has struck for the one, so it looks each time"
+    at = TopicPartition(INTERACTIONS, 0)
+    [again, *_] = opened.read(at, 0)
+    opened.append([Message(INTERACTIONS, again.key, again.value, partition=0)] * 10)
+    assert looking.turn() is None
+    assert caplog.text.count("nothing to teach yet") == 4
+    opened.close()
 
 
 def test_one_that_is_stopped_goes_on_later(log, tmp_path):

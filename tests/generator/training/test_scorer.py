@@ -3,7 +3,10 @@
 import msgspec
 import pytest
 
+from generator.backends import Sampling
+from generator.backends.transformers import TransformersBackend
 from generator.errors import (
+    BackendError,
     DatasetError,
     RewardModelError,
     TrainingConfigError,
@@ -19,7 +22,7 @@ from generator.training.config import AdapterConfig, GrpoConfig, RewardConfig
 from generator.training.dataset import Dataset
 from generator.training.dataset_files import read_dataset, write_dataset
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
+from generator.training.manifest import ADAPTER, read_manifest
 from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
 
 THINGS = (
@@ -64,6 +67,12 @@ def test_it_picks_the_better_of_two_that_it_never_saw(scorer, tmp_path):
     chances = model.chances([*GOODS, *BADS])
     assert ((chances > 0) & (chances < 1)).all()
     assert model.score([]).value.shape == (0,)
+
+
+def test_it_writes_nothing(scorer, pairs):
+    backend = TransformersBackend(pairs.model, name="tiny")
+    with pytest.raises(BackendError, match="it scores texts and writes none"):
+        backend.complete(["tea for"], Sampling("\n", 4), seed=1, adapter=str(scorer[0] / ADAPTER))
 
 
 def test_its_scores_are_the_same_side_by_side_and_alone(scorer, tmp_path):
