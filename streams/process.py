@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from streams.errors import LogUnavailable
 from streams.log import open_log
 from streams.log_lines import Form, log_to_stderr
 from streams.metered import MeteredLog
@@ -16,6 +18,8 @@ from streams.topics import create_topics
 
 if TYPE_CHECKING:
     from streams.metrics import ProcessMetrics
+
+logger = logging.getLogger(__name__)
 
 
 def stop_on_signals() -> threading.Event:
@@ -45,7 +49,8 @@ def long_running(
 ) -> Iterator[Running]:
     """Opens the log with its topics for a process of this name, that runs until `stop` is set.
 
-    With a port, its metrics are served for as long as the block lasts.
+    With a port, its metrics are served for as long as the block lasts. A process that is asked to
+    stop while the log is away has ended as asked: the block then ends without an error.
 
     Raises:
         LogUrlError: no log goes by that URL.
@@ -63,6 +68,13 @@ def long_running(
         try:
             create_topics(log)
             yield Running(log, stop, metrics)
+        except LogUnavailable as error:
+            if not stop.is_set():
+                raise
+            logger.warning(
+                "stopped while the log is away (%s); the next start goes on from what was saved",
+                error,
+            )
         finally:
             log.close()
 
