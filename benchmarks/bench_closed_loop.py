@@ -35,16 +35,18 @@ from generator.training.manifest import ADAPTER
 SEED: Final = 1
 ROUNDS: Final = 3
 PLACEMENTS: Final = 4
-VISITS: Final = 1_200.0
-"""A second: what two cores bear that also train and write."""
+VISITS: Final = 500.0
+"""A second: about a core's work, so that the other one trains and writes."""
 NEW_PAIRS: Final = 120
+MOST_PAIRS: Final = 240
+"""That a round learns from, lest the later ones take ever longer."""
 TRIAL_SHARE: Final = 0.5
 """Of the traffic, for a version on trial: this audience is there to be tried on."""
 TRIAL_DECISIONS: Final = 150_000
 WINDOW_SECONDS: Final = 30.0
 SETTLE_SECONDS: Final = 35.0
 """How long people come after the last verdict: losers retire, the policy learns."""
-LONGEST_SECONDS: Final = 2_100.0
+LONGEST_SECONDS: Final = 3_000.0
 
 
 GATES: Final[dict[str, dict[str, Any]]] = {
@@ -65,7 +67,8 @@ def three_rounds(folder: Path, bounds: dict[str, Any]) -> dict[str, Any]:
     """Returns what was served before and after each round, and what each round was."""
     base, played = base_run(), products("played")[:PLACEMENTS]
     config, by_hand, gate = (folder / f"{name}.json" for name in ("train", "by-hand", "gate"))
-    taught = FinetuneConfig(method="dpo", seed=SEED, parent=str(base), dpo=LEARNED)
+    capped = msgspec.structs.replace(LEARNED, most_pairs=MOST_PAIRS)
+    taught = FinetuneConfig(method="dpo", seed=SEED, parent=str(base), dpo=capped)
     config.write_bytes(msgspec.json.encode(taught))
     # A person answers for the first version; those that the loop teaches meet the usual bounds.
     by_hand.write_text('{"pass_rate": 0.0, "pass_margin": 1.0, "sampling": {"samples": 4}}')

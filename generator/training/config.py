@@ -75,12 +75,14 @@ class DpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         beta: how dear it is to move away from the base.
         anchor: weight of the better text's negative log-likelihood; without it the model finds
             texts that win and say nothing.
+        most_pairs: trained on at most, those left out being counted; None for all.
     """
 
     epochs: Positive = 1.0
     learning_rate: Positive = 5e-4
     beta: Positive = 0.1
     anchor: NotNegative = 0.3
+    most_pairs: Count | None = None
 
 
 class KtoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

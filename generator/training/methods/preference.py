@@ -8,6 +8,7 @@ once, beforehand, by the adapter that the training starts from.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from transformers import Trainer, TrainingArguments
 from generator.device import own_device
 from generator.errors import DatasetError
 from generator.training.config import DpoConfig
+from generator.training.dataset import Prefer
 from generator.training.methods.measuring import log_ratios
 from generator.training.methods.running import (
     Job,
@@ -47,13 +49,16 @@ def train_dpo(job: Job) -> Trained:
         TrainingError: it cannot be run so, or failed.
     """
     reader = Reader(job.base.tokenizer, job.config.max_tokens)
-    train, test = (reader.pairs(rows) for rows in held_out_of(job.dataset.prefer))
+    to_train, to_test = held_out_of(job.dataset.prefer)
+    settings = job.config.dpo
+    fewer = surest(to_train, settings.most_pairs)
+    train, test = reader.pairs(fewer), reader.pairs(to_test)
     if not train:
         raise DatasetError(
             "no pairs to train on; let more traffic come, lower the dataset's thresholds, or "
             "learn from the best texts alone: --method sft"
         )
-    model, settings, pad = job.base.model, job.config.dpo, job.base.tokenizer.pad_token_id
+    model, pad = job.base.model, job.base.tokenizer.pad_token_id
     model.to(own_device(job.device))
     before = log_ratios(model, [*train, *test], pad, batch=job.config.batch)
     referred = [Referred(*both) for both in zip([*train, *test], before, strict=True)]
@@ -78,7 +83,28 @@ def train_dpo(job: Job) -> Trained:
         metrics |= _margins("held_out_{}", after)
     rows = {"prefer/train": len(train), "prefer/test": len(test)}
     rows |= {f"left_out/{reason}": count for reason, count in reader.left_out.items()}
+    if len(fewer) < len(to_train):
+        rows["left_out/beyond_most_pairs"] = len(to_train) - len(fewer)
     return Trained(rows, history(job, trainer), metrics)
+
+
+def surest(pairs: Sequence[Prefer], most: int | None) -> list[Prefer]:
+    """Returns so many pairs at most, in the order that they came in.
+
+    Each group keeps the same share of its pairs, its surest ones: a group is what has a brief,
+    placement and segment in common, and was told apart by traffic, or by a gate.
+    """
+    if most is None or len(pairs) <= most:
+        return list(pairs)
+    groups: dict[tuple[str, str, str, bool], list[int]] = defaultdict(list)
+    for n, pair in enumerate(pairs):
+        groups[pair.brief, pair.placement, pair.segment, pair.refused].append(n)
+    place: dict[int, float] = {}
+    for group in groups.values():
+        by_certainty = sorted(group, key=lambda n: -pairs[n].weight)
+        place |= {n: (k + 0.5) / len(group) for k, n in enumerate(by_certainty)}
+    kept = sorted(sorted(place, key=lambda n: place[n])[:most])
+    return [pairs[n] for n in kept]
 
 
 class PreferenceTrainer(Trainer):
