@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 if TYPE_CHECKING:
+    from bandit.evaluation.found import Evaluation
     from bandit.readers.logged import LoggedEvent
 
 LogPath: TypeAlias = Annotated[Path, typer.Argument(help="The log: a file or a folder.")]
@@ -120,8 +121,7 @@ def evaluate(
     from bandit.estimators.bounded import RewardRange
     from bandit.evaluation.by_columns import evaluate_columns, fits
     from bandit.evaluation.evaluate import evaluate as run
-    from bandit.evaluation.found import creatives_table, parts_table
-    from bandit.evaluation.page import check_page, to_page
+    from bandit.evaluation.page import check_page
     from bandit.evaluation.seat import DEFAULT, Options
     from bandit.readers.columns import open_columns
 
@@ -152,21 +152,7 @@ def evaluate(
     else:
         opened = _log(path, reader, placement, slot, column, propensities)
         found = run(opened, policies, options, processes=processes, console=progress)
-    match form:
-        case "json":
-            typer.echo(found.to_json())
-        case "html":
-            typer.echo(to_page(found))
-        case _:
-            console = Console()
-            console.print(found.to_table())
-            for judged in found.policies:
-                for name, parts in judged.segments.items():
-                    console.print(parts_table(judged, name, parts))
-                if judged.slots:
-                    console.print(parts_table(judged, "slot", judged.slots))
-            if found.creatives:
-                console.print(creatives_table(found))
+    _tell(found, form)
 
 
 def tune(
@@ -234,6 +220,30 @@ def tune(
         typer.echo(found.to_json())
     else:
         Console().print(found.to_table())
+
+
+def _tell(found: Evaluation, form: Form) -> None:
+    """Prints what was found: JSON, a page, or its tables."""
+    from rich.console import Console
+
+    from bandit.evaluation.found import creatives_table, parts_table
+    from bandit.evaluation.page import to_page
+
+    match form:
+        case "json":
+            typer.echo(found.to_json())
+        case "html":
+            typer.echo(to_page(found))
+        case _:
+            console = Console()
+            console.print(found.to_table())
+            for judged in found.policies:
+                for name, parts in judged.segments.items():
+                    console.print(parts_table(judged, name, parts))
+                if judged.slots:
+                    console.print(parts_table(judged, "slot", judged.slots))
+            if found.creatives:
+                console.print(creatives_table(found))
 
 
 def _log(

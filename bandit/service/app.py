@@ -86,18 +86,8 @@ def create_app(
     metrics.add(logs)
     traces = open_traces(settings, "api")
     thread = LogThread(log, on_append=metrics.group, around=traces.of if traces else nullcontext)
-    spooling = None
-    if spool is not None:
-        spooling = Spooling(
-            thread,
-            spool,
-            patience_seconds=settings.spool_after_seconds,
-            clock_ms=clock_ms,
-            on_spooled=metrics.spooled,
-            on_forwarded=metrics.forwarded,
-        )
+    spooling = None if spool is None else _spooling(spool, thread, settings, metrics, clock_ms)
     appender = Appender(thread, limit=settings.max_waiting, spooling=spooling)
-
     siblings = None if worker is None else Siblings(worker, metrics.text)
     figures = metrics.text if siblings is None else siblings.text
 
@@ -153,6 +143,23 @@ def create_app(
     metrics.add(guard)
     traced = guard if traces is None else TracedApp(guard, traces)
     return for_origins(traced, settings.cors_origins)
+
+
+def _spooling(
+    spool: Spool,
+    thread: LogThread,
+    settings: Settings,
+    metrics: Metrics,
+    clock_ms: Callable[[], int],
+) -> Spooling:
+    return Spooling(
+        thread,
+        spool,
+        patience_seconds=settings.spool_after_seconds,
+        clock_ms=clock_ms,
+        on_spooled=metrics.spooled,
+        on_forwarded=metrics.forwarded,
+    )
 
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:

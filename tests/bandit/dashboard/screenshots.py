@@ -1,12 +1,15 @@
 """Pictures of the main pages for the README: `make screenshots` makes them anew.
 
 The demo's audience visits the demo's placements, as `copyloop up` serves them, with headlines
-written by hand so that no language model is waited for; everything shown came of that.
+written by hand so that no language model is waited for; everything shown came of that. The
+Generator page alone is of a loop that taught itself, since that takes a while: `--loop DATA` takes
+it from the folder that one ran in.
 """
 
 import argparse
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.progress import track
@@ -96,15 +99,19 @@ def evaluate(dashboard):
     return made
 
 
-def take(dashboard, folder, evaluation):
-    """Writes the pictures."""
-    pages = {
+def pages_of(evaluation):
+    """The pages that are taken, by the names of their pictures."""
+    return {
         "overview": "",
         "placement": "/placements/coffee",
         "review": "/review",
         "evaluation": f"/evaluations/coffee/{evaluation}",
         "health": "/health",
     }
+
+
+def take(dashboard, folder, pages):
+    """Writes the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         for name, path in track(pages.items(), description="pictures"):
@@ -118,23 +125,35 @@ def take(dashboard, folder, evaluation):
                 watched.check()
 
 
+@contextmanager
+def dashboard_of(data):
+    """The dashboard of a copyloop that runs in this folder."""
+    port = free_port()
+    with copyloop_up(data, "--no-generator", ui=("--ui-port", str(port))) as url:
+        dashboard = Dashboard(url, f"http://127.0.0.1:{port}/ui")
+        wait_for_pages(dashboard.ui)
+        yield dashboard
+        dashboard.client.close()
+
+
 def main():
     """Runs all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=90.0, help="how long visitors come")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the pictures go")
+    parser.add_argument("--loop", type=Path, help="take the Generator page of this folder instead")
     told = parser.parse_args()
-    port = free_port()
+    if told.loop is not None:
+        with dashboard_of(told.loop) as dashboard:
+            take(dashboard, told.out, {"generator": "/generator"})
+        return
     with (
         tempfile.TemporaryDirectory(prefix="copyloop-") as data,
-        copyloop_up(Path(data), "--no-generator", ui=("--ui-port", str(port))) as url,
+        dashboard_of(Path(data)) as dashboard,
     ):
-        dashboard = Dashboard(url, f"http://127.0.0.1:{port}/ui")
-        wait_for_pages(dashboard.ui)
         prepare(dashboard)
         visit(dashboard, told.seconds)
-        take(dashboard, told.out, evaluate(dashboard))
-        dashboard.client.close()
+        take(dashboard, told.out, pages_of(evaluate(dashboard)))
 
 
 if __name__ == "__main__":
