@@ -57,10 +57,10 @@ chromium:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
 	  else echo "the dashboard's tests want Chromium; on Debian: apt-get install chromium"; exit 1; fi; }
 
-# The JavaScript clients that tests run as they are; exact versions, so no lock file.
 screenshots: $(VENV)/.installed chromium  ## The dashboard's pictures in the README, made anew
 	$(BIN)/python -m tests.bandit.dashboard.screenshots
 
+# The JavaScript clients that tests run as they are; exact versions, so no lock file.
 node: tests/node/node_modules/.installed  ## The JavaScript clients that the tests run
 
 tests/node/node_modules/.installed: tests/node/package.json
