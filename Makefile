@@ -28,8 +28,9 @@ demo: $(VENV)/.installed  ## The whole loop, in under 4 minutes
 	$(BIN)/copyloop demo $(ARGS)
 
 # Some tests run a real Kafka broker; ARGS="-m 'not kafka'" leaves them out, and Java with them.
+# Each worker has a broker of its own, half a GiB; ARGS="-n 0" runs all in one process, for --pdb.
 test: check node chromium $(if $(findstring not kafka,$(ARGS)),,java)  ## Everything that CI runs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed  ## Style, types, and the one arrow
 	$(BIN)/ruff format --check .
