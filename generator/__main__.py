@@ -137,6 +137,9 @@ def generate(
     min_p: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Least share of the likeliest token's.")
     ] = 0.0,
+    presence_penalty: Annotated[
+        float, typer.Option(min=-2.0, max=2.0, help="Higher says less twice in a text.")
+    ] = 0.0,
     winners: Annotated[
         Path | None, typer.Option(help="A text file: headlines that did well, one a line.")
     ] = None,
@@ -158,7 +161,7 @@ def generate(
     from generator.generate import Selection, Style
     from generator.screening import load_thresholds
 
-    style = Style(temperature, top_p, min_p)
+    style = Style(temperature, top_p, min_p, presence_penalty)
     selection = Selection(over, thresholds=load_thresholds(thresholds))
     if reward is not None:
         from generator.promising import ranking_of

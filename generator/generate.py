@@ -70,10 +70,11 @@ class Style(NamedTuple):
     temperature: float = 0.6
     top_p: float = 0.9
     min_p: float = 0.0
+    presence_penalty: float = 0.0
 
 
 USUAL: Final = Style()
-TAUGHT: Final = Style(temperature=0.8)
+TAUGHT: Final = Style(temperature=0.8, presence_penalty=2.0)
 """How a model writes that was taught, and how it is judged before."""
 
 

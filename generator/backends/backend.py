@@ -26,6 +26,8 @@ class Sampling(NamedTuple):
         temperature: above 0; lower keeps to the likelier.
         top_p: in (0, 1]; draws from the likeliest tokens that make up this mass.
         min_p: in [0, 1); leaves out tokens less likely than this share of the likeliest one.
+        presence_penalty: in [-2, 2]; taken from the logits of tokens that the continuation has
+            already, so that it says less twice.
     """
 
     stop: str
@@ -33,6 +35,7 @@ class Sampling(NamedTuple):
     temperature: float = 0.6
     top_p: float = 0.9
     min_p: float = 0.0
+    presence_penalty: float = 0.0
 
 
 class Completion(NamedTuple):

@@ -120,6 +120,8 @@ class RemoteBackend:
             # not of OpenAI's own API, and refused there: sent only where it is asked for
             "extra_body": {"min_p": sampling.min_p} if sampling.min_p else None,
         }
+        if sampling.presence_penalty:  # models that reason refuse it, even 0
+            options["presence_penalty"] = sampling.presence_penalty
         if self._endpoint.api == "chat":
             text, reason, usage = _ask_chat(client, prompt, options)
         else:

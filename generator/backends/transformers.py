@@ -79,6 +79,7 @@ class TransformersBackend:
             sampling.temperature,
             sampling.top_p,
             sampling.min_p,
+            sampling.presence_penalty,
             torch.Generator(self._device).manual_seed(seed),
         )
         stops = torch.tensor(self._stop_tokens(sampling.stop), device=self._device)
@@ -195,6 +196,7 @@ class TransformersBackend:
     def _write(self, batch: _Batch, draw: _Draw, stops: Tensor) -> Iterator[list[tuple[int, int]]]:
         """Yields the next token of every row that has not ended, as (row, token)."""
         rows, last, mask, cache = batch
+        said = last[:, :0]
         while rows:
             logits = self._model(
                 input_ids=last,
@@ -204,14 +206,15 @@ class TransformersBackend:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-            tokens = draw(logits)
+            tokens = draw(logits, said)
             yield list(zip(rows, tokens.tolist(), strict=True))
             going = (~torch.isin(tokens, stops)).nonzero()[:, 0]
             if len(going) < len(rows):
                 rows = [rows[i] for i in going.tolist()]
-                tokens, mask = tokens[going], mask[going]
+                tokens, mask, said = tokens[going], mask[going], said[going]
                 cache.batch_select_indices(going)
             last = tokens[:, None]
+            said = torch.cat([said, last], dim=-1)
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
 
     def _stop_tokens(self, stop: str) -> list[int]:
@@ -260,11 +263,21 @@ class _Draw(NamedTuple):
     temperature: float
     top_p: float
     min_p: float
+    presence_penalty: float
     generator: torch.Generator
 
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Returns a token for each row of logits, shape (rows, vocabulary)."""
-        logits = logits.float() / self.temperature
+    def __call__(self, logits: Tensor, said: Tensor) -> Tensor:
+        """Returns a token for each row of logits.
+
+        Args:
+            logits: shape (rows, vocabulary).
+            said: the tokens that each row has already, shape (rows, steps).
+        """
+        logits = logits.float()
+        if self.presence_penalty:
+            # A token that was said twice is written twice, the same each time.
+            logits = logits.scatter(-1, said, logits.gather(-1, said) - self.presence_penalty)
+        logits = logits / self.temperature
         likeliest, tokens = logits.topk(min(MAX_CANDIDATES, logits.shape[-1]))
         pmf = (likeliest - logits.logsumexp(-1, keepdim=True)).exp()
         # A token is in the nucleus if what is likelier does not fill it yet; so one always is.

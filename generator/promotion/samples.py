@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from generator.backends import Backend, Sampling
 from generator.brief import Brief, load_brief
 from generator.errors import GateError
-from generator.generate import TAUGHT
+from generator.generate import TAUGHT, Style
 from generator.prompts import plain_prompt
 from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
 from generator.screening.gates.nonsense import Reader
@@ -33,6 +33,7 @@ class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     temperature: Annotated[float, Meta(gt=0)] = TAUGHT.temperature
     top_p: Annotated[float, Meta(gt=0, le=1)] = TAUGHT.top_p
     min_p: Annotated[float, Meta(ge=0, lt=1)] = TAUGHT.min_p
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = TAUGHT.presence_penalty
     most_new_tokens: Annotated[int, Meta(ge=1)] = 20
 
 
@@ -148,9 +149,10 @@ def _written(writer: Writer, brief: Brief, config: SamplingConfig) -> list[Writt
     prompt = plain_prompt(brief)
     # A seed of the brief's own, so that one more brief changes nothing about the others.
     digest = hashlib.blake2b(f"{config.seed}/{prompt}".encode(), digest_size=8).digest()
+    style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
     completions = writer.backend.complete(
         [prompt] * config.samples,
-        Sampling(STOP, config.most_new_tokens, config.temperature, config.top_p, config.min_p),
+        Sampling(STOP, config.most_new_tokens, *style),
         seed=int.from_bytes(digest) >> 1,
         adapter=writer.adapter,
     )

@@ -99,16 +99,19 @@ def test_a_server_that_is_not_there_is_named():
         backend.complete(["tea"], GREEDY, seed=1)
 
 
-def test_the_key_is_sent_and_min_p_only_where_it_is_asked_for(server, tiny):
+def test_the_key_is_sent_and_what_not_all_know_only_where_it_is_asked_for(server, tiny):
     with flaky_proxy(server, []) as (url, asked):
         backend = RemoteBackend(tiny.model, Endpoint(url=url), key="secret")
         backend.complete(["tea"], GREEDY, seed=1)
         assert asked[0][1]["authorization"] == "Bearer secret"
-        assert "min_p" not in asked[0][2]
+        assert not {"min_p", "presence_penalty"} & set(asked[0][2])
     with flaky_proxy(None, [400]) as (url, asked):
         with pytest.raises(BackendError):
-            opened("m", url).complete(["tea"], GREEDY._replace(min_p=0.1), seed=1)
+            opened("m", url).complete(
+                ["tea"], GREEDY._replace(min_p=0.1, presence_penalty=0.5), seed=1
+            )
         assert asked[0][2]["min_p"] == 0.1
+        assert asked[0][2]["presence_penalty"] == 0.5
 
 
 def test_a_vllm_server_is_told_to_load_an_adapter():

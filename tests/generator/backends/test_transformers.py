@@ -1,5 +1,6 @@
 """The packaged model, really run; and what is said where it cannot be."""
 
+import math
 import subprocess
 import sys
 
@@ -14,12 +15,21 @@ STOP = '"\n'
 DRAW = Sampling(STOP, 12, temperature=0.7, top_p=0.9)
 GREEDY = Sampling(STOP, 8, temperature=1e-3, top_p=0.5)
 TEA = 'Product: tea for parents\nHeadline: "'
+NOTHING_SAID = torch.empty(20_000, 0, dtype=torch.long)
 PROMPTS = [TEA, f"{TEA}Calm nights", 'Product: a train\nHeadline: "Sleep', TEA]
 
 
 @pytest.fixture(scope="module")
 def drawn(backend):
     return backend.complete(PROMPTS * 2, DRAW, seed=5)
+
+
+@pytest.fixture(scope="module")
+def exact(backend):
+    """In bfloat16 the order of sums decides between near-equal tokens."""
+    made = TransformersBackend(backend._model.name_or_path, name="exact")
+    made._model.float()
+    return made
 
 
 @pytest.mark.model
@@ -46,10 +56,8 @@ def test_a_completion_ends_with_its_first_stop_or_was_cut_off(drawn):
 
 
 @pytest.mark.model
-def test_sharing_and_shrinking_the_batch_change_nothing(backend):
+def test_sharing_and_shrinking_the_batch_change_nothing(exact):
     """The likeliest continuation is the one that a plain, unshared, unpadded run gives."""
-    exact = TransformersBackend(backend._model.name_or_path, name="exact")
-    exact._model.float()  # in bfloat16 the order of sums decides between near-equal tokens
     together = exact.complete(PROMPTS, GREEDY, seed=1)
     model, tokenizer = exact._model, exact._tokenizer
     for prompt, (text, *_) in zip(PROMPTS, together, strict=True):
@@ -62,25 +70,50 @@ def test_sharing_and_shrinking_the_batch_change_nothing(backend):
 
 def test_draws_are_from_the_nucleus_in_proportion():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
-    draw = _Draw(1.0, 0.7, 0.0, torch.Generator().manual_seed(1))
-    shares = torch.bincount(draw(logits), minlength=4) / len(logits)
+    draw = _Draw(1.0, 0.7, 0.0, 0.0, torch.Generator().manual_seed(1))
+    shares = torch.bincount(draw(logits, NOTHING_SAID[: len(logits)]), minlength=4) / len(logits)
     assert shares[2:].tolist() == [0.0, 0.0]
     assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
 
 
 def test_a_floor_leaves_out_what_is_far_less_likely_than_the_likeliest():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
-    draw = _Draw(1.0, 1.0, 0.4, torch.Generator().manual_seed(1))
-    shares = torch.bincount(draw(logits), minlength=4) / len(logits)
+    draw = _Draw(1.0, 1.0, 0.4, 0.0, torch.Generator().manual_seed(1))
+    shares = torch.bincount(draw(logits, NOTHING_SAID[: len(logits)]), minlength=4) / len(logits)
     assert shares[2:].tolist() == [0.0, 0.0]
     assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
+
+
+def test_what_was_said_is_less_likely_by_the_penalty_and_the_rest_as_before():
+    logits = torch.tensor([[0.5, 0.3, 0.2]]).log().repeat(20_000, 1)
+    said = torch.tensor([[0, 0]]).repeat(20_000, 1)
+    draw = _Draw(1.0, 1.0, 0.0, 1.0, torch.Generator().manual_seed(1))
+    shares = torch.bincount(draw(logits, said), minlength=3) / len(logits)
+    left = 0.5 / math.e
+    assert shares[0].item() == pytest.approx(left / (left + 0.5), abs=0.02)
+    assert (shares[1] / shares[2]).item() == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.model
+def test_each_text_of_a_batch_is_penalised_for_what_it_said_itself(exact):
+    """Others end before it and leave the batch: what it writes is what it would write alone."""
+    strict = GREEDY._replace(max_new_tokens=16, stop="\n", presence_penalty=2.0)
+    prompts = ["The tea is good and the tea", "Rain on the roof, rain on", TEA]
+    together = [text for text, *_ in exact.complete(prompts, strict, seed=1)]
+    assert together == [exact.complete([each], strict, seed=1)[0].text for each in prompts]
+    lax = strict._replace(presence_penalty=0.0)
+    tea, rain, short = [text for text, *_ in exact.complete(prompts, lax, seed=1)]
+    assert (tea.count("good"), rain.count(" the ")) == (2, 3)
+    assert together[2] == short
+    assert together[0].count("good") == 1
+    assert together[1].count(" the ") < 3
 
 
 def test_a_low_temperature_or_a_small_nucleus_takes_the_likeliest():
     logits = torch.randn(100, 500, generator=torch.Generator().manual_seed(2))
     for temperature, top_p in ((1e-6, 1.0), (1.0, 1e-6)):
-        draw = _Draw(temperature, top_p, 0.0, torch.Generator().manual_seed(3))
-        assert torch.equal(draw(logits), logits.argmax(-1))
+        draw = _Draw(temperature, top_p, 0.0, 0.0, torch.Generator().manual_seed(3))
+        assert torch.equal(draw(logits, NOTHING_SAID[: len(logits)]), logits.argmax(-1))
 
 
 @pytest.mark.model
