@@ -90,6 +90,10 @@ def up(
     finetune_gate: Annotated[
         Path | None, typer.Option(help="How to judge a version; see generator adopt --gate.")
     ] = None,
+    finetune_practise: Annotated[
+        int,
+        typer.Option(min=0, help="Texts of a brief to practise with; see generator teach."),
+    ] = 0,
     trial_share: Annotated[
         float, typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial.")
     ] = CANARY_SHARE,
@@ -143,7 +147,7 @@ def up(
     if finetune:
         own["teach"] = ["--model", model, "--pairs", str(finetune_pairs)]
         own["teach"] += ["--look-seconds", str(finetune_look_seconds)]
-        own["teach"] += ["--share", str(trial_share)]
+        own["teach"] += ["--share", str(trial_share), "--practise", str(finetune_practise)]
         own["teach"] += ["--config", str(finetune_config)] if finetune_config else []
         own["teach"] += ["--gate", str(finetune_gate)] if finetune_gate else []
     if mapping:

@@ -37,6 +37,14 @@ def teach(
     share: Annotated[
         float, typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial.")
     ] = CANARY_SHARE,
+    practise: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Texts of each brief that a version writes, once trained, to learn from the "
+            "better half; 0: none. See generator practise.",
+        ),
+    ] = 0,
     cpu_seconds: Annotated[
         int, typer.Option(min=60, help="What a step may compute, or it is ended.")
     ] = 4 * 3600,
@@ -76,6 +84,7 @@ def teach(
         reader=reader,
         gate=None if gate is None else str(gate),
         share=share,
+        practise=practise,
     )
     url = log_url(log, data)
     with (

@@ -18,13 +18,17 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from bandit.service.supervisor import die_with_parent
 from generator.commands.reward import UNLEARNED
 from generator.commands.versions import REFUSED
 from generator.errors import DatasetError
+from generator.reward.model import is_saved_trusted
+from generator.training.config import FinetuneConfig, SftConfig, load_config
 from generator.training.dataset import Thresholds, build_dataset
-from generator.training.dataset_files import write_dataset
+from generator.training.dataset_files import CARD, write_dataset
+from generator.training.manifest import ADAPTER, MANIFEST
 from generator.training.reading import Reading
 from generator.training.refusals import with_refusals
 from streams.catalogue import CatalogueReader
@@ -37,6 +41,8 @@ DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""
 REWARD: Final = "reward.model"
 """The file of what the gate knows of reward, made from the log before a version is judged."""
+PRACTISED: Final = "practised"
+"""The run of a version that went on with its own better texts, beside `run` where it was before."""
 NICENESS: Final = 19
 POLL_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 20.0
@@ -44,6 +50,10 @@ GRACE_SECONDS: Final = 20.0
 HOUR_MS: Final = 3_600_000
 GROWTH: Final = 1.01
 """How many times as many interactions there must be for another look, which reads all of them."""
+FREELY: Final = 1.0
+"""The temperature of practice: as the better half alone stays, the more differs the better."""
+GENTLY: Final = SftConfig(epochs=1.0, learning_rate=2e-4)
+"""How its own texts are taught to a version that prefers already."""
 AGAIN: Final = 1
 """How a step ends that may work later: the log was out of reach, say."""
 
@@ -65,6 +75,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
         reader: what reads texts for the gate's reward model.
         gate: a file of the gate's bounds and samples.
         share: the most traffic that a version on trial gets.
+        practise: how many texts of each brief a trained version writes to go on with the better
+            half of what passes, if the reward model is trusted; 0 for none.
     """
 
     new_pairs: Annotated[int, Meta(ge=1)] = 100
@@ -78,6 +90,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     reader: str = "wordllama"
     gate: str | None = None
     share: Annotated[float, Meta(gt=0, le=1)] = CANARY_SHARE
+    practise: Annotated[int, Meta(ge=0)] = 0
 
 
 class Past(Struct, frozen=True):
@@ -197,6 +210,8 @@ class Teacher:
         code = self._train(here)
         if code == 0:
             code = self._learn_reward(here)
+        if code == 0:
+            code = self._practise(here)
         if code in (0, UNLEARNED):
             code = self._adopt(here)
         if not self._stop.is_set() and code != AGAIN:
@@ -205,7 +220,7 @@ class Teacher:
             _write(here / DONE, str(code).encode())
 
     def _train(self, here: Path) -> int:
-        if (here / "run" / "manifest.json").exists():
+        if (here / "run" / MANIFEST).exists():
             return 0
         schedule = self._schedule
         train = ["finetune", str(here / "rows"), str(here / "run"), "--model", schedule.model]
@@ -232,9 +247,44 @@ class Teacher:
             )
         return code
 
+    def _practise(self, here: Path) -> int:
+        """Has the version go on with its own better texts, if it is to; returns the step's code.
+
+        Where that fails, the log says so, and the version is judged as it was trained.
+        """
+        own, model = here / "own", here / REWARD
+        if self._schedule.practise == 0 or (here / PRACTISED / MANIFEST).exists():
+            return 0
+        if not is_saved_trusted(model):
+            logger.info("round %s: no practice, its reward model is not trusted", here.name)
+            return 0
+        code = 0
+        if not (own / CARD).exists():
+            write = ["practise", str(own), "--adapter", str(here / "run" / ADAPTER)]
+            write += ["--model", self._schedule.model, "--reward", str(model)]
+            write += ["--texts", str(self._schedule.practise), "--temperature", str(FREELY)]
+            code = self._step([*write, *self._place])
+        if code == 0:
+            file = here / "practise.json"
+            _write(file, msgspec.json.encode(self._practice(here / "run" / ADAPTER)))
+            train = ["finetune", str(own), str(here / PRACTISED)]
+            code = self._step([*train, "--config", str(file)])
+        if code in (0, AGAIN) or self._stop.is_set():
+            return code
+        logger.error("round %s: its practice failed; judged as it was trained", here.name)
+        return 0
+
+    def _practice(self, adapter: Path) -> FinetuneConfig:
+        file, model = self._schedule.config, self._schedule.model
+        trained = load_config(Path(file)) if file else FinetuneConfig()
+        said = {"method": "sft", "model": model, "parent": str(adapter), "sft": GENTLY}
+        return replace(trained, adapter=None, **said)
+
     def _adopt(self, here: Path) -> int:
         schedule, model = self._schedule, here / REWARD
-        adopt = ["adopt", str(here / "run"), "--model", schedule.model]
+        practised = (here / PRACTISED / MANIFEST).exists()
+        adopt = ["adopt", str(here / (PRACTISED if practised else "run"))]
+        adopt += ["--model", schedule.model]
         adopt += ["--share", str(schedule.share)]
         adopt += ["--gate", schedule.gate] if schedule.gate else []
         adopt += ["--reward", str(model)] if model.exists() else []

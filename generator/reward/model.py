@@ -159,6 +159,15 @@ def saved_encoder(path: Path) -> str:
     return _saved(path).encoder
 
 
+def is_saved_trusted(path: Path) -> bool:
+    """Returns whether a saved model is trusted, without the encoder that it wants.
+
+    Raises:
+        RewardModelError: there is no reward model in this file.
+    """
+    return is_trusted(_saved(path).accuracy)
+
+
 def load_reward_model(path: Path, encoder: Encoder) -> RewardModel:
     """Returns the model in a file.
 

@@ -52,6 +52,16 @@ class Follower(TrainerCallback):
             self.stopped = control.should_save = control.should_training_stop = True
 
 
+class AtOnce(TrainerCallback):
+    """Has a training of one update learn: the learning rate would be 0 there, to rise later."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **known: Any) -> None:
+        """Sets the learning rate of a single update to that of the configuration."""
+        if state.max_steps == 1:
+            for group in known["optimizer"].param_groups:
+                group["lr"] = args.learning_rate
+
+
 def _anywhere(asked: bool, device: Any) -> bool:
     """Returns whether any process was asked to: all have to end after the same step."""
     if not torch.distributed.is_initialized():

@@ -120,8 +120,8 @@ def test_a_piece_s_own_length_counts_and_wide_characters_count_twice(brief):
 
 def test_the_style_reaches_the_model(brief):
     backend = Scripted(NONSENSE)
-    generate(brief, backend, n=1, seed=1, style=Style(1.2, 0.8, 0.1), adapter="v1")
-    assert backend.samplings[0][2:] == (1.2, 0.8, 0.1)
+    generate(brief, backend, n=1, seed=1, style=Style(1.2, 0.8, 0.1, 0.5), adapter="v1")
+    assert backend.samplings[0][2:] == (1.2, 0.8, 0.1, 0.5)
 
 
 def test_a_failing_model_is_not_swallowed(brief):

@@ -17,7 +17,7 @@ from generator.errors import TrainingError, TrainingStopped
 from generator.training.base import Base
 from generator.training.config import AdapterConfig, FinetuneConfig
 from generator.training.dataset import Dataset
-from generator.training.following import Follower, Progress, Stop
+from generator.training.following import AtOnce, Follower, Progress, Stop
 from generator.training.methods.adapters import ALLOTTED, Allotting
 
 LOG_STEPS: Final = 5
@@ -117,6 +117,7 @@ def run(job: Job, trainer: Trainer) -> None:
     """
     follower = Follower(job.stage, job.progress, job.stop)
     trainer.add_callback(follower)
+    trainer.add_callback(AtOnce())
     if job.config.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(job.config.patience))
     also: tuple[str, ...] = ()

@@ -1,21 +1,37 @@
 """Taught by itself: when it is due, in processes with limits, one round at a time."""
 
+import json
 import subprocess
 import sys
 import threading
 
 import msgspec
 import pytest
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
+from generator.backends.backend import SMOLLM2
 from generator.cli import main
-from generator.promotion.teaching import DONE, REWARD, Past, Schedule, Teacher, due, step_limits
+from generator.promotion.teaching import (
+    DONE,
+    PRACTISED,
+    REWARD,
+    Past,
+    Schedule,
+    Teacher,
+    due,
+    step_limits,
+)
 from generator.reward.model import saved_encoder
+from generator.training.base import model_folder
+from generator.training.dataset_files import read_dataset
+from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import INTERACTIONS
 from streams.generator_versions import GeneratorVersion
 from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
-from tests.generator.training.made_log import made_log
+from tests.generator.training.made_log import RATES, made_log
 
 
 @pytest.fixture
@@ -97,6 +113,54 @@ def test_without_its_reward_model_a_version_is_not_judged(log, tmp_path, caplog)
     reader = CatalogueReader(log)
     reader.catch_up()
     assert reader.catalogue.generator_versions() == []
+
+
+@pytest.mark.model
+def test_a_trained_version_practises_and_that_is_judged(log, tmp_path, backend):
+    """SmolLM2 with an adapter that changes nothing yet, since the tiny model's texts never pass."""
+    here, gate = trained_round(tmp_path), tmp_path / "gate.json"
+    gate.write_text('{"sampling": {"samples": 2, "most_new_tokens": 8}}')
+    bare = AutoModelForCausalLM.from_pretrained(model_folder(SMOLLM2))
+    get_peft_model(bare, LoraConfig(r=2)).save_pretrained(here / "run" / ADAPTER)
+    assert teacher(log, tmp_path, practise=8, gate=str(gate)).turn() == here
+    rows = read_dataset(here / "own")[1].rows["imitate/train"]
+    made = read_manifest(here / PRACTISED / MANIFEST)
+    assert made.rows["imitate/train"] == rows > 0
+    assert (made.config.method, made.config.parent) == ("sft", str(here / "run" / ADAPTER))
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    [version] = reader.catalogue.generator_versions()
+    assert json.loads(bytes(version.manifest))["adapter_sha256"] == made.adapter_sha256
+    assert files_hash([here / "run" / ADAPTER / WEIGHTS]) == made.parent_sha256
+    assert made.parent_sha256 != made.adapter_sha256
+
+
+def test_what_cannot_practise_is_told_and_judged_as_it_was_trained(log, tmp_path, ground, caplog):
+    here = trained_round(tmp_path)
+    assert teacher(log, tmp_path, practise=2, model=ground.model).turn() == here
+    assert "practise ended with code 2" in caplog.text
+    assert "its practice failed; judged as it was trained" in caplog.text
+    assert not (here / PRACTISED).exists()
+    # It goes on to the gate, which wants a real adapter.
+    assert "adopt ended with code 2" in caplog.text
+
+
+def test_nobody_practises_by_a_reward_model_that_is_not_trusted(tmp_path, caplog):
+    caplog.set_level("INFO")
+    opened = SqliteLog(tmp_path / "log.db")
+    same = dict.fromkeys(RATES, 0.2)
+    made_log(
+        products=("coffee", "tea", "soup", "bread", "jam", "rice"),
+        shown=1500,
+        rates=same,
+        log=opened,
+    )
+    here = trained_round(tmp_path)
+    assert teacher(opened, tmp_path, practise=2).turn() == here
+    assert (here / REWARD).exists()
+    assert "no practice, its reward model is not trusted" in caplog.text
+    assert not (here / "own").exists()
+    opened.close()
 
 
 def test_a_log_that_hardly_grew_is_not_read_again(tmp_path, caplog):

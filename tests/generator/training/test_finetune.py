@@ -39,6 +39,15 @@ def test_a_loop_imitates_and_then_prefers(looped):
     assert (told[-1].done, told[-1].total) == (12, 12)
 
 
+def test_a_single_update_learns_too(ground, tmp_path):
+    once = quick(ground, method="sft", batch=64, sft=SftConfig(epochs=1.0, learning_rate=0.01))
+    made = finetune(ground.dataset, tmp_path / "run", once)
+    weights = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
+    moved = [float(each.abs().max()) for name, each in weights.items() if "lora_B" in name]
+    assert made.rows["imitate/train"] == 12
+    assert moved == pytest.approx([0.01] * len(moved), rel=0.01), "Adam's first step is the rate"
+
+
 def test_nobody_is_told_of_a_training(ground, tmp_path, monkeypatch):
     sent = []
     monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: None)
