@@ -2,9 +2,9 @@
 
 SmolLM2, taught 200 headlines by hand and then those of its own that the screen passes (the base),
 writes for twelve products; a Thompson policy shows them to people with a hidden taste; what the log
-says won becomes pairs and a reward model.
-With that, if it is trusted, the fine-tuned model practises: of what it writes for those products and
-for those that it was taught by hand, the better half is taught again, as far as the screen passes it.
+says won becomes pairs and a reward model. With that, if it is trusted, the fine-tuned model
+practises: of what it writes for those products and for those that it was taught by hand, the better
+half is taught again, as far as the screen passes it.
 Then, for products that nobody wrote for before, the true click rate of (a) what the base writes,
 (b) the best 8 of 32 by the reward model, (c) what the fine-tuned model writes, (d) the best 8 of 32
 of that. The baseline is (a), `gain` is d/a. Settings were compared with the seed 100 and the
