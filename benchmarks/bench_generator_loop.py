@@ -41,6 +41,7 @@ from generator.backends import Backend, open_backend
 from generator.promising import CACHE
 from generator.promotion.gate import GateConfig, rows
 from generator.promotion.samples import Samples, SamplingConfig, Writer, divergence, take_samples
+from generator.promotion.teaching import FREELY, GENTLY
 from generator.reward import Encoder, RewardModel, open_encoder, rank, ranked_by
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.dataset import Dataset, Thresholds
@@ -63,11 +64,8 @@ PRACTISED: Final = FinetuneConfig(
     method="sft", seed=1, sft=SftConfig(epochs=1.0, learning_rate=5e-4)
 )
 LEARNED: Final = DpoConfig(epochs=1.0, learning_rate=5e-4, anchor=0.3)
-PROMISING: Final = PracticeConfig(
-    sampling=SamplingConfig(samples=32, seed=11, temperature=1.0), keep=0.5
-)
-"""How it practises once preferences were taught: freely, as the better half alone stays."""
-PRACTISED_AGAIN: Final = SftConfig(epochs=1.0, learning_rate=2e-4)
+PROMISING: Final = PracticeConfig(sampling=SamplingConfig(samples=32, seed=11, temperature=FREELY))
+"""How it practises once preferences were taught, as a round does that takes itself."""
 OVER_TRAINED: Final = DpoConfig(epochs=2.0, learning_rate=5e-4, anchor=0.0)
 FOLDER: Final = Path.home() / ".cache" / "copyloop" / "benchmarks" / "loop"
 """Keeps the base, which is the same for every seed, from one run to the next."""
@@ -246,7 +244,7 @@ def practised_by(start: Start, before: Path, model: RewardModel, folder: Path, s
     briefs = [product.brief for product in products("taught") + start.played]
     writer, rank = Writer(start.backend, str(before)), ranked_by(model, start.reader)
     own = practised(writer, briefs, PROMISING, rank=rank, thresholds=THRESHOLDS)
-    config = FinetuneConfig(method="sft", seed=seed, parent=str(before), sft=PRACTISED_AGAIN)
+    config = FinetuneConfig(method="sft", seed=seed, parent=str(before), sft=GENTLY)
     return trained(own, folder / "practised", config)
 
 

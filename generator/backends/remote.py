@@ -117,10 +117,11 @@ class RemoteBackend:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": seed,
-            # not of OpenAI's own API, and refused there: sent only where it is asked for
+            # not of OpenAI's own API, and refused there: sent only where it is asked for, as is
+            # the penalty, which not every model takes
             "extra_body": {"min_p": sampling.min_p} if sampling.min_p else None,
         }
-        if sampling.presence_penalty:  # models that reason refuse it, even 0
+        if sampling.presence_penalty:
             options["presence_penalty"] = sampling.presence_penalty
         if self._endpoint.api == "chat":
             text, reason, usage = _ask_chat(client, prompt, options)
