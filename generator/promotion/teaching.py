@@ -278,7 +278,8 @@ class Teacher:
         file, model = self._schedule.config, self._schedule.model
         trained = load_config(Path(file)) if file else FinetuneConfig()
         said = {"method": "sft", "model": model, "parent": str(adapter), "sft": GENTLY}
-        return replace(trained, adapter=None, **said)
+        # An adapter keeps its shape, and of its own texts none are held out to stop early by.
+        return replace(trained, adapter=None, patience=None, **said)
 
     def _adopt(self, here: Path) -> int:
         schedule, model = self._schedule, here / REWARD

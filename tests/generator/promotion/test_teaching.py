@@ -125,7 +125,10 @@ def test_a_trained_version_practises_and_that_is_judged(log, tmp_path, backend):
     gate.write_text('{"sampling": {"samples": 2, "most_new_tokens": 8}}')
     bare = AutoModelForCausalLM.from_pretrained(model_folder(SMOLLM2))
     get_peft_model(bare, LoraConfig(r=2)).save_pretrained(here / "run" / ADAPTER)
-    assert teacher(log, tmp_path, practise=8, gate=str(gate)).turn() == here
+    config = tmp_path / "train.json"
+    config.write_text('{"adapter": {"rank": 4}, "patience": 2}')
+    schedule = {"practise": 8, "gate": str(gate), "config": str(config)}
+    assert teacher(log, tmp_path, **schedule).turn() == here
     rows = read_dataset(here / "own")[1].rows["imitate/train"]
     made = read_manifest(here / PRACTISED / MANIFEST)
     assert made.rows["imitate/train"] == rows > 0
