@@ -116,7 +116,7 @@ def settle(loop, traffic, *, seconds=90):
             "not closed": events.due() - events.closed().keys(),
             "unaccounted": events.unaccounted(),
         }
-        if not any(left.values()) and not _unpublished(loop.log, folds(loop.log, events)):
+        if not any(left.values()) and not unpublished(loop.log, folds(loop.log, events)):
             break
         assert time.monotonic() < deadline, left
         loop.check()
@@ -141,7 +141,7 @@ def findings(loop, traffic):
         not_closed_once=sum(len(closed[name]) != 1 for name in events.due() | closed.keys()),
         conflicting_interactions=sum(len(values) - 1 for values in forms.values()),
         audit_mismatches=len(set(mismatches) - events.laid_aside),
-        joins_different=_joins_different(log, events, loop.directory / "calm"),
+        joins_different=joins_different(log, events, loop.directory / "calm"),
         policies_different=_policies_different(loop, events),
     )
 
@@ -167,7 +167,7 @@ def _by_record(log, topic, kind):
     return found
 
 
-def _joins_different(log, events, directory):
+def joins_different(log, events, directory):
     """How many interactions differ from those of a join that nothing ever disturbed."""
     found = {i.id: record.value for record, i in events.interactions.items()}
     calm = _calm_join(log, directory, len(found))
@@ -208,10 +208,10 @@ def _policies_different(loop, events):
         saved[number] is None or saved[number].state != fold.to_bytes()
         for number, fold in made.items()
     )
-    return different + len(_unpublished(loop.log, made))
+    return different + len(unpublished(loop.log, made))
 
 
-def _unpublished(log, made):
+def unpublished(log, made):
     """The placements whose last published policy is not the one that was folded."""
     published = {
         snapshot.placement: snapshot.state

@@ -1,0 +1,45 @@
+"""A log that an earlier copyloop wrote says the same to this one, byte for byte.
+
+Two dozen placements were asked through `/v1`, Personalizer and OpenFeature: one for each policy,
+and others with caps, a shortlist, private fields, slots, a challenger and negative rewards.
+"""
+
+import lzma
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bandit.audit import audit
+from streams.log import open_log
+from tests.bandit.recovery_findings import Events, folds, joins_different, unpublished
+
+RECORDED = Path(__file__).parent / "data" / "recorded_log.db.xz"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recorded") / "log.db"
+    path.write_bytes(lzma.decompress(RECORDED.read_bytes()))
+    with closing(open_log(f"sqlite:///{path}")) as log:
+        yield log
+
+
+def test_every_decision_is_derived_again(log):
+    report = audit(log)
+    assert report.clean, report.counts()
+    assert (report.decisions, report.versions, report.versions_verified) == (689, 180, 180)
+    assert report.unprovable == report.forgotten == report.undrawn == 0
+
+
+def test_the_join_writes_the_same_interactions(log, tmp_path):
+    events = Events(log)
+    assert len(events.interactions) == 1183
+    assert joins_different(log, events, tmp_path) == 0
+
+
+def test_the_fold_gives_the_policies_that_were_published(log):
+    made = folds(log, Events(log))
+    names = {name for fold in made.values() for name in fold.placements}
+    assert len(names) == 24
+    assert unpublished(log, made) == []
