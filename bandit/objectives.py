@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from bandit.errors import PolicySpecError
-from bandit.policies.guarded import CLICK, CONVERSION
+from bandit.policies.wrappers import CLICK, CONVERSION
 from streams.events import Placement, PolicySpec, RewardKind, RewardRule
 from streams.objectives import ClicksThenConversions, ConversionsWithClicks, Objective
 

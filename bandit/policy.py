@@ -47,6 +47,8 @@ class Policy(Protocol):
 
         Raises:
             FeatureError: features that cannot be read; nothing was learned.
+            LearnError: `reward_out_of_range`, a reward that the policy cannot learn from: beyond a
+                billion, or outside [0, 1] where it takes shares.
         """
 
     def to_bytes(self) -> bytes:
@@ -62,7 +64,12 @@ class Correctable(Protocol):
     """
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Takes back that the decision earned `old`, and learns that it earned `new`."""
+        """Takes back that the decision earned `old`, and learns that it earned `new`.
+
+        Raises:
+            FeatureError: features that cannot be read; nothing was corrected.
+            LearnError: as `Policy.learn`.
+        """
 
 
 @runtime_checkable

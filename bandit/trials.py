@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 from bandit.betting import Bets
 from bandit.errors import FeatureError, LearnError
 from bandit.policies import load_policy, open_policy
-from bandit.policies.apprentice import baseline_index
+from bandit.policies.wrappers import baseline_index
 from bandit.policy import Policy
 from streams.events import Decision, Interaction, Placement, PolicySpec
 from streams.trials import TrialResult

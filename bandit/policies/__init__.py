@@ -6,34 +6,36 @@ who does not use it.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from bandit.errors import LearnError, PolicySpecError
-from bandit.policies.envelope import unseal
-from bandit.policies.spec import read_spec
+from bandit.policies.base import read_spec, unseal
 from bandit.policy import Correctable, Policy
 from streams.events import EMPTY, Action, Decision, PolicySpec, RewardRule
 
-POLICIES: Final = (
-    "uniform",
-    "epsilon_greedy",
-    "thompson",
-    "gaussian_thompson",
-    "top_two",
-    "discounted_thompson",
-    "text_thompson",
-    "lin_ts",
-    "lin_ucb",
-    "hybrid",
-    "vw",
-    "floor",
-    "apprentice",
-    "newcomers",
-    "guarded",
-)
+_PLACES: Final = {
+    "uniform": "simple.Uniform",
+    "epsilon_greedy": "simple.EpsilonGreedy",
+    "thompson": "thompson.Thompson",
+    "gaussian_thompson": "thompson.GaussianThompson",
+    "top_two": "thompson.TopTwo",
+    "discounted_thompson": "thompson.DiscountedThompson",
+    "text_thompson": "text_thompson.TextThompson",
+    "lin_ts": "linear.LinTs",
+    "lin_ucb": "linear.LinUcb",
+    "hybrid": "hybrid.Hybrid",
+    "vw": "vw.Vw",
+    "floor": "wrappers.Floor",
+    "apprentice": "wrappers.Apprentice",
+    "newcomers": "wrappers.Newcomers",
+    "guarded": "wrappers.Guarded",
+}
+"""The module and the class of each policy."""
+POLICIES: Final = tuple(_PLACES)
 DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
 """What `default` stands for on the command line, and what a new placement has."""
 DEFAULT_FOR_ANY_REWARD: Final[PolicySpec] = {"name": "hybrid"}
@@ -166,81 +168,19 @@ def _check_rewards(policy: Policy, rule: RewardRule) -> None:
 
 
 def _open(spec: PolicySpec, state: bytes | None) -> Policy:
-    match spec.get("name"):
-        case "uniform":
-            from bandit.policies.uniform import Uniform, UniformConfig
-
-            return Uniform(read_spec(spec, UniformConfig), state)
-        case "epsilon_greedy":
-            from bandit.policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
-
-            return EpsilonGreedy(read_spec(spec, EpsilonGreedyConfig), state)
-        case "thompson":
-            from bandit.policies.thompson import Thompson, ThompsonConfig
-
-            return Thompson(read_spec(spec, ThompsonConfig), state)
-        case "gaussian_thompson":
-            from bandit.policies.thompson import GaussianThompson, GaussianThompsonConfig
-
-            return GaussianThompson(read_spec(spec, GaussianThompsonConfig), state)
-        case "top_two":
-            from bandit.policies.top_two import TopTwo, TopTwoConfig
-
-            return TopTwo(read_spec(spec, TopTwoConfig), state)
-        case "discounted_thompson":
-            from bandit.policies.discounted import DiscountedThompson, DiscountedThompsonConfig
-
-            return DiscountedThompson(read_spec(spec, DiscountedThompsonConfig), state)
-        case "text_thompson":
-            from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
-
-            return TextThompson(read_spec(spec, TextThompsonConfig), state)
-        case "lin_ts":
-            from bandit.policies.linear import LinTs, LinTsConfig
-
-            return LinTs(read_spec(spec, LinTsConfig), state)
-        case "lin_ucb":
-            from bandit.policies.linear import LinUcb, LinUcbConfig
-
-            return LinUcb(read_spec(spec, LinUcbConfig), state)
-        case "hybrid":
-            from bandit.policies.hybrid import Hybrid, HybridConfig
-
-            return Hybrid(read_spec(spec, HybridConfig), state)
-        case "vw":
-            from bandit.policies.vw import Vw, VwConfig
-
-            return Vw(read_spec(spec, VwConfig), state)
-        case "floor":
-            from bandit.policies.floor import Floor, FloorConfig
-
-            config = read_spec(spec, FloorConfig)
-            return Floor(
-                config, open_policy(config.policy) if state is None else load_policy(state)
-            )
-        case "apprentice":
-            from bandit.policies.apprentice import Apprentice, ApprenticeConfig
-
-            wrapped = read_spec(spec, ApprenticeConfig)
-            return Apprentice(
-                wrapped, open_policy(wrapped.policy) if state is None else load_policy(state)
-            )
-        case "newcomers":
-            from bandit.policies.newcomers import Newcomers, NewcomersConfig, read_state
-
-            lid = read_spec(spec, NewcomersConfig)
-            if state is None:
-                return Newcomers(lid, open_policy(lid.policy))
-            shown, beneath = read_state(state)
-            return Newcomers(lid, load_policy(beneath), shown)
-        case "guarded":
-            from bandit.policies import guarded
-
-            guard = read_spec(spec, guarded.GuardedConfig)
-            if state is None:
-                return guarded.Guarded(guard, open_policy(guard.policy))
-            clicked, beneath = guarded.read_state(state)
-            return guarded.Guarded(guard, load_policy(beneath), clicked)
-        case name:
-            known = ", ".join(POLICIES)
-            raise PolicySpecError(f"name is {name!r}; expected one of: {known}")
+    name = spec.get("name")
+    place = _PLACES.get(name) if isinstance(name, str) else None
+    if place is None:
+        raise PolicySpecError(f"name is {name!r}; expected one of: {', '.join(POLICIES)}")
+    module, _, kind = place.partition(".")
+    policy = getattr(import_module(f"bandit.policies.{module}"), kind)
+    config = read_spec(spec, policy.Config)
+    made: Policy
+    if module != "wrappers":
+        made = policy(config, state)
+    elif state is None:
+        made = policy(config, open_policy(config.policy))
+    else:
+        known, beneath = policy.split(state)
+        made = policy(config, load_policy(beneath), known)
+    return made

@@ -16,24 +16,27 @@ from msgspec import Meta, Struct
 
 from bandit.errors import PolicyStateError
 from bandit.features import flatten
+from bandit.policies.base import (
+    CACHE_SIZE,
+    Configured,
+    PolicyConfig,
+    Positive,
+    Seed,
+    Share,
+    check_reward,
+)
 from bandit.policies.best import normal_best
-from bandit.policies.envelope import seal
 from bandit.policies.hierarchy import ArmSums, Fit, Floats, Prior, Totals, fit
-from bandit.policies.rewards import check_reward
-from bandit.policies.spec import Positive, Seed, Share, write_spec
 from bandit.policy import Pmf, Policy
 from bandit.vectors import Codebook, balanced, standardised
-from streams.events import Action, Context, Decision, PolicySpec
+from streams.events import Action, Context, Decision
 
 DAY_MS: Final = 86_400_000
 CODE_SIZE: Final = 64
 """Dimensions in which a creative's features are kept; of these the fit takes the widest."""
-CACHE_SIZE: Final = 16_384
 
 
-class HybridConfig(
-    Struct, frozen=True, kw_only=True, tag_field="name", tag="hybrid", forbid_unknown_fields=True
-):
+class HybridConfig(PolicyConfig, frozen=True, kw_only=True, tag="hybrid"):
     """How much creatives are expected to differ, and how to explore.
 
     Scale is learned: `shared` and `own` are prior standard deviations as shares of the mean
@@ -64,7 +67,7 @@ class _Shown(NamedTuple):
     covariance: Floats
 
 
-class Hybrid:
+class Hybrid(Configured[HybridConfig]):
     """Thompson sampling where every creative's score is drawn on its own.
 
     The pmf is how probably each score is the highest, by an integral within 2e-4. The scores'
@@ -80,8 +83,10 @@ class Hybrid:
     [0.5, 0.5]
     """
 
+    Config = HybridConfig
+
     def __init__(self, config: HybridConfig, state: bytes | None = None) -> None:
-        self._config = config
+        super().__init__(config)
         self._prior = Prior(config.shared, config.own, config.creative_dimensions)
         days = config.half_life_days
         self._half_life_ms = None if days is None else days * DAY_MS
@@ -94,11 +99,6 @@ class Hybrid:
         if state is not None:
             # Whoever loads a policy means to ask it, and this is the slow part.
             self._fitted()
-
-    @property
-    def spec(self) -> PolicySpec:
-        """The name, the prior, the model's size, and how it explores and forgets."""
-        return write_spec(self._config)
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns how probably each action is the best, shape (n_actions,), with the floor.
@@ -116,12 +116,7 @@ class Hybrid:
         return pmf
 
     def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the decision to the sums.
-
-        Raises:
-            FeatureError: features that cannot be read; nothing was learned.
-            LearnError: `reward_out_of_range`, a reward beyond a billion.
-        """
+        """Adds the decision to the sums."""
         check_reward(reward)
         x, code = self._read(decision.context), self._code(decision.action)
         weight = self._weight(decision.timestamp_ms)
@@ -133,12 +128,7 @@ class Hybrid:
         self._fit = self._shown = None
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward in the sums, at the weight with which it was learned.
-
-        Raises:
-            FeatureError: features that cannot be read; nothing was corrected.
-            LearnError: `reward_out_of_range`, a reward beyond a billion.
-        """
+        """Replaces a reward in the sums, at the weight with which it was learned."""
         change = check_reward(new) - check_reward(old)
         x = self._read(decision.context)
         weight = self._weight(decision.timestamp_ms)
@@ -152,15 +142,14 @@ class Hybrid:
         if isinstance(before, Hybrid) and before._config.seed == self._config.seed:
             self._codes = before._codes
 
-    def to_bytes(self) -> bytes:
-        """Returns spec and sums."""
+    def _state(self) -> bytes:
         upper = np.triu_indices(self._config.context_dimensions)
         arms = {
             name: _bytes(np.concatenate([arm.code, arm.second[upper], arm.response]))
             for name, arm in self._arms.items()
         }
         state = _State(self._newest_ms, _bytes(self._totals), arms)
-        return seal(self.spec, msgspec.msgpack.encode(state, order="sorted"))
+        return msgspec.msgpack.encode(state, order="sorted")
 
     def _weight(self, timestamp_ms: int) -> float:
         """Returns what a decision of that time weighs, relative to the newest one's half-life."""

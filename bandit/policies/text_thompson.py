@@ -12,23 +12,28 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from bandit.certainty import gamma_quantile
 from bandit.errors import PolicyStateError
 from bandit.features import flatten
-from bandit.policies.arms import Arms
+from bandit.policies.base import (
+    CACHE_SIZE,
+    Configured,
+    PolicyConfig,
+    Positive,
+    Share,
+    check_share,
+)
 from bandit.policies.best import Floats, normal_best
-from bandit.policies.envelope import seal
 from bandit.policies.headlines import HEADLINES
 from bandit.policies.maturing import Curve, Maturing
-from bandit.policies.rewards import check_share
 from bandit.policies.segments import Segments, segment_of
-from bandit.policies.spec import Positive, Share, write_spec
+from bandit.policies.simple import Arms
+from bandit.policies.thompson import History
 from bandit.policy import Belief, Pmf, Policy
-from streams.events import Action, Context, Decision, PolicySpec
+from streams.events import Action, Context, Decision
 
-CACHE_SIZE: Final = 16_384
 LARGEST_SCORE: Final = 0.5
 """No text is taken to be better or worse than this, in logarithms of the rate."""
 SEGMENT_SPREAD: Final = 0.3
@@ -45,14 +50,7 @@ _plain_decoder = msgspec.msgpack.Decoder(tuple[bytes, float, float])
 _decoder = msgspec.msgpack.Decoder(tuple[bytes, float, float, list[str], bytes | None])
 
 
-class TextThompsonConfig(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="name",
-    tag="text_thompson",
-    forbid_unknown_fields=True,
-):
+class TextThompsonConfig(PolicyConfig, frozen=True, kw_only=True, tag="text_thompson"):
     """What is believed before anything was seen, and how boldly it is acted upon.
 
     `weights` say, for features by the name `namespace.feature`, how much of each raises the
@@ -88,7 +86,7 @@ class TextThompsonConfig(
             raise ValueError(f"delay is {self.delay}; quantiles, in ascending order")
 
 
-class TextThompson:
+class TextThompson(Configured[TextThompsonConfig]):
     """Sharpened Thompson sampling on rates relative to their common level, for rewards in [0, 1].
 
     The rate of creative k is m·g_k, where g_k has a Gamma prior of shape `strength` around
@@ -115,8 +113,10 @@ class TextThompson:
     [0.5, 0.5]
     """
 
+    Config = TextThompsonConfig
+
     def __init__(self, config: TextThompsonConfig, state: bytes | None = None) -> None:
-        self._config = config
+        super().__init__(config)
         self.context_free = config.segments is UNSET
         plain = config.segments is UNSET and config.delay is UNSET
         arms, self._information, self._response, known, maturing = _unpack(state, plain)
@@ -127,11 +127,6 @@ class TextThompson:
         self._cache: dict[tuple[float, tuple[_Seen, ...]], dict[_Seen, float]] = {}
         spread = config.segment_spread
         self._segment_spread = SEGMENT_SPREAD if spread is UNSET else spread
-
-    @property
-    def spec(self) -> PolicySpec:
-        """The name and all parameters."""
-        return write_spec(self._config)
 
     @property
     def trust(self) -> float:
@@ -190,7 +185,6 @@ class TextThompson:
         Raises:
             FeatureError: it earned something, and an action has features that cannot be read;
                 nothing was learned.
-            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
         """
         segment = self._segment(decision.context)
         self._weigh(decision, check_share(reward))
@@ -205,7 +199,6 @@ class TextThompson:
         Raises:
             FeatureError: the reward changes, and an action has features that cannot be read;
                 nothing was corrected.
-            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
         """
         segment = self._segment(decision.context)
         self._weigh(decision, check_share(new) - check_share(old))
@@ -217,14 +210,13 @@ class TextThompson:
         if isinstance(before, TextThompson) and before._config.weights == self._config.weights:
             self._scores = before._scores
 
-    def to_bytes(self) -> bytes:
-        """Returns spec, arms, the two sums that trust is made of, segments and what matures."""
+    def _state(self) -> bytes:
         sums = (self._arms.to_bytes(), self._information, self._response)
         if self._segments is None and self._maturing is None:
-            return seal(self.spec, msgspec.msgpack.encode(sums))
+            return msgspec.msgpack.encode(sums)
         segments = [] if self._segments is None else self._segments.to_list()
         maturing = None if self._maturing is None else self._maturing.to_bytes()
-        return seal(self.spec, msgspec.msgpack.encode((*sums, segments, maturing)))
+        return msgspec.msgpack.encode((*sums, segments, maturing))
 
     def _segment(self, context: Context) -> str:
         fields = self._config.segments
@@ -330,8 +322,6 @@ class TextThompson:
         return m
 
 
-History: TypeAlias = tuple[float, float]
-"""A creative's showings and the sum of its rewards."""
 _Seen: TypeAlias = tuple[float, History, History]
 """An action as the pmf sees it: its score, its history, and that in the segment."""
 

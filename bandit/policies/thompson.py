@@ -7,30 +7,44 @@ are exact, so it can learn in real time from rewards that come late.
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Generic, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from bandit.certainty import beta_quantile, quantile
-from bandit.policies.arms import Arms
+from bandit.errors import PolicyStateError
+from bandit.policies.base import (
+    CACHE_SIZE,
+    Config,
+    Configured,
+    Finite,
+    PolicyConfig,
+    Positive,
+    Share,
+    check_share,
+    unseal,
+)
 from bandit.policies.best import Floats, beta_best, normal_best
-from bandit.policies.envelope import seal
-from bandit.policies.rewards import check_reward, check_share
-from bandit.policies.spec import Finite, Positive, write_spec
-from bandit.policy import Belief, Pmf
-from streams.events import Action, Context, Decision, PolicySpec
-
-CACHE_SIZE: Final = 16_384
-"""Of how many arms, taken together, the answers are kept."""
+from bandit.policies.simple import ArmPolicy
+from bandit.policy import Belief, Pmf, Verdict
+from streams.events import EMPTY, Action, Context, Decision
 
 Pseudocount: TypeAlias = Annotated[float, Meta(ge=0.01, le=1e9)]
 
+History: TypeAlias = tuple[float, float]
+"""An arm's rewards, how many and their sum."""
+Cache: TypeAlias = dict[tuple[History, ...], dict[History, float]]
 
-class ThompsonConfig(
-    Struct, frozen=True, kw_only=True, tag_field="name", tag="thompson", forbid_unknown_fields=True
-):
+# Two creatives that can never be the best are as good rivals of the leader as each other.
+_LEAST: Final = 1e-300
+
+
+class BetaConfig(PolicyConfig, frozen=True, kw_only=True):
     """The prior Beta(alpha, beta) of every creative's rate.
 
     The default is one click in a hundred showings: what clicks on adverts are like. Under
@@ -43,14 +57,11 @@ class ThompsonConfig(
     beta: Pseudocount = 99.0
 
 
-class GaussianThompsonConfig(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="name",
-    tag="gaussian_thompson",
-    forbid_unknown_fields=True,
-):
+class ThompsonConfig(BetaConfig, frozen=True, tag="thompson"):
+    """The prior Beta(alpha, beta) of every creative's rate; see `BetaConfig`."""
+
+
+class GaussianThompsonConfig(PolicyConfig, frozen=True, kw_only=True, tag="gaussian_thompson"):
     """The prior N(mean, sd²) of every creative's mean reward, and the noise of one reward."""
 
     mean: Finite = 0.0
@@ -58,7 +69,22 @@ class GaussianThompsonConfig(
     noise: Positive = 1.0
 
 
-class Thompson:
+class _BestOfArms(ArmPolicy[Config], Generic[Config]):
+    """Plays each creative with the probability that it is the best under `_best`."""
+
+    def __init__(self, config: Config, state: bytes | None = None) -> None:
+        super().__init__(config, state)
+        self._cache: Cache = {}
+
+    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
+        """Returns how probably each action is the best, shape (n_actions,), within 2e-4."""
+        return best_pmf(self._arms.of(actions), self._best, self._cache)
+
+    @abstractmethod
+    def _best(self, n: Floats, total: Floats, count: Floats) -> Floats: ...
+
+
+class Thompson(_BestOfArms[ThompsonConfig]):
     """Beta-Bernoulli Thompson sampling for rewards in [0, 1].
 
     A reward r counts as r successes and 1 − r failures: for 0 and 1 that is the exact posterior,
@@ -70,54 +96,18 @@ class Thompson:
     [0.25, 0.25, 0.25, 0.25]
     """
 
-    context_free = True
-
-    def __init__(self, config: ThompsonConfig, state: bytes | None = None) -> None:
-        self._config = config
-        self._arms = Arms(state)
-        self._cache: Cache = {}
-
-    @property
-    def spec(self) -> PolicySpec:
-        """The name and the prior."""
-        return write_spec(self._config)
-
-    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
-        """Returns how probably each action is the best, shape (n_actions,), within 2e-4."""
-        return best_pmf(self._arms.of(actions), self._best, self._cache)
-
-    def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the reward to the chosen creative's.
-
-        Raises:
-            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
-        """
-        self._arms.learn(decision.action.id, check_share(reward))
-
-    def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward of the chosen creative by another.
-
-        Raises:
-            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
-        """
-        self._arms.correct(decision.action.id, check_share(old), check_share(new))
+    Config = ThompsonConfig
+    lowest, highest = 0.0, 1.0
 
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
         """Returns each creative's posterior: its mean, and its 2.5 and 97.5 % quantiles."""
         return beta_beliefs(actions, self._arms.of(actions), self._config.alpha, self._config.beta)
 
-    def to_bytes(self) -> bytes:
-        """Returns spec and arms."""
-        return seal(self.spec, self._arms.to_bytes())
-
     def _best(self, n: Floats, total: Floats, count: Floats) -> Floats:
-        prior = self._config
-        # Corrections of fractional rewards may leave a sum a rounding outside what is possible.
-        total = np.minimum(np.maximum(total, 0.0), n)
-        return beta_best(prior.alpha + total, prior.beta + n - total, count)
+        return beta_arms_best(self._config, n, total, count)
 
 
-class GaussianThompson:
+class GaussianThompson(_BestOfArms[GaussianThompsonConfig]):
     """Thompson sampling for rewards of any size, as Normal with a known noise.
 
     The posterior of a mean after n rewards summing to s has precision 1/sd² + n/noise² and mean
@@ -129,37 +119,7 @@ class GaussianThompson:
     [0.5, 0.5]
     """
 
-    context_free = True
-
-    def __init__(self, config: GaussianThompsonConfig, state: bytes | None = None) -> None:
-        self._config = config
-        self._arms = Arms(state)
-        self._cache: Cache = {}
-
-    @property
-    def spec(self) -> PolicySpec:
-        """The name, the prior and the noise."""
-        return write_spec(self._config)
-
-    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
-        """Returns how probably each action is the best, shape (n_actions,), within 2e-4."""
-        return best_pmf(self._arms.of(actions), self._best, self._cache)
-
-    def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the reward to the chosen creative's.
-
-        Raises:
-            LearnError: `reward_out_of_range`, a reward beyond a billion.
-        """
-        self._arms.learn(decision.action.id, check_reward(reward))
-
-    def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward of the chosen creative by another.
-
-        Raises:
-            LearnError: `reward_out_of_range`, a reward beyond a billion.
-        """
-        self._arms.correct(decision.action.id, check_reward(old), check_reward(new))
+    Config = GaussianThompsonConfig
 
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
         """Returns each creative's posterior: its mean ± 1.96 standard deviations."""
@@ -171,10 +131,6 @@ class GaussianThompson:
             for action, middle, apart in zip(actions, mean.tolist(), half.tolist(), strict=True)
         ]
 
-    def to_bytes(self) -> bytes:
-        """Returns spec and arms."""
-        return seal(self.spec, self._arms.to_bytes())
-
     def _best(self, n: Floats, total: Floats, count: Floats) -> Floats:
         return normal_best(*self._posterior(n, total), count)
 
@@ -184,9 +140,195 @@ class GaussianThompson:
         return (self._config.mean * prior + total * noise) / precision, precision**-0.5
 
 
-History: TypeAlias = tuple[float, float]
-"""An arm's rewards, how many and their sum."""
-Cache: TypeAlias = dict[tuple[History, ...], dict[History, float]]
+class DiscountedThompsonConfig(BetaConfig, frozen=True, kw_only=True, tag="discounted_thompson"):
+    """The prior Beta(alpha, beta) of every creative's rate, and how fast evidence fades."""
+
+    half_life_seconds: Positive = 7 * 86_400.0
+
+
+class FadingArm(NamedTuple):
+    """One creative's history as it weighed at `at_ms`, its latest decision: rewards, and sum."""
+
+    n: float
+    total: float
+    at_ms: int
+
+
+_fading_decoder = msgspec.msgpack.Decoder(tuple[int, dict[str, FadingArm]])
+
+
+class DiscountedThompson(Configured[DiscountedThompsonConfig]):
+    """Beta-Bernoulli Thompson sampling on discounted counts, for rewards in [0, 1].
+
+    For rates that drift, as they do with season and fatigue (Raj & Kalyani 2017): a creative that
+    was good once is tried again. Forgetting costs where nothing changes; `bandit.drift` tells
+    whether anything does.
+
+    A reward whose decision is of time t weighs 2^−((now − t) / half-life), where now is the
+    latest decision that was learned: n = Σ w and s = Σ w·r give Beta(α + s, β + n − s), which
+    falls back to the prior while a creative is not shown. A correction finds its weight in its
+    decision's own time, so it is exact up to rounding, however late it comes.
+
+    >>> from streams.events import EMPTY
+    >>> policy = DiscountedThompson(DiscountedThompsonConfig())
+    >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).tolist()
+    [0.5, 0.5]
+    """
+
+    Config = DiscountedThompsonConfig
+    context_free = True
+
+    def __init__(self, config: DiscountedThompsonConfig, state: bytes | None = None) -> None:
+        super().__init__(config)
+        self._half_life_ms = config.half_life_seconds * 1000.0
+        try:
+            self._now_ms, self._arms = _fading_decoder.decode(state) if state else (0, {})
+        except msgspec.DecodeError as error:
+            raise PolicyStateError(f"not the state of fading arms: {error}") from error
+        self._cache: Cache = {}
+
+    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
+        """Returns how probably each action is the best, shape (n_actions,), within 2e-4."""
+        return best_pmf([self._faded(action.id) for action in actions], self._best, self._cache)
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Adds the reward to the chosen creative's, at the weight of its decision's time.
+
+        Raises:
+            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
+        """
+        reward, at_ms = check_share(reward), decision.timestamp_ms
+        n, total, known_ms = self._arms.get(decision.action.id, FadingArm(0.0, 0.0, at_ms))
+        latest = max(known_ms, at_ms)
+        kept, weight = self._weight(latest - known_ms), self._weight(latest - at_ms)
+        self._arms[decision.action.id] = FadingArm(
+            n * kept + weight, total * kept + weight * reward, latest
+        )
+        self._now_ms = max(self._now_ms, at_ms)
+
+    def correct(self, decision: Decision, old: float, new: float) -> None:
+        """Replaces a reward that was learned by another, at the weight that it had.
+
+        Raises:
+            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
+        """
+        change = check_share(new) - check_share(old)
+        n, total, at_ms = self._arms[decision.action.id]
+        weight = self._weight(at_ms - decision.timestamp_ms)
+        self._arms[decision.action.id] = FadingArm(n, total + weight * change, at_ms)
+
+    def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
+        """Returns each creative's posterior as it weighs now: mean, 2.5 and 97.5 % quantiles."""
+        arms = [self._faded(action.id) for action in actions]
+        return beta_beliefs(actions, arms, self._config.alpha, self._config.beta)
+
+    def _state(self) -> bytes:
+        return msgspec.msgpack.encode((self._now_ms, self._arms), order="sorted")
+
+    def _weight(self, age_ms: int) -> float:
+        return float(2.0 ** (-age_ms / self._half_life_ms))
+
+    def _faded(self, creative_id: str) -> tuple[float, float]:
+        """Returns what the creative's history weighs now."""
+        arm = self._arms.get(creative_id)
+        if arm is None:
+            return 0.0, 0.0
+        weight = self._weight(self._now_ms - arm.at_ms)
+        return arm.n * weight, arm.total * weight
+
+    def _best(self, n: Floats, total: Floats, count: Floats) -> Floats:
+        return beta_arms_best(self._config, n, total, count)
+
+
+class TopTwoConfig(BetaConfig, frozen=True, kw_only=True, tag="top_two"):
+    """The prior Beta(alpha, beta) of every creative's rate, and how the search is run.
+
+    `share` is how often the draw itself is shown and not its rival; at 1 this is `thompson`.
+    `threshold` is how probably the best a creative must be for the search to be over.
+    """
+
+    share: Share = 0.5
+    threshold: Annotated[float, Meta(gt=0.5, lt=1.0)] = 0.95
+
+
+class TopTwo(Configured[TopTwoConfig]):
+    """Top-two Thompson sampling (Russo 2016, section 3.3) for rewards in [0, 1].
+
+    Thompson sampling earns, and so hardly shows what is probably second: to be sure takes it
+    long. This policy gives the rivals of the leader a share of their own, and says when it is
+    sure.
+
+    Draws a creative as `thompson` does; shows it `share` of the time, and else draws on until
+    another comes. With p_i the posterior of i being the best that is a pmf in closed form:
+    pmf_i = p_i · (share + (1 − share) · Σ_{j≠i} p_j / (1 − p_j)).
+
+    >>> from streams.events import EMPTY
+    >>> policy = TopTwo(TopTwoConfig())
+    >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).round(3).tolist()
+    [0.5, 0.5]
+    """
+
+    Config = TopTwoConfig
+    context_free = True
+
+    def __init__(self, config: TopTwoConfig, state: bytes | None = None) -> None:
+        super().__init__(config)
+        # It keeps the arms, and the posteriors that were asked for last.
+        prior = ThompsonConfig(alpha=config.alpha, beta=config.beta)
+        self._thompson = Thompson(prior, None if state is None else unseal(state)[1])
+        self.correct = self._thompson.correct
+        self.beliefs = self._thompson.beliefs
+
+    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
+        """Returns the mixture of draw and rival, shape (n_actions,), within 1e-3.
+
+        It is exact but for the posteriors, which are an integral.
+        """
+        best = self._thompson.pmf(context, actions)
+        if len(best) == 1:
+            return best
+        return _top_two(best, self._config.share)
+
+    def verdict(self, actions: Sequence[Action]) -> Verdict:
+        """Returns which action is the best, how probably, and whether that is enough."""
+        best = self._thompson.pmf(EMPTY, actions)
+        leader = int(best.argmax())
+        posterior = float(best[leader])
+        return Verdict(actions[leader].id, posterior, posterior >= self._config.threshold)
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Adds the reward to the chosen creative's."""
+        self._thompson.learn(decision, reward)
+
+    def _state(self) -> bytes:
+        return self._thompson.to_bytes()
+
+
+def _top_two(best: Floats, share: float) -> Pmf:
+    """Returns the pmf of `TopTwo`, from the posteriors of at least two actions.
+
+    Sums are rounded once, so that the order of the actions does not show in them.
+    """
+    best = np.maximum(best, _LEAST)
+    leader = int(best.argmax())
+    # What a clear leader leaves to the others is added up, since 1 − p would lose it.
+    clear = best[leader] > 0.5
+    rest = 1.0 - best
+    if clear:
+        rest[leader] = math.fsum(np.delete(best, leader))
+    odds = best / rest
+    others = math.fsum(odds) - odds
+    if clear:
+        others[leader] = math.fsum(np.delete(odds, leader))
+    pmf: Pmf = best * (share + (1.0 - share) * others)
+    return pmf / math.fsum(pmf)
+
+
+def beta_arms_best(prior: BetaConfig, n: Floats, total: Floats, count: Floats) -> Floats:
+    """Returns P(an arm of each kind is the best) under Beta posteriors, shape (n_kinds,)."""
+    # Corrections of fractional rewards may leave a sum a rounding outside what is possible.
+    total = np.minimum(np.maximum(total, 0.0), n)
+    return beta_best(prior.alpha + total, prior.beta + n - total, count)
 
 
 def beta_beliefs(

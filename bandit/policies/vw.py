@@ -1,35 +1,37 @@
 """Vowpal Wabbit as a policy: contextual exploration with its explorers and learners.
 
-What is specific to Vowpal Wabbit's way of learning from decisions is here: how contexts and
-actions are written for it, how a reward becomes a labelled cost, how its answer becomes a pmf.
+All that is known of the binding is in here: how contexts and actions are written for it, how a
+reward becomes a labelled cost, how its answer becomes a pmf, and how a model is saved and restored
+without a trace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias, cast
 
+import msgspec
 import numpy as np
-from msgspec import Struct
 
-from bandit.errors import PolicyError
+# The public wrapper checks every example anew, at twice the cost; the version is pinned.
+from vowpal_wabbit_next import _core
+
+from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
 from bandit.features import Feature, flatten, vw_text
-from bandit.policies.envelope import seal
-from bandit.policies.rewards import check_reward
-from bandit.policies.spec import write_spec
-from bandit.policies.vw_model import Line, VwModel
+from bandit.policies.base import CACHE_SIZE, Configured, PolicyConfig, check_reward
+from bandit.policies.vw_options import is_forgetful, split_options
 from bandit.policy import Pmf
-from streams.events import Action, Context, Decision, PolicySpec
+from streams.events import Action, Context, Decision
 
-CACHE_SIZE: Final = 16_384
+REBASE_EVERY: Final = 32
 SMALLEST_PROPENSITY: Final = 1e-6
 """A rarer action is learned from as if it had been this likely: costs, in 32 bits, are divided
 by it."""
 
+Example: TypeAlias = _core.Example
 
-class VwConfig(
-    Struct, frozen=True, kw_only=True, tag_field="name", tag="vw", forbid_unknown_fields=True
-):
+
+class VwConfig(PolicyConfig, frozen=True, kw_only=True, tag="vw"):
     """`args` are Vowpal Wabbit's own (`vw_options`); they must make it explore.
 
     What is at the top of a context is in the namespace `context`, of an action in `action`; what
@@ -43,7 +45,118 @@ class VwConfig(
     ids: bool = True
 
 
-class Vw:
+class Line(NamedTuple):
+    """One line of Vowpal Wabbit's text format, and what it is parsed to."""
+
+    text: str
+    example: Example
+
+
+class _Saved(NamedTuple):
+    """A saved model, and what was learned since: the lines of each example."""
+
+    model: bytes
+    journal: list[list[str]]
+
+
+_decoder = msgspec.msgpack.Decoder(_Saved)
+
+
+class VwModel:
+    """A model that chooses among the actions of a multi-line example.
+
+    A model that predicted is no longer, byte for byte, the one that learned, so one workspace
+    learns and another, taught the same, predicts.
+
+    Where a loaded model goes on otherwise than the saved one (`is_forgetful`), it is saved and
+    loaded after every 32 examples, by everyone, and the examples since are part of the state:
+    what is restored is then always what would have been there anyway.
+    """
+
+    def __init__(self, args: str, state: bytes | None = None) -> None:
+        words = split_options(args)
+        self._args = args
+        self._forgetful = is_forgetful(words)
+        # Without the second, a loaded model has lost its counters, and its bytes differ.
+        self._words = ["--quiet", "--preserve_performance_counters", *words]
+        self._parser = self._workspace(None)
+        self._saved = _Saved(self._parser.serialize(), []) if state is None else _read(state)
+        # For whichever is wanted first: most processes only predict, or only learn.
+        self._spare: _core.Workspace | None = self._restored()
+        self._learner: _core.Workspace | None = None
+        self._predictor: _core.Workspace | None = None
+
+    def parse(self, text: str) -> Line:
+        """Returns the line; it may be used in any number of examples."""
+        # By a workspace of its own: parsing, too, moves a model's counters.
+        return Line(text, _core._parse_line_text(self._parser, text))
+
+    def predict(self, lines: list[Line]) -> list[tuple[int, float]]:
+        """Returns position and probability of each action, as 32 bits have it."""
+        if self._predictor is None:
+            self._predictor = self._take_spare()
+        found = self._predictor.predict_multi_ex_one([line.example for line in lines])
+        return cast(list[tuple[int, float]], found)
+
+    def learn(self, lines: list[Line]) -> None:
+        """Learns the example, one line of which is labelled."""
+        learner = self._learner = self._learner or self._take_spare()
+        examples = [line.example for line in lines]
+        learner.learn_multi_ex_one(examples)
+        if self._predictor is not None:
+            self._predictor.learn_multi_ex_one(examples)
+        if self._forgetful:
+            self._saved.journal.append([line.text for line in lines])
+            if len(self._saved.journal) == REBASE_EVERY:
+                self._rebase(learner)
+
+    def to_bytes(self) -> bytes:
+        """Returns the model, and the examples since it was last saved where they are needed."""
+        if self._learner is None or self._forgetful:
+            return msgspec.msgpack.encode(self._saved)
+        return msgspec.msgpack.encode(_Saved(self._learner.serialize(), []))
+
+    def _rebase(self, learner: _core.Workspace) -> None:
+        """Goes on from the model as it is once saved and loaded."""
+        self._saved = _Saved(learner.serialize(), [])
+        self._learner = self._restored()
+        self._predictor = None
+
+    def _take_spare(self) -> _core.Workspace:
+        taken = self._spare
+        self._spare = None
+        if taken is not None:
+            return taken
+        if self._learner is not None and not self._forgetful:
+            return self._workspace(self._learner.serialize())
+        return self._restored()
+
+    def _restored(self) -> _core.Workspace:
+        workspace = self._workspace(self._saved.model)
+        for texts in self._saved.journal:
+            workspace.learn_multi_ex_one([self.parse(text).example for text in texts])
+        return workspace
+
+    def _workspace(self, model: bytes | None) -> _core.Workspace:
+        try:
+            workspace = _core.Workspace(self._words, model_data=model)
+        except (RuntimeError, ValueError) as error:
+            raise PolicySpecError(f"policy 'vw': args {self._args!r}: {error}") from error
+        if workspace.get_prediction_type() != _core.PredictionType.ActionProbs:
+            raise PolicySpecError(
+                "policy 'vw': args do not make it explore among actions; add --cb_explore_adf"
+            )
+        return workspace
+
+
+def _read(state: bytes) -> _Saved:
+    try:
+        return _decoder.decode(state)
+    except msgspec.DecodeError as error:
+        raise PolicyStateError(f"not the state of a vw policy: {error}") from error
+
+
+class Vw(Configured[VwConfig]):
     """Plays as one of Vowpal Wabbit's explorers says; a cost is a reward's negative.
 
     >>> from streams.events import EMPTY
@@ -52,15 +165,12 @@ class Vw:
     [0.5, 0.5]
     """
 
+    Config = VwConfig
+
     def __init__(self, config: VwConfig, state: bytes | None = None) -> None:
-        self._config = config
+        super().__init__(config)
         self._model = VwModel(config.args, state)
         self._prepared: dict[tuple[str, bytes], Line] = {}
-
-    @property
-    def spec(self) -> PolicySpec:
-        """The name, the arguments, and whether ids are features."""
-        return write_spec(self._config)
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns what the explorer says of each action, shape (n_actions,).
@@ -83,12 +193,7 @@ class Vw:
         return pmf
 
     def learn(self, decision: Decision, reward: float) -> None:
-        """Has the model learn the cost of the chosen action at its propensity.
-
-        Raises:
-            FeatureError: features that cannot be read; nothing was learned.
-            LearnError: `reward_out_of_range`, a reward beyond a billion.
-        """
+        """Has the model learn the cost of the chosen action at its propensity."""
         cost = -check_reward(reward)
         propensity = min(max(decision.propensity, SMALLEST_PROPENSITY), 1.0)
         lines, order = self._lines(decision.context, decision.actions)
@@ -96,9 +201,8 @@ class Vw:
         lines[chosen] = self._model.parse(f"0:{cost:.9g}:{propensity:.9g} {lines[chosen].text}")
         self._model.learn(lines)
 
-    def to_bytes(self) -> bytes:
-        """Returns spec and model."""
-        return seal(self.spec, self._model.to_bytes())
+    def _state(self) -> bytes:
+        return self._model.to_bytes()
 
     def _lines(self, context: Context, actions: Sequence[Action]) -> tuple[list[Line], list[int]]:
         """Returns the shared line and each action's, and which action each of those is.

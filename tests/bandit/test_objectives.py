@@ -5,7 +5,7 @@ import pytest
 from bandit.errors import PolicySpecError
 from bandit.objectives import check_objective, kinds_of, policy_for, resolved
 from bandit.policies import check_policy
-from bandit.policies.guarded import CLICK, CONVERSION
+from bandit.policies.wrappers import CLICK, CONVERSION
 from bandit.versions import checked, with_policy
 from streams.events import Outcome, Placement, RewardKind, RewardRule, decode, encode
 from streams.objectives import ClicksThenConversions, ConversionsWithClicks, ValuePerImpression

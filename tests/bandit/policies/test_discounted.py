@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bandit.policies import open_policy
-from bandit.policies.envelope import unseal
+from bandit.policies.base import unseal
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, Step, action, ask
 
 

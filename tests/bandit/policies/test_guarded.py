@@ -5,7 +5,7 @@ import pytest
 
 from bandit.errors import LearnError, PolicyStateError
 from bandit.policies import open_policy
-from bandit.policies.guarded import read_state
+from bandit.policies.wrappers import Guarded
 from streams.events import EMPTY, Action
 from tests.bandit.policy_laws import CorrectionLaws, PolicyLaws, Step, action, teach
 
@@ -115,4 +115,4 @@ def test_in_the_long_run_it_shows_the_best_of_those_that_are_clicked_enough():
 
 def test_a_state_that_is_none_is_refused():
     with pytest.raises(PolicyStateError, match="not the state of a guarded policy"):
-        read_state(b"\x00")
+        Guarded.split(b"\x00")

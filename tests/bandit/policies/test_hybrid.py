@@ -8,7 +8,7 @@ import pytest
 
 from bandit.errors import PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policies.envelope import seal, unseal
+from bandit.policies.base import seal, unseal
 from bandit.policies.hierarchy import PRIOR_DECISIONS, ArmSums, Prior, Totals, fit
 from bandit.policies.hybrid import DAY_MS, Hybrid, HybridConfig, _unpack
 from streams.events import EMPTY, Action, Decision

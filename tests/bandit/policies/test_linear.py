@@ -6,7 +6,7 @@ from scipy import stats
 
 from bandit.errors import PolicyStateError
 from bandit.policies import load_policy, open_policy
-from bandit.policies.envelope import seal, unseal
+from bandit.policies.base import seal, unseal
 from bandit.policies.linear import UNDECIDED, LinTs, LinTsConfig, LinUcb, LinUcbConfig
 from bandit.policy import take_over
 from tests.bandit.policy_laws import (

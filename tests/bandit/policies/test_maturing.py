@@ -12,7 +12,7 @@ from bandit.__main__ import app
 from bandit.delays import QUANTILES, fit_delay
 from bandit.errors import PolicySpecError, ReplayError
 from bandit.policies import load_policy, open_policy
-from bandit.policies.envelope import unseal
+from bandit.policies.base import unseal
 from bandit.policies.maturing import BUCKETS, Maturing
 from streams.archive import run_archive
 from streams.events import (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
 from bandit.policies import POLICIES, check_policy, load_policy, open_policy, parse_policy
-from bandit.policies.envelope import seal, unseal
+from bandit.policies.base import seal, unseal
 from streams.events import EMPTY, Action, RewardRule
 from tests.bandit.policy_laws import Step
 

@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from bandit.errors import FeatureError, PolicySpecError
 from bandit.policies import load_policy, open_policy
-from bandit.policies.envelope import unseal
+from bandit.policies.base import unseal
 from bandit.policies.segments import MOST_SEGMENTS, OTHERS, Segments, segment_of
 from bandit.policy import sample
 from streams.events import Action, Decision

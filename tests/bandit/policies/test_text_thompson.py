@@ -9,7 +9,7 @@ from scipy import optimize, special
 
 from bandit.errors import FeatureError, PolicyStateError
 from bandit.policies import load_policy, open_policy
-from bandit.policies.envelope import seal, unseal
+from bandit.policies.base import seal, unseal
 from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
 from bandit.policy import take_over
 from streams.events import EMPTY, Action, Decision

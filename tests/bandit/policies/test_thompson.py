@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from bandit.policies import load_policy, open_policy
-from bandit.policies.envelope import seal
+from bandit.policies.base import seal
 from bandit.policies.thompson import CACHE_SIZE, Thompson, ThompsonConfig
 from streams.events import EMPTY, Action, Decision
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, Step, ask, teach

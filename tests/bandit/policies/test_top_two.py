@@ -6,7 +6,7 @@ import pytest
 
 from bandit.errors import PolicySpecError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policies.envelope import seal
+from bandit.policies.base import seal
 from bandit.policy import Deciding
 from tests.bandit.policies.test_best import exact
 from tests.bandit.policy_laws import (

@@ -11,8 +11,8 @@ from msgspec import Raw
 from bandit.errors import PolicySpecError, PolicyStateError
 from bandit.features import Feature, flatten, vw_text
 from bandit.policies import load_policy, open_policy
-from bandit.policies.envelope import seal, unseal
-from bandit.policies.vw_model import REBASE_EVERY, VwModel
+from bandit.policies.base import seal, unseal
+from bandit.policies.vw import REBASE_EVERY, VwModel
 from bandit.policy import Correctable
 from streams.events import EMPTY, Action, Decision
 from tests.bandit.policy_laws import (

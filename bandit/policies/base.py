@@ -1,0 +1,147 @@
+"""What every policy is made of: its parameters, its bytes, and the rewards that it can learn from.
+
+Each policy declares its parameters with ranges and defaults beside its code; a wrong one is
+refused here, naming the parameter, the value seen and the value expected. The bytes hold spec and
+state under one checksum: a damaged model may well load and answer nonsense.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from typing import Annotated, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bandit.errors import LearnError, PolicySpecError, PolicyStateError
+from streams.events import PolicySpec
+
+Positive: TypeAlias = Annotated[float, Meta(gt=0.0, le=1e9)]
+Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+Finite: TypeAlias = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Seed: TypeAlias = Annotated[int, Meta(ge=0, lt=2**32)]
+
+LARGEST_REWARD: Final = 1e9
+"""The largest reward that any policy takes, either side of 0: its square is finite in 32 bits."""
+MAGIC: Final = b"copyloop policy 1\n"
+DIGEST_SIZE: Final = 16
+CACHE_SIZE: Final = 16_384
+"""How many creatives a policy keeps prepared, or answers of how many."""
+
+
+class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
+    """The parameters of a policy; the tag is its name."""
+
+
+Config = TypeVar("Config", bound=PolicyConfig)
+
+_PATH: Final = re.compile(r" - at `\$\.(\w+)")
+_decoder = msgspec.msgpack.Decoder(tuple[PolicySpec, bytes])
+
+
+class Configured(ABC, Generic[Config]):
+    """A policy made from parameters and, if it has learned already, from a state."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    @property
+    def spec(self) -> PolicySpec:
+        """The name and every parameter."""
+        return write_spec(self._config)
+
+    def to_bytes(self) -> bytes:
+        """Returns the spec and the state, sealed."""
+        return seal(self.spec, self._state())
+
+    @abstractmethod
+    def _state(self) -> bytes:
+        """Returns what was learned: equal for equal histories, byte for byte."""
+
+
+def read_spec(spec: PolicySpec, config: type[Config]) -> Config:
+    """Returns the parameters in `spec`, the ones left out at their defaults.
+
+    Raises:
+        PolicySpecError: a parameter is unknown, missing, or not what it should be.
+    """
+    try:
+        return msgspec.convert(spec, config)
+    except msgspec.ValidationError as error:
+        raise PolicySpecError(_explain(spec, config, str(error))) from error
+
+
+def write_spec(config: PolicyConfig) -> PolicySpec:
+    """Returns the spec that `read_spec` reads as `config`: every parameter is spelled out."""
+    spec: PolicySpec = msgspec.to_builtins(config)
+    return spec
+
+
+def _explain(spec: PolicySpec, config: type[PolicyConfig], message: str) -> str:
+    known = ", ".join(config.__struct_fields__) or "none"
+    where = f"policy {spec.get('name')!r}"
+    found = _PATH.search(message)
+    if found is None:
+        return f"{where}: {message[0].lower()}{message[1:]}; its parameters: {known}"
+    parameter = found.group(1)
+    expected = message[: found.start()]
+    return f"{where}: {parameter} is {spec.get(parameter)!r}; {expected[0].lower()}{expected[1:]}"
+
+
+def seal(spec: PolicySpec, state: bytes) -> bytes:
+    """Returns the bytes that hold both; dicts are sorted by key."""
+    body = msgspec.msgpack.encode((spec, state), order="sorted")
+    return MAGIC + _digest(body) + body
+
+
+def unseal(data: bytes) -> tuple[PolicySpec, bytes]:
+    """Returns the spec and the state that `seal` was given.
+
+    Raises:
+        PolicyStateError: these are not a policy's bytes, or not all of them, or damaged ones.
+    """
+    start = len(MAGIC) + DIGEST_SIZE
+    if not data.startswith(MAGIC):
+        raise PolicyStateError(
+            f"policy bytes start with {data[: len(MAGIC)]!r}, expected {MAGIC!r}: "
+            "not a policy, or one of another format"
+        )
+    body = data[start:]
+    if _digest(body) != data[len(MAGIC) : start]:
+        raise PolicyStateError(
+            f"{len(data)} policy bytes do not match their checksum; "
+            "take an earlier snapshot, or fold the log anew"
+        )
+    return _decoder.decode(body)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=DIGEST_SIZE).digest()
+
+
+def check_reward(
+    reward: float, *, low: float = -LARGEST_REWARD, high: float = LARGEST_REWARD
+) -> float:
+    """Returns the reward.
+
+    Raises:
+        LearnError: `reward_out_of_range`, it is not within [low, high], or not a number.
+    """
+    if not low <= reward <= high:
+        raise LearnError(
+            "reward_out_of_range",
+            f"reward {reward}, expected {low:g} to {high:g}; set the placement's reward minimum "
+            "and maximum, or a policy for such rewards",
+        )
+    return reward
+
+
+def check_share(reward: float) -> float:
+    """Returns the reward.
+
+    Raises:
+        LearnError: `reward_out_of_range`, it is not within [0, 1].
+    """
+    return check_reward(reward, low=0.0, high=1.0)
