@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from streams.fields import doc
+
 Scope: TypeAlias = Literal["rank", "reward", "view", "review", "operate", "admin"]
 """What a caller may do; each word of `view`, `review`, `operate`, `admin` includes those before."""
 SCOPES: Final[tuple[Scope, ...]] = ("rank", "reward", "view", "review", "operate", "admin")
@@ -72,15 +74,19 @@ class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
 
 
 class Protection(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a placement keeps from the log, and whom it takes rewards from.
+    """What a placement keeps from the log, and whom it takes rewards from."""
 
-    `private` are fields of its contexts, as keys joined by dots, that are hashed before anyone
-    sees them. With `signed_rewards` only who was answered with an event id, which is signed, can
-    say what came of it.
-    """
-
-    private: tuple[Name, ...] = ()
-    signed_rewards: bool = False
+    private: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="Fields of the context, keys joined by dots, that are hashed by the "
+            "server's COPYLOOP_PRIVATE_SALT before a policy or the log sees them.",
+            extra={"max_length": 50},
+        ),
+    ] = ()
+    signed_rewards: Annotated[
+        bool, doc("`rank` makes event ids that are signed, and no others are taken.")
+    ] = False
 
 
 def _check_length(field: str, value: str) -> None:

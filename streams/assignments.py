@@ -6,21 +6,29 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
+from streams.fields import doc
+
 Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
 """Milliseconds since 1970."""
+Part: TypeAlias = Annotated[str, Meta(extra={"min_length": 1, "max_length": 64})]
+Sticky: TypeAlias = Annotated[float, Meta(extra={"gt": 0})]
 Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
 
 
 class Flag(Struct, frozen=True, kw_only=True):
-    """How a placement answers as a feature flag.
+    """How a placement answers as a feature flag (OpenFeature)."""
 
-    The value is the text of the creative's `part`, or, where that is None, an object of all its
-    parts. A user keeps a creative for `sticky_seconds`; None is as long as the placement's reward
-    window, beyond which nothing that the user does would count.
-    """
-
-    part: str | None = None
-    sticky_seconds: float | None = None
+    part: Annotated[
+        Part | None,
+        doc("The creative's part that is the value; an object of all if none."),
+    ] = None
+    sticky_seconds: Annotated[
+        Sticky | None,
+        doc(
+            "How long a user keeps a creative; as long as the reward's window, if "
+            "none, and no longer than that."
+        ),
+    ] = None
 
 
 class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assignment"):

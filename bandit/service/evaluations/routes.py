@@ -21,8 +21,8 @@ from bandit.service.evaluations.models import (
     evaluation_view,
 )
 from bandit.service.hot import new_id
+from bandit.service.resource import Page, Taken
 from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
-from bandit.service.resources.models import Page
 from streams.events import MAX_ID_LENGTH, Placement, PolicySpec
 
 EVALUATIONS: Final[Kind] = "evaluations"
@@ -59,7 +59,7 @@ async def list_evaluations(
 
 @router.post("", status_code=202)
 async def start_evaluation(
-    desk: Desk, jobs: Judging, name: Placed, body: EvaluationBody
+    desk: Desk, jobs: Judging, name: Placed, body: Taken[EvaluationBody]
 ) -> EvaluationView:
     """Has the log judged by each policy: that which is online, chance, the baseline, and yours.
 

@@ -9,12 +9,18 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from bandit.errors import RequestError
 from bandit.features import creative_features
 from bandit.review import TRANSITIONS
-from bandit.service.resources.creative_models import CreativeBody, CreativeChange, CreativeView
+from bandit.service.resource import Page, Taken
+from bandit.service.resources.creative_models import (
+    CreativeBody,
+    CreativeChange,
+    CreativeView,
+    OneOrMany,
+)
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -29,8 +35,6 @@ from bandit.service.resources.desk import (
     unchanged,
 )
 from bandit.service.resources.editor import Editor
-from bandit.service.resources.models import Page, raw_json
-from bandit.service.resources.placement_models import to_caps
 from streams.catalogue import catalogue_key
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
 
@@ -104,7 +108,7 @@ async def list_creatives(
 
 @router.post("/placements/{placement}/creatives", status_code=201)
 async def add_creatives(
-    desk: Desk, name: Placed, body: CreativeBody | list[CreativeBody], once: Once
+    desk: Desk, name: Placed, body: Taken[OneOrMany], once: Once
 ) -> Page[CreativeView]:
     """Adds one creative or many: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
@@ -147,7 +151,7 @@ async def change_creative(
     desk: Desk,
     name: Placed,
     creative_id: OfCreative,
-    body: CreativeChange,
+    body: Taken[CreativeChange],
     response: Response,
     condition: Matching,
 ) -> CreativeView:
@@ -166,7 +170,7 @@ async def change_creative(
     def changed() -> list[Creative]:
         before = desk.creative(name, asked_for)
         status = body.status or before.status
-        caps = to_caps(body.caps) or before.caps
+        caps = body.caps or before.caps
         reason = body.reason if body.status else before.reason
         after = msgspec.structs.replace(before, status=status, reason=reason, caps=caps)
         if after == before:
@@ -212,10 +216,8 @@ def _creatives(placement: str, bodies: Sequence[CreativeBody], now_ms: int) -> l
             parts=body.parts,
             status=body.status,
             timestamp_ms=now_ms,
-            features=creative_features(body.parts)
-            if body.features is None
-            else raw_json(body.features),
-            caps=to_caps(body.caps),
+            features=creative_features(body.parts) if body.features is UNSET else body.features,
+            caps=body.caps,
         )
         for body in bodies
     ]

@@ -2,86 +2,62 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
-import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, Raw, Struct
 
-from bandit.service.resources.models import Body, JsonObject, Text
+from bandit.service.resource import Resource, Text, view_of
 from streams.events import Generation
+from streams.fields import doc
 
 
-class GenerationBody(Body):
+class GenerationBody(Struct, Resource, frozen=True, kw_only=True):
     """A request for new creatives from a brief."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "brief": {"product": "wool socks", "audience": "hikers"},
-                    "n": 20,
-                    "seed": 7,
-                    "winners": ["Warm feet, all winter"],
-                }
-            ]
+    examples: ClassVar[list[dict[str, Any]]] = [
+        {
+            "brief": {"product": "wool socks", "audience": "hikers"},
+            "n": 20,
+            "seed": 7,
+            "winners": ["Warm feet, all winter"],
         }
-    )
+    ]
 
-    brief: JsonObject
-    n: int = Field(default=10, ge=1, le=1000, description="How many to write.")
-    seed: int | None = Field(
-        default=None, ge=0, lt=2**31, description="Chosen by chance if left out."
-    )
-    winners: list[Text] = Field(default=[], max_length=100, description="Texts that did well.")
+    brief: Raw
+    n: Annotated[int, Meta(ge=1, le=1000, description="How many to write.")] = 10
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**31)] | None, doc("Chosen by chance if left out.")
+    ] = None
+    winners: Annotated[
+        tuple[Text, ...], Meta(max_length=100, description="Texts that did well.")
+    ] = ()
 
 
-class GenerationView(BaseModel):
+class GenerationView(Generation, Resource, frozen=True):
     """A generation, and how it went."""
 
-    id: str
-    placement: str
-    brief: dict[str, Any]
-    n: int
-    seed: int
-    status: Literal["requested", "done", "failed"]
-    timestamp_ms: int
-    winners: list[str]
-    accepted: int
-    rejected: int
-    reason: str | None
-    version: str | None = Field(description="The generator's that was told to write, if one was.")
 
-    @classmethod
-    def of(cls, generation: Generation) -> GenerationView:
-        """Returns the view of a generation."""
-        fields = msgspec.structs.asdict(generation)
-        fields["brief"] = json.loads(bytes(generation.brief))
-        fields["winners"] = list(generation.winners)
-        fields["version"] = generation.version or None
-        return cls.model_validate(fields)
-
-
-class BriefView(BaseModel):
+class BriefView(Struct, Resource, frozen=True, kw_only=True):
     """A brief that creatives of a placement were asked for from, and what came of it."""
 
-    id: str = Field(description="A hash of the placement and the brief.")
+    id: Annotated[str, doc("A hash of the placement and the brief.")]
     placement: str
-    brief: dict[str, Any]
-    first_ms: int = Field(description="When it was first asked for.")
+    brief: Raw
+    first_ms: Annotated[int, doc("When it was first asked for.")]
     last_ms: int
-    generations: list[str] = Field(description="Their ids, oldest first.")
-    waiting: int = Field(description="How many of them are still `requested`.")
-    accepted: int = Field(description="Creatives that passed the gates.")
+    generations: Annotated[list[str], doc("Their ids, oldest first.")]
+    waiting: Annotated[int, doc("How many of them are still `requested`.")]
+    accepted: Annotated[int, doc("Creatives that passed the gates.")]
     rejected: int
 
     @classmethod
-    def of(cls, brief_id: str, asked: list[Generation]) -> BriefView:
+    def of(cls, brief_id: str, asked: Sequence[Generation]) -> BriefView:
         """Returns the view of a brief, of which these are the generations, at least one."""
-        return cls(
+        return view_of(
+            cls,
+            asked[0],
             id=brief_id,
-            placement=asked[0].placement,
-            brief=json.loads(bytes(asked[0].brief)),
             first_ms=asked[0].timestamp_ms,
             last_ms=asked[-1].timestamp_ms,
             generations=[generation.id for generation in asked],

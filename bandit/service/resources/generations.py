@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query
 
 from bandit.errors import RequestError
 from bandit.service.hot import new_id
+from bandit.service.resource import Page, Taken, view_of
 from bandit.service.resources.desk import After, Desk, Limit, Once, Placed, Since, page_of
 from bandit.service.resources.generation_models import BriefView, GenerationBody, GenerationView
-from bandit.service.resources.models import Page, raw_json
 from streams.events import Generation
 
 router = APIRouter(prefix="/v1", tags=["generations"])
@@ -35,7 +35,7 @@ async def list_all_generations(
     """The generations of all placements, in the order in which they were asked for."""
     found = _wanted(desk.catalogue.generations(placement), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
-    return Page(items=[GenerationView.of(generation) for generation in page], next=following)
+    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
 @router.get("/briefs")
@@ -74,12 +74,12 @@ async def list_generations(
     desk.placement(name)
     found = _wanted(desk.catalogue.generations(name), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
-    return Page(items=[GenerationView.of(generation) for generation in page], next=following)
+    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
 @router.post("/placements/{placement}/generations", status_code=202)
 async def request_generation(
-    desk: Desk, name: Placed, body: GenerationBody, once: Once
+    desk: Desk, name: Placed, body: Taken[GenerationBody], once: Once
 ) -> GenerationView:
     """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
     desk.placement(name)
@@ -87,21 +87,21 @@ async def request_generation(
     generation = Generation(
         id=new_id(now_ms),
         placement=name,
-        brief=raw_json(body.brief),
+        brief=body.brief,
         n=body.n,
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         status="requested",
         timestamp_ms=now_ms,
-        winners=tuple(body.winners),
+        winners=body.winners,
     )
     made = await desk.change([], lambda: [generation], repeatable=once)
-    return next(GenerationView.of(event) for event in made if isinstance(event, Generation))
+    return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
 
 
 @router.get("/placements/{placement}/generations/{generation_id}")
 async def read_generation(desk: Desk, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
-    return GenerationView.of(desk.generation(name, generation_id))
+    return view_of(GenerationView, desk.generation(name, generation_id))
 
 
 def _wanted(

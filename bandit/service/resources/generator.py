@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, RequestError
 from bandit.generator_versions import promoted, rejected, rolled_back, touched
+from bandit.service.resource import Page, Taken
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -22,7 +23,6 @@ from bandit.service.resources.desk import (
 )
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.generator_models import ChampionView, GeneratorVersionView, WhyBody
-from bandit.service.resources.models import Page
 from streams.catalogue import Catalogue, catalogue_key
 from streams.events import MAX_ID_LENGTH, Catalogued
 from streams.generator_versions import GeneratorVersion, VersionStatus
@@ -66,7 +66,7 @@ async def read_generator_version(
 async def promote_generator_version(
     desk: Desk,
     version_id: OfVersion,
-    body: WhyBody,
+    body: Taken[WhyBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -79,7 +79,7 @@ async def promote_generator_version(
 async def reject_generator_version(
     desk: Desk,
     version_id: OfVersion,
-    body: WhyBody,
+    body: Taken[WhyBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -90,7 +90,7 @@ async def reject_generator_version(
 
 @router.post("/rollback")
 async def roll_back_generator(
-    desk: Desk, body: WhyBody, condition: Matching, once: Once
+    desk: Desk, body: Taken[WhyBody], condition: Matching, once: Once
 ) -> ChampionView:
     """Takes the champion back: its creatives retire, and the version before it is live again."""
     champion = desk.catalogue.champion

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Response
 from msgspec import UNSET
 
 from bandit.errors import PolicySpecError, RequestError
+from bandit.service.resource import Page, Taken
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -26,7 +27,6 @@ from bandit.service.resources.desk import (
     Protecting,
     unchanged,
 )
-from bandit.service.resources.models import Page
 from bandit.service.resources.placement_models import PlacementBody, PlacementView
 from bandit.versions import checked
 from streams.catalogue import catalogue_key
@@ -73,7 +73,7 @@ async def read_placement(desk: Desk, name: Placed, response: Response, known: Kn
 async def put_placement(
     desk: Desk,
     name: Placed,
-    body: PlacementBody,
+    body: Taken[PlacementBody],
     response: Response,
     condition: Conditional,
     protection: Protecting,

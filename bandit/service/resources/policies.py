@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -16,6 +15,7 @@ from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.policy import Deciding
 from bandit.service.hot import action_pmf
 from bandit.service.requests import parse_context
+from bandit.service.resource import Taken, view_of
 from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.placement_models import PlacementView
@@ -26,7 +26,6 @@ from bandit.service.resources.policy_models import (
     PropensityView,
     RollbackBody,
     TrialView,
-    VerdictView,
     VersionView,
 )
 from bandit.versions import (
@@ -73,13 +72,8 @@ async def read_policy(
             for action, propensity in zip(actions, pmf, strict=True)
         ],
         capped=[action.id for action in serving.actions if action.id not in allowed],
-        verdict=VerdictView(**policy.verdict(actions)._asdict())
-        if actions and isinstance(policy, Deciding)
-        else None,
-        trials=[
-            TrialView(name=each, **msgspec.structs.asdict(result))
-            for each, result in serving.trials.items()
-        ],
+        verdict=policy.verdict(actions) if actions and isinstance(policy, Deciding) else None,
+        trials=[view_of(TrialView, each, name=name) for name, each in serving.trials.items()],
     )
 
 
@@ -96,8 +90,7 @@ async def list_versions(
     if count:
         # It may take seconds, and the event loop has ranks to answer.
         found = await run_in_threadpool(counted, desk.log, name, found)
-    uncounted = {} if count else {"decisions": None, "reward": None}
-    return [VersionView(**msgspec.structs.asdict(each) | uncounted) for each in found]
+    return [view_of(VersionView, each) for each in found]
 
 
 @router.get("/{placement}/policy/diff")
@@ -112,14 +105,14 @@ async def compare_versions(
         )
     except VersionError as error:
         raise RequestError(404, error.code, str(error), target="version") from error
-    return [DifferenceView(**msgspec.structs.asdict(each)) for each in found]
+    return [view_of(DifferenceView, each) for each in found]
 
 
 @router.post("/{placement}/policy/promote")
 async def promote(
     desk: Desk,
     name: Placed,
-    body: PromotionBody,
+    body: Taken[PromotionBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -148,7 +141,7 @@ async def promote(
 async def roll_back(
     desk: Desk,
     name: Placed,
-    body: RollbackBody,
+    body: Taken[RollbackBody],
     response: Response,
     condition: Matching,
     once: Once,

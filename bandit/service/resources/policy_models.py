@@ -2,95 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, Struct
 
-from bandit.service.resources.models import Body, JsonObject
+from bandit.policy import Verdict
+from bandit.service.resource import Resource
+from bandit.versions import Difference, Version
+from streams.events import PolicySpec
+from streams.fields import doc
+from streams.trials import TrialResult
 
 
-class PropensityView(BaseModel):
+class PropensityView(Struct, frozen=True):
     """How likely one creative is."""
 
     id: str
     propensity: float
 
 
-class VerdictView(BaseModel):
-    """Which creative the policy takes for the best, and whether it is sure enough."""
-
-    creative_id: str
-    posterior: float = Field(description="How probably it is the best of those not capped.")
-    decided: bool = Field(description="Whether that is the policy's threshold or more.")
-
-
-class TrialView(BaseModel):
+class TrialView(TrialResult, frozen=True, kw_only=True):
     """What a policy earns, or would have earned, per decision since the present one is served."""
 
-    name: str = Field(description="`champion`, `baseline`, `apprentice`, or a challenger's.")
-    since_ms: int
-    n: int
-    value: float | None
-    low: float | None = Field(description="The value is above, at all times, with 97.5 %.")
-    high: float | None = Field(description="The value is below, at all times, with 97.5 %.")
-    match: float | None = Field(description="How often its favourite was the champion's.")
-    refused: int
+    name: Annotated[str, doc("`champion`, `baseline`, `apprentice`, or a challenger's.")]
 
 
-class PolicyView(BaseModel):
+class PolicyView(Struct, Resource, frozen=True, kw_only=True):
     """The policy that is served, and how it would choose among the live creatives."""
 
     placement: str
-    spec: dict[str, Any]
+    spec: PolicySpec
     version: str
-    offset: int = Field(description="Up to which offset of the interactions it has learned.")
-    age_ms: int | None = Field(description="Since the log took it in; null before it learned.")
+    offset: Annotated[int, doc("Up to which offset of the interactions it has learned.")]
+    age_ms: Annotated[int | None, doc("Since the log took it in; null before it learned.")]
     pmf: list[PropensityView]
-    capped: list[str] = Field(description="Live creatives that have reached a cap.")
-    verdict: VerdictView | None = Field(
-        default=None, description="Of policies that look for the best creative."
-    )
-    trials: list[TrialView] = Field(default=[], description="Where anybody is on trial.")
+    capped: Annotated[list[str], doc("Live creatives that have reached a cap.")]
+    verdict: Annotated[Verdict | None, doc("Of policies that look for the best creative.")] = None
+    trials: Annotated[list[TrialView], doc("Where anybody is on trial.")] = []
 
 
-class VersionView(BaseModel):
+class VersionView(Version, Resource, frozen=True):
     """A policy that the placement had, from `since_ms` until the next version's."""
 
-    number: int
-    spec: dict[str, Any]
-    since_ms: int
-    why: str | None
-    decisions: int | None = Field(description="Made while it was the placement's; if counted.")
-    reward: float | None = Field(description="What they earned in all; if counted.")
 
-
-class DifferenceView(BaseModel):
+class DifferenceView(Difference, Resource, frozen=True):
     """A parameter, as a path joined by dots, in both versions; null where there is none."""
 
-    parameter: str
-    before: Any
-    after: Any
 
-
-class PromotionBody(Body):
+class PromotionBody(Struct, Resource, frozen=True, kw_only=True):
     """What becomes the placement's policy, and why."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"policy": {"name": "top_two"}, "why": "the campaign ends on Friday"}]
-        }
-    )
+    examples: ClassVar[list[dict[str, Any]]] = [
+        {"policy": {"name": "top_two"}, "why": "the campaign ends on Friday"}
+    ]
 
-    policy: JsonObject | None = Field(default=None, description="The policy's name and parameters.")
-    challenger: str | None = Field(default=None, description="Instead: one of the placement's.")
-    why: str = Field(default="promoted by hand", max_length=1000)
+    policy: Annotated[PolicySpec | None, doc("The policy's name and parameters.")] = None
+    challenger: Annotated[str | None, doc("Instead: one of the placement's.")] = None
+    why: Annotated[str, Meta(max_length=1000)] = "promoted by hand"
 
 
-class RollbackBody(Body):
+class RollbackBody(Struct, Resource, frozen=True, kw_only=True):
     """Which version to go back to."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
+    examples: ClassVar[list[dict[str, Any]]] = [{"version": 1}]
 
-    version: int | None = Field(
-        default=None, ge=1, description="Its number; the version before the current if left out."
-    )
+    version: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        doc("Its number; the version before the current if left out."),
+    ] = None

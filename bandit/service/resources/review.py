@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from bandit.errors import RequestError
 from bandit.features import creative_features
 from bandit.review import WAITING
+from bandit.service.resource import Taken
 from bandit.service.resources.creative_models import CreativeView, ReviewBody
 from bandit.service.resources.creatives import OfCreative, check_transition, creative_view
 from bandit.service.resources.desk import Desk, Matching, Once, Placed
@@ -23,7 +24,7 @@ async def review_creative(
     desk: Desk,
     name: Placed,
     creative_id: OfCreative,
-    body: ReviewBody,
+    body: Taken[ReviewBody],
     response: Response,
     condition: Matching,
     once: Once,
