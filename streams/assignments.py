@@ -6,27 +6,23 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from streams.fields import doc
+from streams.fields import Id, TimestampMs, doc
 
-Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
-"""Milliseconds since 1970."""
 Part: TypeAlias = Annotated[str, Meta(extra={"min_length": 1, "max_length": 64})]
 Sticky: TypeAlias = Annotated[float, Meta(extra={"gt": 0})]
-Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
 
 
 class Flag(Struct, frozen=True, kw_only=True):
     """How a placement answers as a feature flag (OpenFeature)."""
 
     part: Annotated[
-        Part | None,
-        doc("The creative's part that is the value; an object of all if none."),
+        Part | None, doc("The creative's part that is the value; an object of all if none.")
     ] = None
     sticky_seconds: Annotated[
         Sticky | None,
         doc(
-            "How long a user keeps a creative; as long as the reward's window, if "
-            "none, and no longer than that."
+            "How long a user keeps a creative; as long as the reward's window, if none, and no "
+            "longer than that."
         ),
     ] = None
 
@@ -37,14 +33,14 @@ class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assig
     `user` is a hash of what the user is known by. The last one of a user and a placement holds.
     """
 
-    placement: Name
-    user: Name
-    event_id: Name
-    creative_id: Name
+    placement: Id
+    user: Id
+    event_id: Id
+    creative_id: Id
     propensity: float
     policy_version: str
-    timestamp_ms: Moment
-    until_ms: Moment
+    timestamp_ms: TimestampMs
+    until_ms: TimestampMs
     v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
 
     @property

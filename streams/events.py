@@ -224,8 +224,7 @@ class RewardRule(Struct, frozen=True, kw_only=True):
     minimum: float = 0.0
     maximum: float = 1.0
     objective: Annotated[
-        Objective | UnsetType,
-        doc("What it is for, in place of `kinds`, which follow from it."),
+        Objective | UnsetType, doc("What it is for, in place of `kinds`, which follow from it.")
     ] = UNSET
 
     def __post_init__(self) -> None:

@@ -80,8 +80,7 @@ class GeneratorVersion(
         None
     )
     manifest: Annotated[
-        JsonObject,
-        doc("How it was trained; of one that is no JSON object, `unreadable` says why."),
+        JsonObject, doc("How it was trained; of one that is no JSON object, `unreadable` says why.")
     ] = msgspec.field(default_factory=lambda: EMPTY)
     gate: tuple[GateRow, ...] = ()
     canary: Canary | UnsetType = UNSET

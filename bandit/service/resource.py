@@ -52,7 +52,7 @@ _S = TypeVar("_S", bound=Struct)
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
-Taken = Annotated[_T, fastapi.Body()]
+JsonBody = Annotated[_T, fastapi.Body()]
 """A request's body that is a resource."""
 
 _JSON: Final = (Raw, dict[str, object], dict[str, Any])
@@ -72,7 +72,7 @@ class Resource:
     """
 
     __slots__ = ()
-    examples: ClassVar[list[dict[str, Any]]] = []
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -127,7 +127,7 @@ def model_of(struct: Any) -> type[BaseModel]:
     for field in msgspec.structs.fields(struct):
         if field.name not in _EVENTS_OWN:
             fields[field.name] = (_type(field.type, kind), _default(field))
-    examples = getattr(kind, "examples", [])
+    examples = list(vars(kind).get("examples", ()))
     return create_model(
         _name(struct),
         __config__=ConfigDict(
@@ -145,10 +145,8 @@ def _struct(source: Any, model: BaseModel) -> Any:
     """Returns the struct that a request's body is, once its model has let it through."""
     given = model.model_dump(exclude_unset=True, exclude_none=True)
     for field in msgspec.structs.fields(source):
-        kinds = get_args(
-            field.type.__origin__ if hasattr(field.type, "__metadata__") else field.type
-        )
-        if field.name in model.model_fields_set and NoneType in kinds and UnsetType in kinds:
+        kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+        if field.name in model.model_fields_set and {NoneType, UnsetType} <= {*get_args(kind)}:
             given.setdefault(field.name, None)
     try:
         return msgspec.json.decode(_json(given), type=source)

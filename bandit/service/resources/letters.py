@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
-from bandit.service.resource import Page, Resource, Taken, view_of
+from bandit.service.resource import JsonBody, Page, Resource, view_of
 from bandit.service.resources.desk import Desk, Limit, Since
 from streams.dead_letters import Letter, find_letter, letter_of, readable, replay
 from streams.errors import DeadLetterError, EventError, TopicError
@@ -53,7 +53,7 @@ class LetterView(Struct, Resource, frozen=True, kw_only=True):
 class MendBody(Struct, Resource, frozen=True):
     """What to send in the letter's stead."""
 
-    examples: ClassVar[list[dict[str, Any]]] = [{}]
+    examples = ({},)
 
     value: Annotated[str | None, doc("Mended; as it was if left out.")] = None
 
@@ -61,7 +61,7 @@ class MendBody(Struct, Resource, frozen=True):
 class ReplayBody(Struct, Resource, frozen=True):
     """Which letters to send again, in this order."""
 
-    examples: ClassVar[list[dict[str, Any]]] = [{"ids": ["0-0"]}]
+    examples = ({"ids": ["0-0"]},)
 
     ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAYED)]
 
@@ -114,7 +114,7 @@ async def read_letter(desk: Desk, letter_id: str) -> LetterView:
 
 
 @router.post("/replay")
-async def replay_letters(desk: Desk, body: Taken[ReplayBody]) -> ReplayedView:
+async def replay_letters(desk: Desk, body: JsonBody[ReplayBody]) -> ReplayedView:
     """Sends letters again, all or none, as they were.
 
     It is safe to do twice: each carries its own id, and nothing counts twice. What happens then
@@ -127,7 +127,7 @@ async def replay_letters(desk: Desk, body: Taken[ReplayBody]) -> ReplayedView:
 
 
 @router.post("/{letter_id}/replay")
-async def replay_letter(desk: Desk, letter_id: str, body: Taken[MendBody]) -> ReplayedView:
+async def replay_letter(desk: Desk, letter_id: str, body: JsonBody[MendBody]) -> ReplayedView:
     """Sends one letter again, as it was or mended."""
     value = None if body.value is None else body.value.encode()
     replayed = await run_in_threadpool(_replay, desk.log, [letter_id], value)

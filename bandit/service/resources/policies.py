@@ -10,25 +10,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
-from bandit.policy import Deciding
+from bandit.policy import Deciding, Verdict
 from bandit.service.hot import action_pmf
-from bandit.service.requests import parse_context
-from bandit.service.resource import Taken, view_of
+from bandit.service.requests import ActionPropensity, parse_context
+from bandit.service.resource import JsonBody, Resource, view_of
 from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
 from bandit.service.resources.editor import Editor
-from bandit.service.resources.placement_models import PlacementView
-from bandit.service.resources.policy_models import (
-    DifferenceView,
-    PolicyView,
-    PromotionBody,
-    PropensityView,
-    RollbackBody,
-    TrialView,
-    VersionView,
-)
+from bandit.service.resources.placements import PlacementView
 from bandit.versions import (
+    Difference,
     Version,
     counted,
     differences,
@@ -38,9 +31,61 @@ from bandit.versions import (
     with_challenger,
     with_policy,
 )
-from streams.events import Placement
+from streams.events import Placement, PolicySpec
+from streams.fields import doc
+from streams.trials import TrialResult
 
 router = APIRouter(prefix="/v1/placements", tags=["policies"])
+
+
+class TrialView(TrialResult, frozen=True, kw_only=True):
+    """What a policy earns, or would have earned, per decision since the present one is served."""
+
+    name: Annotated[str, doc("`champion`, `baseline`, `apprentice`, or a challenger's.")]
+
+
+class PolicyView(Struct, Resource, frozen=True, kw_only=True):
+    """The policy that is served, and how it would choose among the live creatives."""
+
+    placement: str
+    spec: PolicySpec
+    version: str
+    offset: Annotated[int, doc("Up to which offset of the interactions it has learned.")]
+    age_ms: Annotated[int | None, doc("Since the log took it in; null before it learned.")]
+    pmf: list[ActionPropensity]
+    capped: Annotated[list[str], doc("Live creatives that have reached a cap.")]
+    verdict: Annotated[Verdict | None, doc("Of policies that look for the best creative.")] = None
+    trials: Annotated[list[TrialView], doc("Where anybody is on trial.")] = []
+
+
+class VersionView(Version, Resource, frozen=True):
+    """A policy that the placement had, from `since_ms` until the next version's."""
+
+
+class DifferenceView(Difference, Resource, frozen=True):
+    """A parameter, as a path joined by dots, in both versions; null where there is none."""
+
+
+class PromotionBody(Struct, Resource, frozen=True, kw_only=True):
+    """What becomes the placement's policy, and why."""
+
+    examples = ({"policy": {"name": "top_two"}, "why": "the campaign ends on Friday"},)
+
+    policy: Annotated[PolicySpec | None, doc("The policy's name and parameters.")] = None
+    challenger: Annotated[str | None, doc("Instead: one of the placement's.")] = None
+    why: Annotated[str, Meta(max_length=1000)] = "promoted by hand"
+
+
+class RollbackBody(Struct, Resource, frozen=True, kw_only=True):
+    """Which version to go back to."""
+
+    examples = ({"version": 1},)
+
+    version: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        doc("Its number; the version before the current if left out."),
+    ] = None
+
 
 Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
 
@@ -68,7 +113,7 @@ async def read_policy(
         offset=int(serving.version.rpartition("@")[2]),
         age_ms=desk.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
         pmf=[
-            PropensityView(id=action.id, propensity=propensity)
+            ActionPropensity(action.id, propensity)
             for action, propensity in zip(actions, pmf, strict=True)
         ],
         capped=[action.id for action in serving.actions if action.id not in allowed],
@@ -112,7 +157,7 @@ async def compare_versions(
 async def promote(
     desk: Desk,
     name: Placed,
-    body: Taken[PromotionBody],
+    body: JsonBody[PromotionBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -141,7 +186,7 @@ async def promote(
 async def roll_back(
     desk: Desk,
     name: Placed,
-    body: Taken[RollbackBody],
+    body: JsonBody[RollbackBody],
     response: Response,
     condition: Matching,
     once: Once,

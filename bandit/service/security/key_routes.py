@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
-from bandit.service.resource import Resource, Taken, view_of
+from bandit.service.resource import JsonBody, Resource, view_of
 from bandit.service.security.caller import Caller, caller_of
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import (
@@ -32,7 +32,7 @@ YEARS: float = 100 * 366 * 86_400.0
 class KeyBody(Struct, Resource, frozen=True, kw_only=True):
     """A key to make: what it is called and what it may do."""
 
-    examples: ClassVar[list[dict[str, Any]]] = [{"name": "shop", "scopes": ["rank", "reward"]}]
+    examples = ({"name": "shop", "scopes": ["rank", "reward"]},)
 
     name: Annotated[
         str, Meta(min_length=1, max_length=256, description="For people to tell it by.")
@@ -48,7 +48,7 @@ class KeyBody(Struct, Resource, frozen=True, kw_only=True):
 class RotationBody(Struct, Resource, frozen=True):
     """How long the secret that is replaced goes on working."""
 
-    examples: ClassVar[list[dict[str, Any]]] = [{"grace_seconds": 3600}]
+    examples = ({"grace_seconds": 3600},)
 
     grace_seconds: Annotated[float, Meta(ge=0, le=YEARS)] = GRACE_SECONDS
 
@@ -129,7 +129,7 @@ async def list_keys(desk: Desk) -> KeyList:
 
 
 @router.post("", status_code=201)
-async def create_key(desk: Desk, who: Asking, body: Taken[KeyBody]) -> NewKeyView:
+async def create_key(desk: Desk, who: Asking, body: JsonBody[KeyBody]) -> NewKeyView:
     """Makes a key and tells its text, this once. With the first one, the others are asked for."""
     key, text = make_key(
         body.name,
@@ -145,7 +145,7 @@ async def create_key(desk: Desk, who: Asking, body: Taken[KeyBody]) -> NewKeyVie
 
 @router.post("/{key}/rotate")
 async def rotate_key(
-    desk: Desk, who: Asking, key_id: KeyId, body: Taken[RotationBody]
+    desk: Desk, who: Asking, key_id: KeyId, body: JsonBody[RotationBody]
 ) -> NewKeyView:
     """Gives the key a new secret and tells it, this once; the old one works for the grace yet."""
     async with desk.turn:

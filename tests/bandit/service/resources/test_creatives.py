@@ -1,5 +1,5 @@
 from bandit.service.resource import plain
-from bandit.service.resources.creative_models import CreativeView
+from bandit.service.resources.creatives import CreativeView
 from streams.events import Creative, Lineage
 
 
