@@ -10,12 +10,14 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from streams.events import Action, Context, Decision, PolicySpec
+from streams.fields import doc
 
 Pmf: TypeAlias = NDArray[np.float64]
 
@@ -84,12 +86,12 @@ class ContextFree(Protocol):
         """Whether it is."""
 
 
-class Verdict(NamedTuple):
-    """Which creative a policy takes for the best, and how probable its posterior makes that."""
+class Verdict(Struct, frozen=True):
+    """Which creative a policy takes for the best, and whether it is sure enough."""
 
     creative_id: str
-    posterior: float
-    decided: bool
+    posterior: Annotated[float, doc("How probably it is the best of those not capped.")]
+    decided: Annotated[bool, doc("Whether that is the policy's threshold or more.")]
 
 
 @runtime_checkable

@@ -135,7 +135,7 @@ def _tell(policy: dict[str, object] | None) -> None:
 
 
 def _version(found: Version) -> tuple[object, ...]:
-    mean = f"{found.reward / found.decisions:.4f}" if found.decisions else None
+    mean = f"{(found.reward or 0.0) / found.decisions:.4f}" if found.decisions else None
     since = datetime.fromtimestamp(found.since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return found.number, since, found.decisions, mean, found.why, _json(found.spec)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -20,23 +21,23 @@ from bandit.policies import check_policy
 from bandit.trials import RESERVED, promoted
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Interaction, Placement, PolicySpec
+from streams.fields import doc
 from streams.log import Log, TopicPartition
 
 
 class Version(Struct, frozen=True, kw_only=True):
     """One spec that a placement had: the `number`-th, from `since_ms` until the next one's.
 
-    `decisions` were made while it was the placement's, and earned `reward` in all. Just after a
-    change some of them are still the work of the version before, which is served until the new
-    one is folded; each says by its `policy_version` which it was.
+    Just after a change some decisions are still the work of the version before, which is served
+    until the new one is folded; each says by its `policy_version` which it was.
     """
 
     number: int
     spec: PolicySpec
     since_ms: int
     why: str | None = None
-    decisions: int = 0
-    reward: float = 0.0
+    decisions: Annotated[int | None, doc("Made while it was the placement's; if counted.")] = None
+    reward: Annotated[float | None, doc("What they earned in all; if counted.")] = None
 
 
 class Difference(Struct, frozen=True):

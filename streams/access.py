@@ -10,14 +10,11 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from streams.fields import Id, TimestampMs, check_id, doc
+
 Scope: TypeAlias = Literal["rank", "reward", "view", "review", "operate", "admin"]
 """What a caller may do; each word of `view`, `review`, `operate`, `admin` includes those before."""
 SCOPES: Final[tuple[Scope, ...]] = ("rank", "reward", "view", "review", "operate", "admin")
-
-Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
-"""Milliseconds since 1970."""
-Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
-MAX_LENGTH: Final = 256
 
 
 class KeySecret(Struct, frozen=True):
@@ -28,7 +25,7 @@ class KeySecret(Struct, frozen=True):
 
     digest: bytes
     salt: bytes
-    until_ms: Moment | None = None
+    until_ms: TimestampMs | None = None
 
 
 class ApiKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="api_key"):
@@ -38,18 +35,18 @@ class ApiKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="api_key")
     key that was revoked stays, so that nobody takes the service for one that never had any.
     """
 
-    id: Name
+    id: Id
     name: str
     scopes: tuple[Scope, ...]
     secrets: tuple[KeySecret, ...]
-    created_ms: Moment
-    expires_ms: Moment | None = None
-    revoked_ms: Moment | None = None
+    created_ms: TimestampMs
+    expires_ms: TimestampMs | None = None
+    revoked_ms: TimestampMs | None = None
     rate_per_second: float | None = None
     v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
 
     def __post_init__(self) -> None:
-        _check_length("id", self.id)
+        check_id("id", self.id)
 
 
 class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
@@ -58,31 +55,30 @@ class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
     `before` and `after` are the fields that it changed, `before` None for what was not there.
     """
 
-    id: Name
+    id: Id
     who: str
     what: str
     target: str
-    timestamp_ms: Moment
+    timestamp_ms: TimestampMs
     before: dict[str, object] | None = None
     after: dict[str, object] | None = None
     v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
 
     def __post_init__(self) -> None:
-        _check_length("id", self.id)
+        check_id("id", self.id)
 
 
 class Protection(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a placement keeps from the log, and whom it takes rewards from.
+    """What a placement keeps from the log, and whom it takes rewards from."""
 
-    `private` are fields of its contexts, as keys joined by dots, that are hashed before anyone
-    sees them. With `signed_rewards` only who was answered with an event id, which is signed, can
-    say what came of it.
-    """
-
-    private: tuple[Name, ...] = ()
-    signed_rewards: bool = False
-
-
-def _check_length(field: str, value: str) -> None:
-    if not 0 < len(value) <= MAX_LENGTH:
-        raise ValueError(f"{field} has {len(value)} characters; 1 to {MAX_LENGTH}")
+    private: Annotated[
+        tuple[Id, ...],
+        Meta(
+            description="Fields of the context, keys joined by dots, that are hashed by the "
+            "server's COPYLOOP_PRIVATE_SALT before a policy or the log sees them.",
+            extra={"max_length": 50},
+        ),
+    ] = ()
+    signed_rewards: Annotated[
+        bool, doc("`rank` makes event ids that are signed, and no others are taken.")
+    ] = False

@@ -6,21 +6,25 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
-"""Milliseconds since 1970."""
-Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 256})]
+from streams.fields import Id, TimestampMs, doc
+
+Part: TypeAlias = Annotated[str, Meta(extra={"min_length": 1, "max_length": 64})]
+Sticky: TypeAlias = Annotated[float, Meta(extra={"gt": 0})]
 
 
 class Flag(Struct, frozen=True, kw_only=True):
-    """How a placement answers as a feature flag.
+    """How a placement answers as a feature flag (OpenFeature)."""
 
-    The value is the text of the creative's `part`, or, where that is None, an object of all its
-    parts. A user keeps a creative for `sticky_seconds`; None is as long as the placement's reward
-    window, beyond which nothing that the user does would count.
-    """
-
-    part: str | None = None
-    sticky_seconds: float | None = None
+    part: Annotated[
+        Part | None, doc("The creative's part that is the value; an object of all if none.")
+    ] = None
+    sticky_seconds: Annotated[
+        Sticky | None,
+        doc(
+            "How long a user keeps a creative; as long as the reward's window, if none, and no "
+            "longer than that."
+        ),
+    ] = None
 
 
 class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assignment"):
@@ -29,14 +33,14 @@ class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assig
     `user` is a hash of what the user is known by. The last one of a user and a placement holds.
     """
 
-    placement: Name
-    user: Name
-    event_id: Name
-    creative_id: Name
+    placement: Id
+    user: Id
+    event_id: Id
+    creative_id: Id
     propensity: float
     policy_version: str
-    timestamp_ms: Moment
-    until_ms: Moment
+    timestamp_ms: TimestampMs
+    until_ms: TimestampMs
     v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
 
     @property

@@ -10,30 +10,25 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
+from streams.fields import doc
+
 Cap: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53)]
 """How many showings, at most."""
 
 
 class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How often one creative may be shown; None for as often as its policy likes.
+    """How often one creative may be shown; None for as often as its policy likes."""
 
-    `per_user` holds against what a request says that its user has seen, `per_day` (UTC) and
-    `total` against the decisions in the log.
-    """
-
-    per_user: Cap | None = None
-    per_day: Cap | None = None
-    total: Cap | None = None
+    per_user: Annotated[Cap | None, doc("By what the context says was seen.")] = None
+    per_day: Annotated[Cap | None, doc("In all, on each day of UTC.")] = None
+    total: Annotated[Cap | None, doc("In all, by the decisions in the log.")] = None
 
 
 class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a context says how often its user saw each creative: `{creative_id: n}` at `path`.
+    """Where a context says how often its user saw each creative, as `{creative_id: n}`."""
 
-    With `feature`, each action tells policies that read features how often it was seen.
-    """
-
-    path: Annotated[str, Meta(min_length=1)] = "seen"
-    feature: bool = False
+    path: Annotated[str, Meta(min_length=1, description="Keys, joined by dots.")] = "seen"
+    feature: Annotated[bool, doc("Tell policies that read features, of each creative.")] = False
 
 
 class Shown(Struct, frozen=True, array_like=True):

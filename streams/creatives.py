@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from streams.caps import Caps
-from streams.fields import EMPTY, FIRST_VERSION, Id, JsonObject, Version, check_id
+from streams.fields import EMPTY, FIRST_VERSION, Id, JsonObject, Version, check_id, doc
 
 
 class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a creative came from; None where that does not apply (written by hand).
 
-    `brief` is the brief's hash, `frame` and `segment` what its prompt was made for, `scores` what
-    each gate measured. Where several parts were written apart, each has a lineage in `parts`.
+    `frame` and `segment` are what its prompt was made for.
     """
 
     generation_id: str | None = None
@@ -24,11 +23,11 @@ class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt: str | None = None
     seed: int | None = None
     parent: str | None = None
-    brief: str | None = None
+    brief: Annotated[str | None, doc("The brief's hash.")] = None
     frame: str | None = None
     segment: str | None = None
-    scores: dict[str, float] = {}
-    parts: dict[str, Lineage] = {}
+    scores: Annotated[dict[str, float], doc("What each gate measured.")] = {}
+    parts: Annotated[dict[str, Lineage], doc("By part, where several were written apart.")] = {}
 
 
 CreativeStatus: TypeAlias = Literal["proposed", "screened", "live", "paused", "retired", "rejected"]
@@ -66,8 +65,7 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
     """A request for new creatives from a brief, and how it went.
 
     Written as `requested` by whoever asks and as `done` or `failed` (with `reason`) by the
-    generator; `winners` are texts that did well and may be shown to the model. `version` is the
-    generator's that is to write, the champion unless told.
+    generator; `winners` are texts that did well and may be shown to the model.
     """
 
     id: str
@@ -81,5 +79,7 @@ class Generation(Struct, frozen=True, kw_only=True, tag_field="type", tag="gener
     accepted: int = 0
     rejected: int = 0
     reason: str | None = None
-    version: str | UnsetType = UNSET
+    version: Annotated[
+        str | UnsetType, doc("The generator's that was told to write; the champion if none was.")
+    ] = UNSET
     v: Version = FIRST_VERSION

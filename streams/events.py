@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streams.access import Act, ApiKey, Protection
 from streams.assignments import Assignment, Flag
@@ -28,7 +28,7 @@ from streams.fields import FIRST_VERSION as FIRST_VERSION
 from streams.fields import MAX_ID_LENGTH as MAX_ID_LENGTH
 from streams.fields import SCHEMA_VERSION as SCHEMA_VERSION
 from streams.fields import SHORTLIST_VERSION as SHORTLIST_VERSION
-from streams.fields import Id, JsonObject, Version, check_id
+from streams.fields import Id, JsonObject, Version, check_id, doc
 from streams.fields import Slot as Slot
 from streams.fields import TimestampMs as TimestampMs
 from streams.generator_versions import GeneratorVersion
@@ -191,14 +191,20 @@ class Interaction(Struct, frozen=True, kw_only=True, tag_field="type", tag="inte
 class RewardKind(Struct, frozen=True, kw_only=True):
     """How outcomes of one kind count: `weight` x aggregation of their values.
 
-    An aggregate above `cap` counts as `cap`. `window_seconds` None means the placement's own. A
-    longer one lets an outcome that comes after the decision was closed correct it.
+    A window that is longer than the placement's lets an outcome that comes after the decision was
+    closed correct it.
     """
 
     weight: float = 1.0
     aggregation: Literal["sum", "max", "first", "last", "mean"] = "sum"
-    window_seconds: float | None = None
-    cap: float | UnsetType = UNSET
+    window_seconds: Annotated[
+        float | None, doc("The kind's own window; the placement's if left out.")
+    ] = None
+    cap: Annotated[float | UnsetType, doc("What its aggregate counts as, at most.")] = UNSET
+
+
+KindName: TypeAlias = Annotated[str, Meta(extra={"min_length": 1, "max_length": 64})]
+"""A kind of outcome; what is `extra` holds for requests, and not for the log."""
 
 
 def _default_kinds() -> dict[str, RewardKind]:
@@ -208,19 +214,18 @@ def _default_kinds() -> dict[str, RewardKind]:
 class RewardRule(Struct, frozen=True, kw_only=True):
     """What a placement rewards, and how long it waits.
 
-    The reward is the sum over kinds, clipped to [`minimum`, `maximum`], or `default` where no
-    outcome that counts came. Windows run from the decision's timestamp; `grace_seconds` is how
-    late an outcome's record may be and still count. `objective` says what `kinds` were made from;
-    who joins needs no more than those.
+    The reward is the sum over kinds, clipped to [`minimum`, `maximum`], or `default`.
     """
 
-    kinds: dict[str, RewardKind] = msgspec.field(default_factory=_default_kinds)
-    default: float = 0.0
-    window_seconds: float = 600.0
-    grace_seconds: float = 2.0
+    kinds: dict[KindName, RewardKind] = msgspec.field(default_factory=_default_kinds)
+    default: Annotated[float, doc("The reward if nothing came.")] = 0.0
+    window_seconds: Annotated[float, doc("From the decision.")] = 600.0
+    grace_seconds: Annotated[float, doc("How late an outcome may arrive and still count.")] = 2.0
     minimum: float = 0.0
     maximum: float = 1.0
-    objective: Objective | UnsetType = UNSET
+    objective: Annotated[
+        Objective | UnsetType, doc("What it is for, in place of `kinds`, which follow from it.")
+    ] = UNSET
 
     def __post_init__(self) -> None:
         if not self.minimum <= self.default <= self.maximum:

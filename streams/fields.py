@@ -32,6 +32,11 @@ JsonObject: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "object"}
 """The bytes of one JSON object."""
 
 
+def doc(text: str) -> Meta:
+    """Returns the description of a field, which schemas show."""
+    return Meta(description=text)
+
+
 def check_id(field: str, value: str) -> None:
     """Refuses an id that is empty or too long.
 

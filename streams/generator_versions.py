@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from streams.fields import EMPTY, FIRST_VERSION, Id, JsonObject, TimestampMs, Version, check_id
+from streams.fields import EMPTY, FIRST_VERSION, Id, JsonObject, TimestampMs, Version, check_id, doc
 
 VersionStatus: TypeAlias = Literal[
     "candidate", "rejected", "canary", "live", "retired", "rolled_back"
@@ -29,7 +29,7 @@ class GateRow(Struct, frozen=True, kw_only=True):
 
     rule: str
     value: float | None
-    bound: float | None
+    bound: Annotated[float | None, doc("What `value` was held against.")]
     passed: bool
     why: str
 
@@ -37,19 +37,27 @@ class GateRow(Struct, frozen=True, kw_only=True):
 class Canary(Struct, frozen=True, kw_only=True):
     """How a version's creatives do beside the champion's, in the same placements.
 
-    What either earns a decision is from `low` to `high` at all times at once, with 95 %, and its
-    creatives earn from `gain_low` to `gain_high` more than the champion's; the bounds are None
-    before the first of the `n` decisions in which both could be chosen.
+    What either earns a decision is from `low` to `high` at all times at once, with 95 %; the
+    bounds are None before the first of the `n` decisions.
     """
 
     since_ms: TimestampMs
-    share: Annotated[float, Meta(gt=0.0, le=1.0)] = CANARY_SHARE
-    n: int = 0
+    share: Annotated[
+        float,
+        Meta(
+            gt=0.0,
+            le=1.0,
+            description="The most of a placement's traffic that they get together.",
+        ),
+    ] = CANARY_SHARE
+    n: Annotated[int, doc("Decisions in which creatives of both could be chosen.")] = 0
     low: float | None = None
     high: float | None = None
     champion_low: float | None = None
     champion_high: float | None = None
-    gain_low: float | None = None
+    gain_low: Annotated[float | None, doc("What its creatives earn more than the champion's.")] = (
+        None
+    )
     gain_high: float | None = None
 
 
@@ -58,19 +66,22 @@ class GeneratorVersion(
 ):
     """A version of the generator, and how far it has come.
 
-    The one that is `live` is the champion; where none is, the bare model writes. `parent` was
-    the champion when this one was made, and `replaces` when it became live itself, which is
-    where a rollback goes back to; both are None for the bare model. `manifest` sums up how it
-    was trained, `gate` how it was judged. A creative says in its lineage's `adapter` which
-    version wrote it.
+    The one that is `live` is the champion; where none is, the bare model writes. A creative says
+    in its lineage's `adapter` which version wrote it.
     """
 
     id: Id
     status: VersionStatus
-    timestamp_ms: TimestampMs
-    parent: str | None = None
-    replaces: str | None = None
-    manifest: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
+    timestamp_ms: Annotated[TimestampMs, doc("Since when it has this status.")]
+    parent: Annotated[str | None, doc("The champion when it was made; null: the bare model.")] = (
+        None
+    )
+    replaces: Annotated[str | None, doc("The champion before it; a rollback goes back there.")] = (
+        None
+    )
+    manifest: Annotated[
+        JsonObject, doc("How it was trained; of one that is no JSON object, `unreadable` says why.")
+    ] = msgspec.field(default_factory=lambda: EMPTY)
     gate: tuple[GateRow, ...] = ()
     canary: Canary | UnsetType = UNSET
     reason: str | None = None

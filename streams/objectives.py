@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-Kind: TypeAlias = Annotated[str, Meta(min_length=1)]
+Kind: TypeAlias = Annotated[str, Meta(min_length=1, extra={"max_length": 64})]
 """A kind of outcome."""
 Seconds: TypeAlias = Annotated[float, Meta(gt=0.0)] | None
 """A window of its own; None for the rule's."""
@@ -19,14 +19,14 @@ Seconds: TypeAlias = Annotated[float, Meta(gt=0.0)] | None
 class ClicksThenConversions(
     Struct, frozen=True, kw_only=True, tag_field="name", tag="clicks_then_conversions"
 ):
-    """Clicks first; conversions decide where clicks are alike.
-
-    A click is worth 1 − `tie` and a conversion `tie`.
-    """
+    """Clicks first; conversions decide where clicks are alike."""
 
     click: Kind = "click"
     conversion: Kind = "conversion"
-    tie: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.1
+    tie: Annotated[
+        float,
+        Meta(gt=0.0, le=0.5, description="What a conversion is worth; a click is worth the rest."),
+    ] = 0.1
     conversion_window_seconds: Seconds = None
 
 

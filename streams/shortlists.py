@@ -14,12 +14,14 @@ from msgspec import Meta, Struct
 class Shortlist(Struct, frozen=True, kw_only=True):
     """Where more than `size` creatives may be shown, a decision chooses from `size` of them.
 
-    They are drawn without replacement, `floor` evenly among all and the rest as the policy's pmf
-    for no context has it.
+    They are drawn without replacement, by the policy's pmf for no context, mixed with `floor`.
     """
 
     size: Annotated[int, Meta(ge=2, le=1000)] = 100
-    floor: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.2
+    floor: Annotated[
+        float,
+        Meta(ge=0.01, le=1.0, description="The share that is drawn evenly among all creatives."),
+    ] = 0.2
 
 
 class Shortlisted(Struct, frozen=True, kw_only=True):

@@ -73,11 +73,20 @@ class _Documented(NamedTuple):
     body_required: bool = True
 
 
-_PMF: Final = [{"id": "warm-feet", "propensity": 0.75}, {"id": "dry-socks", "propensity": 0.25}]
-_WARM_FEET: Final = {"id": "warm-feet", "parts": {"headline": "Warm feet, all winter"}}
-_DRY_SOCKS: Final = {"id": "dry-socks", "parts": {"headline": "Socks that dry overnight"}}
 _DECIDED: Final = {"event_id": _EVENT, "placement": "homepage"}
-_VERSION: Final = "3f1c0a9be2d47581@42"
+_VERSION: Final = {"policy_version": "3f1c0a9be2d47581@42"}
+_WARM_FEET: Final = {
+    "action": {"id": "warm-feet", "parts": {"headline": "Warm feet, all winter"}},
+    "index": 0,
+    "propensity": 0.75,
+    "pmf": [{"id": "warm-feet", "propensity": 0.75}, {"id": "dry-socks", "propensity": 0.25}],
+}
+_DRY_SOCKS: Final = {
+    "action": {"id": "dry-socks", "parts": {"headline": "Socks that dry overnight"}},
+    "index": 0,
+    "propensity": 1.0,
+    "pmf": [{"id": "dry-socks", "propensity": 1.0}],
+}
 
 _ROUTES: Final = (
     _Documented(
@@ -97,35 +106,14 @@ _ROUTES: Final = (
         "200",
         (RankAnswer, RankSlotsAnswer),
         {
-            "one": {
-                **_DECIDED,
-                "action": _WARM_FEET,
-                "index": 0,
-                "propensity": 0.75,
-                "pmf": _PMF,
-                "policy_version": _VERSION,
-            },
+            "one": {**_DECIDED, **_WARM_FEET, **_VERSION},
             "several slots": {
                 **_DECIDED,
                 "slots": [
-                    {
-                        "slot": 0,
-                        "id": "top",
-                        "action": _WARM_FEET,
-                        "index": 0,
-                        "propensity": 0.75,
-                        "pmf": _PMF,
-                    },
-                    {
-                        "slot": 1,
-                        "id": "side",
-                        "action": _DRY_SOCKS,
-                        "index": 0,
-                        "propensity": 1.0,
-                        "pmf": [{"id": "dry-socks", "propensity": 1.0}],
-                    },
+                    {"slot": 0, "id": "top", **_WARM_FEET},
+                    {"slot": 1, "id": "side", **_DRY_SOCKS},
                 ],
-                "policy_version": _VERSION,
+                **_VERSION,
             },
         },
     ),

@@ -20,7 +20,7 @@ from tests.streams.made_events import MADE, json_values
 
 SCHEMA = json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
-FREE = {"context", "features", "brief"}
+FREE = {"context", "features", "brief", "manifest"}
 
 
 def test_every_type_of_event_is_in_the_schema_and_in_a_topic():

@@ -21,13 +21,13 @@ from bandit.service.figures.models import (
     FiguresView,
     GeneratorView,
     GlanceView,
-    LiftView,
     MarkView,
     PlacementDriftView,
     PointView,
     PosteriorView,
 )
 from bandit.service.figures.tally import DELAYS_SECONDS, SEEN, Tally
+from bandit.service.resource import view_of
 from bandit.versions import versions_of
 from streams.catalogue import Catalogue
 from streams.events import Action, Creative
@@ -54,8 +54,7 @@ def beliefs_of(policy: Policy, actions: Sequence[Action]) -> dict[str, Posterior
     if not isinstance(policy, Believing):
         return {}
     return {
-        belief.creative_id: PosteriorView(mean=belief.mean, low=belief.low, high=belief.high)
-        for belief in policy.beliefs(actions)
+        belief.creative_id: view_of(PosteriorView, belief) for belief in policy.beliefs(actions)
     }
 
 
@@ -79,10 +78,13 @@ def figures_view(
         bucket_seconds=span.length_ms // 1000,
         total=CountsView.of(tally.all),
         drift=_drift_of_all(drifts),
-        lifts=_lifts(tally),
+        lifts=tally.lifts.get() if tally.lifts else [],
         creatives=_creatives(tally, creatives, posteriors, drifts),
         points=_points(tally, span),
-        policies=_marks(catalogue, name),
+        policies=[
+            view_of(MarkView, each, policy=str(each.spec.get("name", "")))
+            for each in versions_of(catalogue.dated_history(name))
+        ],
         segments=_segments(tally),
         delays=[
             DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
@@ -110,13 +112,8 @@ def glance_view(name: str, tally: Tally, catalogue: Catalogue) -> GlanceView:
         changed_ms=tally.changed_ms,
         live=sum(creative.status == "live" for creative in catalogue.creatives(name)),
         total=CountsView.of(tally.all),
-        lifts=_lifts(tally),
+        lifts=tally.lifts.get() if tally.lifts else [],
     )
-
-
-def _lifts(tally: Tally) -> list[LiftView]:
-    lifts = tally.lifts
-    return [LiftView.of(each, lifts.plan.since_ms) for each in lifts.get()] if lifts else []
 
 
 def _points(tally: Tally, span: Span) -> list[PointView]:
@@ -131,6 +128,11 @@ def _points(tally: Tally, span: Span) -> list[PointView]:
     return [PointView.of_bucket(bucket, kept) for bucket in buckets]
 
 
+def _drift(changed: Changed) -> DriftView:
+    at = {"since_ms": changed.since_ms, "before": changed.before, "after": changed.after}
+    return view_of(DriftView, changed.drift, **at)
+
+
 def _drift_of_all(drifts: Mapping[str, Changed]) -> PlacementDriftView | None:
     if not drifts:
         return None
@@ -141,11 +143,7 @@ def _drift_of_all(drifts: Mapping[str, Changed]) -> PlacementDriftView | None:
 def _fatigue(tally: Tally) -> list[FatigueView]:
     bounds = [*pairwise(SEEN), (SEEN[-1], None)]
     return [
-        FatigueView(
-            **CountsView.of(counts).model_dump(),
-            seen_from=first,
-            seen_to=None if after is None else after - 1,
-        )
+        FatigueView.of(counts, seen_from=first, seen_to=None if after is None else after - 1)
         for (first, after), counts in zip(bounds, tally.fatigue, strict=False)
     ]
 
@@ -157,12 +155,12 @@ def _creatives(
     drifts: Mapping[str, Changed],
 ) -> dict[str, CreativeFiguresView]:
     return {
-        name: CreativeFiguresView(
-            **CountsView.of(tally.creatives.get(name, Counts())).model_dump(),
+        name: CreativeFiguresView.of(
+            tally.creatives.get(name, Counts()),
             status=creatives[name].status if name in creatives else None,
             generator=_generator(creatives[name]) if name in creatives else None,
             posterior=posteriors.get(name),
-            drift=DriftView.of(drifts.get(name)),
+            drift=_drift(drifts[name]) if name in drifts else None,
         )
         for name in dict.fromkeys([*creatives, *tally.creatives])
     }
@@ -176,7 +174,7 @@ def _generators(tally: Tally, creatives: dict[str, Creative]) -> list[GeneratorV
         counts.join(tally.creatives.get(name, Counts()))
         found[generator] = number + 1, counts
     return [
-        GeneratorView(**CountsView.of(counts).model_dump(), generator=name, creatives=number)
+        GeneratorView.of(counts, generator=name, creatives=number)
         for name, (number, counts) in found.items()
     ]
 
@@ -193,15 +191,3 @@ def _segments(tally: Tally) -> dict[str, dict[str, dict[str, CountsView]]]:
         }
         for field, values in tally.segments.items()
     }
-
-
-def _marks(catalogue: Catalogue, name: str) -> list[MarkView]:
-    return [
-        MarkView(
-            number=each.number,
-            since_ms=each.since_ms,
-            policy=str(each.spec.get("name", "")),
-            why=each.why,
-        )
-        for each in versions_of(catalogue.dated_history(name))
-    ]

@@ -8,14 +8,16 @@ at once, so a page may be looked at until it pleases.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from msgspec import Struct
 
-from bandit.estimator import Batch, Interval
+from bandit.estimator import Batch
 from bandit.estimators.bounded import RewardRange
 from bandit.estimators.compare import BettingDifference
 from streams.events import Placement, PolicySpec, RewardRule
+from streams.fields import doc
 
 Over: TypeAlias = Literal["uniform", "baseline"]
 
@@ -40,20 +42,22 @@ class LiftPlan(NamedTuple):
     window_ms: int = 0
 
 
-class Lift(NamedTuple):
-    """What `n` decisions earned on average, what the other would have, and the difference.
+class Lift(Struct, frozen=True, kw_only=True):
+    """What was earned on average, and by how much that is more than another choice would have.
 
-    `other` and `difference` are None without decisions, and where the other was never shown;
-    `interval` of the difference is None where the propensities cannot be right.
+    `other` and `difference` are None without decisions, and where the other was never shown; the
+    bounds are None where the propensities cannot be right.
     """
 
-    over: Over
-    name: str | None
-    n: int
+    over: Annotated[Over, doc("`uniform`: any creative alike; `baseline`: always that.")]
+    name: Annotated[str | None, doc("The baseline's id.")]
+    since_ms: Annotated[int, doc("Since when the placement has its present policy.")]
+    n: Annotated[int, doc("Closed decisions that count.")]
     value: float | None
-    other: float | None
+    other: Annotated[float | None, doc("What the other would have earned, estimated.")]
     difference: float | None
-    interval: Interval | None
+    low: Annotated[float | None, doc("With `high` 95 %, however often one looks.")]
+    high: float | None
 
 
 def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
@@ -168,7 +172,17 @@ class _Against:
         value = self._total / self._n if self._n else None
         apart = found.value
         other = None if value is None or apart is None else value - apart
-        return Lift(over, name, self._n, value, other, apart, found.interval)
+        return Lift(
+            over=over,
+            name=name,
+            since_ms=self._plan.since_ms,
+            n=self._n,
+            value=value,
+            other=other,
+            difference=apart,
+            low=found.interval.low if found.interval else None,
+            high=found.interval.high if found.interval else None,
+        )
 
     def _flush(self) -> None:
         if self._waiting:

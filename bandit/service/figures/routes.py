@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Final, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
@@ -85,14 +86,14 @@ async def read_figures(
         top,
     )
 
-    def told() -> str:
+    def told() -> bytes:
         follower, posteriors = figures.follower, beliefs_of(serving.policy, serving.actions)
         with follower.lock:
             tally = follower.tally(name)
             view = figures_view(
                 name, tally, follower.since_ms, complete, span, desk.catalogue, posteriors
             )
-        return view.model_dump_json()
+        return msgspec.json.encode(view)
 
     # In a thread, JSON and all: of many creatives it takes a moment, and the loop has ranks to
     # answer.
@@ -200,7 +201,8 @@ def _changed(
                 continue
             seen[name] = tally.changed_ms
             live = _live(name, tally, kept, before)
-        yield f"event: figures\nid: {live.changed_ms}\ndata: {live.model_dump_json()}\n\n"
+        data = msgspec.json.encode(live).decode()
+        yield f"event: figures\nid: {live.changed_ms}\ndata: {data}\n\n"
 
 
 def _live(name: str, tally: Tally, kept: list[str] | None, since_ms: int) -> LiveView:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
+from msgspec import Struct
 
 from bandit.service.operations import machine
 from bandit.service.operations.doctor import STARTS, Patient, look
-from bandit.service.operations.finding import Finding, State
+from bandit.service.operations.finding import Finding
+from bandit.service.resource import Resource, view_of
 from bandit.service.resources.desk import Desk
 from bandit.service.settings import Settings
+from streams.fields import doc
 from streams.lag import Lag, lags
 from streams.log import Log
 from streams.topics import GROUPS
@@ -39,23 +42,14 @@ class Checkup:
         return [*machine.versions(), *machine.disk(self._settings), *look(patient)]
 
 
-class FindingView(BaseModel):
-    """Whether something is well, what it is, and what to do if it is not."""
-
-    check: str
-    state: State
-    found: str
-    do: str
-
-
-class FindingsView(BaseModel):
+class FindingsView(Struct, Resource, frozen=True):
     """Everything that was looked at, and when."""
 
     looked_ms: int
-    findings: list[FindingView]
+    findings: list[Finding]
 
 
-class PartitionLagView(BaseModel):
+class PartitionLagView(Struct, frozen=True):
     """A group in one partition; `committed` is null if it never was there."""
 
     topic: str
@@ -65,16 +59,16 @@ class PartitionLagView(BaseModel):
     lag: int
 
 
-class GroupLagView(BaseModel):
+class GroupLagView(Struct, frozen=True):
     """A process that reads the log, and how many records it has not read, or not saved, yet."""
 
     group: str
     lag: int
-    starts: str = Field(description="The command that runs it.")
+    starts: Annotated[str, doc("The command that runs it.")]
     partitions: list[PartitionLagView]
 
 
-class LagView(BaseModel):
+class LagView(Struct, Resource, frozen=True):
     """All groups, at one moment."""
 
     looked_ms: int
@@ -86,12 +80,7 @@ async def read_findings(request: Request, desk: Desk) -> FindingsView:
     """What `copyloop doctor` finds, as seen by this process: it only reads, which may take long."""
     checkup: Checkup = request.app.state.checkup
     now_ms = desk.clock_ms()
-    found = await checkup.look(now_ms)
-    findings = [
-        FindingView(check=each.check, state=each.state, found=each.found, do=each.do)
-        for each in found
-    ]
-    return FindingsView(looked_ms=now_ms, findings=findings)
+    return FindingsView(now_ms, await checkup.look(now_ms))
 
 
 @router.get("/lag")
@@ -109,16 +98,7 @@ def _groups(found: Sequence[Lag]) -> list[GroupLagView]:
             group=group,
             lag=sum(each.lag for each in own),
             starts=STARTS[group],
-            partitions=[
-                PartitionLagView(
-                    topic=each.topic,
-                    partition=each.partition,
-                    committed=each.committed,
-                    end=each.end,
-                    lag=each.lag,
-                )
-                for each in own
-            ],
+            partitions=[view_of(PartitionLagView, each) for each in own],
         )
         for group, own in by_group.items()
     ]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from msgspec import Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from pydantic import Tag
 
 from bandit.errors import RequestError
 from bandit.features import creative_features
 from bandit.review import TRANSITIONS
-from bandit.service.resources.creative_models import CreativeBody, CreativeChange, CreativeView
+from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text, view_of
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -29,14 +30,79 @@ from bandit.service.resources.desk import (
     unchanged,
 )
 from bandit.service.resources.editor import Editor
-from bandit.service.resources.models import Page, raw_json
-from bandit.service.resources.placement_models import to_caps
+from streams.caps import Caps
 from streams.catalogue import catalogue_key
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
+from streams.fields import doc
 
 MAX_CREATIVES: Final = 1000
 
 router = APIRouter(prefix="/v1", tags=["creatives"])
+
+
+Parts = Annotated[
+    dict[Name, Text], Meta(min_length=1, max_length=32, description="Its text, by part.")
+]
+Reason = Annotated[Text | None, doc("As `code: words`; needed to reject.")]
+
+
+class CreativeBody(Struct, Resource, frozen=True, kw_only=True):
+    """A creative written by hand, live unless it says otherwise."""
+
+    examples = ({"id": "warm-feet", "parts": {"headline": "Warm feet, all winter"}},)
+
+    id: Annotated[Id | None, doc("Made from the text if left out.")] = None
+    parts: Parts
+    features: Annotated[
+        Raw | UnsetType, doc("What policies read; made from the text if left out.")
+    ] = UNSET
+    status: Literal["proposed", "screened", "live", "paused"] = "live"
+    caps: Annotated[Caps | UnsetType, doc("In place of the placement's.")] = UNSET
+
+
+OneOrMany: TypeAlias = Annotated[CreativeBody, Tag("CreativeBody")] | list[CreativeBody]
+
+
+class CreativeChange(Struct, Resource, frozen=True, kw_only=True):
+    """A change of a creative's status, a rejection with why, or of its caps."""
+
+    examples = ({"status": "paused"},)
+
+    status: Annotated[CreativeStatus | None, doc("As it was if left out.")] = None
+    reason: Reason = None
+    caps: Annotated[Caps | UnsetType, doc("As they were if left out.")] = UNSET
+
+
+class CreativeView(Creative, Resource, frozen=True, kw_only=True):
+    """A creative as it is now."""
+
+    etag: Annotated[str, doc("For `If-Match`.")]
+
+    @classmethod
+    def of(cls, creative: Creative, tag: str) -> CreativeView:
+        """Returns the view of a creative with this entity tag."""
+        return view_of(cls, creative, etag=tag)
+
+
+class ReviewBody(Struct, Resource, frozen=True, kw_only=True):
+    """What a person makes of a creative that is not shown yet."""
+
+    examples = (
+        {"verdict": "approve"},
+        {"verdict": "reject", "reason": "claims: not proven"},
+        {"verdict": "edit", "parts": {"headline": "Warm feet on every trail"}},
+    )
+
+    verdict: Annotated[
+        Literal["approve", "edit", "reject"],
+        doc(
+            "`approve` sets it live; `edit` replaces its text and sets it live; `reject` keeps it "
+            "from being shown, for a `reason`."
+        ),
+    ]
+    reason: Reason = None
+    parts: Annotated[Parts | None, doc("Needed to edit.")] = None
+
 
 OfCreative = Annotated[
     str, Path(alias="creative_id", max_length=MAX_ID_LENGTH, description="The creative's id.")
@@ -104,7 +170,7 @@ async def list_creatives(
 
 @router.post("/placements/{placement}/creatives", status_code=201)
 async def add_creatives(
-    desk: Desk, name: Placed, body: CreativeBody | list[CreativeBody], once: Once
+    desk: Desk, name: Placed, body: JsonBody[OneOrMany], once: Once
 ) -> Page[CreativeView]:
     """Adds one creative or many: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
@@ -147,7 +213,7 @@ async def change_creative(
     desk: Desk,
     name: Placed,
     creative_id: OfCreative,
-    body: CreativeChange,
+    body: JsonBody[CreativeChange],
     response: Response,
     condition: Matching,
 ) -> CreativeView:
@@ -166,7 +232,7 @@ async def change_creative(
     def changed() -> list[Creative]:
         before = desk.creative(name, asked_for)
         status = body.status or before.status
-        caps = to_caps(body.caps) or before.caps
+        caps = body.caps or before.caps
         reason = body.reason if body.status else before.reason
         after = msgspec.structs.replace(before, status=status, reason=reason, caps=caps)
         if after == before:
@@ -212,10 +278,8 @@ def _creatives(placement: str, bodies: Sequence[CreativeBody], now_ms: int) -> l
             parts=body.parts,
             status=body.status,
             timestamp_ms=now_ms,
-            features=creative_features(body.parts)
-            if body.features is None
-            else raw_json(body.features),
-            caps=to_caps(body.caps),
+            features=creative_features(body.parts) if body.features is UNSET else body.features,
+            caps=body.caps,
         )
         for body in bodies
     ]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
+from msgspec import Raw, Struct
 
 from bandit.errors import RequestError
+from bandit.service.resource import Resource, view_of
 from bandit.service.resources.desk import Desk, Since
 from streams.errors import EventError
-from streams.events import DECISIONS, MAX_ID_LENGTH, OUTCOMES, Decision, Outcome, decode
+from streams.events import DECISIONS, MAX_ID_LENGTH, OUTCOMES, Action, Decision, Outcome, decode
+from streams.fields import doc
 from streams.log import Log, Record
 from streams.seek import Search, by_key
 
@@ -31,23 +32,16 @@ _TIME_DIGITS: Final = 12
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
 
-class ActionView(BaseModel):
-    """An action that could be chosen."""
-
-    id: str
-    features: dict[str, Any]
-
-
-class DecisionView(BaseModel):
+class DecisionView(Struct, frozen=True, kw_only=True):
     """A decision as the log has it; `place` is topic/partition@offset."""
 
     event_id: str
     slot: int
     placement: str
     timestamp_ms: int
-    context: dict[str, Any]
-    actions: list[ActionView]
-    pmf: list[float]
+    context: Raw
+    actions: tuple[Action, ...]
+    pmf: tuple[float, ...]
     index: int
     propensity: float
     policy_version: str
@@ -55,7 +49,7 @@ class DecisionView(BaseModel):
     place: str
 
 
-class OutcomeView(BaseModel):
+class OutcomeView(Struct, frozen=True, kw_only=True):
     """Something that came after the decision, as the log has it; duplicates are told by the id."""
 
     outcome_id: str
@@ -66,15 +60,15 @@ class OutcomeView(BaseModel):
     place: str
 
 
-class EventView(BaseModel):
+class EventView(Struct, Resource, frozen=True, kw_only=True):
     """All decisions of one event, one a slot, and the outcomes that came for it."""
 
     event_id: str
     decisions: list[DecisionView]
     outcomes: list[OutcomeView]
-    outcomes_complete: bool = Field(
-        description="Whether all outcomes since the decision were looked through."
-    )
+    outcomes_complete: Annotated[
+        bool, doc("Whether all outcomes since the decision were looked through.")
+    ]
 
 
 @router.get("/decisions/{event_id:path}")
@@ -107,9 +101,9 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
     later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
     return EventView(
         event_id=event_id,
-        decisions=[_decision(record, event) for record, event in decisions],
+        decisions=[view_of(DecisionView, event, place=_place(at)) for at, event in decisions],
         outcomes=[
-            _outcome(record, event)
+            view_of(OutcomeView, event, place=_place(record))
             for record, event in _events(later.records)
             if isinstance(event, Outcome)
         ],
@@ -147,36 +141,6 @@ def _events(records: Sequence[Record]) -> list[tuple[Record, Any]]:
         except EventError:  # whoever folds the topic lays it aside
             continue
     return found
-
-
-def _decision(record: Record, event: Decision) -> DecisionView:
-    return DecisionView(
-        event_id=event.event_id,
-        slot=event.slot,
-        placement=event.placement,
-        timestamp_ms=event.timestamp_ms,
-        context=json.loads(bytes(event.context)),
-        actions=[
-            ActionView(id=a.id, features=json.loads(bytes(a.features))) for a in event.actions
-        ],
-        pmf=list(event.pmf),
-        index=event.index,
-        propensity=event.propensity,
-        policy_version=event.policy_version,
-        deferred=event.deferred,
-        place=_place(record),
-    )
-
-
-def _outcome(record: Record, event: Outcome) -> OutcomeView:
-    return OutcomeView(
-        outcome_id=event.outcome_id,
-        kind=event.kind,
-        value=event.value,
-        slot=event.slot,
-        timestamp_ms=event.timestamp_ms,
-        place=_place(record),
-    )
 
 
 def _place(record: Record) -> str:

@@ -8,15 +8,72 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Query
+from msgspec import Meta, Raw, Struct
 
 from bandit.errors import RequestError
 from bandit.service.hot import new_id
+from bandit.service.resource import JsonBody, Page, Resource, Text, view_of
 from bandit.service.resources.desk import After, Desk, Limit, Once, Placed, Since, page_of
-from bandit.service.resources.generation_models import BriefView, GenerationBody, GenerationView
-from bandit.service.resources.models import Page, raw_json
 from streams.events import Generation
+from streams.fields import doc
 
 router = APIRouter(prefix="/v1", tags=["generations"])
+
+
+class GenerationBody(Struct, Resource, frozen=True, kw_only=True):
+    """A request for new creatives from a brief."""
+
+    examples = (
+        {
+            "brief": {"product": "wool socks", "audience": "hikers"},
+            "n": 20,
+            "seed": 7,
+            "winners": ["Warm feet, all winter"],
+        },
+    )
+
+    brief: Raw
+    n: Annotated[int, Meta(ge=1, le=1000, description="How many to write.")] = 10
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**31)] | None, doc("Chosen by chance if left out.")
+    ] = None
+    winners: Annotated[
+        tuple[Text, ...], Meta(max_length=100, description="Texts that did well.")
+    ] = ()
+
+
+class GenerationView(Generation, Resource, frozen=True):
+    """A generation, and how it went."""
+
+
+class BriefView(Struct, Resource, frozen=True, kw_only=True):
+    """A brief that creatives of a placement were asked for from, and what came of it."""
+
+    id: Annotated[str, doc("A hash of the placement and the brief.")]
+    placement: str
+    brief: Raw
+    first_ms: Annotated[int, doc("When it was first asked for.")]
+    last_ms: int
+    generations: Annotated[list[str], doc("Their ids, oldest first.")]
+    waiting: Annotated[int, doc("How many of them are still `requested`.")]
+    accepted: Annotated[int, doc("Creatives that passed the gates.")]
+    rejected: int
+
+    @classmethod
+    def of(cls, brief_id: str, asked: Sequence[Generation]) -> BriefView:
+        """Returns the view of a brief, of which these are the generations, at least one."""
+        return view_of(
+            cls,
+            asked[0],
+            id=brief_id,
+            first_ms=asked[0].timestamp_ms,
+            last_ms=asked[-1].timestamp_ms,
+            generations=[generation.id for generation in asked],
+            waiting=sum(generation.status == "requested" for generation in asked),
+            accepted=sum(generation.accepted for generation in asked),
+            rejected=sum(generation.rejected for generation in asked),
+        )
+
 
 Status: TypeAlias = Literal["requested", "done", "failed"]
 OfStatus = Annotated[list[Status] | None, Query(description="Only these; may come several times.")]
@@ -35,7 +92,7 @@ async def list_all_generations(
     """The generations of all placements, in the order in which they were asked for."""
     found = _wanted(desk.catalogue.generations(placement), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
-    return Page(items=[GenerationView.of(generation) for generation in page], next=following)
+    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
 @router.get("/briefs")
@@ -74,12 +131,12 @@ async def list_generations(
     desk.placement(name)
     found = _wanted(desk.catalogue.generations(name), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
-    return Page(items=[GenerationView.of(generation) for generation in page], next=following)
+    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
 @router.post("/placements/{placement}/generations", status_code=202)
 async def request_generation(
-    desk: Desk, name: Placed, body: GenerationBody, once: Once
+    desk: Desk, name: Placed, body: JsonBody[GenerationBody], once: Once
 ) -> GenerationView:
     """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
     desk.placement(name)
@@ -87,21 +144,21 @@ async def request_generation(
     generation = Generation(
         id=new_id(now_ms),
         placement=name,
-        brief=raw_json(body.brief),
+        brief=body.brief,
         n=body.n,
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         status="requested",
         timestamp_ms=now_ms,
-        winners=tuple(body.winners),
+        winners=body.winners,
     )
     made = await desk.change([], lambda: [generation], repeatable=once)
-    return next(GenerationView.of(event) for event in made if isinstance(event, Generation))
+    return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
 
 
 @router.get("/placements/{placement}/generations/{generation_id}")
 async def read_generation(desk: Desk, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
-    return GenerationView.of(desk.generation(name, generation_id))
+    return view_of(GenerationView, desk.generation(name, generation_id))
 
 
 def _wanted(

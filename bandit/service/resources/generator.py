@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Protocol
 
+import msgspec
 from fastapi import APIRouter, Path, Query, Response
+from msgspec import Meta, Raw, Struct
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, RequestError
 from bandit.generator_versions import promoted, rejected, rolled_back, touched
+from bandit.service.resource import JsonBody, Page, Resource, view_of
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -21,13 +24,56 @@ from bandit.service.resources.desk import (
     unchanged,
 )
 from bandit.service.resources.editor import Editor
-from bandit.service.resources.generator_models import ChampionView, GeneratorVersionView, WhyBody
-from bandit.service.resources.models import Page
 from streams.catalogue import Catalogue, catalogue_key
 from streams.events import MAX_ID_LENGTH, Catalogued
+from streams.fields import doc
 from streams.generator_versions import GeneratorVersion, VersionStatus
 
 router = APIRouter(prefix="/v1/generator", tags=["generator"])
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """A status that it came to, and why."""
+
+    status: VersionStatus
+    timestamp_ms: int
+    reason: str | None
+    by: str | None
+
+
+class GeneratorVersionView(GeneratorVersion, Resource, frozen=True, kw_only=True):
+    """A version of the generator, and how far it has come."""
+
+    steps: Annotated[list[StepView], doc("Every status that it came to, oldest first.")]
+    etag: Annotated[str, doc("For `If-Match`.")]
+
+    @classmethod
+    def of(
+        cls, version: GeneratorVersion, steps: Sequence[GeneratorVersion], tag: str
+    ) -> GeneratorVersionView:
+        """Returns the view of a version that took these steps, with this entity tag."""
+        return view_of(
+            cls,
+            version,
+            manifest=Raw(msgspec.json.encode(version.manifest_fields())),
+            steps=[view_of(StepView, step) for step in steps],
+            etag=tag,
+        )
+
+
+class WhyBody(Struct, Resource, frozen=True, kw_only=True):
+    """Why; kept with the version."""
+
+    examples = ({"why": "reads as one voice"},)
+
+    why: Annotated[str, Meta(min_length=1, max_length=1000)] = "by hand"
+
+
+class ChampionView(Struct, Resource, frozen=True):
+    """Which version writes now; null: the bare model."""
+
+    champion: GeneratorVersionView | None
+
 
 OfVersion = Annotated[
     str, Path(alias="version_id", max_length=MAX_ID_LENGTH, description="The version's id.")
@@ -66,7 +112,7 @@ async def read_generator_version(
 async def promote_generator_version(
     desk: Desk,
     version_id: OfVersion,
-    body: WhyBody,
+    body: JsonBody[WhyBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -79,7 +125,7 @@ async def promote_generator_version(
 async def reject_generator_version(
     desk: Desk,
     version_id: OfVersion,
-    body: WhyBody,
+    body: JsonBody[WhyBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -90,7 +136,7 @@ async def reject_generator_version(
 
 @router.post("/rollback")
 async def roll_back_generator(
-    desk: Desk, body: WhyBody, condition: Matching, once: Once
+    desk: Desk, body: JsonBody[WhyBody], condition: Matching, once: Once
 ) -> ChampionView:
     """Takes the champion back: its creatives retire, and the version before it is live again."""
     champion = desk.catalogue.champion

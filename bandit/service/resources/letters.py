@@ -11,14 +11,15 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
+from bandit.service.resource import JsonBody, Page, Resource, view_of
 from bandit.service.resources.desk import Desk, Limit, Since
-from bandit.service.resources.models import Body, Page
 from streams.dead_letters import Letter, find_letter, letter_of, readable, replay
 from streams.errors import DeadLetterError, EventError, TopicError
 from streams.events import DEAD_LETTER
+from streams.fields import doc
 from streams.log import Log, TopicPartition
 from streams.seek import newest_first
 
@@ -29,43 +30,43 @@ MAX_REPLAYED: Final = 1000
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
 
-class HeaderView(BaseModel):
+class HeaderView(Struct, frozen=True):
     """A header of the record; bytes that are no text are `{"base64": …}`."""
 
     name: str
     value: str | dict[str, str]
 
 
-class LetterView(BaseModel):
+class LetterView(Struct, Resource, frozen=True, kw_only=True):
     """A record that nobody could use, as it was, and why; bytes that are no text in base64."""
 
     id: str
-    reason: str = Field(description="A stable code, such as `late`.")
+    reason: Annotated[str, doc("A stable code, such as `late`.")]
     error: str
-    source: str = Field(description="Where the record was: topic/partition@offset.")
-    timestamp_ms: int = Field(description="When it was laid aside.")
+    source: Annotated[str, doc("Where the record was: topic/partition@offset.")]
+    timestamp_ms: Annotated[int, doc("When it was laid aside.")]
     key: str | dict[str, str]
     value: str | dict[str, str]
     headers: list[HeaderView]
 
 
-class MendBody(Body):
+class MendBody(Struct, Resource, frozen=True):
     """What to send in the letter's stead."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+    examples = ({},)
 
-    value: str | None = Field(default=None, description="Mended; as it was if left out.")
+    value: Annotated[str | None, doc("Mended; as it was if left out.")] = None
 
 
-class ReplayBody(Body):
+class ReplayBody(Struct, Resource, frozen=True):
     """Which letters to send again, in this order."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0-0"]}]})
+    examples = ({"ids": ["0-0"]},)
 
-    ids: list[str] = Field(min_length=1, max_length=MAX_REPLAYED)
+    ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAYED)]
 
 
-class PlaceView(BaseModel):
+class PlaceView(Struct, frozen=True):
     """Where a record went."""
 
     topic: str
@@ -73,7 +74,7 @@ class PlaceView(BaseModel):
     offset: int
 
 
-class ReplayedView(BaseModel):
+class ReplayedView(Struct, Resource, frozen=True):
     """Where the letters went, in the order in which they were named."""
 
     sent: list[PlaceView]
@@ -113,7 +114,7 @@ async def read_letter(desk: Desk, letter_id: str) -> LetterView:
 
 
 @router.post("/replay")
-async def replay_letters(desk: Desk, body: ReplayBody) -> ReplayedView:
+async def replay_letters(desk: Desk, body: JsonBody[ReplayBody]) -> ReplayedView:
     """Sends letters again, all or none, as they were.
 
     It is safe to do twice: each carries its own id, and nothing counts twice. What happens then
@@ -126,7 +127,7 @@ async def replay_letters(desk: Desk, body: ReplayBody) -> ReplayedView:
 
 
 @router.post("/{letter_id}/replay")
-async def replay_letter(desk: Desk, letter_id: str, body: MendBody) -> ReplayedView:
+async def replay_letter(desk: Desk, letter_id: str, body: JsonBody[MendBody]) -> ReplayedView:
     """Sends one letter again, as it was or mended."""
     value = None if body.value is None else body.value.encode()
     replayed = await run_in_threadpool(_replay, desk.log, [letter_id], value)
@@ -184,13 +185,11 @@ def _replay(log: Log, ids: Sequence[str], value: bytes | None) -> ReplayedView:
         raise RequestError(422, error.code, str(error), target="value") from error
     except (DeadLetterError, TopicError) as error:
         raise RequestError(409, error.code, str(error), target="id") from error
-    return ReplayedView(
-        sent=[PlaceView(topic=w.topic, partition=w.partition, offset=w.offset) for w in written]
-    )
+    return ReplayedView(sent=[view_of(PlaceView, place) for place in written])
 
 
 def _view(letter: Letter) -> LetterView:
-    return LetterView.model_validate(readable(letter))
+    return msgspec.convert(readable(letter), LetterView)
 
 
 def _placement_of(letter: Letter) -> str | None:
@@ -200,5 +199,5 @@ def _placement_of(letter: Letter) -> str | None:
         return None
 
 
-class _Placed(msgspec.Struct):
+class _Placed(Struct):
     placement: str | None = None

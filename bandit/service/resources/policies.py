@@ -8,28 +8,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
-from bandit.policy import Deciding
+from bandit.policy import Deciding, Verdict
 from bandit.service.hot import action_pmf
-from bandit.service.requests import parse_context
+from bandit.service.requests import ActionPropensity, parse_context
+from bandit.service.resource import JsonBody, Resource, view_of
 from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
 from bandit.service.resources.editor import Editor
-from bandit.service.resources.placement_models import PlacementView
-from bandit.service.resources.policy_models import (
-    DifferenceView,
-    PolicyView,
-    PromotionBody,
-    PropensityView,
-    RollbackBody,
-    TrialView,
-    VerdictView,
-    VersionView,
-)
+from bandit.service.resources.placements import PlacementView
 from bandit.versions import (
+    Difference,
     Version,
     counted,
     differences,
@@ -39,9 +31,61 @@ from bandit.versions import (
     with_challenger,
     with_policy,
 )
-from streams.events import Placement
+from streams.events import Placement, PolicySpec
+from streams.fields import doc
+from streams.trials import TrialResult
 
 router = APIRouter(prefix="/v1/placements", tags=["policies"])
+
+
+class TrialView(TrialResult, frozen=True, kw_only=True):
+    """What a policy earns, or would have earned, per decision since the present one is served."""
+
+    name: Annotated[str, doc("`champion`, `baseline`, `apprentice`, or a challenger's.")]
+
+
+class PolicyView(Struct, Resource, frozen=True, kw_only=True):
+    """The policy that is served, and how it would choose among the live creatives."""
+
+    placement: str
+    spec: PolicySpec
+    version: str
+    offset: Annotated[int, doc("Up to which offset of the interactions it has learned.")]
+    age_ms: Annotated[int | None, doc("Since the log took it in; null before it learned.")]
+    pmf: list[ActionPropensity]
+    capped: Annotated[list[str], doc("Live creatives that have reached a cap.")]
+    verdict: Annotated[Verdict | None, doc("Of policies that look for the best creative.")] = None
+    trials: Annotated[list[TrialView], doc("Where anybody is on trial.")] = []
+
+
+class VersionView(Version, Resource, frozen=True):
+    """A policy that the placement had, from `since_ms` until the next version's."""
+
+
+class DifferenceView(Difference, Resource, frozen=True):
+    """A parameter, as a path joined by dots, in both versions; null where there is none."""
+
+
+class PromotionBody(Struct, Resource, frozen=True, kw_only=True):
+    """What becomes the placement's policy, and why."""
+
+    examples = ({"policy": {"name": "top_two"}, "why": "the campaign ends on Friday"},)
+
+    policy: Annotated[PolicySpec | None, doc("The policy's name and parameters.")] = None
+    challenger: Annotated[str | None, doc("Instead: one of the placement's.")] = None
+    why: Annotated[str, Meta(max_length=1000)] = "promoted by hand"
+
+
+class RollbackBody(Struct, Resource, frozen=True, kw_only=True):
+    """Which version to go back to."""
+
+    examples = ({"version": 1},)
+
+    version: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        doc("Its number; the version before the current if left out."),
+    ] = None
+
 
 Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
 
@@ -69,17 +113,12 @@ async def read_policy(
         offset=int(serving.version.rpartition("@")[2]),
         age_ms=desk.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
         pmf=[
-            PropensityView(id=action.id, propensity=propensity)
+            ActionPropensity(action.id, propensity)
             for action, propensity in zip(actions, pmf, strict=True)
         ],
         capped=[action.id for action in serving.actions if action.id not in allowed],
-        verdict=VerdictView(**policy.verdict(actions)._asdict())
-        if actions and isinstance(policy, Deciding)
-        else None,
-        trials=[
-            TrialView(name=each, **msgspec.structs.asdict(result))
-            for each, result in serving.trials.items()
-        ],
+        verdict=policy.verdict(actions) if actions and isinstance(policy, Deciding) else None,
+        trials=[view_of(TrialView, each, name=name) for name, each in serving.trials.items()],
     )
 
 
@@ -96,8 +135,7 @@ async def list_versions(
     if count:
         # It may take seconds, and the event loop has ranks to answer.
         found = await run_in_threadpool(counted, desk.log, name, found)
-    uncounted = {} if count else {"decisions": None, "reward": None}
-    return [VersionView(**msgspec.structs.asdict(each) | uncounted) for each in found]
+    return [view_of(VersionView, each) for each in found]
 
 
 @router.get("/{placement}/policy/diff")
@@ -112,14 +150,14 @@ async def compare_versions(
         )
     except VersionError as error:
         raise RequestError(404, error.code, str(error), target="version") from error
-    return [DifferenceView(**msgspec.structs.asdict(each)) for each in found]
+    return [view_of(DifferenceView, each) for each in found]
 
 
 @router.post("/{placement}/policy/promote")
 async def promote(
     desk: Desk,
     name: Placed,
-    body: PromotionBody,
+    body: JsonBody[PromotionBody],
     response: Response,
     condition: Matching,
     once: Once,
@@ -148,7 +186,7 @@ async def promote(
 async def roll_back(
     desk: Desk,
     name: Placed,
-    body: RollbackBody,
+    body: JsonBody[RollbackBody],
     response: Response,
     condition: Matching,
     once: Once,

@@ -9,8 +9,14 @@ from fastapi.concurrency import run_in_threadpool
 from bandit.errors import RequestError
 from bandit.features import creative_features
 from bandit.review import WAITING
-from bandit.service.resources.creative_models import CreativeView, ReviewBody
-from bandit.service.resources.creatives import OfCreative, check_transition, creative_view
+from bandit.service.resource import JsonBody
+from bandit.service.resources.creatives import (
+    CreativeView,
+    OfCreative,
+    ReviewBody,
+    check_transition,
+    creative_view,
+)
 from bandit.service.resources.desk import Desk, Matching, Once, Placed
 from streams.catalogue import catalogue_key
 from streams.events import Creative, CreativeStatus
@@ -23,7 +29,7 @@ async def review_creative(
     desk: Desk,
     name: Placed,
     creative_id: OfCreative,
-    body: ReviewBody,
+    body: JsonBody[ReviewBody],
     response: Response,
     condition: Matching,
     once: Once,

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel
+from msgspec import Struct
 
+from bandit.service.resource import Resource
 from bandit.service.security.acts import read_acts
+from streams.access import Act
 from streams.log import Log
 
 router = APIRouter(prefix="/v1/acts", tags=["keys"])
 
 
-class ActView(BaseModel):
-    """Who had the service do what, to what, and the fields that it changed."""
-
-    id: str
-    who: str
-    what: str
-    target: str
-    timestamp_ms: int
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-
-
-class ActPage(BaseModel):
+class ActPage(Struct, Resource, frozen=True):
     """Acts, oldest first; `next` is what to ask for as `since` to go on, null at the end."""
 
-    items: list[ActView]
+    items: list[Act]
     next: int | None
 
 
@@ -45,6 +34,6 @@ def list_acts(
     log: Log = request.app.state.log
     found = list(islice(read_acts(log, since=since, who=who), limit))
     return ActPage(
-        items=[ActView(**msgspec.to_builtins(act)) for _, act in found],
+        items=[act for _, act in found],
         next=found[-1][0] + 1 if len(found) == limit else None,
     )

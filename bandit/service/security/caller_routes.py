@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from typing import Annotated
 
+from fastapi import APIRouter, Request
+from msgspec import Struct
+
+from bandit.service.resource import Resource
 from bandit.service.security.caller import caller_of
 from streams.access import Scope
+from streams.fields import doc
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
 
-class CallerView(BaseModel):
+class CallerView(Struct, Resource, frozen=True):
     """Whoever asks."""
 
-    id: str = Field(description="`key:ID`, `jwt:SUBJECT`, or `open`: nothing is asked of anyone.")
-    scopes: list[Scope] = Field(description="What they may, with all that it includes.")
+    id: Annotated[str, doc("`key:ID`, `jwt:SUBJECT`, or `open`: nothing is asked of anyone.")]
+    scopes: Annotated[list[Scope], doc("What they may, with all that it includes.")]
 
 
 @router.get("/whoami")

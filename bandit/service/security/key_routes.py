@@ -8,74 +8,70 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
-from bandit.service.resources.models import Body
+from bandit.service.resource import JsonBody, Resource, view_of
 from bandit.service.security.caller import Caller, caller_of
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import (
     GRACE_SECONDS,
-    described,
     key_messages,
     make_key,
     revoked,
     rotated,
 )
 from streams.access import ApiKey, Scope
+from streams.fields import doc
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 YEARS: float = 100 * 366 * 86_400.0
 
 
-class KeyBody(Body):
+class KeyBody(Struct, Resource, frozen=True, kw_only=True):
     """A key to make: what it is called and what it may do."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "shop", "scopes": ["rank", "reward"]}]}
-    )
+    examples = ({"name": "shop", "scopes": ["rank", "reward"]},)
 
-    name: str = Field(min_length=1, max_length=256, description="For people to tell it by.")
-    scopes: list[Scope] = Field(min_length=1)
-    lasts_seconds: FiniteFloat | None = Field(default=None, gt=0, le=YEARS)
-    rate_per_second: FiniteFloat | None = Field(
-        default=None, gt=0, description="How many requests; as the settings say if left out."
-    )
+    name: Annotated[
+        str, Meta(min_length=1, max_length=256, description="For people to tell it by.")
+    ]
+    scopes: Annotated[list[Scope], Meta(min_length=1)]
+    lasts_seconds: Annotated[float, Meta(gt=0, le=YEARS)] | None = None
+    rate_per_second: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        doc("How many requests; as the settings say if left out."),
+    ] = None
 
 
-class RotationBody(Body):
+class RotationBody(Struct, Resource, frozen=True):
     """How long the secret that is replaced goes on working."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"grace_seconds": 3600}]})
+    examples = ({"grace_seconds": 3600},)
 
-    grace_seconds: FiniteFloat = Field(default=GRACE_SECONDS, ge=0, le=YEARS)
+    grace_seconds: Annotated[float, Meta(ge=0, le=YEARS)] = GRACE_SECONDS
 
 
-class KeyView(BaseModel):
+class KeyView(Struct, Resource, frozen=True, kw_only=True):
     """A key, as anyone who may see keys sees it."""
 
     id: str
     name: str
-    scopes: list[Scope]
+    scopes: tuple[Scope, ...]
     created_ms: int
     expires_ms: int | None
     revoked_ms: int | None
     rate_per_second: float | None
 
-    @classmethod
-    def of(cls, key: ApiKey) -> KeyView:
-        """Returns the view of a key."""
-        return cls.model_validate(described(key))
 
-
-class NewKeyView(KeyView):
+class NewKeyView(KeyView, frozen=True, kw_only=True):
     """A key with its text, which is told this once."""
 
     key: str
 
 
-class KeyList(BaseModel):
+class KeyList(Struct, Resource, frozen=True):
     """Every key, those that were revoked too."""
 
     items: list[KeyView]
@@ -129,11 +125,11 @@ KeyId = Annotated[str, Path(alias="key", max_length=256, description="The key's 
 @router.get("")
 async def list_keys(desk: Desk) -> KeyList:
     """Every key, without its secret."""
-    return KeyList(items=[KeyView.of(key) for key in desk.ring.every()])
+    return KeyList(items=[view_of(KeyView, key) for key in desk.ring.every()])
 
 
 @router.post("", status_code=201)
-async def create_key(desk: Desk, who: Asking, body: KeyBody) -> NewKeyView:
+async def create_key(desk: Desk, who: Asking, body: JsonBody[KeyBody]) -> NewKeyView:
     """Makes a key and tells its text, this once. With the first one, the others are asked for."""
     key, text = make_key(
         body.name,
@@ -144,17 +140,19 @@ async def create_key(desk: Desk, who: Asking, body: KeyBody) -> NewKeyView:
     )
     async with desk.turn:
         await desk.write(who, "created", None, key)
-    return NewKeyView(key=text, **KeyView.of(key).model_dump())
+    return view_of(NewKeyView, key, key=text)
 
 
 @router.post("/{key}/rotate")
-async def rotate_key(desk: Desk, who: Asking, key_id: KeyId, body: RotationBody) -> NewKeyView:
+async def rotate_key(
+    desk: Desk, who: Asking, key_id: KeyId, body: JsonBody[RotationBody]
+) -> NewKeyView:
     """Gives the key a new secret and tells it, this once; the old one works for the grace yet."""
     async with desk.turn:
         before = desk.key(key_id)
         key, text = rotated(before, desk.clock_ms(), grace_seconds=body.grace_seconds)
         await desk.write(who, "rotated", before, key)
-    return NewKeyView(key=text, **KeyView.of(key).model_dump())
+    return view_of(NewKeyView, key, key=text)
 
 
 @router.delete("/{key}")
@@ -165,4 +163,4 @@ async def revoke_key(desk: Desk, who: Asking, key_id: KeyId) -> KeyView:
         after = revoked(before, desk.clock_ms())
         if after is not before:
             await desk.write(who, "revoked", before, after)
-    return KeyView.of(after)
+    return view_of(KeyView, after)

@@ -1,9 +1,9 @@
 """A creative's page, as a browser shows it."""
 
+import msgspec
 import pytest
 from playwright.sync_api import expect
 
-from bandit.service.resources.models import raw_json
 from streams.events import Creative, Generation, Lineage
 from tests.bandit.service.api_server import wait_until
 
@@ -45,7 +45,7 @@ def written(dashboard):
         Generation(
             id="g1",
             placement=name,
-            brief=raw_json(brief),
+            brief=msgspec.Raw(msgspec.json.encode(brief)),
             n=2,
             seed=7,
             status="done",

@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import astuple
 
 from bandit.errors import PolicySpecError
 from bandit.policies import load_policy, open_policy, parse_policy
@@ -84,7 +85,7 @@ def test_the_leader_never_takes_more_than_its_share_and_hopeless_rivals_split_th
 def test_the_verdict_is_the_posterior_held_against_the_threshold():
     policy = open_policy({"name": "top_two", "threshold": 0.9})
     assert isinstance(policy, Deciding)
-    assert verdict(policy, [0, 1]) == (action(0).id, pytest.approx(0.5), False)
+    assert astuple(verdict(policy, [0, 1])) == (action(0).id, pytest.approx(0.5), False)
     shown(policy, [(2, 200), (12, 200)])
     found = verdict(load_policy(policy.to_bytes()), [0, 1])
     assert found.creative_id == action(1).id
@@ -92,7 +93,7 @@ def test_the_verdict_is_the_posterior_held_against_the_threshold():
     assert found.posterior == pytest.approx(
         exact(np.array([3.0, 13.0]), np.array([297.0, 287.0]))[1], abs=2e-4
     )
-    assert verdict(policy, [1]) == (action(1).id, 1.0, True)
+    assert astuple(verdict(policy, [1])) == (action(1).id, 1.0, True)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 1.0])

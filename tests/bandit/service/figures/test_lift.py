@@ -33,7 +33,7 @@ def test_the_lift_over_both_is_found():
     assert baseline.other == pytest.approx(0.3, abs=0.03)
     for lift in (uniform, baseline):
         assert lift.difference == pytest.approx(lift.value - lift.other)
-        assert 0.0 < lift.interval.low < lift.difference < lift.interval.high
+        assert 0.0 < lift.low < lift.difference < lift.high
 
 
 def test_the_interval_holds_whenever_one_looks():
@@ -42,7 +42,7 @@ def test_the_interval_holds_whenever_one_looks():
         lifts, ever = Lifts(plan()), False
         for part in range(8):
             (lift,) = played(lifts, 100, seed=seed * 100 + part).get()
-            low, high = lift.interval.low, lift.interval.high
+            low, high = lift.low, lift.high
             ever = ever or not low <= 0.52 - 1 / 3 <= high
         missed += ever
     assert missed <= 2
@@ -51,7 +51,7 @@ def test_the_interval_holds_whenever_one_looks():
 def test_chance_has_no_lift_over_itself():
     (lift,) = played(Lifts(plan(floor=1.0)), 2000, pmf=[1 / 3] * 3).get()
     assert lift.difference == pytest.approx(0.0, abs=1e-9)
-    assert lift.interval.low <= 0.0 <= lift.interval.high
+    assert lift.low <= 0.0 <= lift.high
 
 
 def test_what_an_earlier_policy_decided_is_left_out():
@@ -68,8 +68,8 @@ def test_what_an_earlier_policy_decided_is_left_out():
 def test_a_floor_narrows_the_interval_over_a_rare_baseline():
     def width(floor):
         (_, lift) = played(Lifts(plan(floor=floor, baseline="a")), 20_000).get()
-        assert lift.interval.low <= 0.52 - 0.1 <= lift.interval.high
-        return lift.interval.high - lift.interval.low
+        assert lift.low <= 0.52 - 0.1 <= lift.high
+        return lift.high - lift.low
 
     assert width(0.3) < width(0.0)
 

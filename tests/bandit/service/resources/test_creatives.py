@@ -1,4 +1,5 @@
-from bandit.service.resources.creative_models import CreativeView
+from bandit.service.resource import plain
+from bandit.service.resources.creatives import CreativeView
 from streams.events import Creative, Lineage
 
 
@@ -15,7 +16,7 @@ def test_a_creative_of_several_parts_shows_where_each_came_from():
         timestamp_ms=1,
         lineage=Lineage(generation_id="g", model="m", seed=1, brief="0b3a", parts=parts),
     )
-    lineage = CreativeView.of(creative, "tag").model_dump()["lineage"]
+    lineage = plain(CreativeView.of(creative, "tag"))["lineage"]
     assert (lineage["brief"], lineage["seed"]) == ("0b3a", 1)
     assert lineage["parts"]["title"]["frame"] == "question"
     assert lineage["parts"]["body"]["scores"] == {"grammar": 0.5}
