@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bandit.client import Client, ClientError, Retries
 from streams.events import INTERACTIONS
-from streams.log import TopicPartition, open_log
+from streams.log import TopicPartition
+from streams.opening import open_log
 from streams.patience import PatientLog
 from streams.topics import create_topics
 from tests.running import free_port, wait_until_ready

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import LockError, LogError, LogUnavailable
-from streams.log import Message, Shared, TopicPartition, open_log
+from streams.log import Message, Shared, TopicPartition
 from streams.memory import MemoryLog
+from streams.opening import open_log
 from streams.sqlite import SqliteLog
 from streams.sqlite_file import connect
 from streams.turn import Turn
