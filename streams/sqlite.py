@@ -27,7 +27,7 @@ from streams.embedded import (
 )
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.log import Assignee, Headers, Message, Record, TopicOffset, TopicPartition
-from streams.sqlite_file import connect, prepare, transaction, translated
+from streams.sqlite_file import compact, connect, prepare, transaction, translated
 from streams.sqlite_shared import PartReader, PartWriter
 from streams.turn import Turn
 
@@ -221,6 +221,24 @@ class SqliteLog:
         except LogUnavailable:
             self._disconnect()
         self._turn.close()
+
+    def delete_before(self, partition: TopicPartition, offset: int) -> None:
+        """Drops the records before the offset, durably; later appends use their room."""
+        with self._writing() as database:
+            database.execute(
+                "DELETE FROM records WHERE partition_id = ? AND offset < ?",
+                (self._id(partition), offset),
+            )
+
+    def compact(self) -> None:
+        """Writes the file anew without what was dropped, which gives the room back to the disk.
+
+        Raises:
+            LogUnavailable: somebody else reads or writes the file.
+        """
+        self._check_open()
+        with translated(self._path), self._turn.taken():
+            compact(self._writer)
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""

@@ -99,6 +99,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
 
 
+def compact(connection: sqlite3.Connection) -> None:
+    """Writes the file anew, so that no page and no write-ahead log has what was taken out."""
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commits what the block writes, or nothing of it."""

@@ -13,7 +13,7 @@ from streams.errors import LogError
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS
 from streams.forgetting.wanted import FORGOTTEN, Wanted
 from streams.log import Headers, Record, TopicPartition
-from streams.sqlite_file import connect, transaction, translated
+from streams.sqlite_file import compact, connect, transaction, translated
 from streams.turn import Turn
 
 TOPICS: Final = (DECISIONS, INTERACTIONS, DEAD_LETTER)
@@ -67,8 +67,7 @@ class SqliteFile:
     def compact(self) -> None:
         """Writes the file anew, so that no page and no write-ahead log has what was taken out."""
         with translated(self._path), self._turn.taken():
-            self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            compact(self._database)
 
     def close(self) -> None:
         """Lets go of the file."""
