@@ -1,4 +1,4 @@
-"""What to show while the server is away: the baseline, marked as such.
+"""What to do while the server is away: when to ask again, and what to show meanwhile.
 
 A baseline is nobody's draw, so nothing may be learned from it: its event is known by its id, and
 what is reported of it goes nowhere.
@@ -7,6 +7,7 @@ what is reported of it goes nowhere.
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,49 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from bandit.client.answers import Decision, SlotDecision, SlotDecisions
+from bandit.client.errors import ApiError, ClientError, Unreachable
+from bandit.client.wire import Call, Decision, SlotDecision, SlotDecisions
 
 PREFIX: Final = "offline-"
 """How the event id of a decision begins that no server made."""
+
+PASSING: Final = frozenset({429, 502, 503, 504})
+"""Statuses that say nothing was done, and that it may be later."""
+
+
+class Retries(Struct, frozen=True, kw_only=True):
+    """How often a request is sent, and the longest waits between.
+
+    The wait before the n-th repetition is drawn evenly from 0 to `first_seconds` x 2ⁿ, at most
+    `longest_seconds`, so that many clients do not come back all at once; or it is what the API's
+    `Retry-After` says, if that is not longer.
+    """
+
+    attempts: int = 3
+    first_seconds: float = 0.1
+    longest_seconds: float = 2.0
+
+    def wait_seconds(self, call: Call, attempt: int, error: ClientError) -> float:
+        """Returns how long to wait before sending it again; raises the error if it is the end.
+
+        Args:
+            call: what was sent.
+            attempt: how often it was sent before this one, from 0.
+            error: what came of it.
+
+        Raises:
+            ClientError: the error, where another attempt may do harm or is one too many.
+        """
+        passing = isinstance(error, Unreachable) or (
+            isinstance(error, ApiError) and error.status in PASSING
+        )
+        harmless = call.repeatable or (isinstance(error, Unreachable) and not error.sent)
+        if not passing or not harmless or attempt + 1 >= self.attempts:
+            raise error
+        asked = getattr(error, "retry_after_seconds", None)
+        if asked is not None and asked <= self.longest_seconds:
+            return float(asked)
+        return random.uniform(0.0, min(self.first_seconds * 2.0**attempt, self.longest_seconds))
 
 
 class Baseline(Struct, frozen=True):
