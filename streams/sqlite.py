@@ -26,10 +26,10 @@ from streams.embedded import (
     wall_clock_ms,
 )
 from streams.errors import LogError, LogUnavailable, TopicError
+from streams.fair_lock import FairLock
 from streams.log import Assignee, Headers, Message, Record, TopicOffset, TopicPartition
 from streams.sqlite_file import compact, connect, prepare, transaction, translated
 from streams.sqlite_shared import PartReader, PartWriter
-from streams.turn import Turn
 
 # A reader looks for news after 1 ms, then less and less often: quick when busy, cheap when idle.
 FIRST_LOOK_SECONDS: Final = 0.001
@@ -85,16 +85,16 @@ class SqliteLog:
         self._closed = False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._turn = Turn(self._path, patience_seconds=patience_seconds)
+            self._lock = FairLock(self._path, patience_seconds=patience_seconds)
         except OSError as error:
             raise LogError(f"cannot open the log {self._path}: {error}") from error
         try:
-            with translated(self._path), self._turn.taken():
+            with translated(self._path), self._lock.held():
                 self._writer = connect(self._path, patience_seconds)
                 prepare(self._writer, self._path)
                 self._reader = connect(self._path, patience_seconds)
         except BaseException:
-            self._turn.close()
+            self._lock.close()
             raise
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
@@ -213,14 +213,14 @@ class SqliteLog:
         if self._closed:
             return
         self._closed = True
-        # The last connection to close folds the write-ahead log in, hence the turn. While
+        # The last connection to close folds the write-ahead log in, hence the lock. While
         # another process holds it, that one is connected, and ours is not the last.
         try:
-            with self._turn.taken():
+            with self._lock.held():
                 self._disconnect()
         except LogUnavailable:
             self._disconnect()
-        self._turn.close()
+        self._lock.close()
 
     def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Drops the records before the offset, durably; later appends use their room."""
@@ -237,7 +237,7 @@ class SqliteLog:
             LogUnavailable: somebody else reads or writes the file.
         """
         self._check_open()
-        with translated(self._path), self._turn.taken():
+        with translated(self._path), self._lock.held():
             compact(self._writer)
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
@@ -274,9 +274,9 @@ class SqliteLog:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         self._check_open()
-        # The turn also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
+        # The lock also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
         # commit and a checkpoint at the same instant could, very rarely, spoil the file.
-        with translated(self._path), self._turn.taken(), transaction(self._writer):
+        with translated(self._path), self._lock.held(), transaction(self._writer):
             yield self._writer
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:

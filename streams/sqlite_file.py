@@ -55,7 +55,7 @@ TABLES: Final = (
 
 def connect(path: Path, patience_seconds: float) -> sqlite3.Connection:
     """Returns a connection that syncs every commit, for any thread that holds its lock."""
-    # The log's own turn keeps its writers apart; SQLite's timeout is for other people's tools.
+    # The log's own lock keeps its writers apart; SQLite's timeout is for other people's tools.
     connection = sqlite3.connect(
         path, timeout=patience_seconds, isolation_level=None, check_same_thread=False
     )

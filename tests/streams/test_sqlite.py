@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import LockError, LogError, LogUnavailable
+from streams.fair_lock import FairLock
 from streams.log import Message, Shared, TopicPartition
 from streams.memory import MemoryLog
 from streams.opening import open_log
 from streams.sqlite import SqliteLog
 from streams.sqlite_file import connect
-from streams.turn import Turn
 from tests.streams.appender import BATCH, batch
 from tests.streams.log_laws import Follower, LogLaws, poll_until, read_all
 
@@ -279,15 +279,15 @@ def test_a_path_that_cannot_be_is_refused(tmp_path):
 
 def test_a_log_that_others_keep_busy_says_so_and_works_later(log, path):
     hasty = SqliteLog(path, patience_seconds=0.05)
-    turn = Turn(path, patience_seconds=1.0)
-    with turn.taken(), pytest.raises(LogUnavailable) as caught:
+    lock = FairLock(path, patience_seconds=1.0)
+    with lock.held(), pytest.raises(LogUnavailable) as caught:
         hasty.append([Message("t", b"k", b"v")])
     assert caught.value.retriable
     assert read_all(hasty, "t") == []
     hasty.append([Message("t", b"k", b"v")])
     assert len(read_all(hasty, "t")) == 1
     hasty.close()
-    turn.close()
+    lock.close()
 
 
 def test_a_tool_that_holds_the_database_makes_it_busy_too(log, path):
@@ -352,8 +352,8 @@ def test_a_closed_log_says_so(log):
 
 def test_closing_while_others_write_does_not_wait_for_ever(log, path):
     hasty = SqliteLog(path, patience_seconds=0.05)
-    turn = Turn(path, patience_seconds=1.0)
-    with turn.taken():
+    lock = FairLock(path, patience_seconds=1.0)
+    with lock.held():
         hasty.close()
-    turn.close()
+    lock.close()
     log.append([Message("t", b"k", b"v")])
