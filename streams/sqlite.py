@@ -20,7 +20,6 @@ import msgspec
 from streams.embedded import (
     EmbeddedConsumer,
     check_partition,
-    join_group,
     place,
     unknown_topic,
     wall_clock_ms,
@@ -78,7 +77,7 @@ class SqliteLog:
         self._path = Path(path)
         self._clock = clock
         self._topics: dict[str, _Topic] = {}
-        self._members: set[str] = set()
+        self.members: dict[str, EmbeddedConsumer] = {}
         self._reading = threading.Lock()
         self._part_writer = PartWriter()
         self._part_reader = PartReader(self._query)
@@ -194,11 +193,7 @@ class SqliteLog:
             TopicError: there is no such topic.
             LockError: the group has a member in this log already.
         """
-        consumer = EmbeddedConsumer(self, topics, assignee, group)
-        if group is not None:
-            with self._reading:
-                join_group(self._members, group)
-        return consumer
+        return EmbeddedConsumer(self, topics, assignee, group)
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
@@ -266,10 +261,6 @@ class SqliteLog:
         if rows:
             with self._writing() as database:
                 database.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?)", rows)
-
-    def leave(self, group: str) -> None:
-        """Lets another member of the group in."""
-        self._members.discard(group)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -90,18 +90,7 @@ class Offline(Struct, frozen=True, kw_only=True):
         chosen = self._first(placement, actions)
         if chosen is None:
             return None
-        return Decision(
-            event_id=_offline_id(),
-            placement=placement,
-            creative_id=chosen.creative_id,
-            parts=chosen.parts,
-            index=0,
-            propensity=1.0,
-            pmf={chosen.creative_id: 1.0},
-            policy_version="",
-            source="baseline",
-            logged=False,
-        )
+        return Decision(**_unmade(placement), **_certain(chosen))
 
     def slot_decisions(
         self,
@@ -118,25 +107,9 @@ class Offline(Struct, frozen=True, kw_only=True):
             if own is None:
                 return None
             left.remove(own)
-            chosen.append(
-                SlotDecision(
-                    slot=number,
-                    id=str(slot["id"]),
-                    creative_id=own,
-                    parts={},
-                    index=0,
-                    propensity=1.0,
-                    pmf={own: 1.0},
-                )
-            )
-        return SlotDecisions(
-            event_id=_offline_id(),
-            placement=placement,
-            slots=tuple(chosen),
-            policy_version="",
-            source="baseline",
-            logged=False,
-        )
+            shown = _certain(Baseline(own))
+            chosen.append(SlotDecision(slot=number, id=str(slot["id"]), **shown))
+        return SlotDecisions(**_unmade(placement), slots=tuple(chosen))
 
     def _first(
         self, placement: str, actions: Sequence[Mapping[str, Any]] | None
@@ -174,5 +147,14 @@ def is_offline(event_id: str) -> bool:
     return event_id.startswith(PREFIX)
 
 
-def _offline_id() -> str:
-    return f"{PREFIX}{os.urandom(16).hex()}"
+def _unmade(placement: str) -> dict[str, Any]:
+    """Returns the fields of an event that no server knows."""
+    event_id = f"{PREFIX}{os.urandom(16).hex()}"
+    told = {"event_id": event_id, "placement": placement, "policy_version": ""}
+    return {**told, "source": "baseline", "logged": False}
+
+
+def _certain(shown: Baseline) -> dict[str, Any]:
+    """Returns the fields of a choice that is always this one."""
+    chosen = {"creative_id": shown.creative_id, "parts": shown.parts, "index": 0}
+    return {**chosen, "propensity": 1.0, "pmf": {shown.creative_id: 1.0}}

@@ -293,42 +293,14 @@ def any_call(
 def decision_of(payload: bytes) -> Decision:
     """Returns the decision that an answer to rank holds."""
     found = _read(_ranked, payload)
-    return Decision(
-        event_id=found.event_id,
-        placement=found.placement,
-        creative_id=found.action.id,
-        parts=found.action.parts,
-        index=found.index,
-        propensity=found.propensity,
-        pmf=_pmf(found.pmf),
-        policy_version=found.policy_version,
-        source=_source(found.fallback),
-        logged=found.logged,
-    )
+    return Decision(**_event_of(found), **_choice_of(found))
 
 
 def slot_decisions_of(payload: bytes) -> SlotDecisions:
     """Returns the decisions that an answer to rank with slots holds."""
     found = _read(_ranked_slots, payload)
-    return SlotDecisions(
-        event_id=found.event_id,
-        placement=found.placement,
-        slots=tuple(
-            SlotDecision(
-                slot=slot.slot,
-                id=slot.id,
-                creative_id=slot.action.id,
-                parts=slot.action.parts,
-                index=slot.index,
-                propensity=slot.propensity,
-                pmf=_pmf(slot.pmf),
-            )
-            for slot in found.slots
-        ),
-        policy_version=found.policy_version,
-        source=_source(found.fallback),
-        logged=found.logged,
-    )
+    slots = [SlotDecision(slot=slot.slot, id=slot.id, **_choice_of(slot)) for slot in found.slots]
+    return SlotDecisions(**_event_of(found), slots=tuple(slots))
 
 
 def taken_of(payload: bytes) -> Taken:
@@ -383,12 +355,24 @@ def path_of(*names: str) -> str:
     return "/v1/" + "/".join(quote(name, safe="") for name in names)
 
 
-def _pmf(entries: Sequence[_Likely]) -> dict[str, float]:
-    return {entry.id: entry.propensity for entry in entries}
+def _event_of(found: _Ranked | _RankedSlots) -> dict[str, Any]:
+    return {
+        "event_id": found.event_id,
+        "placement": found.placement,
+        "policy_version": found.policy_version,
+        "source": "baseline" if found.fallback else "policy",
+        "logged": found.logged,
+    }
 
 
-def _source(fallback: bool) -> Source:
-    return "baseline" if fallback else "policy"
+def _choice_of(found: _Ranked | _Slot) -> dict[str, Any]:
+    return {
+        "creative_id": found.action.id,
+        "parts": found.action.parts,
+        "index": found.index,
+        "propensity": found.propensity,
+        "pmf": {entry.id: entry.propensity for entry in found.pmf},
+    }
 
 
 def _read(decoder: msgspec.json.Decoder[_Answer], payload: bytes) -> _Answer:
