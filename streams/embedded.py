@@ -1,4 +1,4 @@
-"""What the embedded logs, memory and SQLite, do alike: place messages, and consume.
+"""The common part of the embedded logs, memory and SQLite: placing messages, and consuming.
 
 Neither has a broker that could share partitions among members, so one member holds them all;
 what differs between the two (how news is awaited, where commits go) they bring themselves.

@@ -1,7 +1,7 @@
 """A log whose calls wait while it is away, so that a fold lives through a broker's restart.
 
-A fold must not lose what it has read, and need not build anew what it keeps in memory; so every
-call is made again until it goes through.
+A fold keeps the records that it has read and the state that it has built, and makes every call
+again until the log answers.
 """
 
 from __future__ import annotations

@@ -52,11 +52,11 @@ class Batch(NamedTuple):
 class Spool:
     """A durable first-in-first-out queue in a directory, for one process at a time.
 
-    For one thread at a time; the attributes may be read from any. What an earlier version left in
-    the directory is taken over when it is opened.
+    For one thread at a time; the attributes may be read from any. Opening it takes over the
+    messages that an earlier version left in the directory.
 
     Args:
-        directory: made if it is not there; `claimed_spool` sees that it is nobody else's.
+        directory: made if it is not there; `claimed_spool` keeps other processes out.
         max_bytes: the most bytes that may wait. SQLite's pages and its write-ahead log come on
             top, and go when the spool is empty.
 
@@ -197,8 +197,8 @@ def claimed_spool(directory: str | Path, max_bytes: int) -> Iterator[Spool]:
     """Holds the first spool of a folder that no other process holds: 0, or 1, or 2.
 
     The messages that ended processes left in the others are moved to its end first, so that the
-    next start forwards all that was answered for. What a process leaves while others run waits
-    until one starts.
+    next start forwards all that was answered for. Messages that a process leaves while
+    others run wait until one starts.
 
     Raises:
         SpoolDamaged: one of them cannot be read.

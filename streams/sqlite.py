@@ -204,7 +204,7 @@ class SqliteLog:
         return int(rows[0][0]) if rows else None
 
     def close(self) -> None:
-        """Lets go of the file; the last process to do so tidies up what lies beside it."""
+        """Closes the file; the last process to do so removes the write-ahead log."""
         if self._closed:
             return
         self._closed = True
@@ -226,7 +226,7 @@ class SqliteLog:
             )
 
     def compact(self) -> None:
-        """Writes the file anew without what was dropped, which gives the room back to the disk.
+        """Rewrites the file without dropped records, which gives their room back to the disk.
 
         Raises:
             LogUnavailable: somebody else reads or writes the file.
@@ -337,6 +337,6 @@ class SqliteLog:
         )
         if not rows:
             return None
-        # What a topic is never changes, so it is looked up once.
+        # A topic never changes, so it is looked up once.
         self._topics[name] = _Topic(tuple(row[0] for row in rows), bool(rows[0][1]))
         return self._topics[name]

@@ -50,7 +50,7 @@ class AsyncClient(Calls):
     async def stream(
         self, path: str, *, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.Response]:
-        """Opens a stream that may be silent for as long as it likes, such as `/v1/live`.
+        """Opens a stream, such as `/v1/live`; it may be silent for any time.
 
         Raises:
             ApiError: the request was refused; `code` says why.

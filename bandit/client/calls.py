@@ -1,4 +1,4 @@
-"""What a client can ask of the API: each call once, for both clients.
+"""The calls of the API, each written once for both clients.
 
 A call is a coroutine over a connection. `AsyncClient` has it awaited; `Client` has a connection
 that blocks, so that the coroutine runs to its end at once.
@@ -76,7 +76,7 @@ class Calls:
 
     @property
     def waiting(self) -> int:
-        """How many outcomes are not delivered yet."""
+        """The number of outcomes that still have to be delivered."""
         return 0 if self._outbox is None else self._outbox.waiting
 
     def as_caller(self, credential: str | None) -> Self:
@@ -85,7 +85,7 @@ class Calls:
         It gathers no outcomes, and need not be closed.
 
         Args:
-            credential: a key or a token, sent as `Authorization: Bearer`; None asks as nobody.
+            credential: a key or a token, sent as `Authorization: Bearer`; None sends no credential.
         """
         other = copy(self)
         headers = {} if credential is None else {"authorization": f"Bearer {credential}"}
@@ -295,7 +295,7 @@ class Calls:
     async def _ask(
         self, placement: str, event_id: str | None, call: Callable[[str | None], Call]
     ) -> bytes:
-        """Sends what decides, unless it is known that nobody would hear it.
+        """Sends a request for a decision, unless the server was away a moment ago.
 
         A placement that takes signed ids only makes them itself, so a request to it that got no
         answer is not sent again.

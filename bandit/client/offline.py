@@ -1,7 +1,7 @@
-"""What to do while the server is away: when to ask again, and what to show meanwhile.
+"""Retries, and the baseline that a client shows while the server is away.
 
-A baseline is nobody's draw, so nothing may be learned from it: its event is known by its id, and
-what is reported of it goes nowhere.
+No policy drew a baseline, so nothing may be learned from it: its event id marks it, and outcomes
+that are reported of it are dropped.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Away:
         self._until = float("-inf")
 
     def __bool__(self) -> bool:
-        """Returns whether it is not worth asking yet."""
+        """Returns True if the server should not be asked now."""
         return self._clock_seconds() < self._until
 
     def found(self) -> None:

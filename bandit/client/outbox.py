@@ -40,7 +40,7 @@ class Batching(Struct, frozen=True, kw_only=True):
             is lost if the process dies.
         max_waiting: how many may wait in memory; beyond it a call raises `OutboxFull`.
         retry_seconds: how long to wait after a batch could not be delivered.
-        on_refused: told of each outcome that the API will never take; they are logged as well.
+        on_refused: called with each outcome that the API will never take; they are logged as well.
     """
 
     flush_seconds: float = 0.2
@@ -143,7 +143,7 @@ class Outbox:
                     self._keep(batch, error)
                     self._closing.wait(self._batching.retry_seconds)
                 except SpoolError as error:
-                    logger.error("what was delivered is delivered once more: %s", error)
+                    logger.error("delivered outcomes are sent once more: %s", error)
                     self._closing.wait(self._batching.retry_seconds)
 
     def _next(self) -> OutcomeBatch | None:
@@ -165,7 +165,7 @@ class Outbox:
         return wire.taken_of(wire.payload_of(answer))
 
     def _delivered(self, batch: OutcomeBatch, taken: Taken) -> None:
-        """Forgets what the API has; tells what it will never take."""
+        """Forgets the outcomes that the API has, and reports those that it will never take."""
         self._failed = False
         self._forget(batch)
         for refused in taken.refused:

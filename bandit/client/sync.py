@@ -82,7 +82,7 @@ class Client:
 
     @property
     def waiting(self) -> int:
-        """How many outcomes are not delivered yet."""
+        """The number of outcomes that still have to be delivered."""
         return self._calls.waiting
 
     def as_caller(self, credential: str | None) -> Client:
@@ -119,7 +119,7 @@ class Client:
 
 
 class _Connection:
-    """Answers before it returns, so that whoever awaits it is never suspended."""
+    """Waits by blocking, so that a call which awaits it is never suspended."""
 
     def __init__(self, server: Server) -> None:
         self._http = server.connect(httpx.Client)

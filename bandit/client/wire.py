@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 _Http = TypeVar("_Http")
 
 Source: TypeAlias = Literal["policy", "baseline"]
-"""Who chose: the placement's policy, or nobody, and what is shown is the baseline."""
+"""`policy` if the placement's policy chose, `baseline` if no policy did."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class Server(NamedTuple):
         return kind(base_url=self.url, timeout=self.timeout_seconds, **self.options)
 
     def request(self, call: Call) -> dict[str, Any]:
-        """Returns what httpx is told to send."""
+        """Returns the arguments of httpx for a call."""
         headers = {**call.headers, **self.headers}
         return {
             "method": call.method,
@@ -385,7 +385,7 @@ def _read(decoder: msgspec.json.Decoder[_Answer], payload: bytes) -> _Answer:
 
 
 def _seconds(header: str | None) -> float | None:
-    # A date is allowed there too; nobody who answers here sends one.
+    # A date is allowed there too; no server of ours sends one.
     try:
         return None if header is None else max(float(header), 0.0)
     except ValueError:

@@ -35,7 +35,7 @@ def create_dashboard(client: AsyncClient, *, exposed: bool = False) -> ASGIApp:
     """Returns the ASGI application that serves the pages under `/ui`.
 
     Args:
-        client: asks the API, as nobody; closed at the end.
+        client: asks the API, without a credential; closed at the end.
         exposed: others than this machine reach it, and nobody said that this is meant; then it
             serves only those who show a key.
 

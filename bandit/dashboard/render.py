@@ -60,7 +60,7 @@ WORDS: Final = {
     "version": "The generator, fine-tuned once: its adapter and manifest never change, its status "
     "does.",
     "gate": "The rules that a version has to pass before any of its creatives is shown.",
-    "canary": "A version's creatives beside the champion's, with a lid on their traffic, until the "
+    "canary": "A version's creatives beside the champion's, with a cap on their traffic, until the "
     "intervals of what they earn tell them apart.",
     "evaluation": "What other policies would have earned with this placement's log, estimated from "
     "the logged propensities.",
@@ -77,7 +77,7 @@ WORDS: Final = {
     "goes to its own topic; its id keeps it from counting twice.",
     "gates": "What each gate of the screening measured.",
 }
-"""What every figure is, in the design's words: shown where it is asked for."""
+"""The definition of every figure, shown on request."""
 
 
 class Pages:

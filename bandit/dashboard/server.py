@@ -20,7 +20,7 @@ from streams.process import stop_on_signals
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 1
-"""Streams never end by themselves; a browser opens them anew."""
+"""Streams never end by themselves; a browser opens them again."""
 CONNECTIONS: Final = 200
 PATIENCE_SECONDS: Final = 20.0
 
@@ -69,7 +69,7 @@ def serve_dashboard(settings: Settings, api_url: str) -> None:
 
 
 def _edge(settings: Settings) -> dict[str, Any]:
-    """Returns what uvicorn is told of TLS; headers are the middleware's."""
+    """Returns uvicorn's options for TLS; the middleware sets headers."""
     return {name: value for name, value in edge_options(settings).items() if name != "headers"}
 
 

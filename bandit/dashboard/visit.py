@@ -1,4 +1,4 @@
-"""Who visits: their credential, what they may, and the token that their forms carry.
+"""A request's visitor: the credential, the scopes, and the token that forms carry.
 
 All of it comes with the request, in cookies, so any copy of this process can answer it. The
 credential is in a cookie that scripts cannot read and other sites cannot have sent.
@@ -68,7 +68,7 @@ def visit_of(request: Request) -> Visit:
 
 
 def new_visitor() -> str:
-    """Returns a name that nobody guesses."""
+    """Returns a random name."""
     return secrets.token_urlsafe(24)
 
 

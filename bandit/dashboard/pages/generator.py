@@ -30,7 +30,7 @@ WAS: Final = "was."
 PART: Final = "part."
 ACTS: Final = {"promote": "is live", "reject": "is rejected"}
 FACTS: Final = ("method", "model", "base", "dataset", "rows", "cpu_seconds", "seconds", "seed")
-"""What of a manifest is told first, where it has it."""
+"""The entries of a manifest that a page shows first."""
 
 
 async def waiting(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Health: is the API ready, does everyone keep up, what nobody could use, what the doctor finds."""
+"""Health: if the API is ready, the lag of each process, the dead letters, the doctor's findings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def show(request: Request) -> Response:
 
 
 async def replay(request: Request) -> Response:
-    """Sends a dead letter again, as it was or mended."""
+    """Sends a dead letter again, as it was or corrected."""
     visit = visit_of(request)
     letter, value = visit.form.get("letter", ""), visit.form.get("value")
     # as browsers send it, lines end otherwise than they did
