@@ -18,7 +18,7 @@ from bandit.client import wire
 from bandit.client.errors import ApiError, ClientError, Unreachable
 from bandit.client.offline import Away, Offline, Retries, is_offline
 from bandit.client.outbox import Batching, Outbox
-from bandit.client.wire import Call, Decision, Event, Server, SlotDecisions, path_of
+from bandit.client.wire import Call, Decision, Server, SlotDecisions, path_of
 from streams.events import ACTIVATION, REWARD, SLOT_ACTIVATION
 
 PAUSE_SECONDS: Final = 0.005
@@ -163,12 +163,16 @@ class Calls:
         """
         if is_offline(event_id):
             return
-        event = Event(placement, event_id)
-        body = wire.outcome_body(kind, value, outcome_id=outcome_id, slot=slot)
+        outcome: dict[str, object] = {"kind": kind, "value": value, "slot": slot}
+        if outcome_id is not None:
+            outcome["outcome_id"] = outcome_id
         if self._outbox is None:
-            await self._send(wire.outcome_call(event, body))
+            await self._send(wire.outcome_call(placement, event_id, outcome))
         else:
-            self._outbox.add(wire.outcome_item(event, body, time.time_ns() // 1_000_000))
+            # It may be sent later, so it says when it was.
+            now_ms = time.time_ns() // 1_000_000
+            event = {"placement": placement, "event_id": event_id, "timestamp_ms": now_ms}
+            self._outbox.add(event | outcome)
 
     async def reward(self, placement: str, event_id: str, value: float, *, slot: int = 0) -> None:
         """Says what the decision earned, in the placement's range of rewards; like `outcome`."""

@@ -127,13 +127,6 @@ class Server(NamedTuple):
         }
 
 
-class Event(NamedTuple):
-    """Which decision an outcome is of."""
-
-    placement: str
-    event_id: str
-
-
 class _Chosen(Struct):
     id: str
     parts: dict[str, str] = {}
@@ -237,28 +230,10 @@ def rank_call(
     return Call("POST", path, _encode(body), repeatable=event_id is not None)
 
 
-def outcome_body(
-    kind: str, value: float, *, outcome_id: str | None, slot: int
-) -> dict[str, object]:
-    """Returns what happened, as the API takes it."""
-    body: dict[str, object] = {"kind": kind, "value": value, "slot": slot}
-    return body if outcome_id is None else body | {"outcome_id": outcome_id}
-
-
-def outcome_call(event: Event, body: Mapping[str, object]) -> Call:
+def outcome_call(placement: str, event_id: str, outcome: Mapping[str, object]) -> Call:
     """Returns the request that hands in one outcome now."""
-    path = path_of("placements", event.placement, "events", event.event_id, "outcomes")
-    return Call("POST", path, _encode(body))
-
-
-def outcome_item(event: Event, body: Mapping[str, object], now_ms: int) -> dict[str, object]:
-    """Returns one outcome for `outcomes_call`: it may be sent later, so it says when it was."""
-    return {
-        "placement": event.placement,
-        "event_id": event.event_id,
-        "timestamp_ms": now_ms,
-        **body,
-    }
+    path = path_of("placements", placement, "events", event_id, "outcomes")
+    return Call("POST", path, _encode(outcome))
 
 
 def outcomes_call(items: Sequence[object]) -> Call:
