@@ -135,7 +135,7 @@ class SqliteLog:
         if not messages:
             return []
         places = [place(m, len(self._topic(m.topic).ids)) for m in messages]
-        with self._part_writer.transaction(), self._writing() as database:
+        with self._writing() as database:
             ends = {p: self._end(database, p) for p in dict.fromkeys(places)}
             now_ms = self._clock()
             written = []
@@ -267,7 +267,12 @@ class SqliteLog:
         self._check_open()
         # The lock also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
         # commit and a checkpoint at the same instant could, very rarely, spoil the file.
-        with translated(self._path), self._lock.held(), transaction(self._writer):
+        with (
+            translated(self._path),
+            self._lock.held(),
+            self._part_writer.transaction(),
+            transaction(self._writer),
+        ):
             yield self._writer
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:

@@ -3,8 +3,9 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,43 @@ def test_a_shared_part_goes_with_the_append_that_brought_it(log):
         log.append([shared, Message("t", b"k", object())])
     log.append([shared])
     assert [r.value for r in read_all(log, "t")] == [part]
+
+
+def test_a_shared_part_of_another_threads_append_that_fails_is_not_used(log, monkeypatch):
+    log.create_topic("compact", compact=True)
+    inserting, one_done = threading.Event(), threading.Event()
+    held = log._lock.held
+
+    @contextmanager
+    def leaves_late():
+        with held():
+            yield
+        # The lock is free now, though the append of this thread goes on.
+        if threading.current_thread() is threading.main_thread():
+            other.start()
+            inserting.wait(30)
+
+    def fail(*_):
+        inserting.set()
+        one_done.wait(30)
+        raise sqlite3.OperationalError("broken on purpose")
+
+    def append_in_vain():
+        with suppress(LogError):
+            log.append([sent("compact")])
+
+    def sent(topic, part=b"p" * 1000):
+        return Message(topic, b"k", part, shared=Shared(part, start=0))
+
+    monkeypatch.setattr(log._lock, "held", leaves_late)
+    monkeypatch.setattr(log, "_drop_older", fail)
+    other = threading.Thread(target=append_in_vain)
+    log.append([sent("t", b"q" * 1000)])
+    one_done.set()
+    other.join()
+    monkeypatch.undo()
+    log.append([sent("t"), sent("t", b"r" * 1000)])
+    assert {r.value for r in read_all(log, "t")} == {letter * 1000 for letter in (b"p", b"q", b"r")}
 
 
 def test_many_shared_parts_are_forgotten_and_found_again(log, monkeypatch):
