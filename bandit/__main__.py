@@ -274,7 +274,7 @@ def audit(
     from rich.console import Console
 
     from bandit.audit import audit as run_audit
-    from streams.log import open_log
+    from streams.opening import open_log
 
     report = run_audit(open_log(log_url(log, data)))
     if form == "json":

@@ -25,7 +25,7 @@ from streams.checkpoint import exclusive, publish
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
 from streams.log import Headers, Log, Message, Record, TopicPartition
-from streams.patience import PatientLog
+from streams.patience import RetryingLog
 from streams.topics import create_topics
 
 # Snapshots of policies are large, soon replaced, and folded again from the interactions; keys are
@@ -92,7 +92,7 @@ def run_archive(
             is missing.
     """
     counts = counts or ArchiveCounts()
-    log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+    log = RetryingLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
 
     def write(partition: TopicPartition, offset: int) -> int:
         return write_file(log, directory, partition, offset, rows=rows_per_file, counts=counts)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from streams.errors import LogUrlError
-from streams.log import Log, open_log
+from streams.log import Log
+from streams.opening import open_log
 
 DATA: Final = Path("copyloop-data")
 LOCALHOST: Final = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""What the embedded logs, memory and SQLite, do alike: place messages, and consume.
+"""The common part of the embedded logs, memory and SQLite: placing messages, and consuming.
 
 Neither has a broker that could share partitions among members, so one member holds them all;
 what differs between the two (how news is awaited, where commits go) they bring themselves.
@@ -60,15 +60,11 @@ def unknown_topic(topic: str) -> TopicError:
     return TopicError(f"there is no topic {topic!r} in this log; create_topic() makes it")
 
 
-def join_group(members: set[str], group: str) -> None:
-    """Adds the group to those that have a member, and refuses a second one."""
-    if group in members:
-        raise LockError(f"group {group!r} has a member already; close that consumer first")
-    members.add(group)
-
-
 class EmbeddedLog(Log, Protocol):
     """A log in this process, or in one file."""
+
+    members: dict[str, EmbeddedConsumer]
+    """By group: one, who holds all partitions."""
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these partitions."""
@@ -81,14 +77,14 @@ class EmbeddedLog(Log, Protocol):
     def store_commits(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keeps what the group commits."""
 
-    def leave(self, group: str) -> None:
-        """Lets another member of the group in."""
-
 
 class EmbeddedConsumer:
     """Reads all partitions of some topics, an even share of each in every poll.
 
     It belongs to one thread at a time, as every consumer does.
+
+    Raises:
+        LockError: the group has a member in this log already.
     """
 
     def __init__(
@@ -106,6 +102,8 @@ class EmbeddedConsumer:
         self._paused: set[TopicPartition] = set()
         self._assigned = False
         self._closed = False
+        if group is not None and log.members.setdefault(group, self) is not self:
+            raise LockError(f"group {group!r} has a member already; close that consumer first")
 
     def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
         """Returns up to about `limit` next records; waits for the first at most the timeout."""
@@ -156,7 +154,7 @@ class EmbeddedConsumer:
         finally:
             self._closed = True
             if self._group is not None:
-                self._log.leave(self._group)
+                self._log.members.pop(self._group, None)
 
     def _assign(self) -> None:
         starts = self._assignee.assigned(self._held)

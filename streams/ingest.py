@@ -22,7 +22,7 @@ from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
 from streams.mapper import Mapper
 from streams.mapping import TopicMapping
-from streams.patience import PatientLog
+from streams.patience import RetryingLog
 from streams.topics import INGEST_GROUP
 from streams.traceparent import STATE as TRACESTATE
 from streams.traceparent import trace_headers
@@ -144,8 +144,8 @@ class Ingest:
         counts: IngestCounts | None = None,
     ) -> None:
         self.counts = counts or IngestCounts()
-        self._log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
-        self._source = PatientLog(source, stop=stop, retry_seconds=RETRY_SECONDS)
+        self._log = RetryingLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+        self._source = RetryingLog(source, stop=stop, retry_seconds=RETRY_SECONDS)
         self._mappers = mappers
         self._directory = checkpoints_directory
         self._checkpoints = Checkpoints(checkpoints_directory)

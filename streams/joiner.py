@@ -23,7 +23,7 @@ from streams.events import DECISIONS, OUTCOMES, decode
 from streams.join import Join
 from streams.joined_partition import JoinCounts, JoinedPartition
 from streams.log import Consumer, Log, Message, TopicPartition
-from streams.patience import PatientLog
+from streams.patience import RetryingLog
 from streams.topics import JOINER_GROUP
 from streams.written import Written
 
@@ -109,7 +109,7 @@ class Joiner:
         monotonic: Callable[[], float] = time.monotonic,
         counts: JoinCounts | None = None,
     ) -> None:
-        self._log = log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+        self._log = log = RetryingLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
         partitions = {topic: log.partitions(topic) for topic in SIDES}
         if len(set(partitions.values())) > 1:
             raise TopicError(f"{partitions} partitions: decisions and outcomes need equally many")

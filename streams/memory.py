@@ -14,7 +14,6 @@ from operator import attrgetter
 from streams.embedded import (
     EmbeddedConsumer,
     check_partition,
-    join_group,
     place,
     unknown_topic,
     wall_clock_ms,
@@ -34,7 +33,7 @@ class MemoryLog:
         self._clock = clock
         self._topics: dict[str, list[_Partition]] = {}
         self._commits: dict[tuple[str, TopicPartition], int] = {}
-        self._members: set[str] = set()
+        self.members: dict[str, EmbeddedConsumer] = {}
         self._awaited: set[TopicPartition] = set()
         self._news = threading.Condition()
 
@@ -100,11 +99,7 @@ class MemoryLog:
             TopicError: there is no such topic.
             LockError: the group has a member already.
         """
-        consumer = EmbeddedConsumer(self, topics, assignee, group)
-        if group is not None:
-            with self._news:
-                join_group(self._members, group)
-        return consumer
+        return EmbeddedConsumer(self, topics, assignee, group)
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
@@ -134,10 +129,6 @@ class MemoryLog:
             for partition in offsets:
                 self._partition(partition)
             self._commits.update({(group, p): offset for p, offset in offsets.items()})
-
-    def leave(self, group: str) -> None:
-        """Lets another member of the group in."""
-        self._members.discard(group)
 
     def _topic(self, topic: str) -> list[_Partition]:
         try:

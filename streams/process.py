@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.errors import LogUnavailable
-from streams.log import open_log
 from streams.log_lines import Form, log_to_stderr
 from streams.metered import MeteredLog
+from streams.opening import open_log
 from streams.topics import create_topics
 
 if TYPE_CHECKING:

@@ -1,92 +1,92 @@
 """A queue of messages on disk: what was answered for while the log is away, until it is there.
 
-It keeps order, outlives the process, and is bounded. What is in it is forwarded at least once:
-a crash in between has the last batch forwarded again, which readers of the log know how to take.
+It is a SQLite log of one topic, drained from its start: so it keeps order, is bounded, and
+outlives kill -9 and a power cut. Its messages are forwarded at least once; a crash in between has
+the last batch forwarded again, which readers of the log know how to take.
 """
 
 from __future__ import annotations
 
-import errno
-import itertools
 import logging
-import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
+from zlib import crc32
 
-from streams.checkpoint import exclusive, sync_directory
-from streams.errors import LockError, SpoolDamaged, SpoolError, SpoolFull
-from streams.log import Message
-from streams.spool_file import (
-    Frame,
-    damaged,
-    opened,
-    pack_frame,
-    read_frame,
-    read_mark,
-    recovered,
-    segment_bases,
-    segment_path,
-    write_mark,
+import msgspec
+
+from streams.checkpoint import exclusive
+from streams.errors import (
+    LockError,
+    LogError,
+    LogUnavailable,
+    SpoolDamaged,
+    SpoolError,
+    SpoolFull,
 )
+from streams.log import Message, Record, TopicPartition
+from streams.old_spool import old_groups, remove_old
+from streams.sqlite import SqliteLog
 
 logger = logging.getLogger(__name__)
 
-SEGMENT_BYTES: Final = 16 << 20
-ADOPTED_AT_ONCE: Final = 1000
+FILE: Final = "spool.db"
+QUEUE: Final = TopicPartition("spool", 0)
+READ_AT_ONCE: Final = 1000
+CHECKSUM_BYTES: Final = 4
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Message).decode
 
 
 class Batch(NamedTuple):
-    """Messages that stand together in a spool, and where they end there."""
+    """Messages that stand together in a spool, their bytes there, and the offset after them."""
 
     messages: Sequence[Message]
+    size_bytes: int
     end: int
 
 
 class Spool:
     """A durable first-in-first-out queue in a directory, for one process at a time.
 
-    Everything that was ever spooled is numbered by its bytes: segments are named by where they
-    begin, and one that is forwarded as a whole is removed, which is how space comes back. For
-    one thread at a time; the attributes may be read from any.
+    For one thread at a time; the attributes may be read from any. Opening it takes over the
+    messages that an earlier version left in the directory.
 
     Args:
-        directory: made if it is not there; `claimed_spool` sees that it is nobody else's.
-        max_bytes: the most bytes that its segments may take up.
+        directory: made if it is not there; `claimed_spool` keeps other processes out.
+        max_bytes: the most bytes that may wait. SQLite's pages and its write-ahead log come on
+            top, and go when the spool is empty.
 
     Attributes:
         directory: where it is.
         max_bytes: its bound.
         messages: how many wait to be forwarded.
+        size_bytes: how many bytes they have.
         oldest_ms: when the oldest of them arrived, None if there is none.
 
     Raises:
         SpoolDamaged: what lies there cannot be read.
+        SpoolError: the disk failed.
     """
 
     def __init__(self, directory: str | Path, max_bytes: int) -> None:
         self.directory = Path(directory)
-        self.messages = 0
-        self.oldest_ms: int | None = None
         self.max_bytes = max_bytes
-        self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
-        self._segment: int | None = None
-        self._torn = False
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._mark = os.open(self.directory / "forwarded", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        try:
-            self._bases = segment_bases(self.directory)
-            self._position = self._end = self._forwarded_up_to()
-            self._recover()
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes wait to be forwarded."""
-        return self._end - self._position
+        self.messages = 0
+        self.size_bytes = 0
+        self.oldest_ms: int | None = None
+        with self._translated():
+            self._log = _opened(self.directory)
+            try:
+                self._start = self._log.start_offset(QUEUE)
+                self._count()
+                self._take_over_old()
+            except BaseException:
+                self._log.close()
+                raise
 
     def oldest_seconds(self, now_ms: int) -> float:
         """Returns how long the oldest message has waited, 0 if there is none."""
@@ -97,175 +97,108 @@ class Spool:
         """Writes the messages, all or none; durable when it returns.
 
         Raises:
-            SpoolFull: they would take up more than may be, or than the disk has.
+            SpoolFull: more bytes would wait than may, or than the disk has.
             SpoolError: the disk failed.
         """
-        frame = pack_frame(messages, self._end, now_ms)
-        taken = self._end - self._bases[0] if self._bases else 0
-        if taken + len(frame) > self.max_bytes:
+        values = [_pack(message) for message in messages]
+        added = sum(map(len, values))
+        if self.size_bytes + added > self.max_bytes:
             raise SpoolFull(
-                f"the spool {self.directory} takes up {taken} bytes, {len(frame)} more are to be "
+                f"the spool {self.directory} holds {self.size_bytes} bytes, {added} more are to be "
                 f"kept, and at most {self.max_bytes} may; it empties once the log is back"
             )
-        self._add(frame, len(messages), now_ms)
-        return Batch(messages, self._end)
+        return Batch(messages, added, self._append(values, now_ms))
 
     def peek(self, limit: int) -> Batch:
-        """Returns the oldest messages: whole groups, of at most `limit` unless the first has more.
+        """Returns the oldest messages, at most `limit`.
 
         Raises:
             SpoolDamaged: they cannot be read any more.
         """
-        messages: list[Message] = []
-        end = self._position
-        for frame in self._frames():
-            if messages and len(messages) + frame.size > limit:
-                break
-            messages += frame.messages()
-            end = frame.end
-        return Batch(messages, end)
+        with self._translated():
+            records = self._log.read(QUEUE, self._start, limit=limit)
+        messages = [_unpack(record, self.directory) for record in records]
+        size_bytes = sum(len(record.value) for record in records)
+        return Batch(messages, size_bytes, self._start + len(records))
 
     def forwarded(self, batch: Batch) -> None:
-        """Keeps in mind, durably, that the oldest messages need not be forwarded any more."""
-        write_mark(self._mark, batch.end)
-        self._position = batch.end
-        self.messages -= len(batch.messages)
-        self._drop_forwarded()
-        oldest = next(self._frames(), None)
-        self.oldest_ms = None if oldest is None else oldest.arrived_ms
+        """Forgets the batch, which are the oldest messages, durably.
+
+        Raises:
+            SpoolError: the disk failed; they will be forwarded again.
+        """
+        with self._translated():
+            self._log.delete_before(QUEUE, batch.end)
+            self._start = batch.end
+            self.messages -= len(batch.messages)
+            self.size_bytes -= batch.size_bytes
+            oldest = self._log.read(QUEUE, self._start, limit=1)
+            self.oldest_ms = oldest[0].timestamp_ms if oldest else None
+            if not oldest:
+                # It costs room, no message, where somebody who looks at the file prevents it.
+                with suppress(LogUnavailable):
+                    self._log.compact()
 
     def adopt(self, other: Spool) -> None:
         """Moves all of another spool's messages to the end of this one, whatever the bound."""
         while (oldest_ms := other.oldest_ms) is not None:
-            batch = other.peek(ADOPTED_AT_ONCE)
-            frame = pack_frame(batch.messages, self._end, oldest_ms)
-            self._add(frame, len(batch.messages), oldest_ms)
+            batch = other.peek(READ_AT_ONCE)
+            self._append([_pack(message) for message in batch.messages], oldest_ms)
             other.forwarded(batch)
 
     def close(self) -> None:
-        """Closes the files; what they hold stays."""
-        os.close(self._mark)
-        self._close_segment()
+        """Closes the file; what it holds stays."""
+        self._log.close()
 
-    def _forwarded_up_to(self) -> int:
-        mark = read_mark(self._mark)
-        if mark is not None:
-            return mark
-        logger.warning("%s: how far it was forwarded is lost; all is sent again", self.directory)
-        return self._bases[0] if self._bases else 0
-
-    def _recover(self) -> None:
-        """Finds out what waits, and cuts off what a crash left unfinished."""
-        for base in list(self._bases):
-            size = segment_path(self.directory, base).stat().st_size
-            if base + size <= self._position:
-                self._remove(base)
-        self._end = min([self._position, *self._bases[:1]])
-        for base in list(self._bases):
-            if base != self._end:
-                raise self._missing(self._end)
-            path = segment_path(self.directory, base)
-            for frame in recovered(path, base, last=base == self._bases[-1]):
-                self._count(frame)
-        if self._end < self._position:
-            raise self._missing(self._end)
-        if self._bases and self._bases[-1] == self._end:
-            self._remove(self._end)
-
-    def _count(self, frame: Frame) -> None:
-        self._end = frame.end
-        if frame.start >= self._position:
-            self.messages += frame.size
-            if self.oldest_ms is None:
-                self.oldest_ms = frame.arrived_ms
-        elif frame.end > self._position:
-            raise self._missing(self._position)
-
-    def _missing(self, place: int) -> SpoolDamaged:
-        return SpoolDamaged(
-            f"the spool {self.directory} was forwarded up to byte {self._position}, and has no "
-            f"message that begins at byte {place}; move it away to go on without what it holds"
-        )
-
-    def _frames(self) -> Iterator[Frame]:
-        """Yields what waits, oldest first."""
-        for base, end in itertools.pairwise([*self._bases, self._end]):
-            path, start = segment_path(self.directory, base), max(base, self._position)
-            with opened(path, os.O_RDONLY) as file:
-                while start < end:
-                    frame = read_frame(file, base, start)
-                    if frame is None:
-                        raise damaged(path, start - base)
-                    yield frame
-                    start = frame.end
-
-    def _add(self, frame: bytes, count: int, arrived_ms: int) -> None:
-        try:
-            self._write(frame)
-        except OSError as error:
-            # What is there of it is no message, and goes before the next is written.
-            self._torn = True
-            failed = f"the spool {self.directory} cannot be written: {error.strerror}"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise SpoolFull(f"{failed}; make room on that disk") from error
-            raise SpoolError(failed) from error
-        self._end += len(frame)
-        self.messages += count
+    def _append(self, values: Sequence[bytes], arrived_ms: int) -> int:
+        with self._translated():
+            written = self._log.append(
+                [Message(QUEUE.topic, b"", value, timestamp_ms=arrived_ms) for value in values]
+            )
+        self.messages += len(values)
+        self.size_bytes += sum(map(len, values))
         if self.oldest_ms is None:
-            self.oldest_ms = arrived_ms
+            self.oldest_ms = written[0].timestamp_ms
+        return written[-1].offset + 1
 
-    def _write(self, frame: bytes) -> None:
-        file = self._segment_for(len(frame))
-        place, rest = self._end - self._bases[-1], memoryview(frame)
-        while rest:
-            written = os.pwrite(file, rest, place)
-            place, rest = place + written, rest[written:]
-        os.fsync(file)
+    def _count(self) -> None:
+        """Finds out what waits, and that all of it can be read."""
+        for record in _records(self._log):
+            _unpack(record, self.directory)
+            self.messages += 1
+            self.size_bytes += len(record.value)
+            if self.oldest_ms is None:
+                self.oldest_ms = record.timestamp_ms
 
-    def _segment_for(self, size: int) -> int:
-        """Returns the file of the segment that takes that many bytes next."""
-        if self._segment is not None:
-            taken = self._end - self._bases[-1]
-            if self._torn:
-                os.ftruncate(self._segment, taken)
-                os.fsync(self._segment)
-            if not taken or taken + size <= self._segment_bytes:
-                self._torn = False
-                return self._segment
-        self._close_segment()
-        path = segment_path(self.directory, self._end)
-        path.write_bytes(b"")
-        sync_directory(self.directory)
-        self._segment = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._bases.append(self._end)
-        self._torn = False
-        return self._segment
+    def _take_over_old(self) -> None:
+        """Moves what an earlier version left; a crash meanwhile has a part forwarded twice."""
+        for group in old_groups(self.directory):
+            self._append([_pack(message) for message in group.messages], group.arrived_ms)
+        remove_old(self.directory)
 
-    def _close_segment(self) -> None:
-        if self._segment is not None:
-            os.close(self._segment)
-            self._segment = None
-
-    def _drop_forwarded(self) -> None:
-        for base, end in list(itertools.pairwise([*self._bases, self._end])):
-            if end > self._position:
-                return
-            if base == self._bases[-1]:
-                self._close_segment()
-            self._remove(base)
-
-    def _remove(self, base: int) -> None:
-        segment_path(self.directory, base).unlink()
-        self._bases.remove(base)
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raises errors of the SQLite log in the block as those of the spool."""
+        try:
+            yield
+        except LogError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+            told = f"the spool {self.directory} failed: {error}"
+            if code == sqlite3.SQLITE_FULL:
+                raise SpoolFull(f"{told}; make room on that disk") from error
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                message = f"{told}; move it away to go on without what it holds"
+                raise SpoolDamaged(message) from error
+            raise SpoolError(told) from error
 
 
 @contextmanager
 def claimed_spool(directory: str | Path, max_bytes: int) -> Iterator[Spool]:
     """Holds the first spool of a folder that no other process holds: 0, or 1, or 2.
 
-    What processes that are gone have left in the others is moved to its end first, so that
-    whoever starts next forwards what everybody before it was answered for. What a process leaves
-    while others run waits until one starts.
+    The messages that ended processes left in the others are moved to its end first, so that the
+    next start forwards all that was answered for. Messages that a process leaves while
+    others run wait until one starts.
 
     Raises:
         SpoolDamaged: one of them cannot be read.
@@ -278,6 +211,37 @@ def claimed_spool(directory: str | Path, max_bytes: int) -> Iterator[Spool]:
             with suppress(LockError), exclusive(directory, str(other)):
                 _take_over(Path(directory, str(other)), own)
         yield own
+
+
+def spooled(directory: Path) -> Iterator[tuple[Path, Message]]:
+    """Yields the messages that wait in the spools of a folder, each with its spool's folder.
+
+    Processes may hold these spools meanwhile.
+
+    Raises:
+        SpoolDamaged: one of them cannot be read.
+        LogError: likewise.
+    """
+    for number in _numbers(directory) if directory.is_dir() else ():
+        place = directory / str(number)
+        for group in old_groups(place):
+            yield from ((place, message) for message in group.messages)
+        if (place / FILE).exists():
+            with closing(_opened(place)) as log:
+                yield from ((place, _unpack(record, place)) for record in _records(log))
+
+
+def _opened(directory: Path) -> SqliteLog:
+    log = SqliteLog(directory / FILE)
+    log.create_topic(QUEUE.topic)
+    return log
+
+
+def _records(log: SqliteLog) -> Iterator[Record]:
+    offset = log.start_offset(QUEUE)
+    while records := log.read(QUEUE, offset, limit=READ_AT_ONCE):
+        yield from records
+        offset = records[-1].offset + 1
 
 
 def _claim(directory: Path, held: ExitStack) -> int:
@@ -298,3 +262,19 @@ def _take_over(directory: Path, own: Spool) -> None:
         if left.messages:
             logger.info("%d messages in %s were left behind", left.messages, directory)
         own.adopt(left)
+
+
+def _pack(message: Message) -> bytes:
+    # All but the hint of a shared part: where it begins is another place here.
+    payload = _encode(message[:-1])
+    return crc32(payload).to_bytes(CHECKSUM_BYTES) + payload
+
+
+def _unpack(record: Record, directory: Path) -> Message:
+    head, payload = record.value[:CHECKSUM_BYTES], record.value[CHECKSUM_BYTES:]
+    if head != crc32(payload).to_bytes(CHECKSUM_BYTES):
+        raise SpoolDamaged(
+            f"{directory / FILE} is damaged at offset {record.offset}: expected a message whose "
+            f"checksum is right; move {directory} away to go on without what it holds"
+        )
+    return _decode(payload)

@@ -20,16 +20,15 @@ import msgspec
 from streams.embedded import (
     EmbeddedConsumer,
     check_partition,
-    join_group,
     place,
     unknown_topic,
     wall_clock_ms,
 )
 from streams.errors import LogError, LogUnavailable, TopicError
+from streams.fair_lock import FairLock
 from streams.log import Assignee, Headers, Message, Record, TopicOffset, TopicPartition
-from streams.sqlite_file import connect, prepare, transaction, translated
+from streams.sqlite_file import compact, connect, prepare, transaction, translated
 from streams.sqlite_shared import PartReader, PartWriter
-from streams.turn import Turn
 
 # A reader looks for news after 1 ms, then less and less often: quick when busy, cheap when idle.
 FIRST_LOOK_SECONDS: Final = 0.001
@@ -78,23 +77,23 @@ class SqliteLog:
         self._path = Path(path)
         self._clock = clock
         self._topics: dict[str, _Topic] = {}
-        self._members: set[str] = set()
+        self.members: dict[str, EmbeddedConsumer] = {}
         self._reading = threading.Lock()
         self._part_writer = PartWriter()
         self._part_reader = PartReader(self._query)
         self._closed = False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._turn = Turn(self._path, patience_seconds=patience_seconds)
+            self._lock = FairLock(self._path, patience_seconds=patience_seconds)
         except OSError as error:
             raise LogError(f"cannot open the log {self._path}: {error}") from error
         try:
-            with translated(self._path), self._turn.taken():
+            with translated(self._path), self._lock.held():
                 self._writer = connect(self._path, patience_seconds)
                 prepare(self._writer, self._path)
                 self._reader = connect(self._path, patience_seconds)
         except BaseException:
-            self._turn.close()
+            self._lock.close()
             raise
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
@@ -136,7 +135,7 @@ class SqliteLog:
         if not messages:
             return []
         places = [place(m, len(self._topic(m.topic).ids)) for m in messages]
-        with self._part_writer.transaction(), self._writing() as database:
+        with self._writing() as database:
             ends = {p: self._end(database, p) for p in dict.fromkeys(places)}
             now_ms = self._clock()
             written = []
@@ -194,11 +193,7 @@ class SqliteLog:
             TopicError: there is no such topic.
             LockError: the group has a member in this log already.
         """
-        consumer = EmbeddedConsumer(self, topics, assignee, group)
-        if group is not None:
-            with self._reading:
-                join_group(self._members, group)
-        return consumer
+        return EmbeddedConsumer(self, topics, assignee, group)
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
@@ -209,18 +204,36 @@ class SqliteLog:
         return int(rows[0][0]) if rows else None
 
     def close(self) -> None:
-        """Lets go of the file; the last process to do so tidies up what lies beside it."""
+        """Closes the file; the last process to do so removes the write-ahead log."""
         if self._closed:
             return
         self._closed = True
-        # The last connection to close folds the write-ahead log in, hence the turn. While
+        # The last connection to close folds the write-ahead log in, hence the lock. While
         # another process holds it, that one is connected, and ours is not the last.
         try:
-            with self._turn.taken():
+            with self._lock.held():
                 self._disconnect()
         except LogUnavailable:
             self._disconnect()
-        self._turn.close()
+        self._lock.close()
+
+    def delete_before(self, partition: TopicPartition, offset: int) -> None:
+        """Drops the records before the offset, durably; later appends use their room."""
+        with self._writing() as database:
+            database.execute(
+                "DELETE FROM records WHERE partition_id = ? AND offset < ?",
+                (self._id(partition), offset),
+            )
+
+    def compact(self) -> None:
+        """Rewrites the file without dropped records, which gives their room back to the disk.
+
+        Raises:
+            LogUnavailable: somebody else reads or writes the file.
+        """
+        self._check_open()
+        with translated(self._path), self._lock.held():
+            compact(self._writer)
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""
@@ -249,16 +262,17 @@ class SqliteLog:
             with self._writing() as database:
                 database.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?)", rows)
 
-    def leave(self, group: str) -> None:
-        """Lets another member of the group in."""
-        self._members.discard(group)
-
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         self._check_open()
-        # The turn also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
+        # The lock also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
         # commit and a checkpoint at the same instant could, very rarely, spoil the file.
-        with translated(self._path), self._turn.taken(), transaction(self._writer):
+        with (
+            translated(self._path),
+            self._lock.held(),
+            self._part_writer.transaction(),
+            transaction(self._writer),
+        ):
             yield self._writer
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -328,6 +342,6 @@ class SqliteLog:
         )
         if not rows:
             return None
-        # What a topic is never changes, so it is looked up once.
+        # A topic never changes, so it is looked up once.
         self._topics[name] = _Topic(tuple(row[0] for row in rows), bool(rows[0][1]))
         return self._topics[name]

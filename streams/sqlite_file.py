@@ -1,7 +1,7 @@
 """The file behind the SQLite log: its tables, its settings, and whether it is ours at all.
 
-A path may name anything, so a file is looked at before it is touched, and what SQLite says
-goes wrong is told as an error of the log.
+A path may name anything, so a file is checked before it is written, and errors of SQLite become
+errors of the log.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from streams.errors import LogError, LogUnavailable
 
-APPLICATION_ID: Final = 0x636C6F67  # "clog", told apart from other people's databases
+APPLICATION_ID: Final = 0x636C6F67  # "clog", which other databases do not have
 LAYOUT_VERSION: Final = 2
 """1 had no shared parts."""
 # 8 KiB pages hold a few decisions each; a checkpoint every 2 MiB keeps its pause to milliseconds.
@@ -55,7 +55,7 @@ TABLES: Final = (
 
 def connect(path: Path, patience_seconds: float) -> sqlite3.Connection:
     """Returns a connection that syncs every commit, for any thread that holds its lock."""
-    # The log's own turn keeps its writers apart; SQLite's timeout is for other people's tools.
+    # The log's own lock keeps its writers apart; SQLite's timeout is for other people's tools.
     connection = sqlite3.connect(
         path, timeout=patience_seconds, isolation_level=None, check_same_thread=False
     )
@@ -97,6 +97,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         with transaction(connection):
             for statement in (*SHARED, f"PRAGMA user_version = {LAYOUT_VERSION}"):
                 connection.execute(statement)
+
+
+def compact(connection: sqlite3.Connection) -> None:
+    """Rewrites the file, so that no page and no write-ahead log has the removed bytes."""
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager

@@ -28,7 +28,6 @@ class PartWriter:
 
     def __init__(self) -> None:
         self._ids: dict[bytes, int] = {}
-        self._fresh: dict[bytes, int] = {}
         self._size = 0
 
     def cut(
@@ -45,22 +44,21 @@ class PartWriter:
         # A hint that is wrong must not spoil a value, and costs no more than the room.
         if len(part) < SMALLEST_PART or not value.startswith(part, start):
             return value, None, None
-        number = self._ids.get(part) or self._fresh.get(part) or self._add(part, database)
+        number = self._ids.get(part) or self._add(part, database)
         return value[:start] + value[start + len(part) :], number, start
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Remembers what the block added once it is written, and forgets it if it is not."""
+        """Forgets the ids that it knows if the block fails, for some may be of parts never kept.
+
+        No other thread may write to the file during the block.
+        """
         try:
             yield
-            for part, number in self._fresh.items():
-                self._size += len(part)
-                if self._size > REMEMBERED_BYTES:
-                    self._ids.clear()
-                    self._size = len(part)
-                self._ids[part] = number
-        finally:
-            self._fresh.clear()
+        except BaseException:
+            self._ids.clear()
+            self._size = 0
+            raise
 
     def _add(self, part: bytes, database: sqlite3.Connection) -> int:
         digest = hashlib.blake2b(part, digest_size=_DIGEST_BYTES).digest()
@@ -68,7 +66,11 @@ class PartWriter:
             "INSERT OR IGNORE INTO shared (digest, part) VALUES (?, ?)", (digest, part)
         )
         ((number,),) = database.execute("SELECT id FROM shared WHERE digest = ?", (digest,))
-        self._fresh[part] = number
+        self._size += len(part)
+        if self._size > REMEMBERED_BYTES:
+            self._ids.clear()
+            self._size = len(part)
+        self._ids[part] = number
         return int(number)
 
 

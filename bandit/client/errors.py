@@ -24,6 +24,7 @@ class ApiError(ClientError):
     Attributes:
         status: HTTP's.
         code: the API's own, stable; `not_ours` where something else answered.
+        message: what was wrong, in words.
         target: where in the request it is, None where that is plain.
         retry_after_seconds: when the API wants to be asked again, None if it did not say.
     """
@@ -40,6 +41,7 @@ class ApiError(ClientError):
         super().__init__(f"{status} {code}: {message}")
         self.status = status
         self.code = code
+        self.message = message
         self.target = target
         self.retry_after_seconds = retry_after_seconds
 

@@ -1,12 +1,13 @@
-"""What to show while the server is away: the baseline, marked as such.
+"""Retries, and the baseline that a client shows while the server is away.
 
-A baseline is nobody's draw, so nothing may be learned from it: its event is known by its id, and
-what is reported of it goes nowhere.
+No policy drew a baseline, so nothing may be learned from it: its event id marks it, and outcomes
+that are reported of it are dropped.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,49 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from bandit.client.answers import Decision, SlotDecision, SlotDecisions
+from bandit.client.errors import ApiError, ClientError, Unreachable
+from bandit.client.wire import Call, Decision, SlotDecision, SlotDecisions
 
 PREFIX: Final = "offline-"
 """How the event id of a decision begins that no server made."""
+
+PASSING: Final = frozenset({429, 502, 503, 504})
+"""Statuses that say nothing was done, and that it may be later."""
+
+
+class Retries(Struct, frozen=True, kw_only=True):
+    """How often a request is sent, and the longest waits between.
+
+    The wait before the n-th repetition is drawn evenly from 0 to `first_seconds` x 2ⁿ, at most
+    `longest_seconds`, so that many clients do not come back all at once; or it is what the API's
+    `Retry-After` says, if that is not longer.
+    """
+
+    attempts: int = 3
+    first_seconds: float = 0.1
+    longest_seconds: float = 2.0
+
+    def wait_seconds(self, call: Call, attempt: int, error: ClientError) -> float:
+        """Returns how long to wait before sending it again; raises the error if it is the end.
+
+        Args:
+            call: what was sent.
+            attempt: how often it was sent before this one, from 0.
+            error: what came of it.
+
+        Raises:
+            ClientError: the error, where another attempt may do harm or is one too many.
+        """
+        passing = isinstance(error, Unreachable) or (
+            isinstance(error, ApiError) and error.status in PASSING
+        )
+        harmless = call.repeatable or (isinstance(error, Unreachable) and not error.sent)
+        if not passing or not harmless or attempt + 1 >= self.attempts:
+            raise error
+        asked = getattr(error, "retry_after_seconds", None)
+        if asked is not None and asked <= self.longest_seconds:
+            return float(asked)
+        return random.uniform(0.0, min(self.first_seconds * 2.0**attempt, self.longest_seconds))
 
 
 class Baseline(Struct, frozen=True):
@@ -50,18 +90,7 @@ class Offline(Struct, frozen=True, kw_only=True):
         chosen = self._first(placement, actions)
         if chosen is None:
             return None
-        return Decision(
-            event_id=_offline_id(),
-            placement=placement,
-            creative_id=chosen.creative_id,
-            parts=chosen.parts,
-            index=0,
-            propensity=1.0,
-            pmf={chosen.creative_id: 1.0},
-            policy_version="",
-            source="baseline",
-            logged=False,
-        )
+        return Decision(**_unmade(placement), **_certain(chosen))
 
     def slot_decisions(
         self,
@@ -78,25 +107,9 @@ class Offline(Struct, frozen=True, kw_only=True):
             if own is None:
                 return None
             left.remove(own)
-            chosen.append(
-                SlotDecision(
-                    slot=number,
-                    id=str(slot["id"]),
-                    creative_id=own,
-                    parts={},
-                    index=0,
-                    propensity=1.0,
-                    pmf={own: 1.0},
-                )
-            )
-        return SlotDecisions(
-            event_id=_offline_id(),
-            placement=placement,
-            slots=tuple(chosen),
-            policy_version="",
-            source="baseline",
-            logged=False,
-        )
+            shown = _certain(Baseline(own))
+            chosen.append(SlotDecision(slot=number, id=str(slot["id"]), **shown))
+        return SlotDecisions(**_unmade(placement), slots=tuple(chosen))
 
     def _first(
         self, placement: str, actions: Sequence[Mapping[str, Any]] | None
@@ -117,7 +130,7 @@ class Away:
         self._until = float("-inf")
 
     def __bool__(self) -> bool:
-        """Returns whether it is not worth asking yet."""
+        """Returns True if the server should not be asked now."""
         return self._clock_seconds() < self._until
 
     def found(self) -> None:
@@ -134,5 +147,14 @@ def is_offline(event_id: str) -> bool:
     return event_id.startswith(PREFIX)
 
 
-def _offline_id() -> str:
-    return f"{PREFIX}{os.urandom(16).hex()}"
+def _unmade(placement: str) -> dict[str, Any]:
+    """Returns the fields of an event that no server knows."""
+    event_id = f"{PREFIX}{os.urandom(16).hex()}"
+    told = {"event_id": event_id, "placement": placement, "policy_version": ""}
+    return {**told, "source": "baseline", "logged": False}
+
+
+def _certain(shown: Baseline) -> dict[str, Any]:
+    """Returns the fields of a choice that is always this one."""
+    chosen = {"creative_id": shown.creative_id, "parts": shown.parts, "index": 0}
+    return {**chosen, "propensity": 1.0, "pmf": {shown.creative_id: 1.0}}

@@ -1,8 +1,4 @@
-"""Outcomes on their way: gathered, sent in batches, kept on disk while the server is away.
-
-It does no sending itself. A thread or a task takes the next batch, sends it, and says how that
-went; so both clients deliver by the same rules.
-"""
+"""Outcomes on their way: gathered, sent in batches by a thread, kept on disk meanwhile."""
 
 from __future__ import annotations
 
@@ -13,13 +9,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, NamedTuple
 
+import httpx
 import msgspec
 from msgspec import Raw, Struct
 
-from bandit.client.answers import Refused
+from bandit.client import wire
 from bandit.client.errors import ApiError, ClientError, OutboxFull
 from bandit.client.offline import Offline
-from bandit.client.wire import Call, Taken, outcomes_call
+from bandit.client.wire import Refused, Server, Taken
 from streams.errors import SpoolError
 from streams.events import OUTCOMES
 from streams.log import Message
@@ -43,7 +40,7 @@ class Batching(Struct, frozen=True, kw_only=True):
             is lost if the process dies.
         max_waiting: how many may wait in memory; beyond it a call raises `OutboxFull`.
         retry_seconds: how long to wait after a batch could not be delivered.
-        on_refused: told of each outcome that the API will never take; they are logged as well.
+        on_refused: called with each outcome that the API will never take; they are logged as well.
     """
 
     flush_seconds: float = 0.2
@@ -52,40 +49,52 @@ class Batching(Struct, frozen=True, kw_only=True):
     on_refused: Callable[[Refused], None] | None = None
 
 
-class Parcel(NamedTuple):
+class OutcomeBatch(NamedTuple):
     """Outcomes to be sent in one request, and where on disk they lie, None if in memory."""
 
     items: list[Raw]
     spooled: Batch | None
 
-    @property
-    def call(self) -> Call:
-        """The request that delivers it."""
-        return outcomes_call(self.items)
-
 
 class Outbox:
-    """Outcomes that wait; safe to use from several threads, one of which delivers.
+    """Outcomes that wait; a thread of its own sends them. Safe to share among threads.
+
+    Args:
+        server: where they go.
+        batching: how they are gathered.
+        offline: where they wait on disk while the server is away; None if they do not.
 
     Raises:
         SpoolDamaged: what an earlier process left on disk cannot be read.
     """
 
-    def __init__(self, batching: Batching, offline: Offline | None) -> None:
-        self.batching = batching
-        self.arrived = threading.Condition(threading.RLock())
+    def __init__(self, server: Server, batching: Batching, offline: Offline | None) -> None:
+        self._batching = batching
+        self._arrived = threading.Condition(threading.RLock())
         self._items: list[Raw] = []
         self._sending = 0
         self._held = ExitStack()
         self._spool: Spool | None = None
         if offline is not None:
             self._spool = self._held.enter_context(claimed_spool(offline.spool, offline.max_bytes))
+        self._server = server
+        self._http = server.connect(httpx.Client)
+        self._failed = False
+        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._thread = threading.Thread(target=self._deliver, name="outcomes", daemon=True)
+        self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many outcomes are not delivered yet, on disk and in memory."""
-        with self.arrived:
+        with self._arrived:
             return len(self._items) + self._sending + (self._spool.messages if self._spool else 0)
+
+    @property
+    def worth_waiting(self) -> bool:
+        """True if outcomes wait that are not safe on disk, with the server away."""
+        return self.waiting > 0 and not (self._failed and self._spool is not None)
 
     def add(self, item: object) -> None:
         """Takes one outcome in.
@@ -94,50 +103,94 @@ class Outbox:
             OutboxFull: too many wait.
         """
         data = Raw(_encode(item))
-        with self.arrived:
-            if len(self._items) >= self.batching.max_waiting:
+        with self._arrived:
+            if len(self._items) >= self._batching.max_waiting:
                 raise OutboxFull(
                     f"{len(self._items)} outcomes wait to be delivered, which is the most that "
                     "may; call flush(), or allow more with Batching(max_waiting=...)"
                 )
             self._items.append(data)
-            self.arrived.notify_all()
+            self._arrived.notify_all()
 
-    def next_parcel(self) -> Parcel | None:
+    def hurry(self) -> None:
+        """Has what is gathered sent now."""
+        self._hurry.set()
+
+    def close(self) -> int:
+        """Ends; what is not sent yet goes to disk. Returns how many outcomes are lost instead."""
+        self._closing.set()
+        self._hurry.set()
+        with self._arrived:
+            self._arrived.notify_all()
+        self._thread.join()
+        self._http.close()
+        self._put_on_disk()
+        self._held.close()
+        if self._items:
+            logger.error("%d outcomes were never delivered, and are lost", len(self._items))
+        return len(self._items)
+
+    def _deliver(self) -> None:
+        while not self._closing.is_set():
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._closing.is_set() or self.waiting)
+            self._hurry.wait(self._batching.flush_seconds)
+            self._hurry.clear()
+            while not self._closing.is_set() and (batch := self._next()) is not None:
+                try:
+                    self._delivered(batch, self._send(batch))
+                except ClientError as error:
+                    self._keep(batch, error)
+                    self._closing.wait(self._batching.retry_seconds)
+                except SpoolError as error:
+                    logger.error("delivered outcomes are sent once more: %s", error)
+                    self._closing.wait(self._batching.retry_seconds)
+
+    def _next(self) -> OutcomeBatch | None:
         """Returns what to send next, what is on disk first; None if nothing waits."""
-        with self.arrived:
+        with self._arrived:
             if self._spool is not None and self._spool.messages:
                 batch = self._spool.peek(AT_ONCE)
-                return Parcel([Raw(message.value) for message in batch.messages], batch)
+                return OutcomeBatch([Raw(message.value) for message in batch.messages], batch)
             taken, self._items = self._items[:AT_ONCE], self._items[AT_ONCE:]
             self._sending = len(taken)
-            return Parcel(taken, None) if taken else None
+            return OutcomeBatch(taken, None) if taken else None
 
-    def delivered(self, parcel: Parcel, taken: Taken) -> None:
-        """Forgets what the API has; tells what it will never take."""
-        self._forget(parcel)
+    def _send(self, batch: OutcomeBatch) -> Taken:
+        call = wire.outcomes_call(batch.items)
+        try:
+            answer = self._http.request(**self._server.request(call))
+        except httpx.RequestError as error:
+            raise wire.unreachable(call, error) from error
+        return wire.taken_of(wire.payload_of(answer))
+
+    def _delivered(self, batch: OutcomeBatch, taken: Taken) -> None:
+        """Forgets the outcomes that the API has, and reports those that it will never take."""
+        self._failed = False
+        self._forget(batch)
         for refused in taken.refused:
-            self._refuse(parcel.items[refused.index], refused.code, refused.message)
+            self._refuse(batch.items[refused.index], refused.code, refused.message)
 
-    def failed(self, parcel: Parcel, error: ClientError) -> None:
+    def _keep(self, batch: OutcomeBatch, error: ClientError) -> None:
         """Keeps what could not be delivered: on disk if there is one, else in memory."""
+        self._failed = True
         if isinstance(error, ApiError) and error.status in LOST_FOR_GOOD:
-            self._forget(parcel)
-            for item in parcel.items:
+            self._forget(batch)
+            for item in batch.items:
                 self._refuse(item, error.code, str(error))
             return
         logger.warning("%d outcomes could not be delivered, and wait: %s", self.waiting, error)
-        if parcel.spooled is None:
-            with self.arrived:
-                self._items[:0] = parcel.items
+        if batch.spooled is None:
+            with self._arrived:
+                self._items[:0] = batch.items
                 self._sending = 0
-            self.spool()
+            self._put_on_disk()
 
-    def spool(self) -> None:
-        """Puts what is in memory on disk, if there is one, and it takes it."""
+    def _put_on_disk(self) -> None:
+        """Moves what is in memory to the disk, if there is one, and it takes it."""
         if self._spool is None:
             return
-        with self.arrived:
+        with self._arrived:
             now_ms = time.time_ns() // 1_000_000
             while part := self._items[:AT_ONCE]:
                 try:
@@ -147,19 +200,11 @@ class Outbox:
                     return
                 del self._items[:AT_ONCE]
 
-    def close(self) -> int:
-        """Puts what is left on disk and lets go of it; returns how many are lost instead."""
-        self.spool()
-        self._held.close()
-        if self._items:
-            logger.error("%d outcomes were never delivered, and are lost", len(self._items))
-        return len(self._items)
-
-    def _forget(self, parcel: Parcel) -> None:
-        with self.arrived:
+    def _forget(self, batch: OutcomeBatch) -> None:
+        with self._arrived:
             self._sending = 0
-            if parcel.spooled is not None and self._spool is not None:
-                self._spool.forwarded(parcel.spooled)
+            if batch.spooled is not None and self._spool is not None:
+                self._spool.forwarded(batch.spooled)
 
     def _refuse(self, item: Raw, code: str, message: str) -> None:
         said = msgspec.json.decode(item)
@@ -171,8 +216,8 @@ class Outbox:
             message=message,
         )
         logger.warning("an outcome is refused: %s", refused)
-        if self.batching.on_refused is not None:
-            self.batching.on_refused(refused)
+        if self._batching.on_refused is not None:
+            self._batching.on_refused(refused)
 
 
 def _message(item: Raw) -> Message:

@@ -1,24 +1,42 @@
-"""The client for threads."""
+"""The client for threads: the calls of the other one, each run to its end where it is made."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Mapping
+from copy import copy
+from functools import wraps
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
-from bandit.client import wire
-from bandit.client.answers import Decision, SlotDecisions
-from bandit.client.courier import PAUSE_SECONDS, Courier
-from bandit.client.errors import ApiError, ClientError, Unreachable
-from bandit.client.offline import Away, Offline, is_offline
+from bandit.client.calls import Calls
+from bandit.client.offline import Offline, Retries
 from bandit.client.outbox import Batching
-from bandit.client.retries import Retries
-from bandit.client.wire import Call, Event
-from streams.events import ACTIVATION, REWARD, SLOT_ACTIVATION
+from bandit.client.wire import Server
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    call: Callable[Concatenate[Calls, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """Returns a method of `Client` that runs the call."""
+
+    @wraps(call)
+    def method(self: Client, /, *arguments: P.args, **options: P.kwargs) -> T:
+        coroutine = call(self._calls, *arguments, **options)
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        # Nothing that it waits for ever suspends it.
+        raise RuntimeError(f"{call.__name__} waits for an event loop")
+
+    return method
 
 
 class Client:
@@ -36,6 +54,7 @@ class Client:
         batching: gathers outcomes.
         offline: answers with the baseline and keeps outcomes on disk while the server is away;
             it brings `batching` with it.
+        http_options: further arguments of httpx's client, such as `verify` or `proxy`.
 
     Raises:
         SpoolDamaged: what an earlier process left in the spool cannot be read.
@@ -50,149 +69,42 @@ class Client:
         retries: Retries | None = None,
         batching: Batching | None = None,
         offline: Offline | None = None,
+        http_options: Mapping[str, Any] | None = None,
     ) -> None:
-        headers = {} if api_key is None else {"x-api-key": api_key}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds)
-        self._retries = retries or Retries()
-        self._offline = offline
-        self._signed: set[str] = set()
-        self._away = Away(offline.retry_seconds if offline else 0.0)
-        self._courier: Courier | None = None
-        if batching is not None or offline is not None:
-            self._courier = Courier(url, headers, timeout_seconds, batching or Batching(), offline)
+        self._calls = Calls(
+            _Connection, url, api_key, timeout_seconds, retries, batching, offline, http_options
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return self._calls.url
 
     @property
     def waiting(self) -> int:
-        """How many outcomes are not delivered yet."""
-        return 0 if self._courier is None else self._courier.waiting
+        """The number of outcomes that still have to be delivered."""
+        return self._calls.waiting
 
-    def rank(
-        self,
-        placement: str,
-        context: Mapping[str, Any],
-        *,
-        actions: Sequence[Mapping[str, Any]] | None = None,
-        event_id: str | None = None,
-        deferred: bool = False,
-    ) -> Decision:
-        """Returns a decision among the placement's live creatives, or among `actions`.
+    def as_caller(self, credential: str | None) -> Client:
+        """Returns a client that asks as somebody else, over the connections of this one."""
+        other = copy(self)
+        other._calls = self._calls.as_caller(credential)
+        return other
 
-        Raises:
-            ApiError: the request was refused; `code` says why.
-            Unreachable: no answer came, and there is no baseline to show.
-        """
-        call = partial(wire.rank_call, placement, context, actions, deferred)
-        try:
-            return wire.decision_of(self._ask(placement, event_id, call))
-        except Unreachable:
-            baseline = self._offline and self._offline.decision(placement, actions)
-            if not baseline:
-                raise
-            return baseline
-
-    def rank_slots(
-        self,
-        placement: str,
-        context: Mapping[str, Any],
-        slots: Sequence[Mapping[str, Any]],
-        *,
-        actions: Sequence[Mapping[str, Any]] | None = None,
-        event_id: str | None = None,
-        deferred: bool = False,
-    ) -> SlotDecisions:
-        """Returns a decision for each slot, such as `[{"id": "top"}, {"id": "side"}]`.
-
-        Raises:
-            ApiError: the request was refused; `code` says why.
-            Unreachable: no answer came, and the caller brought too few actions to show.
-        """
-        call = partial(wire.rank_call, placement, context, actions, deferred, slots=slots)
-        try:
-            return wire.slot_decisions_of(self._ask(placement, event_id, call))
-        except Unreachable:
-            baseline = self._offline and self._offline.slot_decisions(placement, slots, actions)
-            if not baseline:
-                raise
-            return baseline
-
-    def outcome(
-        self,
-        placement: str,
-        event_id: str,
-        kind: str,
-        value: float = 1.0,
-        *,
-        slot: int = 0,
-        outcome_id: str | None = None,
-    ) -> None:
-        """Says that something of this kind followed the decision, or that of this slot.
-
-        Of a baseline shown offline nothing is reported.
-
-        Raises:
-            ApiError: it was refused; not where outcomes are gathered.
-            Unreachable: no answer came; likewise.
-            OutboxFull: too many wait to be delivered.
-        """
-        if is_offline(event_id):
-            return
-        event = Event(placement, event_id)
-        body = wire.outcome_body(kind, value, outcome_id=outcome_id, slot=slot)
-        if self._courier is None:
-            self._send(wire.outcome_call(event, body))
-        else:
-            self._courier.add(wire.outcome_item(event, body, time.time_ns() // 1_000_000))
-
-    def reward(self, placement: str, event_id: str, value: float, *, slot: int = 0) -> None:
-        """Says what the decision earned, in the placement's range of rewards; like `outcome`."""
-        self.outcome(placement, event_id, REWARD, value, slot=slot)
-
-    def activate(
-        self, placement: str, event_id: str, *, slots: Sequence[int] | None = None
-    ) -> None:
-        """Says that a deferred decision was shown after all: all of its slots, or just these."""
-        if slots is None:
-            self.outcome(placement, event_id, ACTIVATION)
-        for slot in slots or ():
-            self.outcome(placement, event_id, SLOT_ACTIVATION, slot=slot)
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Returns the decoded answer of any route, None where it has no body.
-
-        A POST is sent again only with an `Idempotency-Key` among the headers, or if no
-        connection came about.
-
-        Raises:
-            ApiError: the request was refused; `code` says why.
-            Unreachable: no answer came.
-        """
-        return wire.json_of(self._send(wire.any_call(method, path, body, headers)))
-
-    def flush(self, timeout_seconds: float = 10.0) -> bool:
-        """Has what is gathered sent now; returns whether nothing waits any more."""
-        deadline = time.monotonic() + timeout_seconds
-        while self._courier is not None and self.waiting and time.monotonic() < deadline:
-            self._courier.hurry()
-            time.sleep(PAUSE_SECONDS)
-        return not self.waiting
-
-    def close(self, timeout_seconds: float = 5.0) -> int:
-        """Sends what is gathered, or leaves it on disk; returns how many outcomes are lost."""
-        self._http.close()
-        if self._courier is None:
-            return 0
-        deadline = time.monotonic() + timeout_seconds
-        while self._courier.worth_waiting and time.monotonic() < deadline:
-            self._courier.hurry()
-            time.sleep(PAUSE_SECONDS)
-        return self._courier.close()
+    rank = _blocking(Calls.rank)
+    rank_slots = _blocking(Calls.rank_slots)
+    outcome = _blocking(Calls.outcome)
+    reward = _blocking(Calls.reward)
+    activate = _blocking(Calls.activate)
+    set_status = _blocking(Calls.set_status)
+    review = _blocking(Calls.review)
+    promote = _blocking(Calls.promote)
+    roll_back = _blocking(Calls.roll_back)
+    request = _blocking(Calls.request)
+    items = _blocking(Calls.items)
+    answer = _blocking(Calls.answer)
+    flush = _blocking(Calls.flush)
+    close = _blocking(Calls.close)
 
     def __enter__(self) -> Client:
         return self
@@ -205,46 +117,21 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(
-        self, placement: str, event_id: str | None, call: Callable[[str | None], Call]
-    ) -> bytes:
-        """Sends what decides, unless it is known that nobody would hear it.
 
-        A placement that takes signed ids only makes them itself, so a request to it that got no
-        answer is not sent again.
-        """
-        if self._away:
-            raise Unreachable("the server was away a moment ago", sent=False)
-        signed = placement in self._signed
-        own = None if signed else wire.new_event_id()
-        try:
-            return self._send(call(event_id or own))
-        except Unreachable:
-            self._away.found()
-            raise
-        except ApiError as error:
-            if error.code != wire.UNSIGNED or event_id is not None or signed:
-                raise
-            self._signed.add(placement)
-            return self._ask(placement, None, call)
+class _Connection:
+    """Waits by blocking, so that a call which awaits it is never suspended."""
 
-    def _send(self, call: Call) -> bytes:
-        attempt = 0
-        while True:
-            try:
-                return self._once(call)
-            except ClientError as error:
-                wait_seconds = self._retries.wait_seconds(call, attempt, error)
-            time.sleep(wait_seconds)
-            attempt += 1
+    def __init__(self, server: Server) -> None:
+        self._http = server.connect(httpx.Client)
 
-    def _once(self, call: Call) -> bytes:
-        try:
-            answer = self._http.request(
-                call.method, call.path, content=call.body, headers=call.headers
-            )
-        except httpx.TransportError as error:
-            raise wire.unreachable(call, error) from error
-        if answer.status_code >= 400:
-            raise wire.refusal_of(answer.status_code, answer.headers, answer.content)
-        return answer.content
+    async def request(self, **request: Any) -> httpx.Response:
+        return self._http.request(**request)
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        return function()
+
+    async def close(self) -> None:
+        self._http.close()

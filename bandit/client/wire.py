@@ -1,21 +1,17 @@
-"""What goes over the wire, as values: requests to send and answers that came, without a socket.
-
-Both clients send what is made here and read with what is here, so they cannot differ.
-"""
+"""Requests to send and answers that came, as values: what goes over the wire, without a socket."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 from msgspec import Struct
 
-from bandit.client.answers import Decision, SlotDecision, SlotDecisions, Source
 from bandit.client.errors import ApiError, Unreachable
 
 UNSIGNED: Final = "event_id_unsigned"
@@ -23,6 +19,72 @@ UNSIGNED: Final = "event_id_unsigned"
 JSON: Final = {"content-type": "application/json"}
 
 _encode = msgspec.json.Encoder().encode
+_Http = TypeVar("_Http")
+
+Source: TypeAlias = Literal["policy", "baseline"]
+"""`policy` if the placement's policy chose, `baseline` if no policy did."""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """One choice among a placement's creatives, or among the actions that were brought.
+
+    Attributes:
+        event_id: what outcomes are reported by.
+        placement: where it was made.
+        creative_id: the chosen one.
+        parts: its text by part, empty for an action that was brought.
+        index: of the chosen one in `pmf`.
+        propensity: how likely it was.
+        pmf: how likely each was, by id.
+        policy_version: whose choice it was, empty for a baseline that this client chose.
+        source: `baseline` if no policy was asked, or none answered in time; the decision is
+            then not learned from.
+        logged: whether it is in the log; its outcomes count only if it is.
+    """
+
+    event_id: str
+    placement: str
+    creative_id: str
+    parts: dict[str, str]
+    index: int
+    propensity: float
+    pmf: dict[str, float]
+    policy_version: str
+    source: Source = "policy"
+    logged: bool = True
+
+
+class SlotDecision(Struct, frozen=True, kw_only=True):
+    """The choice of one of several slots: `slot` counts them from 0, `id` is its name."""
+
+    slot: int
+    id: str
+    creative_id: str
+    parts: dict[str, str]
+    index: int
+    propensity: float
+    pmf: dict[str, float]
+
+
+class SlotDecisions(Struct, frozen=True, kw_only=True):
+    """The choices of all slots of one event; no creative twice."""
+
+    event_id: str
+    placement: str
+    slots: tuple[SlotDecision, ...]
+    policy_version: str
+    source: Source = "policy"
+    logged: bool = True
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """An outcome that the API did not take, and why."""
+
+    placement: str
+    event_id: str
+    kind: str
+    code: str
+    message: str
 
 
 class Call(NamedTuple):
@@ -35,11 +97,34 @@ class Call(NamedTuple):
     headers: Mapping[str, str] = JSON
 
 
-class Event(NamedTuple):
-    """Which decision an outcome is of."""
+class Server(NamedTuple):
+    """Where the API is, and how it is asked.
 
-    placement: str
-    event_id: str
+    Attributes:
+        url: such as `http://127.0.0.1:8080`.
+        headers: sent with every request: who asks.
+        timeout_seconds: for each attempt.
+        options: further arguments of httpx's clients.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    timeout_seconds: float
+    options: Mapping[str, Any]
+
+    def connect(self, kind: Callable[..., _Http]) -> _Http:
+        """Returns a client of httpx, of that kind."""
+        return kind(base_url=self.url, timeout=self.timeout_seconds, **self.options)
+
+    def request(self, call: Call) -> dict[str, Any]:
+        """Returns the arguments of httpx for a call."""
+        headers = {**call.headers, **self.headers}
+        return {
+            "method": call.method,
+            "url": call.path,
+            "content": call.body,
+            "headers": headers,
+        }
 
 
 class _Chosen(Struct):
@@ -112,6 +197,7 @@ _Answer = TypeVar("_Answer")
 
 _ranked: msgspec.json.Decoder[_Ranked] = msgspec.json.Decoder(_Ranked)
 _ranked_slots: msgspec.json.Decoder[_RankedSlots] = msgspec.json.Decoder(_RankedSlots)
+_any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _taken: msgspec.json.Decoder[Taken] = msgspec.json.Decoder(Taken)
 _refusal: msgspec.json.Decoder[_Refusal] = msgspec.json.Decoder(_Refusal)
 
@@ -140,32 +226,14 @@ def rank_call(
         body["slots"] = slots
     if deferred:
         body["deferred"] = True
-    path = f"{placement_path(placement)}/rank"
+    path = path_of("placements", placement, "rank")
     return Call("POST", path, _encode(body), repeatable=event_id is not None)
 
 
-def outcome_body(
-    kind: str, value: float, *, outcome_id: str | None, slot: int
-) -> dict[str, object]:
-    """Returns what happened, as the API takes it."""
-    body: dict[str, object] = {"kind": kind, "value": value, "slot": slot}
-    return body if outcome_id is None else body | {"outcome_id": outcome_id}
-
-
-def outcome_call(event: Event, body: Mapping[str, object]) -> Call:
+def outcome_call(placement: str, event_id: str, outcome: Mapping[str, object]) -> Call:
     """Returns the request that hands in one outcome now."""
-    where = f"{placement_path(event.placement)}/events/{quote(event.event_id, safe='')}"
-    return Call("POST", f"{where}/outcomes", _encode(body))
-
-
-def outcome_item(event: Event, body: Mapping[str, object], now_ms: int) -> dict[str, object]:
-    """Returns one outcome for `outcomes_call`: it may be sent later, so it says when it was."""
-    return {
-        "placement": event.placement,
-        "event_id": event.event_id,
-        "timestamp_ms": now_ms,
-        **body,
-    }
+    path = path_of("placements", placement, "events", event_id, "outcomes")
+    return Call("POST", path, _encode(outcome))
 
 
 def outcomes_call(items: Sequence[object]) -> Call:
@@ -173,9 +241,25 @@ def outcomes_call(items: Sequence[object]) -> Call:
     return Call("POST", "/v1/outcomes", _encode(items))
 
 
-def any_call(method: str, path: str, body: object, headers: Mapping[str, str] | None) -> Call:
-    """Returns a request of any route; a POST is repeatable with an `Idempotency-Key` only."""
+def any_call(
+    method: str,
+    path: str,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, object] | None = None,
+    etag: str | None = None,
+) -> Call:
+    """Returns a request of any route; a POST is repeatable with an `Idempotency-Key` only.
+
+    >>> any_call("GET", "/v1/creatives", query={"status": ["live", "paused"], "after": None}).path
+    '/v1/creatives?status=live&status=paused'
+    """
     named = {name.lower(): value for name, value in (headers or {}).items()}
+    if etag is not None:
+        named["if-match"] = etag
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    if given:
+        path = f"{path}?{urlencode(given, doseq=True)}"
     repeatable = method != "POST" or "idempotency-key" in named
     data = b"" if body is None else _encode(body)
     return Call(method, path, data, repeatable, {**JSON, **named})
@@ -184,42 +268,14 @@ def any_call(method: str, path: str, body: object, headers: Mapping[str, str] | 
 def decision_of(payload: bytes) -> Decision:
     """Returns the decision that an answer to rank holds."""
     found = _read(_ranked, payload)
-    return Decision(
-        event_id=found.event_id,
-        placement=found.placement,
-        creative_id=found.action.id,
-        parts=found.action.parts,
-        index=found.index,
-        propensity=found.propensity,
-        pmf=_pmf(found.pmf),
-        policy_version=found.policy_version,
-        source=_source(found.fallback),
-        logged=found.logged,
-    )
+    return Decision(**_event_of(found), **_choice_of(found))
 
 
 def slot_decisions_of(payload: bytes) -> SlotDecisions:
     """Returns the decisions that an answer to rank with slots holds."""
     found = _read(_ranked_slots, payload)
-    return SlotDecisions(
-        event_id=found.event_id,
-        placement=found.placement,
-        slots=tuple(
-            SlotDecision(
-                slot=slot.slot,
-                id=slot.id,
-                creative_id=slot.action.id,
-                parts=slot.action.parts,
-                index=slot.index,
-                propensity=slot.propensity,
-                pmf=_pmf(slot.pmf),
-            )
-            for slot in found.slots
-        ),
-        policy_version=found.policy_version,
-        source=_source(found.fallback),
-        logged=found.logged,
-    )
+    slots = [SlotDecision(slot=slot.slot, id=slot.id, **_choice_of(slot)) for slot in found.slots]
+    return SlotDecisions(**_event_of(found), slots=tuple(slots))
 
 
 def taken_of(payload: bytes) -> Taken:
@@ -227,7 +283,7 @@ def taken_of(payload: bytes) -> Taken:
     return _read(_taken, payload)
 
 
-def unreachable(call: Call, error: httpx.TransportError) -> Unreachable:
+def unreachable(call: Call, error: httpx.RequestError) -> Unreachable:
     """Returns the error for a request that no answer came to."""
     unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     why = str(error) or type(error).__name__
@@ -236,7 +292,18 @@ def unreachable(call: Call, error: httpx.TransportError) -> Unreachable:
 
 def json_of(payload: bytes) -> Any:
     """Returns an answer's JSON, None where there is no body."""
-    return msgspec.json.decode(payload) if payload else None
+    return _read(_any, payload) if payload else None
+
+
+def payload_of(answer: httpx.Response) -> bytes:
+    """Returns the body of an answer.
+
+    Raises:
+        ApiError: it is a refusal.
+    """
+    if answer.status_code >= 400:
+        raise refusal_of(answer.status_code, answer.headers, answer.content)
+    return answer.content
 
 
 def refusal_of(status: int, headers: Mapping[str, str], payload: bytes) -> ApiError:
@@ -254,21 +321,33 @@ def refusal_of(status: int, headers: Mapping[str, str], payload: bytes) -> ApiEr
     )
 
 
-def placement_path(name: str) -> str:
-    """Returns the path of a placement.
+def path_of(*names: str) -> str:
+    """Returns the path of a resource.
 
-    >>> placement_path("a/b")
-    '/v1/placements/a%2Fb'
+    >>> path_of("placements", "a/b", "creatives")
+    '/v1/placements/a%2Fb/creatives'
     """
-    return f"/v1/placements/{quote(name, safe='')}"
+    return "/v1/" + "/".join(quote(name, safe="") for name in names)
 
 
-def _pmf(entries: Sequence[_Likely]) -> dict[str, float]:
-    return {entry.id: entry.propensity for entry in entries}
+def _event_of(found: _Ranked | _RankedSlots) -> dict[str, Any]:
+    return {
+        "event_id": found.event_id,
+        "placement": found.placement,
+        "policy_version": found.policy_version,
+        "source": "baseline" if found.fallback else "policy",
+        "logged": found.logged,
+    }
 
 
-def _source(fallback: bool) -> Source:
-    return "baseline" if fallback else "policy"
+def _choice_of(found: _Ranked | _Slot) -> dict[str, Any]:
+    return {
+        "creative_id": found.action.id,
+        "parts": found.action.parts,
+        "index": found.index,
+        "propensity": found.propensity,
+        "pmf": {entry.id: entry.propensity for entry in found.pmf},
+    }
 
 
 def _read(decoder: msgspec.json.Decoder[_Answer], payload: bytes) -> _Answer:
@@ -281,7 +360,7 @@ def _read(decoder: msgspec.json.Decoder[_Answer], payload: bytes) -> _Answer:
 
 
 def _seconds(header: str | None) -> float | None:
-    # A date is allowed there too; nobody who answers here sends one.
+    # A date is allowed there too; no server of ours sends one.
     try:
         return None if header is None else max(float(header), 0.0)
     except ValueError:

@@ -1,34 +1,41 @@
-"""Puts the dashboard together: the door in front, the pages behind, one client for the API."""
+"""Puts the dashboard together: the middleware, the pages, and what their scripts ask.
+
+Scripts get the API's answers to GET, and its stream, from the pages' own origin with the visitor's
+cookie, so no script ever holds a key.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bandit.dashboard import relay
-from bandit.dashboard.api import ApiDown, ApiRefused
+from bandit.client import ApiError, AsyncClient, ClientError, Unreachable
 from bandit.dashboard.assets import Assets
-from bandit.dashboard.door import Door
+from bandit.dashboard.middleware import VisitMiddleware
 from bandit.dashboard.pages import NAVIGATION, ROUTES
 from bandit.dashboard.render import Pages, pages_of
-from bandit.dashboard.visit import PATH
+from bandit.dashboard.visit import PATH, visit_of
+
+logger = logging.getLogger(__name__)
 
 NO_ANSWER: Final = 503
+RETRY_MS: Final = 2000
+_BELOW: Final = f"{PATH}/data/".encode()
 
 
-def create_dashboard(client: httpx.AsyncClient, *, exposed: bool = False) -> ASGIApp:
+def create_dashboard(client: AsyncClient, *, exposed: bool = False) -> ASGIApp:
     """Returns the ASGI application that serves the pages under `/ui`.
 
     Args:
-        client: has the API's address as its base; closed at the end.
+        client: asks the API, without a credential; closed at the end.
         exposed: others than this machine reach it, and nobody said that this is meant; then it
             serves only those who show a key.
 
@@ -47,21 +54,20 @@ def create_dashboard(client: httpx.AsyncClient, *, exposed: bool = False) -> ASG
             Route("/", _home),
             Route(PATH + "/", _home),
             *assets.routes,
-            *relay.ROUTES,
+            Route(f"{PATH}/data/{{path:path}}", _data),
+            Route(f"{PATH}/live", _live),
             *ROUTES,
         ],
-        exception_handlers={ApiRefused: _refused, ApiDown: _refused, 404: _refused},
+        exception_handlers={ClientError: _refused, 404: _refused},
         lifespan=life,
     )
-    pages.state.pages = Pages(NAVIGATION, assets, str(client.base_url).rstrip("/"))
-
-    pages.state.client = client
+    pages.state.pages = Pages(NAVIGATION, assets, client.url.rstrip("/"))
 
     async def show_error(request: Request, error: Exception) -> Response:
         request.scope["app"] = pages
         return await _refused(request, error)
 
-    return Door(pages, client, exposed, show_error)
+    return VisitMiddleware(pages, client, exposed, show_error)
 
 
 async def _home(request: Request) -> Response:
@@ -71,11 +77,53 @@ async def _home(request: Request) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     """Returns the page that says what went wrong, and what to do."""
     match error:
-        case ApiDown():
-            status, code = NO_ANSWER, "api_down"
-        case ApiRefused():
-            status, code = error.status, error.code
+        case ApiError():
+            status, code, words = error.status, error.code, error.message
+        case ClientError():
+            status, code, words = NO_ANSWER, "api_down", str(error)
         case _:
-            status, code = 404, "not_found"
-    words = "There is no such page." if code == "not_found" else str(error)
+            status, code, words = 404, "not_found", "There is no such page."
     return pages_of(request).show(request, "error.html", status, code=code, words=words)
+
+
+async def _data(request: Request) -> Response:
+    """`/ui/data/X?…` answers as the API's `/v1/X?…` does."""
+    # As it was sent: an escaped slash in a name is none between names.
+    path = request.scope["raw_path"].removeprefix(_BELOW).decode("ascii")
+    try:
+        answer = await visit_of(request).client.answer(f"/v1/{path}{_query(request)}")
+    except Unreachable as error:
+        message = f"the API gave no answer: {error}"
+        return JSONResponse({"error": {"code": "api_down", "message": message}}, 502)
+    kind = answer.headers.get("content-type", "application/json")
+    return Response(answer.content, answer.status_code, media_type=kind)
+
+
+async def _live(request: Request) -> Response:
+    """`/ui/live?placement=…` streams what the API's `/v1/live` does.
+
+    A browser gives up on a stream that begins with an error, so what goes wrong is told in it:
+    as an event `down`, after which the browser asks again.
+    """
+    last = request.headers.get("last-event-id")
+    headers = {} if last is None else {"last-event-id": last}
+    told = _told(request, headers)
+    return StreamingResponse(
+        told, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+    )
+
+
+async def _told(request: Request, headers: dict[str, str]) -> AsyncIterator[bytes]:
+    yield f"retry: {RETRY_MS}\n\n".encode()
+    try:
+        path = f"/v1/live{_query(request)}"
+        async with visit_of(request).client.stream(path, headers=headers) as answer:
+            async for chunk in answer.aiter_raw():
+                yield chunk
+    except ClientError as error:
+        logger.info("live: %s", error)
+        yield b"event: down\ndata: {}\n\n"
+
+
+def _query(request: Request) -> str:
+    return f"?{request.url.query}" if request.url.query else ""

@@ -1,4 +1,4 @@
-"""What browsers keep: our stylesheet and scripts, and Plotly's JavaScript as its package ships it.
+"""The files that browsers keep: our stylesheet and scripts, and Plotly's JavaScript.
 
 Every address has the content's hash in it, so a browser may keep it for a year and still has the
 new one after an upgrade.
@@ -27,7 +27,7 @@ FOLDER: Final = Path(__file__).parent / "static"
 
 
 class Assets:
-    """What is served, and where: `plotly` is the address of the drawing library."""
+    """The served files and their addresses: `plotly` is the address of the drawing library."""
 
     def __init__(self) -> None:
         script = _plotly().read_bytes()

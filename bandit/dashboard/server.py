@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import uvicorn
 
-from bandit.dashboard.api import PATIENCE_SECONDS
+from bandit.client import AsyncClient, Retries
 from bandit.dashboard.app import create_dashboard
 from bandit.service.security.edge import edge_options
 from bandit.service.security.exposure import is_loopback
@@ -20,8 +20,9 @@ from streams.process import stop_on_signals
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 1
-"""Streams never end by themselves; a browser opens them anew."""
+"""Streams never end by themselves; a browser opens them again."""
 CONNECTIONS: Final = 200
+PATIENCE_SECONDS: Final = 20.0
 
 
 def serve_dashboard(settings: Settings, api_url: str) -> None:
@@ -36,12 +37,15 @@ def serve_dashboard(settings: Settings, api_url: str) -> None:
     """
     stop = stop_on_signals()
     exposed = not is_loopback(settings.host) and not settings.open_to_network
-    client = httpx.AsyncClient(
-        base_url=api_url,
-        timeout=PATIENCE_SECONDS,
-        limits=httpx.Limits(max_connections=CONNECTIONS),
-        verify=_trust(settings),
-        trust_env=False,
+    client = AsyncClient(
+        api_url,
+        timeout_seconds=PATIENCE_SECONDS,
+        retries=Retries(attempts=1),
+        http_options={
+            "limits": httpx.Limits(max_connections=CONNECTIONS),
+            "verify": _trust(settings),
+            "trust_env": False,
+        },
     )
     app = create_dashboard(client, exposed=exposed)
     with bound(settings, shared=False) as listening:
@@ -65,7 +69,7 @@ def serve_dashboard(settings: Settings, api_url: str) -> None:
 
 
 def _edge(settings: Settings) -> dict[str, Any]:
-    """Returns what uvicorn is told of TLS; headers are the door's."""
+    """Returns uvicorn's options for TLS; the middleware sets headers."""
     return {name: value for name, value in edge_options(settings).items() if name != "headers"}
 
 

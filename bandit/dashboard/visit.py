@@ -1,4 +1,4 @@
-"""Who visits: their credential, what they may, and the token that their forms carry.
+"""A request's visitor: the credential, the scopes, and the token that forms carry.
 
 All of it comes with the request, in cookies, so any copy of this process can answer it. The
 credential is in a cookie that scripts cannot read and other sites cannot have sent.
@@ -11,11 +11,12 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bandit.dashboard.api import Api
+from bandit.client import AsyncClient
 
 CREDENTIAL: Final = "copyloop_credential"
 VISITOR: Final = "copyloop_visitor"
@@ -31,7 +32,7 @@ class Visit(NamedTuple):
     """One request's visitor.
 
     Attributes:
-        api: asks the API as this visitor.
+        client: asks the API as this visitor.
         caller: who the API says that is; None before signing in.
         scopes: what they may.
         csrf: what their forms must carry.
@@ -39,7 +40,7 @@ class Visit(NamedTuple):
         signed_in: whether there is a credential to forget.
     """
 
-    api: Api
+    client: AsyncClient
     caller: str | None
     scopes: frozenset[str]
     csrf: str
@@ -51,14 +52,23 @@ class Visit(NamedTuple):
         return scope in self.scopes
 
 
+def page_at(*names: str) -> str:
+    """Returns the path of a page.
+
+    >>> page_at("placements", "a/b")
+    '/ui/placements/a%2Fb'
+    """
+    return "/".join((PATH, *(quote(name, safe="") for name in names)))
+
+
 def visit_of(request: Request) -> Visit:
-    """Returns who visits; the door has found it out."""
+    """Returns who visits; the middleware has found it out."""
     found: Visit = request.scope[VISIT]
     return found
 
 
 def new_visitor() -> str:
-    """Returns a name that nobody guesses."""
+    """Returns a random name."""
     return secrets.token_urlsafe(24)
 
 

@@ -25,7 +25,7 @@ from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, EventError, LogUnavailable
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, PolicySpec, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
-from streams.patience import PatientLog
+from streams.patience import RetryingLog
 from streams.topics import LEARNER_GROUP
 from streams.trials import TrialResult
 
@@ -133,7 +133,7 @@ class Learner:
         saving: Pace,
         counts: LearnCounts | None = None,
     ) -> None:
-        self._log = log = PatientLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+        self._log = log = RetryingLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
         self._directory = checkpoints_directory
         self._checkpoints = Checkpoints(checkpoints_directory)
         self._reader = CatalogueReader(log)

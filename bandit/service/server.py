@@ -15,7 +15,7 @@ from bandit.service.security.key_ring import KeyRing
 from bandit.service.settings import Settings
 from bandit.service.workers import BACKLOG, Worker, bound
 from streams.embedded import wall_clock_ms
-from streams.log import open_log, redacted
+from streams.opening import open_log, redacted
 from streams.process import stop_on_signals
 from streams.spool import Spool, claimed_spool
 from streams.topics import create_topics

@@ -1,6 +1,6 @@
 """Writes past a log that is away: groups go to a spool on disk, and from there to the log.
 
-Whoever waits is answered once the group is on either. While anything is in the spool all goes
+A request is answered once its group is on either. While anything is in the spool all goes
 through it, so that the log gets everything in the order of arrival.
 """
 
@@ -10,19 +10,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from bandit.service.log_thread import LogThread
 from streams.errors import LogUnavailable, SpoolError, SpoolFull
 from streams.log import Message, TopicOffset
 from streams.spool import Batch, Spool
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 FORWARDED_AT_ONCE: Final = 1000
 RETRY_SECONDS: Final = 0.2
 FAILURE_SECONDS: Final = 5.0
-"""How long to wait after a failure that is none of a log that is away: people have to mend it."""
+"""How long to wait after any other failure than a log that is away; a person has to repair it."""
 
 
 class Spooling:
@@ -77,7 +80,7 @@ class Spooling:
         """Begins to forward what the spool holds from before; called within the event loop."""
         if self.spool.messages:
             logger.warning("%d messages from before are forwarded first", self.spool.messages)
-            self._begin(None, None)
+            self._forwarder = asyncio.create_task(self._forward(None, None))
 
     async def write(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Returns where in the log the messages went; nothing where they went to the spool.
@@ -101,7 +104,7 @@ class Spooling:
         try:
             spooled = await self._add(messages)
         finally:
-            self._begin(appending, spooled)
+            self._forwarder = asyncio.create_task(self._forward(appending, spooled))
         return []
 
     async def close(self) -> None:
@@ -119,17 +122,10 @@ class Spooling:
                 self.spool.directory,
             )
 
-    def _begin(
-        self, appending: asyncio.Future[list[TopicOffset]] | None, spooled: Batch | None
-    ) -> None:
-        forwarding = self._forward(appending, spooled)
-        self._forwarder = asyncio.get_running_loop().create_task(forwarding)
-
     async def _add(self, messages: Sequence[Message]) -> Batch:
         self._adding = True
-        loop, now_ms = asyncio.get_running_loop(), self._clock_ms()
         try:
-            batch = await loop.run_in_executor(self._executor, self.spool.append, messages, now_ms)
+            batch = await self._in_thread(partial(self.spool.append, messages, self._clock_ms()))
         except SpoolFull as error:
             logger.error("%s", error)
             self._full = True
@@ -161,13 +157,12 @@ class Spooling:
 
     async def _forward_oldest(self) -> None:
         """Appends the oldest messages; one that fails is tried again, however often."""
-        loop = asyncio.get_running_loop()
         try:
             if self._failed:
                 # A Kafka producer that gets no answer keeps a processor busy; a reader does not.
                 await self._thread.ask()
             # Behind what is just being added, for the spool's thread does one thing at a time.
-            batch = await loop.run_in_executor(self._executor, self.spool.peek, FORWARDED_AT_ONCE)
+            batch = await self._in_thread(partial(self.spool.peek, FORWARDED_AT_ONCE))
             if batch.messages:
                 await self._thread.append(batch.messages)
                 await self._forwarded(batch)
@@ -181,7 +176,9 @@ class Spooling:
             await asyncio.sleep(FAILURE_SECONDS)
 
     async def _forwarded(self, batch: Batch) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._executor, self.spool.forwarded, batch)
+        await self._in_thread(partial(self.spool.forwarded, batch))
         self._full = False
         self._on_forwarded(len(batch.messages))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)

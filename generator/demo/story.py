@@ -33,7 +33,8 @@ from generator.demo.view import live_view
 from generator.errors import GeneratorError
 from generator.winners import rank_winners
 from streams.events import INTERACTIONS, Interaction, decode
-from streams.log import TopicPartition, open_log
+from streams.log import TopicPartition
+from streams.opening import open_log
 
 BRIEFS: Final = Path(__file__).parent.parent / "briefs"
 WINDOW_SECONDS: Final = 20.0

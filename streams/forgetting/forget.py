@@ -19,6 +19,7 @@ from streams.events import INTERACTIONS, OUTCOMES
 from streams.forgetting.rewriting import TOPICS, Rewritten, SqliteFile, rewrite_archive, rewritten
 from streams.forgetting.wanted import Wanted
 from streams.log import Log, TopicPartition
+from streams.spool import spooled
 
 SQLITE: Final = "sqlite:///"
 KAFKA: Final = "kafka://"
@@ -50,7 +51,7 @@ class ForgetReport(Struct, frozen=True, kw_only=True):
         archive: by file, how many records were rewritten.
         checkpoints_removed: had it, and are made anew from the log.
         checkpoints_noted: seem to have it; the policy learned from it, see `left`.
-        spool: files that seem to have it, and go on to the log.
+        spool: folders of messages that seem to have it, and go on to the log.
         left: what remains for people to do, or to know.
     """
 
@@ -112,7 +113,9 @@ def forget(
         if in_place and not dry_run:
             for checkpoint in joining:
                 checkpoint.unlink()
-    spool = tuple(str(p) for p in _files(data / "spool") if wanted.is_in(p.read_bytes()))
+    spool = {
+        str(place) for place, message in spooled(data / "spool") if wanted.is_in(message.value)
+    }
     return ForgetReport(
         field=wanted.field,
         dry_run=dry_run,
@@ -121,7 +124,7 @@ def forget(
         archive=archive,
         checkpoints_removed=tuple(str(p) for p in joining) if in_place else (),
         checkpoints_noted=tuple(str(p) for p in (learning if in_place else joining + learning)),
-        spool=spool,
+        spool=tuple(sorted(spool)),
         left=tuple(_left(found, in_place, bool(spool), [*joining, *learning])),
     )
 

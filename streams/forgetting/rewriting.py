@@ -11,10 +11,10 @@ import msgspec
 from streams.archive import archive_files, rewrite_file
 from streams.errors import LogError
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS
+from streams.fair_lock import FairLock
 from streams.forgetting.wanted import FORGOTTEN, Wanted
 from streams.log import Headers, Record, TopicPartition
-from streams.sqlite_file import connect, transaction, translated
-from streams.turn import Turn
+from streams.sqlite_file import compact, connect, transaction, translated
 
 TOPICS: Final = (DECISIONS, INTERACTIONS, DEAD_LETTER)
 """Where contexts are; outcomes have none."""
@@ -45,14 +45,14 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._turn = Turn(path, patience_seconds=PATIENCE_SECONDS)
+        self._lock = FairLock(path, patience_seconds=PATIENCE_SECONDS)
         self._database = connect(path, PATIENCE_SECONDS)
         # What is taken out is overwritten, not only let go of.
         self._database.execute("PRAGMA secure_delete = ON")
 
     def write(self, partition: TopicPartition, records: Sequence[Rewritten]) -> None:
         """Puts the records in the place of those at their offsets, all or none."""
-        with translated(self._path), self._turn.taken(), transaction(self._database):
+        with translated(self._path), self._lock.held(), transaction(self._database):
             found = self._database.execute(
                 "SELECT id FROM partitions WHERE topic = ? AND partition = ?", partition
             ).fetchall()
@@ -66,14 +66,13 @@ class SqliteFile:
 
     def compact(self) -> None:
         """Writes the file anew, so that no page and no write-ahead log has what was taken out."""
-        with translated(self._path), self._turn.taken():
-            self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with translated(self._path), self._lock.held():
+            compact(self._database)
 
     def close(self) -> None:
         """Lets go of the file."""
         self._database.close()
-        self._turn.close()
+        self._lock.close()
 
 
 def rewrite_archive(

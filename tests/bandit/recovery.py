@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bandit.client import Client, ClientError, Retries
 from streams.events import INTERACTIONS
-from streams.log import TopicPartition, open_log
-from streams.patience import PatientLog
+from streams.log import TopicPartition
+from streams.opening import open_log
+from streams.patience import RetryingLog
 from streams.topics import create_topics
 from tests.running import free_port, wait_until_ready
 
@@ -32,7 +33,7 @@ class Loop:
         self.partitions = partitions
         log_url = log_url or f"sqlite:///{self.directory / 'log.db'}"
         # Whoever looks on waits for a broker that is away, as the processes do.
-        self.log = PatientLog(open_log(log_url), stop=threading.Event(), retry_seconds=0.1)
+        self.log = RetryingLog(open_log(log_url), stop=threading.Event(), retry_seconds=0.1)
         create_topics(self.log, partitions=partitions)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"

@@ -18,7 +18,8 @@ from streams.checkpoint import exclusive
 from streams.events import DECISIONS, INTERACTIONS, decode
 from streams.forgetting.wanted import FORGOTTEN
 from streams.joiner import run_joiner
-from streams.log import TopicPartition
+from streams.log import Message, TopicPartition
+from streams.spool import claimed_spool
 from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import Api, running
 
@@ -204,3 +205,15 @@ def test_the_table_says_what_is_left_to_do(data):
     assert "14 records of the log had it, and it is taken out of them" in told
     assert "left: what a policy learned" in told
     assert ADA not in told
+
+
+def test_what_waits_in_a_spool_is_told_until_it_is_forwarded(data):
+    waiting = Message(DECISIONS, b"e", json.dumps({"context": {"user": {"mail": ADA}}}).encode())
+    with claimed_spool(data / "spool", 1 << 20) as spool:
+        # Longer than a page of the file, whose pages need not lie in order.
+        spool.append([waiting._replace(value=b" " * 20_000 + waiting.value)], 1)
+        found = forget(data, "--value", ADA, "--dry-run")
+        assert found["spool"] == [str(data / "spool" / "0")]
+        assert any("spool" in left for left in found["left"])
+        spool.forwarded(spool.peek(1))
+        assert forget(data, "--value", ADA, "--dry-run")["spool"] == []

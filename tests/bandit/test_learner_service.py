@@ -17,10 +17,10 @@ from streams.catalogue import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.errors import CheckpointError, LockError
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Tick, decode, encode
+from streams.fair_lock import FairLock
 from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
-from streams.turn import Turn
 from tests.bandit.histories import (
     decision,
     interaction,
@@ -296,8 +296,8 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
     put(log, placement())
     live(log, placement(), 5, seed=1)
     learner, position = a_learner(log, tmp_path)
-    turn = Turn(tmp_path / "log.db", patience_seconds=1.0)
-    with turn.taken():
+    lock = FairLock(tmp_path / "log.db", patience_seconds=1.0)
+    with lock.held():
         step = threading.Thread(target=learner.step, args=(log.read(PARTITION, position),))
         step.start()
         until(lambda: "trying again" in caplog.text)
@@ -305,7 +305,7 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
     step.join(timeout=30)
     assert published(log) == undisturbed(log)
     learner.abandon()
-    turn.close()
+    lock.close()
     log.close()
 
 

@@ -15,7 +15,8 @@ from bandit.policies import open_policy
 from bandit.service.personalizer.configuration import new_placement
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import INTERACTIONS, decode
-from streams.log import TopicPartition, open_log
+from streams.log import TopicPartition
+from streams.opening import open_log
 from streams.topics import create_topics
 from tests.bandit.service.api_server import wait_until
 from tests.running import copyloop_up

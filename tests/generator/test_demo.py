@@ -8,7 +8,8 @@ import pytest
 
 from streams.catalogue import CatalogueReader
 from streams.events import POLICIES, PolicySnapshot, decode
-from streams.log import TopicPartition, open_log
+from streams.log import TopicPartition
+from streams.opening import open_log
 
 PLACEMENTS = ["budget-app", "coffee", "night-train"]
 

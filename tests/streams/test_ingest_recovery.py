@@ -27,8 +27,9 @@ from streams.events import (
 )
 from streams.ingest import run_ingest
 from streams.joiner import run_joiner
-from streams.log import Message, TopicPartition, open_log
+from streams.log import Message, TopicPartition
 from streams.memory import MemoryLog
+from streams.opening import open_log
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.streams.ingesting import (

@@ -25,9 +25,10 @@ from streams.events import (
 from streams.ingest import run_ingest
 from streams.joiner import run_joiner
 from streams.kafka import KafkaLog
-from streams.log import Message, TopicPartition, open_log
+from streams.log import Message, TopicPartition
 from streams.mapping import Kind, Timestamp, TopicMapping
 from streams.merge import TICK
+from streams.opening import open_log
 from streams.topics import create_topics
 from tests.streams.ingesting import read, running, wait_until
 

@@ -8,7 +8,8 @@ import pytest
 
 from streams.errors import LogError, TopicError
 from streams.kafka import KafkaLog
-from streams.log import Message, TopicPartition, open_log
+from streams.log import Message, TopicPartition
+from streams.opening import open_log
 from tests.kafka_broker import PASSWORD, USER
 from tests.streams.log_laws import Follower, LogLaws, poll_until, read_all
 

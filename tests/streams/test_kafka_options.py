@@ -8,7 +8,7 @@ import pytest
 from streams.errors import LogUrlError
 from streams.kafka.clients import open_client
 from streams.kafka.options import DEFAULTS, OURS, read_url, typed
-from streams.log import open_log, redacted
+from streams.opening import open_log, redacted
 
 
 class Client:

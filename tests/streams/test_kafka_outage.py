@@ -10,7 +10,8 @@ import pytest
 
 from streams.errors import LogUnavailable
 from streams.kafka import KafkaLog
-from streams.log import Message, TopicPartition, open_log
+from streams.log import Message, TopicPartition
+from streams.opening import open_log
 from tests.kafka_broker import free_ports
 from tests.streams.log_laws import PATIENCE_SECONDS, Follower, poll_until, read_all
 

@@ -2,8 +2,9 @@ import pytest
 
 from streams.embedded import partition_of
 from streams.errors import LockError, LogError
-from streams.log import Message, TopicPartition, open_log
+from streams.log import Message, TopicPartition
 from streams.memory import MemoryLog
+from streams.opening import open_log
 from tests.streams.log_laws import Follower, LogLaws, read_all
 
 

@@ -5,21 +5,21 @@ import pytest
 from streams.errors import LogUnavailable, TopicError
 from streams.log import Message, TopicPartition
 from streams.memory import MemoryLog
-from streams.patience import PatientLog
+from streams.patience import RetryingLog
 from tests.streams.log_laws import Follower, LogLaws
 from tests.streams.patient import CALLS, AwayAtTimes
 
 
-class TestPatientLog(LogLaws):
+class TestRetryingLog(LogLaws):
     @pytest.fixture
     def log(self):
         away = AwayAtTimes(MemoryLog(), seed=1)
-        return PatientLog(away, stop=threading.Event(), retry_seconds=0.0)
+        return RetryingLog(away, stop=threading.Event(), retry_seconds=0.0)
 
 
 def test_every_call_is_made_until_it_goes_through():
     away = AwayAtTimes(MemoryLog(), seed=2, calls=CALLS | {"create_topic"})
-    log = PatientLog(away, stop=threading.Event(), retry_seconds=0.0)
+    log = RetryingLog(away, stop=threading.Event(), retry_seconds=0.0)
     partition = TopicPartition("t", 0)
     for n in range(20):
         log.create_topic("t")
@@ -36,7 +36,7 @@ def test_every_call_is_made_until_it_goes_through():
 
 
 def test_what_waiting_does_not_help_is_told_at_once():
-    log = PatientLog(MemoryLog(), stop=threading.Event(), retry_seconds=60.0)
+    log = RetryingLog(MemoryLog(), stop=threading.Event(), retry_seconds=60.0)
     with pytest.raises(TopicError):
         log.partitions("none")
 
@@ -48,7 +48,7 @@ def test_it_gives_up_when_it_is_to_stop():
 
     stop = threading.Event()
     stop.set()
-    log = PatientLog(Away(), stop=stop, retry_seconds=60.0)
+    log = RetryingLog(Away(), stop=stop, retry_seconds=60.0)
     with pytest.raises(LogUnavailable, match="away"):
         log.append([Message("t", b"", b"")])
     assert log.append([]) == []

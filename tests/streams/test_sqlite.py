@@ -3,8 +3,9 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import LockError, LogError, LogUnavailable
-from streams.log import Message, Shared, TopicPartition, open_log
+from streams.fair_lock import FairLock
+from streams.log import Message, Shared, TopicPartition
 from streams.memory import MemoryLog
+from streams.opening import open_log
 from streams.sqlite import SqliteLog
 from streams.sqlite_file import connect
-from streams.turn import Turn
 from tests.streams.appender import BATCH, batch
 from tests.streams.log_laws import Follower, LogLaws, poll_until, read_all
 
@@ -174,6 +176,43 @@ def test_a_shared_part_goes_with_the_append_that_brought_it(log):
     assert [r.value for r in read_all(log, "t")] == [part]
 
 
+def test_a_shared_part_of_another_threads_append_that_fails_is_not_used(log, monkeypatch):
+    log.create_topic("compact", compact=True)
+    inserting, one_done = threading.Event(), threading.Event()
+    held = log._lock.held
+
+    @contextmanager
+    def leaves_late():
+        with held():
+            yield
+        # The lock is free now, though the append of this thread goes on.
+        if threading.current_thread() is threading.main_thread():
+            other.start()
+            inserting.wait(30)
+
+    def fail(*_):
+        inserting.set()
+        one_done.wait(30)
+        raise sqlite3.OperationalError("broken on purpose")
+
+    def append_in_vain():
+        with suppress(LogError):
+            log.append([sent("compact")])
+
+    def sent(topic, part=b"p" * 1000):
+        return Message(topic, b"k", part, shared=Shared(part, start=0))
+
+    monkeypatch.setattr(log._lock, "held", leaves_late)
+    monkeypatch.setattr(log, "_drop_older", fail)
+    other = threading.Thread(target=append_in_vain)
+    log.append([sent("t", b"q" * 1000)])
+    one_done.set()
+    other.join()
+    monkeypatch.undo()
+    log.append([sent("t"), sent("t", b"r" * 1000)])
+    assert {r.value for r in read_all(log, "t")} == {letter * 1000 for letter in (b"p", b"q", b"r")}
+
+
 def test_many_shared_parts_are_forgotten_and_found_again(log, monkeypatch):
     monkeypatch.setattr("streams.sqlite_shared.REMEMBERED_BYTES", 2500)
     parts = [os.urandom(1000) for _ in range(5)]
@@ -278,15 +317,15 @@ def test_a_path_that_cannot_be_is_refused(tmp_path):
 
 def test_a_log_that_others_keep_busy_says_so_and_works_later(log, path):
     hasty = SqliteLog(path, patience_seconds=0.05)
-    turn = Turn(path, patience_seconds=1.0)
-    with turn.taken(), pytest.raises(LogUnavailable) as caught:
+    lock = FairLock(path, patience_seconds=1.0)
+    with lock.held(), pytest.raises(LogUnavailable) as caught:
         hasty.append([Message("t", b"k", b"v")])
     assert caught.value.retriable
     assert read_all(hasty, "t") == []
     hasty.append([Message("t", b"k", b"v")])
     assert len(read_all(hasty, "t")) == 1
     hasty.close()
-    turn.close()
+    lock.close()
 
 
 def test_a_tool_that_holds_the_database_makes_it_busy_too(log, path):
@@ -351,8 +390,8 @@ def test_a_closed_log_says_so(log):
 
 def test_closing_while_others_write_does_not_wait_for_ever(log, path):
     hasty = SqliteLog(path, patience_seconds=0.05)
-    turn = Turn(path, patience_seconds=1.0)
-    with turn.taken():
+    lock = FairLock(path, patience_seconds=1.0)
+    with lock.held():
         hasty.close()
-    turn.close()
+    lock.close()
     log.append([Message("t", b"k", b"v")])

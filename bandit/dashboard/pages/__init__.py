@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from bandit.dashboard.pages import (
-    creative,
-    evaluations,
-    generator,
-    health,
-    overview,
-    placement,
-    review,
-    sign_in,
-)
+from bandit.dashboard.pages import evaluations, generator, health, placements, sign_in
 from bandit.dashboard.visit import PATH
 
 ROUTES: Final = [
-    *overview.ROUTES,
-    *placement.ROUTES,
-    *creative.ROUTES,
-    *review.ROUTES,
+    *placements.ROUTES,
     *generator.ROUTES,
     *evaluations.ROUTES,
     *health.ROUTES,
@@ -28,7 +16,7 @@ ROUTES: Final = [
 ]
 NAVIGATION: Final = [
     (PATH, "Overview"),
-    (review.HERE, "Review"),
+    (generator.REVIEW, "Review"),
     (generator.HERE, "Generator"),
     (evaluations.HERE, "Evaluations"),
     (health.HERE, "Health"),

@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bandit.dashboard.api import ApiRefused, named
-from bandit.dashboard.pages.overview import is_share
-from bandit.dashboard.render import back_to, pages_of
-from bandit.dashboard.visit import PATH, Visit, visit_of
+from bandit.client import ApiError
+from bandit.client.wire import path_of
+from bandit.dashboard.pages.placements import is_share
+from bandit.dashboard.render import act, back_to, pages_of
+from bandit.dashboard.visit import PATH, Visit, page_at, visit_of
 
 HERE: Final = f"{PATH}/evaluations"
 KNOWN: Final = ("text_thompson", "thompson", "top_two", "discounted_thompson", "epsilon_greedy")
@@ -24,14 +25,14 @@ RANGES: Final = {"": "all there is", "86400": "the last day", "604800": "the las
 
 async def show(request: Request) -> Response:
     """A placement's evaluations, and the form that starts one."""
-    api, wanted = visit_of(request).api, request.query_params.get("placement")
-    placements = [each["name"] for each in await api.every("placements")]
+    client, wanted = visit_of(request).client, request.query_params.get("placement")
+    placements = [each["name"] for each in await client.items("/v1/placements")]
     name = wanted or next(iter(placements), None)
     found: list[Any] = []
     challengers: list[str] = []
     if name is not None:
-        found = await api.every(named("placements", name, "evaluations"))
-        placement = await api.get(named("placements", name))
+        found = await client.items(path_of("placements", name, "evaluations"))
+        placement = await client.request("GET", path_of("placements", name))
         challengers = list(placement["challengers"] or {})
     return pages_of(request).show(
         request,
@@ -52,28 +53,27 @@ async def start(request: Request) -> Response:
     back = f"{HERE}?placement={quote(name, safe='')}"
     try:
         body = await _asked(visit, name, form)
-        made = await visit.api.request("POST", named("placements", name, "evaluations"), body)
+        path = path_of("placements", name, "evaluations")
+        made = await visit.client.request("POST", path, body)
     except ValueError as error:
         return back_to(request, back, str(error), refused=True)
-    except ApiRefused as error:
-        if error.status == 401:
-            raise
-        return back_to(request, back, f"Nothing was started: {error}", refused=True)
-    return back_to(request, _place(name, made["id"]), "It is being judged.")
+    except ApiError as error:
+        return back_to(request, back, f"Nothing was started: {error.message}", refused=True)
+    return back_to(request, page_at("evaluations", name, made["id"]), "It is being judged.")
 
 
 async def read(request: Request) -> Response:
     """One evaluation."""
-    api, name = visit_of(request).api, request.path_params["placement"]
-    path = named("placements", name, "evaluations", request.path_params["evaluation"])
-    found = await api.get(path)
-    placement = await api.get(named("placements", name))
+    client, name = visit_of(request).client, request.path_params["placement"]
+    path = path_of("placements", name, "evaluations", request.path_params["evaluation"])
+    found = await client.request("GET", path)
+    placement = await client.request("GET", path_of("placements", name))
     low, high = _bounds(found)
     return pages_of(request).show(
         request,
         "evaluation.html",
         found=found,
-        source=path,
+        source=path.removeprefix("/v1/"),
         share=is_share(placement),
         low=low,
         width=(high - low) or 1.0,
@@ -84,14 +84,11 @@ async def remove(request: Request) -> Response:
     """Removes an evaluation."""
     name, evaluation = request.path_params["placement"], request.path_params["evaluation"]
     back = f"{HERE}?placement={quote(name, safe='')}"
-    try:
-        path = named("placements", name, "evaluations", evaluation)
-        await visit_of(request).api.request("DELETE", path)
-    except ApiRefused as error:
-        if error.status == 401:
-            raise
-        return back_to(request, back, f"It is still there: {error}", refused=True)
-    return back_to(request, back, "The evaluation is removed.")
+    path = path_of("placements", name, "evaluations", evaluation)
+    doing = visit_of(request).client.request("DELETE", path)
+    return await act(
+        request, doing, back, "The evaluation is removed.", refused="It is still there"
+    )
 
 
 async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, Any]:
@@ -102,7 +99,7 @@ async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, 
     """
     wanted = [each for each in KNOWN if form.get(f"known.{each}")]
     policies = [{"name": each, "policy": {"name": each}} for each in wanted]
-    placement = await visit.api.get(named("placements", name))
+    placement = await visit.client.request("GET", path_of("placements", name))
     for challenger, spec in (placement["challengers"] or {}).items():
         if form.get(f"challenger.{challenger}"):
             policies.append({"name": challenger, "policy": spec})
@@ -116,13 +113,9 @@ async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, 
     body: dict[str, Any] = {"name": form.get("name", "").strip(), "policies": policies}
     seconds = form.get("seconds", "")
     if seconds.isdecimal():
-        now_ms = (await visit.api.get("lag"))["looked_ms"]
+        now_ms = (await visit.client.request("GET", "/v1/lag"))["looked_ms"]
         body["since_ms"] = max(now_ms - 1000 * int(seconds), 0)
     return body
-
-
-def _place(name: str, evaluation: str) -> str:
-    return f"{HERE}/{quote(name, safe='')}/{quote(evaluation, safe='')}"
 
 
 def _bounds(found: dict[str, Any]) -> tuple[float, float]:

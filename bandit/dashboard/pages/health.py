@@ -1,4 +1,4 @@
-"""Health: is the API ready, does everyone keep up, what nobody could use, what the doctor finds."""
+"""Health: if the API is ready, the lag of each process, the dead letters, the doctor's findings."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bandit.dashboard.api import ApiRefused, named
+from bandit.client import ApiError
+from bandit.client.wire import path_of
 from bandit.dashboard.render import back_to, pages_of
 from bandit.dashboard.visit import PATH, visit_of
 
 HERE: Final = f"{PATH}/health"
-LETTERS: Final = 50
+DEAD_LETTERS: Final = 50
 FAR_BEHIND: Final = 10_000
 """From how many records on a group's lag is shown as a worry, as the doctor does."""
 
 
 async def show(request: Request) -> Response:
     """All of it, by four questions to the API at once."""
-    api, reason = visit_of(request).api, request.query_params.get("reason") or None
-    ready, lag, letters, doctor = await asyncio.gather(
-        api.raw("/health", ""),
-        api.get("lag"),
-        api.get("dead-letters", limit=LETTERS, reason=reason),
-        api.get("doctor"),
+    client, reason = visit_of(request).client, request.query_params.get("reason") or None
+    ready, lag, dead_letters, doctor = await asyncio.gather(
+        client.answer("/health"),
+        client.request("GET", "/v1/lag"),
+        client.request("GET", "/v1/dead-letters", query={"limit": DEAD_LETTERS, "reason": reason}),
+        client.request("GET", "/v1/doctor"),
     )
     findings = sorted(doctor["findings"], key=lambda each: _WORST.index(each["state"]))
     return pages_of(request).show(
@@ -36,26 +37,25 @@ async def show(request: Request) -> Response:
         is_ready=ready.is_success,
         groups=lag["groups"],
         far=FAR_BEHIND,
-        letters=letters["items"],
-        more=letters["next"] is not None,
+        letters=dead_letters["items"],
+        more=dead_letters["next"] is not None,
         reason=reason,
         findings=findings,
     )
 
 
 async def replay(request: Request) -> Response:
-    """Sends a dead letter again, as it was or mended."""
+    """Sends a dead letter again, as it was or corrected."""
     visit = visit_of(request)
     letter, value = visit.form.get("letter", ""), visit.form.get("value")
     # as browsers send it, lines end otherwise than they did
     given = None if value is None else value.replace("\r\n", "\n")
     body: dict[str, Any] = {} if given in (None, visit.form.get("was")) else {"value": given}
     try:
-        sent = await visit.api.request("POST", named("dead-letters", letter, "replay"), body)
-    except ApiRefused as error:
-        if error.status == 401:
-            raise
-        return back_to(request, HERE, f"{letter} was not sent: {error}", refused=True)
+        path = path_of("dead-letters", letter, "replay")
+        sent = await visit.client.request("POST", path, body)
+    except ApiError as error:
+        return back_to(request, HERE, f"{letter} was not sent: {error.message}", refused=True)
     place = sent["sent"][0]
     where = f"{place['topic']}/{place['partition']}@{place['offset']}"
     return back_to(request, HERE, f"{letter} was sent again, to {where}.")

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from bandit.dashboard.api import Api, ApiDown, ApiRefused
+from bandit.client import ApiError, Unreachable
 from bandit.dashboard.render import pages_of
 from bandit.dashboard.visit import CREDENTIAL, MAX_CREDENTIAL, PATH, forget, keep, visit_of
 
@@ -28,10 +28,10 @@ async def sign_in(request: Request) -> Response:
         words = f"That has {len(credential)} characters; browsers keep {MAX_CREDENTIAL} at most."
         return _form(request, following, words, 422)
     try:
-        await Api(request.app.state.client, credential).get("whoami")
-    except ApiRefused as error:
-        return _form(request, following, str(error), error.status)
-    except ApiDown as error:
+        await visit_of(request).client.as_caller(credential).request("GET", "/v1/whoami")
+    except ApiError as error:
+        return _form(request, following, error.message, error.status)
+    except Unreachable as error:
         return _form(request, following, f"The API gave no answer: {error}", 503)
     response = RedirectResponse(following, 303)
     keep(response, request, CREDENTIAL, credential)

@@ -29,7 +29,8 @@ from streams.catalogue import CatalogueReader
 from streams.checkpoint import exclusive
 from streams.errors import StreamsError
 from streams.events import Placement
-from streams.log import Log, open_log
+from streams.log import Log
+from streams.opening import open_log
 
 NICE: Final = 10
 LOGGED: Final = "logged"

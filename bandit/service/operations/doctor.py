@@ -27,7 +27,8 @@ from streams.dead_letters import read_letters
 from streams.errors import StreamsError
 from streams.events import DECISIONS
 from streams.lag import lags
-from streams.log import Log, TopicPartition, open_log, redacted
+from streams.log import Log, TopicPartition
+from streams.opening import open_log, redacted
 from streams.topics import GROUPS, topic_states
 
 SLOW_SECONDS: Final = 1.0

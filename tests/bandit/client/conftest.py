@@ -34,6 +34,11 @@ class Blocking:
             return found
         return lambda *arguments, **options: self._run(found(*arguments, **options))
 
+    def as_caller(self, credential):
+        other = object.__new__(Blocking)
+        other.__dict__ = {**self.__dict__, "_client": self._client.as_caller(credential)}
+        return other
+
     def close(self, *arguments):
         lost = self._run(self._client.close(*arguments))
         self._end()

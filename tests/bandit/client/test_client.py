@@ -1,16 +1,51 @@
 """Both clients against a real server."""
 
+import inspect
 import json
 
 import pytest
 
-from bandit.client import ApiError, Batching, Client, ClientError, OutboxFull, Refused, Retries
+import bandit.client
+from bandit.client import (
+    ApiError,
+    AsyncClient,
+    Batching,
+    Client,
+    ClientError,
+    OutboxFull,
+    Refused,
+    Retries,
+)
 from bandit.client.wire import any_call, decision_of, refusal_of
 from bandit.service.secret import Secret
 from bandit.service.settings import Settings
 from streams.events import DECISIONS
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
+
+
+def test_what_is_exported_stays():
+    assert set(bandit.client.__all__) == {
+        *("ApiError", "AsyncClient", "Baseline", "Batching", "Client", "ClientError", "Decision"),
+        *("Offline", "OutboxFull", "Refused", "Retries", "SlotDecision", "SlotDecisions"),
+        "Unreachable",
+    }
+
+
+def test_both_clients_have_the_same_calls():
+    def public(client):
+        return {name for name in dir(client) if not name.startswith("_")}
+
+    # Only an event loop can wait for a stream and do something else meanwhile.
+    assert public(AsyncClient) - public(Client) == {"stream"}
+    assert public(Client) <= public(AsyncClient)
+    for name in public(Client) - {"url", "waiting", "as_caller"}:
+        one, other = getattr(Client, name), getattr(AsyncClient, name)
+        assert inspect.signature(one).parameters == inspect.signature(other).parameters
+        assert one.__doc__ == other.__doc__
+        assert inspect.iscoroutinefunction(other)
+        assert not inspect.iscoroutinefunction(one)
+    assert inspect.signature(Client).parameters == inspect.signature(AsyncClient).parameters
 
 
 def test_a_decision_comes_with_its_text_and_its_pmf(api, connect):
@@ -76,6 +111,38 @@ def test_any_route_can_be_asked(api, connect):
     )
     assert again["learn"] == "realtime"
     assert client.request("DELETE", "/v1/placements/routed") is None
+    with pytest.raises(ApiError, match="not_ours"):
+        client.request("GET", "/metrics")
+    assert client.answer("/v1/placements/routed").status_code == 404
+
+
+def test_marketers_calls_change_what_they_say_and_nothing_that_was_changed_meanwhile(api, connect):
+    client = connect(api.url)
+    name = api.placement(f"market-{type(client).__name__}", ["a", "b"])
+    path = f"/v1/placements/{name}"
+    assert [each["id"] for each in client.items(f"{path}/creatives")] == ["a", "b"]
+    assert client.items(f"{path}/creatives", {"status": ["paused"]}) == []
+    etag = client.request("GET", f"{path}/creatives/a")["etag"]
+    assert client.set_status(name, "a", "paused", etag=etag)["status"] == "paused"
+    with pytest.raises(ApiError, match="precondition_failed"):
+        client.set_status(name, "a", "live", etag=etag)
+    made = client.promote(name, {"policy": {"name": "uniform"}, "why": "to learn"})
+    assert made["policy"]["name"] == "uniform"
+    assert client.roll_back(name)["policy"]["name"] != "uniform"
+    waiting = {"id": "new", "parts": {"headline": "New"}, "status": "proposed"}
+    client.request("POST", f"{path}/creatives", [waiting])
+    assert client.review(name, "new", {"verdict": "approve"})["status"] == "live"
+
+
+def test_a_client_asks_as_somebody_else_over_the_same_connections(connect):
+    with running(MemoryLog()) as api:
+        made = api.client.post("/v1/keys", json={"name": "admin", "scopes": ["admin"]}).json()
+        body, headers = {"name": "seer", "scopes": ["view"]}, {"x-api-key": made["key"]}
+        seer = api.client.post("/v1/keys", json=body, headers=headers).json()["key"]
+        admin = connect(api.url, api_key=made["key"])
+        other = admin.as_caller(seer)
+        assert other.request("GET", "/v1/whoami")["scopes"] == ["view"]
+        assert "admin" in admin.request("GET", "/v1/whoami")["scopes"]
 
 
 def test_gathered_outcomes_arrive_without_being_waited_for(api, connect):

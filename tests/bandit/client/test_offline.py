@@ -5,6 +5,7 @@ import pytest
 from bandit.client import Baseline, Batching, Client, Offline, Retries, Unreachable
 from streams.errors import SpoolDamaged
 from streams.events import DECISIONS
+from streams.spool import spooled
 from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
 from tests.running import free_port
@@ -70,7 +71,7 @@ def test_outcomes_wait_on_disk_and_are_delivered_later(server, connect, offline)
     assert client.waiting == 0, "nobody made that decision, so nothing is told of it"
     for event_id in ids:
         client.outcome("home", event_id, "click")
-    wait_until(lambda: list((offline.spool / "0").glob("*")))
+    wait_until(lambda: len(list(spooled(offline.spool))) == 5)
     assert client.waiting == 5
     with server.up() as api:
         wait_until(lambda: client.waiting == 0)
@@ -111,11 +112,8 @@ def test_a_server_that_is_away_is_not_asked_every_time(server, tmp_path, connect
 
 
 def test_a_broken_spool_stops_the_start(tmp_path, offline):
-    folder = tmp_path / "spool" / "0"
-    folder.mkdir(parents=True)
     with Client("http://127.0.0.1:1", offline=offline, **QUICK) as client:
         client.outcome("home", "e-1", "click")
-    (segment,) = (path for path in folder.iterdir() if path.name != "forwarded")
-    segment.rename(segment.with_name(segment.name.replace("0.segment", "9.segment")))
+    (tmp_path / "spool" / "0" / "spool.db").write_bytes(b"no database" * 100)
     with pytest.raises(SpoolDamaged):
         Client("http://127.0.0.1:1", offline=offline)

@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import expect
 
+from bandit.client import AsyncClient
 from bandit.dashboard.app import create_dashboard
 from bandit.dashboard.visit import CREDENTIAL
 from streams.memory import MemoryLog
@@ -20,7 +21,7 @@ from tests.running import free_port
 @contextmanager
 def pages_of(api_url, **options):
     port = free_port()
-    client = httpx.AsyncClient(base_url=api_url, trust_env=False)
+    client = AsyncClient(api_url, http_options={"trust_env": False})
     config = uvicorn.Config(
         create_dashboard(client, **options), port=port, log_config=None, timeout_graceful_shutdown=1
     )

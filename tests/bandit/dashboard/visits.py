@@ -9,7 +9,7 @@ import httpx
 from bandit.client import ApiError, Client
 from streams.catalogue import catalogue_message
 from streams.events import Creative
-from streams.log import open_log
+from streams.opening import open_log
 from tests.bandit.service.api_server import wait_until
 from tests.chromium import Watched
 

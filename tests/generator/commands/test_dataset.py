@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 from generator.__main__ import app
 from generator.errors import DatasetError
 from generator.training.dataset_files import read_dataset
-from streams.log import open_log
+from streams.opening import open_log
 from tests.generator.training.made_log import made_log
 
 

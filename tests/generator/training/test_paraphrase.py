@@ -8,7 +8,7 @@ from generator.__main__ import app
 from generator.training.dataset import Dataset, Imitate, Thresholds
 from generator.training.dataset_files import read_dataset, write_dataset
 from generator.training.paraphrase import TRIES, with_paraphrases
-from streams.log import open_log
+from streams.opening import open_log
 from tests.generator.scripted import Scripted
 from tests.generator.training.made_log import RATES, made_log
 

@@ -14,7 +14,7 @@ from generator.prompts import plain_prompt
 from generator.training.dataset_files import read_dataset
 from generator.training.practice import PracticeConfig, practised
 from streams.catalogue import catalogue_message
-from streams.log import open_log
+from streams.opening import open_log
 from tests.generator.scripted import Scripted
 from tests.generator.working import prepare, requested
 

@@ -13,8 +13,9 @@ from generator.training.dataset_files import CARD, read_dataset, write_dataset
 from generator.training.reading import Reading
 from generator.training.suspicious import ClickLook, departing
 from streams.events import INTERACTIONS, Outcome, encode
-from streams.log import Message, open_log
+from streams.log import Message
 from streams.memory import MemoryLog
+from streams.opening import open_log
 from tests.generator.training.made_log import interactions, made_log
 
 PRODUCTS = ("coffee", "tea", "cocoa", "juice", "soda")

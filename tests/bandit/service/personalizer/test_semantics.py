@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from streams.events import DEAD_LETTER, INTERACTIONS, decode
-from streams.log import TopicPartition, open_log
+from streams.log import TopicPartition
+from streams.opening import open_log
 
 WAIT_SECONDS = 5
 PATIENCE_SECONDS = 60

@@ -1,7 +1,7 @@
-"""Whose turn it is to write the one file that several processes share.
+"""A fair lock among processes, for the one file that they share.
 
 SQLite lets a waiting writer sleep longer and longer, up to 100 ms, while others slip in. Here
-a waiter tries again every fraction of a millisecond, and who has just written stands in line.
+a waiter tries again every fraction of a millisecond, and a writer that has just written queues.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from streams.errors import LogUnavailable
 RETRY_SECONDS: Final = 0.0003
 
 
-class Turn:
+class FairLock:
     """A lock among the threads and processes that open the same two files beside `path`.
 
-    Whoever waits holds the queue, and so is next; whoever waits for the queue comes after. The
-    locks are the kernel's, so a process that is killed lets go of them.
+    The process that waits for the lock holds the queue, and so is next; those that wait for the
+    queue come after. The locks are the kernel's, so a process that is killed lets go of them.
     """
 
     def __init__(self, path: Path, *, patience_seconds: float) -> None:
@@ -35,11 +35,11 @@ class Turn:
         self._lock = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Holds the turn for the block.
+    def held(self) -> Iterator[None]:
+        """Holds the lock for the block.
 
         Raises:
-            LogUnavailable: somebody else held it all the while that we had patience.
+            LogUnavailable: others held it until our patience ended.
         """
         deadline = time.monotonic() + self._patience_seconds
         if not self._thread.acquire(timeout=self._patience_seconds):

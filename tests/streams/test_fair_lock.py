@@ -5,42 +5,42 @@ import time
 import pytest
 
 from streams.errors import LogUnavailable
-from streams.turn import Turn
+from streams.fair_lock import FairLock
 
 
 def test_one_holds_it_at_a_time(tmp_path):
     held = []
     overlaps = []
 
-    def work(turn, name):
+    def work(lock, name):
         for _ in range(50):
-            with turn.taken():
+            with lock.held():
                 held.append(name)
                 overlaps.extend(held[1:])
                 held.remove(name)
 
-    turns = [Turn(tmp_path / "log.db", patience_seconds=30.0) for _ in range(2)]
+    locks = [FairLock(tmp_path / "log.db", patience_seconds=30.0) for _ in range(2)]
     threads = [
-        threading.Thread(target=work, args=(turn, name))
-        for name, turn in enumerate([*turns, turns[0]])
+        threading.Thread(target=work, args=(lock, name))
+        for name, lock in enumerate([*locks, locks[0]])
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for turn in turns:
-        turn.close()
+    for lock in locks:
+        lock.close()
     assert overlaps == []
 
 
 def test_who_waits_too_long_is_told_and_leaves_the_queue(tmp_path):
     path = tmp_path / "log.db"
-    holder, other = (Turn(path, patience_seconds=0.05) for _ in range(2))
-    with holder.taken():
+    holder, other = (FairLock(path, patience_seconds=0.05) for _ in range(2))
+    with holder.held():
         for _ in range(2):
-            with pytest.raises(LogUnavailable), other.taken():
+            with pytest.raises(LogUnavailable), other.held():
                 pass
-    with other.taken():
+    with other.held():
         pass
     holder.close()
     other.close()
@@ -48,19 +48,19 @@ def test_who_waits_too_long_is_told_and_leaves_the_queue(tmp_path):
 
 def test_who_waits_is_next(tmp_path):
     path = tmp_path / "log.db"
-    first, second = (Turn(path, patience_seconds=30.0) for _ in range(2))
+    first, second = (FairLock(path, patience_seconds=30.0) for _ in range(2))
     order = []
 
     def wait():
-        with second.taken():
+        with second.held():
             order.append("waiter")
 
     waiter = threading.Thread(target=wait)
-    with first.taken(), open(f"{path}-queue") as queue:
+    with first.held(), open(f"{path}-queue") as queue:
         waiter.start()
         while is_free(queue):
             time.sleep(0.001)
-    with first.taken():
+    with first.held():
         order.append("first again")
     waiter.join()
     assert order == ["waiter", "first again"]

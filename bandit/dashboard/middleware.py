@@ -1,4 +1,4 @@
-"""The door: who visits, whether they may, whether a form is ours; and the headers of every answer.
+"""Finds out who visits, whether they may, whether a form is ours; and sets every answer's headers.
 
 It stands before every page, so that a page that somebody adds is behind it, too.
 """
@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
-import httpx
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bandit.dashboard.api import Api, ApiDown, ApiRefused
+from bandit.client import ApiError, AsyncClient, ClientError
 from bandit.dashboard.visit import (
     CREDENTIAL,
     PATH,
@@ -47,11 +46,12 @@ STRICT: Final = "max-age=31536000"
 MAX_FORM_BYTES: Final = 1 << 20
 ASSETS: Final = (f"{PATH}/static/", f"{PATH}/plotly-")
 SIGN_IN: Final = f"{PATH}/sign-in"
+UNKNOWN: Final = 401
 _SAFE: Final = frozenset({"GET", "HEAD"})
 Render = Callable[[Request, Exception], Awaitable[Response]]
 
 
-class Door:
+class VisitMiddleware:
     """The pages, for those who may see them.
 
     Args:
@@ -62,7 +62,7 @@ class Door:
     """
 
     def __init__(
-        self, app: ASGIApp, client: httpx.AsyncClient, exposed: bool, show_error: Render
+        self, app: ASGIApp, client: AsyncClient, exposed: bool, show_error: Render
     ) -> None:
         self._app = app
         self._client = client
@@ -90,7 +90,8 @@ class Door:
         """Leaves the visit in the scope and returns None, or what to answer instead."""
         credential = request.cookies.get(CREDENTIAL) or None
         visitor = request.cookies.get(VISITOR)
-        api, csrf = Api(self._client, credential), csrf_token(visitor or "", credential)
+        client = self._client.as_caller(credential)
+        csrf = csrf_token(visitor or "", credential)
         form: dict[str, str] = {}
         if request.method not in _SAFE:
             try:
@@ -102,7 +103,7 @@ class Door:
                 return PlainTextResponse(
                     "this form is not of this visit; go back, load the page again, and send it", 403
                 )
-        visit = Visit(api, None, frozenset(), csrf, form, credential is not None)
+        visit = Visit(client, None, frozenset(), csrf, form, credential is not None)
         request.scope[VISIT] = visit
         if visitor is None:
             # Forms are made for a visitor, so there has to be one before the first page.
@@ -116,15 +117,13 @@ class Door:
     async def _unknown(self, request: Request, visit: Visit) -> Response | None:
         """Finds out who visits; returns None, or the way to the sign-in, or what went wrong."""
         try:
-            who = await visit.api.get("whoami")
+            who = await visit.client.request("GET", "/v1/whoami")
             if who["id"] == "open":
                 self._check_open(request)
-        except ApiRefused as error:
-            if error.status == 401:
+        except ClientError as error:
+            if isinstance(error, ApiError) and error.status == UNKNOWN:
                 place = SIGN_IN + "?next=" + quote(_here(request), safe="/")
                 return RedirectResponse(place, 303)
-            return await self._show_error(request, error)
-        except ApiDown as error:
             return await self._show_error(request, error)
         request.scope[VISIT] = visit._replace(caller=who["id"], scopes=frozenset(who["scopes"]))
         return None
@@ -135,10 +134,10 @@ class Door:
         Another site's name that points to this machine would be such another.
 
         Raises:
-            ApiRefused: it is so.
+            ApiError: it is so.
         """
         if self._exposed or not is_loopback(request.url.hostname or ""):
-            raise ApiRefused(
+            raise ApiError(
                 403,
                 "dashboard_exposed",
                 "the API asks nobody for a key, and this page can be reached from elsewhere. Make "
