@@ -11,8 +11,7 @@ import pytest
 
 from bandit.audit import audit
 from bandit.service.learner import run_learner
-from bandit.service.secret import Secret
-from bandit.service.settings import Settings
+from bandit.service.settings import Secret, Settings
 from streams.archive import read_archive, run_archive
 from streams.checkpoint import exclusive
 from streams.events import DECISIONS, INTERACTIONS, decode

@@ -9,9 +9,14 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from bandit.service.operations import machine
-from bandit.service.operations.doctor import STARTS, Patient, look
-from bandit.service.operations.finding import Finding, State
+from bandit.service.operations.doctor import (
+    STARTS,
+    Finding,
+    Patient,
+    State,
+    look,
+    look_at_machine,
+)
 from bandit.service.resources.desk import Desk
 from bandit.service.settings import Settings
 from streams.lag import Lag, lags
@@ -36,7 +41,7 @@ class Checkup:
 
     def _found(self, now_ms: int) -> list[Finding]:
         patient = Patient(self._settings, self._log, now_ms)
-        return [*machine.versions(), *machine.disk(self._settings), *look(patient)]
+        return [*look_at_machine(self._settings), *look(patient)]
 
 
 class FindingView(BaseModel):

@@ -8,7 +8,7 @@ import sys
 import msgspec
 import pytest
 
-from bandit.service.operations import machine
+from bandit.service.operations import doctor
 from bandit.service.operations.doctor import examine
 from bandit.service.security.keys import key_messages, make_key, revoked
 from bandit.service.settings import unknown_variables
@@ -179,8 +179,8 @@ def test_a_protection_that_lacks_its_secret(tmp_path, log):
 
 
 def test_little_room_and_other_versions(tmp_path, log, monkeypatch):
-    monkeypatch.setattr(machine, "LEAST_BYTES", 1 << 62)
-    monkeypatch.setattr(machine, "requires", lambda name: ["msgspec<0.1", "no-such-package>=1"])
+    monkeypatch.setattr(doctor, "LEAST_BYTES", 1 << 62)
+    monkeypatch.setattr(doctor, "requires", lambda name: ["msgspec<0.1", "no-such-package>=1"])
     findings = found(tmp_path)
     assert of(findings, "disk", "failure")
     outdated, missing = of(findings, "versions", "failure")
