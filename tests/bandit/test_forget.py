@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 
@@ -20,6 +19,7 @@ from streams.joiner import run_joiner
 from streams.log import TopicPartition
 from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import Api, running
+from tests.running import COPYLOOP
 
 SALT = "a salt that nobody guesses"
 ADA, BOB = "ada.lovelace@example.org", "bob@example.org"
@@ -82,7 +82,7 @@ def data(tmp_path):
 
 
 def copyloop(data, *words, code=0, salt=SALT, **options):
-    command = [sys.executable, "-m", "generator.cli", *words, "--data", str(data)]
+    command = [*COPYLOOP, *words, "--data", str(data)]
     environment = {**os.environ, "COPYLOOP_PRIVATE_SALT": salt}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, **options

@@ -2,19 +2,19 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 from streams.catalogue import CatalogueReader
 from streams.events import POLICIES, PolicySnapshot, decode
 from streams.log import TopicPartition, open_log
+from tests.running import COPYLOOP
 
 PLACEMENTS = ["budget-app", "coffee", "night-train"]
 
 
 def copyloop(*arguments):
-    command = [sys.executable, "-m", "generator.cli", *map(str, arguments)]
+    command = [*COPYLOOP, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 

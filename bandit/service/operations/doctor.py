@@ -27,7 +27,7 @@ from bandit.service.security.protection import Shield
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.snapshots import Snapshots
-from streams.command_line import is_there
+from streams.commands.options import is_there
 from streams.dead_letters import read_letters
 from streams.errors import StreamsError
 from streams.events import DECISIONS

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import msgspec
 import pytest
@@ -27,6 +26,7 @@ from streams.events import (
 from streams.log import Message, Record, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.running import COPYLOOP
 
 NOW_MS = wall_clock_ms()
 
@@ -190,7 +190,7 @@ def test_little_room_and_other_versions(tmp_path, log, monkeypatch):
 
 def test_the_command_exits_by_what_it_finds(tmp_path, log):
     def run(code, **environment):
-        command = [sys.executable, "-m", "generator.cli", "doctor", "--data", str(tmp_path)]
+        command = [*COPYLOOP, "doctor", "--data", str(tmp_path)]
         done = subprocess.run(
             [*command, "--format", "json"],
             capture_output=True,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from generator.cli import app as copyloop
+from generator.commands.main import app as copyloop
 from streams.asyncapi import asyncapi
 from streams.dead_letter import dead_letter_message
 from streams.dead_letters import origin_of

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bandit.client import Client
-from bandit.service.processes import MEASURED, MetricsPorts, process_specs
+from bandit.commands.up import MEASURED, MetricsPorts, process_specs
 from streams.log import Message
 from streams.sqlite import SqliteLog
 from tests.running import copyloop_up
