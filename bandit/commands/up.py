@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -38,24 +38,6 @@ _MODULES: Final = {
     "ingest": ("streams", "ingest"),
     UI: ("bandit", "dashboard"),
 }
-
-
-class MetricsPorts(NamedTuple):
-    """Where the processes serve their metrics: on ports from `base` on; 0 is any for each."""
-
-    host: str
-    base: int
-
-    def of(self, name: str) -> list[str]:
-        """Returns the options that tell the process of this name; none for the API.
-
-        >>> MetricsPorts("127.0.0.1", 9100).of("learn")
-        ['--metrics-host', '127.0.0.1', '--metrics-port', '9101']
-        """
-        if name not in MEASURED:
-            return []
-        port = self.base and self.base + MEASURED.index(name)
-        return words(metrics_host=self.host, metrics_port=port)
 
 
 def up(
@@ -129,12 +111,12 @@ def up(
     stop = stop_on_signals()
     at.data.mkdir(parents=True, exist_ok=True)
     place = words(log=at.url, data=at.data, log_format=log_format)
-    metrics = None if metrics_port is None else MetricsPorts(metrics_host, metrics_port)
+    specs = process_specs(place, own, metrics_host, metrics_port)
     # What the API may take to end, and its workers before it, none of which is to be cut short.
     drain_seconds = settings.drain_notice_seconds + settings.drain_seconds
     raise typer.Exit(
         supervise(
-            process_specs(place, own, metrics),
+            specs,
             stop=stop,
             grace_seconds=drain_seconds + 2 * DRAIN_MARGIN_SECONDS,
             prefixed=log_format == "text",
@@ -143,7 +125,10 @@ def up(
 
 
 def process_specs(
-    place: Sequence[str], own: Mapping[str, Sequence[str]], metrics: MetricsPorts | None
+    place: Sequence[str],
+    own: Mapping[str, Sequence[str]],
+    metrics_host: str = LOCALHOST,
+    metrics_port: int | None = None,
 ) -> list[ProcessSpec]:
     """Returns the processes to run, in the order of `own`.
 
@@ -151,19 +136,16 @@ def process_specs(
         place: the options that name the log and the data folder; every process has them but the
             dashboard.
         own: by the name of each process to run, the options that it alone has.
-        metrics: where they serve their metrics, if they do.
+        metrics_host: the address that metrics are served on.
+        metrics_port: the first port of those that serve metrics, 0 for any; None for no metrics.
     """
     from bandit.service.supervisor import ProcessSpec
 
-    return [
-        ProcessSpec(
-            name,
-            [
-                *(sys.executable, "-m", *_MODULES[name]),
-                *(() if name == UI else place),
-                *options,
-                *(metrics.of(name) if metrics else ()),
-            ],
-        )
-        for name, options in own.items()
-    ]
+    specs = []
+    for name, options in own.items():
+        given = [*(() if name == UI else place), *options]
+        if metrics_port is not None and name in MEASURED:
+            port = metrics_port and metrics_port + MEASURED.index(name)
+            given += words(metrics_host=metrics_host, metrics_port=port)
+        specs.append(ProcessSpec(name, [sys.executable, "-m", *_MODULES[name], *given]))
+    return specs

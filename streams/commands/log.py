@@ -16,13 +16,13 @@ from streams.commands.options import (
     MappingFiles,
     MetricsOptions,
     SourceUrl,
-    is_there,
     looked_into,
     make_app,
     opened,
     running,
 )
 from streams.commands.output import print_rows
+from streams.log import log_exists
 from streams.process import stop_on_signals
 from streams.topics import create_topics
 
@@ -147,7 +147,7 @@ def topics(
         typer.echo("\n".join(_acl_commands(at.url, principal, _mapped_topics(mapping))))
         return
     # What is not there has no topics, and neither has a log in memory.
-    with opened(at.url if is_there(at.url) or not dry_run else "memory://") as here:
+    with opened(at.url if log_exists(at.url) or not dry_run else "memory://") as here:
         states = topic_states(here, partitions=partitions, create=not dry_run)
     columns = ("topic", "state", "partitions", "kept", "key", "holds")
     rows = [

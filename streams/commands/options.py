@@ -18,12 +18,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 import typer
 
 from streams.errors import LogUrlError
-from streams.log import Log, open_log
+from streams.log import Log, log_exists, open_log
 from streams.process import Running, long_running
 
 DATA: Final = Path("copyloop-data")
 LOCALHOST: Final = "127.0.0.1"
-_SQLITE: Final = "sqlite:///"
 
 Data = Annotated[Path, typer.Option(help="The folder of the log, checkpoints and archive.")]
 LogUrl = Annotated[
@@ -88,12 +87,7 @@ def running(name: str, at: LogOptions, metrics: MetricsOptions) -> AbstractConte
 
 def log_url(log: str | None, data: Path) -> str:
     """Returns the URL of the log that a command works on: the one given, or the data folder's."""
-    return log or f"{_SQLITE}{data / 'log.db'}"
-
-
-def is_there(url: str) -> bool:
-    """Returns whether opening the log would make no new one."""
-    return not url.startswith(_SQLITE) or Path(url.removeprefix(_SQLITE)).exists()
+    return log or f"sqlite:///{data / 'log.db'}"
 
 
 @contextmanager
@@ -118,7 +112,7 @@ def looked_into(url: str) -> AbstractContextManager[Log]:
         LogUrlError: no log goes by that URL, or its file is not there.
         LogError: the log cannot be opened.
     """
-    if not is_there(url):
+    if not log_exists(url):
         raise LogUrlError(f"there is no log at {url}; name another with --log or --data")
     return opened(url)
 

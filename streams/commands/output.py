@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -57,7 +56,7 @@ def print_rows(
 
 def print_json(value: Any) -> None:
     """Prints a value as indented JSON."""
-    typer.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 class Report(Protocol):

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -27,12 +26,11 @@ from bandit.service.security.protection import Shield
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.snapshots import Snapshots
-from streams.commands.options import is_there
 from streams.dead_letters import read_letters
 from streams.errors import StreamsError
 from streams.events import DECISIONS
 from streams.lag import lags
-from streams.log import Log, TopicPartition, open_log, redacted
+from streams.log import Log, TopicPartition, log_exists, open_log, redacted, sqlite_path
 from streams.topics import GROUPS, topic_states
 
 SLOW_SECONDS: Final = 1.0
@@ -44,7 +42,6 @@ LITTLE_BYTES: Final = 1 << 30
 LEAST_BYTES: Final = 200 << 20
 CHECKED_BYTES: Final = 256 << 20
 """A larger SQLite file takes too long to go through while somebody waits."""
-SQLITE: Final = "sqlite:///"
 STARTS: Final = {"joiner": "copyloop streams join", "learner": "copyloop bandit learn"}
 _START: Final = "`copyloop up` makes it; or name another with --data or --log"
 _REACH: Final = "see that it runs, that this machine reaches it, and what its own log says"
@@ -91,7 +88,7 @@ def examine(
     findings = look_at_machine(settings)
     findings += _as_findings("settings", _settings(settings, environment))
     url = settings.log_url
-    if not is_there(url):
+    if not log_exists(url):
         return [*findings, Finding("log", "warning", f"there is none at {url} yet", _START)]
     try:
         with closing(open_log(url)) as log:
@@ -322,8 +319,8 @@ def _disk(settings: Settings) -> Seen:
 
 def _sqlite_file(url: str) -> Seen:
     """Looks whether the file of a SQLite log holds together, if it can be gone through soon."""
-    path = Path(url.removeprefix(SQLITE))
-    if not url.startswith(SQLITE) or path.stat().st_size > CHECKED_BYTES:
+    path = sqlite_path(url)
+    if path is None or path.stat().st_size > CHECKED_BYTES:
         return
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()

@@ -59,13 +59,6 @@ def only(data, topic):
     return record
 
 
-@pytest.mark.parametrize(
-    "words", ["schema", "topics", "lag", "ingest", "dead-letter list", "dead-letter replay"]
-)
-def test_the_commands_stand_under_streams(words):
-    assert "Usage: " in run(*words.split(), "--help")
-
-
 def test_the_schema_is_printed_or_written(tmp_path):
     assert json.loads(run("schema")) == json_schema()
     assert json.loads(run("schema", "--format", "asyncapi")) == asyncapi()
