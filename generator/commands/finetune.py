@@ -1,4 +1,4 @@
-"""The commands that train: an adapter on what won, and a reward model; both import late."""
+"""The commands that train: an adapter on what won, and a reward model."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def _run(
 
         def told(step: Step) -> None:
             bar("loading", 1, 1)
-            bar(step.stage, step.done, step.total)
+            loss = "" if step.loss is None else f" loss {step.loss:.3f}"
+            bar(step.stage, step.done, step.total, loss)
 
         made = train(dataset, out, config, progress=told, stop=stop, before=before)
     return made if PartialState().is_main_process else None

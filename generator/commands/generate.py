@@ -100,7 +100,9 @@ def generate(order: Order, form: Form = "table") -> None:
             style=Style(order.temperature, order.top_p, order.min_p, order.presence_penalty),
             selection=selection,
             winners={channel.assets[0].name: winners},
-            progress=lambda piece, accepted, wanted, share: bar(f"{piece}s", share, 1.0),
+            progress=lambda piece, accepted, wanted, share: bar(
+                f"{piece}s", share, 1.0, f": {accepted} of {wanted}"
+            ),
         )
     if form == "json":
         print_json(_readable(drafts, brief, order.seed, backend.usage))

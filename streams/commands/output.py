@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
@@ -90,19 +90,27 @@ def moment(at_ms: int | None) -> str | None:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[str, float, float | None], None]]:
-    """Shows a bar on stderr for each kind of work; yields what moves one: (what, done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
+class Progress(Protocol):
+    """Moves the bar of one kind of work."""
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    def __call__(self, what: str, done: float, total: float | None, note: str = "", /) -> None:
+        """Shows how much is done, of how much if that is known, and a note beside it."""
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Shows a bar on stderr for each kind of work, as long as the block lasts."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def move(what: str, done: float, total: float | None) -> None:
+        def move(what: str, done: float, total: float | None, note: str = "", /) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=None)
-            bars.update(tasks[what], completed=done, total=total)
+            bars.update(tasks[what], completed=done, total=total, description=what + note)
 
         yield move
 
