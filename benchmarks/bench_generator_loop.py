@@ -38,11 +38,11 @@ from benchmarks.generator_loop import (
 )
 from benchmarks.taste import HiddenTaste
 from generator.backends import Backend, open_backend
-from generator.promising import CACHE
 from generator.promotion.gate import GateConfig, rows
 from generator.promotion.samples import Samples, SamplingConfig, Writer, divergence, take_samples
 from generator.promotion.teaching import FREELY, GENTLY
 from generator.reward import Encoder, RewardModel, open_encoder, rank, ranked_by
+from generator.settings import CACHE
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.dataset import Dataset, Thresholds
 from generator.training.dataset_files import write_dataset

@@ -50,10 +50,10 @@ from benchmarks.latent import (
 )
 from benchmarks.taste import HiddenTaste
 from generator.backends import open_backend
-from generator.promising import CACHE
 from generator.promotion.samples import Samples, SamplingConfig, Writer, take_samples
 from generator.reward import Encoder, RewardModel, rank
 from generator.reward.contrasts import Floats
+from generator.settings import CACHE
 from generator.training.manifest import ADAPTER
 from streams.events import Action, Decision
 

@@ -31,11 +31,11 @@ from pyarrow import parquet
 from bandit.ab_tests import AbTest, read_ab_tests
 from generator.brief import Brief, brief_hash
 from generator.device import pick_device
-from generator.promising import CACHE
 from generator.prompts import plain_prompt
 from generator.reward import fit_reward_model, from_ab_tests, open_encoder
 from generator.reward.contrasts import Floats
 from generator.screening import STOP
+from generator.settings import CACHE
 from generator.training.base import load_base
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.dataset import Dataset, Prefer, Thresholds, build_dataset

@@ -23,6 +23,7 @@ from benchmarks.generator_loop import Product
 from benchmarks.loop_audience import Audience
 from generator.brief import brief_to_json
 
+COPYLOOP: Final = (sys.executable, "-m", "generator.commands.main")
 DECIDED: Final = ("live", "rejected", "retired", "rolled_back")
 POLICY: Final = {
     "name": "floor",
@@ -72,7 +73,7 @@ class Tree(NamedTuple):
 def running(data: Path, options: Sequence[str]) -> Iterator[Tree]:
     """`copyloop up` on a new folder; what its processes say goes to `up.log` there."""
     port = free_port()
-    command = [sys.executable, "-m", "generator.cli", "up", "--data", str(data), "--no-ui"]
+    command = [*COPYLOOP, "up", "--data", str(data), "--no-ui"]
     command += ["--port", str(port), *options]
     data.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
@@ -89,7 +90,7 @@ def running(data: Path, options: Sequence[str]) -> Iterator[Tree]:
 
 def told(*words: str) -> str:
     """Runs a command of copyloop's; returns what it said."""
-    command = [sys.executable, "-m", "generator.cli", *words]
+    command = [*COPYLOOP, *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -18,11 +18,11 @@ from generator.reward.encoders import check_reader
 from generator.reward.saved import open_trusted
 from generator.rotation import RotationState
 from generator.screening import Thresholds
+from generator.settings import CACHE
 from streams.catalogue import Catalogue
 
 OVER: Final = 4.0
 """How many texts pass for each that is kept, once it is known which are the best."""
-CACHE: Final = Path.home() / ".cache" / "copyloop" / "models"
 
 logger = logging.getLogger(__name__)
 

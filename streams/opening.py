@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 from streams.errors import LogUrlError
@@ -42,6 +43,22 @@ def open_log(url: str) -> Log:
         f"log URL {redacted(url)!r}: expected memory://, sqlite:///path/to/file.db or "
         "kafka://host:port"
     )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Returns the file of a SQLite log's URL; None for other logs.
+
+    >>> str(sqlite_path("sqlite:///data/log.db"))
+    'data/log.db'
+    """
+    path = url.removeprefix("sqlite:///")
+    return None if path == url else Path(path)
+
+
+def log_exists(url: str) -> bool:
+    """Returns whether opening the log would make no new one."""
+    path = sqlite_path(url)
+    return path is None or path.exists()
 
 
 def redacted(url: str) -> str:

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from bandit.client import Client, ClientError
 
+COPYLOOP = [sys.executable, "-m", "generator.commands.main"]
+"""What starts a command line of copyloop's, whether it is installed or not."""
+
 
 def free_port():
     with socket.socket() as probe:

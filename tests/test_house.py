@@ -19,7 +19,7 @@ def python(code):
         ("bandit", ["fastapi", "torch", "vowpal_wabbit_next"]),
         ("bandit.policies", ["fastapi", "torch", "vowpal_wabbit_next"]),
         ("generator", ["torch", "transformers"]),
-        ("generator.cli", ["torch", "transformers", "fastapi", "numpy", "pyarrow"]),
+        ("generator.commands.main", ["torch", "transformers", "fastapi", "numpy", "pyarrow"]),
     ],
 )
 def test_importing_a_package_does_not_load_what_it_may_not_need(package, heavy):

@@ -4,7 +4,6 @@ import contextlib
 import re
 import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import yaml
 
 from bandit.client import Client
 from tests.readme import ROOT, lines, section, send
-from tests.running import free_port, wait_until_ready
+from tests.running import COPYLOOP, free_port, wait_until_ready
 
 pytestmark = pytest.mark.kafka
 
@@ -30,7 +29,7 @@ def process_of(service, broker, data, port):
     """The command that a service runs, on our broker, folder and port."""
     command = SERVICES[service]["command"]
     for there, here in {
-        "copyloop ": f"{sys.executable} -m generator.cli ",
+        "copyloop ": f"{' '.join(COPYLOOP)} ",
         "kafka://kafka:9093": f"kafka://{broker.bootstrap}?prefix={PREFIX}",
         "/data": str(data),
         "0.0.0.0": "127.0.0.1",  # what containers listen on
@@ -114,7 +113,7 @@ def test_compose_runs_every_process_on_its_topics_and_one_broker_version():
         words = SERVICES[name]["command"].split()
         options = {word for word in words if word.startswith("--")}
         helped = subprocess.run(
-            [sys.executable, "-m", "generator.cli", *words[1 : words.index("--log")], "--help"],
+            [*COPYLOOP, *words[1 : words.index("--log")], "--help"],
             capture_output=True,
             text=True,
             check=True,

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 
 import msgspec
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from bandit.client import Client
 from bandit.service.settings import Settings
 from tests.readme import README, ROOT, commands, section, send
-from tests.running import copyloop_up
+from tests.running import COPYLOOP, copyloop_up
 
 
 def test_the_curl_examples_work_one_after_the_other(tmp_path):
@@ -34,7 +33,7 @@ NAMED = sorted({tuple(w[1:3]) for w in commands() if w[0] == "copyloop" and len(
 @pytest.mark.parametrize("words", NAMED, ids=" ".join)
 def test_every_copyloop_command_of_the_readme_exists(words):
     command = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
-    run = [sys.executable, "-m", "generator.cli", *command, "--help"]
+    run = [*COPYLOOP, *command, "--help"]
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bandit.audit import audit
-from streams.log import open_log
+from streams.opening import open_log
 from tests.bandit.recovery_findings import Events, folds, joins_different, unpublished
 
 RECORDED = Path(__file__).parent / "data" / "recorded_log.db.xz"

@@ -76,7 +76,9 @@ class Wrapper(Configured[Config], Generic[Config]):
         try:
             known, beneath = cls.kept.decode(state)
         except msgspec.DecodeError as error:
-            raise PolicyStateError(f"not the state of a {cls.__name__.lower()} policy: {error}") from error
+            raise PolicyStateError(
+                f"not the state of a {cls.__name__.lower()} policy: {error}"
+            ) from error
         return known, beneath
 
     def learn(self, decision: Decision, reward: float) -> None:

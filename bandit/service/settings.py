@@ -6,6 +6,7 @@ the only module that reads the environment; everything else is handed what it ne
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +16,43 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bandit.errors import SettingError
-from bandit.service.secret import Secret
 
 PREFIX: Final = "COPYLOOP_"
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 """The variables that this process was started with."""
 READ_ELSEWHERE: Final = frozenset({"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY"})
 """Variables of ours that are options of commands, or the generator's."""
+
+
+class Secret:
+    """A text that only `reveal` tells; printing it, or what holds it, does not.
+
+    >>> Secret("hunter2")
+    Secret(set)
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is one."""
+        return bool(self._text)
+
+    def reveal(self) -> str:
+        """Returns the text, empty if there is none."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(
+            self._text.encode(), other._text.encode()
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return f"Secret({'set' if self._text else 'not set'})"
 
 
 class Settings(Struct, frozen=True, kw_only=True):

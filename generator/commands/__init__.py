@@ -1,1 +1,1 @@
-"""The commands of `generator`, a module each; what is heavy is imported when one runs."""
+"""The commands of `generator`, and `copyloop`; what is heavy is imported when one runs."""

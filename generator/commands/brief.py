@@ -14,10 +14,10 @@ from generator.brief.reading import brief_hash, load_brief
 from generator.brief.schema import Brief
 from generator.channels import load_channel
 from generator.errors import BriefError
+from streams.commands.options import make_app
+from streams.commands.output import print_json
 
 TEMPLATES: Final = Path(__file__).parents[1] / "brief" / "templates"
-
-app = typer.Typer(help="Start a brief, check it, print its schema.", no_args_is_help=True)
 
 
 def template_names() -> tuple[str, ...]:
@@ -29,7 +29,6 @@ def template_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in TEMPLATES.glob("*.yaml")))
 
 
-@app.command()
 def new(
     file: Annotated[
         Path | None, typer.Argument(help="Where to write it; it must not exist. None: print it.")
@@ -55,7 +54,6 @@ def new(
     typer.echo(f"{file}: written; change it, then: copyloop brief check {file}", err=True)
 
 
-@app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="YAML or JSON files.")],
 ) -> None:
@@ -77,11 +75,9 @@ def _checked(file: Path) -> str | None:
     return None
 
 
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of a brief, for editors and other programs."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(brief_schema()), indent=2).decode())
-    sys.stdout.write("\n")
+    print_json(brief_schema())
 
 
 def brief_schema() -> dict[str, Any]:
@@ -92,3 +88,8 @@ def brief_schema() -> dict[str, Any]:
     # One without a version is taken for version 1, so in this version it has to be there.
     described["$defs"]["Brief"]["required"].append("version")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+
+app = make_app(
+    "Start a brief, check it, print its schema.", {"new": new, "check": check, "schema": schema}
+)

@@ -1,20 +1,27 @@
-"""The commands that teach the generator; heavy imports wait until one runs."""
+"""The commands that make rows to fine-tune on: of what won, and of the model's own texts."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from generator.commands.card import print_card, progress_of
-from streams.command_line import Data, Form, LogUrl, log_url, looked_into
+from generator.commands.options import Adapter, BareModel, RewardModel, Rows
+from streams.commands.options import Form, LogOptions
+from streams.commands.output import print_rows, progress
+
+if TYPE_CHECKING:  # pyarrow and what checks briefs take a while
+    from generator.brief import Brief
+    from generator.training.dataset_files import Card
+
+FILES: Final = (".yaml", ".yml", ".json")
 
 
 def dataset(
-    out: Annotated[Path, typer.Argument(help="A folder for the rows and their card.")],
-    data: Data = Path("copyloop-data"),
-    log: LogUrl = None,
+    out: Rows,
+    at: LogOptions,
     placement: Annotated[str | None, typer.Option(help="Of this one alone.")] = None,
     segment_field: Annotated[
         str | None, typer.Option(help="A field of contexts, keys joined by dots: user.plan.")
@@ -50,24 +57,18 @@ def dataset(
     are named in it with the reason, and teach nothing. Texts that a gate refused come in pairs
     with texts that passed, at the weight of a sure pair.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from generator.training.dataset import Thresholds, build_dataset
     from generator.training.dataset_files import write_dataset
     from generator.training.reading import Reading
     from generator.training.refusals import with_refusals
 
     thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
-    with (
-        looked_into(log_url(log, data)) as source,
-        Progress(console=Console(stderr=True), transient=True) as bar,
-    ):
+    with at.looked_into() as source, progress() as bar:
         reading = Reading(
             source,
             placement=placement,
             segment_field=segment_field,
-            progress=progress_of(bar, "interactions"),
+            progress=partial(bar, "interactions"),
         )
         found = build_dataset(
             reading.evidence,
@@ -81,6 +82,95 @@ def dataset(
             from generator.backends import open_backend
             from generator.training.paraphrase import with_paraphrases
 
-            told = progress_of(bar, "paraphrases")
+            told = partial(bar, "paraphrases")
             found = with_paraphrases(found, open_backend(model), paraphrase, progress=told)
-    print_card(write_dataset(found, out, log=reading.log, thresholds=thresholds), form)
+    _print_card(write_dataset(found, out, log=reading.log, thresholds=thresholds), form)
+
+
+def practise(
+    out: Rows,
+    at: LogOptions,
+    briefs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Files of briefs, or folders of them.", show_default="those in the log"
+        ),
+    ] = None,
+    model: BareModel = "smollm2",
+    adapter: Adapter = None,
+    reward: RewardModel = None,
+    texts: Annotated[int, typer.Option(min=1, help="Written for each brief.")] = 16,
+    keep: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share kept, with --reward.")
+    ] = 0.5,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Lower keeps to the likely.")] = 0.7,
+    held_out: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of briefs for testing, the last.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the model's draws.")] = 1,
+    form: Form = "table",
+) -> None:
+    """Make rows to imitate from the model's own texts: those that the screen lets through.
+
+    No traffic is needed. A model that was taught texts by hand learns so what the gates refuse;
+    one that was taught preferences keeps them (--reward) and unlearns what slipped in beside:
+    copyloop generator finetune OUT RUN --method sft --parent BASE.
+    """
+    from generator.backends import open_backend
+    from generator.promising import ranking_of
+    from generator.promotion.samples import SamplingConfig, Writer
+    from generator.training.dataset import Thresholds
+    from generator.training.dataset_files import write_dataset
+    from generator.training.practice import PracticeConfig, practised
+
+    asked = _named(briefs) if briefs else _in_log(at)
+    sampling = SamplingConfig(samples=texts, temperature=temperature, seed=seed)
+    rank = ranking_of(reward) if reward is not None else None
+    with progress() as bar:
+        found = practised(
+            Writer(open_backend(model), adapter),
+            asked,
+            PracticeConfig(sampling=sampling, keep=keep, held_out=held_out),
+            rank=rank,
+            progress=partial(bar, "briefs"),
+        )
+    _print_card(write_dataset(found, out, log=(), thresholds=Thresholds()), form)
+
+
+def _named(paths: list[Path]) -> list[Brief]:
+    from generator.brief import load_brief
+
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file == path or file.suffix in FILES
+    ]
+    return [load_brief(file) for file in files]
+
+
+def _in_log(at: LogOptions) -> list[Brief]:
+    """Returns the briefs that creatives were asked for, each once, the first one first."""
+    from generator.brief import brief_from_json, brief_hash
+    from streams.catalogue import CatalogueReader
+
+    with at.looked_into() as log:
+        reader = CatalogueReader(log)
+        reader.catch_up()
+        found = [brief_from_json(each.brief) for each in reader.catalogue.generations()]
+    return list({brief_hash(brief): brief for brief in found}.values())
+
+
+def _print_card(card: Card, form: Form) -> None:
+    """Prints how many rows there are of each kind, and what was left out for which reason.
+
+    Creatives whose clicks are doubted are named on standard error.
+    """
+    if form == "table":
+        for each in card.suspicious:
+            said = f"left out {each.creative_id} of {each.placement}, {each.rule}: {each.why}"
+            typer.echo(said, err=True)
+    rows = [[*name.split("/"), count] for name, count in sorted(card.rows.items())]
+    rows += [["imitate", "paraphrased", card.paraphrased]] if card.paraphrased else []
+    left_out = [["left out", why, count] for why, count in sorted(card.left_out.items())]
+    print_rows(form, ("rows", "split or reason", "count"), [*rows, *left_out], card)

@@ -1,4 +1,4 @@
-"""The command that fine-tunes; heavy imports wait until it runs."""
+"""The commands that train: an adapter on what won, and a reward model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.command_line import Form, print_json, print_rows
+from generator.commands.options import Reader
+from generator.settings import CACHE, UNLEARNED
+from streams.commands.options import Form, LogOptions
+from streams.commands.output import print_rows, progress
 
 if TYPE_CHECKING:  # torch and its company take seconds
+    from generator.reward import Example
     from generator.training.config import FinetuneConfig
     from generator.training.following import Step
     from generator.training.manifest import Manifest
@@ -70,8 +74,16 @@ def finetune(
     else:
         base = load_config(config) if config is not None else FinetuneConfig()
         made = _run(dataset, out, _checked(replace(base, **told)), None)
-    if made is not None:
-        _print(made, form)
+    if made is None:
+        return
+    rows: list[tuple[object, ...]] = [("rows", name, count) for name, count in made.rows.items()]
+    rows += [("metric", name, round(value, 4)) for name, value in made.metrics.items()]
+    rows += [
+        ("cost", "cpu seconds", made.cpu_seconds),
+        ("cost", "peak MB", made.peak_rss_bytes >> 20),
+        ("adapter", "sha256", made.adapter_sha256),
+    ]
+    print_rows(form, ("what", "of", "value"), rows, made)
 
 
 def _checked(config: FinetuneConfig) -> FinetuneConfig:
@@ -89,15 +101,6 @@ def _run(
     dataset: Path, out: Path, config: FinetuneConfig, before: Manifest | None
 ) -> Manifest | None:
     """Returns the manifest; None in a process that is not the main one."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from generator.errors import BackendMissing
     from streams.process import stop_on_signals
 
@@ -109,37 +112,69 @@ def _run(
         raise BackendMissing(f"{error}; pip install 'copyloop[finetune]'") from error
 
     stop = stop_on_signals()
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks = {"": bar.add_task("loading", total=None)}
+    with progress() as bar:
+        bar("loading", 0, None)
 
         def told(step: Step) -> None:
-            bar.update(tasks[""], visible=False)
-            if step.stage not in tasks:
-                tasks[step.stage] = bar.add_task(step.stage, total=step.total)
-            loss = f" loss {step.loss:.3f}" if step.loss is not None else ""
-            bar.update(tasks[step.stage], completed=step.done, description=step.stage + loss)
+            bar("loading", 1, 1)
+            loss = "" if step.loss is None else f" loss {step.loss:.3f}"
+            bar(step.stage, step.done, step.total, loss)
 
         made = train(dataset, out, config, progress=told, stop=stop, before=before)
     return made if PartialState().is_main_process else None
 
 
-def _print(made: Manifest, form: Form) -> None:
-    import msgspec
+def reward_model(
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    at: LogOptions,
+    tests: Annotated[
+        Path | None,
+        typer.Option(help="Learn from finished A/B tests, as replay reads them, not from a log."),
+    ] = None,
+    reader: Reader = "wordllama",
+    form: Form = "table",
+) -> None:
+    """Learn which texts promise most, from what was shown; say how often it is right.
 
-    if form == "json":
-        print_json(msgspec.to_builtins(made))
-        return
-    rows = [["rows", name, count] for name, count in made.rows.items()]
-    rows += [["metric", name, round(value, 4)] for name, value in made.metrics.items()]
-    rows += [
-        ["cost", "cpu seconds", made.cpu_seconds],
-        ["cost", "peak MB", made.peak_rss_bytes >> 20],
-    ]
-    print_rows(form, ("what", "of", "value"), [*rows, ["adapter", "sha256", made.adapter_sha256]])
+    It is asked about pairs of texts that it did not learn from and that traffic told apart. What
+    it writes ranks candidates: copyloop generate --reward FILE. The generator in `copyloop up`
+    learns one by itself whenever creatives are asked for.
+    """
+    from generator.errors import TooLittleEvidence
+    from generator.reward import fit_reward_model, open_encoder
+
+    examples = _examples(tests, at)
+    try:
+        model = fit_reward_model(examples, open_encoder(reader, CACHE))
+    except TooLittleEvidence as error:
+        typer.echo(f"copyloop: {error.code}: {error}", err=True)
+        raise typer.Exit(UNLEARNED) from error
+    model.save(out)
+    accuracy = model.accuracy
+    found = {
+        "texts": len(examples),
+        "groups": len({example.group for example in examples}),
+        "pairs": accuracy.n_pairs,
+        "right": round(accuracy.value, 4),
+        "low": round(accuracy.interval.low, 4),
+        "high": round(accuracy.interval.high, 4),
+        "trusted": model.trusted,
+        "reader": reader,
+    }
+    print_rows(form, tuple(found), [tuple(found.values())], found)
+
+
+def _examples(tests: Path | None, at: LogOptions) -> list[Example]:
+    from generator.reward import from_ab_tests, from_states
+
+    if tests is not None:
+        from bandit.ab_tests import read_ab_tests
+
+        return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
+    from generator.rotating import Rotator
+    from streams.catalogue import CatalogueReader
+
+    with at.looked_into() as log:
+        reader = CatalogueReader(log)
+        reader.catch_up()
+        return from_states(Rotator(log).states(), reader.catalogue)

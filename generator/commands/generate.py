@@ -1,112 +1,214 @@
-"""`copyloop generate`: creatives for one brief, on the terminal or as JSON, without a log."""
+"""`copyloop generate`, `screen`, `gates` and `demo`: texts without a log of one's own."""
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+import typer
 
-from generator.backends import Backend, Usage, load_models, open_backend
-from generator.brief import Brief, load_brief
-from generator.creatives import (
-    Draft,
-    Drafts,
-    candidate_lineage,
-    channel_of,
-    generate_creatives,
-    lineage,
-)
-from generator.errors import BriefError
-from generator.generate import AS_THEY_COME, USUAL, Candidate, Selection, Style
-from generator.material import understand
-from generator.screening.segments import Told, across_segments
+from bandit.commands.options import Model
+from generator.commands.options import Adapter, Gates, RewardModel
+from streams.commands.options import Form
+from streams.commands.output import print_json, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.table import Table
+
+    from generator.backends import Usage
+    from generator.brief import Brief
+    from generator.creatives import Draft, Drafts
+    from generator.generate import Candidate, Selection
+    from generator.screening.segments import Told
 
 
 class Order(NamedTuple):
-    """What is asked for on the command line.
+    """The creatives that are asked for, and how they are written."""
 
-    `n` None is what the brief's channel usually wants; `winners` is a text file with one text
-    that did well on each line.
-    """
+    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see copyloop brief.")]
+    n: Annotated[
+        int | None,
+        typer.Option("--n", min=1, help="How many creatives.", show_default="by channel, 1 or 20"),
+    ] = None
+    seed: Annotated[int, typer.Option(help="The same seed gives the same creatives.")] = 1
+    model: Model = "smollm2"
+    adapter: Adapter = None
+    temperature: Annotated[float, typer.Option(min=0.01, help="Lower keeps to the likely.")] = 0.6
+    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Mass to draw from.")] = 0.9
+    min_p: Annotated[
+        float, typer.Option(min=0.0, max=0.99, help="Least share of the likeliest token's.")
+    ] = 0.0
+    presence_penalty: Annotated[
+        float, typer.Option(min=-2.0, max=2.0, help="Higher says less twice in a text.")
+    ] = 0.0
+    winners: Annotated[
+        Path | None, typer.Option(help="A text file: headlines that did well, one a line.")
+    ] = None
+    over: Annotated[
+        float, typer.Option(min=1.0, help="Texts that pass for each that is kept; the best stay.")
+    ] = 1.5
+    reward: RewardModel = None
+    thresholds: Gates = None
 
-    brief: Path
-    n: int | None = None
-    seed: int = 1
-    model: str = "smollm2"
-    adapter: str | None = None
-    style: Style = USUAL
-    winners: Path | None = None
-    output: Literal["table", "json"] = "table"
-    selection: Selection = AS_THEY_COME
+    def selection(self) -> Selection:
+        """Returns how texts are selected.
+
+        Raises:
+            ThresholdsError: the file of thresholds cannot be read.
+            RewardModelError: there is no model to rank by in its file.
+        """
+        from generator.generate import Selection
+        from generator.screening import load_thresholds
+
+        selection = Selection(self.over, thresholds=load_thresholds(self.thresholds))
+        if self.reward is None:
+            return selection
+        from generator.promising import ranking_of
+
+        return selection._replace(rank=ranking_of(self.reward))
 
 
-def generate_command(order: Order) -> None:
-    """Prints the creatives of a brief, with the texts that were refused and why.
+def generate(order: Order, form: Form = "table") -> None:
+    """Write creatives for a brief, and say why each of the other texts was refused."""
+    from rich.console import Console
 
-    The result goes to stdout, what is going on to stderr.
+    from generator.backends import load_models, open_backend
+    from generator.brief import load_brief
+    from generator.creatives import channel_of, generate_creatives
+    from generator.generate import Style
+    from generator.material import understand
 
-    Raises:
-        BriefError: the brief or the winners cannot be read.
-        MaterialError: a file of the brief's material cannot be read, or no model looks at it.
-        ModelsError: the file of models cannot be read.
-        BackendError: the model cannot be had, or failed.
-    """
-    brief = load_brief(order.brief)
-    winners = _winners(order.winners)
+    selection, brief = order.selection(), load_brief(order.brief)
+    winners = () if order.winners is None else tuple(_lines(order.winners))
     notes = Console(stderr=True)
     models = load_models(order.model, adapter=order.adapter)
     with notes.status("looking at the material"):
-        understood = understand(brief, models, base=order.brief.parent)
+        understood = understand(brief, models, base=order.brief.parent).brief
     with notes.status(f"loading {order.model} (the first time takes half a minute)"):
         backend = open_backend(models)
-    drafts = _generate(understood.brief, backend, order, winners, notes)
-    if order.output == "json":
-        sys.stdout.write(_json(drafts, brief, order.seed, backend.usage) + "\n")
-    else:
-        _print_tables(drafts, Console())
-        notes.print(_used(backend.usage), style="dim")
+    channel = channel_of(understood)
+    with progress() as bar:
+        drafts = generate_creatives(
+            understood,
+            backend,
+            n=order.n or channel.creatives,
+            seed=order.seed,
+            style=Style(order.temperature, order.top_p, order.min_p, order.presence_penalty),
+            selection=selection,
+            winners={channel.assets[0].name: winners},
+            progress=lambda piece, accepted, wanted, share: bar(
+                f"{piece}s", share, 1.0, f": {accepted} of {wanted}"
+            ),
+        )
+    if form == "json":
+        print_json(_readable(drafts, brief, order.seed, backend.usage))
+        return
+    _print_tables(drafts)
+    notes.print(_used(backend.usage), style="dim")
 
 
-def _winners(path: Path | None) -> tuple[str, ...]:
-    if path is None:
-        return ()
+def gates() -> None:
+    """Print the gates' thresholds as YAML: copy what you change, and name it with --gates."""
+    from generator.screening.settings import FILE
+
+    sys.stdout.write(FILE.read_text(encoding="utf-8"))
+
+
+def screen(
+    brief: Annotated[Path, typer.Argument(help="What the texts are for; see copyloop brief.")],
+    texts: Annotated[Path, typer.Argument(help="A text file, one whole creative on each line.")],
+    thresholds: Gates = None,
+    form: Form = "table",
+) -> None:
+    """Tell of texts written by anyone which pass the gates, and why the others do not."""
+    from rich.console import Console
+
+    from generator.brief import load_brief
+    from generator.screening import Screen, Written, load_thresholds
+    from generator.screening.report import report, to_table
+
+    found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
+    batch = [Written(line) for line in _lines(texts)]
+    verdicts = found.judge(batch)
+    judged = [
+        (written.text, verdict.rejection, verdict.scores)
+        for written, verdict in zip(batch, verdicts, strict=True)
+    ]
+    rows = report(found.gates, batch, verdicts)
+    if form == "json":
+        said = [
+            {
+                "text": text,
+                "code": refused and refused.code,
+                "reason": refused and refused.words,
+                "scores": scores,
+            }
+            for text, refused, scores in judged
+        ]
+        print_json({"texts": said, "gates": [row._asdict() for row in rows]})
+        return
+    told = [(text, *(refused or ("passed", ""))) for text, refused, _ in judged]
+    console = Console()
+    console.print(_table(("text", "gate", "why"), told))
+    console.print(to_table(rows))
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="Of the audience and the model's draws.")] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for the run.", show_default="copyloop-demo/TIME"),
+    ] = None,
+    model: Model = "smollm2",
+    creatives: Annotated[int, typer.Option(min=2, help="Written a placement and round.")] = 8,
+    learn_seconds: Annotated[float, typer.Option(help="Traffic on the first creatives.")] = 60.0,
+    compete_seconds: Annotated[float, typer.Option(help="Traffic with the new ones.")] = 45.0,
+    visits: Annotated[float, typer.Option(help="Visits a second, over all placements.")] = 400.0,
+) -> None:
+    """Watch the whole loop: headlines, traffic, learning, and headlines from the winners.
+
+    The audience is simulated; everything else is real. With the same seed the creatives and
+    the visitors are the same; what the policy learns when depends on the machine's speed.
+    """
+    from rich.console import Console
+
+    from generator.demo.story import DemoSettings, run_demo
+
+    settings = DemoSettings(
+        directory=data or Path("copyloop-demo") / time.strftime("%Y%m%d-%H%M%S"),
+        seed=seed,
+        model=model,
+        creatives=creatives,
+        learn_seconds=learn_seconds,
+        compete_seconds=compete_seconds,
+        visits_per_second=visits,
+    )
+    run_demo(settings, Console())
+
+
+def _lines(path: Path) -> list[str]:
+    """Returns the texts in a file, one a line.
+
+    Raises:
+        BriefError: the file cannot be read.
+    """
+    from generator.errors import BriefError
+
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BriefError(f"{path}: cannot be read: {error}") from error
-    return tuple(line.strip() for line in lines if line.strip())
+    return [line.strip() for line in lines if line.strip()]
 
 
-def _generate(
-    brief: Brief, backend: Backend, order: Order, winners: tuple[str, ...], notes: Console
-) -> Drafts:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    channel = channel_of(brief)
-    with Progress(*columns, console=notes, transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
+def _readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+    from generator.creatives import candidate_lineage, lineage
+    from generator.screening.segments import across_segments
 
-        def report(piece: str, accepted: int, wanted: int, share: float) -> None:
-            bar.update(task, completed=share, description=f"{accepted} of {wanted} {piece}s")
-
-        return generate_creatives(
-            brief,
-            backend,
-            n=order.n or channel.creatives,
-            seed=order.seed,
-            style=order.style,
-            selection=order.selection,
-            winners={channel.assets[0].name: winners},
-            progress=report,
-        )
-
-
-def _json(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> str:
     def creative(draft: Draft) -> dict[str, object]:
         return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
 
@@ -116,40 +218,54 @@ def _json(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> str:
             row |= {"code": candidate.rejection.code, "reason": candidate.rejection.words}
         return row | {"lineage": candidate_lineage(candidate, {})}
 
-    rows = {
+    return {
         "accepted": [creative(draft) for draft in drafts.creatives],
         "rejected": [refused(candidate) for candidate in drafts.rejected],
         "left_over": [refused(candidate) for candidate in drafts.left_over],
         "segments": [row._asdict() for row in across_segments(_told(drafts))],
         "usage": vars(usage),
     }
-    return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
 
 
-def _print_tables(drafts: Drafts, console: Console) -> None:
-    accepted = Table("", "part", "text", "prompt", title="accepted", title_justify="left")
+def _print_tables(drafts: Drafts) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from generator.screening.segments import across_segments
+
+    accepted = []
     for number, draft in enumerate(drafts.creatives, 1):
         for position, (part, text) in enumerate(draft.parts.items()):
             written = draft.written.get(part)
             label = written.prompt.label if written else "the brief"
-            first = "" if position else str(number)
-            accepted.add_row(first, part, escape(text), escape(label), style="green")
-    refused = Table("part", "text", "gate", "why", title="refused", title_justify="left")
-    for candidate in drafts.rejected:
-        if candidate.rejection:
-            code, why = candidate.rejection
-            refused.add_row(candidate.piece.name, escape(candidate.text), code, escape(why))
-    console.print(accepted)
+            accepted.append(("" if position else str(number), part, text, label))
+    refused = [(c.piece.name, c.text, *c.rejection) for c in drafts.rejected if c.rejection]
+    console = Console()
+    console.print(_table(("", "part", "text", "prompt"), accepted, title="accepted"))
     if drafts.rejected:
-        console.print(refused)
+        console.print(_table(("part", "text", "gate", "why"), refused, title="refused"))
     console.print(drafts.summary())
     for row in across_segments(_told(drafts)):
         for concern in row.concerns:
             console.print(f"[yellow]segment {escape(row.segment)}[/yellow]: {escape(concern)}")
 
 
+def _table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None
+) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
 def _told(drafts: Drafts) -> list[Told]:
     """Returns every text that was written for a segment, and what it was refused for."""
+    from generator.screening.segments import Told
+
     kept = [candidate for draft in drafts.creatives for candidate in draft.written.values()]
     return [
         Told(c.prompt.segment, c.text, c.rejection.code if c.rejection else None)

@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streams.command_line import (
-    DATA,
-    Data,
-    Form,
-    LogUrl,
-    log_url,
-    looked_into,
-    print_json,
-    print_rows,
-)
+from generator.settings import CACHE, REFUSED
+from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
+from streams.commands.output import print_json, print_rows
 from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
@@ -33,8 +26,6 @@ if TYPE_CHECKING:
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="As the list says.")]
 Why = Annotated[str, typer.Option(help="Kept with the version.")]
-REFUSED: Final = 3
-"""The exit code of `adopt` for a version that the gate refused."""
 ROWS: Final = ("rule", "value", "bound", "passed", "why")
 
 
@@ -198,7 +189,6 @@ def gate_config(path: Path | None) -> GateConfig:
 def _reward(path: Path | None) -> Reward | None:
     if path is None:
         return None
-    from generator.promising import CACHE
     from generator.reward.saved import open_reward_model
 
     return open_reward_model(path, CACHE)
@@ -210,7 +200,6 @@ def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
 
 
 def _desk(log: Log) -> VersionDesk:
-    from bandit.key_commands import operator
     from generator.promotion.desk import VersionDesk
 
     return VersionDesk(log, operator())

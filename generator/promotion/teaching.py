@@ -21,10 +21,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bandit.service.supervisor import die_with_parent
-from generator.commands.reward import UNLEARNED
-from generator.commands.versions import REFUSED
 from generator.errors import DatasetError
 from generator.reward.model import is_saved_trusted
+from generator.settings import REFUSED, UNLEARNED
 from generator.training.config import FinetuneConfig, SftConfig, load_config
 from generator.training.dataset import Thresholds, build_dataset
 from generator.training.dataset_files import CARD, write_dataset

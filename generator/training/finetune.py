@@ -22,8 +22,8 @@ from huggingface_hub import constants as hub
 
 from generator.device import Device, pick_device, use_one_thread
 from generator.errors import BackendMissing, TrainingError
-from generator.promising import CACHE
 from generator.reward.saved import open_trusted
+from generator.settings import CACHE
 from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig
 from generator.training.dataset import Dataset

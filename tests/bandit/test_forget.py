@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 
@@ -11,8 +10,7 @@ import pytest
 
 from bandit.audit import audit
 from bandit.service.learner import run_learner
-from bandit.service.secret import Secret
-from bandit.service.settings import Settings
+from bandit.service.settings import Secret, Settings
 from streams.archive import read_archive, run_archive
 from streams.checkpoint import exclusive
 from streams.events import DECISIONS, INTERACTIONS, decode
@@ -22,6 +20,7 @@ from streams.log import Message, TopicPartition
 from streams.spool import claimed_spool
 from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import Api, running
+from tests.running import COPYLOOP
 
 SALT = "a salt that nobody guesses"
 ADA, BOB = "ada.lovelace@example.org", "bob@example.org"
@@ -84,7 +83,7 @@ def data(tmp_path):
 
 
 def copyloop(data, *words, code=0, salt=SALT, **options):
-    command = [sys.executable, "-m", "generator.cli", *words, "--data", str(data)]
+    command = [*COPYLOOP, *words, "--data", str(data)]
     environment = {**os.environ, "COPYLOOP_PRIVATE_SALT": salt}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, **options

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from bandit.commands.policy import app
 from bandit.errors import PolicySpecError, VersionError
 from bandit.learner import PlacementFold, interaction_of
 from bandit.policies import open_policy
-from bandit.policy_commands import app
 from bandit.policy_desk import PolicyDesk
 from bandit.trials import Plan
 from bandit.versions import counted, differences, rolled_back, version, versions_of, with_policy

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
@@ -10,12 +9,13 @@ from streams.catalogue import CatalogueReader
 from streams.events import POLICIES, PolicySnapshot, decode
 from streams.log import TopicPartition
 from streams.opening import open_log
+from tests.running import COPYLOOP
 
 PLACEMENTS = ["budget-app", "coffee", "night-train"]
 
 
 def copyloop(*arguments):
-    command = [sys.executable, "-m", "generator.cli", *map(str, arguments)]
+    command = [*COPYLOOP, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 

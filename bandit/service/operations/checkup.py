@@ -10,9 +10,13 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from msgspec import Struct
 
-from bandit.service.operations import machine
-from bandit.service.operations.doctor import STARTS, Patient, look
-from bandit.service.operations.finding import Finding
+from bandit.service.operations.doctor import (
+    STARTS,
+    Finding,
+    Patient,
+    look,
+    look_at_machine,
+)
 from bandit.service.resource import Resource, view_of
 from bandit.service.resources.desk import Desk
 from bandit.service.settings import Settings
@@ -39,7 +43,7 @@ class Checkup:
 
     def _found(self, now_ms: int) -> list[Finding]:
         patient = Patient(self._settings, self._log, now_ms)
-        return [*machine.versions(), *machine.disk(self._settings), *look(patient)]
+        return [*look_at_machine(self._settings), *look(patient)]
 
 
 class FindingsView(Struct, Resource, frozen=True):

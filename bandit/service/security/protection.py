@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from bandit.errors import RequestError, SettingError
-from bandit.service.secret import Secret
+from bandit.service.settings import Secret
 from streams.events import MAX_ID_LENGTH, Placement
 from streams.forgetting.fields import changed_at
 

@@ -21,9 +21,9 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from generator.device import own_device
 from generator.errors import DatasetError, TrainingConfigError
-from generator.promising import CACHE
 from generator.reward.saved import open_trusted
 from generator.screening import STOP
+from generator.settings import CACHE
 from generator.training.config import FinetuneConfig
 from generator.training.dataset import Imitate, Judge, Prefer
 from generator.training.methods.rewards import NAMES, Rewards

@@ -17,8 +17,7 @@ from bandit.client import (
     Retries,
 )
 from bandit.client.wire import any_call, decision_of, refusal_of
-from bandit.service.secret import Secret
-from bandit.service.settings import Settings
+from bandit.service.settings import Secret, Settings
 from streams.events import DECISIONS
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import running, wait_until

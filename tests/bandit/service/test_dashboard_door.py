@@ -1,9 +1,11 @@
 """The API says who asks, and leads to the dashboard beside it."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
-from bandit.dashboard_command import beside
+from bandit.commands.processes import beside
 from bandit.errors import SettingError
 from bandit.service.settings import Settings
 from streams.memory import MemoryLog
@@ -32,16 +34,16 @@ def test_without_a_dashboard_it_says_how_to_start_one():
 
 
 @pytest.mark.parametrize(
-    ("host", "tls", "api"),
+    ("host", "certificate", "api"),
     [
-        ("127.0.0.1", False, "http://127.0.0.1:8080"),
-        ("0.0.0.0", True, "https://127.0.0.1:8080"),
-        ("::", False, "http://[::1]:8080"),
-        ("10.0.0.7", False, "http://10.0.0.7:8080"),
+        ("127.0.0.1", None, "http://127.0.0.1:8080"),
+        ("0.0.0.0", Path("tls.pem"), "https://127.0.0.1:8080"),
+        ("::", None, "http://[::1]:8080"),
+        ("10.0.0.7", None, "http://10.0.0.7:8080"),
     ],
 )
-def test_the_dashboard_asks_the_api_where_it_listens(host, tls, api):
-    found = beside(host, 8080, None, tls=tls, log_format="text")
+def test_the_dashboard_asks_the_api_where_it_listens(host, certificate, api):
+    found = beside(Settings(host=host, tls_cert=certificate), None, "text")
     assert found.port == 8081
     assert found.options[:2] == ["--api", api]
     assert found.options[2:6] == ["--host", host, "--port", "8081"]
@@ -50,4 +52,4 @@ def test_the_dashboard_asks_the_api_where_it_listens(host, tls, api):
 @pytest.mark.parametrize(("api_port", "ui_port"), [(0, None), (8080, 8080), (65_535, None)])
 def test_a_dashboard_that_cannot_be_is_said_before_anything_is_started(api_port, ui_port):
     with pytest.raises(SettingError, match=r"--port 0|--ui-port"):
-        beside("127.0.0.1", api_port, ui_port, tls=False, log_format="text")
+        beside(Settings(port=api_port), ui_port, "text")

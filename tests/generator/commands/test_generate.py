@@ -3,7 +3,7 @@ import json
 import pytest
 
 from generator.brief import brief_hash, load_brief
-from generator.commands.generate import Order, generate_command
+from generator.commands.generate import Order, generate
 from generator.errors import BriefError, MaterialError
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
@@ -14,11 +14,11 @@ COFFEE = BRIEFS / "coffee.yaml"
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch):
     lines = [' warm and slow"', ' www.beans"', ' [calm] and bright"', ' calm and easy"']
-    monkeypatch.setattr("generator.commands.generate.open_backend", lambda models: Scripted(lines))
+    monkeypatch.setattr("generator.backends.open_backend", lambda models: Scripted(lines))
 
 
 def test_json_holds_every_text_with_its_lineage(capsys):
-    generate_command(Order(COFFEE, n=2, output="json"))
+    generate(Order(COFFEE, n=2), "json")
     found = json.loads(capsys.readouterr().out)
     assert len(found["accepted"]) == 2
     for row in found["accepted"]:
@@ -38,7 +38,7 @@ def test_json_holds_every_text_with_its_lineage(capsys):
 def test_the_same_seed_prints_the_same(capsys):
     printed = []
     for seed in (4, 4, 5):
-        generate_command(Order(COFFEE, n=2, seed=seed, output="json"))
+        generate(Order(COFFEE, n=2, seed=seed), "json")
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1] != printed[2]
 
@@ -46,7 +46,7 @@ def test_the_same_seed_prints_the_same(capsys):
 def test_tables_show_what_was_accepted_and_why_the_others_were_not(tmp_path, capsys):
     winners = tmp_path / "winners.txt"
     winners.write_text("Keep your coffee hot\n\n  Mornings that last \n")
-    generate_command(Order(COFFEE, n=3, winners=winners))
+    generate(Order(COFFEE, n=3, winners=winners))
     printed = capsys.readouterr().out
     for expected in ("accepted", "refused", "winner: ", "has 'www.'", "[calm]", "3 of "):
         assert expected in printed
@@ -54,13 +54,13 @@ def test_tables_show_what_was_accepted_and_why_the_others_were_not(tmp_path, cap
 
 def test_winners_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(BriefError, match=r"none\.txt: cannot be read"):
-        generate_command(Order(COFFEE, n=1, winners=tmp_path / "none.txt"))
+        generate(Order(COFFEE, n=1, winners=tmp_path / "none.txt"))
 
 
 def test_a_channel_s_creative_is_shown_part_by_part(tmp_path, capsys):
     brief = tmp_path / "brief.yaml"
     brief.write_text(COFFEE.read_text().replace("environment:", "environment:\n  channel: push"))
-    generate_command(Order(brief, n=1))
+    generate(Order(brief, n=1))
     printed = capsys.readouterr().out
     assert "title" in printed
     assert "body" in printed
@@ -71,7 +71,7 @@ def test_material_beside_the_brief_is_looked_at(tmp_path, capsys):
     brief = tmp_path / "brief.yaml"
     brief.write_text(f"{text}material:\n- kind: image\n  file: gone.png\n")
     with pytest.raises(MaterialError, match=r"there is no file .*gone\.png"):
-        generate_command(Order(brief, n=1))
+        generate(Order(brief, n=1))
 
 
 def test_a_segment_that_is_treated_worse_is_told(tmp_path, capsys, monkeypatch):
@@ -86,18 +86,16 @@ def test_a_segment_that_is_treated_worse_is_told(tmp_path, capsys, monkeypatch):
                 for prompt, done in zip(prompts, written, strict=True)
             ]
 
-    monkeypatch.setattr(
-        "generator.commands.generate.open_backend", lambda models: ToldApart([' calm"'])
-    )
+    monkeypatch.setattr("generator.backends.open_backend", lambda models: ToldApart([' calm"']))
     brief = tmp_path / "brief.yaml"
     brief.write_text(
         "version: 2\nproduct: coffee\nkeywords: [coffee, mornings]\nsegments:\n"
         "  - {name: young, who: students}\n  - {name: old, who: pensioners}\n"
     )
-    generate_command(Order(brief, n=4, output="json"))
+    generate(Order(brief, n=4), "json")
     rows = {row["segment"]: row for row in json.loads(capsys.readouterr().out)["segments"]}
     assert rows["young"]["harmful"] == 0
     assert rows["old"]["harmful"] > 0
     assert "harmful or against the rules" in rows["old"]["concerns"][0]
-    generate_command(Order(brief, n=4))
+    generate(Order(brief, n=4))
     assert "segment old" in capsys.readouterr().out

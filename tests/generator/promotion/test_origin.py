@@ -6,7 +6,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from generator.cli import app, main
+from generator.commands.main import app, main
 from generator.errors import VersionMisfit
 from generator.promotion.origin import check_origin
 from generator.promotion.versions import Adopted

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from generator.backends.backend import SMOLLM2
-from generator.cli import main
+from generator.commands.main import main
 from generator.promotion.teaching import (
     DONE,
     PRACTISED,

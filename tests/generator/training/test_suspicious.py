@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from generator.cli import app
+from generator.commands.main import app
 from generator.training.dataset import Thresholds, build_dataset
 from generator.training.dataset_files import CARD, read_dataset, write_dataset
 from generator.training.reading import Reading

@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 
 import msgspec
 import pytest
 
-from bandit.service.operations import machine
+from bandit.service.operations import doctor
 from bandit.service.operations.doctor import examine
 from bandit.service.security.keys import key_messages, make_key, revoked
 from bandit.service.settings import unknown_variables
@@ -27,6 +26,7 @@ from streams.events import (
 from streams.log import Message, Record, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.running import COPYLOOP
 
 NOW_MS = wall_clock_ms()
 
@@ -179,8 +179,8 @@ def test_a_protection_that_lacks_its_secret(tmp_path, log):
 
 
 def test_little_room_and_other_versions(tmp_path, log, monkeypatch):
-    monkeypatch.setattr(machine, "LEAST_BYTES", 1 << 62)
-    monkeypatch.setattr(machine, "requires", lambda name: ["msgspec<0.1", "no-such-package>=1"])
+    monkeypatch.setattr(doctor, "LEAST_BYTES", 1 << 62)
+    monkeypatch.setattr(doctor, "requires", lambda name: ["msgspec<0.1", "no-such-package>=1"])
     findings = found(tmp_path)
     assert of(findings, "disk", "failure")
     outdated, missing = of(findings, "versions", "failure")
@@ -190,7 +190,7 @@ def test_little_room_and_other_versions(tmp_path, log, monkeypatch):
 
 def test_the_command_exits_by_what_it_finds(tmp_path, log):
     def run(code, **environment):
-        command = [sys.executable, "-m", "generator.cli", "doctor", "--data", str(tmp_path)]
+        command = [*COPYLOOP, "doctor", "--data", str(tmp_path)]
         done = subprocess.run(
             [*command, "--format", "json"],
             capture_output=True,

@@ -8,9 +8,8 @@ import sys
 import pytest
 
 from bandit.service.operations import request_ids
-from bandit.service.secret import Secret
 from bandit.service.security.keys import key_messages, make_key
-from bandit.service.settings import Settings
+from bandit.service.settings import Secret, Settings
 from streams.log_lines import JsonLines, TextLines
 from streams.memory import MemoryLog
 from streams.topics import create_topics

@@ -7,8 +7,7 @@ from azure.ai.personalizer import PersonalizerAdministrationClient, Personalizer
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
-from bandit.service.secret import Secret
-from bandit.service.settings import Settings
+from bandit.service.settings import Secret, Settings
 from streams.events import DECISIONS
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import running

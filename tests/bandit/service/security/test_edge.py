@@ -15,10 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bandit.errors import SettingError
 from bandit.service.app import create_app
-from bandit.service.secret import Secret
 from bandit.service.security.edge import HEADERS, edge_options, for_origins
 from bandit.service.server import server_config
-from bandit.service.settings import Settings, load_settings
+from bandit.service.settings import Secret, Settings, load_settings
 from streams.memory import MemoryLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import code_of, running, wait_until

@@ -6,9 +6,8 @@ import pytest
 from msgspec import Raw
 
 from bandit.errors import RequestError, SettingError
-from bandit.service.secret import Secret
 from bandit.service.security.protection import LONGEST_ID, Shield, signature
-from bandit.service.settings import Settings
+from bandit.service.settings import Secret, Settings
 from streams.access import Protection
 from streams.events import DECISIONS, OUTCOMES, Placement
 from streams.memory import MemoryLog

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from generator.cli import app as copyloop
+from generator.commands.main import app as copyloop
 from streams.asyncapi import asyncapi
 from streams.dead_letter import dead_letter_message
 from streams.dead_letters import origin_of
@@ -57,13 +57,6 @@ def only(data, topic):
     log.close()
     (record,) = records
     return record
-
-
-@pytest.mark.parametrize(
-    "words", ["schema", "topics", "lag", "ingest", "dead-letter list", "dead-letter replay"]
-)
-def test_the_commands_stand_under_streams(words):
-    assert "Usage: " in run(*words.split(), "--help")
 
 
 def test_the_schema_is_printed_or_written(tmp_path):

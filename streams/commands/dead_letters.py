@@ -3,66 +3,52 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from streams.command_line import (
-    DATA,
-    Data,
-    Form,
-    LogUrl,
-    SourceUrl,
-    log_url,
-    looked_into,
-    print_json,
-    print_rows,
-)
+from streams.commands.options import Form, LogOptions, SourceUrl, looked_into, make_app
+from streams.commands.output import moment, print_json, print_rows
 from streams.dead_letters import Letter, find_letter, latest, read_letters, readable
 from streams.dead_letters import replay as send
 from streams.events import UNREADABLE
-from streams.log import TopicOffset
 from streams.tail import printable
-
-app = typer.Typer(help="Records that nobody could use.", no_args_is_help=True)
 
 Reason = Annotated[str | None, typer.Option(help="Only those with this reason.")]
 
 
-@app.command("list")
 def list_letters(
-    data: Data = DATA,
-    log: LogUrl = None,
+    at: LogOptions,
     reason: Reason = None,
     last: Annotated[int, typer.Option(min=0, help="At most so many, the newest.")] = 20,
     form: Form = "table",
 ) -> None:
     """List dead letters, newest first, and count all by reason."""
-    with looked_into(log_url(log, data)) as here:
+    with at.looked_into() as here:
         letters, counts = latest(here, last, reason=reason)
     if form == "json":
         print_json({"counts": counts, "letters": [readable(letter) for letter in letters]})
         return
     columns = ("id", "laid aside (UTC)", "reason", "from", "key", "error")
-    rows = [(x.id, _time(x), x.reason, x.place, printable(x.key), x.error) for x in letters]
+    rows = [
+        (x.id, moment(x.timestamp_ms), x.reason, x.place, printable(x.key), x.error)
+        for x in letters
+    ]
     print_rows(form, columns, rows)
     print_rows(form, ("reason", "letters"), list(counts.items()))
 
 
-@app.command()
 def show(
     letter_id: Annotated[str, typer.Argument(metavar="ID")],
-    data: Data = DATA,
-    log: LogUrl = None,
+    at: LogOptions,
     raw: Annotated[bool, typer.Option("--raw", help="The record's bytes and only those.")] = False,
     form: Form = "table",
 ) -> None:
     """Show one dead letter: why, where from, its headers and its value."""
-    with looked_into(log_url(log, data)) as here:
+    with at.looked_into() as here:
         letter = find_letter(here, letter_id)
     if raw:
         sys.stdout.buffer.write(letter.value)
@@ -72,11 +58,9 @@ def show(
         typer.echo(_described(letter))
 
 
-@app.command()
 def replay(
+    at: LogOptions,
     letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    data: Data = DATA,
-    log: LogUrl = None,
     source: SourceUrl = None,
     reason: Annotated[str | None, typer.Option(help="Instead of IDs: all with this one.")] = None,
     value: Annotated[
@@ -93,32 +77,23 @@ def replay(
         raise typer.BadParameter("name either IDs or a --reason")
     if value is not None and len(letter_ids or ()) != 1:
         raise typer.BadParameter("--value mends one letter; name its ID alone")
-    mended = None if value is None else _bytes_of(value)
-    with looked_into(log_url(log, data)) as here:
+    mended = None
+    if value is not None:
+        mended = sys.stdin.buffer.read() if str(value) == "-" else value.read_bytes()
+    with at.looked_into() as here:
         letters = [find_letter(here, letter_id) for letter_id in letter_ids or ()]
         letters = letters or list(read_letters(here, reason=reason))
-        if source is None:
-            written = send(here, letters, value=mended)
-        else:
-            with looked_into(source) as there:
-                written = send(there, letters, value=mended)
-    _print_sent(form, letters, written)
-
-
-def _print_sent(form: Form, letters: Sequence[Letter], written: Sequence[TopicOffset]) -> None:
-    rows = [(x.id, *at[:3]) for x, at in zip(letters, written, strict=True)]
+        with looked_into(source) if source else nullcontext(here) as there:
+            written = send(there, letters, value=mended)
+    rows = [(letter.id, *to[:3]) for letter, to in zip(letters, written, strict=True)]
     print_rows(form, ("id", "topic", "partition", "offset"), rows)
-
-
-def _bytes_of(path: Path) -> bytes:
-    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
 def _described(letter: Letter) -> str:
     """Returns the whole letter for a terminal: its JSON indented, and no byte of it obeyed."""
     lines = [
         f"id          {letter.id}",
-        f"laid aside  {_time(letter)} UTC",
+        f"laid aside  {moment(letter.timestamp_ms)} UTC",
         f"reason      {letter.reason}",
         f"error       {printable(letter.error.encode())}",
         f"from        {letter.place}",
@@ -141,6 +116,6 @@ def _indented(value: bytes) -> bytes:
         return value
 
 
-def _time(letter: Letter) -> str:
-    moment = datetime.fromtimestamp(letter.timestamp_ms / 1000, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+app = make_app(
+    "Records that nobody could use.", {"list": list_letters, "show": show, "replay": replay}
+)

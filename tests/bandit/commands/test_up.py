@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bandit.client import Client
-from bandit.service.processes import MEASURED, MetricsPorts, process_specs
+from bandit.commands.up import MEASURED, process_specs
 from streams.log import Message
 from streams.sqlite import SqliteLog
 from tests.running import copyloop_up
@@ -84,13 +84,13 @@ def test_a_click_in_a_topic_of_somebody_elses_is_told_by_every_process(tmp_path,
 
 def test_each_process_has_the_port_that_the_help_says():
     own = {"api": ["--port", "80"]} | {name: [] for name in MEASURED}
-    specs = process_specs(["--data", "d"], own, MetricsPorts("::1", 9100))
+    specs = process_specs(["--data", "d"], own, "::1", 9100)
     assert [spec.name for spec in specs] == ["api", *MEASURED]
     words = " ".join(specs[0].argv)
     assert words.endswith("-m bandit serve --data d --port 80")
     for number, spec in enumerate(specs[1:]):
         assert spec.argv[-4:] == ["--metrics-host", "::1", "--metrics-port", str(9100 + number)]
-    assert all("--metrics-port" not in s.argv for s in process_specs([], own, None))
+    assert all("--metrics-port" not in s.argv for s in process_specs([], own))
 
 
 @pytest.mark.parametrize(

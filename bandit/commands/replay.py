@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
+from streams.commands.options import Form
+from streams.commands.output import print_report
+
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
     from bandit.features import Embedding
 
+MinHeadlines = Annotated[int, typer.Option(help="Leave out tests with fewer.")]
+MinImpressions = Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")]
+Weeks = Annotated[
+    str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
+]
 TextEmbedding = Annotated[
     Literal["wordllama", "minilm"] | None,
     typer.Option(help="What reads texts.", show_default="minilm if installed, else wordllama"),
@@ -24,17 +32,15 @@ def replay(
         list[str] | None,
         typer.Option(help="default, thompson:alpha=1,beta=1, 'vw:--cb_…', spec.json; repeat."),
     ] = None,
-    form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+    form: Form = "table",
     plot: Annotated[
         Path | None, typer.Option(help="Draw cumulative lift into this .png or .svg.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Play everything this many times.")] = 1,
     horizon: Annotated[int, typer.Option(help="The most rounds a test lasts.")] = 2000,
-    min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 3,
-    min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 1000,
-    exclude_weeks: Annotated[
-        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
-    ] = "201326-201402",
+    min_headlines: MinHeadlines = 3,
+    min_impressions: MinImpressions = 1000,
+    exclude_weeks: Weeks = "201326-201402",
     embedding: TextEmbedding = None,
 ) -> None:
     """Play policies on the A/B tests of a file, and compare what they would have earned.
@@ -63,10 +69,7 @@ def replay(
     )
     if plot:
         plot_replay(report, plot)
-    if form == "json":
-        typer.echo(report.to_json())
-    else:
-        Console().print(report.to_table())
+    print_report(form, report)
 
 
 def fit_prior(
@@ -83,11 +86,9 @@ def fit_prior(
         int | None,
         typer.Option(help="Of tests: the last week (YYYYWW) to learn from.", show_default="all"),
     ] = None,
-    min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 2,
-    min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 100,
-    exclude_weeks: Annotated[
-        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
-    ] = "201326-201402",
+    min_headlines: MinHeadlines = 2,
+    min_impressions: MinImpressions = 100,
+    exclude_weeks: Weeks = "201326-201402",
     embedding: TextEmbedding = None,
 ) -> None:
     """Learn which creatives are clicked, from what was, and print a policy that knows it.

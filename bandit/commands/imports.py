@@ -7,35 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.command_line import DATA, Data, LogUrl, log_url, opened, print_json
+from streams.commands.options import Form, LogOptions, make_app
+from streams.commands.output import moment, print_json, progress
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
-    from rich.console import Console
 
     from bandit.evaluation.found import Evaluation
     from bandit.personalizer_logs import Contents, Taken
     from streams.events import Placement
     from streams.log import Log
 
-app = typer.Typer(help="Take in what another system logged.", no_args_is_help=True)
 
-
-@app.command("personalizer-logs")
 def personalizer_logs(
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="PATH...", help="Decision-service JSON (.dsjson), an event a line."),
     ],
+    at: LogOptions,
     placement: Annotated[
         str, typer.Option(help="The placement that starts from it; made if it is not there.")
     ] = "default",
-    data: Data = DATA,
-    log: LogUrl = None,
     judge: Annotated[
         bool, typer.Option(help="Say how well the policy does on these logs, as it learns.")
     ] = True,
-    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    form: Form = "table",
 ) -> None:
     """Warm-start a placement from the logs that Azure Personalizer exported.
 
@@ -45,15 +41,13 @@ def personalizer_logs(
     """
     from rich.console import Console
 
-    from bandit.personalizer_logs import look_through
+    from bandit.personalizer_logs import look_through, read_logs, take_in
     from streams.checkpoint import exclusive
     from streams.topics import create_topics
 
-    if form not in ("table", "json"):
-        raise typer.BadParameter(f"{form!r} is neither table nor json", param_hint="--format")
     console = Console(stderr=True)
-    data.mkdir(parents=True, exist_ok=True)
-    with exclusive(data, f"import {placement}"), opened(log_url(log, data)) as here:
+    at.data.mkdir(parents=True, exist_ok=True)
+    with exclusive(at.data, f"import {placement}"), at.opened() as here:
         create_topics(here)
         known, made = _placement(here, placement)
         with console.status("reading the logs through"):
@@ -62,7 +56,15 @@ def personalizer_logs(
             from streams.catalogue import catalogue_message
 
             here.append([catalogue_message(known)])
-        taken = _take_in(here, placement, paths, contents, console)
+        with progress() as shown:
+            done = 0
+
+            def move(count: int) -> None:
+                nonlocal done
+                done += count
+                shown("taking in", done, contents.events)
+
+            taken = take_in(here, placement, read_logs(paths), progress=move)
     found = None
     if judge:
         with console.status("judging policies on the logs"):
@@ -80,21 +82,6 @@ def _placement(log: Log, name: str) -> tuple[Placement, bool]:
     reader.catch_up()
     found = reader.catalogue.placement(name)
     return (new_placement(name, wall_clock_ms()), True) if found is None else (found, False)
-
-
-def _take_in(
-    log: Log, placement: str, paths: list[Path], contents: Contents, console: Console
-) -> Taken:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from bandit.personalizer_logs import read_logs, take_in
-
-    columns = (TextColumn("taking in"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as shown:
-        task = shown.add_task("", total=contents.events)
-        return take_in(log, placement, read_logs(paths), progress=lambda n: shown.advance(task, n))
 
 
 def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
@@ -124,23 +111,20 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
 def _report(
     placement: str, contents: Contents, taken: Taken, found: Evaluation | None, form: str
 ) -> None:
-    from datetime import UTC, datetime
-
-    import msgspec
     from rich.console import Console
 
     if form == "json":
-        evaluation = None if found is None else msgspec.to_builtins(found._asdict())
+        evaluation = None if found is None else found._asdict()
         print_json({"placement": placement, **taken._asdict(), "evaluation": evaluation})
         return
     console = Console()
-    since, until = (
-        datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
-        for at_ms in (contents.first_ms, contents.last_ms)
-    )
     console.print(
         f"placement {placement}: {taken.new:,} decisions taken in, {taken.known:,} were there; "
-        f"rewards {contents.lowest:g} to {contents.highest:g}, {since} to {until}"
+        f"rewards {contents.lowest:g} to {contents.highest:g}, "
+        f"{moment(contents.first_ms)} to {moment(contents.last_ms)}"
     )
     if found is not None:
         console.print(found.to_table())
+
+
+app = make_app("Take in what another system logged.", {"personalizer-logs": personalizer_logs})

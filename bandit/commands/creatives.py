@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.command_line import DATA, Data, Form, LogUrl, log_url, looked_into, print_rows
+from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
+from streams.commands.output import print_rows
 from streams.events import CreativeStatus
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def _take(desk: ReviewDesk, creative: Creative, verdict: str) -> None:
 
 
 def _desk(log: Log) -> ReviewDesk:
-    from bandit.key_commands import operator
     from bandit.review import ReviewDesk
 
     return ReviewDesk(log, operator())

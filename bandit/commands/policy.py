@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from streams.command_line import (
-    DATA,
-    Data,
-    Form,
-    LogUrl,
-    log_url,
-    looked_into,
-    print_json,
-    print_rows,
-)
+from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into
+from streams.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.

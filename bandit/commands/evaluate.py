@@ -6,59 +6,80 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 import typer
+
+from streams.commands.options import Form
+from streams.commands.output import print_report
 
 if TYPE_CHECKING:
     from bandit.evaluation.found import Evaluation
     from bandit.readers.logged import LoggedEvent
 
-LogPath: TypeAlias = Annotated[Path, typer.Argument(help="The log: a file or a folder.")]
-Reader: TypeAlias = Annotated[
-    Literal["archive", "dsjson", "vw", "obd", "table"],
-    typer.Option(
-        help="How to read it: archive is copyloop's own, dsjson Personalizer's and VW's, vw its "
-        "cb_adf text, obd the Open Bandit Dataset, table CSV or Parquet with --column."
-    ),
-]
-PlacementName: TypeAlias = Annotated[str | None, typer.Option(help="Of an archive: only this one.")]
-Columns: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
-        "context.NAME, target.NAME; repeat."
-    ),
-]
-SlotNumber: TypeAlias = Annotated[
-    int | None, typer.Option(help="Only these decisions, of events that have several.")
-]
-Propensities: TypeAlias = Annotated[
-    Literal["logged", "estimate"],
-    typer.Option(
-        help="estimate: fit them to the contexts where nobody wrote them down; every figure then "
-        "carries a warning."
-    ),
-]
-Processes: TypeAlias = Annotated[
+Processes = Annotated[
     int | None,
     typer.Option(min=1, help="Share the policies among so many.", show_default="all cores"),
 ]
-Level: TypeAlias = Annotated[float, typer.Option(help="Of the intervals.")]
-Form: TypeAlias = Annotated[Literal["table", "json", "html"], typer.Option("--format")]
-Model: TypeAlias = Annotated[
-    Literal["ridge", "logistic", "boosting", "lightgbm"],
-    typer.Option(
-        help="The reward model: ridge reads any length of log; the others learn from a sample, and "
-        "want the extra 'evaluation'."
-    ),
-]
+Level = Annotated[float, typer.Option(help="Of the intervals.")]
+
+
+class LoggedOptions(NamedTuple):
+    """A log that policies are judged on, and how it is read."""
+
+    path: Annotated[Path, typer.Argument(help="The log: a file or a folder.")]
+    reader: Annotated[
+        Literal["archive", "dsjson", "vw", "obd", "table"],
+        typer.Option(
+            help="How to read it: archive is copyloop's own, dsjson Personalizer's and VW's, vw "
+            "its cb_adf text, obd the Open Bandit Dataset, table CSV or Parquet with --column."
+        ),
+    ] = "archive"
+    placement: Annotated[str | None, typer.Option(help="Of an archive: only this one.")] = None
+    slot: Annotated[
+        int | None, typer.Option(help="Only these decisions, of events that have several.")
+    ] = None
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
+            "context.NAME, target.NAME; repeat."
+        ),
+    ] = None
+    propensities: Annotated[
+        Literal["logged", "estimate"],
+        typer.Option(
+            help="estimate: fit them to the contexts where nobody wrote them down; every figure "
+            "then carries a warning."
+        ),
+    ] = "logged"
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns of a table by role."""
+        return dict(_pair(text) for text in self.column or [])
+
+    def open_reader(self) -> Callable[[], Iterator[LoggedEvent]]:
+        """Returns a function that reads the log, picklable for other processes."""
+        from bandit.evaluation.models.propensities import estimated
+        from bandit.readers import open_reader
+
+        logged = self.propensities == "logged"
+        opened = partial(
+            open_reader,
+            self.reader,
+            self.path,
+            placement=self.placement,
+            slot=self.slot,
+            columns=self.roles,
+            propensities=logged,
+        )
+        return opened if logged else partial(estimated, opened)
 
 
 def evaluate(
-    path: LogPath,
-    reader: Reader = "archive",
+    logged: LoggedOptions,
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,11 +99,13 @@ def evaluate(
     baseline: Annotated[
         str, typer.Option(help="The policy that the others are compared with.")
     ] = "logged",
-    placement: PlacementName = None,
-    slot: SlotNumber = None,
-    column: Columns = None,
-    propensities: Propensities = "logged",
-    model: Model = "ridge",
+    model: Annotated[
+        Literal["ridge", "logistic", "boosting", "lightgbm"],
+        typer.Option(
+            help="The reward model: ridge reads any length of log; the others learn from a "
+            "sample, and want the extra 'evaluation'."
+        ),
+    ] = "ridge",
     segment: Annotated[
         list[str] | None,
         typer.Option(help="Tell values apart by this: slot, or user.device; repeat."),
@@ -109,7 +132,7 @@ def evaluate(
     ] = False,
     level: Level = 0.95,
     processes: Processes = None,
-    form: Form = "table",
+    form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
 ) -> None:
     """Estimate from a log what other policies would have earned, and how sure that is.
 
@@ -142,21 +165,21 @@ def evaluate(
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     columns = None
-    if reader == "table" and propensities == "logged" and slot is None:
-        roles = dict(_pair(text) for text in column or [])
+    if (logged.reader, logged.propensities, logged.slot) == ("table", "logged", None):
+        roles = logged.roles
         if fits(policies, options, actions="action" in roles):
-            columns = open_columns(path, roles, options.segments)
+            columns = open_columns(logged.path, roles, options.segments)
     progress = Console(stderr=True)
     if columns is not None:
         found = evaluate_columns(columns, policies, options, processes=processes, console=progress)
     else:
-        opened = _log(path, reader, placement, slot, column, propensities)
+        opened = logged.open_reader()
         found = run(opened, policies, options, processes=processes, console=progress)
     _tell(found, form)
 
 
 def tune(
-    path: LogPath,
+    logged: LoggedOptions,
     policy: Annotated[
         list[str], typer.Option(help="A policy to try, such as thompson or vw:--cb_…; repeat.")
     ],
@@ -167,7 +190,6 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(help="Write the winner's settings here, as JSON.")
     ] = None,
-    reader: Reader = "archive",
     baseline: Annotated[
         str, typer.Option(help="The policy that the candidates are compared with.")
     ] = "logged",
@@ -178,13 +200,9 @@ def tune(
         Literal["ridge", "logistic", "boosting", "lightgbm", "none"],
         typer.Option(help="The reward model of DR; none: judge by SNIPS."),
     ] = "ridge",
-    placement: PlacementName = None,
-    slot: SlotNumber = None,
-    column: Columns = None,
-    propensities: Propensities = "logged",
     level: Level = 0.95,
     processes: Processes = None,
-    form: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+    form: Form = "table",
 ) -> None:
     """Find the settings of a policy that would have earned most on a log.
 
@@ -205,7 +223,7 @@ def tune(
     ranges = [parse_range(text) for text in grid or []]
     candidates = [spec for text in policy for spec in combine(parse_policy(text), ranges)]
     found = run(
-        _log(path, reader, placement, slot, column, propensities),
+        logged.open_reader(),
         candidates,
         baseline=baseline,
         share=share,
@@ -216,58 +234,30 @@ def tune(
     )
     if out is not None:
         out.write_bytes(msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n")
-    if form == "json":
-        typer.echo(found.to_json())
-    else:
-        Console().print(found.to_table())
+    print_report(form, found)
 
 
-def _tell(found: Evaluation, form: Form) -> None:
+def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:
     """Prints what was found: JSON, a page, or its tables."""
     from rich.console import Console
 
     from bandit.evaluation.found import creatives_table, parts_table
     from bandit.evaluation.page import to_page
 
-    match form:
-        case "json":
-            typer.echo(found.to_json())
-        case "html":
-            typer.echo(to_page(found))
-        case _:
-            console = Console()
-            console.print(found.to_table())
-            for judged in found.policies:
-                for name, parts in judged.segments.items():
-                    console.print(parts_table(judged, name, parts))
-                if judged.slots:
-                    console.print(parts_table(judged, "slot", judged.slots))
-            if found.creatives:
-                console.print(creatives_table(found))
-
-
-def _log(
-    path: Path,
-    reader: str,
-    placement: str | None,
-    slot: int | None,
-    column: list[str] | None,
-    propensities: str,
-) -> Callable[[], Iterator[LoggedEvent]]:
-    """Returns what opens the log, picklable for other processes."""
-    from bandit.evaluation.models.propensities import estimated
-    from bandit.readers import open_reader
-
-    opened = partial(
-        open_reader,
-        reader,
-        path,
-        placement=placement,
-        slot=slot,
-        columns=dict(_pair(text) for text in column or []),
-        propensities=propensities == "logged",
-    )
-    return opened if propensities == "logged" else partial(estimated, opened)
+    if form == "html":
+        typer.echo(to_page(found))
+        return
+    print_report(form, found)
+    if form == "json":
+        return
+    console = Console()
+    for judged in found.policies:
+        for name, parts in judged.segments.items():
+            console.print(parts_table(judged, name, parts))
+        if judged.slots:
+            console.print(parts_table(judged, "slot", judged.slots))
+    if found.creatives:
+        console.print(creatives_table(found))
 
 
 def _pair(text: str) -> tuple[str, str]:

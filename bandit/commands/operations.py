@@ -1,16 +1,16 @@
-"""The command that answers a data-protection request."""
+"""The commands that look after a running loop: doctor, audit, and forget."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.command_line import DATA, Data, Form, LogUrl, log_url, looked_into, print_rows
+from bandit.commands.options import Host, ServedData
+from streams.commands.options import Form, LogOptions, LogUrl, operator
+from streams.commands.output import print_json, print_report, print_rows, progress
+from streams.embedded import wall_clock_ms
 
 if TYPE_CHECKING:
     from streams.forgetting.forget import ForgetReport
@@ -18,7 +18,37 @@ if TYPE_CHECKING:
 STDIN = "-"
 
 
+def doctor(
+    data: ServedData = None, log: LogUrl = None, host: Host = None, form: Form = "table"
+) -> None:
+    """Check settings, log, clock, disk, policies, lag, dead letters, keys and versions.
+
+    Run it with the environment and the options that the API gets. It only reads, says what is
+    wrong and what to do about it, and exits with 1 if anything is.
+    """
+    from bandit.service.operations.doctor import examine
+
+    findings = examine({"data": data, "log": log, "host": host}, wall_clock_ms())
+    rows = [(each.check, each.state, each.found, each.do or None) for each in findings]
+    print_rows(form, ("check", "state", "found", "what to do"), rows, findings)
+    raise typer.Exit(1 if any(each.state == "failure" for each in findings) else 0)
+
+
+def audit(at: LogOptions, form: Form = "table") -> None:
+    """Derive every logged propensity and draw again, and say which do not agree.
+
+    Exits with 1 if any does not.
+    """
+    from bandit.audit import audit as run_audit
+    from streams.opening import open_log
+
+    report = run_audit(open_log(at.url))
+    print_report(form, report)
+    raise typer.Exit(0 if report.clean else 1)
+
+
 def forget(
+    at: LogOptions,
     field: Annotated[
         str, typer.Option(help="A field of contexts; keys joined by dots: user_id, geo.zip.")
     ],
@@ -27,8 +57,6 @@ def forget(
     ],
     placement: Annotated[str | None, typer.Option(help="Only this placement's.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
-    data: Data = DATA,
-    log: LogUrl = None,
     form: Form = "table",
 ) -> None:
     """Take a value out of every decision in the log, the archive and the checkpoints.
@@ -38,11 +66,9 @@ def forget(
     for it, or all of `copyloop up`. A Kafka log cannot be; it is said where the value is, and
     what becomes of it. There is no way back.
     """
-    from bandit.key_commands import operator
     from bandit.service.security.acts import act_message
     from bandit.service.security.protection import Shield
     from bandit.service.settings import load_settings
-    from streams.embedded import wall_clock_ms
     from streams.forgetting.forget import forget as run
     from streams.forgetting.wanted import Wanted, values_of
     from streams.topics import create_topics
@@ -53,42 +79,21 @@ def forget(
     if settings.private_salt.is_set:
         shield = Shield(settings.private_salt, settings.reward_secret)
         values += [shield.hash_of(each) for each in values_of(text)]
-    url, now_ms = log_url(log, data), wall_clock_ms()
-    with looked_into(url) as here, _progress() as progress:
+    now_ms = wall_clock_ms()
+    with at.looked_into() as here, progress() as told:
         create_topics(here)
         wanted = Wanted(field, values, placement)
-        found = run(
-            here, url, Path(data), wanted, now_ms=now_ms, dry_run=dry_run, progress=progress
-        )
+        found = run(here, at.url, at.data, wanted, now_ms=now_ms, dry_run=dry_run, progress=told)
         if not dry_run:
             # What was forgotten is not said again, only that it was, and how much of it.
-            told = {"records": found.records, "archived": sum(found.archive.values())}
-            here.append([act_message(operator(), "forgot", field, now_ms, after=told)])
+            count = {"records": found.records, "archived": sum(found.archive.values())}
+            here.append([act_message(operator(), "forgot", field, now_ms, after=count)])
     _tell(found, form)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows a bar a topic on stderr; yields what moves them."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        by_topic: dict[str, TaskID] = {}
-
-        def move(topic: str, done: int, total: int) -> None:
-            if topic not in by_topic:
-                by_topic[topic] = bars.add_task(topic)
-            bars.update(by_topic[topic], completed=done, total=total)
-
-        yield move
-
-
 def _tell(found: ForgetReport, form: str) -> None:
-    import msgspec
-
     if form == "json":
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
     columns = ("where", "records", "from", "to")
     rows: list[tuple[object, ...]] = [

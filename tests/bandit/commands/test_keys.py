@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
@@ -15,10 +14,11 @@ from streams.memory import MemoryLog
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import code_of, running
+from tests.running import COPYLOOP
 
 
 def copyloop(*words, code=0):
-    command = [sys.executable, "-m", "generator.cli", *map(str, words)]
+    command = [*COPYLOOP, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done

@@ -1,0 +1,1 @@
+"""The commands of `bandit`; what is heavy is imported when one runs."""

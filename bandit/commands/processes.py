@@ -1,0 +1,167 @@
+"""The processes of `bandit`: the API, the learner, and the dashboard."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+import typer
+
+from bandit.commands.options import Host, Port, ServedData, Workers
+from bandit.errors import SettingError
+from streams.commands.options import (
+    LogFormat,
+    LogOptions,
+    LogUrl,
+    MetricsOptions,
+    running,
+    words,
+)
+
+if TYPE_CHECKING:
+    from bandit.service.settings import Settings
+
+MAX_PORT: Final = 65_535
+NEEDED: Final = ("jinja2", "plotly")
+
+
+def serve(
+    data: ServedData = None,
+    log: LogUrl = None,
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
+    ui_port: Annotated[
+        int | None, typer.Option(help="Where the dashboard is: /ui leads there.")
+    ] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
+    worker_folder: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    log_format: LogFormat = "text",
+) -> None:
+    """Serve the policy query API, until stopped.
+
+    Every setting can also come from the environment, such as COPYLOOP_PORT; an option wins.
+    """
+    from bandit.service.operations.request_ids import mark_all
+    from bandit.service.server import serve as run
+    from bandit.service.settings import load_settings
+    from bandit.service.workers import Worker, serve_workers
+    from streams.log_lines import log_to_stderr
+
+    log_to_stderr(worker or "api", log_format)
+    mark_all()
+    settings = load_settings(
+        {
+            "data": data,
+            "log": log,
+            "host": host,
+            "port": port,
+            "workers": workers,
+            "ui_port": ui_port,
+        }
+    )
+    if worker is not None and worker_folder is not None:
+        run(settings, Worker(worker, worker_folder))
+    elif settings.workers > 1:
+        raise typer.Exit(serve_workers(settings, log_format))
+    else:
+        run(settings)
+
+
+def learn(at: LogOptions, metrics: MetricsOptions) -> None:
+    """Fold interactions into policies and publish them, until stopped."""
+    from bandit.service.learn_counts import LEARN, LearnCounts
+    from bandit.service.learner import run_learner
+    from bandit.service.operations.traces import open_traces
+    from bandit.service.settings import load_settings
+
+    counts = LearnCounts()
+    with running("learn", at, metrics) as process:
+        process.metrics.add_counts("learn", counts, LEARN)
+        traces = open_traces(load_settings({}), "learn")
+        run_learner(
+            process.log,
+            at.data / "checkpoints",
+            stop=process.stop,
+            counts=counts,
+            around=nullcontext if traces is None else traces.of_batch,
+        )
+        if traces is not None:
+            traces.close()
+
+
+def dashboard(
+    api: Annotated[
+        str, typer.Option(help="Where the API is.", show_default=True)
+    ] = "http://127.0.0.1:8080",
+    host: Host = None,
+    port: Annotated[int, typer.Option(min=0, max=MAX_PORT, help="The port; 0: any.")] = 8081,
+    log_format: LogFormat = "text",
+) -> None:
+    """Serve the dashboard's pages, until stopped; they are at /ui.
+
+    It asks the API over HTTP with the key that people sign in with, and keeps nothing itself. TLS
+    is set as for the API, by COPYLOOP_TLS_CERT and its like. With its own `--api`, it may run on
+    another machine.
+    """
+    _check_installed()
+    from bandit.dashboard.server import serve_dashboard
+    from bandit.service.settings import load_settings
+    from streams.log_lines import log_to_stderr
+
+    log_to_stderr("ui", log_format)
+    serve_dashboard(load_settings({"host": host, "port": port}), api)
+
+
+class Beside(NamedTuple):
+    """How the dashboard is started beside an API: its port, and the options of its command."""
+
+    port: int
+    options: list[str]
+
+
+def beside(settings: Settings, ui_port: int | None, log_format: str) -> Beside:
+    """Returns how to start the dashboard of an API that `copyloop up` starts.
+
+    Args:
+        settings: of the API; the dashboard listens on the same address, and asks it over HTTPS
+            if it has a certificate.
+        ui_port: the dashboard's; the one after the API's if None.
+        log_format: of its lines.
+
+    Raises:
+        SettingError: a package is missing, or nobody knows where the API will be.
+    """
+    _check_installed()
+    host, api_port = settings.host, settings.port
+    if api_port == 0:
+        raise SettingError(
+            "--port 0 leaves it to the system where the API is, and the dashboard has to know; "
+            "name a port, or leave the dashboard out with --no-ui"
+        )
+    port = api_port + 1 if ui_port is None else ui_port
+    if port == api_port or port > MAX_PORT:
+        raise SettingError(f"--ui-port is {port}; expected one beside the API's {api_port}")
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where the API is asked then
+    here = everywhere.get(host, host)
+    here = f"[{here}]" if ":" in here else here
+    scheme = "http" if settings.tls_cert is None else "https"
+    api = f"{scheme}://{here}:{api_port}"
+    return Beside(port, words(api=api, host=host, port=port, log_format=log_format))
+
+
+def _check_installed() -> None:
+    """Says what to install, before anything is started.
+
+    Raises:
+        SettingError: a package of the extra `ui` is missing.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise SettingError(
+            f"the dashboard wants {' and '.join(missing)}: pip install 'copyloop[ui]', "
+            "or leave it out with --no-ui"
+        )
