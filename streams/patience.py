@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from streams.errors import LogUnavailable
 from streams.log import Assignee, Consumer, Log, Message, Record, TopicOffset, TopicPartition
+
+RETRY_SECONDS: Final = 0.5
 
 T = TypeVar("T")
 
@@ -30,13 +32,15 @@ class PatientLog:
     Args:
         log: the log that is asked.
         stop: ends the waiting.
-        retry_seconds: how long after a failure the call is made again.
+        retry_seconds: how long after a failure the call is made again; `RETRY_SECONDS` if None.
     """
 
-    def __init__(self, log: Log, *, stop: threading.Event, retry_seconds: float) -> None:
+    def __init__(
+        self, log: Log, *, stop: threading.Event, retry_seconds: float | None = None
+    ) -> None:
         self._log = log
         self._stop = stop
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
         """Makes the topic unless it is there."""

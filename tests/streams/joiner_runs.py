@@ -205,13 +205,7 @@ def assert_joined(log):
 def steps(log, directory, n, batch=100):
     """Joins n batches, then stops as it should; returns the counts."""
     joiner = Joiner(log, directory, stop=threading.Event(), checkpoint_seconds=0)
-    consumer = log.consumer((DECISIONS, OUTCOMES), joiner, group="joiner")
-    try:
+    with joiner.partitions.consumer((DECISIONS, OUTCOMES), group="joiner") as consumer:
         for _ in range(n):
             joiner.step(consumer, batch)
-    except BaseException:
-        joiner.abandon()
-        raise
-    finally:
-        consumer.close()
     return joiner.counts
