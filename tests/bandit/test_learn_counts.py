@@ -1,8 +1,7 @@
 import threading
 import time
 
-from bandit.service.learn_counts import LearnCounts
-from bandit.service.learner import run_learner
+from bandit.service.learner import LearnCounts, run_learner
 from streams.events import INTERACTIONS, POLICIES
 from streams.log import Message, TopicPartition
 from tests.bandit.histories import live, new_log, placement, put

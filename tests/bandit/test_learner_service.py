@@ -12,11 +12,11 @@ from bandit.learner import PartitionFold
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import policy_version
 from bandit.service.learner import GROUP, Learner, run_learner
-from bandit.service.pace import Pace
 from streams.catalogue import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.errors import CheckpointError, LockError
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Tick, decode, encode
+from streams.fold import AdaptiveInterval
 from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -102,7 +102,7 @@ def a_learner(log, directory, *, clock=time.monotonic, publish_seconds=0.0):
 
 
 def new_learner(log, directory, *, clock=time.monotonic, publish_seconds=0.0):
-    publishing, saving = Pace(publish_seconds, clock, clock), Pace(1.0, clock, clock)
+    publishing, saving = (AdaptiveInterval(each, clock) for each in (publish_seconds, 1.0))
     return Learner(log, directory, stop=threading.Event(), publishing=publishing, saving=saving)
 
 
@@ -144,11 +144,11 @@ def test_crashes_anywhere_change_nothing(tmp_path_factory, policy, steps):
         position += len(records)
         clock.now += 10
         if then == "save":
-            learner.save_when_due()
+            learner.partitions.save_due()
         if then == "crash":
-            learner.abandon()
+            learner.partitions.abandon()
             learner, position = a_learner(log, directory, clock=clock)
-    learner.abandon()
+    learner.partitions.abandon()
     expected = undisturbed(log)
     assert published(log) == expected
     saved = PartitionFold.from_bytes(Checkpoints(directory).load("learn-0").state)
@@ -161,9 +161,9 @@ def test_a_crash_between_saving_and_publishing_still_publishes(tmp_path):
     learner, _ = a_learner(log, tmp_path, publish_seconds=60.0)
     learner.step(log.read(PARTITION, 0, limit=1))
     learner.step(log.read(PARTITION, 1))
-    assert learner.save_when_due() == {PARTITION: 5}
+    assert learner.partitions.save_due() == {PARTITION: 5}
     assert published(log) != undisturbed(log), "the second batch is not due yet"
-    learner.abandon()
+    learner.partitions.abandon()
     resumed, position = a_learner(log, tmp_path)
     resumed.step(log.read(PARTITION, position))
     assert published(log) == undisturbed(log)
@@ -212,10 +212,10 @@ def test_a_dead_letter_is_written_once_however_often_its_record_is_read_again(tm
     clock = Clock()
     learner, _ = a_learner(log, tmp_path, clock=clock)
     learner.step(log.read(PARTITION, 0, limit=1))
-    learner.save_when_due()
+    learner.partitions.save_due()
     learner.step(log.read(PARTITION, 1, limit=1))
     for _ in range(2):
-        learner.abandon()
+        learner.partitions.abandon()
         learner, position = a_learner(log, tmp_path, clock=clock)
         assert position == 1
         learner.step(log.read(PARTITION, position))
@@ -290,7 +290,7 @@ def test_publishing_keeps_to_its_pace(tmp_path):
 
 
 def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("bandit.service.learner.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.01)
     log = SqliteLog(tmp_path / "log.db", patience_seconds=0.01)
     create_topics(log)
     put(log, placement())
@@ -304,13 +304,13 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
         assert published(log) is None
     step.join(timeout=30)
     assert published(log) == undisturbed(log)
-    learner.abandon()
+    learner.partitions.abandon()
     turn.close()
     log.close()
 
 
 def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("bandit.service.learner.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.001)
     log = new_log(placement())
     away = AwayAtTimes(log, seed=3)
     with learning(away, tmp_path):
@@ -326,7 +326,7 @@ def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
 
 
 def test_a_second_learner_on_the_same_checkpoints_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("bandit.service.learner.TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
     log = new_log(placement())
     lock = tmp_path / "learn-0.lock"
     with learning(log, tmp_path):
