@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from itertools import chain
 from pathlib import Path
@@ -125,6 +125,11 @@ class Follower:
         """True while the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def ending(self) -> bool:
+        """True once the thread was told to end; a long look asks for it."""
+        return self._stop.is_set()
+
     def start(self) -> None:
         """Starts the thread; it looks until `stop`."""
         self._thread.start()
@@ -142,7 +147,7 @@ class Follower:
     def _run(self) -> None:
         away = False
         try:
-            while not self._stop.wait(RETRY_SECONDS if away else self._every_seconds):
+            while not self._stop.is_set():
                 try:
                     self._look()
                     away = False
@@ -150,8 +155,14 @@ class Follower:
                     if not away:
                         logger.warning("%s are not followed for now: %s", self._name, error)
                     away = True
-                    self._reset()
+                    self._let_go()
+                self._stop.wait(RETRY_SECONDS if away else self._every_seconds)
         finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        # A log that is away need not hear that it is no longer followed.
+        with suppress(LogUnavailable):
             self._reset()
 
 
