@@ -27,6 +27,9 @@ LONGEST_SECONDS: Final = 30.0
 """No step is put off for longer: one that took a minute may have waited for a broker."""
 REPORT_SECONDS: Final = 60.0
 
+Progress = Callable[[str, int, int], None]
+"""Told the topic being read, how many of its records are done, and how many there are."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -37,6 +40,11 @@ def partitions(log: Log, topic: str) -> list[TopicPartition]:
         TopicError: there is no such topic.
     """
     return [TopicPartition(topic, number) for number in range(log.partitions(topic))]
+
+
+def ends(log: Log, topic: str) -> dict[TopicPartition, int]:
+    """Returns where each of the topic's partitions ends."""
+    return {partition: log.end_offset(partition) for partition in partitions(log, topic)}
 
 
 def batches(
@@ -93,6 +101,28 @@ def scan_topic(
         for record in scan(log, partition, offsets.get(partition)):
             offsets[partition] = record.offset + 1
             yield record
+
+
+def history(
+    log: Log, topic: str, progress: Progress | None = None, *, limit: int = BATCH
+) -> Iterator[list[Record]]:
+    """Yields batches of the topic's records, by partition, to where it ends when this is called.
+
+    Args:
+        log: holds the topic.
+        topic: all of its partitions are read.
+        progress: told after each batch how far it is.
+        limit: how many records are read at once.
+    """
+    until = ends(log, topic)
+    starts = {partition: log.start_offset(partition) for partition in until}
+    done, total = 0, sum(until.values()) - sum(starts.values())
+    for partition, start in starts.items():
+        for records in batches(log, partition, start, end=until[partition], limit=limit):
+            yield records
+            done += len(records)
+            if progress is not None:
+                progress(topic, done, total)
 
 
 class Follower:

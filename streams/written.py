@@ -14,7 +14,7 @@ from streams.catalogue import PARTITION as CATALOGUE_PARTITION
 from streams.dead_letter import PARTITION as DEAD_LETTERS
 from streams.dead_letter import Place, WrittenLetters
 from streams.events import CATALOGUE, DECISIONS, INTERACTIONS, OUTCOMES, UNREADABLE
-from streams.fold import partitions, scan
+from streams.fold import ends, partitions, scan
 from streams.log import Log, Record, TopicPartition
 
 
@@ -66,8 +66,7 @@ class Written:
         older than what is written.
         """
         if not self._sequences:
-            places = partitions(self._log, INTERACTIONS)
-            self._offsets = {place: self._log.end_offset(place) for place in places}
+            self._offsets = ends(self._log, INTERACTIONS)
         others = {DEAD_LETTERS: self.letters.offset(), CATALOGUE_PARTITION: self.catalogue_offset}
         return self._offsets | others
 

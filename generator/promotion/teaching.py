@@ -34,8 +34,9 @@ from generator.training.refusals import with_refusals
 from streams.catalogue import CatalogueReader
 from streams.errors import LogUnavailable
 from streams.events import INTERACTIONS
+from streams.fold import ends
 from streams.generator_versions import CANARY_SHARE
-from streams.log import Log, TopicPartition
+from streams.log import Log
 
 DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""
@@ -324,15 +325,12 @@ class Teacher:
 
     def _ends(self) -> int:
         """Returns how many interactions were ever appended."""
-        numbers = range(self._log.partitions(INTERACTIONS))
-        return sum(self._log.end_offset(TopicPartition(INTERACTIONS, n)) for n in numbers)
+        return sum(ends(self._log, INTERACTIONS).values())
 
     def _now_ms(self) -> int:
         """Returns the time of the log's latest interaction."""
         latest = 0
-        for number in range(self._log.partitions(INTERACTIONS)):
-            partition = TopicPartition(INTERACTIONS, number)
-            end = self._log.end_offset(partition)
+        for partition, end in ends(self._log, INTERACTIONS).items():
             if end > self._log.start_offset(partition):
                 [record, *_] = self._log.read(partition, end - 1)
                 latest = max(latest, record.timestamp_ms)

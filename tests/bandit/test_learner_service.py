@@ -16,7 +16,7 @@ from streams.catalogue import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.errors import CheckpointError, LockError
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Tick, decode, encode
-from streams.fold import AdaptiveInterval
+from streams.fold import AdaptiveInterval, scan_topic
 from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -74,10 +74,9 @@ def until(condition, *, seconds=30):
 def published(log, name="home"):
     """The last snapshot of the placement in the log, None if there is none."""
     found = None
-    for number in range(log.partitions(POLICIES)):
-        for record in log.read(TopicPartition(POLICIES, number), 0):
-            if record.key == name.encode():
-                found = decode(record.value)
+    for record in scan_topic(log, POLICIES):
+        if record.key == name.encode():
+            found = decode(record.value)
     return found
 
 
@@ -219,6 +218,21 @@ def test_a_dead_letter_is_written_once_however_often_its_record_is_read_again(tm
         learner, position = a_learner(log, tmp_path, clock=clock)
         assert position == 1
         learner.step(log.read(PARTITION, position))
+    assert [letter["offset"] for letter in dead_letters(log)] == [b"0", b"1", b"2"]
+
+
+def test_a_dead_letter_is_written_once_although_a_crash_comes_before_its_record_again(tmp_path):
+    log = new_log(placement())
+    log.append([Message(INTERACTIONS, b"home", b"no JSON") for _ in range(3)])
+    learner, _ = a_learner(log, tmp_path)
+    learner.step(log.read(PARTITION, 0))
+    learner.partitions.abandon()
+    for n in range(3):
+        learner, position = a_learner(log, tmp_path, clock=Clock())
+        assert position == n
+        learner.step(log.read(PARTITION, position, limit=1))
+        assert learner.partitions.save_due()
+        learner.partitions.abandon()
     assert [letter["offset"] for letter in dead_letters(log)] == [b"0", b"1", b"2"]
 
 

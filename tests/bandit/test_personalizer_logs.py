@@ -15,7 +15,8 @@ from bandit.policies import open_policy
 from bandit.service.personalizer.configuration import new_placement
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import INTERACTIONS, decode
-from streams.log import TopicPartition, open_log
+from streams.fold import scan_topic
+from streams.log import open_log
 from streams.topics import create_topics
 from tests.bandit.service.api_server import wait_until
 from tests.running import copyloop_up
@@ -54,11 +55,7 @@ def write(path, numbers):
 
 
 def interactions(log):
-    partition, offset, found = TopicPartition(INTERACTIONS, 0), 0, []
-    while records := log.read(partition, offset):
-        found += records
-        offset = records[-1].offset + 1
-    return found
+    return list(scan_topic(log, INTERACTIONS))
 
 
 def imported(log, *paths):

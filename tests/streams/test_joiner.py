@@ -157,6 +157,15 @@ def test_a_damaged_checkpoint_stops_the_start(log, tmp_path):
         run_joiner(log, tmp_path, stop=threading.Event())
 
 
+def test_a_checkpoint_of_another_log_stops_the_start(log, tmp_path):
+    append_all(log, history(5))
+    steps(log, tmp_path, 1)
+    other = MemoryLog()
+    prepare(other)
+    with pytest.raises(CheckpointError, match="belongs to another log"):
+        run_joiner(other, tmp_path, stop=threading.Event())
+
+
 def test_unequal_partitions_stop_the_start(tmp_path):
     log = MemoryLog()
     log.create_topic(OUTCOMES, partitions=3)

@@ -26,8 +26,9 @@ from streams.command_line import is_there
 from streams.dead_letters import read_letters
 from streams.errors import StreamsError
 from streams.events import DECISIONS
+from streams.fold import ends
 from streams.lag import lags
-from streams.log import Log, TopicPartition, open_log, redacted
+from streams.log import Log, open_log, redacted
 from streams.topics import GROUPS, topic_states
 
 SLOW_SECONDS: Final = 1.0
@@ -131,10 +132,7 @@ def _log(patient: Patient) -> Iterator[Finding]:
         yield Finding("log", "failure", found, "`copyloop streams topics` makes them")
         return
     began = time.monotonic()
-    end = sum(
-        patient.log.end_offset(TopicPartition(DECISIONS, number))
-        for number in range(patient.log.partitions(DECISIONS))
-    )
+    end = sum(ends(patient.log, DECISIONS).values())
     seconds = time.monotonic() - began
     place = redacted(patient.settings.log_url)
     if seconds > SLOW_SECONDS:
@@ -146,9 +144,7 @@ def _log(patient: Patient) -> Iterator[Finding]:
 
 def _clock(patient: Patient) -> Iterator[Finding]:
     latest_ms = 0
-    for number in range(patient.log.partitions(DECISIONS)):
-        partition = TopicPartition(DECISIONS, number)
-        end = patient.log.end_offset(partition)
+    for partition, end in ends(patient.log, DECISIONS).items():
         records = patient.log.read(partition, max(end - 1, 0), limit=1) if end else []
         latest_ms = max([latest_ms, *(record.timestamp_ms for record in records)])
     ahead_ms = latest_ms - patient.now_ms
