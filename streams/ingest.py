@@ -18,7 +18,7 @@ from streams.dead_letter import WrittenLetters
 from streams.errors import MappingError, UnmappedError
 from streams.events import OUTCOMES, TOPICS, encode
 from streams.fold import AdaptiveInterval, PartitionWorker, commit
-from streams.log import Consumer, Log, Message, Record, TopicPartition
+from streams.log import Log, Message, Record, TopicPartition
 from streams.mapper import Mapper
 from streams.mapping import TopicMapping
 from streams.patience import PatientLog
@@ -76,114 +76,84 @@ def run_ingest(
         TopicError: a topic is missing.
         LogUnavailable: the log was out of reach until `stop` was set.
     """
+    counts = counts or IngestCounts()
     reading = log if source is None else source
-    ingest = Ingest(
-        log,
+    mappers = _mappers(mappings, same_log=reading is log)
+    log, reading = PatientLog(log, stop=stop), PatientLog(reading, stop=stop)
+
+    def take_up(partition: TopicPartition, checkpoint: Checkpoint | None) -> _Ingested:
+        return _Ingested(log, reading, partition, checkpoint, begin, counts)
+
+    worker = PartitionWorker(
         reading,
-        _mappers(mappings, same_log=reading is log),
         checkpoints_directory,
-        stop=stop,
-        begin=begin,
-        checkpoint_seconds=checkpoint_seconds,
+        take_up,
+        name=lambda partition: f"ingest-{partition.topic}-{partition.partition}",
+        saving=AdaptiveInterval(checkpoint_seconds),
         counts=counts,
     )
-    topics = [mapping.topic for mapping in mappings]
-    with ingest.partitions.consumer(topics, group=INGEST_GROUP) as consumer:
+    with worker.consumer(mappers, group=INGEST_GROUP) as consumer:
         while not stop.is_set():
-            ingest.step(consumer, batch)
-    return ingest.counts
+            records = consumer.poll(POLL_SECONDS, limit=batch)
+            log.append([m for r in records for m in worker[r[:2]].mapped(r, mappers)])
+            commit(consumer, worker.save_due())
+    return counts
 
 
 class _Ingested:
-    """A partition at hand: the offset to read next, None for the oldest there is."""
+    """A partition at hand.
 
-    def __init__(
-        self, partition: TopicPartition, position: int | None, letters: WrittenLetters
-    ) -> None:
-        self.partition = partition
-        self.position = position
-        self.letters = letters
-        # At once, since where the newest record is will be elsewhere by the next start.
-        self.changed = position is not None
-
-    def offsets(self) -> dict[TopicPartition, int]:
-        return {} if self.position is None else {self.partition: self.position}
-
-    def checkpoint(self) -> Checkpoint:
-        letters = {DEAD_LETTERS: self.letters.offset(self.position or 0)}
-        return Checkpoint(b"", self.offsets() | letters)
-
-
-class Ingest:
-    """The partitions that one process maps.
-
-    A step is: read records; map them; append outcomes and dead letters; and, from time to time,
-    save the offsets and commit them. The group's commits matter where a partition moves to a
-    machine that has no checkpoint of it, or an old one: the further of the two is right.
+    The group's commits matter where a partition moves to a machine that has no checkpoint of it,
+    or an old one: the further of the two is right.
     """
 
     def __init__(
         self,
         log: Log,
         source: Log,
-        mappers: Mapping[str, Mapper],
-        checkpoints_directory: Path,
-        *,
-        stop: threading.Event,
-        begin: Literal["oldest", "newest"] = "oldest",
-        checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        counts: IngestCounts | None = None,
+        partition: TopicPartition,
+        checkpoint: Checkpoint | None,
+        begin: Literal["oldest", "newest"],
+        counts: IngestCounts,
     ) -> None:
-        self.counts = counts or IngestCounts()
-        self._log = PatientLog(log, stop=stop)
-        self._source = PatientLog(source, stop=stop)
-        self._mappers = mappers
-        self._begin = begin
-        self.partitions = PartitionWorker(
-            self._source,
-            checkpoints_directory,
-            self._take_up,
-            name=lambda partition: f"ingest-{partition.topic}-{partition.partition}",
-            saving=AdaptiveInterval(checkpoint_seconds),
-            counts=self.counts,
+        offsets = checkpoint.offsets if checkpoint else {}
+        committed = source.committed(INGEST_GROUP, partition)
+        known = [at for at in (offsets.get(partition), committed) if at is not None]
+        newest = not known and begin == "newest"
+        self.position = source.end_offset(partition) if newest else max(known, default=None)
+        """The offset to read next, None for the oldest there is."""
+        # Saved at once, since where the newest record is will be elsewhere by the next start.
+        self.changed = self.position is not None
+        self._partition = partition
+        self._letters = WrittenLetters(
+            log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
         )
+        self._counts = counts
 
-    def step(self, consumer: Consumer, limit: int = BATCH) -> None:
-        """Reads, maps and appends once; saves when that is due."""
-        records = consumer.poll(POLL_SECONDS, limit=limit)
-        self._log.append([message for record in records for message in self._mapped(record)])
-        for record in records:
-            held = self.partitions[record[:2]]
-            held.position, held.changed = record.offset + 1, True
-        commit(consumer, self.partitions.save_due())
+    def offsets(self) -> dict[TopicPartition, int]:
+        return {} if self.position is None else {self._partition: self.position}
 
-    def _mapped(self, record: Record) -> list[Message]:
-        self.counts.records += 1
+    def checkpoint(self) -> Checkpoint:
+        letters = {DEAD_LETTERS: self._letters.offset(self.position or 0)}
+        return Checkpoint(b"", self.offsets() | letters)
+
+    def mapped(self, record: Record, mappers: Mapping[str, Mapper]) -> list[Message]:
+        """Takes in the next record; returns its outcome or dead letter, where there is one."""
+        self.position, self.changed = record.offset + 1, True
+        self._counts.records += 1
         try:
-            outcome = self._mappers[record.topic].outcome(record)
+            outcome = mappers[record.topic].outcome(record)
         except UnmappedError as error:
-            self.counts.refused += 1
-            letters = self.partitions[record[:2]].letters
-            return letters.message(record, error.code, str(error))
+            self._counts.refused += 1
+            return self._letters.message(record, error.code, str(error))
         if outcome is None:
-            self.counts.skipped += 1
+            self._counts.skipped += 1
             return []
-        self.counts.outcomes += 1
+        self._counts.outcomes += 1
         headers = trace_headers(outcome.traceparent)
         if headers:
             headers += tuple(header for header in record.headers if header[0] == TRACESTATE)
         return [Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), headers)]
-
-    def _take_up(self, partition: TopicPartition, checkpoint: Checkpoint | None) -> _Ingested:
-        offsets = checkpoint.offsets if checkpoint else {}
-        committed = self._source.committed(INGEST_GROUP, partition)
-        known = [at for at in (offsets.get(partition), committed) if at is not None]
-        newest = not known and self._begin == "newest"
-        position = self._source.end_offset(partition) if newest else max(known, default=None)
-        letters = WrittenLetters(
-            self._log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
-        )
-        return _Ingested(partition, position, letters)
 
 
 def _mappers(mappings: Sequence[TopicMapping], *, same_log: bool) -> dict[str, Mapper]:

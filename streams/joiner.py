@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -89,8 +88,6 @@ class Joiner:
         *,
         stop: threading.Event,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
         counts: JoinCounts | None = None,
     ) -> None:
         self._log = log = PatientLog(log, stop=stop)
@@ -98,15 +95,13 @@ class Joiner:
         if len(set(numbers.values())) > 1:
             raise TopicError(f"{numbers} partitions: decisions and outcomes need equally many")
         self.counts = counts or JoinCounts()
-        self._clock = clock
-        self._monotonic = monotonic
         self._catalogue = CatalogueReader(log)
         self.partitions = PartitionWorker(
             log,
             checkpoints_directory,
             self._take_up,
             name=lambda side: f"join-{side.partition}",
-            saving=AdaptiveInterval(checkpoint_seconds, monotonic, share=CHECKPOINT_SHARE),
+            saving=AdaptiveInterval(checkpoint_seconds, share=CHECKPOINT_SHARE),
             counts=self.counts,
         )
 
@@ -115,7 +110,7 @@ class Joiner:
         records = consumer.poll(self._patience_seconds(), limit=limit)
         # Only now: the catalogue must be no older than any record that it is asked about.
         self._catalogue.catch_up()
-        now, now_ms = self._monotonic(), int(self._clock() * 1000)
+        now, now_ms = time.monotonic(), int(time.time() * 1000)
         messages = self._catalogue_letters()
         touched: dict[int, JoinedPartition] = {}
         for record in records:
@@ -126,7 +121,7 @@ class Joiner:
         for held in self.partitions:
             messages += held.ticks(now, now_ms)
         self._log.append(messages)
-        self.counts.latency.written(int(self._clock() * 1000))
+        self.counts.latency.written(int(time.time() * 1000))
         for held in self.partitions:
             _balance(held, consumer)
         commit(consumer, self.partitions.save_due())
@@ -141,7 +136,7 @@ class Joiner:
         return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
 
     def _patience_seconds(self) -> float:
-        now, now_ms = self._monotonic(), int(self._clock() * 1000)
+        now, now_ms = time.monotonic(), int(time.time() * 1000)
         waits = [held.tick_due(now, now_ms)[0] for held in self.partitions]
         return max(min([POLL_SECONDS, *waits]), 0.0)
 

@@ -62,8 +62,6 @@ def run_learner(
     *,
     stop: threading.Event,
     publish_seconds: float = 0.05,
-    clock: Callable[[], float] = time.monotonic,
-    cpu_clock: Callable[[], float] = time.thread_time,
     counts: LearnCounts | None = None,
     around: Callable[[Sequence[Record]], AbstractContextManager[object]] = nullcontext,
 ) -> None:
@@ -82,8 +80,6 @@ def run_learner(
         checkpoints_directory: where the state is kept; the log is folded anew without it.
         stop: ends the run after the batch at hand.
         publish_seconds: the least time between two publications.
-        clock: says when steps are due, in seconds; nothing that is learned depends on it.
-        cpu_clock: says what publishing costs, in seconds of processor time.
         counts: where to count, for who looks on meanwhile.
         around: entered for the time that a batch takes.
 
@@ -96,8 +92,8 @@ def run_learner(
         log,
         checkpoints_directory,
         stop=stop,
-        publishing=AdaptiveInterval(publish_seconds, clock, cpu_clock),
-        saving=AdaptiveInterval(CHECKPOINT_SECONDS, clock),
+        publishing=AdaptiveInterval(publish_seconds, cost_clock=time.thread_time),
+        saving=AdaptiveInterval(CHECKPOINT_SECONDS),
         counts=counts,
     )
     with learner.partitions.consumer([INTERACTIONS], group=GROUP, assignee=learner) as consumer:
