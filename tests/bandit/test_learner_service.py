@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bandit.learner import PartitionFold
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import policy_version
-from bandit.service.learner import GROUP, Learner, run_learner
+from bandit.service.learner import GROUP, LearnCounts, Learner, run_learner
 from streams.catalogue import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.errors import CheckpointError, LockError
@@ -51,10 +51,11 @@ class Clock:
 
 
 @contextmanager
-def learning(log, directory):
+def learning(log, directory, **options):
     """A learner in a thread, stopped cleanly at the end."""
     stop = threading.Event()
-    thread = threading.Thread(target=run_learner, args=(log, directory), kwargs={"stop": stop})
+    options["stop"] = stop
+    thread = threading.Thread(target=run_learner, args=(log, directory), kwargs=options)
     thread.start()
     try:
         yield
@@ -373,3 +374,16 @@ def test_partitions_can_be_taken_over_from_another_learner(tmp_path):
     one.step(log.read(both[0], 4))
     other.step(log.read(both[1], handed_over[both[1]]))
     assert {published(log, name).offset for name in ("home", "aside")} == {10}
+
+
+def test_a_learner_counts_what_it_folds_refuses_publishes_and_folds_anew(tmp_path):
+    log, counts = new_log(placement()), LearnCounts()
+    live(log, placement(), 12, seed=1)
+    log.append([Message(INTERACTIONS, b"home", b"no JSON")])
+    with learning(log, tmp_path, counts=counts):
+        until(lambda: counts.snapshots > 0)
+        assert (counts.interactions, counts.refused, counts.refolds) == (12, 1, 0)
+        put(log, placement(policy=UNIFORM))
+        until(lambda: counts.refolds == 1)
+    assert (counts.interactions, counts.refused) == (12, 1), "folded anew is not read anew"
+    assert counts.snapshots == log.end_offset(TopicPartition(POLICIES, 0)) >= 2
