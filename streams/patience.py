@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from streams.errors import LogUnavailable
-from streams.log import Assignee, Consumer, Log, Message, Record, TopicOffset, TopicPartition
+from streams.log import Log, Message, TopicOffset
 
 RETRY_SECONDS: Final = 0.5
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ class PatientLog:
     An append that failed may have written a part and is then made again in full, so this is
     for those whose messages twice are the same as once.
 
-    Every method raises `LogUnavailable` if the log is still out of reach when `stop` is set.
+    Every method of a log is there, and raises `LogUnavailable` if the log is still out of reach
+    when `stop` is set. A consumer is that of the log itself.
 
     Args:
         log: the log that is asked.
@@ -38,55 +40,30 @@ class PatientLog:
     def __init__(
         self, log: Log, *, stop: threading.Event, retry_seconds: float | None = None
     ) -> None:
-        self._log = log
         self._stop = stop
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
-
-    def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there."""
-        self._patiently(
-            lambda: self._log.create_topic(topic, partitions=partitions, compact=compact)
-        )
-
-    def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has."""
-        return self._patiently(lambda: self._log.partitions(topic))
+        self._append = self._patient(log.append)
+        self.create_topic = self._patient(log.create_topic)
+        self.partitions = self._patient(log.partitions)
+        self.read = self._patient(log.read)
+        self.start_offset = self._patient(log.start_offset)
+        self.end_offset = self._patient(log.end_offset)
+        self.consumer = self._patient(log.consumer)
+        self.committed = self._patient(log.committed)
+        self.close = log.close
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        """Writes all the messages, and returns where they are."""
-        return self._patiently(lambda: self._log.append(messages)) if messages else []
+        """Writes all the messages, and returns where they are; asks nothing for none."""
+        return self._append(messages) if messages else []
 
-    def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
-        """Returns the next records at or after `offset`; empty at the end."""
-        return self._patiently(lambda: self._log.read(partition, offset, limit=limit))
+    def _patient(self, ask: Callable[P, T]) -> Callable[P, T]:
+        def patiently(*args: P.args, **options: P.kwargs) -> T:
+            while True:
+                try:
+                    return ask(*args, **options)
+                except LogUnavailable as error:
+                    if self._stop.wait(self._retry_seconds):
+                        raise
+                    logger.warning("the log is out of reach, trying again: %s", error)
 
-    def start_offset(self, partition: TopicPartition) -> int:
-        """Returns the offset of the oldest record that is kept."""
-        return self._patiently(lambda: self._log.start_offset(partition))
-
-    def end_offset(self, partition: TopicPartition) -> int:
-        """Returns the offset that the next append gets."""
-        return self._patiently(lambda: self._log.end_offset(partition))
-
-    def consumer(
-        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
-    ) -> Consumer:
-        """Returns a consumer of the topics' partitions, which is that of the log itself."""
-        return self._patiently(lambda: self._log.consumer(topics, assignee, group=group))
-
-    def committed(self, group: str, partition: TopicPartition) -> int | None:
-        """Returns the group's committed offset, None if it never committed."""
-        return self._patiently(lambda: self._log.committed(group, partition))
-
-    def close(self) -> None:
-        """Closes the log itself."""
-        self._log.close()
-
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        while True:
-            try:
-                return ask()
-            except LogUnavailable as error:
-                if self._stop.wait(self._retry_seconds):
-                    raise
-                logger.warning("the log is out of reach, trying again: %s", error)
+        return patiently
