@@ -6,7 +6,7 @@ and what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -17,9 +17,9 @@ from streams.checkpoint import exclusive
 from streams.errors import LogUrlError
 from streams.events import INTERACTIONS, OUTCOMES
 from streams.fold import Progress, history
-from streams.forgetting.rewriting import TOPICS, Rewritten, SqliteFile, rewrite_archive, rewritten
+from streams.forgetting.rewriting import TOPICS, SqliteFile, rewrite_archive, rewritten
 from streams.forgetting.wanted import Wanted
-from streams.log import Log, TopicPartition
+from streams.log import Log, Record, TopicPartition
 
 SQLITE: Final = "sqlite:///"
 KAFKA: Final = "kafka://"
@@ -132,16 +132,12 @@ def _go_through(
     found: dict[TopicPartition, Held] = {}
     try:
         for records in (batch for topic in TOPICS for batch in history(log, topic, progress)):
-            changed = [
-                (new, record.timestamp_ms)
-                for record in records
-                if (new := rewritten(record, wanted, now_ms)) is not None
-            ]
+            changed = [new for r in records if (new := rewritten(r, wanted, now_ms)) is not None]
             if changed:
                 partition = TopicPartition(*records[0][:2])
-                found[partition] = _added(found.get(partition), partition, changed)
+                found[partition] = _added(found.get(partition), changed)
                 if file is not None:
-                    file.write(partition, [new for new, _ in changed])
+                    file.write(partition, changed)
         if file is not None and found:
             file.compact()
     finally:
@@ -150,18 +146,16 @@ def _go_through(
     return list(found.values())
 
 
-def _added(
-    held: Held | None, partition: TopicPartition, changed: list[tuple[Rewritten, int]]
-) -> Held:
-    first, first_ms = changed[0]
+def _added(held: Held | None, changed: Sequence[Record]) -> Held:
+    first, last = changed[0], changed[-1]
     return Held(
-        topic=partition.topic,
-        partition=partition.partition,
+        topic=first.topic,
+        partition=first.partition,
         records=len(changed) + (held.records if held else 0),
         first_offset=held.first_offset if held else first.offset,
-        last_offset=changed[-1][0].offset,
-        first_ms=held.first_ms if held else first_ms,
-        last_ms=changed[-1][1],
+        last_offset=last.offset,
+        first_ms=held.first_ms if held else first.timestamp_ms,
+        last_ms=last.timestamp_ms,
     )
 
 
