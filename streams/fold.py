@@ -125,15 +125,44 @@ def history(
                 progress(topic, done, total)
 
 
-class Follower:
-    """A thread that looks again and again for what is new in a log, also after the log was away.
+def follow(
+    name: str,
+    look: Callable[[], object],
+    *,
+    stop: threading.Event,
+    every_seconds: float = 0.0,
+    reset: Callable[[], object] = lambda: None,
+) -> None:
+    """Looks again and again for what is new in a log, also after the log was away.
 
     Args:
-        name: of the thread, and of what is followed, for messages.
-        look: takes in what is new; may wait for it.
+        name: of what is followed, for messages.
+        look: takes in what is new; may wait for it. True if there is more to look at right away.
+        stop: ends this after the look at hand.
         every_seconds: the pause between two looks.
         reset: called when the log went away, and at the end: lets go of what `look` opened.
     """
+    away, more = False, False
+    try:
+        while not stop.is_set():
+            try:
+                more = look() is True
+                away = False
+            except LogUnavailable as error:
+                if not away:
+                    logger.warning("%s are not followed for now: %s", name, error)
+                away, more = True, False
+                with suppress(LogUnavailable):
+                    reset()
+            if not more:
+                stop.wait(max(every_seconds, RETRY_SECONDS) if away else every_seconds)
+    finally:
+        with suppress(LogUnavailable):
+            reset()
+
+
+class Follower:
+    """A thread that follows a log; see `follow` for its arguments."""
 
     def __init__(
         self,
@@ -143,57 +172,27 @@ class Follower:
         every_seconds: float = 0.0,
         reset: Callable[[], object] = lambda: None,
     ) -> None:
-        self._name = name
-        self._look = look
-        self._every_seconds = every_seconds
-        self._reset = reset
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.ending = threading.Event()
+        """Ends the thread after the look at hand; a long look asks for it."""
+        options = {"stop": self.ending, "every_seconds": every_seconds, "reset": reset}
+        self._thread = threading.Thread(
+            target=follow, args=(name, look), kwargs=options, name=name, daemon=True
+        )
 
     @property
     def following(self) -> bool:
         """True while the thread runs."""
         return self._thread.is_alive()
 
-    @property
-    def ending(self) -> bool:
-        """True once the thread was told to end; a long look asks for it."""
-        return self._stop.is_set()
-
     def start(self) -> None:
         """Starts the thread; it looks until `stop`."""
         self._thread.start()
 
-    def end(self) -> None:
-        """Makes this look the last one; for `look` itself to call."""
-        self._stop.set()
-
     def stop(self) -> None:
         """Stops the thread, and waits for it."""
-        self.end()
+        self.ending.set()
         if self._thread.ident is not None:
             self._thread.join()
-
-    def _run(self) -> None:
-        away = False
-        try:
-            while not self._stop.is_set():
-                try:
-                    self._look()
-                    away = False
-                except LogUnavailable as error:
-                    if not away:
-                        logger.warning("%s are not followed for now: %s", self._name, error)
-                    away = True
-                    self._let_go()
-                self._stop.wait(RETRY_SECONDS if away else self._every_seconds)
-        finally:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        # A log that is away need not hear that it is no longer followed.
-        with suppress(LogUnavailable):
-            self._reset()
 
 
 class Viewer:

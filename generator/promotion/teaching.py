@@ -32,9 +32,8 @@ from generator.training.manifest import ADAPTER, MANIFEST
 from generator.training.reading import Reading
 from generator.training.refusals import with_refusals
 from streams.catalogue import CatalogueReader
-from streams.errors import LogUnavailable
 from streams.events import INTERACTIONS
-from streams.fold import ends
+from streams.fold import ends, follow
 from streams.generator_versions import CANARY_SHARE
 from streams.log import Log
 
@@ -142,12 +141,8 @@ class Teacher:
 
     def run(self) -> None:
         """Looks at the log again and again, and teaches when it is due, until stopped."""
-        while not self._stop.is_set():
-            try:
-                self.turn()
-            except LogUnavailable as error:
-                logger.warning("the log is out of reach, trying again: %s", error)
-            self._stop.wait(self._schedule.look_seconds)
+        look_seconds = self._schedule.look_seconds
+        follow("interactions", self.turn, stop=self._stop, every_seconds=look_seconds)
 
     def turn(self) -> Path | None:
         """Goes on with a round that is not done, or begins one that is due; returns its folder.

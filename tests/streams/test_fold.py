@@ -100,7 +100,7 @@ def test_a_follower_goes_on_after_the_log_was_away(monkeypatch, caplog):
 
 
 def test_a_look_can_be_the_last():
-    follower = Follower("things", lambda: follower.end())
+    follower = Follower("things", lambda: follower.ending.set())
     follower.start()
     follower._thread.join(30)
     assert not follower.following

@@ -66,6 +66,7 @@ class FiguresFold:
         self._tallies: dict[str, Tally] = {}
         self._offsets: dict[TopicPartition, int] = {}
         self._follower = self._new_follower()
+        self._stopped = False
         self._caught_up = threading.Event()
         self.lock = threading.Lock()
         """Held while figures are read: the fold waits meanwhile."""
@@ -90,7 +91,7 @@ class FiguresFold:
     def wake(self) -> None:
         """Has the log folded for another ten minutes."""
         self._asked = time.monotonic()
-        if not self._follower.following:
+        if not self._follower.following and not self._stopped:
             self._caught_up.clear()
             self._tallies, self._offsets = {}, {}
             self._follower = self._new_follower()
@@ -103,6 +104,7 @@ class FiguresFold:
 
     def stop(self) -> None:
         """Stops folding."""
+        self._stopped = True
         self._follower.stop()
 
     def _new_follower(self) -> Follower:
@@ -110,14 +112,14 @@ class FiguresFold:
 
     def _look(self) -> None:
         if time.monotonic() - self._asked >= IDLE_SECONDS:
-            self._follower.end()
+            self._follower.ending.set()
         self._offsets = self._offsets or self._starts()
         for partition, offset in self._offsets.items():
             for records in batches(self._log, partition, offset, limit=BATCH):
                 self._fold(records)
                 self._offsets[partition] = records[-1].offset + 1
                 time.sleep(0)  # a rank that waits for the interpreter goes first
-                if self._follower.ending:
+                if self._follower.ending.is_set():
                     return
         self._caught_up.set()
 
