@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -27,6 +28,7 @@ from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError
 from streams.events import DECISIONS, INTERACTIONS, Decision, Interaction, Placement, decode
+from streams.fold import Progress, history
 from streams.forgetting.wanted import is_forgotten
 from streams.log import Log, Record, TopicPartition
 
@@ -35,9 +37,6 @@ TOLERANCE: Final = 1e-9
 SHOWN: Final = 20
 """How many mismatches the table lists; the JSON lists all."""
 BATCH: Final = 1000
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told the topic being read, how many of its records are done, and how many there are."""
 
 Reason: TypeAlias = Literal[
     "pmf_differs",
@@ -148,7 +147,7 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
         name: _Trial(claims, name, reader.catalogue.placement_history(name))
         for name in claims.placements()
     }
-    for record in _records(log, INTERACTIONS, progress):
+    for record in chain.from_iterable(history(log, INTERACTIONS, progress)):
         with suppress(EventError, LearnError):
             interaction = interaction_of(record)
             if trial := trials.get(interaction.decision.placement):
@@ -189,7 +188,7 @@ class _Claims:
 
     def collect(self, progress: Progress | None) -> None:
         """Reads all decisions, and checks that each was drawn from its own pmf."""
-        for record in _records(self._log, DECISIONS, progress):
+        for record in chain.from_iterable(history(self._log, DECISIONS, progress)):
             try:
                 decision = decode(record.value)
             except EventError as error:
@@ -338,23 +337,6 @@ def _derived(policy: Policy, decision: Decision) -> Pmf:
         return np.array([1.0] + [0.0] * (len(decision.actions) - 1))
     pmf = policy.pmf(decision.context, decision.actions)
     return under_lid(pmf, decision.actions, decision.lid or None)
-
-
-def _records(log: Log, topic: str, progress: Progress | None) -> Iterator[Record]:
-    """Yields the topic's records up to where it ends now."""
-    partitions = [TopicPartition(topic, number) for number in range(log.partitions(topic))]
-    ends = {partition: log.end_offset(partition) for partition in partitions}
-    starts = {partition: log.start_offset(partition) for partition in partitions}
-    done, total = 0, sum(ends.values()) - sum(starts.values())
-    for partition, offset in starts.items():
-        while offset < ends[partition] and (
-            records := log.read(partition, offset, limit=min(BATCH, ends[partition] - offset))
-        ):
-            yield from records
-            offset = records[-1].offset + 1
-            done += len(records)
-            if progress is not None:
-                progress(topic, done, total)
 
 
 def _runs(offsets: Iterable[int]) -> Iterator[list[int]]:

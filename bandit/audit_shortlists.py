@@ -13,11 +13,11 @@ from bandit.policy import Policy
 from bandit.shortlist import Lots, digest, seed_of
 from streams.catalogue import PARTITION, CatalogueReader
 from streams.events import EMPTY, Action, Decision
+from streams.fold import scan
 from streams.log import Log
 from streams.shortlists import Shortlisted
 
 TOLERANCE: Final = 1e-9
-BATCH: Final = 1000
 KEPT: Final = 256
 """How many weights are kept for the versions after theirs."""
 
@@ -70,12 +70,8 @@ class Shortlists:
         if offset < self._reader.offset:
             self._reader = CatalogueReader(self._log)
             self._live.clear()
-        while records := self._log.read(PARTITION, self._reader.offset, limit=BATCH):
-            before = [record for record in records if record.offset < offset]
-            for record in before:
-                self._reader.take(record)
-            if len(before) < len(records):
-                break
+        for record in scan(self._log, PARTITION, self._reader.offset, end=offset):
+            self._reader.take(record)
         catalogue = self._reader.catalogue
         version = catalogue.version_of(placement)
         known = self._live.get(placement)

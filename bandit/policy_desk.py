@@ -12,7 +12,8 @@ from bandit.errors import VersionError
 from bandit.versions import Version, versions_of
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import POLICIES, Placement, PolicySnapshot, PolicySpec, decode
-from streams.log import Log, TopicPartition
+from streams.fold import partitions, scan
+from streams.log import Log
 from streams.trials import TrialResult
 
 BATCH: Final = 64
@@ -55,12 +56,9 @@ class PolicyDesk:
             EventError: the snapshot cannot be read.
         """
         key, latest = self.placement.name.encode(), None
-        for number in range(self._log.partitions(POLICIES)):
-            partition = TopicPartition(POLICIES, number)
-            offset = self._log.start_offset(partition)
-            while records := self._log.read(partition, offset, limit=BATCH):
-                latest = next((r for r in reversed(records) if r.key == key), latest)
-                offset = records[-1].offset + 1
+        for partition in partitions(self._log, POLICIES):
+            for record in scan(self._log, partition, limit=BATCH):
+                latest = record if record.key == key else latest
         snapshot = None if latest is None else decode(latest.value)
         if not isinstance(snapshot, PolicySnapshot):
             return {}

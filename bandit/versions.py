@@ -22,7 +22,8 @@ from bandit.trials import RESERVED, promoted
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Interaction, Placement, PolicySpec
 from streams.fields import doc
-from streams.log import Log, TopicPartition
+from streams.fold import partitions, scan
+from streams.log import Log
 
 
 class Version(Struct, frozen=True, kw_only=True):
@@ -173,20 +174,17 @@ def _leaves(spec: PolicySpec, path: str) -> Iterator[tuple[str, object]]:
 def interactions_of(log: Log, placement: str) -> Iterator[Interaction]:
     """Yields the placement's interactions that are learned from, as the learner takes them in."""
     key = placement.encode()
-    for number in range(log.partitions(INTERACTIONS)):
-        partition = TopicPartition(INTERACTIONS, number)
-        offset, sequences = log.start_offset(partition), dict[int, int]()
-        while records := log.read(partition, offset):
-            offset = records[-1].offset + 1
-            for record in records:
-                if record.key != key:
-                    continue
-                try:
-                    interaction = interaction_of(record)
-                except (EventError, LearnError):
-                    # The learner has laid it aside.
-                    continue
-                if interaction.sequence > sequences.get(interaction.source, -1):
-                    sequences[interaction.source] = interaction.sequence
-                    if not interaction.decision.fallback:
-                        yield interaction
+    for partition in partitions(log, INTERACTIONS):
+        sequences: dict[int, int] = {}
+        for record in scan(log, partition):
+            if record.key != key:
+                continue
+            try:
+                interaction = interaction_of(record)
+            except (EventError, LearnError):
+                # The learner has laid it aside.
+                continue
+            if interaction.sequence > sequences.get(interaction.source, -1):
+                sequences[interaction.source] = interaction.sequence
+                if not interaction.decision.fallback:
+                    yield interaction

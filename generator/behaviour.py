@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from generator.brief import Brief, Segment
 from generator.screening.gates.words import SMALL, words
 from streams.events import INTERACTIONS, Interaction, decode
+from streams.fold import partitions, scan
 from streams.log import Log, TopicPartition
 
 LEAST_PEOPLE: Final = 20
@@ -51,19 +52,17 @@ class ClickReader:
 
     def showings(self, placement: str) -> list[Showing]:
         """Returns what was shown lately, the oldest first."""
-        for number in range(self._log.partitions(INTERACTIONS)):
-            self._catch_up(TopicPartition(INTERACTIONS, number))
+        for partition in partitions(self._log, INTERACTIONS):
+            self._catch_up(partition)
         return list(self._showings.get(placement, ()))
 
     def _catch_up(self, partition: TopicPartition) -> None:
         latest = self._log.end_offset(partition) - LATEST
         start = max(self._log.start_offset(partition), latest)
         offset = max(self._offsets.get(partition, start), start)
-        while records := self._log.read(partition, offset):
-            offset = records[-1].offset + 1
-            for record in records:
-                self._take(record.value)
-        self._offsets[partition] = offset
+        for record in scan(self._log, partition, offset):
+            self._take(record.value)
+            self._offsets[partition] = record.offset + 1
 
     def _take(self, value: bytes) -> None:
         event = decode(value)

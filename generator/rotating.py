@@ -19,7 +19,8 @@ from streams.changes import Change
 from streams.checkpoint import Checkpoints
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Creative, Generation, Interaction, decode
-from streams.log import Log, TopicPartition
+from streams.fold import scan_topic
+from streams.log import Log
 
 CHECKPOINT: Final = "rotation"
 SAVE_EVERY: Final = 20_000
@@ -86,17 +87,11 @@ class Rotator:
             self._unsaved = 0
 
     def _catch_up(self) -> None:
-        for number in range(self._log.partitions(INTERACTIONS)):
-            partition = TopicPartition(INTERACTIONS, number)
-            offset = self._offsets.get(partition, self._log.start_offset(partition))
-            while records := self._log.read(partition, offset):
-                for record in records:
-                    self._take(record.value)
-                offset = records[-1].offset + 1
-                self._offsets[partition] = offset
-                self._unsaved += len(records)
-                if self._unsaved >= SAVE_EVERY:
-                    self.save()
+        for record in scan_topic(self._log, INTERACTIONS, self._offsets):
+            self._take(record.value)
+            self._unsaved += 1
+            if self._unsaved >= SAVE_EVERY:
+                self.save()
 
     def _take(self, value: bytes) -> None:
         try:

@@ -31,8 +31,8 @@ from generator.screening import Thresholds
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints, exclusive
 from streams.embedded import wall_clock_ms
-from streams.errors import LogUnavailable
 from streams.events import Creative, Generation
+from streams.fold import follow
 from streams.generator_versions import TRIAL_DECISIONS
 from streams.log import Log
 
@@ -123,16 +123,13 @@ def run_generator(
             lambda known: promising.selection(rotator.states(), known),
             speaker(backend, Versions(versions)),
         )
-        while not stop.is_set():
-            try:
-                busy = _answer_next(log, catalogue, workshop, stop, counts)
-                busy = rotator.rotate(catalogue) > 0 or busy
-                busy = canaries.judge(desk, wall_clock_ms()) or busy
-            except LogUnavailable as error:
-                logger.warning("the log is out of reach, trying again: %s", error)
-                busy = False
-            if not busy:
-                stop.wait(POLL_SECONDS)
+
+        def look() -> bool:
+            busy = _answer_next(log, catalogue, workshop, stop, counts)
+            busy = rotator.rotate(catalogue) > 0 or busy
+            return canaries.judge(desk, wall_clock_ms()) or busy
+
+        follow("requests", look, stop=stop, every_seconds=POLL_SECONDS)
         rotator.save()
         canaries.save()
 

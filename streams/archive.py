@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from streams.checkpoint import exclusive, publish
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
+from streams.fold import ends, partitions, scan
 from streams.log import Headers, Log, Message, Record, TopicPartition
 from streams.patience import RetryingLog
 from streams.topics import create_topics
@@ -34,7 +35,6 @@ ARCHIVED: Final = tuple(topic for topic in TOPICS if topic not in (POLICIES, ACC
 ROWS_PER_GROUP: Final = 10_000
 READ_ROWS: Final = 1000
 LOOK_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 0.5
 PARTITIONS: Final = b"copyloop.partitions"
 FILE_NAME: Final = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
 
@@ -92,7 +92,7 @@ def run_archive(
             is missing.
     """
     counts = counts or ArchiveCounts()
-    log = RetryingLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
+    log = RetryingLog(log, stop=stop)
 
     def write(partition: TopicPartition, offset: int) -> int:
         return write_file(log, directory, partition, offset, rows=rows_per_file, counts=counts)
@@ -128,7 +128,8 @@ def write_file(
     Returns:
         The offset after the last one that was written.
     """
-    page = log.read(partition, offset, limit=min(rows, ROWS_PER_GROUP))
+    records = islice(scan(log, partition, offset, limit=min(rows, ROWS_PER_GROUP)), rows)
+    page = list(islice(records, ROWS_PER_GROUP))
     if not page:
         return offset
     first, written = page[0].offset, 0
@@ -141,7 +142,7 @@ def write_file(
             writer.write_table(_table(page))
             written += len(page)
             offset = page[-1].offset + 1
-            page = log.read(partition, offset, limit=min(rows - written, ROWS_PER_GROUP))
+            page = list(islice(records, ROWS_PER_GROUP))
     name = f"{partition.partition:03d}-{first:012d}-{offset - 1:012d}.parquet"
     publish(unfinished, folder / name)
     counts.rows += written
@@ -221,8 +222,8 @@ def restore(directory: Path, log: Log) -> int:
         raise ArchiveError(f"there is no archive in {directory}")
     layout = {topic: _partitions(files[0]) for topic, files in topics.items()}
     create_topics(log, partitions=max(layout.values()))
-    for topic, partitions in layout.items():
-        _check_new(log, topic, partitions)
+    for topic, archived in layout.items():
+        _check_new(log, topic, archived)
     restored = 0
     for topic in topics:
         records = read_archive(directory, topic)
@@ -260,23 +261,21 @@ def _archived(log: Log, directory: Path) -> dict[TopicPartition, int]:
     """Returns, for each partition, the offset after the last one that is archived."""
     offsets = {}
     for topic in ARCHIVED:
-        for number in range(log.partitions(topic)):
-            partition = TopicPartition(topic, number)
+        for partition in partitions(log, topic):
             offsets[partition] = log.start_offset(partition)
         for file in archive_files(directory, topic):
             offsets[TopicPartition(topic, file.partition)] = file.last + 1
     return offsets
 
 
-def _check_new(log: Log, topic: str, partitions: int) -> None:
-    if log.partitions(topic) != partitions:
+def _check_new(log: Log, topic: str, archived: int) -> None:
+    if log.partitions(topic) != archived:
         raise ArchiveError(
             f"the log has {log.partitions(topic)} partitions of {topic!r} and the archive "
-            f"{partitions}; restore into a new log"
+            f"{archived}; restore into a new log"
         )
-    for number in range(partitions):
-        partition = TopicPartition(topic, number)
-        if log.start_offset(partition) != log.end_offset(partition):
+    for partition, end in ends(log, topic).items():
+        if log.start_offset(partition) != end:
             raise ArchiveError(f"the log already has records in {topic!r}; restore into a new log")
 
 

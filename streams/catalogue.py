@@ -24,6 +24,7 @@ from streams.events import (
     decode,
     encode,
 )
+from streams.fold import scan
 from streams.generator_versions import GeneratorVersion
 from streams.log import Log, Message, Record, TopicPartition
 
@@ -198,9 +199,8 @@ class CatalogueReader:
     def catch_up(self) -> bool:
         """Reads to the end of the topic; returns whether anything was new."""
         started_at = self.offset
-        while records := self._log.read(PARTITION, self.offset):
-            for record in records:
-                self.take(record)
+        for record in scan(self._log, PARTITION, self.offset):
+            self.take(record)
         return self.offset != started_at
 
     def take(self, record: Record) -> None:

@@ -24,6 +24,7 @@ from streams.events import (
     Outcome,
     decode,
 )
+from streams.fold import scan_topic
 from streams.log import Headers, Log, Message, Record, TopicOffset, TopicPartition
 
 REPLAYED_FROM: Final = "replayed-from"
@@ -77,18 +78,13 @@ def letter_of(record: Record) -> Letter:
 
 
 def read_letters(log: Log, *, reason: str | None = None) -> Iterator[Letter]:
-    """Yields the dead letters (of one reason), partition by partition, oldest first.
+    """Returns the dead letters (of one reason), partition by partition, oldest first.
 
     Raises:
         TopicError: the log has no topic for them.
     """
-    for number in range(log.partitions(DEAD_LETTER)):
-        partition = TopicPartition(DEAD_LETTER, number)
-        offset = log.start_offset(partition)
-        while records := log.read(partition, offset):
-            letters = map(letter_of, records)
-            yield from (letter for letter in letters if reason in (None, letter.reason))
-            offset = records[-1].offset + 1
+    letters = map(letter_of, scan_topic(log, DEAD_LETTER))
+    return (letter for letter in letters if reason in (None, letter.reason))
 
 
 def latest(

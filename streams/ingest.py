@@ -6,20 +6,19 @@ second time makes the same outcomes under the same ids, and the join counts them
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
-from streams.dead_letter import dead_letter_message, origin
-from streams.errors import CheckpointError, LogUnavailable, MappingError, UnmappedError
-from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
-from streams.log import Consumer, Log, Message, Record, TopicPartition
+from streams.checkpoint import Checkpoint
+from streams.dead_letter import PARTITION as DEAD_LETTERS
+from streams.dead_letter import WrittenLetters
+from streams.errors import MappingError, UnmappedError
+from streams.events import OUTCOMES, TOPICS, encode
+from streams.fold import AdaptiveInterval, PartitionWorker, commit
+from streams.log import Log, Message, Record, TopicPartition
 from streams.mapper import Mapper
 from streams.mapping import TopicMapping
 from streams.patience import RetryingLog
@@ -30,11 +29,6 @@ from streams.traceparent import trace_headers
 BATCH: Final = 2000
 POLL_SECONDS: Final = 0.25
 CHECKPOINT_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 0.5
-REPORT_SECONDS: Final = 60.0
-DEAD_LETTERS: Final = TopicPartition(DEAD_LETTER, 0)
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,193 +76,84 @@ def run_ingest(
         TopicError: a topic is missing.
         LogUnavailable: the log was out of reach until `stop` was set.
     """
+    counts = counts or IngestCounts()
     reading = log if source is None else source
-    ingest = Ingest(
-        log,
+    mappers = _mappers(mappings, same_log=reading is log)
+    log, reading = RetryingLog(log, stop=stop), RetryingLog(reading, stop=stop)
+
+    def take_up(partition: TopicPartition, checkpoint: Checkpoint | None) -> _Ingested:
+        return _Ingested(log, reading, partition, checkpoint, begin, counts)
+
+    worker = PartitionWorker(
         reading,
-        _mappers(mappings, same_log=reading is log),
         checkpoints_directory,
-        stop=stop,
-        begin=begin,
-        checkpoint_seconds=checkpoint_seconds,
+        take_up,
+        name=lambda partition: f"ingest-{partition.topic}-{partition.partition}",
+        saving=AdaptiveInterval(checkpoint_seconds),
         counts=counts,
     )
-    consumer = reading.consumer([m.topic for m in mappings], ingest, group=INGEST_GROUP)
-    try:
+    with worker.consumer(mappers, group=INGEST_GROUP) as consumer:
         while not stop.is_set():
-            ingest.step(consumer, batch)
-    except BaseException:
-        # Letters of a batch that broke off would be taken for those of a batch that did not.
-        ingest.abandon()
-        raise
-    finally:
-        consumer.close()
-        ingest.report()
-    return ingest.counts
+            records = consumer.poll(POLL_SECONDS, limit=batch)
+            log.append([m for r in records for m in worker[r[:2]].mapped(r, mappers)])
+            commit(consumer, worker.save_due())
+    return counts
 
 
-@dataclass
-class _Held:
-    """A partition at hand: the offset to read next, None for the oldest there is.
+class _Ingested:
+    """A partition at hand.
 
-    `laid_aside` are the offsets of records whose letters, from `letters_from` on, were written
-    before a crash: what is read again is not laid aside again.
-    """
-
-    position: int | None
-    laid_aside: set[int]
-    letters_from: int
-    lock: ExitStack
-    saved: bool = False
-
-
-class Ingest:
-    """The partitions that one process maps, as they are assigned and revoked.
-
-    A step is: read records; map them; append outcomes and dead letters; and, from time to time,
-    save the offsets and commit them. The group's commits matter where a partition moves to a
-    machine that has no checkpoint of it, or an old one: the further of the two is right.
+    The group's commits matter where a partition moves to a machine that has no checkpoint of it,
+    or an old one: the further of the two is right.
     """
 
     def __init__(
         self,
         log: Log,
         source: Log,
-        mappers: Mapping[str, Mapper],
-        checkpoints_directory: Path,
-        *,
-        stop: threading.Event,
-        begin: Literal["oldest", "newest"] = "oldest",
-        checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
-        counts: IngestCounts | None = None,
+        partition: TopicPartition,
+        checkpoint: Checkpoint | None,
+        begin: Literal["oldest", "newest"],
+        counts: IngestCounts,
     ) -> None:
-        self.counts = counts or IngestCounts()
-        self._log = RetryingLog(log, stop=stop, retry_seconds=RETRY_SECONDS)
-        self._source = RetryingLog(source, stop=stop, retry_seconds=RETRY_SECONDS)
-        self._mappers = mappers
-        self._directory = checkpoints_directory
-        self._checkpoints = Checkpoints(checkpoints_directory)
-        self._begin = begin
-        self._checkpoint_seconds = checkpoint_seconds
-        self._monotonic = monotonic
-        self._held: dict[TopicPartition, _Held] = {}
-        self._reported = IngestCounts()
-        self._checkpoint_at = monotonic() + checkpoint_seconds
-        self._report_at = monotonic() + REPORT_SECONDS
+        offsets = checkpoint.offsets if checkpoint else {}
+        committed = source.committed(INGEST_GROUP, partition)
+        known = [at for at in (offsets.get(partition), committed) if at is not None]
+        newest = not known and begin == "newest"
+        self.position = source.end_offset(partition) if newest else max(known, default=None)
+        """The offset to read next, None for the oldest there is."""
+        # Saved at once, since where the newest record is will be elsewhere by the next start.
+        self.changed = self.position is not None
+        self._partition = partition
+        self._letters = WrittenLetters(
+            log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
+        )
+        self._counts = counts
 
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Takes up each partition where it was left."""
-        for partition in partitions:
-            self._held[partition] = self._take_up(partition)
-        # At once, since where the newest record is will be elsewhere by the next start.
-        return self._save(partitions)
+    def offsets(self) -> dict[TopicPartition, int]:
+        return {} if self.position is None else {self._partition: self.position}
 
-    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Saves these partitions and lets go of them."""
-        ours = [partition for partition in partitions if partition in self._held]
-        offsets = self._save(ours)
-        for partition in ours:
-            self._held.pop(partition).lock.close()
-        return offsets
+    def checkpoint(self) -> Checkpoint:
+        letters = {DEAD_LETTERS: self._letters.offset(self.position or 0)}
+        return Checkpoint(b"", self.offsets() | letters)
 
-    def step(self, consumer: Consumer, limit: int = BATCH) -> None:
-        """Reads, maps and appends once; saves when that is due."""
-        records = consumer.poll(POLL_SECONDS, limit=limit)
-        self._log.append([message for record in records for message in self._mapped(record)])
-        for record in records:
-            held = self._held[TopicPartition(record.topic, record.partition)]
-            held.position, held.saved = record.offset + 1, False
-        now = self._monotonic()
-        if now >= self._checkpoint_at:
-            self._checkpoint_at = now + self._checkpoint_seconds
-            if offsets := self._save([p for p, held in self._held.items() if not held.saved]):
-                _commit(consumer, offsets)
-        if now >= self._report_at:
-            self.report()
-
-    def abandon(self) -> None:
-        """Lets go of all partitions as if killed: without saving them."""
-        for held in self._held.values():
-            held.lock.close()
-        self._held.clear()
-
-    def report(self) -> None:
-        """Logs what was counted, if anything happened since the last time."""
-        if self.counts != self._reported:
-            logger.info("%s", self.counts)
-        self._reported = replace(self.counts)
-        self._report_at = self._monotonic() + REPORT_SECONDS
-
-    def _mapped(self, record: Record) -> list[Message]:
-        self.counts.records += 1
+    def mapped(self, record: Record, mappers: Mapping[str, Mapper]) -> list[Message]:
+        """Takes in the next record; returns its outcome or dead letter, where there is one."""
+        self.position, self.changed = record.offset + 1, True
+        self._counts.records += 1
         try:
-            outcome = self._mappers[record.topic].outcome(record)
+            outcome = mappers[record.topic].outcome(record)
         except UnmappedError as error:
-            return self._laid_aside(record, error)
+            self._counts.refused += 1
+            return self._letters.message(record, error.code, str(error))
         if outcome is None:
-            self.counts.skipped += 1
+            self._counts.skipped += 1
             return []
-        self.counts.outcomes += 1
+        self._counts.outcomes += 1
         headers = trace_headers(outcome.traceparent)
         if headers:
             headers += tuple(header for header in record.headers if header[0] == TRACESTATE)
         return [Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), headers)]
-
-    def _laid_aside(self, record: Record, error: UnmappedError) -> list[Message]:
-        self.counts.refused += 1
-        held = self._held[TopicPartition(record.topic, record.partition)]
-        if record.offset in held.laid_aside:
-            return []
-        return [dead_letter_message(record, error.code, str(error))]
-
-    def _take_up(self, partition: TopicPartition) -> _Held:
-        name = _name(partition)
-        with ExitStack() as lock:
-            lock.enter_context(exclusive(self._directory, name, patience_seconds=TAKEOVER_SECONDS))
-            checkpoint = self._checkpoints.load(name)
-            offsets = checkpoint.offsets if checkpoint else {}
-            position = self._position(partition, offsets.get(partition))
-            letters_from = offsets.get(DEAD_LETTERS, self._log.start_offset(DEAD_LETTERS))
-            laid_aside = self._letters_since(letters_from, partition)
-            return _Held(position, laid_aside, letters_from, lock.pop_all())
-
-    def _position(self, partition: TopicPartition, saved: int | None) -> int | None:
-        end = self._source.end_offset(partition)
-        committed = self._source.committed(INGEST_GROUP, partition)
-        known = [offset for offset in (saved, committed) if offset is not None]
-        if not known:
-            return end if self._begin == "newest" else None
-        if max(known) > end:
-            raise CheckpointError(
-                f"{_name(partition)} is at offset {max(known)}, beyond the end {end} of the topic: "
-                "it is of another log, or the topic was made anew; delete its checkpoint, and on "
-                f"Kafka the offsets of group {INGEST_GROUP!r}"
-            )
-        return max(known)
-
-    def _letters_since(self, offset: int, partition: TopicPartition) -> set[int]:
-        """Returns the offsets of the partition's records among the dead letters since then."""
-        found: set[int] = set()
-        while letters := self._log.read(DEAD_LETTERS, offset):
-            places = (place for letter in letters if (place := origin(letter)))
-            found.update(place[2] for place in places if place[:2] == partition)
-            offset = letters[-1].offset + 1
-        return found
-
-    def _save(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Saves how far these partitions are; returns that."""
-        offsets = {p: at for p in partitions if (at := self._held[p].position) is not None}
-        end = self._log.end_offset(DEAD_LETTERS) if offsets else 0
-        for partition, offset in offsets.items():
-            held = self._held[partition]
-            if all(laid_aside < offset for laid_aside in held.laid_aside):
-                held.laid_aside.clear()
-                held.letters_from = end
-            saved = {partition: offset, DEAD_LETTERS: held.letters_from}
-            self._checkpoints.save(_name(partition), b"", saved)
-            held.saved = True
-        return offsets
 
 
 def _mappers(mappings: Sequence[TopicMapping], *, same_log: bool) -> dict[str, Mapper]:
@@ -281,15 +166,3 @@ def _mappers(mappings: Sequence[TopicMapping], *, same_log: bool) -> dict[str, M
             raise MappingError(f"topic {topic!r} is copyloop's own; map one of yours")
         mappers[topic] = Mapper(mapping)
     return mappers
-
-
-def _commit(consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
-    try:
-        consumer.commit(offsets)
-    except LogUnavailable as error:
-        # The checkpoint holds them too; the next commit tells the group of these as well.
-        logger.warning("offsets not committed: %s", error)
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"ingest-{partition.topic}-{partition.partition}"

@@ -6,14 +6,13 @@ leaves out what was already written before a crash.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
 import msgspec
 
-from streams.dead_letter import dead_letter_message
+from streams.checkpoint import Checkpoint
 from streams.errors import EventError, SchemaError
 from streams.events import (
     DECISIONS,
@@ -31,7 +30,7 @@ from streams.join_output import Emitted, Refusal
 from streams.log import Log, Message, Record, TopicPartition
 from streams.merge import TICK, Merge
 from streams.traceparent import trace_headers_of, traced
-from streams.written import Place, Written
+from streams.written import Written
 
 IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
@@ -66,6 +65,9 @@ class JoinCounts:
         """The share of closed decisions that got the default reward; 0 if none was closed."""
         return self.defaulted / self.closed if self.closed else 0.0
 
+    def __str__(self) -> str:
+        return f"{self!r}, default rate {self.default_rate:.3f}"
+
 
 class JoinedPartition:
     """The join of one partition, between its records and the messages that follow from them.
@@ -75,7 +77,6 @@ class JoinedPartition:
         offsets: the next offset to read of each side; one that is left out is at its start.
         written: what was written of the records from there on; not to be written again.
         counts: where to count.
-        lock: what to let go of with the partition.
     """
 
     def __init__(
@@ -84,13 +85,12 @@ class JoinedPartition:
         offsets: dict[TopicPartition, int],
         written: Written,
         counts: JoinCounts,
-        lock: ExitStack,
     ) -> None:
         self.join = join
         self.merge = Merge(join.time_ms)
-        self.lock = lock
         self.changed = False
-        self.saved_at = -inf
+        self.paused: set[str] = set()
+        """The sides that are not read for now."""
         self._offsets = offsets
         self.written = written
         self._counts = counts
@@ -128,6 +128,10 @@ class JoinedPartition:
             for side, offset in self._offsets.items()
         }
 
+    def checkpoint(self) -> Checkpoint:
+        """Returns what to save: the join, and the offsets of its inputs and outputs."""
+        return Checkpoint(self.join.to_bytes(), self.offsets() | self.written.offsets())
+
     def tick_due(self, now: float, now_ms: int) -> tuple[float, tuple[str, ...]]:
         """Returns in how many seconds time must be helped on, and on which sides.
 
@@ -157,10 +161,9 @@ class JoinedPartition:
 
     def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""
-        if self.written.letter(_place(record)):
-            return []
-        self._counts.dead_lettered += 1
-        return [dead_letter_message(record, code, error)]
+        letters = self.written.letters.message(record, code, error)
+        self._counts.dead_lettered += len(letters)
+        return letters
 
     def _feed(self, record: Record) -> EventError | None:
         """Feeds the join one record; returns what is wrong with the record, if anything."""
@@ -169,7 +172,7 @@ class JoinedPartition:
             return None
         self._counts.events += 1
         # Its placement may be known by now, but it was not when this decision was refused.
-        if record.topic == DECISIONS and self.written.letter(_place(record)):
+        if record.topic == DECISIONS and self.written.letters.take(record):
             self.join.tick(record.timestamp_ms)
             return None
         try:
@@ -238,7 +241,3 @@ class JoinedPartition:
         self._counts.latency.due(interaction.status, interaction.timestamp_ms)
         headers = trace_headers_of(interaction.decision)
         return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction), headers)]
-
-
-def _place(record: Record) -> Place:
-    return record.topic, record.partition, record.offset

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from streams.fold import partitions
 from streams.log import Log, TopicPartition
 
 
@@ -31,10 +32,10 @@ def lags(log: Log, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
         TopicError: there is no such topic.
     """
     return [
-        _lag(log, group, TopicPartition(topic, number))
+        _lag(log, group, partition)
         for group, topics in groups.items()
         for topic in topics
-        for number in range(log.partitions(topic))
+        for partition in partitions(log, topic)
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -48,7 +48,7 @@ class MeteredLog:
     """The log that it is handed, counted.
 
     `appended` is what was written since the start, and `taken` what was handed out, to
-    consumers and otherwise.
+    consumers and otherwise. What is not counted is the log's own.
     """
 
     def __init__(self, log: Log) -> None:
@@ -56,6 +56,12 @@ class MeteredLog:
         self.taken = Traffic()
         self._log = log
         self._holders: set[_Holder] = set()
+        self.create_topic = log.create_topic
+        self.partitions = log.partitions
+        self.start_offset = log.start_offset
+        self.end_offset = log.end_offset
+        self.committed = log.committed
+        self.close = log.close
 
     def behind(self) -> list[Behind]:
         """Returns how far behind each consumer is, in the partitions that it holds.
@@ -78,14 +84,6 @@ class MeteredLog:
             self._ask_for_anything()
         return [Behind(group, *partition, records) for (group, partition), records in found.items()]
 
-    def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there. A compact one may drop a key's older records."""
-        self._log.create_topic(topic, partitions=partitions, compact=compact)
-
-    def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has."""
-        return self._log.partitions(topic)
-
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, in order, and returns where; counted once they are there."""
         written = self._log.append(messages)
@@ -100,14 +98,6 @@ class MeteredLog:
             self.taken.add(partition.topic, records)
         return records
 
-    def start_offset(self, partition: TopicPartition) -> int:
-        """Returns the offset of the oldest record that is kept."""
-        return self._log.start_offset(partition)
-
-    def end_offset(self, partition: TopicPartition) -> int:
-        """Returns the offset that the next append gets."""
-        return self._log.end_offset(partition)
-
     def consumer(
         self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
     ) -> MeteredConsumer:
@@ -118,14 +108,6 @@ class MeteredLog:
         return MeteredConsumer(
             consumer, holder, self.taken, on_close=lambda: self._holders.discard(holder)
         )
-
-    def committed(self, group: str, partition: TopicPartition) -> int | None:
-        """Returns the group's committed offset, None if it never committed."""
-        return self._log.committed(group, partition)
-
-    def close(self) -> None:
-        """Closes the log behind this."""
-        self._log.close()
 
     def _ask_for_anything(self) -> None:
         """Asks the log a question although nobody is behind: that it answers is the answer."""
@@ -143,6 +125,9 @@ class MeteredConsumer:
         self._holder = holder
         self._taken = taken
         self._on_close = on_close
+        self.pause = consumer.pause
+        self.resume = consumer.resume
+        self.commit = consumer.commit
 
     def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
         """Returns up to about `limit` next records; waits for the first at most the timeout."""
@@ -152,18 +137,6 @@ class MeteredConsumer:
             self._taken.add(found[0].topic, found)
             self._holder.passed(found[-1])
         return records
-
-    def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Returns nothing more from these until they are resumed."""
-        self._consumer.pause(partitions)
-
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """Takes these up again."""
-        self._consumer.resume(partitions)
-
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Makes known how far the group is (the next offset to read)."""
-        self._consumer.commit(offsets)
 
     def close(self) -> None:
         """Has the assignee save what it holds, commits that, and leaves."""

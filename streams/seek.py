@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import merge
+from itertools import islice
 from typing import Final, NamedTuple
 
+from streams.fold import partitions, scan
 from streams.log import Log, Record, TopicPartition
 
 CHUNK: Final = 1000
@@ -52,17 +54,15 @@ def by_key(log: Log, topic: str, key: bytes, *, from_ms: int, until_ms: int, lim
     """
     found: list[Record] = []
     complete = True
-    for number in range(log.partitions(topic)):
-        partition = TopicPartition(topic, number)
-        offset, left = offset_at(log, partition, from_ms), limit
-        while records := log.read(partition, offset, limit=min(CHUNK, left)):
-            found += [r for r in records if r.key == key and r.timestamp_ms < until_ms]
-            offset, left = records[-1].offset + 1, left - len(records)
-            if records[-1].timestamp_ms >= until_ms:
+    for partition in partitions(log, topic):
+        records = scan(log, partition, offset_at(log, partition, from_ms))
+        for record in islice(records, limit):
+            if record.timestamp_ms >= until_ms:
                 break
-            if left <= 0:
-                complete = complete and offset >= log.end_offset(partition)
-                break
+            if record.key == key:
+                found.append(record)
+        else:
+            complete = complete and next(records, None) is None
     found.sort(key=lambda record: (record.timestamp_ms, record.partition, record.offset))
     return Search(found, complete)
 
@@ -72,22 +72,16 @@ def newest_first(log: Log, topic: str, ends: dict[int, int]) -> Iterator[Record]
 
     A partition that is left out of `ends` is read from its end.
     """
-    parts = [
-        _backwards(log, TopicPartition(topic, number), ends.get(number))
-        for number in range(log.partitions(topic))
-    ]
-    return merge(*parts, key=lambda record: -record.timestamp_ms)
+    parts = partitions(log, topic)
+    runs = [backwards(log, part, ends.get(part.partition)) for part in parts]
+    return merge(*runs, key=lambda record: -record.timestamp_ms)
 
 
-def _backwards(log: Log, partition: TopicPartition, end: int | None) -> Iterator[Record]:
+def backwards(log: Log, partition: TopicPartition, end: int | None = None) -> Iterator[Record]:
+    """Yields the partition's records before an offset, or all of them, newest first."""
     start = log.start_offset(partition)
     end = log.end_offset(partition) if end is None else min(end, log.end_offset(partition))
     while end > start:
         begin = max(start, end - CHUNK)
-        chunk: list[Record] = []
-        offset = begin
-        while offset < end and (records := log.read(partition, offset, limit=end - offset)):
-            chunk += [record for record in records if record.offset < end]
-            offset = records[-1].offset + 1
-        yield from reversed(chunk)
+        yield from reversed(list(scan(log, partition, begin, end=end)))
         end = begin

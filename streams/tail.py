@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
 
-from streams.log import Log, Record, TopicPartition
+from streams.fold import Viewer, partitions
+from streams.log import Log, Record
 
 
 def tail(
@@ -30,7 +31,7 @@ def tail(
     offsets = {}
     records = []
     for topic in topics:
-        for partition in (TopicPartition(topic, n) for n in range(log.partitions(topic))):
+        for partition in partitions(log, topic):
             offsets[partition] = end = log.end_offset(partition)
             start = max(end - last, log.start_offset(partition))
             # What came since `end` was asked for is the consumer's to show.
@@ -38,7 +39,7 @@ def tail(
     yield from _lines(records, width)
     if not follow:
         return
-    consumer = log.consumer(topics, _Viewer(offsets))
+    consumer = log.consumer(topics, Viewer(offsets))
     try:
         while not stop.is_set():
             yield from _lines(consumer.poll(0.2), width)
@@ -68,16 +69,3 @@ def printable(data: bytes) -> str:
 def _lines(records: Sequence[Record], width: int) -> Iterator[str]:
     for record in sorted(records, key=attrgetter("timestamp_ms")):
         yield line(record, width=width)
-
-
-class _Viewer:
-    """Starts each partition where it is told, and has nothing to save."""
-
-    def __init__(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self._offsets = offsets
-
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return self._offsets
-
-    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return {}

@@ -71,8 +71,7 @@ def serve(
 
 def learn(at: LogOptions, metrics: MetricsOptions) -> None:
     """Fold interactions into policies and publish them, until stopped."""
-    from bandit.service.learn_counts import LEARN, LearnCounts
-    from bandit.service.learner import run_learner
+    from bandit.service.learner import LEARN, LearnCounts, run_learner
     from bandit.service.operations.traces import open_traces
     from bandit.service.settings import load_settings
 

@@ -17,7 +17,7 @@ from bandit.service.appender import Appender
 from bandit.service.evaluations import routes as evaluation_routes
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.figures import routes as figure_routes
-from bandit.service.figures.follower import Follower, aim_of
+from bandit.service.figures.follower import FiguresFold, aim_of
 from bandit.service.front import AsgiApp, FrontDoor
 from bandit.service.hot import HotRoutes
 from bandit.service.intake import Intake
@@ -127,7 +127,7 @@ def create_app(
     rest.state.intake = Intake(
         appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
     )
-    follower = Follower(log, clock_ms, lambda name: aim_of(snapshots.catalogue, name))
+    follower = FiguresFold(log, clock_ms, lambda name: aim_of(snapshots.catalogue, name))
     rest.state.figures = figure_routes.Desktop(follower)
     rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
     rest.state.health = health.Health(

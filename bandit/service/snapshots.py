@@ -7,8 +7,7 @@ mapping that is replaced whole, so that no request ever sees half of a change.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -21,16 +20,16 @@ from bandit.service.offer import Offer
 from bandit.service.shortlists import Draws
 from streams.caps import Shown
 from streams.catalogue import CatalogueReader
-from streams.errors import EventError, LogUnavailable
+from streams.errors import EventError
 from streams.events import CATALOGUE, POLICIES, Action, Creative, Placement, PolicySnapshot, decode
-from streams.log import Log, Record, TopicPartition
+from streams.fold import Follower, Viewer, batches, partitions
+from streams.log import Consumer, Log, Record, TopicPartition
 from streams.trials import TrialResult
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.2
 """How long a poll waits for the first record, and so how soon `stop` is seen."""
-RETRY_SECONDS: Final = 0.5
 BATCH: Final = 64
 """Snapshots of megabytes are read this many at a time."""
 
@@ -65,19 +64,6 @@ class _Loaded(NamedTuple):
     trials: Mapping[str, TrialResult] = MappingProxyType({})
 
 
-class _Positions:
-    """Starts a consumer where reading by offset left off; nothing is to be saved."""
-
-    def __init__(self, positions: Mapping[TopicPartition, int]) -> None:
-        self._positions = positions
-
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return {partition: self._positions[partition] for partition in partitions}
-
-    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return {}
-
-
 class Snapshots:
     """The placements as they are served now, kept up to date with a log.
 
@@ -104,13 +90,13 @@ class Snapshots:
         self._fresh: dict[str, tuple[Placement, _Loaded]] = {}
         self._serving: Mapping[str, ServingPlacement] = {}
         self._prepared: dict[str, int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="snapshots", daemon=True)
+        self._consumer: Consumer | None = None
+        self._follower = Follower("snapshots", self._look, reset=self._close)
 
     @property
     def following(self) -> bool:
         """Whether the thread that keeps this up to date is alive."""
-        return self._thread.is_alive()
+        return self._follower.following
 
     def placement(self, name: str) -> ServingPlacement | None:
         """Returns what the placement is served with, None if it is unknown or was deleted."""
@@ -122,39 +108,27 @@ class Snapshots:
         Raises:
             TopicError: the log lacks the topics.
         """
-        for partition in self._partitions():
-            self._positions[partition] = self._log.start_offset(partition)
-            while records := self._log.read(partition, self._positions[partition], limit=BATCH):
-                self._advance(records)
+        for topic in (CATALOGUE, POLICIES):
+            for partition in partitions(self._log, topic):
+                self._positions[partition] = start = self._log.start_offset(partition)
+                for records in batches(self._log, partition, start, limit=BATCH):
+                    self._advance(records)
         self._serve_catalogue()
-        self._thread.start()
+        self._follower.start()
 
     def stop(self) -> None:
         """Stops following; what is served stays as it is."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._follower.stop()
 
-    def _partitions(self) -> list[TopicPartition]:
-        policies = range(self._log.partitions(POLICIES))
-        return [TopicPartition(CATALOGUE, 0), *(TopicPartition(POLICIES, p) for p in policies)]
+    def _look(self) -> None:
+        if self._consumer is None:
+            self._consumer = self._log.consumer([CATALOGUE, POLICIES], Viewer(self._positions))
+        if records := self._consumer.poll(POLL_SECONDS, limit=BATCH):
+            self._take(records)
 
-    def _follow(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._follow_log()
-            except LogUnavailable as error:
-                logger.warning("policies and catalogue are not followed for now: %s", error)
-                self._stop.wait(RETRY_SECONDS)
-
-    def _follow_log(self) -> None:
-        consumer = self._log.consumer([CATALOGUE, POLICIES], _Positions(self._positions))
-        try:
-            while not self._stop.is_set():
-                records = consumer.poll(POLL_SECONDS, limit=BATCH)
-                if records:
-                    self._take(records)
-        finally:
+    def _close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
             consumer.close()
 
     def _take(self, records: Iterable[Record]) -> None:

@@ -33,7 +33,8 @@ from generator.demo.view import live_view
 from generator.errors import GeneratorError
 from generator.winners import rank_winners
 from streams.events import INTERACTIONS, Interaction, decode
-from streams.log import TopicPartition
+from streams.fold import scan
+from streams.log import Log, TopicPartition
 from streams.opening import open_log
 
 BRIEFS: Final = Path(__file__).parent.parent / "briefs"
@@ -266,7 +267,7 @@ def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, lis
     """The surest few of each placement, read from the log as any other reader would."""
     log = open_log(f"sqlite:///{directory / 'log.db'}")
     by_placement: dict[str, list[Interaction]] = {name: [] for name in texts}
-    for interaction in _interactions(log.read):
+    for interaction in _interactions(log):
         by_placement[interaction.decision.placement].append(interaction)
     log.close()
     return {
@@ -275,14 +276,11 @@ def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, lis
     }
 
 
-def _interactions(read: Callable[..., Sequence[Any]]) -> Iterator[Interaction]:
-    offset = 0
-    while records := read(TopicPartition(INTERACTIONS, 0), offset):
-        for record in records:
-            event = decode(record.value)
-            if isinstance(event, Interaction):
-                yield event
-        offset = records[-1].offset + 1
+def _interactions(log: Log) -> Iterator[Interaction]:
+    for record in scan(log, TopicPartition(INTERACTIONS, 0)):
+        event = decode(record.value)
+        if isinstance(event, Interaction):
+            yield event
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
+from streams.fold import scan_topic
 from streams.generator_versions import TRIAL_DECISIONS, Canary, GeneratorVersion
-from streams.log import Log, TopicPartition
+from streams.log import Log
 
 CHECKPOINT: Final = "canary"
 ALPHA: Final = 0.025
@@ -225,17 +226,11 @@ class CanaryJudge:
             self._unsaved = 0
 
     def _catch_up(self, trial: Trial, catalogue: Catalogue) -> None:
-        for number in range(self._log.partitions(INTERACTIONS)):
-            partition = TopicPartition(INTERACTIONS, number)
-            offset = self._offsets.get(partition, self._log.start_offset(partition))
-            while records := self._log.read(partition, offset):
-                for record in records:
-                    _take(trial, record.value, catalogue)
-                offset = records[-1].offset + 1
-                self._offsets[partition] = offset
-                self._unsaved += len(records)
-                if self._unsaved >= SAVE_EVERY:
-                    self.save()
+        for record in scan_topic(self._log, INTERACTIONS, self._offsets):
+            _take(trial, record.value, catalogue)
+            self._unsaved += 1
+            if self._unsaved >= SAVE_EVERY:
+                self.save()
 
     def _tell(self, desk: VersionDesk, canary: GeneratorVersion, trial: Trial, now_ms: int) -> bool:
         found = trial.result(canary.canary.share if canary.canary else Canary(since_ms=0).share)

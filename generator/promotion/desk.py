@@ -26,6 +26,7 @@ from streams.catalogue import (
 from streams.changes import Change
 from streams.errors import EventError
 from streams.events import Catalogued, Creative, Generation, Placement, decode
+from streams.fold import scan
 from streams.generator_versions import CANARY_SHARE, Canary, GateRow, GeneratorVersion
 from streams.log import Log
 
@@ -158,18 +159,15 @@ class VersionDesk:
     def history(self, version_id: str) -> list[GeneratorVersion]:
         """Returns every state that a version has been in, oldest first."""
         key, found = f"generator_version/{version_id}".encode(), []
-        offset = self._log.start_offset(PARTITION)
-        while records := self._log.read(PARTITION, offset):
-            for record in records:
-                if record.key != key:
-                    continue
-                try:
-                    event = decode(record.value)
-                except EventError:
-                    continue
-                if isinstance(event, GeneratorVersion):
-                    found.append(event)
-            offset = records[-1].offset + 1
+        for record in scan(self._log, PARTITION):
+            if record.key != key:
+                continue
+            try:
+                event = decode(record.value)
+            except EventError:
+                continue
+            if isinstance(event, GeneratorVersion):
+                found.append(event)
         return found
 
     def _write(

@@ -31,10 +31,10 @@ from generator.training.manifest import ADAPTER, MANIFEST
 from generator.training.reading import Reading
 from generator.training.refusals import with_refusals
 from streams.catalogue import CatalogueReader
-from streams.errors import LogUnavailable
 from streams.events import INTERACTIONS
+from streams.fold import ends, follow
 from streams.generator_versions import CANARY_SHARE
-from streams.log import Log, TopicPartition
+from streams.log import Log
 
 DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""
@@ -140,12 +140,8 @@ class Teacher:
 
     def run(self) -> None:
         """Looks at the log again and again, and teaches when it is due, until stopped."""
-        while not self._stop.is_set():
-            try:
-                self.turn()
-            except LogUnavailable as error:
-                logger.warning("the log is out of reach, trying again: %s", error)
-            self._stop.wait(self._schedule.look_seconds)
+        look_seconds = self._schedule.look_seconds
+        follow("interactions", self.turn, stop=self._stop, every_seconds=look_seconds)
 
     def turn(self) -> Path | None:
         """Goes on with a round that is not done, or begins one that is due; returns its folder.
@@ -323,15 +319,12 @@ class Teacher:
 
     def _ends(self) -> int:
         """Returns how many interactions were ever appended."""
-        numbers = range(self._log.partitions(INTERACTIONS))
-        return sum(self._log.end_offset(TopicPartition(INTERACTIONS, n)) for n in numbers)
+        return sum(ends(self._log, INTERACTIONS).values())
 
     def _now_ms(self) -> int:
         """Returns the time of the log's latest interaction."""
         latest = 0
-        for number in range(self._log.partitions(INTERACTIONS)):
-            partition = TopicPartition(INTERACTIONS, number)
-            end = self._log.end_offset(partition)
+        for partition, end in ends(self._log, INTERACTIONS).items():
             if end > self._log.start_offset(partition):
                 [record, *_] = self._log.read(partition, end - 1)
                 latest = max(latest, record.timestamp_ms)

@@ -15,7 +15,8 @@ from generator.training.refusals import Refusal
 from generator.training.suspicious import ClickLook, suspicions
 from streams.catalogue import Catalogue, CatalogueReader
 from streams.events import INTERACTIONS, Creative, Interaction, decode
-from streams.log import Log, TopicPartition
+from streams.fold import batches, ends
+from streams.log import Log
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how many interactions were read, and how many there are."""
@@ -96,21 +97,19 @@ class Reading:
         return self._briefs[generation_id]
 
     def _interactions(self, log: Log, progress: Progress | None) -> Iterator[Interaction]:
-        partitions = [TopicPartition(INTERACTIONS, n) for n in range(log.partitions(INTERACTIONS))]
-        ends = {partition: log.end_offset(partition) for partition in partitions}
-        total = sum(end - log.start_offset(partition) for partition, end in ends.items())
+        until = ends(log, INTERACTIONS)
+        total = sum(end - log.start_offset(partition) for partition, end in until.items())
         done = 0
-        for partition, end in ends.items():
-            offset = first = log.start_offset(partition)
+        for partition, end in until.items():
+            first = log.start_offset(partition)
             digest = hashlib.sha256()
-            while offset < end and (records := log.read(partition, offset)):
-                for record in (each for each in records if each.offset < end):
+            for records in batches(log, partition, first, end=end):
+                for record in records:
                     digest.update(record.value)
                     event = decode(record.value)
                     if isinstance(event, Interaction):
                         yield event
                 done += len(records)
-                offset = records[-1].offset + 1
                 if progress is not None:
                     progress(min(done, total), total)
             if end > first:

@@ -6,7 +6,7 @@ and what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -16,16 +16,14 @@ from msgspec import Struct
 from streams.checkpoint import exclusive
 from streams.errors import LogUrlError
 from streams.events import INTERACTIONS, OUTCOMES
-from streams.forgetting.rewriting import TOPICS, Rewritten, SqliteFile, rewrite_archive, rewritten
+from streams.fold import Progress, history
+from streams.forgetting.rewriting import TOPICS, SqliteFile, rewrite_archive, rewritten
 from streams.forgetting.wanted import Wanted
-from streams.log import Log, TopicPartition
+from streams.log import Log, Record, TopicPartition
 from streams.spool import spooled
 
 SQLITE: Final = "sqlite:///"
 KAFKA: Final = "kafka://"
-
-Progress = Callable[[str, int, int], None]
-"""Told the topic being read, how many of its records are done, and how many there are."""
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -134,65 +132,34 @@ def _go_through(
 ) -> list[Held]:
     """Returns where the value is; with a path, it is not there any more by then."""
     file = None if path is None else SqliteFile(path)
-    found = []
+    found: dict[TopicPartition, Held] = {}
     try:
-        for partition in _partitions(log):
-            held = None
-            for last_ms, changed in _changes(log, partition, wanted, now_ms, progress):
-                held = _added(held, partition, changed, last_ms)
+        for records in (batch for topic in TOPICS for batch in history(log, topic, progress)):
+            changed = [new for r in records if (new := rewritten(r, wanted, now_ms)) is not None]
+            if changed:
+                partition = TopicPartition(*records[0][:2])
+                found[partition] = _added(found.get(partition), changed)
                 if file is not None:
-                    file.write(partition, [new for new, _ in changed])
-            if held is not None:
-                found.append(held)
+                    file.write(partition, changed)
         if file is not None and found:
             file.compact()
     finally:
         if file is not None:
             file.close()
-    return found
+    return list(found.values())
 
 
-def _changes(
-    log: Log, partition: TopicPartition, wanted: Wanted, now_ms: int, progress: Progress | None
-) -> Iterator[tuple[int, list[tuple[Rewritten, int]]]]:
-    """Yields what a batch of records has to become, each with its time, where anything has to."""
-    start, end = log.start_offset(partition), log.end_offset(partition)
-    offset = start
-    while offset < end and (records := log.read(partition, offset)):
-        changed = [
-            (new, record.timestamp_ms)
-            for record in records
-            if (new := rewritten(record, wanted, now_ms)) is not None
-        ]
-        if changed:
-            yield changed[-1][1], changed
-        offset = records[-1].offset + 1
-        if progress is not None:
-            progress(partition.topic, offset - start, end - start)
-
-
-def _added(
-    held: Held | None,
-    partition: TopicPartition,
-    changed: list[tuple[Rewritten, int]],
-    last_ms: int,
-) -> Held:
-    first, first_ms = changed[0]
+def _added(held: Held | None, changed: Sequence[Record]) -> Held:
+    first, last = changed[0], changed[-1]
     return Held(
-        topic=partition.topic,
-        partition=partition.partition,
+        topic=first.topic,
+        partition=first.partition,
         records=len(changed) + (held.records if held else 0),
         first_offset=held.first_offset if held else first.offset,
-        last_offset=changed[-1][0].offset,
-        first_ms=held.first_ms if held else first_ms,
-        last_ms=last_ms,
+        last_offset=last.offset,
+        first_ms=held.first_ms if held else first.timestamp_ms,
+        last_ms=last.timestamp_ms,
     )
-
-
-def _partitions(log: Log) -> Iterator[TopicPartition]:
-    for topic in TOPICS:
-        for number in range(log.partitions(topic)):
-            yield TopicPartition(topic, number)
 
 
 def _hold(held: ExitStack, log: Log, data: Path) -> None:

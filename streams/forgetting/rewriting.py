@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from streams.errors import LogError
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS
 from streams.fair_lock import FairLock
 from streams.forgetting.wanted import FORGOTTEN, Wanted
-from streams.log import Headers, Record, TopicPartition
+from streams.log import Record, TopicPartition
 from streams.sqlite_file import compact, connect, transaction, translated
 
 TOPICS: Final = (DECISIONS, INTERACTIONS, DEAD_LETTER)
@@ -23,21 +23,13 @@ PATIENCE_SECONDS: Final = 30.0
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Rewritten(NamedTuple):
-    """A record as it is to be."""
-
-    offset: int
-    value: bytes
-    headers: Headers
-
-
-def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Rewritten | None:
+def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Record | None:
     """Returns the record without what is wanted, None if it has nothing of it."""
     value = wanted.without(record)
     if value is None:
         return None
     kept = tuple(header for header in record.headers if header[0] != FORGOTTEN)
-    return Rewritten(record.offset, value, (*kept, (FORGOTTEN, str(now_ms).encode())))
+    return record._replace(value=value, headers=(*kept, (FORGOTTEN, str(now_ms).encode())))
 
 
 class SqliteFile:
@@ -50,7 +42,7 @@ class SqliteFile:
         # What is taken out is overwritten, not only let go of.
         self._database.execute("PRAGMA secure_delete = ON")
 
-    def write(self, partition: TopicPartition, records: Sequence[Rewritten]) -> None:
+    def write(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         """Puts the records in the place of those at their offsets, all or none."""
         with translated(self._path), self._lock.held(), transaction(self._database):
             found = self._database.execute(
@@ -89,14 +81,8 @@ def rewrite_archive(
     for topic in TOPICS:
         for file in archive_files(directory, topic):
             count = rewrite_file(
-                file.path,
-                lambda record: _as_record(record, rewritten(record, wanted, now_ms)),
-                dry_run=dry_run,
+                file.path, lambda record: rewritten(record, wanted, now_ms), dry_run=dry_run
             )
             if count:
                 changed[str(file.path.relative_to(directory))] = count
     return changed
-
-
-def _as_record(record: Record, new: Rewritten | None) -> Record | None:
-    return None if new is None else record._replace(value=new.value, headers=new.headers)

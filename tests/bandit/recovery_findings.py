@@ -26,8 +26,9 @@ from streams.events import (
     PolicySnapshot,
     decode,
 )
+from streams.fold import partitions, scan_topic
 from streams.joiner import run_joiner
-from streams.log import Message, TopicPartition
+from streams.log import Message
 from streams.memory import MemoryLog
 from streams.topics import create_topics
 from tests.bandit.recovery import until
@@ -148,14 +149,7 @@ def findings(loop, traffic):
 
 def records(log, topic):
     """The topic's records, partition by partition."""
-    found = []
-    for number in range(log.partitions(topic)):
-        partition = TopicPartition(topic, number)
-        offset = log.start_offset(partition)
-        while batch := log.read(partition, offset):
-            found += batch
-            offset = batch[-1].offset + 1
-    return found
+    return list(scan_topic(log, topic))
 
 
 def _by_record(log, topic, kind):
@@ -180,7 +174,7 @@ def _calm_join(log, directory, count):
     for topic in (CATALOGUE, *SIDES):
         for _, partition, _, timestamp_ms, key, value, headers in records(log, topic):
             copy.append([Message(topic, key, value, headers, timestamp_ms, partition)])
-    places = [TopicPartition(INTERACTIONS, n) for n in range(copy.partitions(INTERACTIONS))]
+    places = partitions(copy, INTERACTIONS)
     with _in_thread(run_joiner, copy, directory):
         until(lambda: sum(map(copy.end_offset, places)) >= count)
     return {i.id: record.value for record, i in Events(copy).interactions.items()}

@@ -13,11 +13,11 @@ from bandit.errors import RequestError
 from bandit.learner import PartitionFold
 from bandit.policies import parse_policy
 from bandit.service.learner import Learner
-from bandit.service.pace import Pace
 from bandit.service.snapshots import Snapshots
 from streams.caps import Caps, Shown
 from streams.catalogue import CatalogueReader
 from streams.events import INTERACTIONS, POLICIES, decode
+from streams.fold import AdaptiveInterval
 from streams.log import TopicPartition
 from tests.bandit.histories import (
     ACTIONS,
@@ -38,7 +38,7 @@ DAY = NOW_MS // 86_400_000
 
 def a_learner(log, directory):
     # A clock that stands: every step is due, whatever the one before cost.
-    paces = [Pace(0.0, lambda: 100.0, lambda: 0.0) for _ in range(2)]
+    paces = [AdaptiveInterval(0.0, lambda: 100.0) for _ in range(2)]
     learner = Learner(log, directory, stop=threading.Event(), publishing=paces[0], saving=paces[1])
     return learner, learner.assigned([PARTITION])[PARTITION]
 

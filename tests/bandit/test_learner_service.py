@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from bandit.learner import PartitionFold
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import policy_version
-from bandit.service.learner import GROUP, Learner, run_learner
-from bandit.service.pace import Pace
+from bandit.service.learner import GROUP, LearnCounts, Learner, run_learner
 from streams.catalogue import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.errors import CheckpointError, LockError
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Tick, decode, encode
 from streams.fair_lock import FairLock
+from streams.fold import AdaptiveInterval, scan_topic
 from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -51,10 +51,11 @@ class Clock:
 
 
 @contextmanager
-def learning(log, directory):
+def learning(log, directory, **options):
     """A learner in a thread, stopped cleanly at the end."""
     stop = threading.Event()
-    thread = threading.Thread(target=run_learner, args=(log, directory), kwargs={"stop": stop})
+    options["stop"] = stop
+    thread = threading.Thread(target=run_learner, args=(log, directory), kwargs=options)
     thread.start()
     try:
         yield
@@ -74,10 +75,9 @@ def until(condition, *, seconds=30):
 def published(log, name="home"):
     """The last snapshot of the placement in the log, None if there is none."""
     found = None
-    for number in range(log.partitions(POLICIES)):
-        for record in log.read(TopicPartition(POLICIES, number), 0):
-            if record.key == name.encode():
-                found = decode(record.value)
+    for record in scan_topic(log, POLICIES):
+        if record.key == name.encode():
+            found = decode(record.value)
     return found
 
 
@@ -102,7 +102,7 @@ def a_learner(log, directory, *, clock=time.monotonic, publish_seconds=0.0):
 
 
 def new_learner(log, directory, *, clock=time.monotonic, publish_seconds=0.0):
-    publishing, saving = Pace(publish_seconds, clock, clock), Pace(1.0, clock, clock)
+    publishing, saving = (AdaptiveInterval(each, clock) for each in (publish_seconds, 1.0))
     return Learner(log, directory, stop=threading.Event(), publishing=publishing, saving=saving)
 
 
@@ -144,11 +144,11 @@ def test_crashes_anywhere_change_nothing(tmp_path_factory, policy, steps):
         position += len(records)
         clock.now += 10
         if then == "save":
-            learner.save_when_due()
+            learner.partitions.save_due()
         if then == "crash":
-            learner.abandon()
+            learner.partitions.abandon()
             learner, position = a_learner(log, directory, clock=clock)
-    learner.abandon()
+    learner.partitions.abandon()
     expected = undisturbed(log)
     assert published(log) == expected
     saved = PartitionFold.from_bytes(Checkpoints(directory).load("learn-0").state)
@@ -161,9 +161,9 @@ def test_a_crash_between_saving_and_publishing_still_publishes(tmp_path):
     learner, _ = a_learner(log, tmp_path, publish_seconds=60.0)
     learner.step(log.read(PARTITION, 0, limit=1))
     learner.step(log.read(PARTITION, 1))
-    assert learner.save_when_due() == {PARTITION: 5}
+    assert learner.partitions.save_due() == {PARTITION: 5}
     assert published(log) != undisturbed(log), "the second batch is not due yet"
-    learner.abandon()
+    learner.partitions.abandon()
     resumed, position = a_learner(log, tmp_path)
     resumed.step(log.read(PARTITION, position))
     assert published(log) == undisturbed(log)
@@ -212,13 +212,28 @@ def test_a_dead_letter_is_written_once_however_often_its_record_is_read_again(tm
     clock = Clock()
     learner, _ = a_learner(log, tmp_path, clock=clock)
     learner.step(log.read(PARTITION, 0, limit=1))
-    learner.save_when_due()
+    learner.partitions.save_due()
     learner.step(log.read(PARTITION, 1, limit=1))
     for _ in range(2):
-        learner.abandon()
+        learner.partitions.abandon()
         learner, position = a_learner(log, tmp_path, clock=clock)
         assert position == 1
         learner.step(log.read(PARTITION, position))
+    assert [letter["offset"] for letter in dead_letters(log)] == [b"0", b"1", b"2"]
+
+
+def test_a_dead_letter_is_written_once_although_a_crash_comes_before_its_record_again(tmp_path):
+    log = new_log(placement())
+    log.append([Message(INTERACTIONS, b"home", b"no JSON") for _ in range(3)])
+    learner, _ = a_learner(log, tmp_path)
+    learner.step(log.read(PARTITION, 0))
+    learner.partitions.abandon()
+    for n in range(3):
+        learner, position = a_learner(log, tmp_path, clock=Clock())
+        assert position == n
+        learner.step(log.read(PARTITION, position, limit=1))
+        assert learner.partitions.save_due()
+        learner.partitions.abandon()
     assert [letter["offset"] for letter in dead_letters(log)] == [b"0", b"1", b"2"]
 
 
@@ -290,7 +305,7 @@ def test_publishing_keeps_to_its_pace(tmp_path):
 
 
 def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("bandit.service.learner.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.01)
     log = SqliteLog(tmp_path / "log.db", patience_seconds=0.01)
     create_topics(log)
     put(log, placement())
@@ -304,13 +319,13 @@ def test_a_log_that_is_busy_is_waited_for(tmp_path, monkeypatch, caplog):
         assert published(log) is None
     step.join(timeout=30)
     assert published(log) == undisturbed(log)
-    learner.abandon()
+    learner.partitions.abandon()
     lock.close()
     log.close()
 
 
 def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("bandit.service.learner.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.001)
     log = new_log(placement())
     away = AwayAtTimes(log, seed=3)
     with learning(away, tmp_path):
@@ -326,7 +341,7 @@ def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
 
 
 def test_a_second_learner_on_the_same_checkpoints_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("bandit.service.learner.TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
     log = new_log(placement())
     lock = tmp_path / "learn-0.lock"
     with learning(log, tmp_path):
@@ -359,3 +374,16 @@ def test_partitions_can_be_taken_over_from_another_learner(tmp_path):
     one.step(log.read(both[0], 4))
     other.step(log.read(both[1], handed_over[both[1]]))
     assert {published(log, name).offset for name in ("home", "aside")} == {10}
+
+
+def test_a_learner_counts_what_it_folds_refuses_publishes_and_folds_anew(tmp_path):
+    log, counts = new_log(placement()), LearnCounts()
+    live(log, placement(), 12, seed=1)
+    log.append([Message(INTERACTIONS, b"home", b"no JSON")])
+    with learning(log, tmp_path, counts=counts):
+        until(lambda: counts.snapshots > 0)
+        assert (counts.interactions, counts.refused, counts.refolds) == (12, 1, 0)
+        put(log, placement(policy=UNIFORM))
+        until(lambda: counts.refolds == 1)
+    assert (counts.interactions, counts.refused) == (12, 1), "folded anew is not read anew"
+    assert counts.snapshots == log.end_offset(TopicPartition(POLICIES, 0)) >= 2

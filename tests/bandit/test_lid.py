@@ -11,6 +11,7 @@ from bandit.lid import canary_lid, lid_over, limited, under_lid
 from streams.caps import Lid
 from streams.catalogue import Catalogue, catalogue_message
 from streams.events import DECISIONS, Action, Creative, Decision, Lineage, Placement, decode, encode
+from streams.fold import scan_topic
 from streams.generator_versions import Canary, GeneratorVersion
 from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
@@ -86,12 +87,7 @@ def test_a_decision_from_before_lids_reads_and_writes_as_it_did():
 
 
 def decisions(log):
-    found = []
-    for number in range(log.partitions(DECISIONS)):
-        from streams.log import TopicPartition
-
-        records = log.read(TopicPartition(DECISIONS, number), 0, limit=10_000)
-        found += [decode(record.value) for record in records]
+    found = [decode(record.value) for record in scan_topic(log, DECISIONS)]
     return [each for each in found if isinstance(each, Decision)]
 
 

@@ -15,7 +15,7 @@ from bandit.policies import open_policy
 from bandit.service.personalizer.configuration import new_placement
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import INTERACTIONS, decode
-from streams.log import TopicPartition
+from streams.fold import scan_topic
 from streams.opening import open_log
 from streams.topics import create_topics
 from tests.bandit.service.api_server import wait_until
@@ -55,11 +55,7 @@ def write(path, numbers):
 
 
 def interactions(log):
-    partition, offset, found = TopicPartition(INTERACTIONS, 0), 0, []
-    while records := log.read(partition, offset):
-        found += records
-        offset = records[-1].offset + 1
-    return found
+    return list(scan_topic(log, INTERACTIONS))
 
 
 def imported(log, *paths):

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 
 from streams.events import OUTCOMES, decode
+from streams.fold import scan_topic
 from streams.ingest import run_ingest
 from streams.log import Message, TopicPartition
 from streams.mapping import Kind, TopicMapping
@@ -39,13 +40,7 @@ def click(n, kind="click", **more):
 
 
 def read(log, topic):
-    records = []
-    for partition in (TopicPartition(topic, n) for n in range(log.partitions(topic))):
-        offset = 0
-        while found := log.read(partition, offset):
-            records += found
-            offset = found[-1].offset + 1
-    return records
+    return list(scan_topic(log, topic))
 
 
 def outcomes(log):

@@ -22,6 +22,7 @@ from streams.events import (
     decode,
     encode,
 )
+from streams.fold import scan_topic
 from streams.joiner import Joiner, run_joiner
 from streams.log import Message, Record, TopicPartition
 from streams.memory import MemoryLog
@@ -92,13 +93,7 @@ def append_all(log, rows):
 
 
 def read(log, topic):
-    records = []
-    for partition in range(log.partitions(topic)):
-        offset = 0
-        while found := log.read(TopicPartition(topic, partition), offset):
-            records += found
-            offset = found[-1].offset + 1
-    return records
+    return list(scan_topic(log, topic))
 
 
 def interactions(log):
@@ -205,13 +200,7 @@ def assert_joined(log):
 def steps(log, directory, n, batch=100):
     """Joins n batches, then stops as it should; returns the counts."""
     joiner = Joiner(log, directory, stop=threading.Event(), checkpoint_seconds=0)
-    consumer = log.consumer((DECISIONS, OUTCOMES), joiner, group="joiner")
-    try:
+    with joiner.partitions.consumer((DECISIONS, OUTCOMES), group="joiner") as consumer:
         for _ in range(n):
             joiner.step(consumer, batch)
-    except BaseException:
-        joiner.abandon()
-        raise
-    finally:
-        consumer.close()
     return joiner.counts

@@ -24,10 +24,14 @@ class AwayAtTimes:
         self._calls = frozenset()
 
     def __getattr__(self, name):
-        if name in self._calls and (name not in self.failed or self._random.random() < 0.5):
-            return lambda *_, **__: self._fail(name)
-        return getattr(self._log, name)
+        found = getattr(self._log, name)
+        if not callable(found):
+            return found
 
-    def _fail(self, name):
-        self.failed.add(name)
-        raise LogUnavailable(f"{name}: away")
+        def call(*args, **options):
+            if name in self._calls and (name not in self.failed or self._random.random() < 0.5):
+                self.failed.add(name)
+                raise LogUnavailable(f"{name}: away")
+            return found(*args, **options)
+
+        return call

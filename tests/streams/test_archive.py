@@ -172,7 +172,7 @@ def test_a_file_that_was_not_finished_does_not_count(tmp_path):
 
 
 def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.archive.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.001)
     log, stop = new_log(), threading.Event()
     log.append(outcomes(range(50)))
     away = AwayAtTimes(log, seed=4)

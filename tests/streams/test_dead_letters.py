@@ -14,6 +14,7 @@ from streams.dead_letters import (
 )
 from streams.errors import DeadLetterError, SchemaError, TopicError
 from streams.events import DEAD_LETTER, INTERACTIONS, OUTCOMES, POLICIES, Outcome, Tick, encode
+from streams.fold import scan_topic
 from streams.log import Message, Record, TopicPartition
 from streams.memory import MemoryLog
 from streams.sqlite import SqliteLog
@@ -41,8 +42,7 @@ def lay_aside(log, value=b"{", *, topic="clicks", code="late", key=b"k", at=None
 
 def only(log, topic):
     """The one record of the topic, whichever partition it is in."""
-    partitions = (TopicPartition(topic, n) for n in range(log.partitions(topic)))
-    (record,) = [record for partition in partitions for record in log.read(partition, 0)]
+    (record,) = scan_topic(log, topic)
     return record
 
 

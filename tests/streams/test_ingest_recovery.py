@@ -77,14 +77,14 @@ def test_a_crash_loses_nothing_and_lays_nothing_aside_twice(log, tmp_path, n, wr
 
 
 def test_it_waits_for_a_log_that_is_out_of_reach(log, tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.ingest.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.01)
     write(log, click(1))
     ingest_all(Fragile(log, 1, LogUnavailable("away"), written=False), tmp_path)
     assert [o.event_id for o in outcomes(log)] == ["e-1"]
 
 
 def test_one_process_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.ingest.TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
     logs = [SqliteLog(tmp_path / "log.db") for _ in range(2)]
     create_topics(logs[0])
     logs[0].create_topic("clicks", partitions=PARTITIONS)

@@ -1,5 +1,3 @@
-from contextlib import ExitStack
-
 import pytest
 
 from streams.events import DECISIONS, OUTCOMES, decode
@@ -31,7 +29,7 @@ class Partition:
         self.log = log
         self.counts = JoinCounts()
         join = Join(0, catalogue_of([{"at": 0, "placement": PLACEMENT}]))
-        self.joined = JoinedPartition(join, {}, Written(log, 0, {}), self.counts, ExitStack())
+        self.joined = JoinedPartition(join, {}, Written(log, 0, {}), self.counts)
         self.now_ms = START_MS
         self.offsets = {DECISIONS: 0, OUTCOMES: 0}
 

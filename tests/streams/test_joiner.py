@@ -137,7 +137,7 @@ def test_a_dead_letter_holds_the_bytes_of_a_record_long_gone_by(log, tmp_path):
 
 
 def test_two_at_once_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(joiner_module, "TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
     logs = [SqliteLog(tmp_path / "log.db") for _ in range(2)]
     prepare(logs[0])
     append_all(logs[0], history(5))
@@ -155,6 +155,15 @@ def test_a_damaged_checkpoint_stops_the_start(log, tmp_path):
     Checkpoints(tmp_path).save("join-1", b"what is this", {})
     with pytest.raises(CheckpointError):
         run_joiner(log, tmp_path, stop=threading.Event())
+
+
+def test_a_checkpoint_of_another_log_stops_the_start(log, tmp_path):
+    append_all(log, history(5))
+    steps(log, tmp_path, 1)
+    other = MemoryLog()
+    prepare(other)
+    with pytest.raises(CheckpointError, match="belongs to another log"):
+        run_joiner(other, tmp_path, stop=threading.Event())
 
 
 def test_unequal_partitions_stop_the_start(tmp_path):
@@ -176,11 +185,11 @@ class Hands:
 
     def give(self, *numbers):
         places = [TopicPartition(topic, n) for n in numbers for topic in (DECISIONS, OUTCOMES)]
-        self._offsets |= dict.fromkeys(places, 0) | dict(self._joiner.assigned(places))
+        self._offsets |= dict.fromkeys(places, 0) | dict(self._joiner.partitions.assigned(places))
 
     def take(self, *numbers):
         places = [place for place in self._offsets if place.partition in numbers]
-        self._joiner.revoked(places)
+        self._joiner.partitions.revoked(places)
         for place in places:
             del self._offsets[place]
 
@@ -239,7 +248,7 @@ def test_a_side_that_runs_ahead_is_paused(tmp_path, monkeypatch):
     wanted = expected(log)
     while not has_come_out(log, *wanted):
         joiner.step(hands, 50)
-        held = max(held, *(p.merge.waiting(OUTCOMES) for p in joiner._held.values()))
+        held = max(held, *(p.merge.waiting(OUTCOMES) for p in joiner.partitions))
     assert {place.topic for place in hands.pauses} == {OUTCOMES}
     assert held <= 250
     assert hands.paused == set()

@@ -135,7 +135,7 @@ def test_a_decision_that_was_refused_stays_so_after_a_crash(log, tmp_path):
 
 
 def test_a_log_that_is_away_at_times_is_waited_for(log, tmp_path, monkeypatch):
-    monkeypatch.setattr(joiner_module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.001)
     monkeypatch.setattr(joiner_module, "CHECKPOINT_SHARE", 0.5)
     append_all(log, history(100))
     away = AwayAtTimes(log, 1)

@@ -11,7 +11,7 @@ from urllib.error import URLError
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from bandit.service.learn_counts import LEARN, LearnCounts
+from bandit.service.learner import LEARN, LearnCounts
 from generator.worker import COUNTED, GeneratorCounts
 from streams import metrics as metrics_module
 from streams.archive import ARCHIVED, ArchiveCounts, run_archive

@@ -42,7 +42,7 @@ def test_what_waiting_does_not_help_is_told_at_once():
 
 
 def test_it_gives_up_when_it_is_to_stop():
-    class Away:
+    class Away(MemoryLog):
         def append(self, messages):
             raise LogUnavailable("away")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,8 +18,8 @@ from bandit.service.figures.lift import LiftPlan, lift_plan
 from bandit.service.figures.tally import HOUR_MS, KEPT, Tally, read_interaction
 from streams.caps import Seen
 from streams.catalogue import Catalogue
-from streams.errors import LogError
 from streams.events import INTERACTIONS
+from streams.fold import Follower, batches, partitions
 from streams.log import Log, Record, TopicPartition
 from streams.seek import offset_at
 
@@ -47,7 +47,7 @@ def aim_of(catalogue: Catalogue, name: str) -> Aim | None:
     return Aim(lift_plan(catalogue.dated_history(name)), (placement.seen or Seen()).path)
 
 
-class Follower:
+class FiguresFold:
     """The figures of one log by placement; asked from an event loop, folded in a thread.
 
     Args:
@@ -64,9 +64,10 @@ class Follower:
         self._clock_ms = clock_ms
         self._asked = 0.0
         self._tallies: dict[str, Tally] = {}
-        self._thread: threading.Thread | None = None
+        self._offsets: dict[TopicPartition, int] = {}
+        self._follower = self._new_follower()
+        self._stopped = False
         self._caught_up = threading.Event()
-        self._stop = threading.Event()
         self.lock = threading.Lock()
         """Held while figures are read: the fold waits meanwhile."""
         self.since_ms = 0
@@ -90,11 +91,11 @@ class Follower:
     def wake(self) -> None:
         """Has the log folded for another ten minutes."""
         self._asked = time.monotonic()
-        if self._thread is None or not self._thread.is_alive():
+        if not self._follower.following and not self._stopped:
             self._caught_up.clear()
-            self._tallies = {}
-            self._thread = threading.Thread(target=self._follow, name="figures", daemon=True)
-            self._thread.start()
+            self._tallies, self._offsets = {}, {}
+            self._follower = self._new_follower()
+            self._follower.start()
 
     def wait(self, seconds: float) -> bool:
         """Returns whether the log is read to its end, which it waits for at most so long."""
@@ -103,27 +104,29 @@ class Follower:
 
     def stop(self) -> None:
         """Stops folding."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._stopped = True
+        self._follower.stop()
 
-    def _follow(self) -> None:
-        offsets: dict[TopicPartition, int] = {}
-        while not self._stop.is_set() and time.monotonic() - self._asked < IDLE_SECONDS:
-            try:
-                offsets = offsets or self._starts()
-                if not sum(self._advance(partition, offsets) for partition in list(offsets)):
-                    self._caught_up.set()
-                    self._stop.wait(LOOK_SECONDS)
-            except LogError as error:
-                logger.warning("figures are not up to date for now: %s", error)
-                self._stop.wait(LOOK_SECONDS * 10)
+    def _new_follower(self) -> Follower:
+        return Follower("figures", self._look, every_seconds=LOOK_SECONDS)
+
+    def _look(self) -> None:
+        if time.monotonic() - self._asked >= IDLE_SECONDS:
+            self._follower.ending.set()
+        self._offsets = self._offsets or self._starts()
+        for partition, offset in self._offsets.items():
+            for records in batches(self._log, partition, offset, limit=BATCH):
+                self._fold(records)
+                self._offsets[partition] = records[-1].offset + 1
+                time.sleep(0)  # a rank that waits for the interpreter goes first
+                if self._follower.ending.is_set():
+                    return
+        self._caught_up.set()
 
     def _starts(self) -> dict[TopicPartition, int]:
         self.since_ms = self._clock_ms() - KEPT[HOUR_MS] * HOUR_MS
         offsets = {}
-        for number in range(self._log.partitions(INTERACTIONS)):
-            partition = TopicPartition(INTERACTIONS, number)
+        for partition in partitions(self._log, INTERACTIONS):
             wanted = offset_at(self._log, partition, self.since_ms)
             bound = self._log.end_offset(partition) - BACK_RECORDS
             if wanted < bound and (found := self._log.read(partition, bound, limit=1)):
@@ -131,16 +134,11 @@ class Follower:
             offsets[partition] = max(wanted, bound)
         return offsets
 
-    def _advance(self, partition: TopicPartition, offsets: dict[TopicPartition, int]) -> int:
-        records = self._log.read(partition, offsets[partition], limit=BATCH)
-        if records:
-            aims: dict[str, Aim | None] = {}
-            with self.lock:
-                for record in records:
-                    self._take(record, aims)
-            offsets[partition] = records[-1].offset + 1
-            time.sleep(0)  # a rank that waits for the interpreter goes first
-        return len(records)
+    def _fold(self, records: Iterable[Record]) -> None:
+        aims: dict[str, Aim | None] = {}
+        with self.lock:
+            for record in records:
+                self._take(record, aims)
 
     def _take(self, record: Record, aims: dict[str, Aim | None]) -> None:
         try:

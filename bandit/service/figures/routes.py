@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
 from bandit.service.figures.assembly import Span, beliefs_of, figures_view, glance_view
-from bandit.service.figures.follower import Follower
+from bandit.service.figures.follower import FiguresFold
 from bandit.service.figures.models import (
     CountsView,
     FiguresView,
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/v1", tags=["figures"])
 class Desktop:
     """The figures, and how many streams are open."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: FiguresFold) -> None:
         self.follower = follower
         self.streams = 0
 
@@ -150,7 +150,7 @@ async def stream_figures(
     return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
 
-def _glance(follower: Follower, name: str, desk: Editor) -> GlanceView:
+def _glance(follower: FiguresFold, name: str, desk: Editor) -> GlanceView:
     with follower.lock:
         return glance_view(name, follower.tally(name), desk.catalogue)
 
@@ -186,7 +186,7 @@ async def _told(
 
 
 def _changed(
-    follower: Follower,
+    follower: FiguresFold,
     names: list[str],
     kept: list[str] | None,
     seen: dict[str, int],

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from streams.assignments import Assignment
-from streams.errors import EventError, LogUnavailable
+from streams.errors import EventError
 from streams.events import ASSIGNMENTS, decode, encode
+from streams.fold import Follower, scan
 from streams.log import Log, Message, TopicPartition
 
 logger = logging.getLogger(__name__)
 
 PARTITION: Final = TopicPartition(ASSIGNMENTS, 0)
 LOOK_SECONDS: Final = 1.0
-SWEEP_LOOKS: Final = 60
-"""After how many looks what is over is dropped from memory."""
+SWEEP_SECONDS: Final = 60.0
+"""How often what is over is dropped from memory."""
 
 
 class Assignments:
@@ -33,8 +35,8 @@ class Assignments:
         self._offset = 0
         self._by_user: dict[str, dict[str, Assignment]] = {}
         self._looking = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="assignments", daemon=True)
+        self._swept_at = time.monotonic()
+        self._follower = Follower("assignments", self._look, every_seconds=LOOK_SECONDS)
 
     def of(self, user: str) -> dict[str, Assignment]:
         """Returns what a user has now, by placement."""
@@ -50,13 +52,11 @@ class Assignments:
         """
         self._offset = self._log.start_offset(PARTITION)
         self.catch_up()
-        self._thread.start()
+        self._follower.start()
 
     def stop(self) -> None:
         """Stops following; what is known stays as it is."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._follower.stop()
 
     def catch_up(self) -> None:
         """Takes in what the log says by now.
@@ -65,10 +65,9 @@ class Assignments:
             LogUnavailable: the log cannot be reached.
         """
         with self._looking:
-            while records := self._log.read(PARTITION, self._offset):
-                for record in records:
-                    self._take(record.value)
-                self._offset = records[-1].offset + 1
+            for record in scan(self._log, PARTITION, self._offset):
+                self._take(record.value)
+                self._offset = record.offset + 1
 
     def _take(self, value: bytes) -> None:
         try:
@@ -84,19 +83,11 @@ class Assignments:
         with self._looking:
             self._by_user.setdefault(assignment.user, {})[assignment.placement] = assignment
 
-    def _follow(self) -> None:
-        looks, away = 0, False
-        while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self.catch_up()
-                away = False
-            except LogUnavailable as error:
-                if not away:
-                    logger.warning("assignments are not followed for now: %s", error)
-                away = True
-            looks += 1
-            if looks % SWEEP_LOOKS == 0:
-                self._sweep()
+    def _look(self) -> None:
+        self.catch_up()
+        if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            self._sweep()
 
     def _sweep(self) -> None:
         now_ms = self._clock_ms()

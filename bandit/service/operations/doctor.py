@@ -29,6 +29,7 @@ from bandit.service.snapshots import Snapshots
 from streams.dead_letters import read_letters
 from streams.errors import StreamsError
 from streams.events import DECISIONS
+from streams.fold import ends
 from streams.lag import lags
 from streams.log import Log, TopicPartition
 from streams.opening import log_exists, open_log, redacted, sqlite_path
@@ -160,7 +161,7 @@ def _log(patient: Patient) -> Seen:
         yield "failure", found, "`copyloop streams topics` makes them"
         return
     began = time.monotonic()
-    end = sum(patient.log.end_offset(each) for each in _decisions(patient.log))
+    end = sum(ends(patient.log, DECISIONS).values())
     seconds = time.monotonic() - began
     place = redacted(patient.settings.log_url)
     if seconds > SLOW_SECONDS:
@@ -176,8 +177,7 @@ def _decisions(log: Log) -> list[TopicPartition]:
 
 def _clock(patient: Patient) -> Seen:
     latest_ms = 0
-    for partition in _decisions(patient.log):
-        end = patient.log.end_offset(partition)
+    for partition, end in ends(patient.log, DECISIONS).items():
         records = patient.log.read(partition, max(end - 1, 0), limit=1) if end else []
         latest_ms = max([latest_ms, *(record.timestamp_ms for record in records)])
     ahead_ms = latest_ms - patient.now_ms

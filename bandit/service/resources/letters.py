@@ -20,7 +20,8 @@ from streams.dead_letters import Letter, find_letter, letter_of, readable, repla
 from streams.errors import DeadLetterError, EventError, TopicError
 from streams.events import DEAD_LETTER
 from streams.fields import doc
-from streams.log import Log, TopicPartition
+from streams.fold import partitions
+from streams.log import Log
 from streams.seek import newest_first
 
 MAX_SCAN: Final = 20_000
@@ -140,8 +141,8 @@ def _page(
 ) -> tuple[list[Letter], str | None]:
     """Returns some letters before these offsets, and where the page after it starts."""
     found: list[Letter] = []
-    for number in range(log.partitions(DEAD_LETTER)):  # what comes meanwhile is on no later page
-        ends.setdefault(number, log.end_offset(TopicPartition(DEAD_LETTER, number)))
+    for partition in partitions(log, DEAD_LETTER):  # what comes meanwhile is on no later page
+        ends.setdefault(partition.partition, log.end_offset(partition))
     for record in islice(newest_first(log, DEAD_LETTER, ends), MAX_SCAN):
         if record.timestamp_ms < since_ms:
             return found, None

@@ -16,6 +16,7 @@ import msgspec
 from streams.access import Act
 from streams.errors import EventError
 from streams.events import ACTS, Catalogued, Creative, Generation, Placement, decode, encode
+from streams.fold import scan
 from streams.generator_versions import GeneratorVersion
 from streams.log import Log, Message, Record, TopicPartition
 
@@ -85,12 +86,10 @@ def read_acts(log: Log, *, since: int = 0, who: str | None = None) -> Iterator[t
         LogError: the log cannot be read.
     """
     since = max(since, log.start_offset(PARTITION))
-    while records := log.read(PARTITION, since):
-        for record in records:
-            act = _act(record)
-            if act is not None and who in (None, act.who):
-                yield record.offset, act
-        since = records[-1].offset + 1
+    for record in scan(log, PARTITION, since):
+        act = _act(record)
+        if act is not None and who in (None, act.who):
+            yield record.offset, act
 
 
 def latest_acts(log: Log, *, limit: int, who: str | None = None) -> list[Act]:

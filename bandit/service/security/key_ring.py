@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 from bandit.service.security.caller import Caller
 from bandit.service.security.keys import is_active, verified
 from streams.access import ApiKey
-from streams.errors import EventError, LogUnavailable
+from streams.errors import EventError
 from streams.events import ACCESS, decode
+from streams.fold import Follower, scan
 from streams.log import Log, TopicPartition
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,7 @@ class KeyRing:
         self._offset = 0
         self._known = _Known({}, {})
         self._looking = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="keys", daemon=True)
+        self._follower = Follower("keys", self.catch_up, every_seconds=LOOK_SECONDS)
 
     @property
     def has_keys(self) -> bool:
@@ -52,7 +52,7 @@ class KeyRing:
     @property
     def following(self) -> bool:
         """Whether the thread that keeps this up to date is alive."""
-        return self._thread.is_alive()
+        return self._follower.following
 
     def every(self) -> list[ApiKey]:
         """Returns every key, revoked ones too, in the order in which they were made."""
@@ -89,22 +89,20 @@ class KeyRing:
             LogError: the log cannot be read.
         """
         self.catch_up()
-        self._thread.start()
+        self._follower.start()
 
     def stop(self) -> None:
         """Stops following; what is known stays as it is."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._follower.stop()
 
     def catch_up(self) -> None:
         """Takes in what the log says of keys by now, and forgets whose time is over."""
         with self._looking:
-            keys = dict(self._known.keys)
-            while records := self._log.read(PARTITION, self._offset):
-                for record in records:
-                    self._take(record.value, keys)
-                self._offset = records[-1].offset + 1
+            keys, offset = dict(self._known.keys), self._offset
+            for record in scan(self._log, PARTITION, offset):
+                self._take(record.value, keys)
+                offset = record.offset + 1
+            self._offset = offset
             if keys != self._known.keys or self._over():
                 self._known = _Known(keys, {})
 
@@ -124,14 +122,3 @@ class KeyRing:
             key.expires_ms is not None or any(secret.until_ms for secret in key.secrets)
             for key in known.keys.values()
         )
-
-    def _follow(self) -> None:
-        away = False
-        while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self.catch_up()
-                away = False
-            except LogUnavailable as error:
-                if not away:
-                    logger.warning("keys are not followed for now: %s", error)
-                away = True

@@ -12,7 +12,7 @@ from bandit.service.app import create_app
 from bandit.service.server import server_config
 from bandit.service.settings import Settings
 from streams.events import DECISIONS, OUTCOMES, decode
-from streams.log import TopicPartition
+from streams.fold import scan_topic
 from streams.topics import create_topics
 
 PATIENCE_SECONDS = 30
@@ -45,12 +45,7 @@ class Api:
         return self.client.post(f"/v1/placements/{name}/events/{event_id}/{what}", json=json)
 
     def records(self, topic):
-        for partition in range(self.log.partitions(topic)):
-            at = TopicPartition(topic, partition)
-            offset = self.log.start_offset(at)
-            while records := self.log.read(at, offset):
-                yield from records
-                offset = records[-1].offset + 1
+        return scan_topic(self.log, topic)
 
     def logged(self, topic, event_id=None):
         events = [decode(record.value) for record in self.records(topic)]

@@ -18,7 +18,8 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.log import Message, TopicPartition
+from streams.fold import scan_topic
+from streams.log import Message
 from streams.memory import MemoryLog
 from streams.topics import create_topics
 
@@ -72,12 +73,8 @@ def made_log(*, products=("coffee",), shown=4000, seed=0, rates=RATES, log=None)
 
 
 def interactions(log):
-    """Yields what was shown, as it stands in the log."""
-    partition = TopicPartition(INTERACTIONS, 0)
-    offset = 0
-    while records := log.read(partition, offset):
-        yield from (decode(record.value) for record in records)
-        offset = records[-1].offset + 1
+    """Returns what was shown, as it stands in the log."""
+    return (decode(record.value) for record in scan_topic(log, INTERACTIONS))
 
 
 def _shown(rng, creatives, rates, shown, k):

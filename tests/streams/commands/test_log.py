@@ -13,7 +13,8 @@ from streams.dead_letter import dead_letter_message
 from streams.dead_letters import origin_of
 from streams.errors import DeadLetterError, LogUrlError, MappingError
 from streams.events import INTERACTIONS, TOPICS
-from streams.log import Message, Record, TopicPartition
+from streams.fold import scan_topic
+from streams.log import Message, Record
 from streams.schema import json_schema
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -52,10 +53,8 @@ def refused(*words, error):
 
 def only(data, topic):
     log = SqliteLog(data / "log.db")
-    partitions = [TopicPartition(topic, n) for n in range(log.partitions(topic))]
-    records = [record for partition in partitions for record in log.read(partition, 0)]
+    (record,) = scan_topic(log, topic)
     log.close()
-    (record,) = records
     return record
 
 

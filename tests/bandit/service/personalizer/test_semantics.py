@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from streams.events import DEAD_LETTER, INTERACTIONS, decode
-from streams.log import TopicPartition
+from streams.fold import scan_topic
 from streams.opening import open_log
 
 WAIT_SECONDS = 5
@@ -50,11 +50,7 @@ class Loop:
 
 def records(folder, topic):
     log = open_log(f"sqlite:///{folder}/log.db")
-    partition = TopicPartition(topic, 0)
-    found, offset = [], 0
-    while batch := log.read(partition, offset):
-        found += batch
-        offset = batch[-1].offset + 1
+    found = list(scan_topic(log, topic))
     log.close()
     return found
 

@@ -17,6 +17,7 @@ from bandit.service.security.keys import (
     verified,
 )
 from streams.access import SCOPES
+from streams.errors import LogUnavailable
 from streams.events import encode
 from streams.log import TopicPartition
 from streams.memory import MemoryLog
@@ -140,6 +141,25 @@ def test_a_ring_forgets_a_key_whose_time_is_over(log):
     ring.catch_up()
     assert ring.caller(text.encode()) is None
     assert not is_active(key, clock.now_ms)
+
+
+def test_keys_that_were_read_before_the_log_went_away_are_not_lost(log, monkeypatch):
+    keys = [make_key("site", ["rank"], NOW_MS)[0] for _ in range(1001)]
+    for key in keys:
+        log.append(key_messages("me", "created", None, key, NOW_MS))
+    ring, read = KeyRing(log, Clock()), log.read
+
+    def away_at_the_end(partition, offset, *, limit):
+        if offset > 1:
+            raise LogUnavailable("away")
+        return read(partition, offset, limit=limit)
+
+    monkeypatch.setattr(log, "read", away_at_the_end)
+    with pytest.raises(LogUnavailable):
+        ring.catch_up()
+    monkeypatch.undo()
+    ring.catch_up()
+    assert {key.id for key in ring.every()} == {key.id for key in keys}
 
 
 def test_a_record_that_is_no_key_is_left_out(log, caplog):
