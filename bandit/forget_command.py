@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.command_line import DATA, Data, Form, LogUrl, log_url, looked_into, print_rows
+from streams.command_line import (
+    DATA,
+    Data,
+    Form,
+    LogUrl,
+    log_url,
+    looked_into,
+    operator,
+    print_rows,
+)
 
 if TYPE_CHECKING:
     from streams.forgetting.forget import ForgetReport
@@ -38,10 +47,9 @@ def forget(
     for it, or all of `copyloop up`. A Kafka log cannot be; it is said where the value is, and
     what becomes of it. There is no way back.
     """
-    from bandit.key_commands import operator
-    from bandit.service.security.acts import act_message
     from bandit.service.security.protection import Shield
     from bandit.service.settings import load_settings
+    from streams.audit_log import act_message
     from streams.embedded import wall_clock_ms
     from streams.forgetting.forget import forget as run
     from streams.forgetting.wanted import Wanted, values_of

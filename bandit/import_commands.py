@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.command_line import DATA, Data, LogUrl, log_url, opened, print_json
+from streams.command_line import DATA, Data, LogUrl, log_url, opened, operator, print_json
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
@@ -59,9 +59,11 @@ def personalizer_logs(
         with console.status("reading the logs through"):
             contents = look_through(paths, known)
         if made:
-            from streams.catalogue import catalogue_message
+            from streams.catalogue_writer import CatalogueWriter, Condition
 
-            here.append([catalogue_message(known)])
+            name = f"placement/{placement}"
+            absent = Condition(absent=True)
+            CatalogueWriter(here).commit([name], lambda: [known], operator(), absent)
         taken = _take_in(here, placement, paths, contents, console)
     found = None
     if judge:

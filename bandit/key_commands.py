@@ -6,8 +6,6 @@ write the log needs no key to make one.
 
 from __future__ import annotations
 
-import os
-import pwd
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +19,7 @@ from streams.command_line import (
     log_url,
     looked_into,
     opened,
+    operator,
     print_json,
     print_rows,
 )
@@ -153,7 +152,7 @@ def acts(
     """
     import msgspec
 
-    from bandit.service.security.acts import latest_acts
+    from streams.audit_log import latest_acts
 
     with looked_into(log_url(log, data)) as here:
         found = latest_acts(here, limit=last, who=who)
@@ -172,14 +171,6 @@ def acts(
         for act in found
     ]
     print_rows(form, ("when (UTC)", "who", "what", "to what", "before", "after"), rows)
-
-
-def operator() -> str:
-    """Returns who types the command, as acts are recorded by: `cli:NAME`."""
-    try:
-        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:  # in a container a user may have no name
-        return f"cli:{os.getuid()}"
 
 
 def _ring(log: Log) -> KeyRing:

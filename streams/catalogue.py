@@ -164,6 +164,18 @@ class Catalogue:
         """Returns the states that a version has been in, oldest first, each as it last was."""
         return list(self._steps.get(version_id, ()))
 
+    def as_it_is(self, event: Catalogued) -> Catalogued | None:
+        """Returns what the event takes the place of, None if it is new."""
+        match event:
+            case Placement():
+                return self.placement(event.name)
+            case Creative():
+                return self.creative(event.placement, event.id)
+            case Generation():
+                return self.generation(event.id)
+            case GeneratorVersion():
+                return self.generator_version(event.id)
+
     @property
     def champion(self) -> GeneratorVersion | None:
         """The version that became live last and still is, None where the bare model writes."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +90,14 @@ def looked_into(url: str) -> Iterator[Log]:
         raise LogUrlError(f"there is no log at {url}; name another with --log or --data")
     with opened(url) as log:
         yield log
+
+
+def operator() -> str:
+    """Returns who types the command, as acts are recorded by: `cli:NAME`."""
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:  # in a container a user may have no name
+        return f"cli:{os.getuid()}"
 
 
 def print_rows(

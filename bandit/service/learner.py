@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +20,12 @@ from bandit.learner import PartitionFold, PlacementFold, Refold, current_plan
 from bandit.service.learn_counts import LearnCounts
 from bandit.service.pace import Pace
 from bandit.trials import Plan, verdict
-from streams.catalogue import CatalogueReader, catalogue_message
+from streams.catalogue import CatalogueReader
+from streams.catalogue_writer import CatalogueWriter
 from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
 from streams.dead_letter import dead_letter_message, origin
 from streams.errors import CheckpointError, EventError, LogUnavailable
-from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, PolicySpec, encode
+from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Placement, PolicySpec, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
 from streams.patience import PatientLog
 from streams.topics import LEARNER_GROUP
@@ -264,16 +266,26 @@ class Learner:
 
     def _act_on(self, trials: Mapping[str, tuple[PlacementFold, dict[str, TrialResult]]]) -> None:
         """Makes the changes that placements want made by themselves, and logs why."""
-        # Whatever was changed meanwhile, by this or by hand, is not to be written over.
-        if trials and self._reader.catch_up():
-            self._start_refolds()
+        if not trials:
+            return
+        writer = CatalogueWriter(self._log, reader=self._reader)
         for name, (fold, results) in trials.items():
-            placement = self._reader.catalogue.placement(name)
-            if placement is None or fold.plan != current_plan(name, self._reader.catalogue):
-                continue
-            if changed := verdict(placement, results):
-                logger.warning("placement %r: %s", name, changed.why)
-                self._log.append([catalogue_message(changed)])
+            judged = partial(self._verdict, name, fold, results)
+            writer.commit([f"placement/{name}"], judged, None)
+        self._start_refolds()
+
+    def _verdict(
+        self, name: str, fold: PlacementFold, results: dict[str, TrialResult]
+    ) -> list[Placement]:
+        """Returns what the placement wants made of itself, if it is still as it was folded."""
+        placement = self._reader.catalogue.placement(name)
+        if placement is None or fold.plan != current_plan(name, self._reader.catalogue):
+            return []
+        changed = verdict(placement, results)
+        if changed is None:
+            return []
+        logger.warning("placement %r: %s", name, changed.why)
+        return [changed]
 
     def _save(self, partition: TopicPartition) -> int:
         held = self._held[partition]

@@ -18,6 +18,7 @@ from streams.command_line import (
     LogUrl,
     log_url,
     looked_into,
+    operator,
     print_json,
     print_rows,
 )
@@ -25,7 +26,7 @@ from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
     from generator.promotion import GateConfig
-    from generator.promotion.desk import VersionDesk
+    from generator.promotion.desk import VersionRegistry
     from generator.promotion.versions import Adopted
     from generator.reward import Reward
     from streams.generator_versions import GateRow, GeneratorVersion
@@ -141,7 +142,7 @@ def explain(version: Version, data: Data = DATA, log: LogUrl = None, form: Form 
 
     with looked_into(log_url(log, data)) as here:
         desk = _desk(here)
-        found, history = desk.version(version), desk.history(version)
+        found, history = desk.version(version), desk.catalogue.generator_steps(version)
     if form == "json":
         told = {"version": _readable(found), "history": [_readable(state) for state in history]}
         print_json(msgspec.json.decode(msgspec.json.encode(told)))
@@ -209,11 +210,10 @@ def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
     print_rows(form, ROWS, rows)
 
 
-def _desk(log: Log) -> VersionDesk:
-    from bandit.key_commands import operator
-    from generator.promotion.desk import VersionDesk
+def _desk(log: Log) -> VersionRegistry:
+    from generator.promotion.desk import VersionRegistry
 
-    return VersionDesk(log, operator())
+    return VersionRegistry(log, operator())
 
 
 def _readable(version: GeneratorVersion) -> GeneratorVersion:

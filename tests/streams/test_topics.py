@@ -7,13 +7,13 @@ from msgspec import Raw
 
 from bandit.service.learner import run_learner
 from bandit.service.openfeature.assignments import Assignments
-from bandit.service.security.acts import latest_acts
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import key_messages, make_key
 from bandit.service.snapshots import Snapshots
 from bandit.versions import counted, versions_of
 from streams.acls import PROCESSES, acl_commands
 from streams.archive import ARCHIVED, run_archive
+from streams.audit_log import latest_acts
 from streams.catalogue import catalogue_message
 from streams.events import (
     ACCESS,

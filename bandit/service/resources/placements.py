@@ -13,7 +13,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from msgspec import UNSET
 
-from bandit.errors import PolicySpecError, RequestError
+from bandit.errors import PolicySpecError
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -24,6 +24,7 @@ from bandit.service.resources.desk import (
     Matching,
     Placed,
     Protecting,
+    refusing,
     unchanged,
 )
 from bandit.service.resources.models import Page
@@ -84,11 +85,9 @@ async def put_placement(
     from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
     """
     now = desk.catalogue.placement(name)
-    try:
+    with refusing((PolicySpecError, 422, "policy")):
         placement = checked(body.to_event(name, now))
         protection.check(placement)
-    except PolicySpecError as error:
-        raise RequestError(422, error.code, str(error), target="policy") from error
     response.status_code = 201
 
     def replaced() -> list[Placement]:

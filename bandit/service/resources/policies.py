@@ -16,7 +16,7 @@ from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.policy import Deciding
 from bandit.service.hot import action_pmf
 from bandit.service.requests import parse_context
-from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
+from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting, refusing
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.placement_models import PlacementView
 from bandit.service.resources.policy_models import (
@@ -33,11 +33,10 @@ from bandit.versions import (
     Version,
     counted,
     differences,
-    rolled_back,
+    promotion,
+    rollback,
     version,
     versions_of,
-    with_challenger,
-    with_policy,
 )
 from streams.events import Placement
 
@@ -106,12 +105,9 @@ async def compare_versions(
 ) -> list[DifferenceView]:
     """The parameters in which two versions differ; without numbers, the last two."""
     versions = _versions(desk, name)
-    try:
-        found = differences(
-            version(versions, before).spec, version(versions, after or len(versions)).spec
-        )
-    except VersionError as error:
-        raise RequestError(404, error.code, str(error), target="version") from error
+    with refusing((VersionError, 404, "version")):
+        one, other = version(versions, before), version(versions, after or len(versions))
+    found = differences(one.spec, other.spec)
     return [DifferenceView(**msgspec.structs.asdict(each)) for each in found]
 
 
@@ -126,19 +122,13 @@ async def promote(
 ) -> PlacementView:
     """Gives the placement another policy, and keeps why."""
 
+    @refusing((VersionError, 404, "challenger"), (PolicySpecError, 422, "policy"))
     def promoted() -> list[Placement]:
         placement = desk.placement(name)
-        try:
-            if body.challenger is not None and body.policy is None:
-                return _if_new(placement, with_challenger(placement, body.challenger, body.why))
-            if body.policy is not None and body.challenger is None:
-                return _if_new(placement, with_policy(placement, dict(body.policy), body.why))
-        except VersionError as error:
-            raise RequestError(404, error.code, str(error), target="challenger") from error
-        except PolicySpecError as error:
-            raise RequestError(422, error.code, str(error), target="policy") from error
-        message = "name either a policy or a challenger"
-        raise RequestError(422, "body_invalid", message, target="policy")
+        if (body.challenger is None) == (body.policy is None):
+            message = "name either a policy or a challenger"
+            raise RequestError(422, "body_invalid", message, target="policy")
+        return promotion(placement, body.challenger, body.policy, body.why)
 
     await desk.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
     return _now(desk, name, response)
@@ -155,21 +145,12 @@ async def roll_back(
 ) -> PlacementView:
     """Gives the placement back a policy that it had, with all that it would have learned since."""
 
+    @refusing((VersionError, 404, "version"), (PolicySpecError, 409, "version"))
     def rolled() -> list[Placement]:
-        placement = desk.placement(name)
-        try:
-            return _if_new(placement, rolled_back(placement, _versions(desk, name), body.version))
-        except VersionError as error:
-            raise RequestError(404, error.code, str(error), target="version") from error
-        except PolicySpecError as error:
-            raise RequestError(409, error.code, str(error), target="version") from error
+        return rollback(desk.placement(name), _versions(desk, name), body.version)
 
     await desk.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
     return _now(desk, name, response)
-
-
-def _if_new(before: Placement, after: Placement) -> list[Placement]:
-    return [] if after.policy == before.policy else [after]
 
 
 def _now(desk: Editor, name: str, response: Response) -> PlacementView:

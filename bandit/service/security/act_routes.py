@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
-from bandit.service.security.acts import read_acts
+from streams.audit_log import read_acts
 from streams.log import Log
 
 router = APIRouter(prefix="/v1/acts", tags=["keys"])

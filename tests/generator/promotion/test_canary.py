@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from generator.promotion.canary import CHECKPOINT, CanaryJudge, Gain, decided
-from generator.promotion.desk import VersionDesk
+from generator.promotion.desk import VersionRegistry
 from streams.catalogue import catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
@@ -78,7 +78,7 @@ def traffic(log, n, rates, *, seed=1, start=0, at_ms=10, status="closed"):
 
 
 def judged(log, directory):
-    desk = VersionDesk(log, "generator")
+    desk = VersionRegistry(log, "generator")
     judge = CanaryJudge(log, Checkpoints(directory))
     judge.judge(desk, 99)
     judge.save()
@@ -144,7 +144,7 @@ def test_one_of_which_nobody_can_tell_stays_and_the_log_tells_how_it_does(log, t
 
 
 def test_what_the_champion_wrote_since_the_trial_began_is_what_counts(log, tmp_path):
-    old = VersionDesk(log, "ann").catalogue.creative("home", "old-1").lineage
+    old = VersionRegistry(log, "ann").catalogue.creative("home", "old-1").lineage
     fresh = Creative(
         id="old-2", placement="home", parts={"headline": "anew"}, status="live", timestamp_ms=5,
         lineage=old,
@@ -160,11 +160,11 @@ def test_what_the_champion_wrote_since_the_trial_began_is_what_counts(log, tmp_p
 def test_one_that_is_no_better_after_long_enough_is_pulled(log, tmp_path):
     judge = CanaryJudge(log, Checkpoints(tmp_path / "checkpoints"), longest=300)
     traffic(log, 250, {"old": 0.5, "new": 0.5, "by": 0.5})
-    judge.judge(VersionDesk(log, "generator"), 100)
-    assert VersionDesk(log, "ann").version("v2").status == "canary"
+    judge.judge(VersionRegistry(log, "generator"), 100)
+    assert VersionRegistry(log, "ann").version("v2").status == "canary"
     traffic(log, 150, {"old": 0.5, "new": 0.5, "by": 0.5}, seed=2, start=250)
-    judge.judge(VersionDesk(log, "generator"), 101)
-    found = VersionDesk(log, "ann").version("v2")
+    judge.judge(VersionRegistry(log, "generator"), 101)
+    found = VersionRegistry(log, "ann").version("v2")
     assert found.status == "rejected"
     assert "no better than the champion as far as" in found.reason
 
@@ -197,7 +197,7 @@ def test_equal_ones_are_hardly_ever_told_apart(tmp_path):
         events += [creative("new-1", "v2"), creative("new-2", "v2")]
         events.append(GeneratorVersion(id="v2", status="canary", timestamp_ms=5))
         log.append([catalogue_message(event) for event in events])
-        desk, judge = VersionDesk(log, "g"), CanaryJudge(log, Checkpoints(tmp_path / str(seed)))
+        desk, judge = VersionRegistry(log, "g"), CanaryJudge(log, Checkpoints(tmp_path / str(seed)))
         for step in range(5):
             traffic(log, 100, {"old": 0.3, "new": 0.3, "by": 0.3}, seed=9 * seed + step,
                     start=100 * step)  # fmt: skip

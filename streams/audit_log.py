@@ -1,4 +1,4 @@
-"""What people had the service do, as events in a topic of their own.
+"""The audit log: what people had the service do, as events in a topic of their own.
 
 An act is appended together with what it changed, before it, so that nothing shows its effect
 whose record is missing.
