@@ -31,7 +31,6 @@ from generator.screening import Thresholds
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_key
 from streams.catalogue_writer import CatalogueWriter
 from streams.checkpoint import Checkpoints, exclusive
-from streams.embedded import wall_clock_ms
 from streams.errors import ChangeRefused, LogUnavailable
 from streams.events import Catalogued, Creative, Generation
 from streams.generator_versions import TRIAL_DECISIONS
@@ -129,7 +128,7 @@ def run_generator(
             try:
                 busy = _answer_next(writer, catalogue, workshop, stop, counts)
                 busy = rotator.rotate(catalogue) > 0 or busy
-                busy = canaries.judge(registry, wall_clock_ms()) or busy
+                busy = canaries.judge(registry) or busy
             except LogUnavailable as error:
                 logger.warning("the log is out of reach, trying again: %s", error)
                 busy = False

@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from streams.access import Act
+from streams.catalogue import catalogue_key
 from streams.errors import EventError
-from streams.events import ACTS, Catalogued, Creative, Generation, Placement, decode, encode
-from streams.generator_versions import GeneratorVersion
+from streams.events import ACTS, Catalogued, Generation, Placement, decode, encode
 from streams.log import Log, Message, Record, TopicPartition
 
 PARTITION: Final = TopicPartition(ACTS, 0)
@@ -56,14 +56,11 @@ def catalogue_act(
     """Returns the message that records a change of the catalogue."""
     kind = str(after.__struct_config__.tag)
     what = "created" if before is None else "changed"
-    match after:
-        case Placement():
-            target = after.name
-            what = "deleted" if after.deleted else what
-        case Creative() | Generation():
-            target = f"{after.placement}/{after.id}"
-        case GeneratorVersion():
-            target = after.id
+    target = catalogue_key(after).partition("/")[2]
+    if isinstance(after, Placement) and after.deleted:
+        what = "deleted"
+    elif isinstance(after, Generation):
+        target = f"{after.placement}/{target}"
     return act_message(
         who, f"{kind} {what}", target, now_ms, before=_fields(before), after=_fields(after)
     )

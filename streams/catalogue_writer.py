@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from streams.audit_log import catalogue_act, superseded
@@ -50,21 +51,17 @@ class Repeatable(NamedTuple):
 class Followed(Protocol):
     """A catalogue that is kept up to date, with what tells its states apart."""
 
-    @property
-    def catalogue(self) -> Catalogue:
-        """What the log says so far."""
-
-    @property
-    def changes(self) -> Changes:
-        """Which changes counted."""
+    catalogue: Catalogue
+    changes: Changes
 
 
+@dataclass
 class Committing:
     """A change under way: yields what to append next, until it counts.
 
     Whoever iterates appends the messages and has the catalogue read them back, then goes on.
 
-    Args:
+    Attributes:
         followed: the catalogue that the change is made in.
         names: the catalogue keys of what may be changed.
         make: looks at the catalogue, and refuses or returns what to write; nothing if nothing
@@ -74,8 +71,6 @@ class Committing:
         now_ms: the time of the record.
         condition: on the first of the names.
         repeatable: answers a request that was made before with what that wrote.
-
-    Attributes:
         written: the events that were written, once the iteration ends.
 
     Raises:
@@ -83,40 +78,34 @@ class Committing:
             `contended`; nothing that others changed was overwritten.
     """
 
-    def __init__(
-        self,
-        followed: Followed,
-        names: Sequence[str],
-        make: Callable[[], Sequence[Catalogued]],
-        by: str | None,
-        now_ms: int,
-        condition: Condition | None = None,
-        repeatable: Repeatable | None = None,
-    ) -> None:
-        self.written: list[Catalogued] = []
-        self._followed = followed
-        self._names = names
-        self._make = make
-        self._by = by
-        self._now_ms = now_ms
-        self._condition = condition
-        self._repeatable = repeatable
+    followed: Followed
+    names: Sequence[str]
+    make: Callable[[], Sequence[Catalogued]]
+    by: str | None
+    now_ms: int
+    condition: Condition | None = None
+    repeatable: Repeatable | None = None
+    written: list[Catalogued] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[list[Message]]:
-        changes = self._followed.changes
+        changes = self.followed.changes
         for _ in range(ATTEMPTS):
-            if self._repeatable and (written := _repeated(changes, self._repeatable)):
+            if self.repeatable and (written := _repeated(changes, self.repeatable)):
                 self.written = written
                 return
             # Looked at before `make` looks: what comes between makes the change count not.
-            stamps = {name: changes.stamp(name) for name in self._names}
-            if self._condition is not None:
-                _check(self._condition, self._followed, self._names[0])
-            made = list(self._make())
+            stamps = {name: changes.stamp(name) for name in self.names}
+            if self.condition is not None:
+                _check(self.condition, self.followed, self.names[0])
+            made = list(self.make())
             if not made:
                 return
             change = self._change(made, stamps)
-            acts = self._acts(made)
+            acts = [
+                catalogue_act(self.by, self.followed.catalogue.as_it_is(event), event, self.now_ms)
+                for event in made
+                if self.by is not None
+            ]
             yield [*acts, *change_messages(made, change)]
             if changes.counted(change.id):
                 self.written = made
@@ -125,12 +114,12 @@ class Committing:
                 yield [superseded(act) for act in acts]
         raise ChangeRefused(
             "contended",
-            f"others changed {self._names[0]} {ATTEMPTS} times meanwhile; try again",
+            f"others changed {self.names[0]} {ATTEMPTS} times meanwhile; try again",
         )
 
     def _change(self, made: Sequence[Catalogued], stamps: dict[str, str]) -> Change:
         written = {catalogue_key(event) for event in made}
-        key, request = self._repeatable or (None, "")
+        key, request = self.repeatable or (None, "")
         return Change(
             id=secrets.token_hex(12),
             size=len(made),
@@ -138,12 +127,6 @@ class Committing:
             key=key,
             request=request,
         )
-
-    def _acts(self, made: Sequence[Catalogued]) -> list[Message]:
-        if self._by is None:
-            return []
-        find = self._followed.catalogue.as_it_is
-        return [catalogue_act(self._by, find(event), event, self._now_ms) for event in made]
 
 
 class CatalogueWriter:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from bandit.betting import Bets
 from bandit.errors import GeneratorVersionError
+from bandit.generator_versions import promoted, rejected
 from generator.promotion.desk import VersionRegistry
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints
@@ -187,12 +188,11 @@ class CanaryJudge:
         self._offsets = dict(saved.offsets) if saved else {}
         self._unsaved = self._looked = 0
 
-    def judge(self, registry: VersionRegistry, now_ms: int) -> bool:
+    def judge(self, registry: VersionRegistry) -> bool:
         """Reads what is new, and changes the canary's status if that is decided.
 
         Args:
             registry: of the same log, caught up.
-            now_ms: the time that a change carries.
 
         Returns:
             Whether anything was written.
@@ -216,7 +216,7 @@ class CanaryJudge:
         if trial.n == self._looked:
             return False
         self._looked = trial.n
-        return self._tell(registry, canary, trial, now_ms)
+        return self._tell(registry, canary, trial)
 
     def save(self) -> None:
         """Writes the checkpoint, if there is anything new in it."""
@@ -237,9 +237,7 @@ class CanaryJudge:
                 if self._unsaved >= SAVE_EVERY:
                     self.save()
 
-    def _tell(
-        self, registry: VersionRegistry, canary: GeneratorVersion, trial: Trial, now_ms: int
-    ) -> bool:
+    def _tell(self, registry: VersionRegistry, canary: GeneratorVersion, trial: Trial) -> bool:
         found = trial.result(canary.canary.share if canary.canary else Canary(since_ms=0).share)
         verdict, why = decided(found, longest=self._longest)
         if verdict == "wait" and trial.n < TOLD_AFTER * trial.told:
@@ -247,9 +245,9 @@ class CanaryJudge:
         try:
             registry.progress(canary.id, found)
             if verdict == "promote":
-                registry.promote(canary.id, why, now_ms)
+                registry.move(promoted, canary.id, why)
             elif verdict == "pull":
-                registry.reject(canary.id, why, now_ms)
+                registry.move(rejected, canary.id, why)
         except (
             GeneratorVersionError,
             ChangeRefused,

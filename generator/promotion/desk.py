@@ -11,11 +11,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError
-from bandit.generator_versions import on_trial, promoted, rejected, rolled_back, touched
+from bandit.generator_versions import StatusChange, on_trial, rolled_back, touched
 from generator.promotion.gate import passed, verdict
 from generator.promotion.versions import Adopted, summary
 from streams.catalogue import Catalogue, CatalogueReader
 from streams.catalogue_writer import CatalogueWriter
+from streams.embedded import wall_clock_ms
 from streams.events import Catalogued
 from streams.generator_versions import CANARY_SHARE, Canary, GateRow, GeneratorVersion
 from streams.log import Log
@@ -35,12 +36,20 @@ class VersionRegistry:
         catalogue: as of the last change or look.
     """
 
-    def __init__(self, log: Log, by: str, *, reader: CatalogueReader | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        by: str,
+        *,
+        reader: CatalogueReader | None = None,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
         self._by = by
-        self._writer = CatalogueWriter(log, reader=reader)
+        self._clock_ms = clock_ms
+        self._writer = CatalogueWriter(log, reader=reader, clock_ms=clock_ms)
         self.catalogue: Catalogue = self._writer.catalogue
 
-    def add(self, adopted: Adopted, gate: Sequence[GateRow], now_ms: int) -> GeneratorVersion:
+    def add(self, adopted: Adopted, gate: Sequence[GateRow]) -> GeneratorVersion:
         """Writes a version with its gate's verdict, `candidate` or `rejected`; returns it.
 
         One that the log has already stays as it is.
@@ -54,7 +63,7 @@ class VersionRegistry:
                 GeneratorVersion(
                     id=adopted.id,
                     status="candidate" if passed(gate) else "rejected",
-                    timestamp_ms=now_ms,
+                    timestamp_ms=self._clock_ms(),
                     parent=None if champion is None else champion.id,
                     manifest=summary(adopted.manifest),
                     gate=tuple(gate),
@@ -66,7 +75,7 @@ class VersionRegistry:
         self._writer.commit([f"generator_version/{adopted.id}"], added, self._by)
         return self.version(adopted.id)
 
-    def try_out(self, version_id: str, now_ms: int, *, share: float = CANARY_SHARE) -> None:
+    def try_out(self, version_id: str, *, share: float = CANARY_SHARE) -> None:
         """Makes a candidate the canary, and asks it for creatives.
 
         Raises:
@@ -80,7 +89,7 @@ class VersionRegistry:
                 version_id,
                 share=share,
                 creatives=CREATIVES,
-                now_ms=now_ms,
+                now_ms=self._clock_ms(),
                 by=self._by,
                 why="passed the gate",
             )
@@ -101,31 +110,20 @@ class VersionRegistry:
             self._writer.as_seen(name),
         )
 
-    def promote(self, version_id: str, why: str, now_ms: int) -> GeneratorVersion:
-        """Makes a version the champion; returns it.
+    def move(self, change: StatusChange, version_id: str, why: str) -> GeneratorVersion:
+        """Makes of a version what `promoted` or `rejected` makes of it; returns it.
 
         Raises:
             GeneratorVersionError: its status forbids it.
         """
+        catalogue = self.catalogue
         self._commit(
             [version_id],
-            lambda: promoted(self.catalogue, version_id, now_ms=now_ms, by=self._by, why=why),
+            lambda: change(catalogue, version_id, now_ms=self._clock_ms(), by=self._by, why=why),
         )
         return self.version(version_id)
 
-    def reject(self, version_id: str, why: str, now_ms: int) -> GeneratorVersion:
-        """Rejects a version, and retires its creatives; returns it.
-
-        Raises:
-            GeneratorVersionError: its status forbids it.
-        """
-        self._commit(
-            [version_id],
-            lambda: rejected(self.catalogue, version_id, now_ms=now_ms, by=self._by, why=why),
-        )
-        return self.version(version_id)
-
-    def roll_back(self, why: str, now_ms: int) -> GeneratorVersion | None:
+    def roll_back(self, why: str) -> GeneratorVersion | None:
         """Takes the champion back; returns who writes now, None for the bare model.
 
         Raises:
@@ -134,7 +132,7 @@ class VersionRegistry:
         champion = self.catalogue.champion
         self._commit(
             [] if champion is None else [champion.id],
-            lambda: rolled_back(self.catalogue, now_ms=now_ms, by=self._by, why=why),
+            lambda: rolled_back(self.catalogue, now_ms=self._clock_ms(), by=self._by, why=why),
         )
         return self.catalogue.champion
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
-from bandit.generator_versions import promoted, rejected, rolled_back, touched
+from bandit.generator_versions import StatusChange, promoted, rejected, rolled_back, touched
 from bandit.service.resources.desk import (
     TAGGED,
     After,
@@ -23,7 +23,7 @@ from bandit.service.resources.desk import (
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.generator_models import ChampionView, GeneratorVersionView, WhyBody
 from bandit.service.resources.models import Page
-from streams.catalogue import Catalogue, catalogue_key
+from streams.catalogue import catalogue_key
 from streams.events import MAX_ID_LENGTH, Catalogued
 from streams.generator_versions import GeneratorVersion, VersionStatus
 
@@ -108,18 +108,10 @@ async def roll_back_generator(
     return ChampionView(champion=None if now is None else _view(desk, now))
 
 
-class _Change(Protocol):
-    """What makes a version another: `promoted` or `rejected`."""
-
-    def __call__(
-        self, catalogue: Catalogue, version_id: str, *, now_ms: int, by: str, why: str
-    ) -> list[Catalogued]: ...
-
-
 async def _changed(
     desk: Editor,
     version_id: str,
-    change: _Change,
+    change: StatusChange,
     why: str,
     condition: Matching,
     once: Once,
