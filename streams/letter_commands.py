@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from streams.audit_log import act_message
 from streams.command_line import (
     DATA,
     Data,
@@ -19,11 +20,13 @@ from streams.command_line import (
     SourceUrl,
     log_url,
     looked_into,
+    operator,
     print_json,
     print_rows,
 )
 from streams.dead_letters import Letter, find_letter, latest, read_letters, readable
 from streams.dead_letters import replay as send
+from streams.embedded import wall_clock_ms
 from streams.events import UNREADABLE
 from streams.log import TopicOffset
 from streams.tail import printable
@@ -102,6 +105,8 @@ def replay(
         else:
             with looked_into(source) as there:
                 written = send(there, letters, value=mended)
+        who, what = operator(), "dead letter replayed" if mended is None else "dead letter mended"
+        here.append([act_message(who, what, letter.id, wall_clock_ms()) for letter in letters])
     _print_sent(form, letters, written)
 
 
