@@ -27,6 +27,7 @@ from streams.command_line import (
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
     from bandit.versions import Version
+    from streams.catalogue import Catalogue
     from streams.events import Placement
     from streams.log import Log
     from streams.trials import TrialResult
@@ -102,7 +103,11 @@ def promote(
     if (challenger is None) == (policy is None):
         raise typer.BadParameter("name either a challenger or a --policy")
     spec = None if policy is None else parse_policy(policy)
-    _change(log_url(log, data), placement, lambda now, _: promotion(now, challenger, spec, why))
+    _change(
+        log_url(log, data),
+        placement,
+        lambda here: promotion(here, placement, challenger, spec, why),
+    )
 
 
 @app.command()
@@ -117,7 +122,7 @@ def rollback(
     """Give the placement back a policy that it had, with all that it would have learned since."""
     from bandit.versions import rollback as rolled_back
 
-    _change(log_url(log, data), placement, lambda now, versions: rolled_back(now, versions, to))
+    _change(log_url(log, data), placement, lambda here: rolled_back(here, placement, to))
 
 
 def _versions(here: Log, placement: str) -> list[Version]:
@@ -127,29 +132,20 @@ def _versions(here: Log, placement: str) -> list[Version]:
     return versions_in(CatalogueWriter(here).catalogue, placement)
 
 
-def _change(
-    url: str, placement: str, change: Callable[[Placement, list[Version]], list[Placement]]
-) -> None:
+def _change(url: str, placement: str, change: Callable[[Catalogue], list[Placement]]) -> None:
     """Changes the policy, unless somebody else changes the placement at the same moment."""
-    from bandit.versions import placement_in, versions_in
+    from bandit.versions import placement_in
     from streams.catalogue_writer import CatalogueWriter
 
-    key = f"placement/{placement}"
+    name = f"placement/{placement}"
     with looked_into(url) as here:
         writer = CatalogueWriter(here)
-        made = writer.commit(
-            [key],
-            lambda: change(
-                placement_in(writer.catalogue, placement), versions_in(writer.catalogue, placement)
-            ),
-            operator(),
-            writer.as_seen(key),
-        )
-        if not made:
+        catalogue, seen = writer.catalogue, writer.as_seen(name)
+        if not writer.commit([name], lambda: change(catalogue), operator(), seen):
             typer.echo("the placement has that policy already; nothing was changed")
             return
-        policy = placement_in(writer.catalogue, placement).policy
-    typer.echo(f"{_json(policy)}\nis served as soon as the learner has folded the log with it")
+    policy = _json(placement_in(catalogue, placement).policy)
+    typer.echo(f"{policy}\nis served as soon as the learner has folded the log with it")
 
 
 def _version(found: Version) -> tuple[object, ...]:

@@ -174,29 +174,32 @@ def with_policy(placement: Placement, spec: PolicySpec, why: str) -> Placement:
 
 
 def promotion(
-    placement: Placement, challenger: str | None, policy: Mapping[str, object] | None, why: str
+    catalogue: Catalogue,
+    name: str,
+    challenger: str | None,
+    policy: Mapping[str, object] | None,
+    why: str,
 ) -> list[Placement]:
-    """Returns what gives the placement a challenger's policy or another; nothing if it has it.
+    """Returns what gives a placement a challenger's policy or another; nothing if it has it.
 
     Raises:
-        VersionError: it has no such challenger.
+        VersionError: there is no such placement, or it has no such challenger.
         PolicySpecError: the policy cannot learn from the placement's rewards as they are now.
     """
+    placement = placement_in(catalogue, name)
     if challenger is not None:
         return _if_new(placement, with_challenger(placement, challenger, why))
     return _if_new(placement, with_policy(placement, dict(policy or {}), why))
 
 
-def rollback(
-    placement: Placement, versions: Sequence[Version], number: int | None
-) -> list[Placement]:
-    """Returns what gives the placement the policy of the version that `version` finds.
+def rollback(catalogue: Catalogue, name: str, number: int | None) -> list[Placement]:
+    """Returns what gives a placement the policy of the version that `version` finds.
 
     Raises:
-        VersionError: there is no such version.
+        VersionError: there is no such placement, or it has no such version.
         PolicySpecError: its policy cannot learn from the rewards that the placement has now.
     """
-    wanted = version(versions, number)
+    placement, wanted = placement_in(catalogue, name), version(versions_in(catalogue, name), number)
     why = f"rolled back to version {wanted.number}"
     return _if_new(placement, with_policy(placement, wanted.spec, why))
 

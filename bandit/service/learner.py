@@ -24,7 +24,7 @@ from streams.catalogue import CatalogueReader
 from streams.catalogue_writer import CatalogueWriter
 from streams.checkpoint import TAKEOVER_SECONDS, Checkpoints, exclusive
 from streams.dead_letter import dead_letter_message, origin
-from streams.errors import CheckpointError, EventError, LogUnavailable
+from streams.errors import ChangeRefused, CheckpointError, EventError, LogUnavailable
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Placement, PolicySpec, encode
 from streams.log import Consumer, Log, Message, Record, TopicPartition
 from streams.patience import PatientLog
@@ -271,7 +271,10 @@ class Learner:
         writer = CatalogueWriter(self._log, reader=self._reader)
         for name, (fold, results) in trials.items():
             judged = partial(self._verdict, name, fold, results)
-            writer.commit([f"placement/{name}"], judged, None)
+            try:
+                writer.commit([f"placement/{name}"], judged, None)
+            except ChangeRefused as error:  # the next snapshot tries again
+                logger.warning("placement %r: %s", name, error)
         self._start_refolds()
 
     def _verdict(

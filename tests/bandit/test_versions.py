@@ -14,7 +14,6 @@ from bandit.versions import (
     differences,
     rollback,
     version,
-    versions_in,
     versions_of,
     with_policy,
 )
@@ -112,7 +111,7 @@ def test_rolling_back_serves_what_the_old_policy_would_be_now_bit_for_bit(tmp_pa
         until(lambda: published(log).spec == BOLD)
         live(log, placement(policy=BOLD), 10, seed=2, first=30)
         catalogue = CatalogueWriter(log).catalogue
-        put(log, *rollback(catalogue.placement("home"), versions_in(catalogue, "home"), None))
+        put(log, *rollback(catalogue, "home", None))
         until(lambda: published(log).spec == SHY and published(log).offset == 40)
     records = log.read(TopicPartition(INTERACTIONS, 0), 0)
     fold = PlacementFold(SHY)

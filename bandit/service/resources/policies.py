@@ -36,7 +36,7 @@ from bandit.versions import (
     promotion,
     rollback,
     version,
-    versions_of,
+    versions_in,
 )
 from streams.events import Placement
 
@@ -124,11 +124,11 @@ async def promote(
 
     @refusing((VersionError, 404, "challenger"), (PolicySpecError, 422, "policy"))
     def promoted() -> list[Placement]:
-        placement = desk.placement(name)
+        desk.placement(name)
         if (body.challenger is None) == (body.policy is None):
             message = "name either a policy or a challenger"
             raise RequestError(422, "body_invalid", message, target="policy")
-        return promotion(placement, body.challenger, body.policy, body.why)
+        return promotion(desk.catalogue, name, body.challenger, body.policy, body.why)
 
     await desk.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
     return _now(desk, name, response)
@@ -147,7 +147,8 @@ async def roll_back(
 
     @refusing((VersionError, 404, "version"), (PolicySpecError, 409, "version"))
     def rolled() -> list[Placement]:
-        return rollback(desk.placement(name), _versions(desk, name), body.version)
+        desk.placement(name)
+        return rollback(desk.catalogue, name, body.version)
 
     await desk.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
     return _now(desk, name, response)
@@ -161,4 +162,4 @@ def _now(desk: Editor, name: str, response: Response) -> PlacementView:
 
 def _versions(desk: Editor, name: str) -> list[Version]:
     desk.placement(name)
-    return versions_of(desk.catalogue.dated_history(name))
+    return versions_in(desk.catalogue, name)
