@@ -10,8 +10,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from streams.changes import Change, Changes
 from streams.errors import EventError
 from streams.events import (
@@ -252,8 +250,3 @@ def change_messages(events: Sequence[Catalogued], change: Change) -> list[Messag
         catalogue_message(event)._replace(headers=change.headers(first=number == 0))
         for number, event in enumerate(events)
     ]
-
-
-def changed(event: Creative, **changes: object) -> Creative:
-    """Returns the creative with some fields replaced."""
-    return msgspec.structs.replace(event, **changes)
