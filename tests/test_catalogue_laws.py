@@ -18,12 +18,14 @@ from generator.errors import GeneratorError
 from streams.audit_log import latest_acts
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.errors import StreamsError
-from streams.events import CATALOGUE, Caps, Creative, Generation, Lineage, Placement, RewardRule
+from streams.events import Caps, Creative, Generation, Lineage, Placement, RewardRule
 from streams.generator_versions import GeneratorVersion
 from streams.process import run_command
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import code_of, running
+from tests.bandit.test_personalizer_logs import write
+from tests.crossed_log import CrossedLog
 
 SHY, BOLD = (open_policy({"name": "thompson", "alpha": alpha}).spec for alpha in (2.0, 1.0))
 HOME = Placement(name="home", policy=SHY, challengers={"bold": BOLD})
@@ -180,26 +182,6 @@ def kept(event, theirs):
             return True
 
 
-class CrossedLog:
-    """A log into which somebody else's change comes between a look and the next write."""
-
-    def __init__(self, log):
-        self._log = log
-        self.crossing = []
-
-    def append(self, messages):
-        if any(message.topic == CATALOGUE for message in messages):
-            crossing, self.crossing = self.crossing, []
-            self._log.append(crossing)
-        return self._log.append(messages)
-
-    def close(self):
-        """Stays open for the test."""
-
-    def __getattr__(self, name):
-        return getattr(self._log, name)
-
-
 class Hand:
     """A log, and what the laws ask of it."""
 
@@ -336,3 +318,16 @@ def test_a_text_that_was_edited_while_it_was_read_is_not_approved_unread(hand, r
     code, said = run("creatives", "review")
     assert (code, said.startswith("copyloop: precondition_failed: ")) == (2, True)
     assert hand.now("creative/home/a") == edited
+
+
+def test_an_import_makes_a_placement_unless_somebody_else_does_so_first(hand, run, tmp_path):
+    words = ("import", "personalizer-logs", str(write(tmp_path / "logs", range(3))))
+    words = (*words, "--no-judge", "--data", str(tmp_path), "--placement")
+    theirs = Placement(name="theirs", review=True)
+    hand.log.crossing = [catalogue_message(theirs)]
+    code, said = run(*words, "theirs")
+    assert (code, said.startswith("copyloop: precondition_failed: ")) == (2, True)
+    assert hand.now("placement/theirs") == theirs
+    assert run(*words, "ours")[0] == 0
+    [act] = hand.acts("ours")
+    assert (act.who[:4], act.what, act.before) == ("cli:", "placement created", None)
