@@ -6,7 +6,7 @@ The API's routes, the commands and the generator itself keep to the same rules.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -79,6 +79,15 @@ def on_trial(
         )
         asked += [beside, trial]
     return [*made, replace(found, canary=Canary(since_ms=now_ms, share=share)), *asked]
+
+
+class StatusChange(Protocol):
+    """What gives a version another status: `promoted` or `rejected`."""
+
+    def __call__(
+        self, catalogue: Catalogue, version_id: str, *, now_ms: int, by: str, why: str
+    ) -> list[Catalogued]:
+        """Returns the events that do so."""
 
 
 def promoted(

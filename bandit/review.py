@@ -5,18 +5,15 @@ The API's routes and the commands keep to the same rules; the commands work on t
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from bandit.errors import ReviewError
-from bandit.service.security.acts import catalogue_act, superseded
-from streams.catalogue import CatalogueReader, catalogue_key, change_messages
-from streams.changes import Change
+from streams.catalogue import Catalogue
+from streams.catalogue_writer import CatalogueWriter, Condition
 from streams.events import Creative, CreativeStatus
-from streams.log import Log
 
 TRANSITIONS: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {
     "proposed": ("screened", "rejected"),
@@ -40,61 +37,54 @@ REVIEWED_TO: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {
 """What a review may make of a creative: anything that is not rejected yet may be."""
 
 
-class ReviewDesk:
-    """The creatives of a log, for who reviews them; `who` is recorded with every verdict."""
+def creatives_with(
+    catalogue: Catalogue,
+    placement: str | None = None,
+    statuses: Sequence[CreativeStatus] = WAITING,
+) -> list[Creative]:
+    """Returns the creatives with one of these statuses, by placement, the oldest first.
 
-    def __init__(self, log: Log, who: str) -> None:
-        self._log = log
-        self._who = who
-        self._reader = CatalogueReader(log)
-        self._reader.catch_up()
+    Raises:
+        ReviewError: there is no placement by that name.
+    """
+    names = [found.name for found in catalogue.placements()]
+    if placement is not None and placement not in names:
+        known = ", ".join(names) or "none"
+        raise ReviewError(f"there is no placement {placement!r}; the log has: {known}")
+    wanted = names if placement is None else [placement]
+    found = [creative for name in wanted for creative in catalogue.creatives(name)]
+    return [creative for creative in found if creative.status in statuses]
 
-    def creatives(
-        self, placement: str | None = None, statuses: Sequence[CreativeStatus] = WAITING
-    ) -> list[Creative]:
-        """Returns the creatives with one of these statuses, by placement, the oldest first.
 
-        Raises:
-            ReviewError: there is no placement by that name.
-        """
-        catalogue = self._reader.catalogue
-        names = [found.name for found in catalogue.placements()]
-        if placement is not None and placement not in names:
-            known = ", ".join(names) or "none"
-            raise ReviewError(f"there is no placement {placement!r}; the log has: {known}")
-        wanted = names if placement is None else [placement]
-        found = [creative for name in wanted for creative in catalogue.creatives(name)]
-        return [creative for creative in found if creative.status in statuses]
+def review(
+    writer: CatalogueWriter,
+    placement: str,
+    creative_id: str,
+    reason: str | None,
+    by: str,
+    condition: Condition | None = None,
+) -> Creative:
+    """Makes a creative live that waits for a review, or rejects it with a reason; returns it.
 
-    def approve(self, placement: str, creative_id: str, now_ms: int) -> Creative:
-        """Makes a creative that waits for a review live; returns it.
+    Args:
+        writer: of the log that has the creative.
+        placement: whose it is.
+        creative_id: which it is.
+        reason: of a rejection, which is possible whatever the creative is but rejected already;
+            None to approve it.
+        by: who reviews it.
+        condition: what it was when it was read, None for what it is now.
 
-        Raises:
-            ReviewError: there is no such creative, it does not wait, or someone else changed it
-                at the same moment; nothing was changed.
-        """
-        return self._judge(placement, creative_id, "live", None, now_ms)
+    Raises:
+        ReviewError: there is no such creative, the review cannot make it so, or a blank reason.
+        ChangeRefused: somebody else changed it since; nothing was changed.
+    """
+    if reason is not None and not reason.strip():
+        raise ReviewError("a rejection needs a reason: the generator keeps clear of it, too")
+    status: CreativeStatus = "live" if reason is None else "rejected"
 
-    def reject(self, placement: str, creative_id: str, reason: str, now_ms: int) -> Creative:
-        """Rejects a creative, whatever it is but rejected already; returns it with the reason.
-
-        Raises:
-            ReviewError: as `approve`, or the reason is blank.
-        """
-        if not reason.strip():
-            raise ReviewError("a rejection needs a reason: the generator keeps clear of it, too")
-        return self._judge(placement, creative_id, "rejected", reason.strip(), now_ms)
-
-    def _judge(
-        self,
-        placement: str,
-        creative_id: str,
-        status: CreativeStatus,
-        reason: str | None,
-        now_ms: int,
-    ) -> Creative:
-        self._reader.catch_up()
-        before = self._reader.catalogue.creative(placement, creative_id)
+    def reviewed() -> list[Creative]:
+        before = writer.catalogue.creative(placement, creative_id)
         if before is None:
             raise ReviewError(f"placement {placement!r} has no creative {creative_id!r}")
         if status not in REVIEWED_TO[before.status]:
@@ -102,14 +92,8 @@ class ReviewDesk:
                 f"creative {creative_id!r} is {before.status}; a review cannot make it {status}, "
                 f"but those that are {' or '.join(WAITING)} wait for one"
             )
-        after = msgspec.structs.replace(before, status=status, reason=reason)
-        name = catalogue_key(after)
-        # Whoever changed it since it was read keeps what they made of it.
-        change = Change(id=secrets.token_hex(12), expects={name: self._reader.changes.stamp(name)})
-        act = catalogue_act(self._who, before, after, now_ms)
-        self._log.append([act, *change_messages([after], change)])
-        self._reader.catch_up()
-        if not self._reader.changes.counted(change.id):
-            self._log.append([superseded(act)])
-            raise ReviewError(f"creative {creative_id!r} was changed meanwhile; look at it again")
-        return after
+        return [replace(before, status=status, reason=reason and reason.strip())]
+
+    name = f"creative/{placement}/{creative_id}"
+    writer.commit([name], reviewed, by, condition or writer.as_seen(name))
+    return writer.catalogue.creatives_by_id(placement)[creative_id]

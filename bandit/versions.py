@@ -7,9 +7,9 @@ keeps every one that a placement had. Whoever wants an earlier policy back asks 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -19,11 +19,24 @@ from bandit.learner import interaction_of
 from bandit.objectives import check_objective
 from bandit.policies import check_policy
 from bandit.trials import RESERVED, promoted
+from streams.catalogue import Catalogue
 from streams.errors import EventError
-from streams.events import INTERACTIONS, Interaction, Placement, PolicySpec
+from streams.events import (
+    INTERACTIONS,
+    POLICIES,
+    Interaction,
+    Placement,
+    PolicySnapshot,
+    PolicySpec,
+    decode,
+)
 from streams.fields import doc
 from streams.fold import partitions, scan
 from streams.log import Log
+from streams.trials import TrialResult
+
+SNAPSHOTS: Final = 64
+"""How many snapshots of megabytes are read at a time."""
 
 
 class Version(Struct, frozen=True, kw_only=True):
@@ -59,6 +72,16 @@ def versions_of(history: Sequence[tuple[int, Placement]]) -> list[Version]:
         number = len(found) + 1
         found.append(Version(number=number, spec=placement.policy, since_ms=since_ms, why=why))
     return found
+
+
+def versions_in(catalogue: Catalogue, placement: str) -> list[Version]:
+    """Returns the versions of a placement that the catalogue has, not yet counted.
+
+    Raises:
+        VersionError: there is none by that name.
+    """
+    placement_in(catalogue, placement)
+    return versions_of(catalogue.dated_history(placement))
 
 
 def counted(log: Log, placement: str, versions: Sequence[Version]) -> list[Version]:
@@ -112,6 +135,19 @@ def checked(placement: Placement) -> Placement:
     return found
 
 
+def placement_in(catalogue: Catalogue, name: str) -> Placement:
+    """Returns the placement as it is now.
+
+    Raises:
+        VersionError: there is none by that name.
+    """
+    found = catalogue.placement(name)
+    if found is None:
+        known = ", ".join(each.name for each in catalogue.placements()) or "none"
+        raise VersionError(f"there is no placement {name!r}; the log has: {known}")
+    return found
+
+
 def with_challenger(placement: Placement, name: str, why: str) -> Placement:
     """Returns the placement with a challenger as its policy, and not on trial any more.
 
@@ -138,15 +174,55 @@ def with_policy(placement: Placement, spec: PolicySpec, why: str) -> Placement:
     return found
 
 
-def rolled_back(placement: Placement, versions: Sequence[Version], number: int | None) -> Placement:
-    """Returns the placement with the policy of the version that `version` finds.
+def promotion(
+    catalogue: Catalogue,
+    name: str,
+    challenger: str | None,
+    policy: Mapping[str, object] | None,
+    why: str,
+) -> list[Placement]:
+    """Returns what gives a placement a challenger's policy or another; nothing if it has it.
 
     Raises:
-        VersionError: there is no such version.
+        VersionError: there is no such placement, or it has no such challenger.
+        PolicySpecError: the policy cannot learn from the placement's rewards as they are now.
+    """
+    placement = placement_in(catalogue, name)
+    if challenger is not None:
+        return _if_new(placement, with_challenger(placement, challenger, why))
+    return _if_new(placement, with_policy(placement, dict(policy or {}), why))
+
+
+def rollback(catalogue: Catalogue, name: str, number: int | None) -> list[Placement]:
+    """Returns what gives a placement the policy of the version that `version` finds.
+
+    Raises:
+        VersionError: there is no such placement, or it has no such version.
         PolicySpecError: its policy cannot learn from the rewards that the placement has now.
     """
-    wanted = version(versions, number)
-    return with_policy(placement, wanted.spec, f"rolled back to version {wanted.number}")
+    placement, wanted = placement_in(catalogue, name), version(versions_in(catalogue, name), number)
+    why = f"rolled back to version {wanted.number}"
+    return _if_new(placement, with_policy(placement, wanted.spec, why))
+
+
+def _if_new(before: Placement, after: Placement) -> list[Placement]:
+    return [] if after.policy == before.policy else [after]
+
+
+def latest_trials(log: Log, placement: str) -> dict[str, TrialResult]:
+    """Returns how everyone on trial did by the latest snapshot; empty if nobody is.
+
+    Raises:
+        EventError: the snapshot cannot be read.
+    """
+    key, latest = placement.encode(), None
+    for partition in partitions(log, POLICIES):
+        for record in scan(log, partition, limit=SNAPSHOTS):
+            latest = record if record.key == key else latest
+    snapshot = None if latest is None else decode(latest.value)
+    if not isinstance(snapshot, PolicySnapshot):
+        return {}
+    return snapshot.trials or {}
 
 
 def differences(before: PolicySpec, after: PolicySpec) -> list[Difference]:

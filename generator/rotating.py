@@ -6,18 +6,16 @@ that somebody changed meanwhile stays as they left it: the change says on what i
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from generator.rotation import RotationState, Turn, turn
-from streams.catalogue import CatalogueReader, catalogue_key, change_messages
-from streams.changes import Change
+from generator.rotation import RotationState, turn
+from streams.catalogue import CatalogueReader, catalogue_key
+from streams.catalogue_writer import CatalogueWriter, Condition
 from streams.checkpoint import Checkpoints
-from streams.errors import EventError
+from streams.errors import ChangeRefused, EventError
 from streams.events import INTERACTIONS, Creative, Generation, Interaction, decode
 from streams.fold import scan_topic
 from streams.log import Log
@@ -63,12 +61,16 @@ class Rotator:
             return 0
         self._catch_up()
         written = 0
+        writer = CatalogueWriter(self._log, reader=reader)
         for placement in rotating:
             state = self._states.get(placement.name, RotationState())
             found = turn(reader.catalogue, placement, state)
-            for events in _changes(found):
-                self._write(events, reader)
-                written += len(events)
+            events: list[Creative | Generation] = [*found.retired]
+            if found.request is not None:
+                events.append(found.request)
+            # As of this turn, and each on its own: one that comes too late stops no other.
+            seen = [(event, writer.as_seen(catalogue_key(event))) for event in events]
+            written += sum(_written(writer, event, condition) for event, condition in seen)
         return written
 
     def states(self) -> dict[str, RotationState]:
@@ -101,21 +103,15 @@ class Rotator:
         if isinstance(event, Interaction):
             self._states.setdefault(event.decision.placement, RotationState()).add(event)
 
-    def _write(self, events: Sequence[Creative | Generation], reader: CatalogueReader) -> None:
-        keys = [catalogue_key(event) for event in events]
-        expects = {key: reader.changes.stamp(key) for key in keys}
-        said = "\n".join(f"{key} {stamp}" for key, stamp in expects.items())
-        digest = hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
-        change = Change(id=f"rotation-{digest}", size=len(events), expects=expects)
-        self._log.append(change_messages(events, change))
-        reader.catch_up()
-        for event in events:
-            logger.info("%s: %s", catalogue_key(event), event.reason)
 
-
-def _changes(found: Turn) -> Iterator[list[Creative | Generation]]:
-    """Yields what is written, each on its own: one that comes too late stops no other."""
-    for creative in found.retired:
-        yield [creative]
-    if found.request is not None:
-        yield [found.request]
+def _written(writer: CatalogueWriter, event: Creative | Generation, condition: Condition) -> bool:
+    """Writes what a rule asks for; returns whether it counts."""
+    name = catalogue_key(event)
+    try:
+        # Not an act of anybody's: the rules, and what they look at, are in the log already.
+        writer.commit([name], lambda: [event], None, condition)
+    except ChangeRefused as error:  # a person came first
+        logger.info("%s: %s", name, error)
+        return False
+    logger.info("%s: %s", name, event.reason)
+    return True

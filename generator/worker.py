@@ -23,15 +23,16 @@ from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
 from generator.promising import Promising
 from generator.promotion.canary import CanaryJudge
-from generator.promotion.desk import GENERATOR, VersionDesk
+from generator.promotion.desk import GENERATOR, VersionRegistry
 from generator.promotion.speaking import speaker
 from generator.promotion.versions import Versions
 from generator.rotating import Rotator
 from generator.screening import Thresholds
-from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
+from streams.catalogue import Catalogue, CatalogueReader, catalogue_key
+from streams.catalogue_writer import CatalogueWriter
 from streams.checkpoint import Checkpoints, exclusive
-from streams.embedded import wall_clock_ms
-from streams.events import Creative, Generation
+from streams.errors import ChangeRefused
+from streams.events import Catalogued, Creative, Generation
 from streams.fold import follow
 from streams.generator_versions import TRIAL_DECISIONS
 from streams.log import Log
@@ -112,9 +113,10 @@ def run_generator(
         return found
 
     with exclusive(directory, "generator"):
+        writer = CatalogueWriter(log, reader=catalogue)
         rotator = Rotator(log, Checkpoints(directory))
         canaries = CanaryJudge(log, Checkpoints(directory), longest=trial_decisions)
-        desk = VersionDesk(log, GENERATOR, reader=catalogue)
+        registry = VersionRegistry(log, GENERATOR, reader=catalogue)
         workshop = Workshop(
             backend,
             ClickReader(log).showings,
@@ -125,9 +127,9 @@ def run_generator(
         )
 
         def look() -> bool:
-            busy = _answer_next(log, catalogue, workshop, stop, counts)
+            busy = _answer_next(writer, catalogue, workshop, stop, counts)
             busy = rotator.rotate(catalogue) > 0 or busy
-            return canaries.judge(desk, wall_clock_ms()) or busy
+            return canaries.judge(registry) or busy
 
         follow("requests", look, stop=stop, every_seconds=POLL_SECONDS)
         rotator.save()
@@ -135,7 +137,7 @@ def run_generator(
 
 
 def _answer_next(
-    log: Log,
+    writer: CatalogueWriter,
     reader: CatalogueReader,
     workshop: Workshop,
     stop: threading.Event,
@@ -145,14 +147,26 @@ def _answer_next(
     reader.catch_up()
     waiting = [g for g in reader.catalogue.generations() if g.status == "requested"]
     if waiting:
+        name = catalogue_key(waiting[0])
+        seen = writer.as_seen(name)
         events = _answer(reader.catalogue, waiting[0], workshop, stop)
-        if events:
-            log.append([catalogue_message(event) for event in events])
-            _count(counts, events)
+        names = [name, *(catalogue_key(event) for event in events)]
+        try:
+            written = writer.commit(names, lambda: _new(reader.catalogue, events), None, seen)
+            _count(counts, written)
+        except ChangeRefused as error:  # another generator came first
+            logger.warning("%s: %s", name, error)
     return bool(waiting)
 
 
-def _count(counts: GeneratorCounts, events: Sequence[Creative | Generation]) -> None:
+def _new(
+    catalogue: Catalogue, events: Sequence[Creative | Generation]
+) -> list[Creative | Generation]:
+    """Returns the events but for creatives that are there, which somebody may have judged since."""
+    return [e for e in events if isinstance(e, Generation) or catalogue.as_it_is(e) is None]
+
+
+def _count(counts: GeneratorCounts, events: Sequence[Catalogued]) -> None:
     for event in events:
         if isinstance(event, Generation):
             counts.done += event.status == "done"

@@ -56,7 +56,8 @@ PROCESSES: Final = (
         LEARNER_GROUP,
     ),
     Access("archive", (DECISIONS, OUTCOMES, INTERACTIONS, CATALOGUE, DEAD_LETTER, ACTS), ()),
-    Access("generator", (CATALOGUE,), (CATALOGUE,)),
+    # It judges versions on trial by what they earn, and says so among the acts.
+    Access("generator", (INTERACTIONS, CATALOGUE), (CATALOGUE, ACTS)),
     Access("ingest", (DEAD_LETTER,), (OUTCOMES, DEAD_LETTER), INGEST_GROUP),
 )
 

@@ -10,8 +10,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from streams.changes import Change, Changes
 from streams.errors import EventError
 from streams.events import (
@@ -165,6 +163,18 @@ class Catalogue:
         """Returns the states that a version has been in, oldest first, each as it last was."""
         return list(self._steps.get(version_id, ()))
 
+    def as_it_is(self, event: Catalogued) -> Catalogued | None:
+        """Returns what the event takes the place of, None if it is new."""
+        match event:
+            case Placement():
+                return self.placement(event.name)
+            case Creative():
+                return self.creative(event.placement, event.id)
+            case Generation():
+                return self.generation(event.id)
+            case GeneratorVersion():
+                return self.generator_version(event.id)
+
     @property
     def champion(self) -> GeneratorVersion | None:
         """The version that became live last and still is, None where the bare model writes."""
@@ -240,8 +250,3 @@ def change_messages(events: Sequence[Catalogued], change: Change) -> list[Messag
         catalogue_message(event)._replace(headers=change.headers(first=number == 0))
         for number, event in enumerate(events)
     ]
-
-
-def changed(event: Creative, **changes: object) -> Creative:
-    """Returns the creative with some fields replaced."""
-    return msgspec.structs.replace(event, **changes)

@@ -8,8 +8,8 @@ that came too late or came again. So all readers agree, without a word between t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from itertools import takewhile
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -60,6 +60,17 @@ class Kept(NamedTuple):
         return len(self.values) == self.change.size
 
 
+class _Verdict(NamedTuple):
+    """Whether a change counts, the log's time at its first record, and what it wrote so far."""
+
+    at_ms: int
+    counts: bool
+    written: set[str]
+
+
+_Dated = TypeVar("_Dated", Kept, _Verdict)
+
+
 class Changes:
     """The stamps of everything in the catalogue, and the changes of the last day.
 
@@ -75,7 +86,7 @@ class Changes:
     def __init__(self) -> None:
         self._stamps: dict[str, str] = {}
         self._counts: dict[str, int] = {}
-        self._verdicts: dict[str, tuple[int, bool]] = {}
+        self._verdicts: dict[str, _Verdict] = {}
         self._kept: dict[str, Kept] = {}
 
     def stamp(self, name: str) -> str:
@@ -89,17 +100,20 @@ class Changes:
     def counted(self, change_id: str) -> bool | None:
         """Returns whether a change of the last day counted; None while it was not read."""
         found = self._verdicts.get(change_id)
-        return None if found is None else found[1]
+        return None if found is None else found.counts
 
     def admits(self, record: Record, name: str) -> bool:
         """Takes in one record, of this catalogue key; returns whether it counts."""
         change = _change_of(record)
         if change is not None:
-            self._forget(record.timestamp_ms - KEPT_MS)
+            _forget(self._verdicts, record.timestamp_ms - KEPT_MS)
+            _forget(self._kept, record.timestamp_ms - KEPT_MS)
             if change.id not in self._verdicts:
                 self._judge(change, record.timestamp_ms)
-            if not self._verdicts[change.id][1]:
+            verdict = self._verdicts[change.id]
+            if not verdict.counts or name in verdict.written:  # too late, or appended again
                 return False
+            verdict.written.add(name)
             if change.key is not None:
                 self._kept[change.key].values.append(record.value)
         count = self._counts[name] = self._counts.get(name, 0) + 1
@@ -113,24 +127,13 @@ class Changes:
             counts = counts and change.key not in self._kept
             if counts:
                 self._kept[change.key] = Kept(change, at_ms, [])
-        self._verdicts[change.id] = at_ms, counts
-
-    def _forget(self, before_ms: int) -> None:
-        """Drops what is older; both are in the order of the log, whose time never goes back."""
-        for change_id in _leading(self._verdicts.items(), before_ms):
-            del self._verdicts[change_id]
-        for key in _leading(((k, (kept.at_ms,)) for k, kept in self._kept.items()), before_ms):
-            del self._kept[key]
+        self._verdicts[change.id] = _Verdict(at_ms, counts, set())
 
 
-def _leading(dated: Iterable[tuple[str, tuple[int, ...]]], before_ms: int) -> list[str]:
-    """Returns the names that come first and are older."""
-    found = []
-    for name, (at_ms, *_) in dated:
-        if at_ms >= before_ms:
-            break
-        found.append(name)
-    return found
+def _forget(dated: dict[str, _Dated], before_ms: int) -> None:
+    """Drops what is older; it is in the order of the log, whose time never goes back."""
+    for name in list(takewhile(lambda name: dated[name].at_ms < before_ms, dated)):
+        del dated[name]
 
 
 def _change_of(record: Record) -> Change | None:

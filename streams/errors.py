@@ -9,6 +9,7 @@
     │   ├── LogUrlError             a log URL that names no log
     │   ├── TopicError              an unknown topic or partition
     │   └── LogUnavailable          busy or gone for now; retriable
+    ├── ChangeRefused           a change of the catalogue that was not made; its code says why
     ├── CheckpointError         a checkpoint that is damaged or not ours
     ├── ArchiveError            an archive that cannot be read or restored
     ├── DeadLetterError         no such dead letter, or none that can be replayed
@@ -86,6 +87,19 @@ class LogUnavailable(LogError):
 
     code = "log_unavailable"
     retriable = True
+
+
+class ChangeRefused(StreamsError):
+    """A change of the catalogue that was not made, so that nothing is overwritten.
+
+    `code` is `precondition_failed`: somebody else changed it meanwhile; `idempotency_key_reused`,
+    `catalogue_behind` or `contended`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retriable = code in ("catalogue_behind", "contended")
 
 
 class CheckpointError(StreamsError):

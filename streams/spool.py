@@ -26,6 +26,7 @@ from streams.errors import (
     SpoolError,
     SpoolFull,
 )
+from streams.fold import scan
 from streams.log import Message, Record, TopicPartition
 from streams.old_spool import old_groups, remove_old
 from streams.sqlite import SqliteLog
@@ -228,20 +229,16 @@ def spooled(directory: Path) -> Iterator[tuple[Path, Message]]:
             yield from ((place, message) for message in group.messages)
         if (place / FILE).exists():
             with closing(_opened(place)) as log:
-                yield from ((place, _unpack(record, place)) for record in _records(log))
+                yield from (
+                    (place, _unpack(record, place))
+                    for record in scan(log, QUEUE, limit=READ_AT_ONCE)
+                )
 
 
 def _opened(directory: Path) -> SqliteLog:
     log = SqliteLog(directory / FILE)
     log.create_topic(QUEUE.topic)
     return log
-
-
-def _records(log: SqliteLog) -> Iterator[Record]:
-    offset = log.start_offset(QUEUE)
-    while records := log.read(QUEUE, offset, limit=READ_AT_ONCE):
-        yield from records
-        offset = records[-1].offset + 1
 
 
 def _claim(directory: Path, held: ExitStack) -> int:

@@ -14,9 +14,7 @@ from streams.commands.output import print_rows
 from streams.events import CreativeStatus
 
 if TYPE_CHECKING:
-    from bandit.review import ReviewDesk
     from streams.events import Creative
-    from streams.log import Log
 
 app = typer.Typer(help="Creatives, and a person's yes or no to them.", no_args_is_help=True)
 
@@ -37,30 +35,43 @@ def list_creatives(
     form: Form = "table",
 ) -> None:
     """List creatives: unless told otherwise, those that wait for a review."""
-    from bandit.review import WAITING
+    from bandit.review import WAITING, creatives_with
+    from streams.catalogue_writer import CatalogueWriter
 
     with looked_into(log_url(log, data)) as here:
-        found = _desk(here).creatives(placement, (status,) if status else WAITING)
+        catalogue = CatalogueWriter(here).catalogue
+    found = creatives_with(catalogue, placement, (status,) if status else WAITING)
     rows = [(c.placement, c.id, c.status, _text(c), c.reason or "") for c in found]
     print_rows(form, ("placement", "id", "status", "text", "reason"), rows)
 
 
-@app.command()
-def review(placement: Placement = None, data: Data = DATA, log: LogUrl = None) -> None:
+@app.command("review")
+def review_each(placement: Placement = None, data: Data = DATA, log: LogUrl = None) -> None:
     """Go through what waits, one by one: y approves, n rejects and asks why, s skips, q ends."""
+    from bandit.review import creatives_with, review
+    from streams.catalogue import catalogue_key
+    from streams.catalogue_writer import CatalogueWriter
+
     with looked_into(log_url(log, data)) as here:
-        desk = _desk(here)
-        waiting = desk.creatives(placement)
+        writer = CatalogueWriter(here)
+        waiting = creatives_with(writer.catalogue, placement)
         if not waiting:
             typer.echo("nothing waits for a review")
-        for number, creative in enumerate(waiting, 1):
+        # As of now, for what is edited while others are looked at is not approved unread.
+        seen = [writer.as_seen(catalogue_key(creative)) for creative in waiting]
+        for number, (creative, condition) in enumerate(zip(waiting, seen, strict=True), 1):
             typer.echo(f"\n{number} of {len(waiting)}, {creative.placement}/{creative.id}")
             for part, text in creative.parts.items():
                 typer.echo(f"  {part}: {text}")
-            verdict = typer.prompt("yes, no, skip or quit? [y/n/s/q]", default="s")
-            if verdict[:1].lower() == "q":
+            verdict = typer.prompt("yes, no, skip or quit? [y/n/s/q]", default="s")[:1].lower()
+            if verdict == "q":
                 return
-            _take(desk, creative, verdict[:1].lower())
+            if verdict not in ("y", "n"):
+                typer.echo("skipped")
+                continue
+            reason = typer.prompt("why not") if verdict == "n" else None
+            found = review(writer, creative.placement, creative.id, reason, operator(), condition)
+            typer.echo(found.status)
 
 
 @app.command()
@@ -68,13 +79,7 @@ def approve(
     placement: PlacementName, creative_ids: Ids, data: Data = DATA, log: LogUrl = None
 ) -> None:
     """Make creatives that wait for a review live."""
-    from streams.embedded import wall_clock_ms
-
-    with looked_into(log_url(log, data)) as here:
-        desk = _desk(here)
-        for creative_id in creative_ids:
-            found = desk.approve(placement, creative_id, wall_clock_ms())
-            typer.echo(f"{creative_id} is live: {_text(found)}")
+    _review(log_url(log, data), placement, creative_ids, None)
 
 
 @app.command()
@@ -86,33 +91,18 @@ def reject(
     log: LogUrl = None,
 ) -> None:
     """Reject creatives, live ones too; a rejected one is never shown again."""
-    from streams.embedded import wall_clock_ms
+    _review(log_url(log, data), placement, creative_ids, reason)
 
-    with looked_into(log_url(log, data)) as here:
-        desk = _desk(here)
+
+def _review(url: str, placement: str, creative_ids: list[str], reason: str | None) -> None:
+    from bandit.review import review
+    from streams.catalogue_writer import CatalogueWriter
+
+    with looked_into(url) as here:
+        writer = CatalogueWriter(here)
         for creative_id in creative_ids:
-            found = desk.reject(placement, creative_id, reason, wall_clock_ms())
-            typer.echo(f"{creative_id} is rejected: {_text(found)}")
-
-
-def _take(desk: ReviewDesk, creative: Creative, verdict: str) -> None:
-    from streams.embedded import wall_clock_ms
-
-    if verdict == "y":
-        desk.approve(creative.placement, creative.id, wall_clock_ms())
-        typer.echo("live")
-    elif verdict == "n":
-        reason = typer.prompt("why not")
-        desk.reject(creative.placement, creative.id, reason, wall_clock_ms())
-        typer.echo("rejected")
-    else:
-        typer.echo("skipped")
-
-
-def _desk(log: Log) -> ReviewDesk:
-    from bandit.review import ReviewDesk
-
-    return ReviewDesk(log, operator())
+            found = review(writer, placement, creative_id, reason, operator())
+            typer.echo(f"{creative_id} is {found.status}: {_text(found)}")
 
 
 def _text(creative: Creative) -> str:

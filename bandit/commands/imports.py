@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import Form, LogOptions, make_app
+from streams.commands.options import (
+    Form,
+    LogOptions,
+    make_app,
+    operator,
+)
 from streams.commands.output import moment, print_json, progress
 
 if TYPE_CHECKING:
@@ -53,9 +58,11 @@ def personalizer_logs(
         with console.status("reading the logs through"):
             contents = look_through(paths, known)
         if made:
-            from streams.catalogue import catalogue_message
+            from streams.catalogue_writer import CatalogueWriter, Condition
 
-            here.append([catalogue_message(known)])
+            name = f"placement/{placement}"
+            absent = Condition(absent=True)
+            CatalogueWriter(here).commit([name], lambda: [known], operator(), absent)
         with progress() as shown:
             done = 0
 

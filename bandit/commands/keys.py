@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import Form, LogOptions, make_app, operator
+from streams.commands.options import (
+    Form,
+    LogOptions,
+    make_app,
+    operator,
+)
 from streams.commands.output import moment, print_rows
 from streams.embedded import wall_clock_ms
 
@@ -127,7 +132,7 @@ def acts(
     """
     import msgspec
 
-    from bandit.service.security.acts import latest_acts
+    from streams.audit_log import latest_acts
 
     with at.looked_into() as here:
         found = latest_acts(here, limit=last, who=who)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandit.commands.options import Host, ServedData
-from streams.commands.options import Form, LogOptions, LogUrl, operator
+from streams.commands.options import (
+    Form,
+    LogOptions,
+    LogUrl,
+    operator,
+)
 from streams.commands.output import print_json, print_report, print_rows, progress
 from streams.embedded import wall_clock_ms
 
@@ -66,9 +71,10 @@ def forget(
     for it, or all of `copyloop up`. A Kafka log cannot be; it is said where the value is, and
     what becomes of it. There is no way back.
     """
-    from bandit.service.security.acts import act_message
     from bandit.service.security.protection import Shield
     from bandit.service.settings import load_settings
+    from streams.audit_log import act_message
+    from streams.embedded import wall_clock_ms
     from streams.forgetting.forget import forget as run
     from streams.forgetting.wanted import Wanted, values_of
     from streams.topics import create_topics

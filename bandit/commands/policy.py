@@ -5,18 +5,22 @@ They work on the log itself, so they need no API; every replica and the learner 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into
+from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
 from streams.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
     from bandit.versions import Version
+    from streams.catalogue import Catalogue
+    from streams.events import Placement
+    from streams.log import Log
     from streams.trials import TrialResult
 
 app = typer.Typer(help="A placement's policy: its versions, and changing it.", no_args_is_help=True)
@@ -29,12 +33,11 @@ def list_versions(
     placement: Name, data: Data = DATA, log: LogUrl = None, form: Form = "table"
 ) -> None:
     """List the policies that the placement has had, with what they decided and earned."""
-    from bandit.policy_desk import PolicyDesk
-    from bandit.versions import counted
+    from bandit.versions import counted, latest_trials
 
     with looked_into(log_url(log, data)) as here:
-        desk = PolicyDesk(here, placement)
-        found, trials = counted(here, placement, desk.versions), desk.trials()
+        found = counted(here, placement, _versions(here, placement))
+        trials = latest_trials(here, placement)
     if form == "json":
         print_json({"versions": msgspec.to_builtins(found), "trials": msgspec.to_builtins(trials)})
         return
@@ -60,11 +63,10 @@ def diff(
     form: Form = "table",
 ) -> None:
     """Show the parameters in which two versions differ."""
-    from bandit.policy_desk import PolicyDesk
     from bandit.versions import differences, version
 
     with looked_into(log_url(log, data)) as here:
-        versions = PolicyDesk(here, placement).versions
+        versions = _versions(here, placement)
     one, other = version(versions, before), version(versions, after or len(versions))
     rows = [
         (found.parameter, _json(found.before), _json(found.after))
@@ -87,18 +89,16 @@ def promote(
 ) -> None:
     """Give the placement another policy; the old one is served until the new one has learned."""
     from bandit.policies import parse_policy
-    from bandit.policy_desk import PolicyDesk
-    from bandit.versions import with_challenger, with_policy
+    from bandit.versions import promotion
 
-    with looked_into(log_url(log, data)) as here:
-        desk = PolicyDesk(here, placement)
-        if challenger is not None and policy is None:
-            changed = with_challenger(desk.placement, challenger, why)
-        elif policy is not None and challenger is None:
-            changed = with_policy(desk.placement, parse_policy(policy), why)
-        else:
-            raise typer.BadParameter("name either a challenger or a --policy")
-        _tell(desk.put(changed))
+    if (challenger is None) == (policy is None):
+        raise typer.BadParameter("name either a challenger or a --policy")
+    spec = None if policy is None else parse_policy(policy)
+    _change(
+        log_url(log, data),
+        placement,
+        lambda here: promotion(here, placement, challenger, spec, why),
+    )
 
 
 @app.command()
@@ -111,19 +111,32 @@ def rollback(
     log: LogUrl = None,
 ) -> None:
     """Give the placement back a policy that it had, with all that it would have learned since."""
-    from bandit.policy_desk import PolicyDesk
-    from bandit.versions import rolled_back
+    from bandit.versions import rollback as rolled_back
 
-    with looked_into(log_url(log, data)) as here:
-        desk = PolicyDesk(here, placement)
-        _tell(desk.put(rolled_back(desk.placement, desk.versions, to)))
+    _change(log_url(log, data), placement, lambda here: rolled_back(here, placement, to))
 
 
-def _tell(policy: dict[str, object] | None) -> None:
-    if policy is None:
-        typer.echo("the placement has that policy already; nothing was changed")
-    else:
-        typer.echo(f"{_json(policy)}\nis served as soon as the learner has folded the log with it")
+def _versions(here: Log, placement: str) -> list[Version]:
+    from bandit.versions import versions_in
+    from streams.catalogue_writer import CatalogueWriter
+
+    return versions_in(CatalogueWriter(here).catalogue, placement)
+
+
+def _change(url: str, placement: str, change: Callable[[Catalogue], list[Placement]]) -> None:
+    """Changes the policy, unless somebody else changes the placement at the same moment."""
+    from bandit.versions import placement_in
+    from streams.catalogue_writer import CatalogueWriter
+
+    name = f"placement/{placement}"
+    with looked_into(url) as here:
+        writer = CatalogueWriter(here)
+        catalogue, seen = writer.catalogue, writer.as_seen(name)
+        if not writer.commit([name], lambda: change(catalogue), operator(), seen):
+            typer.echo("the placement has that policy already; nothing was changed")
+            return
+    policy = _json(placement_in(catalogue, placement).policy)
+    typer.echo(f"{policy}\nis served as soon as the learner has folded the log with it")
 
 
 def _version(found: Version) -> tuple[object, ...]:

@@ -12,18 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bandit.errors import BanditError, PolicyError
 from bandit.learner import PartitionFold, PlacementFold, Refold, current_plan
 from bandit.trials import Plan, verdict
-from streams.catalogue import CatalogueReader, catalogue_message
+from streams.catalogue import CatalogueReader
+from streams.catalogue_writer import CatalogueWriter
 from streams.checkpoint import Checkpoint
 from streams.dead_letter import PARTITION as DEAD_LETTERS
 from streams.dead_letter import WrittenLetters
-from streams.errors import EventError
-from streams.events import INTERACTIONS, POLICIES, PolicySpec, encode
+from streams.errors import ChangeRefused, EventError
+from streams.events import INTERACTIONS, POLICIES, Placement, PolicySpec, encode
 from streams.fold import AdaptiveInterval, PartitionWorker, commit
 from streams.log import Log, Message, Record, TopicPartition
 from streams.patience import RetryingLog
@@ -232,16 +234,29 @@ class Learner:
 
     def _act_on(self, trials: Mapping[str, tuple[PlacementFold, dict[str, TrialResult]]]) -> None:
         """Makes the changes that placements want made by themselves, and logs why."""
-        # Whatever was changed meanwhile, by this or by hand, is not to be written over.
-        if trials and self._reader.catch_up():
-            self._start_refolds()
+        if not trials:
+            return
+        writer = CatalogueWriter(self._log, reader=self._reader)
         for name, (fold, results) in trials.items():
-            placement = self._reader.catalogue.placement(name)
-            if placement is None or fold.plan != current_plan(name, self._reader.catalogue):
-                continue
-            if changed := verdict(placement, results):
-                logger.warning("placement %r: %s", name, changed.why)
-                self._log.append([catalogue_message(changed)])
+            judged = partial(self._verdict, name, fold, results)
+            try:
+                writer.commit([f"placement/{name}"], judged, None)
+            except ChangeRefused as error:  # the next snapshot tries again
+                logger.warning("placement %r: %s", name, error)
+        self._start_refolds()
+
+    def _verdict(
+        self, name: str, fold: PlacementFold, results: dict[str, TrialResult]
+    ) -> list[Placement]:
+        """Returns what the placement wants made of itself, if it is still as it was folded."""
+        placement = self._reader.catalogue.placement(name)
+        if placement is None or fold.plan != current_plan(name, self._reader.catalogue):
+            return []
+        changed = verdict(placement, results)
+        if changed is None:
+            return []
+        logger.warning("placement %r: %s", name, changed.why)
+        return [changed]
 
     def _start_refolds(self) -> None:
         """Starts anew every placement whose policy is not the one that it is folded with."""

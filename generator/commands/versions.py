@@ -18,7 +18,7 @@ from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
     from generator.promotion import GateConfig
-    from generator.promotion.desk import VersionDesk
+    from generator.promotion.desk import VersionRegistry
     from generator.promotion.versions import Adopted
     from generator.reward import Reward
     from streams.generator_versions import GateRow, GeneratorVersion
@@ -59,27 +59,26 @@ def adopt(
     from generator.promotion.gate import passed, verdict
     from generator.promotion.origin import check_origin
     from generator.promotion.versions import Versions, versions_in
-    from streams.embedded import wall_clock_ms
 
     versions = Versions(versions_in(data))
     adopted = versions.adopt(trained)
     check_origin(adopted, model)
     with looked_into(log_url(log, data)) as here:
-        desk = _desk(here)
-        known = desk.catalogue.generator_version(adopted.id)
+        registry = _registry(here)
+        known = registry.catalogue.generator_version(adopted.id)
         if known is not None:
             if known.status == "candidate":  # it was killed between judging and trying
-                desk.try_out(adopted.id, wall_clock_ms(), share=share)
+                registry.try_out(adopted.id, share=share)
             typer.echo(f"version {adopted.id} is in the log already, as {known.status}")
             return
-        champion = desk.catalogue.champion
+        champion = registry.catalogue.champion
         before = None if champion is None else versions.version(champion.id)
         if before is not None:
             check_origin(before, model)
         table = _judged(model, adopted, before, gate_config(config), _reward(reward))
-        desk.add(adopted, table, wall_clock_ms())
+        registry.add(adopted, table)
         if passed(table):
-            desk.try_out(adopted.id, wall_clock_ms(), share=share)
+            registry.try_out(adopted.id, share=share)
     _print_table(form, table)
     if not passed(table):
         typer.echo(f"version {adopted.id} is rejected: {verdict(table)}")
@@ -90,7 +89,7 @@ def adopt(
 def list_versions(data: Data = DATA, log: LogUrl = None, form: Form = "table") -> None:
     """List the generator's versions, the newest first."""
     with looked_into(log_url(log, data)) as here:
-        found = _desk(here).catalogue.generator_versions()
+        found = _registry(here).catalogue.generator_versions()
     rows = [(v.id, v.status, _when(v), v.parent or "bare model", v.reason) for v in found[::-1]]
     print_rows(form, ("version", "status", "since", "parent", "reason"), rows)
 
@@ -99,10 +98,10 @@ def promote(
     version: Version, why: Why = "promoted by hand", data: Data = DATA, log: LogUrl = None
 ) -> None:
     """Make a version the champion, which writes from now on; the one before retires."""
-    from streams.embedded import wall_clock_ms
+    from bandit.generator_versions import promoted
 
     with looked_into(log_url(log, data)) as here:
-        found = _desk(here).promote(version, why, wall_clock_ms())
+        found = _registry(here).move(promoted, version, why)
     typer.echo(f"version {found.id} is live in place of {found.replaces or 'the bare model'}")
 
 
@@ -110,19 +109,17 @@ def reject(
     version: Version, why: Why = "rejected by hand", data: Data = DATA, log: LogUrl = None
 ) -> None:
     """Reject a version that is not live; its creatives retire, and it never writes again."""
-    from streams.embedded import wall_clock_ms
+    from bandit.generator_versions import rejected
 
     with looked_into(log_url(log, data)) as here:
-        found = _desk(here).reject(version, why, wall_clock_ms())
+        found = _registry(here).move(rejected, version, why)
     typer.echo(f"version {found.id} is rejected")
 
 
 def rollback(why: Why = "rolled back by hand", data: Data = DATA, log: LogUrl = None) -> None:
     """Take the champion back: its creatives retire, and the version before writes again."""
-    from streams.embedded import wall_clock_ms
-
     with looked_into(log_url(log, data)) as here:
-        found = _desk(here).roll_back(why, wall_clock_ms())
+        found = _registry(here).roll_back(why)
     typer.echo(f"version {found.id} is live again" if found else "the bare model writes again")
 
 
@@ -131,8 +128,8 @@ def explain(version: Version, data: Data = DATA, log: LogUrl = None, form: Form 
     import msgspec
 
     with looked_into(log_url(log, data)) as here:
-        desk = _desk(here)
-        found, history = desk.version(version), desk.history(version)
+        registry = _registry(here)
+        found, history = registry.version(version), registry.catalogue.generator_steps(version)
     if form == "json":
         told = {"version": _readable(found), "history": [_readable(state) for state in history]}
         print_json(msgspec.json.decode(msgspec.json.encode(told)))
@@ -199,10 +196,10 @@ def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
     print_rows(form, ROWS, rows)
 
 
-def _desk(log: Log) -> VersionDesk:
-    from generator.promotion.desk import VersionDesk
+def _registry(log: Log) -> VersionRegistry:
+    from generator.promotion.desk import VersionRegistry
 
-    return VersionDesk(log, operator())
+    return VersionRegistry(log, operator())
 
 
 def _readable(version: GeneratorVersion) -> GeneratorVersion:

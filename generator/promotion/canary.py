@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from bandit.betting import Bets
 from bandit.errors import GeneratorVersionError
-from generator.promotion.desk import VersionDesk
+from bandit.generator_versions import promoted, rejected
+from generator.promotion.desk import VersionRegistry
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints
-from streams.errors import EventError
+from streams.errors import ChangeRefused, EventError
 from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
 from streams.fold import scan_topic
 from streams.generator_versions import TRIAL_DECISIONS, Canary, GeneratorVersion
@@ -188,12 +189,11 @@ class CanaryJudge:
         self._offsets = dict(saved.offsets) if saved else {}
         self._unsaved = self._looked = 0
 
-    def judge(self, desk: VersionDesk, now_ms: int) -> bool:
+    def judge(self, registry: VersionRegistry) -> bool:
         """Reads what is new, and changes the canary's status if that is decided.
 
         Args:
-            desk: of the same log, caught up.
-            now_ms: the time that a change carries.
+            registry: of the same log, caught up.
 
         Returns:
             Whether anything was written.
@@ -201,7 +201,7 @@ class CanaryJudge:
         Raises:
             LogUnavailable: the log is out of reach; nothing is lost, call again.
         """
-        catalogue = desk.catalogue
+        catalogue = registry.catalogue
         canary, champion = catalogue.canary, catalogue.champion
         if canary is None:
             return False
@@ -217,7 +217,7 @@ class CanaryJudge:
         if trial.n == self._looked:
             return False
         self._looked = trial.n
-        return self._tell(desk, canary, trial, now_ms)
+        return self._tell(registry, canary, trial)
 
     def save(self) -> None:
         """Writes the checkpoint, if there is anything new in it."""
@@ -232,18 +232,21 @@ class CanaryJudge:
             if self._unsaved >= SAVE_EVERY:
                 self.save()
 
-    def _tell(self, desk: VersionDesk, canary: GeneratorVersion, trial: Trial, now_ms: int) -> bool:
+    def _tell(self, registry: VersionRegistry, canary: GeneratorVersion, trial: Trial) -> bool:
         found = trial.result(canary.canary.share if canary.canary else Canary(since_ms=0).share)
         verdict, why = decided(found, longest=self._longest)
         if verdict == "wait" and trial.n < TOLD_AFTER * trial.told:
             return False
         try:
-            desk.progress(canary.id, found, now_ms)
+            registry.progress(canary.id, found)
             if verdict == "promote":
-                desk.promote(canary.id, why, now_ms)
+                registry.move(promoted, canary.id, why)
             elif verdict == "pull":
-                desk.reject(canary.id, why, now_ms)
-        except GeneratorVersionError as error:  # a person came first, and they know why
+                registry.move(rejected, canary.id, why)
+        except (
+            GeneratorVersionError,
+            ChangeRefused,
+        ) as error:  # a person came first, and they know why
             logger.warning("canary %s: %s", canary.id, error)
             return False
         trial.told = trial.n

@@ -1,32 +1,26 @@
-"""The generator's versions as the commands read and change them, on the log itself.
+"""The generator's versions as the commands and the generator itself read and change them.
 
-A change says on what it rests, so of two that cross only the first counts.
+They work on the log, by the one writer of its catalogue.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError
-from bandit.generator_versions import on_trial, promoted, rejected, rolled_back, touched
-from bandit.service.security.acts import catalogue_act, superseded
+from bandit.generator_versions import StatusChange, on_trial, rolled_back, touched
 from generator.promotion.gate import passed, verdict
 from generator.promotion.versions import Adopted, summary
 from streams.catalogue import (
-    PARTITION,
     Catalogue,
     CatalogueReader,
-    catalogue_key,
-    change_messages,
 )
-from streams.changes import Change
-from streams.errors import EventError
-from streams.events import Catalogued, Creative, Generation, Placement, decode
-from streams.fold import scan
+from streams.catalogue_writer import CatalogueWriter
+from streams.embedded import wall_clock_ms
+from streams.events import Catalogued
 from streams.generator_versions import CANARY_SHARE, Canary, GateRow, GeneratorVersion
 from streams.log import Log
 
@@ -36,112 +30,112 @@ CREATIVES: Final = 8
 """How many creatives a canary is asked for in each placement."""
 
 
-class VersionDesk:
-    """The versions in a log, for who changes them: `by` is recorded with every change."""
+class VersionRegistry:
+    """The versions in a log, for who changes them: `by` is recorded with every change.
 
-    def __init__(self, log: Log, by: str, *, reader: CatalogueReader | None = None) -> None:
-        self._log = log
+    Every change raises `ChangeRefused` if somebody else changed the version meanwhile.
+
+    Attributes:
+        catalogue: as of the last change or look.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        by: str,
+        *,
+        reader: CatalogueReader | None = None,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
         self._by = by
-        self._reader = reader or CatalogueReader(log)
-        self._reader.catch_up()
+        self._clock_ms = clock_ms
+        self._writer = CatalogueWriter(log, reader=reader, clock_ms=clock_ms)
+        self.catalogue: Catalogue = self._writer.catalogue
 
-    @property
-    def catalogue(self) -> Catalogue:
-        """The catalogue, as of the last change or look."""
-        return self._reader.catalogue
-
-    def add(self, adopted: Adopted, gate: Sequence[GateRow], now_ms: int) -> GeneratorVersion:
+    def add(self, adopted: Adopted, gate: Sequence[GateRow]) -> GeneratorVersion:
         """Writes a version with its gate's verdict, `candidate` or `rejected`; returns it.
 
         One that the log has already stays as it is.
         """
-        self._reader.catch_up()
-        known = self.catalogue.generator_version(adopted.id)
-        if known is not None:
-            return known
-        champion = self.catalogue.champion
-        made = GeneratorVersion(
-            id=adopted.id,
-            status="candidate" if passed(gate) else "rejected",
-            timestamp_ms=now_ms,
-            parent=None if champion is None else champion.id,
-            manifest=summary(adopted.manifest),
-            gate=tuple(gate),
-            reason=verdict(gate),
-            by=self._by,
-        )
-        self._write([adopted.id], lambda: [made], now_ms)
-        return made
 
-    def try_out(self, version_id: str, now_ms: int, *, share: float = CANARY_SHARE) -> None:
+        def added() -> list[Catalogued]:
+            if self.catalogue.generator_version(adopted.id) is not None:
+                return []
+            champion = self.catalogue.champion
+            return [
+                GeneratorVersion(
+                    id=adopted.id,
+                    status="candidate" if passed(gate) else "rejected",
+                    timestamp_ms=self._clock_ms(),
+                    parent=None if champion is None else champion.id,
+                    manifest=summary(adopted.manifest),
+                    gate=tuple(gate),
+                    reason=verdict(gate),
+                    by=self._by,
+                )
+            ]
+
+        self._writer.commit([f"generator_version/{adopted.id}"], added, self._by)
+        return self.version(adopted.id)
+
+    def try_out(self, version_id: str, *, share: float = CANARY_SHARE) -> None:
         """Makes a candidate the canary, and asks it for creatives.
 
         Raises:
-            GeneratorVersionError: its status forbids it, or somebody changed it meanwhile.
+            GeneratorVersionError: its status forbids it.
         """
         earlier = self.catalogue.canary
-        ids = [version_id] if earlier is None else [version_id, earlier.id]
-        self._write(
-            ids,
-            lambda: on_trial(
+
+        def tried() -> list[Catalogued]:
+            return on_trial(
                 self.catalogue,
                 version_id,
                 share=share,
                 creatives=CREATIVES,
-                now_ms=now_ms,
+                now_ms=self._clock_ms(),
                 by=self._by,
                 why="passed the gate",
-            ),
-            now_ms,
+            )
+
+        self._commit([version_id, *([] if earlier is None else [earlier.id])], tried)
+
+    def progress(self, version_id: str, canary: Canary) -> None:
+        """Writes how a canary does, which is no act: the log says so already.
+
+        Raises:
+            GeneratorVersionError: there is none by that id.
+        """
+        name = f"generator_version/{version_id}"
+        self._writer.commit(
+            [name],
+            lambda: [replace(self.version(version_id), canary=canary)],
+            None,
+            self._writer.as_seen(name),
         )
 
-    def progress(self, version_id: str, canary: Canary, now_ms: int) -> None:
-        """Writes how a canary does.
+    def move(self, change: StatusChange, version_id: str, why: str) -> GeneratorVersion:
+        """Makes of a version what `promoted` or `rejected` makes of it; returns it.
 
         Raises:
-            GeneratorVersionError: as `try_out`.
+            GeneratorVersionError: its status forbids it.
         """
-        found = self.version(version_id)
-        # Not an act of anybody's: it is what the log says already.
-        self._write([version_id], lambda: [replace(found, canary=canary)], now_ms, act=False)
-
-    def promote(self, version_id: str, why: str, now_ms: int) -> GeneratorVersion:
-        """Makes a version the champion; returns it.
-
-        Raises:
-            GeneratorVersionError: as `try_out`.
-        """
-        self._write(
+        catalogue = self.catalogue
+        self._commit(
             [version_id],
-            lambda: promoted(self.catalogue, version_id, now_ms=now_ms, by=self._by, why=why),
-            now_ms,
+            lambda: change(catalogue, version_id, now_ms=self._clock_ms(), by=self._by, why=why),
         )
         return self.version(version_id)
 
-    def reject(self, version_id: str, why: str, now_ms: int) -> GeneratorVersion:
-        """Rejects a version, and retires its creatives; returns it.
-
-        Raises:
-            GeneratorVersionError: as `try_out`.
-        """
-        self._write(
-            [version_id],
-            lambda: rejected(self.catalogue, version_id, now_ms=now_ms, by=self._by, why=why),
-            now_ms,
-        )
-        return self.version(version_id)
-
-    def roll_back(self, why: str, now_ms: int) -> GeneratorVersion | None:
+    def roll_back(self, why: str) -> GeneratorVersion | None:
         """Takes the champion back; returns who writes now, None for the bare model.
 
         Raises:
-            GeneratorVersionError: no version is live, or somebody changed it meanwhile.
+            GeneratorVersionError: no version is live.
         """
         champion = self.catalogue.champion
-        self._write(
+        self._commit(
             [] if champion is None else [champion.id],
-            lambda: rolled_back(self.catalogue, now_ms=now_ms, by=self._by, why=why),
-            now_ms,
+            lambda: rolled_back(self.catalogue, now_ms=self._clock_ms(), by=self._by, why=why),
         )
         return self.catalogue.champion
 
@@ -156,58 +150,8 @@ class VersionDesk:
             raise GeneratorVersionError(f"the log has no version {version_id!r}")
         return found
 
-    def history(self, version_id: str) -> list[GeneratorVersion]:
-        """Returns every state that a version has been in, oldest first."""
-        key, found = f"generator_version/{version_id}".encode(), []
-        for record in scan(self._log, PARTITION):
-            if record.key != key:
-                continue
-            try:
-                event = decode(record.value)
-            except EventError:
-                continue
-            if isinstance(event, GeneratorVersion):
-                found.append(event)
-        return found
-
-    def _write(
-        self,
-        version_ids: Sequence[str],
-        make: Callable[[], Sequence[Catalogued]],
-        now_ms: int,
-        *,
-        act: bool = True,
-    ) -> None:
-        self._reader.catch_up()
+    def _commit(self, version_ids: Sequence[str], make: Callable[[], Sequence[Catalogued]]) -> None:
+        """Writes a change of what the first of the versions was at the last look."""
         names = touched(self.catalogue, *version_ids)
-        stamps = {name: self._reader.changes.stamp(name) for name in names}
-        made = list(make())
-        if not made:
-            return
-        written = {catalogue_key(event) for event in made}
-        change = Change(
-            id=secrets.token_hex(12),
-            size=len(made),
-            expects={name: stamp for name, stamp in stamps.items() if name in written},
-        )
-        acts = [
-            catalogue_act(self._by, self._before(event), event, now_ms) for event in made if act
-        ]
-        self._log.append([*acts, *change_messages(made, change)])
-        self._reader.catch_up()
-        if not self._reader.changes.counted(change.id):
-            self._log.append([superseded(act) for act in acts])
-            raise GeneratorVersionError(
-                "somebody changed the versions meanwhile; look again: copyloop generator list"
-            )
-
-    def _before(self, event: Catalogued) -> Catalogued | None:
-        match event:
-            case GeneratorVersion():
-                return self.catalogue.generator_version(event.id)
-            case Creative():
-                return self.catalogue.creative(event.placement, event.id)
-            case Generation():
-                return self.catalogue.generation(event.id)
-            case Placement():
-                return self.catalogue.placement(event.name)
+        seen = self._writer.as_seen(names[0]) if version_ids else None
+        self._writer.commit(names, make, self._by, seen)

@@ -10,10 +10,19 @@ from typing import Annotated
 import msgspec
 import typer
 
-from streams.commands.options import Form, LogOptions, SourceUrl, looked_into, make_app
+from streams.audit_log import act_message
+from streams.commands.options import (
+    Form,
+    LogOptions,
+    SourceUrl,
+    looked_into,
+    make_app,
+    operator,
+)
 from streams.commands.output import moment, print_json, print_rows
 from streams.dead_letters import Letter, find_letter, latest, read_letters, readable
 from streams.dead_letters import replay as send
+from streams.embedded import wall_clock_ms
 from streams.events import UNREADABLE
 from streams.tail import printable
 
@@ -85,6 +94,8 @@ def replay(
         letters = letters or list(read_letters(here, reason=reason))
         with looked_into(source) if source else nullcontext(here) as there:
             written = send(there, letters, value=mended)
+        who, what = operator(), "dead letter replayed" if mended is None else "dead letter mended"
+        here.append([act_message(who, what, letter.id, wall_clock_ms()) for letter in letters])
     rows = [(letter.id, *to[:3]) for letter, to in zip(letters, written, strict=True)]
     print_rows(form, ("id", "topic", "partition", "offset"), rows)
 

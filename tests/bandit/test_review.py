@@ -5,12 +5,11 @@ from typer.testing import CliRunner
 
 from bandit.__main__ import app
 from bandit.errors import ReviewError
-from bandit.review import ReviewDesk
-from streams.access import Act
-from streams.catalogue import CatalogueReader, catalogue_message, changed
+from bandit.review import creatives_with, review
+from streams.catalogue import catalogue_message
+from streams.catalogue_writer import CatalogueWriter
 from streams.errors import LogUrlError
-from streams.events import ACTS, Creative, Placement, decode
-from streams.log import TopicPartition
+from streams.events import Creative, Placement
 from streams.memory import MemoryLog
 from streams.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -52,37 +51,27 @@ def data(tmp_path):
     return ["--data", str(tmp_path)]
 
 
-def now(log, name):
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    return reader.catalogue.creative("home", name)
+def judge(log, name, reason=None):
+    return review(CatalogueWriter(log), "home", name, reason, "eve")
 
 
 def test_those_that_wait_are_listed(log):
-    assert [c.id for c in ReviewDesk(log, "eve").creatives()] == ["a", "b"]
-    assert [c.id for c in ReviewDesk(log, "eve").creatives("home", ["live"])] == ["c"]
+    catalogue = CatalogueWriter(log).catalogue
+    assert [c.id for c in creatives_with(catalogue)] == ["a", "b"]
+    assert [c.id for c in creatives_with(catalogue, "home", ["live"])] == ["c"]
     with pytest.raises(ReviewError, match="no placement 'away'; the log has: home"):
-        ReviewDesk(log, "eve").creatives("away")
+        creatives_with(catalogue, "away")
 
 
 def test_a_yes_makes_it_live_and_a_no_keeps_the_reason(log):
-    desk = ReviewDesk(log, "eve")
-    assert desk.approve("home", "a", 5).status == "live"
-    desk.reject("home", "b", "tone: too loud", 6)
-    assert now(log, "a").status == "live"
-    assert (now(log, "b").status, now(log, "b").reason) == ("rejected", "tone: too loud")
-    assert desk.creatives() == []
-
-
-def test_every_verdict_is_recorded_with_who_gave_it(log):
-    ReviewDesk(log, "eve").approve("home", "a", 5)
-    [act] = [decode(record.value) for record in log.read(TopicPartition(ACTS, 0), 0)]
-    assert isinstance(act, Act)
-    assert (act.who, act.target, act.after) == ("eve", "home/a", {"status": "live"})
+    assert judge(log, "a").status == "live"
+    found = judge(log, "b", "tone: too loud ")
+    assert (found.status, found.reason) == ("rejected", "tone: too loud")
+    assert creatives_with(CatalogueWriter(log).catalogue) == []
 
 
 def test_a_live_one_can_still_be_rejected(log):
-    assert ReviewDesk(log, "eve").reject("home", "c", "legal", 5).status == "rejected"
+    assert judge(log, "c", "legal").status == "rejected"
 
 
 @pytest.mark.parametrize(
@@ -91,37 +80,14 @@ def test_a_live_one_can_still_be_rejected(log):
 )
 def test_only_what_waits_is_approved(log, name, message):
     with pytest.raises(ReviewError, match=message):
-        ReviewDesk(log, "eve").approve("home", name, 5)
+        judge(log, name)
 
 
 def test_what_is_rejected_stays_so_and_a_no_needs_a_reason(log):
-    desk = ReviewDesk(log, "eve")
     with pytest.raises(ReviewError, match="is rejected"):
-        desk.reject("home", "d", "again", 5)
+        judge(log, "d", "again")
     with pytest.raises(ReviewError, match="needs a reason"):
-        desk.reject("home", "a", "  ", 5)
-
-
-def test_a_verdict_on_what_was_changed_at_the_same_moment_does_not_count():
-    class Crossed(MemoryLog):
-        """Someone else's change comes between the look and the write."""
-
-        crossing = None
-
-        def append(self, messages):
-            if self.crossing is not None:
-                message, self.crossing = self.crossing, None
-                super().append([message])
-            return super().append(messages)
-
-    log = Crossed()
-    create_topics(log)
-    log.append([catalogue_message(event) for event in EVENTS])
-    desk = ReviewDesk(log, "eve")
-    log.crossing = catalogue_message(changed(EVENTS[1], status="rejected", reason="legal"))
-    with pytest.raises(ReviewError, match="was changed meanwhile"):
-        desk.approve("home", "a", 5)
-    assert now(log, "a").status == "rejected"
+        judge(log, "a", "  ")
 
 
 def run(*arguments, answers=None):

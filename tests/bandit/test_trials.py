@@ -12,7 +12,7 @@ from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.trials import Plan, Trials, plan_of, verdict
 from bandit.versions import checked, with_challenger
-from streams.catalogue import CatalogueReader
+from streams.catalogue import CatalogueReader, catalogue_message
 from streams.errors import CheckpointError, SchemaError
 from streams.events import Decision, decode, encode
 from streams.trials import Safety, TrialResult
@@ -35,6 +35,7 @@ from tests.bandit.test_learner_service import (
     undisturbed,
     until,
 )
+from tests.crossed_log import CrossedLog
 
 UNIFORM = {"name": "uniform"}
 THOMPSON = open_policy({"name": "thompson", "alpha": 1.0, "beta": 1.0}).spec
@@ -283,17 +284,20 @@ def test_a_better_challenger_takes_over_by_itself_once(tmp_path):
     assert second.why.startswith("automatic: x earns ")
 
 
-@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("by_hand", [None, "before", "at the same moment"])
 def test_what_was_changed_by_hand_meanwhile_is_not_written_over(by_hand, tmp_path):
     ours = home(challengers={"x": THOMPSON}, safety=Safety(promote=True))
-    log = new_log(ours)
+    log = CrossedLog(new_log(ours))
     log.append(list(later(2000)))
     learner, start = a_learner(log, tmp_path, clock=Clock(), publish_seconds=60.0)
     learner.step(log.read(PARTITION, start, limit=1))
     learner.step(log.read(PARTITION, start + 1, limit=2000))
     assert states(log) == [ours], "it is not yet time to publish"
-    if by_hand:
-        put(log, msgspec.structs.replace(ours, safety=Safety(), challengers={"y": THOMPSON}))
+    theirs = msgspec.structs.replace(ours, safety=Safety(), challengers={"y": THOMPSON})
+    if by_hand == "before":
+        put(log, theirs)
+    elif by_hand:
+        log.crossing = [catalogue_message(theirs)]
     learner.revoked([PARTITION])
     assert states(log)[-1].policy == (UNIFORM if by_hand else THOMPSON)
     assert len(states(log)) == 2

@@ -8,10 +8,17 @@ from bandit.commands.policy import app
 from bandit.errors import PolicySpecError, VersionError
 from bandit.learner import PlacementFold, interaction_of
 from bandit.policies import open_policy
-from bandit.policy_desk import PolicyDesk
 from bandit.trials import Plan
-from bandit.versions import counted, differences, rolled_back, version, versions_of, with_policy
+from bandit.versions import (
+    counted,
+    differences,
+    rollback,
+    version,
+    versions_of,
+    with_policy,
+)
 from streams.catalogue import catalogue_message
+from streams.catalogue_writer import CatalogueWriter
 from streams.events import INTERACTIONS, POLICIES, encode
 from streams.log import Message, TopicPartition
 from streams.sqlite import SqliteLog
@@ -103,8 +110,8 @@ def test_rolling_back_serves_what_the_old_policy_would_be_now_bit_for_bit(tmp_pa
         put(log, with_policy(HOME, BOLD, "to see"))
         until(lambda: published(log).spec == BOLD)
         live(log, placement(policy=BOLD), 10, seed=2, first=30)
-        desk = PolicyDesk(log, "home")
-        desk.put(rolled_back(desk.placement, desk.versions, None))
+        catalogue = CatalogueWriter(log).catalogue
+        put(log, *rollback(catalogue, "home", None))
         until(lambda: published(log).spec == SHY and published(log).offset == 40)
     records = log.read(TopicPartition(INTERACTIONS, 0), 0)
     fold = PlacementFold(SHY)

@@ -261,12 +261,18 @@ def test_it_writes_to_the_log_and_goes_on_from_its_checkpoint(log, tmp_path):
     assert again._states == rotator._states
 
 
-def test_what_a_person_changed_meanwhile_stays(log, tmp_path):
+def test_what_a_person_changed_meanwhile_stays(log, tmp_path, monkeypatch):
     append(log, shown({"a": 0.3, "b": 0.05, "c": 0.28}, n=3000))
     reader = read(log)
     paused = replace(reader.catalogue.creative("home", "b"), status="paused")
-    log.append([catalogue_message(paused)])
-    Rotator(log, Checkpoints(tmp_path)).rotate(reader)
+
+    def crossed(*arguments):
+        found = turn(*arguments)
+        log.append([catalogue_message(paused)])
+        return found
+
+    monkeypatch.setattr("generator.rotating.turn", crossed)
+    assert Rotator(log, Checkpoints(tmp_path)).rotate(reader) == 1, "creatives are asked for"
     assert read(log).catalogue.creative("home", "b").status == "paused"
 
 

@@ -15,7 +15,7 @@ from generator.answering import creative_id
 from generator.brief import Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
-from streams.catalogue import PARTITION, CatalogueReader, catalogue_message, changed
+from streams.catalogue import PARTITION, CatalogueReader, catalogue_message
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
 from streams.events import (
@@ -99,7 +99,7 @@ def test_where_a_person_reviews_creatives_wait(log, tmp_path):
 def test_new_texts_keep_clear_of_what_a_person_rejected(log, tmp_path):
     catalogue = run(prepare(log, requested("a")), tmp_path, Scripted(LINES))
     first, *_ = catalogue.live("home")
-    log.append([catalogue_message(changed(first, status="rejected", reason="tone: too loud"))])
+    log.append([catalogue_message(replace(first, status="rejected", reason="tone: too loud"))])
     log.append([catalogue_message(requested("b"))])
     catalogue = run(log, tmp_path, Scripted(LINES))
     again = [c for c in catalogue.creatives("home") if c.parts == first.parts and c.id != first.id]
@@ -277,7 +277,7 @@ def test_new_texts_differ_from_those_of_earlier_generations(log, tmp_path):
 def test_creatives_left_by_an_append_that_was_cut_short_stay_as_they_are(log, tmp_path):
     whole = run(prepare(MemoryLog(), requested()), tmp_path, Scripted(LINES))
     first, *_ = whole.live("home")
-    paused = changed(first, status="paused")
+    paused = replace(first, status="paused")
     catalogue = run(prepare(log, requested(), paused), tmp_path, Scripted(LINES))
     assert catalogue.creative("home", first.id) == paused
     assert {c.id for c in catalogue.creatives("home")} == {c.id for c in whole.creatives("home")}

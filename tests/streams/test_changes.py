@@ -61,6 +61,16 @@ def test_a_change_counts_as_a_whole(hand):
     assert [c.id for c in hand.reader.catalogue.creatives("home")] == ["b"]
 
 
+def test_a_change_that_is_appended_again_counts_once(hand):
+    made = change_messages([creative("a"), home()], Change(id="1", size=2, key="k", request="r"))
+    hand.log.append(made)
+    assert hand.write([home("window")], id="2")
+    hand.log.append(made)
+    hand.reader.catch_up()
+    assert hand.learn() == "window"
+    assert hand.reader.changes.kept("k").complete
+
+
 def test_a_key_counts_once_a_day(hand):
     assert hand.write([home("window")], id="1", key="k", request="r")
     hand.now_ms += KEPT_MS

@@ -5,15 +5,18 @@ import time
 import pytest
 from msgspec import Raw
 
+from bandit.generator_versions import rejected
 from bandit.service.learner import run_learner
 from bandit.service.openfeature.assignments import Assignments
-from bandit.service.security.acts import latest_acts
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import key_messages, make_key
 from bandit.service.snapshots import Snapshots
 from bandit.versions import counted, versions_of
+from generator.promotion.desk import VersionRegistry
+from generator.rotating import Rotator
 from streams.acls import PROCESSES, acl_commands
 from streams.archive import ARCHIVED, run_archive
+from streams.audit_log import latest_acts
 from streams.catalogue import catalogue_message
 from streams.events import (
     ACCESS,
@@ -29,6 +32,7 @@ from streams.events import (
     Placement,
     encode,
 )
+from streams.generator_versions import GeneratorVersion
 from streams.ingest import run_ingest
 from streams.joiner import run_joiner
 from streams.lag import Lag, lags
@@ -205,7 +209,13 @@ def api(log, directory):
     Assignments(log, lambda: 0).catch_up()
 
 
-@pytest.mark.parametrize("run", [join, learn, archive, ingest, api])
+def generator(log, directory):
+    log.append([catalogue_message(GeneratorVersion(id="v", status="candidate", timestamp_ms=1))])
+    VersionRegistry(log, "generator").move(rejected, "v", "nonsense")
+    Rotator(log).states()
+
+
+@pytest.mark.parametrize("run", [join, learn, archive, ingest, api, generator])
 def test_a_process_is_let_in_to_what_it_needs_and_no_more(watched, tmp_path, run):
     watched.watch()
     run(watched, tmp_path)

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Response
 
-from bandit.errors import RequestError
-from bandit.service.resources.editor import Condition, Editor, Repeatable
+from bandit.errors import BanditError, RequestError
+from bandit.service.resources.editor import Editor
 from bandit.service.security.caller import caller_of
 from bandit.service.security.protection import Shield
+from streams.catalogue_writer import Condition, Repeatable
 from streams.events import MAX_ID_LENGTH
 
 ANY: Final = "*"
+
+
+@contextmanager
+def refusing(*answers: tuple[type[BanditError], int, str]) -> Iterator[None]:
+    """Answers errors of the block as refusals, each by its class with a status and a target.
+
+    Raises:
+        RequestError: with the error's own code.
+    """
+    try:
+        yield
+    except BanditError as error:
+        for kind, status, target in answers:
+            if isinstance(error, kind):
+                raise RequestError(status, error.code, str(error), target=target) from error
+        raise
 
 
 def _editor(request: Request) -> Editor:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Protocol
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
 from msgspec import Meta, Raw, Struct
 
-from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, RequestError
-from bandit.generator_versions import promoted, rejected, rolled_back, touched
+from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
+from bandit.generator_versions import StatusChange, promoted, rejected, rolled_back, touched
 from bandit.service.resource import JsonBody, Page, Resource, view_of
 from bandit.service.resources.desk import (
     TAGGED,
@@ -21,14 +21,18 @@ from bandit.service.resources.desk import (
     Matching,
     Once,
     page_of,
+    refusing,
     unchanged,
 )
 from bandit.service.resources.editor import Editor
-from streams.catalogue import Catalogue, catalogue_key
+from streams.catalogue import catalogue_key
 from streams.events import MAX_ID_LENGTH, Catalogued
 from streams.fields import doc
 from streams.generator_versions import GeneratorVersion, VersionStatus
 
+_refusing = refusing(
+    (GeneratorVersionUnknown, 404, "version"), (GeneratorVersionError, 409, "version")
+)
 router = APIRouter(prefix="/v1/generator", tags=["generator"])
 
 
@@ -141,27 +145,20 @@ async def roll_back_generator(
     """Takes the champion back: its creatives retire, and the version before it is live again."""
     champion = desk.catalogue.champion
 
+    @_refusing
     def made() -> list[Catalogued]:
         return rolled_back(desk.catalogue, now_ms=desk.clock_ms(), by=desk.who, why=body.why)
 
     names = touched(desk.catalogue, "" if champion is None else champion.id)
-    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
+    await desk.change(names, made, condition=condition, repeatable=once)
     now = desk.catalogue.champion
     return ChampionView(champion=None if now is None else _view(desk, now))
-
-
-class _Change(Protocol):
-    """What makes a version another: `promoted` or `rejected`."""
-
-    def __call__(
-        self, catalogue: Catalogue, version_id: str, *, now_ms: int, by: str, why: str
-    ) -> list[Catalogued]: ...
 
 
 async def _changed(
     desk: Editor,
     version_id: str,
-    change: _Change,
+    change: StatusChange,
     why: str,
     condition: Matching,
     once: Once,
@@ -169,28 +166,15 @@ async def _changed(
 ) -> GeneratorVersionView:
     desk.generator_version(version_id)
 
+    @_refusing
     def made() -> list[Catalogued]:
         return change(desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=why)
 
     names = touched(desk.catalogue, version_id)
-    await desk.change(names, _refusing(made), condition=condition, repeatable=once)
+    await desk.change(names, made, condition=condition, repeatable=once)
     version = desk.generator_version(version_id)
     response.headers["ETag"] = desk.tag(catalogue_key(version))
     return _view(desk, version)
-
-
-def _refusing(make: Callable[[], list[Catalogued]]) -> Callable[[], list[Catalogued]]:
-    """Returns the same, whose refusals are those of requests."""
-
-    def made() -> list[Catalogued]:
-        try:
-            return make()
-        except GeneratorVersionUnknown as error:
-            raise RequestError(404, error.code, str(error), target="version") from error
-        except GeneratorVersionError as error:
-            raise RequestError(409, error.code, str(error), target="version") from error
-
-    return made
 
 
 def _view(desk: Editor, version: GeneratorVersion) -> GeneratorVersionView:

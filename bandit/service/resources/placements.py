@@ -27,6 +27,7 @@ from bandit.service.resources.desk import (
     Matching,
     Placed,
     Protecting,
+    refusing,
     unchanged,
 )
 from bandit.versions import checked
@@ -196,11 +197,9 @@ async def put_placement(
     from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
     """
     now = desk.catalogue.placement(name)
-    try:
+    with refusing((PolicySpecError, 422, "policy")):
         placement = checked(body.to_event(name, now))
         protection.check(placement)
-    except PolicySpecError as error:
-        raise RequestError(422, error.code, str(error), target="policy") from error
     response.status_code = 201
 
     def replaced() -> list[Placement]:

@@ -17,7 +17,7 @@ from bandit.policy import Deciding, Verdict
 from bandit.service.hot import action_pmf
 from bandit.service.requests import ActionPropensity, parse_context
 from bandit.service.resource import JsonBody, Resource, view_of
-from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
+from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting, refusing
 from bandit.service.resources.editor import Editor
 from bandit.service.resources.placements import PlacementView
 from bandit.versions import (
@@ -25,11 +25,10 @@ from bandit.versions import (
     Version,
     counted,
     differences,
-    rolled_back,
+    promotion,
+    rollback,
     version,
-    versions_of,
-    with_challenger,
-    with_policy,
+    versions_in,
 )
 from streams.events import Placement, PolicySpec
 from streams.fields import doc
@@ -144,12 +143,9 @@ async def compare_versions(
 ) -> list[DifferenceView]:
     """The parameters in which two versions differ; without numbers, the last two."""
     versions = _versions(desk, name)
-    try:
-        found = differences(
-            version(versions, before).spec, version(versions, after or len(versions)).spec
-        )
-    except VersionError as error:
-        raise RequestError(404, error.code, str(error), target="version") from error
+    with refusing((VersionError, 404, "version")):
+        one, other = version(versions, before), version(versions, after or len(versions))
+    found = differences(one.spec, other.spec)
     return [view_of(DifferenceView, each) for each in found]
 
 
@@ -164,19 +160,13 @@ async def promote(
 ) -> PlacementView:
     """Gives the placement another policy, and keeps why."""
 
+    @refusing((VersionError, 404, "challenger"), (PolicySpecError, 422, "policy"))
     def promoted() -> list[Placement]:
-        placement = desk.placement(name)
-        try:
-            if body.challenger is not None and body.policy is None:
-                return _if_new(placement, with_challenger(placement, body.challenger, body.why))
-            if body.policy is not None and body.challenger is None:
-                return _if_new(placement, with_policy(placement, dict(body.policy), body.why))
-        except VersionError as error:
-            raise RequestError(404, error.code, str(error), target="challenger") from error
-        except PolicySpecError as error:
-            raise RequestError(422, error.code, str(error), target="policy") from error
-        message = "name either a policy or a challenger"
-        raise RequestError(422, "body_invalid", message, target="policy")
+        desk.placement(name)
+        if (body.challenger is None) == (body.policy is None):
+            message = "name either a policy or a challenger"
+            raise RequestError(422, "body_invalid", message, target="policy")
+        return promotion(desk.catalogue, name, body.challenger, body.policy, body.why)
 
     await desk.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
     return _now(desk, name, response)
@@ -193,21 +183,13 @@ async def roll_back(
 ) -> PlacementView:
     """Gives the placement back a policy that it had, with all that it would have learned since."""
 
+    @refusing((VersionError, 404, "version"), (PolicySpecError, 409, "version"))
     def rolled() -> list[Placement]:
-        placement = desk.placement(name)
-        try:
-            return _if_new(placement, rolled_back(placement, _versions(desk, name), body.version))
-        except VersionError as error:
-            raise RequestError(404, error.code, str(error), target="version") from error
-        except PolicySpecError as error:
-            raise RequestError(409, error.code, str(error), target="version") from error
+        desk.placement(name)
+        return rollback(desk.catalogue, name, body.version)
 
     await desk.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
     return _now(desk, name, response)
-
-
-def _if_new(before: Placement, after: Placement) -> list[Placement]:
-    return [] if after.policy == before.policy else [after]
 
 
 def _now(desk: Editor, name: str, response: Response) -> PlacementView:
@@ -218,4 +200,4 @@ def _now(desk: Editor, name: str, response: Response) -> PlacementView:
 
 def _versions(desk: Editor, name: str) -> list[Version]:
     desk.placement(name)
-    return versions_of(desk.catalogue.dated_history(name))
+    return versions_in(desk.catalogue, name)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from msgspec import Struct
 
 from bandit.service.resource import Resource
-from bandit.service.security.acts import read_acts
 from streams.access import Act
+from streams.audit_log import read_acts
 from streams.log import Log
 
 router = APIRouter(prefix="/v1/acts", tags=["keys"])

@@ -17,9 +17,9 @@ from typing import Final
 import msgspec
 
 from bandit.errors import RequestError
-from bandit.service.security.acts import act_message
 from bandit.service.security.caller import Caller, including
 from streams.access import ApiKey, KeySecret, Scope
+from streams.audit_log import act_message
 from streams.events import ACCESS, encode
 from streams.log import Message
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from generator.promotion.canary import CHECKPOINT, CanaryJudge, Gain, decided
-from generator.promotion.desk import VersionDesk
+from generator.promotion.desk import VersionRegistry
 from streams.catalogue import catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
@@ -78,23 +78,23 @@ def traffic(log, n, rates, *, seed=1, start=0, at_ms=10, status="closed"):
 
 
 def judged(log, directory):
-    desk = VersionDesk(log, "generator")
+    registry = VersionRegistry(log, "generator")
     judge = CanaryJudge(log, Checkpoints(directory))
-    judge.judge(desk, 99)
+    judge.judge(registry)
     judge.save()
-    return desk.version("v2"), desk
+    return registry.version("v2"), registry
 
 
 def test_one_that_surely_earns_more_is_promoted(log, tmp_path):
     traffic(log, 3000, {"old": 0.1, "new": 0.6, "by": 1.0})
-    version, desk = judged(log, tmp_path / "checkpoints")
+    version, registry = judged(log, tmp_path / "checkpoints")
     assert (version.status, version.by) == ("live", "generator")
     canary = version.canary
     assert canary.n == 3000
     assert canary.champion_low < 0.1 < canary.champion_high < canary.low < 0.6 < canary.high
     assert 0.0 < canary.gain_low < 0.5 < canary.gain_high
     assert version.reason == decided(canary)[1]
-    assert {c.status for c in desk.catalogue.creatives("home")} == {"live"}
+    assert {c.status for c in registry.catalogue.creatives("home")} == {"live"}
 
 
 def test_the_difference_is_told_before_the_two_are_apart(log, tmp_path):
@@ -129,10 +129,10 @@ def test_a_checkpoint_that_lacks_the_difference_is_made_anew_from_the_log(log, t
 
 def test_one_that_surely_earns_less_is_pulled_with_its_creatives(log, tmp_path):
     traffic(log, 3000, {"old": 0.6, "new": 0.05, "by": 0.0})
-    version, desk = judged(log, tmp_path / "checkpoints")
+    version, registry = judged(log, tmp_path / "checkpoints")
     assert version.status == "rejected"
     assert "of the reward range more than the champion" in version.reason
-    retired = [c.id for c in desk.catalogue.creatives("home") if c.status == "retired"]
+    retired = [c.id for c in registry.catalogue.creatives("home") if c.status == "retired"]
     assert retired == ["new-1", "new-2"]
 
 
@@ -144,7 +144,7 @@ def test_one_of_which_nobody_can_tell_stays_and_the_log_tells_how_it_does(log, t
 
 
 def test_what_the_champion_wrote_since_the_trial_began_is_what_counts(log, tmp_path):
-    old = VersionDesk(log, "ann").catalogue.creative("home", "old-1").lineage
+    old = VersionRegistry(log, "ann").catalogue.creative("home", "old-1").lineage
     fresh = Creative(
         id="old-2", placement="home", parts={"headline": "anew"}, status="live", timestamp_ms=5,
         lineage=old,
@@ -160,11 +160,11 @@ def test_what_the_champion_wrote_since_the_trial_began_is_what_counts(log, tmp_p
 def test_one_that_is_no_better_after_long_enough_is_pulled(log, tmp_path):
     judge = CanaryJudge(log, Checkpoints(tmp_path / "checkpoints"), longest=300)
     traffic(log, 250, {"old": 0.5, "new": 0.5, "by": 0.5})
-    judge.judge(VersionDesk(log, "generator"), 100)
-    assert VersionDesk(log, "ann").version("v2").status == "canary"
+    judge.judge(VersionRegistry(log, "generator"))
+    assert VersionRegistry(log, "ann").version("v2").status == "canary"
     traffic(log, 150, {"old": 0.5, "new": 0.5, "by": 0.5}, seed=2, start=250)
-    judge.judge(VersionDesk(log, "generator"), 101)
-    found = VersionDesk(log, "ann").version("v2")
+    judge.judge(VersionRegistry(log, "generator"))
+    found = VersionRegistry(log, "ann").version("v2")
     assert found.status == "rejected"
     assert "no better than the champion as far as" in found.reason
 
@@ -197,11 +197,14 @@ def test_equal_ones_are_hardly_ever_told_apart(tmp_path):
         events += [creative("new-1", "v2"), creative("new-2", "v2")]
         events.append(GeneratorVersion(id="v2", status="canary", timestamp_ms=5))
         log.append([catalogue_message(event) for event in events])
-        desk, judge = VersionDesk(log, "g"), CanaryJudge(log, Checkpoints(tmp_path / str(seed)))
+        registry, judge = (
+            VersionRegistry(log, "g"),
+            CanaryJudge(log, Checkpoints(tmp_path / str(seed))),
+        )
         for step in range(5):
             traffic(log, 100, {"old": 0.3, "new": 0.3, "by": 0.3}, seed=9 * seed + step,
                     start=100 * step)  # fmt: skip
-            judge.judge(desk, 99)
-        verdicts.append(desk.version("v2").status)
+            judge.judge(registry)
+        verdicts.append(registry.version("v2").status)
         log.close()
     assert verdicts.count("canary") >= 19

@@ -6,12 +6,13 @@ import pytest
 from msgspec import Raw
 from typer.testing import CliRunner
 
-from bandit.errors import GeneratorVersionError
-from bandit.service.security.acts import latest_acts
+from bandit.generator_versions import promoted, rejected
 from generator.__main__ import app
 from generator.brief import Brief, brief_to_json
-from generator.promotion.desk import VersionDesk
+from generator.promotion.desk import VersionRegistry
+from streams.audit_log import latest_acts
 from streams.catalogue import catalogue_message
+from streams.errors import ChangeRefused
 from streams.events import Creative, Generation, Lineage, Placement
 from streams.generator_versions import GateRow, GeneratorVersion
 from streams.sqlite import SqliteLog
@@ -68,8 +69,8 @@ def test_promoted_and_rolled_back_by_hand(data):
     assert "v2 is live again" in run(data, "rollback", "--why", "complaints")
     assert "v1 is live again" in run(data, "rollback", "--why", "complaints")
     log = SqliteLog(data / "log.db")
-    desk = VersionDesk(log, "ann")
-    assert desk.catalogue.creative("home", "c2").status == "retired"
+    registry = VersionRegistry(log, "ann")
+    assert registry.catalogue.creative("home", "c2").status == "retired"
     assert latest_acts(log, limit=1)[0].target == "home/c2"
     log.close()
     assert "the bare model writes again" in run(data, "rollback")
@@ -97,33 +98,33 @@ def test_a_manifest_that_is_none_is_explained(data):
 
 def test_a_candidate_on_trial_is_asked_for_creatives(data):
     log = SqliteLog(data / "log.db")
-    desk = VersionDesk(log, "generator")
-    desk.try_out("v3", 9, share=0.3)
-    assert (desk.catalogue.canary.id, desk.catalogue.canary.canary.share) == ("v3", 0.3)
-    request = desk.catalogue.generation("canary-v3-0")
+    registry = VersionRegistry(log, "generator")
+    registry.try_out("v3", share=0.3)
+    assert (registry.catalogue.canary.id, registry.catalogue.canary.canary.share) == ("v3", 0.3)
+    request = registry.catalogue.generation("canary-v3-0")
     assert (request.status, request.version, request.n) == ("requested", "v3", 8)
     log.close()
 
 
 def test_of_two_changes_that_cross_only_the_first_counts(data):
     log = SqliteLog(data / "log.db")
-    one, other = VersionDesk(log, "ann"), VersionDesk(log, "bob")
+    one, other = VersionRegistry(log, "ann"), VersionRegistry(log, "bob")
 
     class Late:
         """Lets another change through between looking and writing."""
 
         def append(self, messages):
             if one.version("v3").status == "candidate":
-                one.reject("v3", "first", 9)
+                one.move(rejected, "v3", "first")
             return log.append(messages)
 
         def __getattr__(self, name):
             return getattr(log, name)
 
-    other._log = Late()
-    with pytest.raises(GeneratorVersionError, match="meanwhile; look again"):
-        other.promote("v3", "second", 10)
-    assert one.history("v3")[-1].status == "live", "it is in the log"
-    assert VersionDesk(log, "eve").version("v3").status == "rejected", "and does not count"
-    assert VersionDesk(log, "eve").catalogue.champion.id == "v2"
+    other._writer._log = Late()
+    with pytest.raises(ChangeRefused, match="look at it again"):
+        other.move(promoted, "v3", "second")
+    catalogue = VersionRegistry(log, "eve").catalogue
+    assert [step.status for step in catalogue.generator_steps("v3")] == ["candidate", "rejected"]
+    assert catalogue.champion.id == "v2"
     log.close()

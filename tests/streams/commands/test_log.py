@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from generator.commands.main import app as copyloop
 from streams.asyncapi import asyncapi
+from streams.audit_log import latest_acts
 from streams.dead_letter import dead_letter_message
 from streams.dead_letters import origin_of
 from streams.errors import DeadLetterError, LogUrlError, MappingError
@@ -171,6 +172,10 @@ def test_a_dead_letter_is_sent_again(data):
 def test_all_of_one_reason_are_sent_again(data):
     run("dead-letter", "replay", "--reason", "mapping_not_json", "--data", data)
     assert only(data, "clicks").value == b"\x1b[2J\xff"
+    log = SqliteLog(data / "log.db")
+    [act] = latest_acts(log, limit=9)
+    log.close()
+    assert (act.who[:4], act.what, act.target) == ("cli:", "dead letter replayed", "0-1")
 
 
 @pytest.mark.parametrize("given", ["file", "stdin"])

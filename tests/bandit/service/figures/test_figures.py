@@ -5,9 +5,10 @@ import threading
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from bandit.service.learner import run_learner
-from streams.catalogue import CatalogueReader, catalogue_message, changed
+from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import Lineage
 from streams.joiner import run_joiner
 from streams.sqlite import SqliteLog
@@ -161,7 +162,7 @@ def test_generator_versions_are_told_apart(loop):
     assert creative["lineage"]["model"] is None
     reader = CatalogueReader(loop.log)
     reader.catch_up()
-    written = changed(
+    written = replace(
         reader.catalogue.creative(name, "a"), lineage=Lineage(model="base", adapter="adcopy-v2")
     )
     loop.log.append([catalogue_message(written)])

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bandit.service.security.acts import latest_acts
+from streams.audit_log import latest_acts
 from streams.catalogue import catalogue_message
 from streams.events import Creative, Lineage
 from streams.generator_versions import GeneratorVersion

@@ -1,4 +1,4 @@
-"""What people had the service do, as events in a topic of their own.
+"""The audit log: what people had the service do, as events in a topic of their own.
 
 An act is appended together with what it changed, before it, so that nothing shows its effect
 whose record is missing.
@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from streams.access import Act
+from streams.catalogue import catalogue_key
 from streams.errors import EventError
-from streams.events import ACTS, Catalogued, Creative, Generation, Placement, decode, encode
+from streams.events import ACTS, Catalogued, Generation, Placement, decode, encode
 from streams.fold import scan
-from streams.generator_versions import GeneratorVersion
 from streams.log import Log, Message, Record, TopicPartition
 
 PARTITION: Final = TopicPartition(ACTS, 0)
@@ -57,14 +57,11 @@ def catalogue_act(
     """Returns the message that records a change of the catalogue."""
     kind = str(after.__struct_config__.tag)
     what = "created" if before is None else "changed"
-    match after:
-        case Placement():
-            target = after.name
-            what = "deleted" if after.deleted else what
-        case Creative() | Generation():
-            target = f"{after.placement}/{after.id}"
-        case GeneratorVersion():
-            target = after.id
+    target = catalogue_key(after).partition("/")[2]
+    if isinstance(after, Placement) and after.deleted:
+        what = "deleted"
+    elif isinstance(after, Generation):
+        target = f"{after.placement}/{target}"
     return act_message(
         who, f"{kind} {what}", target, now_ms, before=_fields(before), after=_fields(after)
     )
