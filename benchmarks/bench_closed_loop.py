@@ -26,11 +26,11 @@ from benchmarks.closed_loop import Watched, begin_with, open_placements, running
 from benchmarks.generator_loop import THRESHOLDS, Product, products
 from benchmarks.loop_audience import Audience
 from benchmarks.taste import HiddenTaste
-from generator.backends import open_backend
-from generator.promotion.gate import GateConfig
-from generator.promotion.samples import SamplingConfig, Writer, take_samples
+from generator.models import open_backend
 from generator.training.config import FinetuneConfig
 from generator.training.manifest import ADAPTER
+from generator.versions.gate import GateConfig
+from generator.writing.samples import SamplingConfig, Writer, take_samples
 
 SEED: Final = 1
 ROUNDS: Final = 3

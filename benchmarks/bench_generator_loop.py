@@ -37,18 +37,18 @@ from benchmarks.generator_loop import (
     taught,
 )
 from benchmarks.taste import HiddenTaste
-from generator.backends import Backend, open_backend
-from generator.promising import CACHE
-from generator.promotion.gate import GateConfig, rows
-from generator.promotion.samples import Samples, SamplingConfig, Writer, divergence, take_samples
-from generator.promotion.teaching import FREELY, GENTLY
+from generator.data.dataset import Dataset, Thresholds
+from generator.data.dataset_files import write_dataset
+from generator.data.practice import PracticeConfig, practised
+from generator.models import Backend, open_backend
 from generator.reward import Encoder, RewardModel, open_encoder, rank, ranked_by
+from generator.settings import CACHE
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
-from generator.training.dataset import Dataset, Thresholds
-from generator.training.dataset_files import write_dataset
 from generator.training.finetune import finetune
 from generator.training.manifest import ADAPTER, MANIFEST
-from generator.training.practice import PracticeConfig, practised
+from generator.versions.gate import GateConfig, rows
+from generator.versions.schedule import FREELY, GENTLY
+from generator.writing.samples import Samples, SamplingConfig, Writer, divergence, take_samples
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8

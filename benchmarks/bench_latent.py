@@ -49,12 +49,12 @@ from benchmarks.latent import (
     winners,
 )
 from benchmarks.taste import HiddenTaste
-from generator.backends import open_backend
-from generator.promising import CACHE
-from generator.promotion.samples import Samples, SamplingConfig, Writer, take_samples
+from generator.models import open_backend
 from generator.reward import Encoder, RewardModel, rank
 from generator.reward.contrasts import Floats
+from generator.settings import CACHE
 from generator.training.manifest import ADAPTER
+from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
 from streams.events import Action, Decision
 
 SEEDS: Final = (1, 2, 3)

@@ -19,15 +19,15 @@ from bandit.policies import open_policy
 from bandit.policy import sample
 from benchmarks.taste import EASY, HiddenTaste
 from generator.brief import Brief, brief_from_json, brief_hash
-from generator.promotion.samples import Samples
-from generator.prompts import plain_prompt
+from generator.brief.prompts import plain_prompt
+from generator.data.dataset import Dataset, Imitate, Thresholds, build_dataset
+from generator.data.evidence import Evidence, gather
+from generator.data.fraud import ClickLook, suspicions
+from generator.data.refusals import Refusal, with_refusals
 from generator.reward import Encoder, Example, RewardModel, fit_reward_model
 from generator.reward.contrasts import Floats
 from generator.screening import usual
-from generator.training.dataset import Dataset, Imitate, Thresholds, build_dataset
-from generator.training.evidence import Evidence, gather
-from generator.training.refusals import Refusal, with_refusals
-from generator.training.suspicious import ClickLook, suspicions
+from generator.writing.samples import Samples
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec
 
 HEADLINES: Final = Path(__file__).parent / "headlines.yaml"

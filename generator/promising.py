@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from generator.errors import RewardModelError
-from generator.generate import AS_THEY_COME, Rank, Selection
 from generator.reward import Encoder, fit_reward_model, from_states, open_encoder, ranked_by
 from generator.reward.encoders import check_reader
 from generator.reward.saved import open_trusted
 from generator.rotation import RotationState
 from generator.screening import Thresholds
+from generator.settings import CACHE
+from generator.writing.texts import AS_THEY_COME, Rank, Selection
 from streams.catalogue import Catalogue
 
 OVER: Final = 4.0
 """How many texts pass for each that is kept, once it is known which are the best."""
-CACHE: Final = Path.home() / ".cache" / "copyloop" / "models"
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The key of a model behind a server: from a file, or from the environment.
+"""What commands and processes share: a model's key, the cache of models, and exit codes.
 
 The only module of the generator that reads the environment.
 """
@@ -13,6 +13,12 @@ from typing import Final
 from generator.errors import ModelsError
 
 KEY_VARIABLE: Final = "COPYLOOP_MODEL_KEY"
+CACHE: Final = Path.home() / ".cache" / "copyloop" / "models"
+"""Where the packaged model is kept once it is converted."""
+UNLEARNED: Final = 3
+"""The exit code of `reward-model` where traffic has not told enough yet."""
+REFUSED: Final = 3
+"""The exit code of `adopt` for a version that the gate refused."""
 
 
 def model_key(key_file: str | None, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -17,17 +17,17 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from generator.answering import Workshop, answer
-from generator.backends import Backend, load_models, open_backend
-from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
+from generator.models import Backend, load_models, open_backend
 from generator.promising import Promising
-from generator.promotion.canary import CanaryJudge
-from generator.promotion.desk import GENERATOR, VersionDesk
-from generator.promotion.speaking import speaker
-from generator.promotion.versions import Versions
-from generator.rotating import Rotator
+from generator.refresh import Rotator
 from generator.screening import Thresholds
+from generator.versions.canary import CanaryJudge
+from generator.versions.registry import GENERATOR, VersionDesk
+from generator.versions.serving import speaker
+from generator.versions.store import Versions
+from generator.writing.insights import ClickReader
+from generator.writing.requests import Workshop, answer
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints, exclusive
 from streams.embedded import wall_clock_ms

@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from generator.brief.fields import FieldError, converted, read_file
 from generator.brief.first_version import NOW_AT, FirstBrief, upgraded
 from generator.brief.schema import BRIEF_VERSION, Brief, blanks, problems
 from generator.errors import BriefError
+from generator.files import FieldError, converted, read_file
 
 AnyBrief: TypeAlias = FirstBrief | Brief
 VERSIONS: Final[dict[object, type[AnyBrief]]] = {1: FirstBrief, BRIEF_VERSION: Brief}

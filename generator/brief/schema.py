@@ -11,9 +11,9 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from generator.brief.channels import channel_names
 from generator.brief.material import Material
 from generator.brief.text import Attributes, Text, Texts, Words
-from generator.channels import channel_names
 
 BRIEF_VERSION: Final = 2
 DEFAULT_MAX_CHARACTERS: Final = 60

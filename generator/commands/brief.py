@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from generator.brief.channels import load_channel
 from generator.brief.reading import brief_hash, load_brief
 from generator.brief.schema import Brief
-from generator.channels import load_channel
 from generator.errors import BriefError
 
 TEMPLATES: Final = Path(__file__).parents[1] / "brief" / "templates"

@@ -53,10 +53,10 @@ def dataset(
     from rich.console import Console
     from rich.progress import Progress
 
-    from generator.training.dataset import Thresholds, build_dataset
-    from generator.training.dataset_files import write_dataset
-    from generator.training.reading import Reading
-    from generator.training.refusals import with_refusals
+    from generator.data.dataset import Thresholds, build_dataset
+    from generator.data.dataset_files import write_dataset
+    from generator.data.reading import Reading
+    from generator.data.refusals import with_refusals
 
     thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
     with (
@@ -78,8 +78,8 @@ def dataset(
         if refused:
             found = with_refusals(found, reading.evidence, reading.refusals())
         if paraphrase:
-            from generator.backends import open_backend
-            from generator.training.paraphrase import with_paraphrases
+            from generator.data.augment import with_paraphrases
+            from generator.models import open_backend
 
             told = progress_of(bar, "paraphrases")
             found = with_paraphrases(found, open_backend(model), paraphrase, progress=told)

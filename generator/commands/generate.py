@@ -12,9 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from generator.backends import Backend, Usage, load_models, open_backend
 from generator.brief import Brief, load_brief
-from generator.creatives import (
+from generator.errors import BriefError
+from generator.material import understand
+from generator.models import Backend, Usage, load_models, open_backend
+from generator.screening.segments import Told, across_segments
+from generator.writing.creatives import (
     Draft,
     Drafts,
     candidate_lineage,
@@ -22,10 +25,7 @@ from generator.creatives import (
     generate_creatives,
     lineage,
 )
-from generator.errors import BriefError
-from generator.generate import AS_THEY_COME, USUAL, Candidate, Selection, Style
-from generator.material import understand
-from generator.screening.segments import Told, across_segments
+from generator.writing.texts import AS_THEY_COME, USUAL, Candidate, Selection, Style
 
 
 class Order(NamedTuple):

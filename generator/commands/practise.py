@@ -56,12 +56,12 @@ def practise(
     from rich.console import Console
     from rich.progress import Progress
 
-    from generator.backends import open_backend
+    from generator.data.dataset import Thresholds
+    from generator.data.dataset_files import write_dataset
+    from generator.data.practice import PracticeConfig, practised
+    from generator.models import open_backend
     from generator.promising import ranking_of
-    from generator.promotion.samples import SamplingConfig, Writer
-    from generator.training.dataset import Thresholds
-    from generator.training.dataset_files import write_dataset
-    from generator.training.practice import PracticeConfig, practised
+    from generator.writing.samples import SamplingConfig, Writer
 
     asked = _named(briefs) if briefs else _in_log(log_url(log, data))
     sampling = SamplingConfig(samples=texts, temperature=temperature, seed=seed)

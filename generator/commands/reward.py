@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from generator.settings import UNLEARNED
 from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
 
 if TYPE_CHECKING:  # numpy and its company take half a second
     from generator.reward import Example
-
-UNLEARNED: Final = 3
-"""The exit code of `reward-model` where traffic has not told enough yet."""
 
 
 def reward_model(
@@ -40,8 +38,8 @@ def reward_model(
     learns one by itself whenever creatives are asked for.
     """
     from generator.errors import TooLittleEvidence
-    from generator.promising import CACHE
     from generator.reward import fit_reward_model, open_encoder
+    from generator.settings import CACHE
 
     examples = _examples(tests, log_url(log, data))
     try:
@@ -74,7 +72,7 @@ def _examples(tests: Path | None, url: str) -> list[Example]:
         from bandit.ab_tests import read_ab_tests
 
         return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
-    from generator.rotating import Rotator
+    from generator.refresh import Rotator
     from streams.catalogue import CatalogueReader
 
     with looked_into(url) as log:

@@ -63,8 +63,8 @@ def teach(
     decided.
     """
     from generator.commands.versions import gate_config
-    from generator.promotion.teaching import Schedule, Teacher
     from generator.training.config import load_config
+    from generator.versions.schedule import Schedule, Teacher
     from streams.checkpoint import exclusive
     from streams.process import long_running
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from generator.settings import REFUSED
 from streams.command_line import (
     DATA,
     Data,
@@ -24,17 +25,15 @@ from streams.command_line import (
 from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
-    from generator.promotion import GateConfig
-    from generator.promotion.desk import VersionDesk
-    from generator.promotion.versions import Adopted
     from generator.reward import Reward
+    from generator.versions import GateConfig
+    from generator.versions.registry import VersionDesk
+    from generator.versions.store import Adopted
     from streams.generator_versions import GateRow, GeneratorVersion
     from streams.log import Log
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="As the list says.")]
 Why = Annotated[str, typer.Option(help="Kept with the version.")]
-REFUSED: Final = 3
-"""The exit code of `adopt` for a version that the gate refused."""
 ROWS: Final = ("rule", "value", "bound", "passed", "why")
 
 
@@ -65,9 +64,9 @@ def adopt(
     It is held against the champion on briefs that nothing is taught from. One that passes writes
     creatives for each placement, which get a small share of the traffic; what they earn decides.
     """
-    from generator.promotion.gate import passed, verdict
-    from generator.promotion.origin import check_origin
-    from generator.promotion.versions import Versions, versions_in
+    from generator.versions.gate import passed, verdict
+    from generator.versions.origin import check_origin
+    from generator.versions.store import Versions, versions_in
     from streams.embedded import wall_clock_ms
 
     versions = Versions(versions_in(data))
@@ -170,8 +169,8 @@ def _judged(
     config: GateConfig,
     reward: Reward | None,
 ) -> tuple[GateRow, ...]:
-    from generator.backends import open_backend
-    from generator.promotion import Writer, judge
+    from generator.models import open_backend
+    from generator.versions import Writer, judge
 
     backend = open_backend(model)
     before = None if champion is None else str(champion.adapter)
@@ -186,9 +185,9 @@ def gate_config(path: Path | None) -> GateConfig:
     Raises:
         GateError: the file cannot be read; the message says where.
     """
-    from generator.brief.fields import converted, read_file
     from generator.errors import GateError
-    from generator.promotion import GateConfig
+    from generator.files import converted, read_file
+    from generator.versions import GateConfig
 
     if path is None:
         return GateConfig()
@@ -198,8 +197,8 @@ def gate_config(path: Path | None) -> GateConfig:
 def _reward(path: Path | None) -> Reward | None:
     if path is None:
         return None
-    from generator.promising import CACHE
     from generator.reward.saved import open_reward_model
+    from generator.settings import CACHE
 
     return open_reward_model(path, CACHE)
 
@@ -211,7 +210,7 @@ def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
 
 def _desk(log: Log) -> VersionDesk:
     from bandit.key_commands import operator
-    from generator.promotion.desk import VersionDesk
+    from generator.versions.registry import VersionDesk
 
     return VersionDesk(log, operator())
 

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from generator.backends.models import Endpoint, SeeingModel
 from generator.errors import BackendError, MaterialError
 from generator.material.words import Words, shortened
+from generator.models.catalog import Endpoint, SeeingModel
 
 CAPTION_START: Final = "a photo of"
 """What captioning models were taught to go on from."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoModel, AutoProcessor
 
-from generator.device import pick_device, use_one_thread
 from generator.errors import BackendError
+from generator.models.device import pick_device, use_one_thread
 
 SIZE: Final = 32
 """Numbers in the fused vector; every decision carries them, once a creative."""

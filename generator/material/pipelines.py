@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from transformers import pipeline
 
-from generator.device import pick_device, use_one_thread
 from generator.errors import BackendError
+from generator.models.device import pick_device, use_one_thread
 
 Task: TypeAlias = Literal[
     "image-text-to-text", "automatic-speech-recognition", "audio-classification"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from generator.backends.models import Models
 from generator.brief import Brief, Material
 from generator.errors import BackendMissing, MaterialError
 from generator.material.words import Words, cached, shortened
+from generator.models.catalog import Models
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,7 +7,7 @@ it may be trusted, `rank` orders candidates by it before anyone sees them.
 from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.examples import Example, from_ab_tests, from_states
 from generator.reward.model import Reward, RewardModel, fit_reward_model
-from generator.reward.rank import Ranked, rank, ranked_by
+from generator.reward.ranking import Ranked, rank, ranked_by
 
 __all__ = [
     "Encoder",

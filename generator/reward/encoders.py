@@ -98,7 +98,7 @@ def _reader(name: str, cache: Path) -> Reader:
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":
-            from generator.backends.packaged import packaged_model
+            from generator.models.packaged import packaged_model
 
             return _hidden(str(packaged_model(cache)), LAYER)
         case "sentence":
@@ -139,7 +139,7 @@ def _sentences(model: str) -> Reader:
         )
     from sentence_transformers import SentenceTransformer
 
-    from generator.device import pick_device, use_one_thread
+    from generator.models.device import pick_device, use_one_thread
 
     use_one_thread()
     loaded = SentenceTransformer(model, device=pick_device().name)
@@ -153,7 +153,7 @@ def _hidden(model: str, layer: int) -> Reader:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from generator.device import pick_device, use_one_thread
+    from generator.models.device import pick_device, use_one_thread
 
     use_one_thread()
     device = pick_device()

@@ -12,9 +12,9 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from bandit.estimator import Interval
-from generator.backends.transformers import quietly, without_report
-from generator.device import pick_device, use_one_thread
 from generator.errors import RewardModelError, TrainingError
+from generator.models.device import pick_device, use_one_thread
+from generator.models.transformers import quietly, without_report
 from generator.reward.contrasts import Floats
 from generator.reward.encoders import READS_AS, Encoder, open_encoder
 from generator.reward.model import LEVEL, Accuracy, Scores, chances_of, is_trusted

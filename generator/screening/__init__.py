@@ -2,7 +2,6 @@
 
 from generator.screening.screen import (
     ALIKE,
-    CODES,
     HARMFUL,
     OUTRANKED,
     STOP,
@@ -12,7 +11,7 @@ from generator.screening.screen import (
     Written,
     clean,
 )
-from generator.screening.settings import Thresholds, load_thresholds, usual
+from generator.screening.settings import CODES, Thresholds, load_thresholds, usual
 
 __all__ = [
     "ALIKE",

@@ -14,26 +14,16 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 
 from generator.brief import Brief
-from generator.channels import Counting
-from generator.prompts import EXAMPLES
-from generator.screening.gates import Finding, claims, form, likeness, wording
-from generator.screening.gates.grammar import misspelt
-from generator.screening.gates.language import in_language
-from generator.screening.gates.nonsense import Reader, before, nonsense
+from generator.brief.channels import Counting
+from generator.brief.prompts import EXAMPLES
+from generator.screening.gates import Finding, claims, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
-from generator.screening.gates.words import listed, words
-from generator.screening.settings import Thresholds, usual
+from generator.screening.settings import CODES, Thresholds, usual
 
 STOP: Final = '"\n'
 """What ends a text: prompts put it in quotes, on one line."""
-LATIN: Final = listed("cs da de en es fi fr hu id it nb nl pl pt ro sv tr vi")
+LATIN: Final = text.listed("cs da de en es fi fr hu id it nb nl pl pt ro sv tr vi")
 """The languages that are written in Latin letters alone."""
-CODES: Final = (
-    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
-    "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
-    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
-)  # fmt: skip
-"""The gates in the order in which they run; each is the code of its rejections."""
 HARMFUL: Final = frozenset({"harm", "platform", "profanity"})
 """The gates whose rejections are of what must not be said, and not of how well it is said."""
 ALIKE: Final = ("duplicate", "crowding")
@@ -106,12 +96,12 @@ class Screen:
         existing: Iterable[str] = (),
         winners: Iterable[str] = (),
         thresholds: Thresholds | None = None,
-        reader: Reader | None = None,
+        reader: similarity.Reader | None = None,
         whole: bool = False,
     ) -> None:
         self._thresholds = thresholds or usual()
         self._taken = list(existing)
-        self._vectors = likeness.vectors(self._taken)
+        self._vectors = similarity.vectors(self._taken)
         self._accepted: list[int] = []
         shown = list(winners)
         by_code = {
@@ -124,7 +114,10 @@ class Screen:
             by_code["required_claims"] = _each(lambda t: claims.required({"text": t}, stated))
         if reader is not None:
             by_code["nonsense"] = partial(
-                _nonsense, reader, before(brief.product), self._thresholds.nonsense.ceiling
+                _nonsense,
+                reader,
+                similarity.before(brief.product),
+                self._thresholds.nonsense.ceiling,
             )
         skipped = self._thresholds.skip
         self._gates = [(c, by_code[c]) for c in CODES if c in by_code and c not in skipped]
@@ -145,17 +138,17 @@ class Screen:
             for i, finding in zip(left, findings, strict=True):
                 verdicts[i] = _with(verdicts[i], code, finding)
         passed = [i for i, verdict in enumerate(verdicts) if verdict.rejection is None]
-        directions = likeness.vectors([batch[i].text for i in passed])
+        directions = similarity.vectors([batch[i].text for i in passed])
         for i, direction in zip(passed, directions, strict=True):
             verdicts[i] = self._beside_others(batch[i].text, direction, verdicts[i])
         return verdicts
 
-    def _beside_others(self, text: str, direction: likeness.Vectors, verdict: Verdict) -> Verdict:
+    def _beside_others(self, text: str, direction: similarity.Vectors, verdict: Verdict) -> Verdict:
         """Judges a text by what there is already; one that passes is there from then on."""
         for code in self._sequential:
             if code == "duplicate":
                 limits = self._thresholds.duplicate
-                finding = likeness.duplicate(
+                finding = similarity.duplicate(
                     text,
                     self._taken,
                     self._vectors @ direction,
@@ -166,7 +159,7 @@ class Screen:
             else:
                 crowding = self._thresholds.crowding
                 own = self._vectors[self._accepted]
-                finding = likeness.crowded(
+                finding = similarity.crowded(
                     direction, own, floor=crowding.floor, nearest=crowding.nearest
                 )
             verdict = _with(verdict, code, finding)
@@ -184,15 +177,15 @@ def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dic
     most, least = limits.max_characters, thresholds.length.least_words
     latin, extra = brief.language in LATIN, thresholds.characters.extra
     gates = {
-        "empty": _each(form.empty),
-        "length": _each(lambda t: form.length(t, most, counting, least)),
-        "leaked": _each(lambda t: form.leaked(t, brief)),
-        "markup": _each(form.markup),
-        "characters": _each(lambda t: form.characters(t, latin=latin, extra=extra)),
-        "never_use": _each(lambda t: wording.ruled_out(t, limits.never_use, limits.competitors)),
+        "empty": _each(text.empty),
+        "length": _each(lambda t: text.length(t, most, counting, least)),
+        "leaked": _each(lambda t: text.leaked(t, brief)),
+        "markup": _each(text.markup),
+        "characters": _each(lambda t: text.characters(t, latin=latin, extra=extra)),
+        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors)),
     }
     if brief.language == "en":
-        gates |= {"fragment": _each(form.fragment), "repeats": _each(form.repeats)}
+        gates |= {"fragment": _each(text.fragment), "repeats": _each(text.repeats)}
     return gates
 
 
@@ -215,28 +208,29 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
 def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> dict[str, Gate]:
     """Returns the gates that look at words, language and subject."""
     said = [*brief.texts(), *shown]
-    subjects, floor = likeness.vectors(said), thresholds.off_topic.floor
+    subjects, floor = similarity.vectors(said), thresholds.off_topic.floor
     copied, language, grammar = thresholds.copied, thresholds.language, thresholds.grammar
     lists = thresholds.profanity
-    listing = wording.profanities(lists.extra, lists.allowed)
+    listing = text.profanities(lists.extra, lists.allowed)
     gates = {
         "copied": _each(
-            lambda t: likeness.copied(t, [*shown, *EXAMPLES], nearly_equal=copied.nearly_equal)
+            lambda t: similarity.copied(t, [*shown, *EXAMPLES], nearly_equal=copied.nearly_equal)
         ),
-        "profanity": _each(lambda t: wording.profane(t, listing)),
+        "profanity": _each(lambda t: text.profane(t, listing)),
         "language": _each(
-            lambda t: in_language(
+            lambda t: text.in_language(
                 t, brief.language, sure=language.sure, least_words=language.least_words
             )
         ),
     }
     if brief.language == "en":
         gates["grammar"] = _each(
-            lambda t: misspelt(t, kinds=grammar.kinds, ignored=grammar.ignored, known=said)
+            lambda t: text.misspelt(t, kinds=grammar.kinds, ignored=grammar.ignored, known=said)
         )
         # The embeddings know English alone.
         gates["off_topic"] = lambda texts: [
-            likeness.off_topic(direction, subjects, floor) for direction in likeness.vectors(texts)
+            similarity.off_topic(direction, subjects, floor)
+            for direction in similarity.vectors(texts)
         ]
     return gates
 
@@ -245,14 +239,18 @@ def _each(gate: Callable[[str], Finding]) -> Gate:
     return lambda texts: [gate(text) for text in texts]
 
 
-def _nonsense(reader: Reader, after: str, ceiling: float, texts: Sequence[str]) -> list[Finding]:
-    return [nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)]
+def _nonsense(
+    reader: similarity.Reader, after: str, ceiling: float, texts: Sequence[str]
+) -> list[Finding]:
+    return [
+        similarity.nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)
+    ]
 
 
 def _unfinished(written: Written) -> Rejection | None:
     if not written.ended:
         return Rejection("cut_off", "the model had not come to the end of the line")
-    if written.opening and words(written.text) == words(written.opening):
+    if written.opening and text.words(written.text) == text.words(written.opening):
         return Rejection("fragment", "the model added nothing to the opening")
     return None
 

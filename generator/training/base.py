@@ -22,14 +22,14 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
-from generator.backends import SMOLLM2
-from generator.backends.packaged import packaged_model
-from generator.backends.transformers import quietly, without_report
-from generator.device import Device
 from generator.errors import BackendMissing, TrainingError
+from generator.models import SMOLLM2
+from generator.models.device import Device
+from generator.models.packaged import packaged_model
+from generator.models.transformers import quietly, without_report
+from generator.training.adapters import new_adapter
 from generator.training.config import AdapterConfig, FinetuneConfig
 from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
-from generator.training.methods.adapters import new_adapter
 
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin", "*.gguf")
 

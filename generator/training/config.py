@@ -11,10 +11,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from generator.backends import SMOLLM2
-from generator.brief.fields import converted, read_file
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
+from generator.files import converted, read_file
+from generator.models import SMOLLM2
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]

@@ -20,15 +20,18 @@ import torch
 from accelerate import PartialState
 from huggingface_hub import constants as hub
 
-from generator.device import Device, pick_device, use_one_thread
+from generator.data.dataset import Dataset
+from generator.data.dataset_files import CARD, ROWS, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingError
-from generator.promising import CACHE
+from generator.models.device import Device, pick_device, use_one_thread
 from generator.reward.saved import open_trusted
+from generator.settings import CACHE
+from generator.training.adapters import SHAPE, check_adapter, save_adapter
 from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig
-from generator.training.dataset import Dataset
-from generator.training.dataset_files import CARD, ROWS, read_dataset, rows_file
 from generator.training.following import Cost, Progress, Stop
+from generator.training.grpo import check_group, train_grpo
+from generator.training.judged import train_kto
 from generator.training.manifest import (
     ADAPTER,
     MANIFEST,
@@ -38,13 +41,10 @@ from generator.training.manifest import (
     installed_versions,
     write_manifest,
 )
-from generator.training.methods.adapters import SHAPE, check_adapter, save_adapter
-from generator.training.methods.group import check_group, train_grpo
-from generator.training.methods.judged import train_kto
-from generator.training.methods.preference import train_dpo
-from generator.training.methods.running import Job, Trained
-from generator.training.methods.scorer import check_scorer, train_scorer
-from generator.training.methods.sft import train_sft
+from generator.training.preferences import train_dpo
+from generator.training.running import Job, Trained
+from generator.training.scorer import check_scorer, train_scorer
+from generator.training.supervised import train_sft
 
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "sft": ("sft",),

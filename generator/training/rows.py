@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
+from generator.data.dataset import Prefer
 from generator.screening import STOP
-from generator.training.dataset import Prefer
 
 END: Final = STOP[0]
 """What a taught text ends with is what ends a written one."""

@@ -3,7 +3,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from generator.rotating import CHECKPOINT, Rotator
+from generator.refresh import CHECKPOINT, Rotator
 from generator.rotation import SPAN_MS, RotationState, turn
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generator.brief import Brief, Constraints
+from generator.brief.prompts import EXAMPLES
 from generator.errors import ThresholdsError
-from generator.prompts import EXAMPLES
 from generator.screening import CODES, STOP, Screen, Written, clean, load_thresholds, usual
 
 BRIEF = Brief(

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pytest
 
+from generator.data.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
+from generator.data.dataset_files import write_dataset
 from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
-from generator.training.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
-from generator.training.dataset_files import write_dataset
-from tests.generator.backends.conftest import byte_tokenizer, tiny_llama
+from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 
 PRODUCTS = ("tea", "coffee", "boots", "maps", "lamps", "chairs")
 GOOD = ("Warm {}", "Fresh {}", "Your {} now")

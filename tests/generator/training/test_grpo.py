@@ -10,10 +10,10 @@ from generator.reward import fit_reward_model, open_encoder
 from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights
 from generator.training.finetune import finetune
 from generator.training.manifest import read_manifest
-from generator.training.methods.rewards import NAMES, Rewards
+from generator.training.rewards import NAMES, Rewards
 from generator.training.rows import Reader as RowReader
 from generator.training.rows import batch_of, text_log_probs
-from tests.generator.backends.conftest import byte_tokenizer, tiny_llama
+from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 from tests.generator.reward.made_texts import made_examples
 from tests.generator.training.conftest import PRODUCTS, Ground, made_dataset, quick
 

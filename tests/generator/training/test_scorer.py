@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from generator.backends import Sampling
-from generator.backends.transformers import TransformersBackend
+from generator.data.dataset import Dataset
+from generator.data.dataset_files import read_dataset, write_dataset
 from generator.errors import (
     BackendError,
     DatasetError,
@@ -13,16 +13,16 @@ from generator.errors import (
     TrainingStopped,
     VersionMissing,
 )
+from generator.models import Sampling
+from generator.models.transformers import TransformersBackend
 from generator.promising import ranking_of
-from generator.promotion import Versions
-from generator.promotion.gate import GateConfig, rows
-from generator.promotion.samples import Samples
 from generator.reward.saved import open_reward_model, open_trusted
 from generator.training.config import AdapterConfig, GrpoConfig, RewardConfig
-from generator.training.dataset import Dataset
-from generator.training.dataset_files import read_dataset, write_dataset
 from generator.training.finetune import finetune
 from generator.training.manifest import ADAPTER, read_manifest
+from generator.versions import Versions
+from generator.versions.gate import GateConfig, rows
+from generator.writing.samples import Samples
 from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
 
 THINGS = (

@@ -1,0 +1,255 @@
+"""Rows to learn from: texts to imitate, pairs to prefer by, and yes or no.
+
+Noise must not be taught: a text is taken for good, or for better than another, only where enough
+was seen to say so. Whole briefs are held out, the latest ones, so that what is tested was not
+trained on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+
+from msgspec import Meta, Struct
+
+from generator.data.evidence import Evidence, chance_better
+from generator.data.fraud import Suspicion, by_creative
+from generator.errors import DatasetError
+
+Split: TypeAlias = Literal["train", "test"]
+PromptOf: TypeAlias = Callable[[Evidence], str | None]
+"""Returns the prompt that a creative's text goes on from, None where no brief is known."""
+
+
+class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much must be known before something is taught.
+
+    Attributes:
+        effective_n: showings, counted as SNIPS can use them, behind each text.
+        sure: how probable it must be that one of a pair is better.
+        best: which share of a placement's texts is imitated, its surest ones.
+        pairs_per_text: how many pairs one text may be in, the surest ones, lest a single winner
+            be all that is learned.
+        held_out: which share of the briefs is for testing, the latest ones.
+    """
+
+    effective_n: Annotated[float, Meta(gt=0)] = 100.0
+    sure: Annotated[float, Meta(gt=0.5, lt=1)] = 0.9
+    best: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    pairs_per_text: Annotated[int, Meta(ge=1)] = 8
+    held_out: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+
+
+class Imitate(NamedTuple):
+    """A text that did well, for supervised fine-tuning.
+
+    A paraphrase has the text that it says again in `made_from`, and the numbers are of that one.
+    """
+
+    prompt: str
+    text: str
+    brief: str
+    placement: str
+    segment: str
+    estimate: float
+    lower: float
+    split: Split
+    made_from: str = ""
+
+
+class Prefer(NamedTuple):
+    """Two texts for one prompt; `weight` is 2·P(better) - 1, from 0, a coin, to 1, certainty.
+
+    `refused` says that a gate thought less of the worse one, and not traffic.
+    """
+
+    prompt: str
+    better: str
+    worse: str
+    brief: str
+    placement: str
+    segment: str
+    weight: float
+    split: Split
+    refused: bool = False
+
+
+class Judge(NamedTuple):
+    """A text that is surely above its company, or surely below."""
+
+    prompt: str
+    text: str
+    good: bool
+    brief: str
+    placement: str
+    segment: str
+    split: Split
+
+
+class Dataset(NamedTuple):
+    """All rows, how many texts were left out for which reason, and whose clicks are doubted."""
+
+    imitate: list[Imitate]
+    prefer: list[Prefer]
+    judge: list[Judge]
+    left_out: dict[str, int]
+    suspicious: tuple[Suspicion, ...] = ()
+
+
+def build_dataset(
+    evidence: Sequence[Evidence],
+    prompt_of: PromptOf,
+    *,
+    thresholds: Thresholds | None = None,
+    suspicious: Sequence[Suspicion] = (),
+) -> Dataset:
+    """Returns what these creatives teach.
+
+    Pairs are of one placement, segment and brief: what they differ by is the text.
+
+    Args:
+        evidence: of `gather`.
+        prompt_of: the beginning that each text goes on from.
+        thresholds: how much must be known.
+        suspicious: of creatives that nothing is learned from (`suspicions`).
+
+    Raises:
+        DatasetError: nothing is left to learn from; the message says why.
+    """
+    limits = thresholds or Thresholds()
+    left_out: dict[str, int] = defaultdict(int)
+    believed = _believed(evidence, suspicious, left_out)
+    known = list(_known(believed, prompt_of, limits, left_out))
+    splits = _splits([each.evidence for each in known], limits.held_out)
+    groups: dict[tuple[str, str, str], list[_Known]] = defaultdict(list)
+    for each in known:
+        groups[each.placement, each.evidence.segment, each.brief].append(each)
+    dataset = Dataset([], [], [], dict(left_out), tuple(suspicious))
+    for (_, _, brief), group in groups.items():
+        split = splits[brief]
+        best = group[: max(1, round(limits.best * len(group)))]
+        dataset.imitate.extend(each.imitate(split) for each in best if each.above(limits.sure))
+        dataset.prefer.extend(_pairs(group, limits, split))
+        dataset.judge.extend(_judged(group, limits, split))
+    if not (dataset.imitate or dataset.prefer):
+        why = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
+        raise DatasetError(
+            f"of {len(evidence)} creatives nothing can be learned ({why or 'none surely better'}); "
+            "let more traffic come, or lower the thresholds"
+        )
+    return dataset
+
+
+class _Known(NamedTuple):
+    """Evidence that is enough, with its prompt."""
+
+    evidence: Evidence
+    prompt: str
+    text: str
+    brief: str
+    placement: str
+
+    def imitate(self, split: Split) -> Imitate:
+        winner, segment = self.evidence.winner, self.evidence.segment
+        return Imitate(
+            self.prompt,
+            self.text,
+            self.brief,
+            self.placement,
+            segment,
+            winner.estimate,
+            winner.lower,
+            split,
+        )
+
+    def above(self, sure: float) -> bool:
+        return chance_better(self.evidence, _company(self.evidence)) >= sure
+
+    def below(self, sure: float) -> bool:
+        return chance_better(self.evidence, _company(self.evidence)) <= 1.0 - sure
+
+
+def _company(evidence: Evidence) -> Evidence:
+    """Returns a creative that is just as its company and was seen as often as all can be."""
+    winner = evidence.winner._replace(estimate=evidence.level, effective_n=1e6)
+    return evidence._replace(winner=winner)
+
+
+def _believed(
+    evidence: Iterable[Evidence], suspicious: Sequence[Suspicion], left_out: dict[str, int]
+) -> Iterator[Evidence]:
+    named = by_creative(suspicious)
+    for each in evidence:
+        if (each.creative.placement, each.creative.id) in named:
+            left_out["suspicious"] += 1
+        else:
+            yield each
+
+
+def _known(
+    evidence: Iterable[Evidence],
+    prompt_of: PromptOf,
+    limits: Thresholds,
+    left_out: dict[str, int],
+) -> Iterator[_Known]:
+    for each in evidence:
+        lineage = each.creative.lineage
+        prompt = prompt_of(each)
+        if prompt is None or lineage.brief is None:
+            left_out["without_a_brief"] += 1
+        elif len(each.creative.parts) != 1:
+            left_out["of_several_parts"] += 1
+        elif each.winner.effective_n < limits.effective_n:
+            left_out["seen_too_little"] += 1
+        else:
+            [text] = each.creative.parts.values()
+            yield _Known(each, prompt, text, lineage.brief, each.creative.placement)
+
+
+def _splits(evidence: Sequence[Evidence], held_out: float) -> Mapping[str, Split]:
+    """Returns which briefs are for testing: the share that came last."""
+    first: dict[str, int] = {}
+    for each in evidence:
+        brief = each.creative.lineage.brief or ""
+        when = each.creative.timestamp_ms
+        first[brief] = min(when, first.get(brief, when))
+    briefs = sorted(first, key=lambda brief: (first[brief], brief))
+    for_testing = int(held_out * len(briefs))
+    kept = len(briefs) - for_testing
+    return {brief: "train" if k < kept else "test" for k, brief in enumerate(briefs)}
+
+
+def _pairs(group: Sequence[_Known], limits: Thresholds, split: Split) -> Iterator[Prefer]:
+    """Yields pairs, the surest first, each text in a few at most."""
+    found = []
+    for one, other in combinations(group, 2):
+        chance = chance_better(one.evidence, other.evidence)
+        better, worse = (one, other) if chance >= 0.5 else (other, one)
+        chance = max(chance, 1.0 - chance)
+        if chance >= limits.sure and better.text != worse.text:
+            found.append((chance, better, worse))
+    used: dict[str, int] = defaultdict(int)
+    for chance, better, worse in sorted(found, key=lambda pair: -pair[0]):
+        if max(used[better.text], used[worse.text]) < limits.pairs_per_text:
+            used[better.text] += 1
+            used[worse.text] += 1
+            yield Prefer(
+                better.prompt,
+                better.text,
+                worse.text,
+                better.brief,
+                better.placement,
+                better.evidence.segment,
+                2.0 * chance - 1.0,
+                split,
+            )
+
+
+def _judged(group: Sequence[_Known], limits: Thresholds, split: Split) -> Iterator[Judge]:
+    for each in group:
+        good = each.above(limits.sure)
+        if good or each.below(limits.sure):
+            segment = each.evidence.segment
+            yield Judge(each.prompt, each.text, good, each.brief, each.placement, segment, split)

@@ -1,0 +1,193 @@
+"""Group-relative policy optimisation: the model writes, and learns from what its texts are worth.
+
+Shao et al. 2024; TRL's GRPOTrainer. Of each prompt a group of texts is written, and each is raised
+or lowered by how much better than its group it is rewarded. No text is needed, only prompts; what
+makes a text good is a reward model's word, so one that is not trusted is refused.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import datasets
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from generator.data.dataset import Imitate, Judge, Prefer
+from generator.errors import DatasetError, TrainingConfigError
+from generator.models.device import own_device
+from generator.reward.saved import open_trusted
+from generator.screening import STOP
+from generator.settings import CACHE
+from generator.training.config import FinetuneConfig
+from generator.training.rewards import NAMES, Rewards
+from generator.training.running import Job, Trained, arguments, history, run, silence
+
+DRAWS: Final = 4
+"""Groups of each held-out prompt by which the rewards are measured, before and after."""
+
+
+def check_group(config: FinetuneConfig) -> None:
+    """Returns if the configuration can be trained by this method.
+
+    Raises:
+        TrainingConfigError: it cannot; the message names the field.
+    """
+    settings = config.grpo
+    if settings.reward is None:
+        raise TrainingConfigError(
+            "grpo.reward: is missing; expected what copyloop generator reward-model wrote"
+        )
+    if (config.batch * config.accumulate) % settings.group:
+        raise TrainingConfigError(
+            f"grpo.group: is {settings.group}; expected a divisor of batch x accumulate, "
+            f"{config.batch * config.accumulate}, so that no group is split between processes"
+        )
+
+
+def train_grpo(job: Job) -> Trained:
+    """Trains on the prompts of all rows; those held out are written for before and after.
+
+    Raises:
+        DatasetError: there are fewer prompts than an update takes.
+        RewardModelError: the reward model cannot be read, or is not to be trusted.
+        TrainingStopped: it was told to stop.
+        TrainingError: it cannot be run so, or failed.
+    """
+    config, settings = job.config, job.config.grpo
+    train, test, left_out = _prompts(job)
+    model, tokenizer = job.base.model, job.base.tokenizer
+    rewards = Rewards(
+        settings,
+        open_trusted(Path(settings.reward or ""), CACHE).chances,
+        eos=tokenizer.eos_token_id,
+    )
+    # Where a written text ends, a taught one does.
+    model.generation_config.eos_token_id = _ends(tokenizer)
+    model.to(own_device(job.device))
+    metrics = {f"held_out_{name}_before": v for name, v in _told(job, rewards, test).items()}
+    functions: list[Any] = [*rewards.functions()]
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=functions,
+        args=GRPOConfig(**_arguments(job, held_out=bool(test))),
+        train_dataset=_table(train),
+        eval_dataset=_table(test) if test and config.patience is not None else None,
+        processing_class=tokenizer,
+    )
+    silence(trainer)
+    run(job, trainer)
+    metrics |= {f"held_out_{name}": v for name, v in _told(job, rewards, test).items()}
+    rows = {"prompt/train": len(train), "prompt/test": len(test), "left_out/too_long": left_out}
+    return Trained(
+        {name: n for name, n in rows.items() if n or "left_out" not in name},
+        history(job, trainer),
+        metrics,
+    )
+
+
+def _arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
+    config, settings = job.config, job.config.grpo
+    made = arguments(
+        job, epochs=settings.epochs, learning_rate=settings.learning_rate, held_out=held_out
+    )
+    watched = {"metric_for_best_model": "reward", "greater_is_better": True}
+    return {
+        **made,
+        **(watched if config.patience is not None else {}),
+        "per_device_eval_batch_size": config.batch * config.accumulate,
+        "beta": settings.beta,
+        "num_generations": settings.group,
+        "max_completion_length": settings.new_tokens,
+        "temperature": settings.temperature,
+        # The model is loaded for training, without.
+        "generation_kwargs": {"use_cache": True},
+        "reward_weights": [getattr(settings.weights, name) for name in NAMES],
+        # They are shuffled already; the sampler would begin anew where a training goes on.
+        "shuffle_dataset": False,
+    }
+
+
+def _prompts(job: Job) -> tuple[list[str], list[str], int]:
+    """Returns the distinct prompts to train on, those held out, and how many were too long."""
+    settings, dataset = job.config.grpo, job.dataset
+    rows: list[Imitate | Prefer | Judge] = [*dataset.imitate, *dataset.prefer, *dataset.judge]
+    splits = {row.prompt: row.split for row in rows}
+    most = job.config.max_tokens - settings.new_tokens
+    kept = {
+        prompt: split
+        for prompt, split in splits.items()
+        if len(job.base.tokenizer(prompt).input_ids) <= most
+    }
+    train = [prompt for prompt, split in kept.items() if split == "train"]
+    random.Random(job.config.seed).shuffle(train)
+    taken = job.config.batch * job.config.accumulate * PartialState().num_processes
+    if len(train) < taken // settings.group:
+        raise DatasetError(
+            f"{len(train)} prompts to train on, and an update takes {taken // settings.group} "
+            "(batch x accumulate x processes over grpo.group); take a smaller batch, or let "
+            "creatives of more briefs be shown"
+        )
+    return train, [p for p, split in kept.items() if split == "test"], len(splits) - len(kept)
+
+
+def _ends(tokenizer: Any) -> list[int]:
+    texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+    stopping = [n for n, text in enumerate(texts) if any(mark in text for mark in STOP)]
+    return [*stopping, tokenizer.eos_token_id]
+
+
+def _told(job: Job, rewards: Rewards, prompts: Sequence[str]) -> dict[str, float]:
+    """Returns the mean of each reward over texts for these prompts, with the same seed each time.
+
+    What it draws leaves the draws of the training as they were.
+    """
+    if not prompts:
+        return {}
+    settings, model, tokenizer = job.config.grpo, job.base.model, job.base.tokenizer
+    device, ends = next(model.parameters()).device, _ends(tokenizer)
+    found: list[list[float]] = []
+    model.eval()
+    devices = [device] if device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        PartialState().split_between_processes(list(prompts)) as own,
+    ):
+        for prompt in own:
+            torch.manual_seed(job.config.seed)
+            read = tokenizer([prompt], return_tensors="pt").to(device)
+            with torch.inference_mode():
+                ids = model.generate(
+                    **read,
+                    do_sample=True,
+                    temperature=settings.temperature,
+                    top_k=0,
+                    max_new_tokens=settings.new_tokens,
+                    num_return_sequences=DRAWS * settings.group,
+                    eos_token_id=ends,
+                    pad_token_id=tokenizer.pad_token_id,
+                    use_cache=True,
+                )[:, read.input_ids.shape[1] :]
+            written = [_cut(row, ends) for row in ids.tolist()]
+            texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+            told = rewards.tell([prompt] * len(texts), texts, written)
+            found += [list(each) for each in zip(*(of.tolist() for of in told), strict=True)]
+    means = torch.tensor(gather_object(found), dtype=torch.float64).mean(dim=0)
+    return dict(zip(NAMES, means.tolist(), strict=True))
+
+
+def _cut(tokens: Sequence[int], ends: Iterable[int]) -> list[int]:
+    """Returns the tokens up to and with the first that ends a text."""
+    known = set(ends)
+    at = next((k for k, token in enumerate(tokens) if token in known), len(tokens))
+    return list(tokens[: at + 1])
+
+
+def _table(prompts: Sequence[str]) -> Any:
+    return datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts])

@@ -1,0 +1,186 @@
+"""What segments of an audience clicked on, in words that a prompt can hold.
+
+Only groups speak: a segment, and each word of what is said about it, must be borne out by many
+people, so that nothing of any one person gets into a prompt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from generator.brief import Brief, Segment
+from generator.screening.gates.text import SMALL, words
+from streams.events import INTERACTIONS, Interaction, decode
+from streams.log import Log, TopicPartition
+
+LEAST_PEOPLE: Final = 20
+"""Of a segment, and behind each word that is said of it: people who clicked."""
+LEAST_CLICKS_UNNAMED: Final = 5 * LEAST_PEOPLE
+"""The same where contexts name no users, so that some of the clicks may be one person's."""
+KEYWORDS: Final = 4
+SURE: Final = 1.96
+"""Standard errors by which a word's click rate must lie above the rest's."""
+TONE: Final = 0.1
+"""The least difference of sentiment, on a scale from -1 to 1, that is worth a word."""
+LATEST: Final = 50_000
+"""How many interactions are looked at, the latest ones."""
+
+
+class Showing(NamedTuple):
+    """A creative that was shown: to whom, and whether it earned anything."""
+
+    context: Raw
+    creative_id: str
+    rewarded: bool
+
+
+class ClickReader:
+    """Follows a log's interactions and keeps the latest of each placement."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._offsets: dict[TopicPartition, int] = {}
+        self._showings: dict[str, deque[Showing]] = {}
+
+    def showings(self, placement: str) -> list[Showing]:
+        """Returns what was shown lately, the oldest first."""
+        for number in range(self._log.partitions(INTERACTIONS)):
+            self._catch_up(TopicPartition(INTERACTIONS, number))
+        return list(self._showings.get(placement, ()))
+
+    def _catch_up(self, partition: TopicPartition) -> None:
+        latest = self._log.end_offset(partition) - LATEST
+        start = max(self._log.start_offset(partition), latest)
+        offset = max(self._offsets.get(partition, start), start)
+        while records := self._log.read(partition, offset):
+            offset = records[-1].offset + 1
+            for record in records:
+                self._take(record.value)
+        self._offsets[partition] = offset
+
+    def _take(self, value: bytes) -> None:
+        event = decode(value)
+        # Every decision is closed once; before that it is not known what came of it.
+        if isinstance(event, Interaction) and event.status == "closed":
+            shown = event.decision
+            kept = self._showings.setdefault(shown.placement, deque(maxlen=LATEST))
+            kept.append(Showing(shown.context, shown.action.id, event.reward > 0))
+
+
+def with_behaviour(
+    brief: Brief,
+    showings: Iterable[Showing],
+    texts: Mapping[str, str],
+    *,
+    user_key: str = "user",
+) -> Brief:
+    """Returns the brief with what each segment clicked on added to the segment's behaviour.
+
+    Args:
+        brief: its segments say by `context` which showings are theirs; one that does not is left
+            as it is.
+        showings: what was shown on the brief's placement.
+        texts: of its creatives, by id.
+        user_key: the key of a context, dotted where nested, by which people are told apart.
+    """
+    if not any(segment.context for segment in brief.segments):
+        return brief
+    contexts = [(msgspec.json.decode(showing.context), showing) for showing in showings]
+    learned = []
+    for segment in brief.segments:
+        own = [
+            Clicked(str(_at(context, user_key) or ""), texts[showing.creative_id], showing.rewarded)
+            for context, showing in contexts
+            if segment.context and showing.creative_id in texts and _matches(context, segment)
+        ]
+        learned.append(replace(segment, behaviour=(*segment.behaviour, *liked(own))))
+    return replace(brief, segments=tuple(learned))
+
+
+class Clicked(NamedTuple):
+    """A text that someone saw, and whether they clicked; `user` is empty where nobody is named."""
+
+    user: str
+    text: str
+    clicked: bool
+
+
+def liked(seen: Iterable[Clicked]) -> tuple[str, ...]:
+    """Returns what a group of people clicked more than other things, in a few words.
+
+    Nothing is said of a group of fewer than 20 people who clicked (100 clicks, where people are
+    not named), nor by a word behind which there are fewer. A word is said if the click rate of
+    texts with it lies above that of the others by 1.96 standard errors (a two-proportion z test).
+    """
+    seen = list(seen)
+    if not _enough(showing for showing in seen if showing.clicked):
+        return ()
+    said = []
+    words = _liked_words(seen)
+    if words:
+        said.append(f"clicked on {', '.join(words)}")
+    tone = _tone(seen)
+    if abs(tone) >= TONE:
+        said.append("likes a cheerful tone" if tone > 0 else "likes a sober tone")
+    return tuple(said)
+
+
+def _enough(clicks: Iterable[Clicked]) -> bool:
+    users = [click.user for click in clicks]
+    if "" in users:
+        return len(users) >= LEAST_CLICKS_UNNAMED
+    return len(set(users)) >= LEAST_PEOPLE
+
+
+def _liked_words(seen: list[Clicked]) -> list[str]:
+    telling: dict[str, set[str]] = {}
+    for text in {showing.text for showing in seen}:
+        for word in set(words(text)) - SMALL:
+            if len(word) >= 3:
+                telling.setdefault(word, set()).add(text)
+    scored = []
+    for word, texts in telling.items():
+        mine = [showing for showing in seen if showing.text in texts]
+        z = _z(mine, [showing for showing in seen if showing.text not in texts])
+        if z >= SURE and _enough(showing for showing in mine if showing.clicked):
+            scored.append((-z, word))
+    return [word for _, word in sorted(scored)[:KEYWORDS]]
+
+
+def _z(mine: list[Clicked], others: list[Clicked]) -> float:
+    """Returns by how many standard errors the one click rate is above the other."""
+    if not mine or not others:
+        return 0.0
+    clicks, more = (sum(s.clicked for s in side) for side in (mine, others))
+    pooled = (clicks + more) / (len(mine) + len(others))
+    error = math.sqrt(pooled * (1 - pooled) * (1 / len(mine) + 1 / len(others)))
+    return (clicks / len(mine) - more / len(others)) / error if error else 0.0
+
+
+def _tone(seen: list[Clicked]) -> float:
+    """Returns how much brighter what was clicked is than what was shown (VADER, Hutto 2014)."""
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    analyser = SentimentIntensityAnalyzer()
+    tones = {
+        text: float(analyser.polarity_scores(text)["compound"]) for text in {s.text for s in seen}
+    }
+    clicked = [tones[showing.text] for showing in seen if showing.clicked]
+    return sum(clicked) / len(clicked) - sum(tones[s.text] for s in seen) / len(seen)
+
+
+def _matches(context: object, segment: Segment) -> bool:
+    return all(_at(context, path) == value for path, value in segment.context.items())
+
+
+def _at(context: Any, path: str) -> object:
+    for key in path.split("."):
+        context = context.get(key) if isinstance(context, dict) else None
+    return context

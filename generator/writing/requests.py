@@ -1,0 +1,230 @@
+"""One request for creatives, from the log and back: the brief, the texts, the events to write."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from bandit.features import creative_features
+from generator.brief import Brief, brief_from_json
+from generator.brief.channels import Channel
+from generator.errors import PlacementUnknown
+from generator.material import Understanding, understand
+from generator.models import Backend, Models
+from generator.screening import CODES, OUTRANKED
+from generator.writing.creatives import (
+    Drafts,
+    candidate_lineage,
+    channel_of,
+    generate_creatives,
+    lineage,
+    texts_by_piece,
+)
+from generator.writing.insights import Showing, with_behaviour
+from generator.writing.texts import TAUGHT, USUAL, Candidate, Selection
+from streams.catalogue import Catalogue
+from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
+
+SEEN_STATUSES: Final = frozenset({"proposed", "screened", "live", "paused", "retired"})
+
+
+class Author(NamedTuple):
+    """Who writes: a version of the generator and what its backend calls it; None the bare model."""
+
+    version: str | None = None
+    adapter: str | None = None
+
+
+class Workshop(NamedTuple):
+    """What a request is answered with.
+
+    `showings` returns what a placement showed lately; it is asked only if a brief's segments are
+    to be learned from it. Files of briefs' material lie in the folder `material`. `selection`
+    says which texts are the best, as far as the log tells; `author` who is to write.
+    """
+
+    backend: Callable[[], Backend]
+    showings: Callable[[str], Sequence[Showing]]
+    models: Models
+    material: Path
+    selection: Callable[[Catalogue], Selection]
+    author: Callable[[Catalogue, Generation], Author]
+
+
+class Answer(NamedTuple):
+    """What came of a request: the drafts, and the events that say so."""
+
+    drafts: Drafts
+    events: list[Creative | Generation]
+
+
+def answer(
+    catalogue: Catalogue, generation: Generation, workshop: Workshop, stop: threading.Event
+) -> Answer:
+    """Returns the creatives that a request asks for, and what to write to the log.
+
+    Raises:
+        GeneratorError: the request cannot be answered.
+    """
+    brief = brief_from_json(generation.brief)
+    placement = generation.placement
+    settings = catalogue.placement(placement)
+    if settings is None:
+        raise PlacementUnknown(f"there is no placement {placement!r} any more")
+    channel = channel_of(brief)
+    understood = understand(brief, workshop.models, base=workshop.material, confined=True)
+    earlier = [
+        creative
+        for creative in catalogue.creatives(placement)
+        if _counts(creative) and creative.lineage.generation_id != generation.id
+    ]
+    author = workshop.author(catalogue, generation)
+    drafts = generate_creatives(
+        _learned(understood.brief, catalogue, placement, workshop),
+        workshop.backend(),
+        n=generation.n,
+        seed=generation.seed,
+        existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
+        winners=winners_by_piece(channel, generation.winners, earlier),
+        adapter=author.adapter,
+        plain=author.version is not None,
+        style=USUAL if author.version is None else TAUGHT,
+        selection=workshop.selection(catalogue),
+        stop=stop,
+    )
+    parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
+    made = [
+        _accepted(
+            generation,
+            draft.parts,
+            _by(author, lineage(draft, brief, seed=generation.seed, parents=parents)),
+            understood,
+            "screened" if settings.review else "live",
+        )
+        for draft in drafts.creatives
+    ]
+    refused = [_refused(generation, candidate, author, parents) for candidate in drafts.rejected]
+    creatives = _unwritten(catalogue, [*made, *refused])
+    return Answer(drafts, [*creatives, _finished(generation, drafts)])
+
+
+def _learned(brief: Brief, catalogue: Catalogue, placement: str, workshop: Workshop) -> Brief:
+    """Returns the brief with what its segments clicked on, where it says which they are."""
+    if not any(segment.context for segment in brief.segments):
+        return brief
+    texts = {
+        creative.id: " ".join(creative.parts.values())
+        for creative in catalogue.creatives(placement)
+    }
+    return with_behaviour(brief, workshop.showings(placement), texts)
+
+
+def winners_by_piece(
+    channel: Channel, winners: Sequence[str], earlier: Sequence[Creative]
+) -> dict[str, list[str]]:
+    """Returns the winning texts by the kind of piece they are; unknown ones are of the first."""
+    known = texts_by_piece(channel, (creative.parts for creative in earlier))
+    first = channel.assets[0].name
+    found: dict[str, list[str]] = {}
+    for winner in winners:
+        piece = next((name for name, texts in known.items() if winner in texts), first)
+        found.setdefault(piece, []).append(winner)
+    return found
+
+
+def _unwritten(catalogue: Catalogue, creatives: Iterable[Creative]) -> Iterator[Creative]:
+    """Yields each creative once, but for those that are there already.
+
+    A request that was cut short in the middle of its append has written some; what was done with
+    them since must stay.
+    """
+    seen: set[str] = set()
+    for creative in creatives:
+        known = catalogue.creative(creative.placement, creative.id) is not None
+        if not known and creative.id not in seen:
+            yield creative
+        seen.add(creative.id)
+
+
+def _counts(creative: Creative) -> bool:
+    """Returns whether new texts must differ from it: it is there, or a person rejected it."""
+    by_gate = (creative.reason or "").partition(":")[0] in {*CODES, OUTRANKED}
+    return creative.status in SEEN_STATUSES or not by_gate
+
+
+def _accepted(
+    generation: Generation,
+    parts: dict[str, str],
+    origin: Lineage,
+    understood: Understanding,
+    status: CreativeStatus,
+) -> Creative:
+    text = "\n".join(parts[name] for name in sorted(parts))
+    return Creative(
+        id=creative_id(generation.id, text),
+        placement=generation.placement,
+        parts=parts,
+        status=status,
+        # The request's own time: done again after a crash, it writes the same bytes again.
+        timestamp_ms=generation.timestamp_ms,
+        features=_features(parts, understood),
+        lineage=replace(origin, generation_id=generation.id),
+    )
+
+
+def _by(author: Author, origin: Lineage) -> Lineage:
+    """Returns the lineage with the version in it, in place of what the backend calls it."""
+    if author.version is None:
+        return origin
+    parts = {name: _by(author, part) for name, part in origin.parts.items()}
+    return replace(origin, adapter=author.version, parts=parts)
+
+
+def _refused(
+    generation: Generation, candidate: Candidate, author: Author, parents: Mapping[str, str]
+) -> Creative:
+    origin = _by(author, candidate_lineage(candidate, parents))
+    return Creative(
+        id=creative_id(generation.id, candidate.text),
+        placement=generation.placement,
+        parts={candidate.piece.name: candidate.text},
+        status="rejected",
+        timestamp_ms=generation.timestamp_ms,
+        features=EMPTY,
+        reason=str(candidate.rejection),
+        lineage=replace(origin, generation_id=generation.id, seed=generation.seed),
+    )
+
+
+def _features(parts: Mapping[str, str], understood: Understanding) -> Raw:
+    """Returns what policies read of a creative: its text, and what the brief's material shows."""
+    plain = creative_features(parts)
+    shown = understood.features(" ".join(parts.values()))
+    return Raw(msgspec.json.encode(msgspec.json.decode(plain) | shown)) if shown else plain
+
+
+def creative_id(generation_id: str, text: str) -> str:
+    """Returns the id of this text from this generation: 16 hexadecimal digits.
+
+    >>> creative_id("g-1", "Fresh beans, daily")
+    '5a85c675bdbb1768'
+    """
+    return hashlib.blake2b(f"{generation_id}\n{text}".encode(), digest_size=8).hexdigest()
+
+
+def _finished(generation: Generation, drafts: Drafts) -> Generation:
+    short = len(drafts.creatives) < generation.n
+    return replace(
+        generation,
+        status="done" if drafts.creatives else "failed",
+        accepted=len(drafts.creatives),
+        rejected=len(drafts.rejected),
+        reason=f"too_few_passed: {drafts.summary()}" if short else None,
+    )

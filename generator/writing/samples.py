@@ -1,0 +1,167 @@
+"""What a version writes for the held-out briefs, and what the screen says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple, Protocol, runtime_checkable
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from generator.brief import Brief, load_brief
+from generator.brief.prompts import plain_prompt
+from generator.errors import GateError
+from generator.models import Backend, Sampling
+from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
+from generator.screening.gates.similarity import Reader
+from generator.writing.texts import TAUGHT, Style
+
+FOLDER: Final = Path(__file__).parent / "briefs"
+
+
+class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the texts are drawn that a version is judged by; the champion's are drawn likewise.
+
+    `samples` is how many a brief, at most `most_new_tokens` long each.
+    """
+
+    samples: Annotated[int, Meta(ge=1, le=10_000)] = 32
+    seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
+    temperature: Annotated[float, Meta(gt=0)] = TAUGHT.temperature
+    top_p: Annotated[float, Meta(gt=0, le=1)] = TAUGHT.top_p
+    min_p: Annotated[float, Meta(ge=0, lt=1)] = TAUGHT.min_p
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = TAUGHT.presence_penalty
+    most_new_tokens: Annotated[int, Meta(ge=1)] = 20
+
+
+@runtime_checkable
+class Weigher(Protocol):
+    """A model that says how likely a text is, with an adapter or bare."""
+
+    def surprise(
+        self, texts: Sequence[str], *, after: str, adapter: str | None = None
+    ) -> list[float]:
+        """Returns nats per token for each text, as `Reader` does."""
+
+
+class Writer(NamedTuple):
+    """Who writes: a model, with the folder of an adapter or bare."""
+
+    backend: Backend
+    adapter: str | None = None
+
+
+class Samples(NamedTuple):
+    """Texts for each brief, and for each of them the code of the gate that refused it, or None.
+
+    `harm` counts those with a hit in a gate of harm, even where another gate refused them first.
+    """
+
+    texts: list[list[str]]
+    refused: list[list[str | None]]
+    harm: int
+
+    @property
+    def n(self) -> int:
+        """How many texts there are."""
+        return sum(map(len, self.texts))
+
+    @property
+    def passed(self) -> list[list[str]]:
+        """The texts that no gate refused, brief by brief."""
+        return [
+            [text for text, code in zip(texts, codes, strict=True) if code is None]
+            for texts, codes in zip(self.texts, self.refused, strict=True)
+        ]
+
+    @property
+    def distinct(self) -> float:
+        """The share of texts that no other text of their brief is equal to, but for the first."""
+        return sum(len({text.casefold() for text in texts}) for texts in self.texts) / self.n
+
+
+@cache
+def held_out() -> tuple[Brief, ...]:
+    """Returns the packaged briefs, on which versions are judged and nothing is taught."""
+    return tuple(load_brief(path) for path in sorted(FOLDER.glob("*.yaml")))
+
+
+def take_samples(
+    writer: Writer,
+    briefs: Sequence[Brief],
+    config: SamplingConfig,
+    thresholds: Thresholds | None = None,
+) -> Samples:
+    """Returns what the writer makes of each brief, alone and without examples.
+
+    The same writer and settings give the same texts on the same machine.
+
+    Raises:
+        BackendError: the model failed.
+    """
+    limits = thresholds or usual()
+    # Each by itself: the screen of the loop refuses what is like others, which is another rule's.
+    single = replace(limits, skip=(*limits.skip, *ALIKE))
+    every, refused, harm = [], [], 0
+    for brief in briefs:
+        written = _written(writer, brief, config)
+        backend = writer.backend
+        screen = Screen(
+            brief, thresholds=single, reader=backend if isinstance(backend, Reader) else None
+        )
+        verdicts = screen.judge(written)
+        every.append([each.text for each in written])
+        refused.append([v.rejection.code if v.rejection else None for v in verdicts])
+        harm += _harmful(brief, written, limits)
+    return Samples(every, refused, harm)
+
+
+def divergence(writer: Writer, briefs: Sequence[Brief], samples: Samples) -> float:
+    """Returns how far the writer has gone from its bare model, in nats per token.
+
+    It is the mean over the writer's own texts of log p(text) with the adapter less that without:
+    an estimate of the Kullback-Leibler divergence, from texts drawn a little cooler.
+
+    Raises:
+        GateError: the backend cannot say how likely a text is.
+        BackendError: the model failed.
+    """
+    weigher = writer.backend
+    if not isinstance(weigher, Weigher):
+        raise GateError(
+            f"{weigher.name} cannot say how likely a text is; judge with the model itself "
+            "(--model smollm2, a folder or a hub id), wherever it is served later"
+        )
+    apart: list[float] = []
+    for brief, texts in zip(briefs, samples.texts, strict=True):
+        said = [text for text in texts if text]
+        after = plain_prompt(brief)
+        bare = weigher.surprise(said, after=after)
+        taught = weigher.surprise(said, after=after, adapter=writer.adapter)
+        apart += [b - t for b, t in zip(bare, taught, strict=True)]
+    return sum(apart) / len(apart) if apart else 0.0
+
+
+def _written(writer: Writer, brief: Brief, config: SamplingConfig) -> list[Written]:
+    prompt = plain_prompt(brief)
+    # A seed of the brief's own, so that one more brief changes nothing about the others.
+    digest = hashlib.blake2b(f"{config.seed}/{prompt}".encode(), digest_size=8).digest()
+    style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
+    completions = writer.backend.complete(
+        [prompt] * config.samples,
+        Sampling(STOP, config.most_new_tokens, *style),
+        seed=int.from_bytes(digest) >> 1,
+        adapter=writer.adapter,
+    )
+    cleaned = [clean(completion.text) for completion in completions]
+    return [Written(text, ended=ended) for text, ended in cleaned]
+
+
+def _harmful(brief: Brief, written: Sequence[Written], thresholds: Thresholds) -> int:
+    others = tuple(code for code in Screen(brief).gates if code not in HARMFUL)
+    screen = Screen(brief, thresholds=replace(thresholds, skip=others))
+    verdicts = screen.judge([Written(each.text) for each in written if each.text])
+    return sum(verdict.rejection is not None for verdict in verdicts)

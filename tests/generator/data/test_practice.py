@@ -1,0 +1,109 @@
+"""What a model learns from its own texts: those that pass, the best of them, by brief."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from generator.__main__ import app
+from generator.brief import Brief, brief_hash
+from generator.brief.prompts import plain_prompt
+from generator.data.dataset_files import read_dataset
+from generator.data.practice import PracticeConfig, practised
+from generator.errors import DatasetError
+from generator.models import SMOLLM2
+from generator.versions import SamplingConfig, Writer
+from streams.catalogue import catalogue_message
+from streams.log import open_log
+from tests.generator.scripted import Scripted
+from tests.generator.working import prepare, requested
+
+COFFEE = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))
+TEA = Brief(product="loose leaf tea", keywords=("tea", "gardens"))
+LINES = [
+    'Coffee for calm mornings"',
+    'Morning coffee by post"',
+    'Coffee beats coffee"',
+    'coffee for calm mornings"',
+    'Fresh coffee and tea"',
+    'Tea or coffee at breakfast"',
+]
+ROUND = PracticeConfig(sampling=SamplingConfig(samples=len(LINES)))
+
+
+def texts(dataset, brief):
+    return [row.text for row in dataset.imitate if row.brief == brief_hash(brief)]
+
+
+def shortest_first(found):
+    return sorted(range(len(found)), key=lambda place: len(found[place]))
+
+
+def test_what_passes_is_taught_once_and_what_does_not_is_counted():
+    found = practised(Writer(Scripted(LINES)), [COFFEE], ROUND)
+    assert texts(found, COFFEE) == [
+        "Coffee for calm mornings",
+        "Morning coffee by post",
+        "Fresh coffee and tea",
+        "Tea or coffee at breakfast",
+    ]
+    assert found.left_out == {"repeats": 1, "said_twice": 1}
+    assert {row.prompt for row in found.imitate} == {plain_prompt(COFFEE)}
+    assert (found.prefer, found.judge) == ([], [])
+
+
+def test_a_ranking_keeps_the_share_that_promises_most():
+    found = practised(Writer(Scripted(LINES)), [COFFEE], ROUND, rank=shortest_first)
+    assert texts(found, COFFEE) == ["Fresh coffee and tea", "Morning coffee by post"]
+    assert found.left_out["promises_less"] == 2
+
+
+def test_whole_briefs_are_held_out():
+    seen = []
+    config = PracticeConfig(sampling=SamplingConfig(samples=len(LINES)), held_out=0.5)
+    found = practised(
+        Writer(Scripted(LINES * 2)),
+        [COFFEE, TEA],
+        config,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert {(row.brief, row.split) for row in found.imitate} == {
+        (brief_hash(COFFEE), "train"),
+        (brief_hash(TEA), "test"),
+    }
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_nothing_to_learn_is_said():
+    with pytest.raises(DatasetError, match="no briefs to write for"):
+        practised(Writer(Scripted(LINES)), [], ROUND)
+    with pytest.raises(DatasetError, match=r"passed.*repeats.*by hand"):
+        practised(Writer(Scripted(['Tea is tea"'])), [TEA], ROUND)
+
+
+def test_the_command_writes_for_files_or_for_what_a_log_was_asked_for(tmp_path, monkeypatch):
+    """The model's part is scripted: one small enough for a test writes nothing that passes."""
+    asked = []
+
+    def opened(model):
+        asked.append(model)
+        return Scripted(LINES * 2)
+
+    monkeypatch.setattr("generator.models.open_backend", opened)
+    folder = tmp_path / "briefs"
+    folder.mkdir()
+    (folder / "tea.yaml").write_text("version: 2\nproduct: loose leaf tea\n")
+    log = prepare(open_log(f"sqlite:///{tmp_path / 'log.db'}"))
+    log.append([catalogue_message(requested("g")), catalogue_message(requested("h"))])
+    log.close()
+    for words in ([str(folder)], ["--data", str(tmp_path)]):
+        out = tmp_path / f"rows-{len(words)}"
+        done = CliRunner().invoke(
+            app, ["practise", str(out), *words, "--texts", "6", "--format", "json"]
+        )
+        assert done.exit_code == 0, done.output
+        card = json.loads(done.stdout)
+        dataset, _ = read_dataset(out)
+        assert card["rows"] == {"imitate/train": len(dataset.imitate)}
+        assert card["briefs"]["train"] == 1
+    assert asked == [SMOLLM2, SMOLLM2]
