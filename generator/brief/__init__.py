@@ -1,15 +1,18 @@
 """Briefs: what an advertiser says about a product, checked before a model sees it."""
 
-from generator.brief.material import Material
-from generator.brief.reading import brief_from_json, brief_hash, brief_to_json, load_brief
 from generator.brief.schema import (
     BRIEF_VERSION,
     LANGUAGES,
     Brief,
     Constraints,
     Environment,
+    Material,
     Segment,
     Time,
+    brief_from_json,
+    brief_hash,
+    brief_to_json,
+    load_brief,
 )
 
 __all__ = [

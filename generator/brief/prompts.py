@@ -11,34 +11,47 @@ import itertools
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from generator.brief import LANGUAGES, Brief, Constraints, Segment
-from generator.brief.frames import EXAMPLES, LINES, PRODUCTS, SENTENCES, Frame
-from generator.brief.schema import DEFAULT_MAX_CHARACTERS
+import msgspec
+import yaml
+from msgspec import Struct
 
-__all__ = [
-    "EXAMPLES",
-    "LINES",
-    "PRODUCTS",
-    "SENTENCES",
-    "Form",
-    "Frame",
-    "Prompt",
-    "brief_said",
-    "plain_prompt",
-    "plain_prompts",
-    "prompts",
-]
+from generator.brief.schema import DEFAULT_MAX_CHARACTERS, LANGUAGES, Brief, Constraints, Segment
 
+FILE: Final = Path(__file__).parent / "frames.yaml"
 Form: TypeAlias = Literal["line", "sentence"]
+ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.I)
+ROOM: Final = 0.6
+"""An opening takes at most this share of a text's characters."""
+
+
+class Frame(Struct, frozen=True, forbid_unknown_fields=True):
+    """A way to open a text, `opening`, and a text for each of `Frames.products` that does."""
+
+    name: str
+    opening: str
+    examples: tuple[str, str, str]
+
+
+class Frames(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ways to open headlines and sentences, and the products of their examples."""
+
+    products: tuple[str, str, str]
+    line: tuple[Frame, ...]
+    sentence: tuple[Frame, ...]
+
+
+# The file comes with the package and does not change.
+_frames = msgspec.convert(yaml.safe_load(FILE.read_text(encoding="utf-8")), Frames, strict=True)
+PRODUCTS, LINES, SENTENCES = _frames.products, _frames.line, _frames.sentence
+EXAMPLES: Final = tuple(text for frame in (*LINES, *SENTENCES) for text in frame.examples)
+"""Everything that a model is shown, and so must not write."""
 FORMS: Final[dict[Form, tuple[str, tuple[Frame, ...]]]] = {
     "line": ("Headline", LINES),
     "sentence": ("Description", SENTENCES),
 }
-ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.I)
-ROOM: Final = 0.6
-"""An opening takes at most this share of a text's characters."""
 
 
 class Prompt(NamedTuple):

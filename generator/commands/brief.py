@@ -11,8 +11,7 @@ import msgspec
 import typer
 
 from generator.brief.channels import load_channel
-from generator.brief.reading import brief_hash, load_brief
-from generator.brief.schema import Brief
+from generator.brief.schema import Brief, brief_hash, load_brief
 from generator.errors import BriefError
 
 TEMPLATES: Final = Path(__file__).parents[1] / "brief" / "templates"
@@ -89,6 +88,4 @@ def brief_schema() -> dict[str, Any]:
     described: dict[str, Any] = msgspec.json.schema(Brief)
     for definition in described["$defs"].values():
         definition["description"] = inspect.cleandoc(definition["description"])
-    # One without a version is taken for version 1, so in this version it has to be there.
-    described["$defs"]["Brief"]["required"].append("version")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
