@@ -27,8 +27,8 @@ from benchmarks.generator_loop import THRESHOLDS, Product, products
 from benchmarks.loop_audience import Audience
 from benchmarks.taste import HiddenTaste
 from generator.models import open_backend
+from generator.models.adapters import ADAPTER
 from generator.training.config import FinetuneConfig
-from generator.training.manifest import ADAPTER
 from generator.versions.gate import GateConfig
 from generator.writing.samples import SamplingConfig, Writer, take_samples
 

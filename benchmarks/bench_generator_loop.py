@@ -37,18 +37,19 @@ from benchmarks.generator_loop import (
     taught,
 )
 from benchmarks.taste import HiddenTaste
-from generator.data.dataset import Dataset, Thresholds
-from generator.data.dataset_files import write_dataset
-from generator.data.practice import PracticeConfig, practised
+from generator.data.augment import PracticeConfig, practised
+from generator.data.dataset import Dataset, Thresholds, write_dataset
 from generator.models import Backend, open_backend
-from generator.reward import Encoder, RewardModel, open_encoder, rank, ranked_by
+from generator.models.adapters import ADAPTER, MANIFEST
+from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.model import RewardModel
+from generator.reward.ranking import rank, ranked_by
 from generator.settings import CACHE
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import ADAPTER, MANIFEST
-from generator.versions.gate import GateConfig, rows
+from generator.versions.gate import GateConfig, divergence, rows
 from generator.versions.schedule import FREELY, GENTLY
-from generator.writing.samples import Samples, SamplingConfig, Writer, divergence, take_samples
+from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8
@@ -259,7 +260,7 @@ def rates(
         plain.append(taste.rates(product.name, passed).mean())
         texts = list(dict.fromkeys(passed))
         picked = rank(texts, encoder=start.reader, model=model, k=PICKED, diversity=DIVERSITY)
-        best.append(taste.rates(product.name, [texts[each.place] for each in picked]).mean())
+        best.append(taste.rates(product.name, [texts[place] for place in picked]).mean())
     return float(np.mean(plain)), float(np.mean(best))
 
 

@@ -24,8 +24,7 @@ import pytest
 from benchmarks.bench_rank import BODY, PATH, Running, api, cpu_ns
 from benchmarks.generator_loop import taught
 from benchmarks.load import running_load
-from generator.data.dataset import Thresholds
-from generator.data.dataset_files import write_dataset
+from generator.data.dataset import Thresholds, write_dataset
 from generator.versions.schedule import Schedule, step_limits
 
 PER_SECOND: Final = 150.0

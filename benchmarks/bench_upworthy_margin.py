@@ -31,20 +31,20 @@ from pyarrow import parquet
 from bandit.ab_tests import AbTest, read_ab_tests
 from generator.brief import Brief, brief_hash
 from generator.brief.prompts import plain_prompt
-from generator.data.dataset import Dataset, Prefer, Thresholds, build_dataset
-from generator.data.dataset_files import write_dataset
+from generator.data.dataset import Dataset, Prefer, Thresholds, build_dataset, write_dataset
 from generator.data.evidence import Evidence
+from generator.models.adapters import ADAPTER
 from generator.models.device import pick_device
-from generator.reward import fit_reward_model, from_ab_tests, open_encoder
 from generator.reward.contrasts import Floats
+from generator.reward.encoders import open_encoder
+from generator.reward.examples import from_ab_tests
+from generator.reward.model import fit_reward_model
 from generator.screening import STOP
 from generator.settings import CACHE
 from generator.training.base import load_base
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import ADAPTER
-from generator.training.measuring import log_probs
-from generator.training.rows import IGNORED, Reader
+from generator.training.rows import IGNORED, Reader, log_probs
 from generator.winners import Winner, wilson_interval
 from streams.events import Creative, Lineage
 

@@ -23,9 +23,11 @@ from generator.brief.prompts import plain_prompt
 from generator.data.dataset import Dataset, Imitate, Thresholds, build_dataset
 from generator.data.evidence import Evidence, gather
 from generator.data.fraud import ClickLook, suspicions
-from generator.data.refusals import Refusal, with_refusals
-from generator.reward import Encoder, Example, RewardModel, fit_reward_model
+from generator.data.reading import Refusal, with_refusals
 from generator.reward.contrasts import Floats
+from generator.reward.encoders import Encoder
+from generator.reward.examples import Example
+from generator.reward.model import RewardModel, fit_reward_model
 from generator.screening import usual
 from generator.writing.samples import Samples
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec

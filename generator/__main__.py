@@ -164,7 +164,7 @@ def generate(
     style = Style(temperature, top_p, min_p, presence_penalty)
     selection = Selection(over, thresholds=load_thresholds(thresholds))
     if reward is not None:
-        from generator.promising import ranking_of
+        from generator.reward.ranking import ranking_of
 
         selection = selection._replace(rank=ranking_of(reward))
     generate_command(Order(brief, n, seed, model, adapter, style, winners, form, selection))

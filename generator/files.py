@@ -1,9 +1,10 @@
-"""Reads YAML and JSON files whose errors tell the line and the field."""
+"""Files: YAML and JSON whose errors tell line and field, whole writes, and hashes."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,3 +120,21 @@ def _no_field_twice(tree: yaml.Node | None, path: Path, error: type[GeneratorErr
             raise error(f"{path}:{key.start_mark.line + 1}: {key.value}: is there twice")
         seen.add(key.value)
         _no_field_twice(value, path, error)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all; makes its folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(data)
+    unfinished.rename(path)
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """Returns the SHA-256 of files, names and contents, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            inner = hashlib.file_digest(file, "sha256")
+        digest.update(f"{path.name}:{inner.hexdigest()}\n".encode())
+    return digest.hexdigest()

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from generator.errors import GeneratorError
 from generator.models import Backend, load_models, open_backend
-from generator.promising import Promising
 from generator.refresh import Rotator
+from generator.reward.ranking import Promising
 from generator.screening import Thresholds
 from generator.versions.canary import CanaryJudge
 from generator.versions.registry import GENERATOR, VersionDesk

@@ -10,7 +10,7 @@ from streams.command_line import Form, print_json, print_rows
 if TYPE_CHECKING:  # pyarrow takes a while
     from rich.progress import Progress
 
-    from generator.data.dataset_files import Card
+    from generator.data.dataset import Card
 
 
 def progress_of(bar: Progress, what: str) -> Callable[[int, int], None]:

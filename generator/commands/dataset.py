@@ -53,10 +53,8 @@ def dataset(
     from rich.console import Console
     from rich.progress import Progress
 
-    from generator.data.dataset import Thresholds, build_dataset
-    from generator.data.dataset_files import write_dataset
-    from generator.data.reading import Reading
-    from generator.data.refusals import with_refusals
+    from generator.data.dataset import Thresholds, build_dataset, write_dataset
+    from generator.data.reading import Reading, with_refusals
 
     thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
     with (

@@ -10,9 +10,8 @@ import typer
 from streams.command_line import Form, print_json, print_rows
 
 if TYPE_CHECKING:  # torch and its company take seconds
-    from generator.training.config import FinetuneConfig
-    from generator.training.following import Step
-    from generator.training.manifest import Manifest
+    from generator.training.config import FinetuneConfig, Manifest
+    from generator.training.running import Step
 
 
 def finetune(
@@ -55,8 +54,8 @@ def finetune(
     """
     from msgspec.structs import replace
 
-    from generator.training.config import FinetuneConfig, load_config
-    from generator.training.manifest import read_manifest
+    from generator.models.adapters import read_manifest
+    from generator.training.config import FinetuneConfig, Manifest, load_config
 
     said = {"method": method, "model": model, "parent": parent and str(parent), "seed": seed}
     told = {name: value for name, value in said.items() if value is not None}
@@ -65,7 +64,7 @@ def finetune(
             raise typer.BadParameter(
                 "says everything already; leave the others out", param_hint="repeat"
             )
-        before = read_manifest(repeat)
+        before = read_manifest(repeat, Manifest)
         made = _run(dataset, out, before.config, before)
     else:
         base = load_config(config) if config is not None else FinetuneConfig()

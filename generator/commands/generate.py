@@ -14,7 +14,7 @@ from rich.table import Table
 
 from generator.brief import Brief, load_brief
 from generator.errors import BriefError
-from generator.material import understand
+from generator.material.understanding import understand
 from generator.models import Backend, Usage, load_models, open_backend
 from generator.screening.segments import Told, across_segments
 from generator.writing.creatives import (

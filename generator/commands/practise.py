@@ -56,11 +56,10 @@ def practise(
     from rich.console import Console
     from rich.progress import Progress
 
-    from generator.data.dataset import Thresholds
-    from generator.data.dataset_files import write_dataset
-    from generator.data.practice import PracticeConfig, practised
+    from generator.data.augment import PracticeConfig, practised
+    from generator.data.dataset import Thresholds, write_dataset
     from generator.models import open_backend
-    from generator.promising import ranking_of
+    from generator.reward.ranking import ranking_of
     from generator.writing.samples import SamplingConfig, Writer
 
     asked = _named(briefs) if briefs else _in_log(log_url(log, data))

@@ -11,7 +11,7 @@ from generator.settings import UNLEARNED
 from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
 
 if TYPE_CHECKING:  # numpy and its company take half a second
-    from generator.reward import Example
+    from generator.reward.examples import Example
 
 
 def reward_model(
@@ -38,7 +38,8 @@ def reward_model(
     learns one by itself whenever creatives are asked for.
     """
     from generator.errors import TooLittleEvidence
-    from generator.reward import fit_reward_model, open_encoder
+    from generator.reward.encoders import open_encoder
+    from generator.reward.model import fit_reward_model
     from generator.settings import CACHE
 
     examples = _examples(tests, log_url(log, data))
@@ -66,7 +67,7 @@ def reward_model(
 
 
 def _examples(tests: Path | None, url: str) -> list[Example]:
-    from generator.reward import from_ab_tests, from_states
+    from generator.reward.examples import from_ab_tests, from_states
 
     if tests is not None:
         from bandit.ab_tests import read_ab_tests

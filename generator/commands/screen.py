@@ -36,7 +36,7 @@ def screen(
 
     from generator.brief import load_brief
     from generator.screening import Screen, Written, load_thresholds
-    from generator.screening.report import report, to_table
+    from generator.screening.screen import report, to_table
 
     found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
     batch = [Written(line) for line in _lines(texts)]

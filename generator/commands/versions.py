@@ -25,8 +25,8 @@ from streams.command_line import (
 from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
-    from generator.reward import Reward
-    from generator.versions import GateConfig
+    from generator.reward.model import Reward
+    from generator.versions.gate import GateConfig
     from generator.versions.registry import VersionDesk
     from generator.versions.store import Adopted
     from streams.generator_versions import GateRow, GeneratorVersion
@@ -65,8 +65,7 @@ def adopt(
     creatives for each placement, which get a small share of the traffic; what they earn decides.
     """
     from generator.versions.gate import passed, verdict
-    from generator.versions.origin import check_origin
-    from generator.versions.store import Versions, versions_in
+    from generator.versions.store import Versions, check_origin, versions_in
     from streams.embedded import wall_clock_ms
 
     versions = Versions(versions_in(data))
@@ -170,7 +169,8 @@ def _judged(
     reward: Reward | None,
 ) -> tuple[GateRow, ...]:
     from generator.models import open_backend
-    from generator.versions import Writer, judge
+    from generator.versions.gate import judge
+    from generator.writing.samples import Writer
 
     backend = open_backend(model)
     before = None if champion is None else str(champion.adapter)
@@ -187,7 +187,7 @@ def gate_config(path: Path | None) -> GateConfig:
     """
     from generator.errors import GateError
     from generator.files import converted, read_file
-    from generator.versions import GateConfig
+    from generator.versions.gate import GateConfig
 
     if path is None:
         return GateConfig()
@@ -197,7 +197,7 @@ def gate_config(path: Path | None) -> GateConfig:
 def _reward(path: Path | None) -> Reward | None:
     if path is None:
         return None
-    from generator.reward.saved import open_reward_model
+    from generator.reward.ranking import open_reward_model
     from generator.settings import CACHE
 
     return open_reward_model(path, CACHE)

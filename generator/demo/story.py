@@ -28,8 +28,7 @@ from bandit.client import Client, ClientError
 from bandit.simulate import TasteWorld
 from generator.brief import Brief, load_brief
 from generator.demo.audience import Audience, Tally
-from generator.demo.summary import print_summary
-from generator.demo.view import live_view
+from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError
 from generator.winners import rank_winners
 from streams.events import INTERACTIONS, Interaction, decode

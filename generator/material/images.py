@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from PIL import Image, UnidentifiedImageError
 
 from generator.errors import BackendError, MaterialError
-from generator.material.words import Words, shortened
+from generator.material import Words, shortened
 from generator.models.catalog import Endpoint, SeeingModel
 
 CAPTION_START: Final = "a photo of"
@@ -120,7 +120,7 @@ class LocalSeeing:
     """A model of `transformers` for image-text-to-text, from a folder or the hub."""
 
     def __init__(self, model: str) -> None:
-        from generator.material.pipelines import open_pipeline
+        from generator.material.models import open_pipeline
 
         self.name = model
         self._pipe = open_pipeline("image-text-to-text", model)

@@ -11,19 +11,16 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from generator.errors import BackendError
 from generator.models.base import Completion, Progress, Sampling, Usage, ended
 from generator.models.device import pick_device, use_one_thread
-
-if TYPE_CHECKING:  # peft takes a second, and most who write have no adapter
-    from generator.models.prefixes import Prefix
 
 REPORTS: Final = "transformers.integrations.peft"
 """Who logs what was found of an adapter."""
@@ -154,10 +151,7 @@ class TransformersBackend:
         """Returns the name that the model gives the adapter from now on, or the prefix."""
         name = f"adapter_{len(self._adapters)}"
         try:
-            # peft comes with the first adapter.
-            from generator.models.prefixes import prefix_of
-
-            prefix = prefix_of(adapter, self._model)
+            prefix = _prefix_of(adapter, self._model)
             if prefix is not None:
                 return prefix
             with quietly(), warnings.catch_warnings():
@@ -242,6 +236,62 @@ def _after(prefix: Prefix | None, mask: Tensor, places: Tensor) -> dict[str, Any
         "position_ids": places + prefix.positions,
         "past_key_values": prefix.cache(len(mask)),
     }
+
+
+class Prefix(NamedTuple):
+    """What a prefix adapter (Li & Liang 2021) puts into each layer, before every prompt.
+
+    transformers loads adapters that change matrices only. A prefix changes none: it is a cache
+    that begins filled, so it is kept aside and given to the model with what it reads.
+
+    Attributes:
+        states: keys and values, shape (layers, 2, heads, positions, head's width).
+    """
+
+    states: Tensor
+
+    @property
+    def positions(self) -> int:
+        """How many tokens it stands for."""
+        return int(self.states.shape[3])
+
+    def cache(self, rows: int) -> DynamicCache:
+        """Returns a cache that holds it for so many rows."""
+        spread = self.states[:, :, None].expand(-1, -1, rows, -1, -1, -1)
+        return DynamicCache([(keys, values) for keys, values in spread])
+
+    def before(self, mask: Tensor) -> Tensor:
+        """Returns an attention mask with the prefix in front, shape (rows, positions + tokens)."""
+        return torch.cat([mask.new_ones(len(mask), self.positions), mask], dim=-1)
+
+
+def _prefix_of(adapter: str, model: Any) -> Prefix | None:
+    """Returns the prefix in a folder or under a hub id; None if the adapter is of another kind.
+
+    Raises:
+        OSError: there is no adapter.
+        ValueError: there is none, it scores texts, or the prefix is not for a model of this shape.
+    """
+    # It takes a second, and most who write have no adapter.
+    from peft import PeftConfig, PrefixTuningConfig, TaskType
+    from peft.utils import load_peft_weights
+
+    shape = PeftConfig.from_pretrained(adapter)
+    if shape.task_type == TaskType.SEQ_CLS:
+        raise ValueError("it scores texts and writes none, as a run of the method reward does")
+    if not isinstance(shape, PrefixTuningConfig):
+        return None
+    flat = load_peft_weights(adapter, device=str(model.device))["prompt_embeddings"]
+    own = model.config
+    heads = getattr(own, "num_key_value_heads", None) or own.num_attention_heads
+    width = getattr(own, "head_dim", None) or own.hidden_size // own.num_attention_heads
+    wanted = own.num_hidden_layers * 2 * heads * width
+    if flat.shape[-1] != wanted:
+        raise ValueError(
+            f"the prefix has {flat.shape[-1]} numbers a position, and the model wants {wanted}"
+        )
+    states = flat.to(model.dtype).view(len(flat), own.num_hidden_layers, 2, heads, width)
+    return Prefix(states.permute(1, 2, 3, 0, 4))
 
 
 class _Batch(NamedTuple):

@@ -98,7 +98,7 @@ def _reader(name: str, cache: Path) -> Reader:
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":
-            from generator.models.packaged import packaged_model
+            from generator.models.opening import packaged_model
 
             return _hidden(str(packaged_model(cache)), LAYER)
         case "sentence":

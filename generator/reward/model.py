@@ -111,14 +111,9 @@ class RewardModel:
         half = quantile(LEVEL) * self.ridge.error(vectors)
         return Scores(value, value - half, value + half)
 
-    def chance(self, text: str, other: str) -> float:
-        """Returns how probably `text` does better than `other`, if one of them clearly does."""
-        value = self.score([text, other]).value
-        return float(_logistic(self.slope * (value[0] - value[1])))
-
     def chances(self, texts: Sequence[str]) -> Floats:
         """Returns how probably each does better than its company at large, shape (n_texts,)."""
-        return chances_of(self.slope * self.score(texts).value)
+        return logistic(self.slope * self.score(texts).value)
 
     def save(self, path: Path) -> None:
         """Writes the model to a file; what reads the texts is named in it, not contained."""
@@ -286,11 +281,6 @@ def is_trusted(accuracy: Accuracy) -> bool:
     return accuracy.n_pairs >= FEWEST_PAIRS and accuracy.interval.low > 0.5
 
 
-def chances_of(logits: Floats) -> Floats:
-    """Returns the chances that are so many logits, in [0, 1]."""
-    return _logistic(logits)
-
-
 def calibrate(scores: Floats, pairs: Pairs) -> float:
     """Returns the maximum-likelihood slope of a logistic curve through 0, by Newton's method.
 
@@ -302,7 +292,7 @@ def calibrate(scores: Floats, pairs: Pairs) -> float:
     apart = scores[pairs.better] - scores[pairs.worse]
     slope = 0.0
     for _ in range(STEPS):
-        chance = _logistic(slope * apart)
+        chance = logistic(slope * apart)
         rise = float(((sure - chance) * apart).sum()) - slope / 1e4
         fall = float((chance * (1.0 - chance) * apart * apart).sum()) + 1e-4
         step = min(max(rise / fall, -10.0), 10.0)
@@ -312,5 +302,6 @@ def calibrate(scores: Floats, pairs: Pairs) -> float:
     return max(slope, 0.0)
 
 
-def _logistic(x: Floats | float) -> Floats:
+def logistic(x: Floats | float) -> Floats:
+    """Returns the chances that are so many logits, in [0, 1]."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -500.0, 500.0))), dtype=np.float64)

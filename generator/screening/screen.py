@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from generator.brief.prompts import EXAMPLES
 from generator.screening.gates import Finding, claims, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, Thresholds, usual
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 STOP: Final = '"\n'
 """What ends a text: prompts put it in quotes, on one line."""
@@ -258,3 +261,48 @@ def _unfinished(written: Written) -> Rejection | None:
 def _with(verdict: Verdict, code: str, finding: Finding) -> Verdict:
     scores = {**verdict.scores, code: round(finding.score, 4)}
     return Verdict(Rejection(code, finding.why) if finding.why is not None else None, scores)
+
+
+class GateRow(NamedTuple):
+    """One gate in a report; `example` is the first text that it refused, None if none."""
+
+    gate: str
+    seen: int
+    refused: int
+    example: str | None
+    why: str | None
+
+
+def report(
+    gates: Sequence[str], batch: Sequence[Written], verdicts: Sequence[Verdict]
+) -> list[GateRow]:
+    """Returns a row for each gate, in the order in which they ran.
+
+    A gate has seen what those before it let through.
+    """
+    rows, left = [], len(batch)
+    for gate in gates:
+        refused = [
+            (written.text, verdict.rejection.words)
+            for written, verdict in zip(batch, verdicts, strict=True)
+            if verdict.rejection is not None and verdict.rejection.code == gate
+        ]
+        example, why = refused[0] if refused else (None, None)
+        rows.append(GateRow(gate, left, len(refused), example, why))
+        left -= len(refused)
+    return rows
+
+
+def to_table(rows: Sequence[GateRow]) -> Table:
+    """Returns the report as a table to print."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        "gate", "seen", "refused", "for example", "why", title="gates", title_justify="left"
+    )
+    for row in rows:
+        style = None if row.refused else "dim"
+        said = (escape(row.example or ""), escape(row.why or ""))
+        table.add_row(row.gate, str(row.seen), str(row.refused), *said, style=style)
+    return table

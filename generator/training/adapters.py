@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import torch
 from peft import AdaLoraConfig, LoraConfig, PeftConfig, PrefixTuningConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from transformers import TrainerCallback
 
 from generator.errors import TrainingConfigError, TrainingError
+from generator.files import write_whole
+from generator.models.adapters import SHAPE, WEIGHTS
 from generator.training.config import AdapterConfig, FinetuneConfig, Kind
 
-SHAPE: Final = "adapter_config.json"
 ALLOTTED: Final = "allotted.safetensors"
 """What AdaLoRA knows of its directions, in each checkpoint."""
 PARENTS: Final[dict[str, Kind]] = {"LORA": "lora", "PREFIX_TUNING": "prefix"}
@@ -160,10 +161,7 @@ class Allotting(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Keeps what it knows beside the weights."""
         if state.is_world_process_zero:
-            path = _checkpoint(args, state) / ALLOTTED
-            unfinished = path.with_suffix(".unfinished")
-            save_file(self._known(), unfinished)
-            unfinished.rename(path)
+            write_whole(_checkpoint(args, state) / ALLOTTED, save(self._known()))
 
     def _known(self) -> dict[str, torch.Tensor]:
         allocator = self._tuner.rankallocator
@@ -205,7 +203,7 @@ def _save_as_lora(shape: AdaLoraConfig, folder: Path) -> None:
     Any program that knows LoRA loads it, and a later stage may keep a copy to compare with.
     Directions that were given up are rows of zeros.
     """
-    path = folder / "adapter_model.safetensors"
+    path = folder / WEIGHTS
     held = load_file(path)
     # AdaLoRA divides by the rank and a trifle, LoRA by the rank.
     share = shape.init_r / (shape.init_r + 1e-5)

@@ -20,31 +20,19 @@ import torch
 from accelerate import PartialState
 from huggingface_hub import constants as hub
 
-from generator.data.dataset import Dataset
-from generator.data.dataset_files import CARD, ROWS, read_dataset, rows_file
+from generator.data.dataset import CARD, ROWS, Dataset, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingError
+from generator.files import files_hash, write_whole
+from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, WEIGHTS
 from generator.models.device import Device, pick_device, use_one_thread
-from generator.reward.saved import open_trusted
-from generator.settings import CACHE
-from generator.training.adapters import SHAPE, check_adapter, save_adapter
+from generator.reward.ranking import open_trusted
+from generator.training.adapters import check_adapter, save_adapter
 from generator.training.base import Base, load_base, parent_adapter
-from generator.training.config import FinetuneConfig
-from generator.training.following import Cost, Progress, Stop
+from generator.training.config import FinetuneConfig, Manifest, installed_versions, write_manifest
 from generator.training.grpo import check_group, train_grpo
-from generator.training.judged import train_kto
-from generator.training.manifest import (
-    ADAPTER,
-    MANIFEST,
-    WEIGHTS,
-    Manifest,
-    files_hash,
-    installed_versions,
-    write_manifest,
-)
-from generator.training.preferences import train_dpo
-from generator.training.running import Job, Trained
+from generator.training.methods import train_dpo, train_kto, train_sft
+from generator.training.running import Cost, Job, Progress, Stop, Trained
 from generator.training.scorer import check_scorer, train_scorer
-from generator.training.supervised import train_sft
 
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "sft": ("sft",),
@@ -218,7 +206,7 @@ def _reward(config: FinetuneConfig) -> Path | None:
         return None
     check_group(config)
     path = Path(config.grpo.reward or "")
-    open_trusted(path, CACHE)
+    open_trusted(path)
     return path
 
 
@@ -254,10 +242,7 @@ def _claim(out: Path, checkpoints: Path, this: _Run) -> None:
         return
     if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
         raise TrainingError(f"{out} holds other files; give an empty folder or a new one")
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    unfinished = mark.with_suffix(".unfinished")
-    unfinished.write_bytes(msgspec.json.encode(this))
-    unfinished.rename(mark)
+    write_whole(mark, msgspec.json.encode(this))
 
 
 def _stages(
@@ -310,8 +295,6 @@ def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
     (folder / SHAPE).write_bytes(msgspec.json.format(msgspec.json.encode(shape), indent=1))
     # peft adds an empty form for a description.
     (folder / "README.md").unlink(missing_ok=True)
-    unfinished = folder.with_suffix(".unfinished")
-    unfinished.write_bytes(msgspec.json.encode(trained))
-    unfinished.rename(folder.with_suffix(".json"))
+    write_whole(folder.with_suffix(".json"), msgspec.json.encode(trained))
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

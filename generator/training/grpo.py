@@ -8,29 +8,160 @@ makes a text good is a reward model's word, so one that is not trusted is refuse
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import datasets
+import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from msgspec.structs import replace
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from generator.brief.prompts import brief_said
 from generator.data.dataset import Imitate, Judge, Prefer
 from generator.errors import DatasetError, TrainingConfigError
+from generator.models.base import ended
 from generator.models.device import own_device
-from generator.reward.saved import open_trusted
-from generator.screening import STOP
-from generator.settings import CACHE
-from generator.training.config import FinetuneConfig
-from generator.training.rewards import NAMES, Rewards
-from generator.training.running import Job, Trained, arguments, history, run, silence
+from generator.reward.contrasts import Floats
+from generator.reward.ranking import open_trusted
+from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
+from generator.screening.gates import similarity
+from generator.training.config import FinetuneConfig, GrpoConfig
+from generator.training.running import Job, Trained, arguments, run
 
+NAMES: Final = ("promise", "format", "diversity", "policy")
+"""The rewards, as they are logged and weighted."""
+Promise: TypeAlias = Callable[[Sequence[str]], Floats]
+"""Returns of each text the chance of doing better than its company, shape (n_texts,)."""
 DRAWS: Final = 4
 """Groups of each held-out prompt by which the rewards are measured, before and after."""
+
+
+class Told(NamedTuple):
+    """What each reward says of texts, each of shape (n_texts,)."""
+
+    promise: Floats
+    format: Floats
+    diversity: Floats
+    policy: Floats
+
+
+class Rewards:
+    """Rewards texts; the trainer asks for one after the other of the same texts.
+
+    Args:
+        settings: how long texts may be, in which language, and how many are a group.
+        promise: of the reward model.
+        eos: the token by which the model ends a text itself.
+        thresholds: of the gates, None for the usual ones.
+    """
+
+    def __init__(
+        self,
+        settings: GrpoConfig,
+        promise: Promise,
+        *,
+        eos: int,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self._settings, self._promise, self._eos = settings, promise, eos
+        limits = thresholds or usual()
+        # A group's texts are measured against each other, which the gates would do with refusals.
+        self._limits = replace(limits, skip=(*limits.skip, *ALIKE))
+        self._last: tuple[tuple[str, ...], Told] | None = None
+
+    def functions(self) -> list[Callable[..., list[float]]]:
+        """Returns the rewards in the order of `NAMES`, as TRL calls them."""
+        return [self._function(name) for name in NAMES]
+
+    def tell(
+        self, prompts: Sequence[str], completions: Sequence[str], tokens: Sequence[Sequence[int]]
+    ) -> Told:
+        """Returns all rewards of completions.
+
+        Args:
+            prompts: of each; a group's stand side by side.
+            completions: as the model wrote them, up to and with what ends them.
+            tokens: of each, to tell by whom it was ended.
+        """
+        key = (*prompts, *completions)
+        if self._last is None or self._last[0] != key:
+            written = [
+                Written(*_cleaned(text, by_itself=bool(ids) and ids[-1] == self._eos))
+                for text, ids in zip(completions, tokens, strict=True)
+            ]
+            self._last = key, self._told(prompts, written)
+        return self._last[1]
+
+    def _function(self, name: str) -> Callable[..., list[float]]:
+        def reward(
+            prompts: list[str],
+            completions: list[str],
+            completion_ids: list[list[int]],
+            **_: Any,
+        ) -> list[float]:
+            found: Floats = getattr(self.tell(prompts, completions, completion_ids), name)
+            return [float(value) for value in found]
+
+        reward.__name__ = name
+        return reward
+
+    def _told(self, prompts: Sequence[str], written: Sequence[Written]) -> Told:
+        texts = [each.text for each in written]
+        passed, harmful = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
+        for prompt in dict.fromkeys(prompts):
+            rows = [row for row, each in enumerate(prompts) if each == prompt]
+            own = [written[row] for row in rows]
+            brief = brief_said(
+                prompt,
+                language=self._settings.language,
+                max_characters=self._settings.most_characters,
+            )
+            passed[rows] = _passed(Screen(brief, thresholds=self._limits), own)
+            others = [code for code in Screen(brief).gates if code not in HARMFUL]
+            strict = replace(self._limits, skip=(*self._limits.skip, *others))
+            # A text that another gate refuses may do harm as well.
+            alone = [Written(each.text) for each in own]
+            harmful[rows] = np.logical_not(_passed(Screen(brief, thresholds=strict), alone))
+        promise = np.zeros(len(texts))
+        if passed.any():
+            # Of a text without words a reader may make nothing at all.
+            promise[passed] = self._promise([texts[row] for row in np.flatnonzero(passed)])
+        return Told(
+            promise=promise,
+            format=passed.astype(np.float64),
+            diversity=np.where(passed, _diversity(texts, self._settings.group), 0.0),
+            policy=-harmful.astype(np.float64),
+        )
+
+
+def _cleaned(completion: str, *, by_itself: bool) -> tuple[str, str, bool]:
+    text, finished = clean(ended(completion, STOP, by_itself=by_itself))
+    return text, "", finished
+
+
+def _passed(screen: Screen, written: Sequence[Written]) -> list[bool]:
+    return [verdict.rejection is None for verdict in screen.judge(written)]
+
+
+def _diversity(texts: Sequence[str], group: int) -> Floats:
+    """Returns 1 less the cosine to the nearest other text of the group, in [0, 1].
+
+    Twice the same says nothing new, with words or without.
+    """
+    found = np.zeros(len(texts))
+    for start in range(0, len(texts), group):
+        own = texts[start : start + group]
+        directions = similarity.vectors(own)
+        alike = np.asarray(directions @ directions.T, dtype=np.float64)
+        alike[np.array([[one == other for other in own] for one in own])] = 1.0
+        np.fill_diagonal(alike, -1.0)
+        found[start : start + group] = 1.0 - np.clip(alike.max(axis=1), 0.0, 1.0)
+    return found
 
 
 def check_group(config: FinetuneConfig) -> None:
@@ -65,7 +196,7 @@ def train_grpo(job: Job) -> Trained:
     model, tokenizer = job.base.model, job.base.tokenizer
     rewards = Rewards(
         settings,
-        open_trusted(Path(settings.reward or ""), CACHE).chances,
+        open_trusted(Path(settings.reward or "")).chances,
         eos=tokenizer.eos_token_id,
     )
     # Where a written text ends, a taught one does.
@@ -81,22 +212,19 @@ def train_grpo(job: Job) -> Trained:
         eval_dataset=_table(test) if test and config.patience is not None else None,
         processing_class=tokenizer,
     )
-    silence(trainer)
-    run(job, trainer)
+    steps = run(job, trainer)
     metrics |= {f"held_out_{name}": v for name, v in _told(job, rewards, test).items()}
     rows = {"prompt/train": len(train), "prompt/test": len(test), "left_out/too_long": left_out}
     return Trained(
         {name: n for name, n in rows.items() if n or "left_out" not in name},
-        history(job, trainer),
+        steps,
         metrics,
     )
 
 
 def _arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
     config, settings = job.config, job.config.grpo
-    made = arguments(
-        job, epochs=settings.epochs, learning_rate=settings.learning_rate, held_out=held_out
-    )
+    made = arguments(job, held_out=held_out)
     watched = {"metric_for_best_model": "reward", "greater_is_better": True}
     return {
         **made,

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from generator.data.dataset import Prefer
@@ -82,6 +84,10 @@ class Reader:
                 found.append(Pair(better, worse, each.weight))
         return found
 
+    def counts(self) -> dict[str, int]:
+        """Returns how many rows were left out, as `left_out/REASON`."""
+        return {f"left_out/{reason}": count for reason, count in self.left_out.items()}
+
     def _count(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
@@ -116,3 +122,16 @@ def text_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     likely = torch.log_softmax(logits.float(), dim=-1)
     found = likely.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     return (found * own).sum(-1), own.sum(-1)
+
+
+def log_probs(model: Any, rows: Sequence[Row], pad: int, *, batch: int) -> list[float]:
+    """Returns the log-probability of each row's text, in nats; all processes get the whole."""
+    found: list[float] = []
+    device = next(model.parameters()).device
+    model.eval()
+    with PartialState().split_between_processes(list(rows)) as own, torch.inference_mode():
+        for start in range(0, len(own), batch):
+            some = batch_of(own[start : start + batch], pad).to(device)
+            found.extend(text_log_probs(model, some)[0].tolist())
+    gathered: list[float] = gather_object(found)
+    return gathered

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
-from collections.abc import Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import torch
 from peft import AdaLoraConfig
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 
 from generator.data.dataset import Dataset
 from generator.errors import TrainingError, TrainingStopped
@@ -18,7 +22,6 @@ from generator.models.device import Device
 from generator.training.adapters import ALLOTTED, Allotting
 from generator.training.base import Base
 from generator.training.config import AdapterConfig, FinetuneConfig
-from generator.training.following import AtOnce, Follower, Progress, Stop
 
 LOG_STEPS: Final = 5
 STATE: Final = "trainer_state.json"
@@ -56,13 +59,14 @@ class Trained(NamedTuple):
     metrics: dict[str, float]
 
 
-def arguments(job: Job, *, epochs: float, learning_rate: float, held_out: bool) -> dict[str, Any]:
+def arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
     """Returns the arguments of transformers' trainers and of all that are built on them.
 
     Raises:
         TrainingError: it should stop early, and nothing is held out to tell when.
     """
     config, cpu = job.config, job.device.name == "cpu"
+    settings = getattr(config, job.stage)
     if config.patience is not None and not held_out:
         raise TrainingError(
             f"patience: {config.patience} needs rows that are held out for {job.stage}, and the "
@@ -72,8 +76,8 @@ def arguments(job: Job, *, epochs: float, learning_rate: float, held_out: bool) 
     return {
         "output_dir": str(job.folder),
         "seed": config.seed,
-        "num_train_epochs": epochs,
-        "learning_rate": learning_rate,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
         "per_device_train_batch_size": config.batch,
         "per_device_eval_batch_size": config.batch,
         "gradient_accumulation_steps": config.accumulate,
@@ -103,18 +107,15 @@ def arguments(job: Job, *, epochs: float, learning_rate: float, held_out: bool) 
     }
 
 
-def silence(trainer: Trainer) -> None:
-    """Has it print nothing: standard output is for what a command found."""
-    trainer.remove_callback(PrinterCallback)
-
-
-def run(job: Job, trainer: Trainer) -> None:
-    """Trains, from the latest whole checkpoint if there is one.
+def run(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
+    """Trains, from the latest whole checkpoint if there is one; returns what was logged.
 
     Raises:
         TrainingStopped: it was told to stop; a checkpoint holds what it got to.
         TrainingError: torch failed, for want of memory say.
     """
+    # Standard output is for what a command found.
+    trainer.remove_callback(PrinterCallback)
     follower = Follower(job.stage, job.progress, job.stop)
     trainer.add_callback(follower)
     trainer.add_callback(AtOnce())
@@ -137,6 +138,7 @@ def run(job: Job, trainer: Trainer) -> None:
             f"{job.stage} was stopped after {trainer.state.global_step} of "
             f"{trainer.state.max_steps} updates; the same call goes on from there"
         )
+    return _history(job, trainer)
 
 
 def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
@@ -160,7 +162,7 @@ def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
     return max(found)[1] if found else None
 
 
-def history(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
+def _history(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
     """Returns what was logged, with the stage's name, the whole of a resumed training."""
     kept: list[dict[str, float | str]] = []
     for entry in trainer.state.log_history:
@@ -175,3 +177,81 @@ def held_out_of(rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Returns the rows to train on, and those that are held out."""
     train = [row for row in rows if row.split == "train"]
     return train, [row for row in rows if row.split == "test"]
+
+
+class Step(NamedTuple):
+    """How far a training is: `done` of `total` updates of a stage, and the latest loss."""
+
+    stage: str
+    done: int
+    total: int
+    loss: float | None
+
+
+Progress: TypeAlias = Callable[[Step], None]
+Stop: TypeAlias = threading.Event | Callable[[], bool]
+
+
+class Follower(TrainerCallback):
+    """A transformers callback, which has to be one of its classes.
+
+    Attributes:
+        stopped: whether the training ended because it was asked to.
+    """
+
+    def __init__(self, stage: str, progress: Progress | None, stop: Stop | None) -> None:
+        self._stage, self._progress = stage, progress
+        self._stop = stop.is_set if isinstance(stop, threading.Event) else stop
+        self._loss: float | None = None
+        self.stopped = False
+
+    def on_log(self, args: Any, state: Any, control: Any, **known: Any) -> None:
+        """Keeps the latest loss."""
+        self._loss = known.get("logs", {}).get("loss", self._loss)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tells the progress; where it should stop, has a checkpoint kept and ends."""
+        if self._progress is not None:
+            self._progress(Step(self._stage, state.global_step, state.max_steps, self._loss))
+        unfinished = state.global_step < state.max_steps
+        if unfinished and _anywhere(self._stop is not None and self._stop(), args.device):
+            self.stopped = control.should_save = control.should_training_stop = True
+
+
+class AtOnce(TrainerCallback):
+    """Has a training of one update learn: the learning rate would be 0 there, to rise later."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **known: Any) -> None:
+        """Sets the learning rate of a single update to that of the configuration."""
+        if state.max_steps == 1:
+            for group in known["optimizer"].param_groups:
+                group["lr"] = args.learning_rate
+
+
+def _anywhere(asked: bool, device: Any) -> bool:
+    """Returns whether any process was asked to: all have to end after the same step."""
+    if not torch.distributed.is_initialized():
+        return asked
+    flag = torch.tensor(int(asked), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())
+
+
+class Cost:
+    """What this process has used since it was made."""
+
+    def __init__(self) -> None:
+        self._clock, self._cpu = time.monotonic(), time.process_time()
+
+    def seconds(self) -> float:
+        """Returns the time on the clock."""
+        return round(time.monotonic() - self._clock, 3)
+
+    def cpu_seconds(self) -> float:
+        """Returns the CPU time."""
+        return round(time.process_time() - self._cpu, 3)
+
+    def peak_rss_bytes(self) -> int:
+        """Returns the most memory that the process ever had."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak

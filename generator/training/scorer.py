@@ -28,9 +28,7 @@ from generator.training.running import (
     Trained,
     arguments,
     held_out_of,
-    history,
     run,
-    silence,
 )
 
 SURE: Final = 0.9
@@ -61,7 +59,6 @@ def train_scorer(job: Job) -> Trained:
         TrainingStopped: it was told to stop.
         TrainingError: it cannot be run so, or failed.
     """
-    settings = job.config.reward
     # Refused texts tell of the gates, and nothing of what people like.
     train, test = held_out_of([pair for pair in job.dataset.prefer if not pair.refused])
     judges = [pair for pair in test if pair.weight >= SURE]
@@ -73,20 +70,20 @@ def train_scorer(job: Job) -> Trained:
     model, tokenizer = job.base.model, job.base.tokenizer
     model.to(own_device(job.device))
     datasets.disable_progress_bars()
-    made = arguments(
-        job, epochs=settings.epochs, learning_rate=settings.learning_rate, held_out=True
-    )
     trainer = RewardTrainer(
         model=model,
-        args=RewardConfig(**made, max_length=None, center_rewards_coefficient=settings.centre),
+        args=RewardConfig(
+            **arguments(job, held_out=True),
+            max_length=None,
+            center_rewards_coefficient=job.config.reward.centre,
+        ),
         train_dataset=_table(tokenizer, train),
         eval_dataset=_table(tokenizer, test),
         processing_class=tokenizer,
     )
-    silence(trainer)
-    run(job, trainer)
+    steps = run(job, trainer)
     rows = {"prefer/train": len(train), "prefer/test": len(test)}
-    return Trained(rows, history(job, trainer), _judged(job, train, judges))
+    return Trained(rows, steps, _judged(job, train, judges))
 
 
 def _judged(job: Job, train: Sequence[Prefer], pairs: Sequence[Prefer]) -> dict[str, float]:

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from statistics import fmean, variance
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol, runtime_checkable
 
 from msgspec import Meta, Struct
 
-from generator.brief import Brief
-from generator.reward import Reward
+from generator.brief import Brief, load_brief
+from generator.brief.prompts import plain_prompt
+from generator.errors import GateError
+from generator.reward.model import Reward
 from generator.screening import Thresholds
-from generator.writing.samples import (
-    Samples,
-    SamplingConfig,
-    Writer,
-    divergence,
-    held_out,
-    take_samples,
-)
+from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
 from streams.generator_versions import GateRow
 
 Share = Annotated[float, Meta(ge=0, le=1)]
+FOLDER: Final = Path(__file__).parent / "briefs"
 ONE_SIDED: Final = 1.645
 """Standard deviations below which a normal estimate lies with 5 %."""
 
@@ -47,6 +45,22 @@ class GateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     distinct_ratio: Share = 0.8
     most_kl: Annotated[float, Meta(gt=0)] = 3.0
     sampling: SamplingConfig = SamplingConfig()
+
+
+@runtime_checkable
+class Weigher(Protocol):
+    """A model that says how likely a text is, with an adapter or bare."""
+
+    def surprise(
+        self, texts: Sequence[str], *, after: str, adapter: str | None = None
+    ) -> list[float]:
+        """Returns nats per token for each text, as `Reader` does."""
+
+
+@cache
+def held_out() -> tuple[Brief, ...]:
+    """Returns the packaged briefs, on which versions are judged and nothing is taught."""
+    return tuple(load_brief(path) for path in sorted(FOLDER.glob("*.yaml")))
 
 
 def judge(
@@ -188,3 +202,29 @@ def _gain(ours: Samples, theirs: Samples, reward: Reward) -> tuple[float, float]
 
 def _share_passed(samples: Samples) -> float:
     return sum(map(len, samples.passed)) / samples.n
+
+
+def divergence(writer: Writer, briefs: Sequence[Brief], samples: Samples) -> float:
+    """Returns how far the writer has gone from its bare model, in nats per token.
+
+    It is the mean over the writer's own texts of log p(text) with the adapter less that without:
+    an estimate of the Kullback-Leibler divergence, from texts drawn a little cooler.
+
+    Raises:
+        GateError: the backend cannot say how likely a text is.
+        BackendError: the model failed.
+    """
+    weigher = writer.backend
+    if not isinstance(weigher, Weigher):
+        raise GateError(
+            f"{weigher.name} cannot say how likely a text is; judge with the model itself "
+            "(--model smollm2, a folder or a hub id), wherever it is served later"
+        )
+    apart: list[float] = []
+    for brief, texts in zip(briefs, samples.texts, strict=True):
+        said = [text for text in texts if text]
+        after = plain_prompt(brief)
+        bare = weigher.surprise(said, after=after)
+        taught = weigher.surprise(said, after=after, adapter=writer.adapter)
+        apart += [b - t for b, t in zip(bare, taught, strict=True)]
+    return sum(apart) / len(apart) if apart else 0.0

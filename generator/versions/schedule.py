@@ -21,15 +21,14 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bandit.service.supervisor import die_with_parent
-from generator.data.dataset import Thresholds, build_dataset
-from generator.data.dataset_files import CARD, write_dataset
-from generator.data.reading import Reading
-from generator.data.refusals import with_refusals
+from generator.data.dataset import CARD, Thresholds, build_dataset, write_dataset
+from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError
+from generator.files import write_whole
+from generator.models.adapters import ADAPTER, MANIFEST
 from generator.reward.model import is_saved_trusted
 from generator.settings import REFUSED, UNLEARNED
 from generator.training.config import FinetuneConfig, SftConfig, load_config
-from generator.training.manifest import ADAPTER, MANIFEST
 from streams.catalogue import CatalogueReader
 from streams.errors import LogUnavailable
 from streams.events import INTERACTIONS
@@ -199,12 +198,12 @@ class Teacher:
         logger.info("round %s: %s", here.name, why)
         rows = with_refusals(found, reading.evidence, reading.refusals())
         write_dataset(rows, here / "rows", log=reading.log, thresholds=limits)
-        _write(here / "past.json", msgspec.json.encode(Past(pairs, now_ms)))
+        write_whole(here / "past.json", msgspec.json.encode(Past(pairs, now_ms)))
         return here
 
     def _teach(self, here: Path) -> None:
         if not (here / "past.json").exists():  # it was killed while its rows were written
-            _write(here / DONE, b"-1")
+            write_whole(here / DONE, b"-1")
             return
         code = self._train(here)
         if code == 0:
@@ -216,7 +215,7 @@ class Teacher:
         if not self._stop.is_set() and code != AGAIN:
             # What failed otherwise would fail the same way on the same rows.
             logger.info("round %s is over, code %d", here.name, code)
-            _write(here / DONE, str(code).encode())
+            write_whole(here / DONE, str(code).encode())
 
     def _train(self, here: Path) -> int:
         if (here / "run" / MANIFEST).exists():
@@ -265,7 +264,7 @@ class Teacher:
             code = self._step([*write, *self._place])
         if code == 0:
             file = here / "practise.json"
-            _write(file, msgspec.json.encode(self._practice(here / "run" / ADAPTER)))
+            write_whole(file, msgspec.json.encode(self._practice(here / "run" / ADAPTER)))
             train = ["finetune", str(own), str(here / PRACTISED)]
             code = self._step([*train, "--config", str(file)])
         if code in (0, AGAIN) or self._stop.is_set():
@@ -357,10 +356,3 @@ def _past(here: Path) -> Past:
         return msgspec.json.decode((here / "past.json").read_bytes(), type=Past)
     except FileNotFoundError:  # a round whose rows were never written to their end
         return Past()
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(data)
-    unfinished.rename(path)

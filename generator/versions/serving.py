@@ -14,6 +14,7 @@ import msgspec
 
 from generator.errors import BackendError, VersionMissing
 from generator.models import Backend
+from generator.models.adapters import SHAPE
 from generator.versions.store import Versions
 from generator.writing.requests import Author
 from streams.catalogue import Catalogue
@@ -25,7 +26,6 @@ LOADED: Final = "already been loaded"
 SPEAKING: Final = ("canary", "live")
 
 
-SHAPE: Final = "adapter_config.json"
 LORA: Final = "LORA"
 
 

@@ -1,4 +1,8 @@
-"""Versions on disk: a folder each, named by what is in it, and never changed."""
+"""Versions on disk: a folder each, named by what is in it, and never changed.
+
+Each says from which model it was taught: an adapter on another model than its own writes noise, or
+fails in the middle of a matrix product.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from generator.errors import VersionDamaged, VersionMissing
+from generator.errors import TrainingError, VersionDamaged, VersionMisfit, VersionMissing
+from generator.models import load_models
+from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, Origin
 
-MANIFEST: Final = "manifest.json"
-ADAPTER: Final = "adapter"
 DIGITS: Final = 16
 UNTOLD: Final = ("steps",)
 """What of a manifest stays on disk: too long for the log, which keeps the rest."""
@@ -26,16 +30,6 @@ class Adopted(NamedTuple):
     id: str
     adapter: Path
     manifest: Raw
-
-
-class _Method(msgspec.Struct):
-    method: str = ""
-
-
-class _Made(msgspec.Struct):
-    """What matters here of a manifest."""
-
-    config: _Method = msgspec.field(default_factory=_Method)
 
 
 class Versions:
@@ -60,8 +54,7 @@ class Versions:
                 texts and writes none.
         """
         version_id = _hash(trained)
-        made = msgspec.json.decode((trained / MANIFEST).read_bytes(), type=_Made)
-        if made.config.method == "reward":
+        if _origin(_manifest(trained / MANIFEST)).config.method == "reward":
             raise VersionMissing(
                 f"{trained} is a reward model, which writes nothing; give it as --reward"
             )
@@ -127,7 +120,7 @@ def _hash(folder: Path) -> str:
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     adapter = folder / ADAPTER
-    if not (adapter / "adapter_config.json").is_file():
+    if not (adapter / SHAPE).is_file():
         raise VersionMissing(
             f"{folder} has no {ADAPTER}/adapter_config.json; expected the folder that copyloop "
             "generator finetune wrote"
@@ -149,3 +142,46 @@ def _manifest(path: Path) -> bytes:
             f"its end first: {error}"
         ) from error
     return data
+
+
+def _origin(manifest: bytes) -> Origin:
+    try:
+        return msgspec.json.decode(manifest, type=Origin)
+    except msgspec.ValidationError:  # written by another program, which may say it otherwise
+        return Origin()
+
+
+def check_origin(adopted: Adopted, model: str) -> None:
+    """Returns if the version was taught from this model, by its name or by its weights.
+
+    One whose manifest names no model passes: nobody can tell.
+
+    Args:
+        adopted: the version.
+        model: named as `load_models` reads it.
+
+    Raises:
+        ModelsError: `model` names a file of models that cannot be read.
+        VersionMisfit: it was taught from another.
+    """
+    origin = _origin(adopted.manifest)
+    taught_from, models = origin.config.model, load_models(model).text
+    if taught_from is None or any(taught_from == each.model for each in models):
+        return
+    local = [each.model for each in models if each.endpoint is None]
+    if origin.base_sha256 is not None and origin.base_sha256 in map(_weights_hash, local):
+        return
+    raise VersionMisfit(
+        f"version {adopted.id} was taught from the model {taught_from!r}, and is to be judged on "
+        f"{model!r}, whose weights are others; say --model {taught_from}"
+    )
+
+
+def _weights_hash(model: str) -> str | None:
+    """Returns the hash of a model's weights, None where there is no such model here."""
+    from generator.models.opening import model_folder, weights_hash
+
+    try:
+        return weights_hash(model_folder(model))
+    except TrainingError:
+        return None

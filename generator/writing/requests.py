@@ -16,7 +16,7 @@ from bandit.features import creative_features
 from generator.brief import Brief, brief_from_json
 from generator.brief.channels import Channel
 from generator.errors import PlacementUnknown
-from generator.material import Understanding, understand
+from generator.material.understanding import Understanding, understand
 from generator.models import Backend, Models
 from generator.screening import CODES, OUTRANKED
 from generator.writing.creatives import (

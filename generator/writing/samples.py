@@ -1,25 +1,20 @@
-"""What a version writes for the held-out briefs, and what the screen says of it."""
+"""What a model writes for briefs alone, and what the screen says of each text by itself."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from generator.brief import Brief, load_brief
+from generator.brief import Brief
 from generator.brief.prompts import plain_prompt
-from generator.errors import GateError
 from generator.models import Backend, Sampling
 from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
 from generator.screening.gates.similarity import Reader
 from generator.writing.texts import TAUGHT, Style
-
-FOLDER: Final = Path(__file__).parent / "briefs"
 
 
 class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,16 +30,6 @@ class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_p: Annotated[float, Meta(ge=0, lt=1)] = TAUGHT.min_p
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = TAUGHT.presence_penalty
     most_new_tokens: Annotated[int, Meta(ge=1)] = 20
-
-
-@runtime_checkable
-class Weigher(Protocol):
-    """A model that says how likely a text is, with an adapter or bare."""
-
-    def surprise(
-        self, texts: Sequence[str], *, after: str, adapter: str | None = None
-    ) -> list[float]:
-        """Returns nats per token for each text, as `Reader` does."""
 
 
 class Writer(NamedTuple):
@@ -83,12 +68,6 @@ class Samples(NamedTuple):
         return sum(len({text.casefold() for text in texts}) for texts in self.texts) / self.n
 
 
-@cache
-def held_out() -> tuple[Brief, ...]:
-    """Returns the packaged briefs, on which versions are judged and nothing is taught."""
-    return tuple(load_brief(path) for path in sorted(FOLDER.glob("*.yaml")))
-
-
 def take_samples(
     writer: Writer,
     briefs: Sequence[Brief],
@@ -117,32 +96,6 @@ def take_samples(
         refused.append([v.rejection.code if v.rejection else None for v in verdicts])
         harm += _harmful(brief, written, limits)
     return Samples(every, refused, harm)
-
-
-def divergence(writer: Writer, briefs: Sequence[Brief], samples: Samples) -> float:
-    """Returns how far the writer has gone from its bare model, in nats per token.
-
-    It is the mean over the writer's own texts of log p(text) with the adapter less that without:
-    an estimate of the Kullback-Leibler divergence, from texts drawn a little cooler.
-
-    Raises:
-        GateError: the backend cannot say how likely a text is.
-        BackendError: the model failed.
-    """
-    weigher = writer.backend
-    if not isinstance(weigher, Weigher):
-        raise GateError(
-            f"{weigher.name} cannot say how likely a text is; judge with the model itself "
-            "(--model smollm2, a folder or a hub id), wherever it is served later"
-        )
-    apart: list[float] = []
-    for brief, texts in zip(briefs, samples.texts, strict=True):
-        said = [text for text in texts if text]
-        after = plain_prompt(brief)
-        bare = weigher.surprise(said, after=after)
-        taught = weigher.surprise(said, after=after, adapter=writer.adapter)
-        apart += [b - t for b, t in zip(bare, taught, strict=True)]
-    return sum(apart) / len(apart) if apart else 0.0
 
 
 def _written(writer: Writer, brief: Brief, config: SamplingConfig) -> list[Written]:

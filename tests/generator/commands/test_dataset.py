@@ -3,7 +3,7 @@ import json
 from typer.testing import CliRunner
 
 from generator.__main__ import app
-from generator.data.dataset_files import read_dataset
+from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
 from streams.log import open_log
 from tests.generator.data.made_log import made_log

@@ -6,8 +6,7 @@ from typer.testing import CliRunner
 
 from generator.__main__ import app
 from generator.data.augment import TRIES, with_paraphrases
-from generator.data.dataset import Dataset, Imitate, Thresholds
-from generator.data.dataset_files import read_dataset, write_dataset
+from generator.data.dataset import Dataset, Imitate, Thresholds, read_dataset, write_dataset
 from streams.log import open_log
 from tests.generator.data.made_log import RATES, made_log
 from tests.generator.scripted import Scripted

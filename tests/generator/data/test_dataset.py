@@ -3,8 +3,16 @@ import pytest
 from msgspec.structs import replace
 from pyarrow import parquet
 
-from generator.data.dataset import Dataset, Prefer, Thresholds, build_dataset
-from generator.data.dataset_files import CARD, read_dataset, rows_file, write_dataset
+from generator.data.dataset import (
+    CARD,
+    Dataset,
+    Prefer,
+    Thresholds,
+    build_dataset,
+    read_dataset,
+    rows_file,
+    write_dataset,
+)
 from generator.data.evidence import chance_better, segment_of
 from generator.data.reading import Reading
 from generator.errors import DatasetError

@@ -8,8 +8,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from generator.cli import app
-from generator.data.dataset import Thresholds, build_dataset
-from generator.data.dataset_files import CARD, read_dataset, write_dataset
+from generator.data.dataset import CARD, Thresholds, build_dataset, read_dataset, write_dataset
 from generator.data.fraud import ClickLook, departing
 from generator.data.reading import Reading
 from streams.events import INTERACTIONS, Outcome, encode

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 from generator.__main__ import app
 from generator.brief import Brief, brief_hash
 from generator.brief.prompts import plain_prompt
-from generator.data.dataset_files import read_dataset
-from generator.data.practice import PracticeConfig, practised
+from generator.data.augment import PracticeConfig, practised
+from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
 from generator.models import SMOLLM2
-from generator.versions import SamplingConfig, Writer
+from generator.writing.samples import SamplingConfig, Writer
 from streams.catalogue import catalogue_message
 from streams.log import open_log
 from tests.generator.scripted import Scripted

@@ -4,8 +4,7 @@ import pytest
 
 from generator.data.dataset import build_dataset
 from generator.data.fraud import Suspicion
-from generator.data.reading import Reading
-from generator.data.refusals import WEIGHT, with_refusals
+from generator.data.reading import WEIGHT, Reading, with_refusals
 from streams.catalogue import catalogue_message
 from streams.events import Creative, Lineage
 from tests.generator.data.made_log import RATES, made_log

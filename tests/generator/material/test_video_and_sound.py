@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from generator.errors import BackendError, MaterialError
+from generator.material.decoding import RATE, key_frames, samples_of
 from generator.material.images import plain_attributes
-from generator.material.sound import RATE, Listening, samples_of
-from generator.material.video import key_frames
+from generator.material.models import Listening
 from tests.generator.material.conftest import (
     BLUE,
     GREEN,

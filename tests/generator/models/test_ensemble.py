@@ -1,7 +1,7 @@
 import pytest
 
 from generator.models import Sampling
-from generator.models.ensemble import Ensemble, Member, deal
+from generator.models.base import Ensemble, Member, deal
 from tests.generator.scripted import Scripted
 
 SAMPLING = Sampling('"', 8)

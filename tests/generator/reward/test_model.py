@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 
 from generator.errors import RewardModelError
-from generator.reward import Encoder, fit_reward_model, open_encoder
 from generator.reward.contrasts import Pairs, told_apart
+from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.model import (
+    fit_reward_model,
     load_reward_model,
+    logistic,
     measure_accuracy,
     saved_encoder,
     try_examples,
@@ -27,7 +29,10 @@ def model(encoder):
 def test_it_finds_the_taste_and_trusts_itself(model):
     assert model.trusted
     assert model.accuracy.value > 0.8
-    assert model.chance("Run further for free at last", "Run further like a king today") > 0.9
+    better, worse = model.score(
+        ["Run further for free at last", "Run further like a king today"]
+    ).value
+    assert logistic(model.slope * (better - worse)) > 0.9
 
 
 def test_unseen_groups_are_ranked_as_they_are(model, encoder):

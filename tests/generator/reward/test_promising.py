@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 
 from generator.__main__ import app
 from generator.errors import RewardModelError
-from generator.promising import OVER, Promising, ranking_of
-from generator.reward import fit_reward_model, open_encoder
+from generator.reward.encoders import open_encoder
+from generator.reward.model import fit_reward_model
+from generator.reward.ranking import OVER, Promising, ranking_of
 from generator.rotation import RotationState, Sums
 from generator.writing.texts import AS_THEY_COME
 from streams.catalogue import Catalogue

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from generator.data.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
-from generator.data.dataset_files import write_dataset
+from generator.data.dataset import Dataset, Imitate, Judge, Prefer, Thresholds, write_dataset
 from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 

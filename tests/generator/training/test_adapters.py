@@ -8,7 +8,7 @@ from peft import AdaLoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from generator.data.dataset_files import read_dataset
+from generator.data.dataset import read_dataset
 from generator.errors import TrainingConfigError, TrainingError, TrainingStopped
 from generator.models import Sampling
 from generator.models.transformers import TransformersBackend

@@ -10,14 +10,13 @@ from huggingface_hub import constants
 from huggingface_hub.utils import _telemetry
 from safetensors.torch import load_file
 
-from generator.data.dataset import Dataset, Thresholds
-from generator.data.dataset_files import read_dataset, write_dataset
+from generator.data.dataset import Dataset, Thresholds, read_dataset, write_dataset
 from generator.errors import BackendMissing, DatasetError, TrainingError, TrainingStopped
 from generator.models import Sampling
+from generator.models.adapters import read_manifest
 from generator.models.transformers import TransformersBackend
 from generator.training.config import AdapterConfig, DpoConfig, SftConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
 from tests.generator.training.conftest import quick
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from generator.errors import DatasetError, RewardModelError, TrainingConfigError, TrainingStopped
-from generator.reward import fit_reward_model, open_encoder
+from generator.models.adapters import read_manifest
+from generator.reward.encoders import open_encoder
+from generator.reward.model import fit_reward_model
 from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
-from generator.training.rewards import NAMES, Rewards
+from generator.training.grpo import NAMES, Rewards
 from generator.training.rows import Reader as RowReader
 from generator.training.rows import batch_of, text_log_probs
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama

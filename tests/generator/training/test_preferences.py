@@ -5,7 +5,7 @@ import random
 from generator.data.dataset import Prefer
 from generator.training.config import DpoConfig
 from generator.training.finetune import finetune
-from generator.training.preferences import surest
+from generator.training.methods import surest
 from tests.generator.training.conftest import quick
 
 

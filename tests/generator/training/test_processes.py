@@ -11,9 +11,9 @@ import time
 import msgspec
 import pytest
 
+from generator.models.adapters import read_manifest
 from generator.training.config import AdapterConfig, SftConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
 from tests.generator.training.conftest import quick
 from tests.readme import ROOT
 

@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from generator.data.dataset import Dataset
-from generator.data.dataset_files import read_dataset, write_dataset
+from generator.data.dataset import Dataset, read_dataset, write_dataset
 from generator.errors import (
     BackendError,
     DatasetError,
@@ -14,14 +13,13 @@ from generator.errors import (
     VersionMissing,
 )
 from generator.models import Sampling
+from generator.models.adapters import ADAPTER, read_manifest
 from generator.models.transformers import TransformersBackend
-from generator.promising import ranking_of
-from generator.reward.saved import open_reward_model, open_trusted
+from generator.reward.ranking import open_reward_model, open_trusted, ranking_of
 from generator.training.config import AdapterConfig, GrpoConfig, RewardConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import ADAPTER, read_manifest
-from generator.versions import Versions
 from generator.versions.gate import GateConfig, rows
+from generator.versions.store import Versions
 from generator.writing.samples import Samples
 from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
 

@@ -9,9 +9,8 @@ from generator.brief.prompts import PRODUCTS
 from generator.errors import GateError
 from generator.reward.contrasts import Ridge
 from generator.reward.model import Accuracy, RewardModel
-from generator.versions import GateConfig, SamplingConfig, Writer, held_out, judge
-from generator.versions.gate import passed, rows, verdict
-from generator.writing.samples import Samples, take_samples
+from generator.versions.gate import GateConfig, held_out, judge, passed, rows, verdict
+from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
 from tests.generator.scripted import Scripted
 
 BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))

@@ -8,10 +8,9 @@ from typer.testing import CliRunner
 
 from generator.cli import app, main
 from generator.errors import VersionMisfit
-from generator.training.base import WEIGHT_FILES
-from generator.training.manifest import files_hash
-from generator.versions.origin import check_origin
-from generator.versions.store import Adopted
+from generator.files import files_hash
+from generator.models.opening import WEIGHT_FILES
+from generator.versions.store import Adopted, check_origin
 
 
 def version(folder, **manifest):

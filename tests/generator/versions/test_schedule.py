@@ -11,11 +11,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from generator.cli import main
-from generator.data.dataset_files import read_dataset
+from generator.data.dataset import read_dataset
+from generator.files import files_hash
+from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, read_manifest
 from generator.models.base import SMOLLM2
+from generator.models.opening import model_folder
 from generator.reward.model import saved_encoder
-from generator.training.base import model_folder
-from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
 from generator.versions.schedule import (
     DONE,
     PRACTISED,

@@ -10,8 +10,8 @@ from generator.brief.prompts import plain_prompt
 from generator.errors import BackendError, VersionMissing
 from generator.models.catalog import Endpoint
 from generator.models.remote import RemoteBackend
-from generator.versions import Versions
 from generator.versions.serving import speaker
+from generator.versions.store import Versions
 from streams.catalogue import Catalogue, catalogue_message
 from streams.events import Generation
 from streams.generator_versions import GeneratorVersion

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from generator.errors import VersionDamaged, VersionMissing
-from generator.versions import Versions
-from generator.versions.store import summary
+from generator.versions.store import Versions, summary
 
 MANIFEST = b'{"config": {"method": "sft"}, "steps": [1, 2, 3], "metrics": {"sft/loss": 1.5}}'
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from generator.__main__ import app
 from generator.brief import Brief, brief_hash, brief_to_json
 from generator.brief.prompts import plain_prompt
-from generator.data.dataset import Dataset, Imitate, Prefer, Thresholds
-from generator.data.dataset_files import write_dataset
+from generator.data.dataset import Dataset, Imitate, Prefer, Thresholds, write_dataset
 from generator.models import open_backend
-from generator.versions import GateConfig, SamplingConfig
+from generator.versions.gate import GateConfig
+from generator.writing.samples import SamplingConfig
 from streams.catalogue import catalogue_message
 from streams.sqlite import SqliteLog
 from tests.generator.working import catalogue_of, prepare, requested, run_opening

@@ -1,23 +1,87 @@
-"""Text and picture in one space, as features for the bandit."""
+"""The models that listen, and that put texts and pictures into one space, by `transformers`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor, pipeline
 
 from generator.errors import BackendError
+from generator.material import Words, shortened
+from generator.material.decoding import RATE
 from generator.models.device import pick_device, use_one_thread
 
+Task: TypeAlias = Literal[
+    "image-text-to-text", "automatic-speech-recognition", "audio-classification"
+]
+TAGS: Final = 3
+SURE: Final = 0.2
+"""The least score of a sound that is named."""
 SIZE: Final = 32
 """Numbers in the fused vector; every decision carries them, once a creative."""
 DECIMALS: Final = 4
 PROJECTION_SEED: Final = 20_26
+
+
+def open_pipeline(task: Task, model: str) -> Any:
+    """Returns a pipeline of `transformers` for the task.
+
+    Raises:
+        BackendError: there is no such model, or it is of another kind.
+    """
+    use_one_thread()
+    device = pick_device()
+    opened: Any = pipeline
+    try:
+        return opened(task, model=model, device=device.name)
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(
+            f"model {model!r} cannot be loaded for {task}: expected a folder or a hub id of a "
+            f"model of that kind: {error}"
+        ) from error
+
+
+class Listening:
+    """Hears with either model or both.
+
+    Args:
+        speech: for automatic speech recognition, None for no transcript.
+        sounds: for audio classification, None for no names of sounds.
+
+    Raises:
+        BackendError: a model cannot be loaded.
+    """
+
+    def __init__(self, speech: str | None, sounds: str | None) -> None:
+        self._speech = open_pipeline("automatic-speech-recognition", speech) if speech else None
+        self._sounds = open_pipeline("audio-classification", sounds) if sounds else None
+
+    def listen(self, samples: NDArray[np.float32]) -> Words:
+        """Returns what is heard in samples at 16,000 a second, shape (n,).
+
+        Raises:
+            BackendError: a model failed.
+        """
+        said, tags = "", ""
+        try:
+            if self._speech is not None:
+                said = self._speech({"raw": samples, "sampling_rate": RATE})["text"].strip()
+            if self._sounds is not None:
+                found: list[dict[str, Any]] = self._sounds(samples, top_k=TAGS)
+                tags = ", ".join(tag["label"] for tag in found if tag["score"] >= SURE)
+        except (RuntimeError, ValueError) as error:
+            raise BackendError(f"a model failed on a sound: {error}") from error
+        described = [f"says “{shortened(said)}”"] if said else []
+        described += [f"sounds of {tags}"] if tags else []
+        heard = {"speech": shortened(said), "sounds": shortened(tags)}
+        return Words(
+            shortened(", ".join(described)), {name: text for name, text in heard.items() if text}
+        )
 
 
 class Joint:

@@ -1,4 +1,4 @@
-"""Key frames of a film: one picture from each scene."""
+"""What a film or a sound holds, by PyAV: key frames, one from each scene, and samples."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from PIL import Image
 from generator.errors import MaterialError
 
 SAMPLES_PER_SECOND: Final = 2.0
-MAX_SECONDS: Final = 300.0
+MAX_FILM_SECONDS: Final = 300.0
 """Of a film no more than this is looked at; adverts are shorter."""
+MAX_SOUND_SECONDS: Final = 120
+"""Of a sound no more than this is heard; adverts are shorter."""
+RATE: Final = 16_000
+"""Samples a second; what models for speech and sounds are trained on."""
 CUT: Final = 0.35
 """Two samples are of different scenes if this share of their colours differs, in [0, 1]."""
 BINS: Final = 4
@@ -66,7 +70,7 @@ def _samples(file: Path) -> Iterator[tuple[float, Image.Image]]:
         due = 0.0
         for frame in film.decode(video=0):
             at_seconds = float(frame.time or 0.0)
-            if at_seconds > MAX_SECONDS:
+            if at_seconds > MAX_FILM_SECONDS:
                 return
             if at_seconds >= due:
                 due = at_seconds + 1.0 / SAMPLES_PER_SECOND
@@ -85,3 +89,32 @@ def _histogram(image: Image.Image) -> NDArray[np.float64]:
 
 def _difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.abs(one - other).sum() / 2)
+
+
+def samples_of(file: Path) -> NDArray[np.float32] | None:
+    """Returns the sound in a file of sound or film, at 16,000 samples a second; None if mute.
+
+    Raises:
+        MaterialError: the file cannot be read.
+    """
+    try:
+        heard = list(_decoded(file))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MaterialError(f"{file}: cannot be read as sound: {error}") from error
+    return np.concatenate(heard)[: MAX_SOUND_SECONDS * RATE] if heard else None
+
+
+def _decoded(file: Path) -> Iterator[NDArray[np.float32]]:
+    with av.open(str(file)) as source:
+        if not source.streams.audio:
+            return
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        got = 0
+        for frame in source.decode(audio=0):
+            for piece in resampler.resample(frame):
+                yield piece.to_ndarray().ravel().astype(np.float32)
+                got += piece.samples
+            if got >= MAX_SOUND_SECONDS * RATE:
+                return
+        for piece in resampler.resample(None):
+            yield piece.to_ndarray().ravel().astype(np.float32)

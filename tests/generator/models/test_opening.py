@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from generator.models import packaged
+from generator.models import opening
 
 # Stands in for the conversion: as many files, written as slowly as is asked.
 CONVERT = """
 import logging, sys, time
 from pathlib import Path
-from generator.models import packaged
+from generator.models import opening
 
 def convert(source, target):
     target.mkdir()
@@ -22,8 +22,8 @@ def convert(source, target):
     (target / "model.safetensors").write_bytes(b"weights")
 
 logging.basicConfig(level=logging.INFO)
-packaged._convert = convert
-print(packaged.packaged_model(Path(sys.argv[1])))
+opening._convert = convert
+print(opening.packaged_model(Path(sys.argv[1])))
 """
 
 
@@ -68,7 +68,7 @@ def test_a_process_killed_while_it_converts_leaves_no_model(tmp_path):
 
 @pytest.mark.model
 def test_the_converted_model_is_not_converted_again(backend, monkeypatch):
-    monkeypatch.setattr(packaged, "_convert", lambda *_: pytest.fail("converted again"))
-    folder = packaged.packaged_model(packaged.Path.home() / ".cache" / "copyloop" / "models")
+    monkeypatch.setattr(opening, "_convert", lambda *_: pytest.fail("converted again"))
+    folder = opening.packaged_model(opening.CACHE)
     assert folder.name == backend.name
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(files(folder))
