@@ -26,8 +26,8 @@ from benchmarks.closed_loop import Watched, begin_with, open_placements, running
 from benchmarks.generator_loop import THRESHOLDS, Product, products
 from benchmarks.loop_audience import Audience
 from benchmarks.taste import HiddenTaste
-from generator.models import open_backend
 from generator.models.adapters import ADAPTER
+from generator.models.opening import open_backend
 from generator.training.config import FinetuneConfig
 from generator.versions.gate import GateConfig
 from generator.writing.samples import SamplingConfig, Writer, take_samples

@@ -39,8 +39,9 @@ from benchmarks.generator_loop import (
 from benchmarks.taste import HiddenTaste
 from generator.data.augment import PracticeConfig, practised
 from generator.data.dataset import Dataset, Thresholds, write_dataset
-from generator.models import Backend, open_backend
 from generator.models.adapters import ADAPTER, MANIFEST
+from generator.models.base import Backend
+from generator.models.opening import open_backend
 from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.model import RewardModel
 from generator.reward.ranking import rank, ranked_by

@@ -49,8 +49,8 @@ from benchmarks.latent import (
     winners,
 )
 from benchmarks.taste import HiddenTaste
-from generator.models import open_backend
 from generator.models.adapters import ADAPTER
+from generator.models.opening import open_backend
 from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder
 from generator.reward.model import RewardModel

@@ -29,8 +29,8 @@ from msgspec.structs import replace
 from pyarrow import parquet
 
 from bandit.ab_tests import AbTest, read_ab_tests
-from generator.brief import Brief, brief_hash
 from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, brief_hash
 from generator.data.dataset import Dataset, Prefer, Thresholds, build_dataset, write_dataset
 from generator.data.evidence import Evidence
 from generator.models.adapters import ADAPTER
@@ -39,7 +39,7 @@ from generator.reward.contrasts import Floats
 from generator.reward.encoders import open_encoder
 from generator.reward.examples import from_ab_tests
 from generator.reward.model import fit_reward_model
-from generator.screening import STOP
+from generator.screening.screen import STOP
 from generator.settings import CACHE
 from generator.training.base import load_base
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from bandit.policies import open_policy
 from bandit.policy import sample
 from benchmarks.taste import EASY, HiddenTaste
-from generator.brief import Brief, brief_from_json, brief_hash
 from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, brief_from_json, brief_hash
 from generator.data.dataset import Dataset, Imitate, Thresholds, build_dataset
 from generator.data.evidence import Evidence, gather
 from generator.data.fraud import ClickLook, suspicions
@@ -28,7 +28,7 @@ from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder
 from generator.reward.examples import Example
 from generator.reward.model import RewardModel, fit_reward_model
-from generator.screening import usual
+from generator.screening.settings import usual
 from generator.writing.samples import Samples
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec
 

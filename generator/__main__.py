@@ -87,8 +87,8 @@ def run(
     log_format: LogFormat = "text",
 ) -> None:
     """Generate creatives for the requests in the log, until stopped."""
-    from generator.models import check_installed
-    from generator.screening import load_thresholds
+    from generator.models.opening import check_installed
+    from generator.screening.settings import load_thresholds
     from generator.versions.store import versions_in
     from generator.worker import COUNTED, GeneratorCounts, run_generator
 
@@ -158,7 +158,7 @@ def generate(
 ) -> None:
     """Write creatives for a brief, and say why each of the other texts was refused."""
     from generator.commands.generate import Order, generate_command
-    from generator.screening import load_thresholds
+    from generator.screening.settings import load_thresholds
     from generator.writing.texts import Selection, Style
 
     style = Style(temperature, top_p, min_p, presence_penalty)

@@ -18,10 +18,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from generator.errors import GeneratorError
-from generator.models import Backend, load_models, open_backend
+from generator.models.base import Backend
+from generator.models.catalog import load_models
+from generator.models.opening import open_backend
 from generator.refresh import Rotator
 from generator.reward.ranking import Promising
-from generator.screening import Thresholds
+from generator.screening.settings import Thresholds
 from generator.versions.canary import CanaryJudge
 from generator.versions.registry import GENERATOR, VersionDesk
 from generator.versions.serving import speaker

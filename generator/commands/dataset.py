@@ -77,7 +77,7 @@ def dataset(
             found = with_refusals(found, reading.evidence, reading.refusals())
         if paraphrase:
             from generator.data.augment import with_paraphrases
-            from generator.models import open_backend
+            from generator.models.opening import open_backend
 
             told = progress_of(bar, "paraphrases")
             found = with_paraphrases(found, open_backend(model), paraphrase, progress=told)

@@ -12,10 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from generator.brief import Brief, load_brief
+from generator.brief.schema import Brief, load_brief
 from generator.errors import BriefError
 from generator.material.understanding import understand
-from generator.models import Backend, Usage, load_models, open_backend
+from generator.models.base import Backend, Usage
+from generator.models.catalog import load_models
+from generator.models.opening import open_backend
 from generator.screening.segments import Told, across_segments
 from generator.writing.creatives import (
     Draft,

@@ -11,7 +11,7 @@ from generator.commands.card import print_card, progress_of
 from streams.command_line import Data, Form, LogUrl, log_url, looked_into
 
 if TYPE_CHECKING:  # what checks briefs takes half a second
-    from generator.brief import Brief
+    from generator.brief.schema import Brief
 
 FILES: Final = (".yaml", ".yml", ".json")
 
@@ -58,7 +58,7 @@ def practise(
 
     from generator.data.augment import PracticeConfig, practised
     from generator.data.dataset import Thresholds, write_dataset
-    from generator.models import open_backend
+    from generator.models.opening import open_backend
     from generator.reward.ranking import ranking_of
     from generator.writing.samples import SamplingConfig, Writer
 
@@ -78,7 +78,7 @@ def practise(
 
 
 def _named(paths: list[Path]) -> list[Brief]:
-    from generator.brief import load_brief
+    from generator.brief.schema import load_brief
 
     files = [
         file
@@ -91,7 +91,7 @@ def _named(paths: list[Path]) -> list[Brief]:
 
 def _in_log(url: str) -> list[Brief]:
     """Returns the briefs that creatives were asked for, each once, the first one first."""
-    from generator.brief import brief_from_json, brief_hash
+    from generator.brief.schema import brief_from_json, brief_hash
     from streams.catalogue import CatalogueReader
 
     with looked_into(url) as log:

@@ -34,9 +34,9 @@ def screen(
     from rich.markup import escape
     from rich.table import Table
 
-    from generator.brief import load_brief
-    from generator.screening import Screen, Written, load_thresholds
-    from generator.screening.screen import report, to_table
+    from generator.brief.schema import load_brief
+    from generator.screening.screen import Screen, Written, report, to_table
+    from generator.screening.settings import load_thresholds
 
     found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
     batch = [Written(line) for line in _lines(texts)]

@@ -168,7 +168,7 @@ def _judged(
     config: GateConfig,
     reward: Reward | None,
 ) -> tuple[GateRow, ...]:
-    from generator.models import open_backend
+    from generator.models.opening import open_backend
     from generator.versions.gate import judge
     from generator.writing.samples import Writer
 

@@ -16,13 +16,14 @@ from typing import Annotated, Final, TypeAlias
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from generator.brief import Brief, brief_hash
 from generator.brief.prompts import brief_said, plain_prompt
+from generator.brief.schema import Brief, brief_hash
 from generator.data.dataset import Dataset, Imitate, Split
 from generator.errors import DatasetError
-from generator.models import Backend, Sampling
-from generator.screening import ALIKE, STOP, Screen, Thresholds, Written, clean, usual
+from generator.models.base import Backend, Sampling
 from generator.screening.gates.similarity import vectors
+from generator.screening.screen import ALIKE, STOP, Screen, Written, clean
+from generator.screening.settings import Thresholds, usual
 from generator.writing.samples import SamplingConfig, Writer, take_samples
 from generator.writing.texts import Rank
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Final, NamedTuple, TypeAlias
 
-from generator.brief import Brief, brief_from_json, brief_hash
 from generator.brief.prompts import Form, plain_prompt
+from generator.brief.schema import Brief, brief_from_json, brief_hash
 from generator.data.dataset import Dataset, Imitate, Judge, LogRange, Prefer
 from generator.data.evidence import Evidence, gather
 from generator.data.fraud import ClickLook, suspicions

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from bandit.audit import audit
 from bandit.client import Client, ClientError
 from bandit.simulate import TasteWorld
-from generator.brief import Brief, load_brief
+from generator.brief.schema import Brief, load_brief
 from generator.demo.audience import Audience, Tally
 from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError

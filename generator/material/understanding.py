@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from generator.brief import Brief, Material
+from generator.brief.schema import Brief, Material
 from generator.errors import BackendMissing, MaterialError
 from generator.material import Words, cached, shortened
 from generator.models.catalog import Models

@@ -25,7 +25,7 @@ from generator.reward.model import (
     saved_encoder,
 )
 from generator.rotation import RotationState
-from generator.screening import Thresholds
+from generator.screening.settings import Thresholds
 from generator.settings import CACHE
 from generator.writing.texts import AS_THEY_COME, Rank, Selection
 from streams.catalogue import Catalogue

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from generator.brief import Brief
 from generator.brief.channels import Counting
 from generator.brief.prompts import EXAMPLES
+from generator.brief.schema import Brief
 from generator.screening.gates import Finding, claims, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, Thresholds, usual

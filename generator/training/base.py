@@ -22,8 +22,8 @@ from transformers import (
 )
 
 from generator.errors import BackendMissing, TrainingError
-from generator.models import SMOLLM2
 from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, Origin, read_manifest
+from generator.models.base import SMOLLM2
 from generator.models.device import Device
 from generator.models.opening import model_folder, weights_hash
 from generator.models.transformers import quietly, without_report

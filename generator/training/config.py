@@ -15,8 +15,8 @@ from msgspec import Meta, Struct
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
 from generator.files import converted, read_file, write_whole
-from generator.models import SMOLLM2
 from generator.models.adapters import MANIFEST
+from generator.models.base import SMOLLM2
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]

@@ -28,8 +28,9 @@ from generator.models.base import ended
 from generator.models.device import own_device
 from generator.reward.contrasts import Floats
 from generator.reward.ranking import open_trusted
-from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
 from generator.screening.gates import similarity
+from generator.screening.screen import ALIKE, HARMFUL, STOP, Screen, Written, clean
+from generator.screening.settings import Thresholds, usual
 from generator.training.config import FinetuneConfig, GrpoConfig
 from generator.training.running import Job, Trained, arguments, run
 

@@ -15,7 +15,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from generator.data.dataset import Prefer
-from generator.screening import STOP
+from generator.screening.screen import STOP
 
 END: Final = STOP[0]
 """What a taught text ends with is what ends a written one."""

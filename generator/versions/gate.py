@@ -15,11 +15,11 @@ from typing import Annotated, Final, Protocol, runtime_checkable
 
 from msgspec import Meta, Struct
 
-from generator.brief import Brief, load_brief
 from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, load_brief
 from generator.errors import GateError
 from generator.reward.model import Reward
-from generator.screening import Thresholds
+from generator.screening.settings import Thresholds
 from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
 from streams.generator_versions import GateRow
 

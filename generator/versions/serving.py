@@ -13,8 +13,8 @@ from typing import Final, Protocol, runtime_checkable
 import msgspec
 
 from generator.errors import BackendError, VersionMissing
-from generator.models import Backend
 from generator.models.adapters import SHAPE
+from generator.models.base import Backend
 from generator.versions.store import Versions
 from generator.writing.requests import Author
 from streams.catalogue import Catalogue

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Raw
 
 from generator.errors import TrainingError, VersionDamaged, VersionMisfit, VersionMissing
-from generator.models import load_models
 from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, Origin
+from generator.models.catalog import load_models
 
 DIGITS: Final = 16
 UNTOLD: Final = ("steps",)

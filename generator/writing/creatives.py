@@ -12,10 +12,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from generator.brief import Brief, brief_hash
 from generator.brief.channels import Asset, Channel, load_channel
+from generator.brief.schema import Brief, brief_hash
 from generator.errors import BriefError
-from generator.models import Backend
+from generator.models.base import Backend
 from generator.writing.texts import (
     AS_THEY_COME,
     USUAL,

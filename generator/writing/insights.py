@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from generator.brief import Brief, Segment
+from generator.brief.schema import Brief, Segment
 from generator.screening.gates.text import SMALL, words
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.log import Log, TopicPartition

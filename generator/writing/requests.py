@@ -13,12 +13,14 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from bandit.features import creative_features
-from generator.brief import Brief, brief_from_json
 from generator.brief.channels import Channel
+from generator.brief.schema import Brief, brief_from_json
 from generator.errors import PlacementUnknown
 from generator.material.understanding import Understanding, understand
-from generator.models import Backend, Models
-from generator.screening import CODES, OUTRANKED
+from generator.models.base import Backend
+from generator.models.catalog import Models
+from generator.screening.screen import OUTRANKED
+from generator.screening.settings import CODES
 from generator.writing.creatives import (
     Drafts,
     candidate_lineage,

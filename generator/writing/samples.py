@@ -9,11 +9,12 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from generator.brief import Brief
 from generator.brief.prompts import plain_prompt
-from generator.models import Backend, Sampling
-from generator.screening import ALIKE, HARMFUL, STOP, Screen, Thresholds, Written, clean, usual
+from generator.brief.schema import Brief
+from generator.models.base import Backend, Sampling
 from generator.screening.gates.similarity import Reader
+from generator.screening.screen import ALIKE, HARMFUL, STOP, Screen, Written, clean
+from generator.screening.settings import Thresholds, usual
 from generator.writing.texts import TAUGHT, Style
 
 

@@ -16,21 +16,13 @@ from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from generator.brief import Brief
 from generator.brief.channels import Asset, Counting
 from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
-from generator.models import Backend, Completion, Sampling
-from generator.screening import (
-    OUTRANKED,
-    STOP,
-    Rejection,
-    Screen,
-    Thresholds,
-    Verdict,
-    Written,
-    clean,
-)
+from generator.brief.schema import Brief
+from generator.models.base import Backend, Completion, Sampling
 from generator.screening.gates.similarity import Reader, by_difference, vectors
+from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Verdict, Written, clean
+from generator.screening.settings import Thresholds
 
 PROMPTS_PER_BATCH: Final = 16
 MAX_REPEATS: Final = 4

@@ -11,7 +11,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from bandit.features import creative_features
-from generator.brief import Environment, Material, Segment, brief_hash, brief_to_json
+from generator.brief.schema import Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
 from generator.writing.requests import creative_id

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from generator.brief import Brief
+from generator.brief.schema import Brief
 from generator.screening.gates import Finding
 from generator.screening.gates.text import WORD, listed, stem, telling, words
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from better_profanity import Profanity
 
-from generator.brief import LANGUAGES, Brief
 from generator.brief.channels import Counting, units
+from generator.brief.schema import LANGUAGES, Brief
 from generator.screening.gates import Finding
 
 

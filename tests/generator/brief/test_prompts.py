@@ -3,7 +3,6 @@ import itertools
 import pytest
 from msgspec.structs import replace
 
-from generator.brief import Brief, Constraints, Environment, Material, Segment, Time
 from generator.brief.prompts import (
     EXAMPLES,
     LINES,
@@ -13,6 +12,7 @@ from generator.brief.prompts import (
     plain_prompts,
     prompts,
 )
+from generator.brief.schema import Brief, Constraints, Environment, Material, Segment, Time
 from generator.screening.gates.text import words
 
 WINNERS = ("Keep your coffee hot", "Mornings that last", "Beans for your first meeting")

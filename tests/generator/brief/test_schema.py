@@ -2,7 +2,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from generator.brief import (
+from generator.brief.schema import (
     Brief,
     Constraints,
     Environment,

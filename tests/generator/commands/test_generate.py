@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from generator.brief import brief_hash, load_brief
+from generator.brief.schema import brief_hash, load_brief
 from generator.commands.generate import Order, generate_command
 from generator.errors import BriefError, MaterialError
 from tests.generator.conftest import BRIEFS

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from bandit.features import creative_features
-from generator.brief import brief_from_json, brief_hash
+from generator.brief.schema import brief_from_json, brief_hash
 from streams.catalogue import catalogue_message
 from streams.events import (
     INTERACTIONS,

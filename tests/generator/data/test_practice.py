@@ -6,12 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from generator.__main__ import app
-from generator.brief import Brief, brief_hash
 from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, brief_hash
 from generator.data.augment import PracticeConfig, practised
 from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
-from generator.models import SMOLLM2
+from generator.models.base import SMOLLM2
 from generator.writing.samples import SamplingConfig, Writer
 from streams.catalogue import catalogue_message
 from streams.log import open_log

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator.brief import Brief, Material
+from generator.brief.schema import Brief, Material
 from generator.errors import BackendError, MaterialError
 from generator.material.models import SIZE, Joint
 from generator.material.understanding import understand

@@ -9,8 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from generator.errors import BackendError
-from generator.models import Sampling
-from generator.models.base import ended
+from generator.models.base import Sampling, ended
 from generator.models.device import pick_device
 from generator.models.transformers import TransformersBackend
 

@@ -1,8 +1,15 @@
 import pytest
 
 from generator.errors import ModelsError
-from generator.models import Models, check_installed, load_models, open_backend
-from generator.models.catalog import Endpoint, LocalModel, SeeingModel, TextModel
+from generator.models.catalog import (
+    Endpoint,
+    LocalModel,
+    Models,
+    SeeingModel,
+    TextModel,
+    load_models,
+)
+from generator.models.opening import check_installed, open_backend
 from generator.settings import model_key
 
 FULL = """\

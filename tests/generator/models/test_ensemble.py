@@ -1,7 +1,6 @@
 import pytest
 
-from generator.models import Sampling
-from generator.models.base import Ensemble, Member, deal
+from generator.models.base import Ensemble, Member, Sampling, deal
 from tests.generator.scripted import Scripted
 
 SAMPLING = Sampling('"', 8)

@@ -4,10 +4,11 @@ import threading
 
 import pytest
 
-from generator.brief import Brief
+from generator.brief.schema import Brief
 from generator.errors import BackendError
-from generator.models import Sampling, open_backend
+from generator.models.base import Sampling
 from generator.models.catalog import Endpoint
+from generator.models.opening import open_backend
 from generator.models.remote import Pace, RemoteBackend
 from generator.writing.texts import generate
 from tests.generator.models.flaky_proxy import flaky_proxy

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from generator.errors import BackendError
-from generator.models import Sampling, open_backend
+from generator.models.base import Sampling
+from generator.models.opening import open_backend
 from generator.models.transformers import TransformersBackend, _Draw
 
 STOP = '"\n'
@@ -166,7 +167,7 @@ import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from generator.models import check_installed, open_backend
+from generator.models.opening import check_installed, open_backend
 from generator.errors import BackendMissing
 
 class Without(PathFinder):

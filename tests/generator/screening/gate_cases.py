@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from generator.brief import Brief
 from generator.brief.prompts import EXAMPLES
+from generator.brief.schema import Brief
 from generator.screening.gates import claims, rules, similarity, text
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generator.data.dataset import read_dataset
 from generator.errors import TrainingConfigError, TrainingError, TrainingStopped
-from generator.models import Sampling
+from generator.models.base import Sampling
 from generator.models.transformers import TransformersBackend
 from generator.training.adapters import PARENTS, save_adapter
 from generator.training.config import AdapterConfig, KtoConfig, SftConfig

@@ -12,8 +12,8 @@ from generator.errors import (
     TrainingStopped,
     VersionMissing,
 )
-from generator.models import Sampling
 from generator.models.adapters import ADAPTER, read_manifest
+from generator.models.base import Sampling
 from generator.models.transformers import TransformersBackend
 from generator.reward.ranking import open_reward_model, open_trusted, ranking_of
 from generator.training.config import AdapterConfig, GrpoConfig, RewardConfig

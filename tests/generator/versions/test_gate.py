@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bandit.estimator import Interval
-from generator.brief import Brief
 from generator.brief.prompts import PRODUCTS
+from generator.brief.schema import Brief
 from generator.errors import GateError
 from generator.reward.contrasts import Ridge
 from generator.reward.model import Accuracy, RewardModel

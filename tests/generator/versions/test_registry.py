@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from bandit.errors import GeneratorVersionError
 from bandit.service.security.acts import latest_acts
 from generator.__main__ import app
-from generator.brief import Brief, brief_to_json
+from generator.brief.schema import Brief, brief_to_json
 from generator.versions.registry import VersionDesk
 from streams.catalogue import catalogue_message
 from streams.events import Creative, Generation, Lineage, Placement

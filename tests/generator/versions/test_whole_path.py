@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from generator.__main__ import app
-from generator.brief import Brief, brief_hash, brief_to_json
 from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, brief_hash, brief_to_json
 from generator.data.dataset import Dataset, Imitate, Prefer, Thresholds, write_dataset
-from generator.models import open_backend
+from generator.models.opening import open_backend
 from generator.versions.gate import GateConfig
 from generator.writing.samples import SamplingConfig
 from streams.catalogue import catalogue_message

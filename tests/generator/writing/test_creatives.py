@@ -3,11 +3,11 @@ import string
 
 import pytest
 
-from generator.brief import Brief, Constraints, Environment, brief_hash
 from generator.brief.channels import channel_names, load_channel
+from generator.brief.schema import Brief, Constraints, Environment, brief_hash
 from generator.errors import BriefError
-from generator.models import Completion, Usage
-from generator.screening import Rejection, Verdict
+from generator.models.base import Completion, Usage
+from generator.screening.screen import Rejection, Verdict
 from generator.writing.creatives import channel_of, generate_creatives, lineage, texts_by_piece
 
 FACTS = ("fresh", "at your door")

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from generator.brief import Brief, Segment
+from generator.brief.schema import Brief, Segment
 from generator.writing.insights import (
     LEAST_CLICKS_UNNAMED,
     Clicked,

@@ -2,9 +2,9 @@ import threading
 
 import pytest
 
-from generator.brief import load_brief
+from generator.brief.schema import load_brief
 from generator.errors import BackendError
-from generator.screening import Screen, Written
+from generator.screening.screen import Screen, Written
 from generator.writing.texts import CANDIDATES_PER_TEXT, PROMPTS_PER_BATCH, Piece, Style, generate
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted

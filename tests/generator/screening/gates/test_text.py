@@ -1,6 +1,6 @@
 import pytest
 
-from generator.brief import Brief, Environment
+from generator.brief.schema import Brief, Environment
 from generator.screening.gates import text as gates
 
 BRIEF = Brief(
