@@ -50,7 +50,7 @@ from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.finetune import finetune
 from generator.versions.gate import GateConfig, divergence, rows
 from generator.versions.schedule import FREELY, GENTLY
-from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
+from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8
@@ -153,7 +153,7 @@ def base_run() -> Path:
     if not (folder / MANIFEST).exists():
         before = by_hand_run()
         briefs = [product.brief for product in products("taught")]
-        writer = Writer(open_backend("smollm2"), str(before / ADAPTER))
+        writer = Sampler(open_backend("smollm2"), str(before / ADAPTER))
         own = practised(writer, briefs, PRACTICE, thresholds=THRESHOLDS)
         both = own._replace(imitate=own.imitate + taught().imitate)
         trained(both, folder, replace(PRACTISED, parent=str(before)))
@@ -183,7 +183,7 @@ def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
 def written(backend: Backend, asked: list[Product], adapter: Path) -> Samples:
     """Returns what an adapter writes, drawn and judged as the gate before promotion does."""
     briefs = [product.brief for product in asked]
-    return take_samples(Writer(backend, str(adapter)), briefs, SamplingConfig(), THRESHOLDS)
+    return take_samples(Sampler(backend, str(adapter)), briefs, SamplingConfig(), THRESHOLDS)
 
 
 def played(start: Start, seed: int) -> Play:
@@ -217,7 +217,7 @@ def one_round(
     tuned = written(start.backend, start.reported, adapter)
     few = Samples([texts[:WEIGHED] for texts in tuned.texts], [], 0)
     briefs = [product.brief for product in start.reported]
-    kl = divergence(Writer(start.backend, str(adapter)), briefs, few)
+    kl = divergence(Sampler(start.backend, str(adapter)), briefs, few)
     table = rows(tuned, start.unseen, kl, GateConfig(), model)
     base_rate, best_of_base = rates(start, start.unseen, game.taste, model)
     tuned_rate, best_of_tuned = rates(start, tuned, game.taste, model)
@@ -244,7 +244,7 @@ def one_round(
 def practised_by(start: Start, before: Path, model: RewardModel, folder: Path, seed: int) -> Path:
     """Returns the adapter of one that went on with what it wrote itself, the better half."""
     briefs = [product.brief for product in products("taught") + start.played]
-    writer, rank = Writer(start.backend, str(before)), ranked_by(model, start.reader)
+    writer, rank = Sampler(start.backend, str(before)), ranked_by(model, start.reader)
     own = practised(writer, briefs, PROMISING, rank=rank, thresholds=THRESHOLDS)
     config = FinetuneConfig(method="sft", seed=seed, parent=str(before), sft=GENTLY)
     return trained(own, folder / "practised", config)

@@ -56,7 +56,7 @@ from generator.reward.encoders import Encoder
 from generator.reward.model import RewardModel
 from generator.reward.ranking import rank
 from generator.settings import CACHE
-from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
+from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from streams.events import Action, Decision
 
 SEEDS: Final = (1, 2, 3)
@@ -95,7 +95,7 @@ def world() -> World:
     backend = open_backend("smollm2")
     asked, reported = products("played"), products("reported")
     briefs = [product.brief for product in reported]
-    writer = Writer(backend, str(adapter))
+    writer = Sampler(backend, str(adapter))
     pool = take_samples(writer, briefs, SamplingConfig(samples=WRITTEN), THRESHOLDS)
     shown = written(backend, asked, adapter)
     return World(open_remembering(READER, CACHE), asked, shown, reported, pool)

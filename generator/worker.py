@@ -22,14 +22,14 @@ from generator.models.base import Backend
 from generator.models.catalog import load_models
 from generator.models.opening import open_backend
 from generator.refresh import Rotator
-from generator.reward.ranking import Promising
+from generator.reward.ranking import CandidateRanking
 from generator.screening.settings import Thresholds
 from generator.versions.canary import CanaryJudge
 from generator.versions.registry import GENERATOR, VersionDesk
-from generator.versions.serving import speaker
+from generator.versions.serving import version_resolver
 from generator.versions.store import Versions
-from generator.writing.insights import ClickReader
-from generator.writing.requests import Workshop, answer
+from generator.writing.insights import ImpressionReader
+from generator.writing.requests import RequestHandler
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints, exclusive
 from streams.embedded import wall_clock_ms
@@ -104,7 +104,7 @@ def run_generator(
     """
     catalogue = CatalogueReader(log)
     counts = counts or GeneratorCounts()
-    promising = Promising(reader, thresholds)
+    ranking = CandidateRanking(reader, thresholds)
 
     @cache
     def backend() -> Backend:
@@ -117,17 +117,17 @@ def run_generator(
         rotator = Rotator(log, Checkpoints(directory))
         canaries = CanaryJudge(log, Checkpoints(directory), longest=trial_decisions)
         desk = VersionDesk(log, GENERATOR, reader=catalogue)
-        workshop = Workshop(
+        handler = RequestHandler(
             backend,
-            ClickReader(log).showings,
+            ImpressionReader(log).impressions,
             load_models(model),
             material,
-            lambda known: promising.selection(rotator.states(), known),
-            speaker(backend, Versions(versions)),
+            lambda known: ranking.selection(rotator.states(), known),
+            version_resolver(backend, Versions(versions)),
         )
         while not stop.is_set():
             try:
-                busy = _answer_next(log, catalogue, workshop, stop, counts)
+                busy = _answer_next(log, catalogue, handler, stop, counts)
                 busy = rotator.rotate(catalogue) > 0 or busy
                 busy = canaries.judge(desk, wall_clock_ms()) or busy
             except LogUnavailable as error:
@@ -142,7 +142,7 @@ def run_generator(
 def _answer_next(
     log: Log,
     reader: CatalogueReader,
-    workshop: Workshop,
+    handler: RequestHandler,
     stop: threading.Event,
     counts: GeneratorCounts,
 ) -> bool:
@@ -150,7 +150,7 @@ def _answer_next(
     reader.catch_up()
     waiting = [g for g in reader.catalogue.generations() if g.status == "requested"]
     if waiting:
-        events = _answer(reader.catalogue, waiting[0], workshop, stop)
+        events = _answer(reader.catalogue, waiting[0], handler, stop)
         if events:
             log.append([catalogue_message(event) for event in events])
             _count(counts, events)
@@ -167,12 +167,12 @@ def _count(counts: GeneratorCounts, events: Sequence[Creative | Generation]) -> 
 
 
 def _answer(
-    catalogue: Catalogue, generation: Generation, workshop: Workshop, stop: threading.Event
+    catalogue: Catalogue, generation: Generation, handler: RequestHandler, stop: threading.Event
 ) -> list[Creative | Generation]:
     """Returns what to write for the request: nothing if `stop` came before it was done."""
     logger.info("generation %s: %d creatives", generation.id, generation.n)
     try:
-        found = answer(catalogue, generation, workshop, stop)
+        found = handler.handle(catalogue, generation, stop)
     except GeneratorError as error:
         logger.error("generation %s failed: %s: %s", generation.id, error.code, error)
         return [_failed(generation, f"{error.code}: {error}")]

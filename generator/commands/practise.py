@@ -60,14 +60,14 @@ def practise(
     from generator.data.dataset import Thresholds, write_dataset
     from generator.models.opening import open_backend
     from generator.reward.ranking import ranking_of
-    from generator.writing.samples import SamplingConfig, Writer
+    from generator.writing.samples import Sampler, SamplingConfig
 
     asked = _named(briefs) if briefs else _in_log(log_url(log, data))
     sampling = SamplingConfig(samples=texts, temperature=temperature, seed=seed)
     rank = ranking_of(reward) if reward is not None else None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         found = practised(
-            Writer(open_backend(model), adapter),
+            Sampler(open_backend(model), adapter),
             asked,
             PracticeConfig(sampling=sampling, keep=keep, held_out=held_out),
             rank=rank,

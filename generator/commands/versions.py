@@ -170,12 +170,12 @@ def _judged(
 ) -> tuple[GateRow, ...]:
     from generator.models.opening import open_backend
     from generator.versions.gate import judge
-    from generator.writing.samples import Writer
+    from generator.writing.samples import Sampler
 
     backend = open_backend(model)
     before = None if champion is None else str(champion.adapter)
     return judge(
-        Writer(backend, str(adopted.adapter)), Writer(backend, before), config, reward=reward
+        Sampler(backend, str(adopted.adapter)), Sampler(backend, before), config, reward=reward
     )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from generator.brief.prompts import brief_said, plain_prompt
 from generator.brief.schema import Brief, brief_hash
@@ -22,9 +21,9 @@ from generator.data.dataset import Dataset, Imitate, Split
 from generator.errors import DatasetError
 from generator.models.base import Backend, Sampling
 from generator.screening.gates.similarity import vectors
-from generator.screening.screen import ALIKE, STOP, Screen, Written, clean
+from generator.screening.screen import STOP, Screen, Written, clean, singly
 from generator.screening.settings import Thresholds, usual
-from generator.writing.samples import SamplingConfig, Writer, take_samples
+from generator.writing.samples import Sampler, SamplingConfig, take_samples
 from generator.writing.texts import Rank
 
 CLOSE: Final = 0.5
@@ -49,7 +48,6 @@ def with_paraphrases(
     n: int,
     *,
     seed: int = 1,
-    thresholds: Thresholds | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Returns the dataset with up to `n` paraphrases of each text to imitate that is trained on.
@@ -61,14 +59,12 @@ def with_paraphrases(
         backend: who says it again.
         n: how many of each, at least 1.
         seed: of the draws.
-        thresholds: of the screen, None for the usual ones.
         progress: told text by text.
 
     Raises:
         BackendError: the model failed.
     """
-    limits = thresholds or usual()
-    limits = replace(limits, skip=(*limits.skip, *ALIKE))
+    limits = singly(usual())
     known = {(row.prompt, row.text.casefold()) for row in dataset.imitate}
     added: list[Imitate] = []
     train = [row for row in dataset.imitate if row.split == "train"]
@@ -120,7 +116,7 @@ class PracticeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def practised(
-    writer: Writer,
+    sampler: Sampler,
     briefs: Sequence[Brief],
     config: PracticeConfig,
     *,
@@ -131,7 +127,7 @@ def practised(
     """Returns rows to imitate: for each brief the different texts that pass, the best first.
 
     Args:
-        writer: the model, with the adapter that it is to go on from.
+        sampler: the model, with the adapter that it is to go on from.
         briefs: what to write about.
         config: how much, how freely, and what to keep.
         rank: orders texts by what they promise; None keeps all that passed.
@@ -149,7 +145,7 @@ def practised(
     trained_on = round((1.0 - config.held_out) * len(briefs))
     for number, brief in enumerate(briefs):
         split: Split = "train" if number < trained_on else "test"
-        written = take_samples(writer, [brief], config.sampling, thresholds)
+        written = take_samples(sampler, [brief], config.sampling, thresholds)
         texts = _different(written.passed[0], left_out)
         for code in (code for code in written.refused[0] if code is not None):
             left_out[code] = left_out.get(code, 0) + 1

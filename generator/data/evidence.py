@@ -7,7 +7,7 @@ and creatives are compared only where they stood side by side: in one placement 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from bandit.policies.best import beta_best
 from generator.errors import DatasetError
 from generator.winners import Winner, Winners
+from generator.writing.insights import value_at
 from streams.events import Creative, Interaction
 
 PRIOR_REWARDS: Final = 1.0
@@ -98,7 +99,5 @@ def segment_of(context: msgspec.Raw, path: str) -> str:
     >>> segment_of(msgspec.Raw(b'{"user": {"plan": "free"}}'), "user.plan")
     'free'
     """
-    value: Any = msgspec.json.decode(context)
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
+    value = value_at(msgspec.json.decode(context), path)
     return "" if value is None or isinstance(value, dict | list) else str(value)

@@ -44,11 +44,7 @@ class Refusal(NamedTuple):
 
 
 def with_refusals(
-    dataset: Dataset,
-    evidence: Sequence[Evidence],
-    refusals: Iterable[Refusal],
-    *,
-    weight: float = WEIGHT,
+    dataset: Dataset, evidence: Sequence[Evidence], refusals: Iterable[Refusal]
 ) -> Dataset:
     """Returns the dataset with a pair for each refusal by a gate that reads a text by itself.
 
@@ -59,7 +55,6 @@ def with_refusals(
         dataset: what traffic teaches.
         evidence: of `gather`; who was left out of the dataset as suspicious is not used here.
         refusals: in any order.
-        weight: of each pair, in (0, 1].
     """
     doubted = {(each.placement, each.creative_id) for each in dataset.suspicious}
     rows: list[Imitate | Prefer | Judge] = [*dataset.imitate, *dataset.prefer, *dataset.judge]
@@ -79,7 +74,7 @@ def with_refusals(
             brief=each.brief,
             placement=each.placement,
             segment="",
-            weight=weight,
+            weight=WEIGHT,
             split=splits[each.brief],
             refused=True,
         )

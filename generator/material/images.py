@@ -148,22 +148,19 @@ class RemoteSeeing:
     """A model behind a server that takes pictures in a conversation, as OpenAI's API has it."""
 
     def __init__(self, model: str, endpoint: Endpoint, key: str | None) -> None:
-        self._model, self._endpoint, self._key = model, endpoint, key or "none"
+        self._model, self._endpoint, self._key = model, endpoint, key
 
     def look(self, image: Image.Image) -> Words:
         """Returns what is in a picture (see `Seeing.look`)."""
-        from openai import APIError, OpenAI
+        from openai import APIError
+
+        from generator.models.remote import open_client
 
         endpoint = self._endpoint
         picture = {"type": "image_url", "image_url": {"url": _data_url(image)}}
         messages: Any = [{"role": "user", "content": [picture, {"type": "text", "text": QUESTION}]}]
         try:
-            with OpenAI(
-                base_url=endpoint.url,
-                api_key=self._key,
-                max_retries=endpoint.retries,
-                timeout=endpoint.timeout_seconds,
-            ) as client:
+            with open_client(endpoint, self._key) as client:
                 answer = client.chat.completions.create(
                     model=self._model, messages=messages, max_tokens=MAX_NEW_TOKENS, temperature=0.0
                 )

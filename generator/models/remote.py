@@ -36,9 +36,9 @@ class RemoteBackend:
         self.name = model
         self.usage = Usage()
         self._endpoint = endpoint
-        self._key = key or NO_KEY
+        self._key = key
         self._lock = threading.Lock()
-        self._pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self._limiter = RateLimiter(endpoint.requests_per_minute, endpoint.tokens_per_minute)
 
     def complete(
         self,
@@ -96,21 +96,15 @@ class RemoteBackend:
 
     def _client(self) -> OpenAI:
         """Returns a client for one call: its connections are kept while that lasts."""
-        endpoint = self._endpoint
-        return OpenAI(
-            base_url=endpoint.url,
-            api_key=self._key,
-            max_retries=endpoint.retries,
-            timeout=endpoint.timeout_seconds,
-            http_client=DefaultHttpxClient(
-                timeout=endpoint.timeout_seconds, event_hooks={"response": [self._count_attempt]}
-            ),
+        http = DefaultHttpxClient(
+            timeout=self._endpoint.timeout_seconds, event_hooks={"response": [self._count_attempt]}
         )
+        return open_client(self._endpoint, self._key, http_client=http)
 
     def _ask(
         self, client: OpenAI, prompt: str, sampling: Sampling, seed: int, adapter: str | None
     ) -> Completion:
-        self._pace.wait()
+        self._limiter.wait()
         options: dict[str, Any] = {
             "model": adapter or self.name,
             "max_tokens": sampling.max_new_tokens,
@@ -145,14 +139,25 @@ class RemoteBackend:
         if usage is None:
             return
         endpoint, read, written = self._endpoint, usage.prompt_tokens, usage.completion_tokens
-        self._pace.spend(read + written)
+        self._limiter.spend(read + written)
         with self._lock:
             self.usage.prompt_tokens += read
             self.usage.completion_tokens += written
             self.usage.cost += (read * endpoint.price_read + written * endpoint.price_written) / 1e6
 
 
-class Pace:
+def open_client(endpoint: Endpoint, key: str | None, **options: Any) -> OpenAI:
+    """Returns a client of an endpoint, which waits and tries again as it says."""
+    return OpenAI(
+        base_url=endpoint.url,
+        api_key=key or NO_KEY,
+        max_retries=endpoint.retries,
+        timeout=endpoint.timeout_seconds,
+        **options,
+    )
+
+
+class RateLimiter:
     """Keeps to so many requests and tokens a minute, over all threads.
 
     Requests are let go at even distances. Tokens are known only afterwards: whoever comes next

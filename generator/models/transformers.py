@@ -338,31 +338,23 @@ class _Draw(NamedTuple):
 
 
 @contextlib.contextmanager
-def without_report() -> Iterator[None]:
-    """Has transformers not complain, in the block, of a head that is yet to be trained or read."""
-    verbosity: Any = transformers_logging
-    before = verbosity.get_verbosity()
-    verbosity.set_verbosity_error()
-    try:
-        yield
-    finally:
-        verbosity.set_verbosity(before)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def quietly(*, heads: bool = False) -> Iterator[None]:
     """Turns off, for the block, transformers' progress bars and its reports on adapters.
 
-    Such a report calls all weights missing that other adapters of the same model have.
+    Such a report calls all weights missing that other adapters of the same model have. With
+    `heads` it is silent, too, on a head that is yet to be trained or read.
     """
     bars: Any = transformers_logging
     shown, reports = bars.is_progress_bar_enabled(), logging.getLogger(REPORTS)
-    level = reports.level
+    level, verbosity = reports.level, bars.get_verbosity()
     bars.disable_progress_bar()
     reports.setLevel(logging.ERROR)
+    if heads:
+        bars.set_verbosity_error()
     try:
         yield
     finally:
         reports.setLevel(level)
+        bars.set_verbosity(verbosity)
         if shown:
             bars.enable_progress_bar()

@@ -7,7 +7,6 @@ creatives are enough to begin with. The language model that writes can be the on
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.reward.contrasts import Floats, Ints, spans
+from generator.screening.gates.similarity import wordllama_model
 
 READS_AS: Final = "Headline: {}"
 """How a text is put to a language model, which else reads its first word out of the blue."""
@@ -94,7 +94,8 @@ def _reader(name: str, cache: Path) -> Reader:
     kind, _, model = name.partition(":")
     match kind:
         case "wordllama":
-            return _wordllama()
+            embed = wordllama_model().embed
+            return lambda texts: embed(list(texts), norm=True)
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":
@@ -105,19 +106,6 @@ def _reader(name: str, cache: Path) -> Reader:
             return _sentences(model)
     path, _, layer = model.rpartition("@")
     return _hidden(path, int(layer))
-
-
-def _wordllama() -> Reader:
-    import wordllama
-
-    folder = os.path.dirname(wordllama.__file__)
-    model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-
-    def read(texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = model.embed(list(texts), norm=True)
-        return vectors
-
-    return read
 
 
 def packaged_minilm() -> str:

@@ -132,7 +132,7 @@ def open_trusted(path: Path, cache: Path = CACHE) -> Reward:
     return model
 
 
-class Promising:
+class CandidateRanking:
     """Selects by a reward model that is fitted on what all placements showed until then.
 
     Args:

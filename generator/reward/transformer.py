@@ -17,7 +17,7 @@ from generator.models.adapters import ADAPTER, MANIFEST, Origin, read_manifest
 from generator.models.base import SMOLLM2
 from generator.models.device import pick_device, use_one_thread
 from generator.models.opening import model_folder
-from generator.models.transformers import quietly, without_report
+from generator.models.transformers import quietly
 from generator.reward.contrasts import Floats
 from generator.reward.encoders import READS_AS, Encoder, open_encoder
 from generator.reward.model import LEVEL, Accuracy, Scores, is_trusted, logistic
@@ -84,7 +84,7 @@ def load_transformer_reward(folder: Path, cache: Path) -> TransformerReward:
             )
         base = model_folder(made.config.model or SMOLLM2, cache)
         loader: Any = AutoModelForSequenceClassification
-        with quietly(), without_report():
+        with quietly(heads=True):
             bare = loader.from_pretrained(base, num_labels=1, dtype=torch.float32)
             tokenizer: Any = AutoTokenizer.from_pretrained(base)
             model = PeftModel.from_pretrained(bare, str(folder / ADAPTER))

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
+from msgspec.structs import replace
 
 from generator.brief.channels import Counting
 from generator.brief.prompts import EXAMPLES
@@ -172,6 +173,19 @@ class Screen:
         self._taken.append(text)
         self._vectors = np.vstack([self._vectors, direction])
         return verdict
+
+
+def singly(thresholds: Thresholds) -> Thresholds:
+    """Returns the thresholds by which each text is judged by itself, and not beside others."""
+    return replace(thresholds, skip=(*thresholds.skip, *ALIKE))
+
+
+def harmful(brief: Brief, texts: Sequence[str], thresholds: Thresholds) -> list[bool]:
+    """Returns of each text whether a gate of harm refuses it, whatever other gates say."""
+    others = tuple(code for code in Screen(brief).gates if code not in HARMFUL)
+    screen = Screen(brief, thresholds=replace(thresholds, skip=(*thresholds.skip, *others)))
+    verdicts = screen.judge([Written(text) for text in texts])
+    return [verdict.rejection is not None for verdict in verdicts]
 
 
 def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dict[str, Gate]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, Origin, read_m
 from generator.models.base import SMOLLM2
 from generator.models.device import Device
 from generator.models.opening import model_folder, weights_hash
-from generator.models.transformers import quietly, without_report
+from generator.models.transformers import quietly
 from generator.training.adapters import new_adapter
 from generator.training.config import AdapterConfig, FinetuneConfig
 
@@ -57,7 +56,7 @@ def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) ->
     kind: dict[str, Any] = {"num_labels": 1, "dtype": torch.float32} if scores else {}
     torch.manual_seed(config.seed)
     try:
-        with quietly(), without_report() if scores else nullcontext():
+        with quietly(heads=scores):
             model = loader.from_pretrained(
                 config.model if config.model != SMOLLM2 else folder,
                 quantization_config=bits,

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from msgspec.structs import replace
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -29,26 +28,28 @@ from generator.models.device import own_device
 from generator.reward.contrasts import Floats
 from generator.reward.ranking import open_trusted
 from generator.screening.gates import similarity
-from generator.screening.screen import ALIKE, HARMFUL, STOP, Screen, Written, clean
-from generator.screening.settings import Thresholds, usual
+from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
+from generator.screening.settings import usual
 from generator.training.config import FinetuneConfig, GrpoConfig
 from generator.training.running import Job, Trained, arguments, run
 
-NAMES: Final = ("promise", "format", "diversity", "policy")
-"""The rewards, as they are logged and weighted."""
 Promise: TypeAlias = Callable[[Sequence[str]], Floats]
 """Returns of each text the chance of doing better than its company, shape (n_texts,)."""
 DRAWS: Final = 4
 """Groups of each held-out prompt by which the rewards are measured, before and after."""
 
 
-class Told(NamedTuple):
+class TextRewards(NamedTuple):
     """What each reward says of texts, each of shape (n_texts,)."""
 
     promise: Floats
     format: Floats
     diversity: Floats
     policy: Floats
+
+
+NAMES: Final = TextRewards._fields
+"""The rewards, as they are logged and weighted."""
 
 
 class Rewards:
@@ -58,22 +59,13 @@ class Rewards:
         settings: how long texts may be, in which language, and how many are a group.
         promise: of the reward model.
         eos: the token by which the model ends a text itself.
-        thresholds: of the gates, None for the usual ones.
     """
 
-    def __init__(
-        self,
-        settings: GrpoConfig,
-        promise: Promise,
-        *,
-        eos: int,
-        thresholds: Thresholds | None = None,
-    ) -> None:
+    def __init__(self, settings: GrpoConfig, promise: Promise, *, eos: int) -> None:
         self._settings, self._promise, self._eos = settings, promise, eos
-        limits = thresholds or usual()
         # A group's texts are measured against each other, which the gates would do with refusals.
-        self._limits = replace(limits, skip=(*limits.skip, *ALIKE))
-        self._last: tuple[tuple[str, ...], Told] | None = None
+        self._limits = singly(usual())
+        self._last: tuple[tuple[str, ...], TextRewards] | None = None
 
     def functions(self) -> list[Callable[..., list[float]]]:
         """Returns the rewards in the order of `NAMES`, as TRL calls them."""
@@ -81,7 +73,7 @@ class Rewards:
 
     def tell(
         self, prompts: Sequence[str], completions: Sequence[str], tokens: Sequence[Sequence[int]]
-    ) -> Told:
+    ) -> TextRewards:
         """Returns all rewards of completions.
 
         Args:
@@ -91,10 +83,12 @@ class Rewards:
         """
         key = (*prompts, *completions)
         if self._last is None or self._last[0] != key:
-            written = [
-                Written(*_cleaned(text, by_itself=bool(ids) and ids[-1] == self._eos))
+            whole = [
+                ended(text, STOP, by_itself=bool(ids) and ids[-1] == self._eos)
                 for text, ids in zip(completions, tokens, strict=True)
             ]
+            cleaned = [clean(text) for text in whole]
+            written = [Written(text, ended=finished) for text, finished in cleaned]
             self._last = key, self._told(prompts, written)
         return self._last[1]
 
@@ -111,9 +105,9 @@ class Rewards:
         reward.__name__ = name
         return reward
 
-    def _told(self, prompts: Sequence[str], written: Sequence[Written]) -> Told:
+    def _told(self, prompts: Sequence[str], written: Sequence[Written]) -> TextRewards:
         texts = [each.text for each in written]
-        passed, harmful = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
+        passed, harm = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
         for prompt in dict.fromkeys(prompts):
             rows = [row for row, each in enumerate(prompts) if each == prompt]
             own = [written[row] for row in rows]
@@ -122,31 +116,19 @@ class Rewards:
                 language=self._settings.language,
                 max_characters=self._settings.most_characters,
             )
-            passed[rows] = _passed(Screen(brief, thresholds=self._limits), own)
-            others = [code for code in Screen(brief).gates if code not in HARMFUL]
-            strict = replace(self._limits, skip=(*self._limits.skip, *others))
-            # A text that another gate refuses may do harm as well.
-            alone = [Written(each.text) for each in own]
-            harmful[rows] = np.logical_not(_passed(Screen(brief, thresholds=strict), alone))
+            verdicts = Screen(brief, thresholds=self._limits).judge(own)
+            passed[rows] = [verdict.rejection is None for verdict in verdicts]
+            harm[rows] = harmful(brief, [each.text for each in own], self._limits)
         promise = np.zeros(len(texts))
         if passed.any():
             # Of a text without words a reader may make nothing at all.
             promise[passed] = self._promise([texts[row] for row in np.flatnonzero(passed)])
-        return Told(
+        return TextRewards(
             promise=promise,
             format=passed.astype(np.float64),
             diversity=np.where(passed, _diversity(texts, self._settings.group), 0.0),
-            policy=-harmful.astype(np.float64),
+            policy=-harm.astype(np.float64),
         )
-
-
-def _cleaned(completion: str, *, by_itself: bool) -> tuple[str, str, bool]:
-    text, finished = clean(ended(completion, STOP, by_itself=by_itself))
-    return text, "", finished
-
-
-def _passed(screen: Screen, written: Sequence[Written]) -> list[bool]:
-    return [verdict.rejection is None for verdict in screen.judge(written)]
 
 
 def _diversity(texts: Sequence[str], group: int) -> Floats:

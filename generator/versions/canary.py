@@ -43,7 +43,7 @@ OURS, FRESH, EARLIER, NOBODYS = "canary", "champion", "champion before", ""
 logger = logging.getLogger(__name__)
 
 
-class Stand(Struct):
+class ValueEstimate(Struct):
     """What one side would earn: bettors from below and from above, of rewards as shares.
 
     For a decision in which its creatives have the mass m, it takes in 1/m times the reward if one
@@ -64,7 +64,7 @@ class Stand(Struct):
         return min(low, 1.0), max(high, 0.0)
 
 
-class Gain(Struct):
+class DifferenceEstimate(Struct):
     """What one side would earn more than the other: bettors that it is more, and that it is less.
 
     For v = v_ours - v_theirs a decision has the unbiased estimate w_ours r - w_theirs r, which few
@@ -104,9 +104,9 @@ class Trial(Struct):
     since_ms: int
     n: int = 0
     told: int = 0
-    ours: Stand = msgspec.field(default_factory=Stand)
-    theirs: Stand = msgspec.field(default_factory=Stand)
-    gain: Gain = msgspec.field(default_factory=Gain)
+    ours: ValueEstimate = msgspec.field(default_factory=ValueEstimate)
+    theirs: ValueEstimate = msgspec.field(default_factory=ValueEstimate)
+    gain: DifferenceEstimate = msgspec.field(default_factory=DifferenceEstimate)
 
     def take(
         self, decision: Decision, reward: float, creatives: Mapping[str, Creative],
@@ -304,23 +304,12 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
         trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum)
 
 
-_Sums = tuple[int, list[float]]
-_State = tuple[str, str | None, int, int, int, _Sums, _Sums, _Sums, _Sums, _Sums, _Sums]
-_decoder = msgspec.msgpack.Decoder(_State)
-
-
 def _written(trial: Trial) -> bytes:
-    ours, theirs, gain = trial.ours, trial.theirs, trial.gain
-    bettors = (ours.below, ours.above, theirs.below, theirs.above, gain.ahead, gain.behind)
-    head = (trial.canary, trial.champion, trial.since_ms, trial.n, trial.told)
-    return msgspec.msgpack.encode((*head, *(each.sums() for each in bettors)))
+    return msgspec.msgpack.encode(trial, enc_hook=lambda bets: bets.sums())
 
 
 def _read(state: bytes) -> Trial | None:
     try:
-        canary, champion, since_ms, n, told, *sums = _decoder.decode(state)
-    except msgspec.ValidationError:  # from before the difference was kept: the log has it all
+        return msgspec.msgpack.decode(state, type=Trial, dec_hook=lambda _, sums: Bets.of(*sums))
+    except msgspec.ValidationError:  # of another layout: the log has it all
         return None
-    our_low, our_high, their_low, their_high, ahead, behind = (Bets.of(*each) for each in sums)
-    ours, theirs = Stand(our_low, our_high), Stand(their_low, their_high)
-    return Trial(canary, champion, since_ms, n, told, ours, theirs, Gain(ahead, behind))

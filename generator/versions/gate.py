@@ -19,8 +19,7 @@ from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, load_brief
 from generator.errors import GateError
 from generator.reward.model import Reward
-from generator.screening.settings import Thresholds
-from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
+from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from streams.generator_versions import GateRow
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -48,7 +47,7 @@ class GateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 @runtime_checkable
-class Weigher(Protocol):
+class Scorer(Protocol):
     """A model that says how likely a text is, with an adapter or bare."""
 
     def surprise(
@@ -64,13 +63,12 @@ def held_out() -> tuple[Brief, ...]:
 
 
 def judge(
-    candidate: Writer,
-    champion: Writer,
+    candidate: Sampler,
+    champion: Sampler,
     config: GateConfig,
     *,
     reward: Reward | None = None,
     briefs: Sequence[Brief] | None = None,
-    thresholds: Thresholds | None = None,
 ) -> tuple[GateRow, ...]:
     """Returns every rule's verdict; the candidate passes if all did.
 
@@ -80,15 +78,14 @@ def judge(
         config: the bounds, and how to sample.
         reward: what is known of reward; counted only if it is trusted.
         briefs: what to write about; None for those that come with the package.
-        thresholds: of the screen.
 
     Raises:
         GateError: the model cannot say how likely a text is.
         BackendError: the model or an adapter failed.
     """
     about = held_out() if briefs is None else briefs
-    ours = take_samples(candidate, about, config.sampling, thresholds)
-    theirs = take_samples(champion, about, config.sampling, thresholds)
+    ours = take_samples(candidate, about, config.sampling)
+    theirs = take_samples(champion, about, config.sampling)
     return rows(ours, theirs, divergence(candidate, about, ours), config, reward)
 
 
@@ -204,27 +201,27 @@ def _share_passed(samples: Samples) -> float:
     return sum(map(len, samples.passed)) / samples.n
 
 
-def divergence(writer: Writer, briefs: Sequence[Brief], samples: Samples) -> float:
-    """Returns how far the writer has gone from its bare model, in nats per token.
+def divergence(sampler: Sampler, briefs: Sequence[Brief], samples: Samples) -> float:
+    """Returns how far the sampler has gone from its bare model, in nats per token.
 
-    It is the mean over the writer's own texts of log p(text) with the adapter less that without:
+    It is the mean over the sampler's own texts of log p(text) with the adapter less that without:
     an estimate of the Kullback-Leibler divergence, from texts drawn a little cooler.
 
     Raises:
         GateError: the backend cannot say how likely a text is.
         BackendError: the model failed.
     """
-    weigher = writer.backend
-    if not isinstance(weigher, Weigher):
+    scorer = sampler.backend
+    if not isinstance(scorer, Scorer):
         raise GateError(
-            f"{weigher.name} cannot say how likely a text is; judge with the model itself "
+            f"{scorer.name} cannot say how likely a text is; judge with the model itself "
             "(--model smollm2, a folder or a hub id), wherever it is served later"
         )
     apart: list[float] = []
     for brief, texts in zip(briefs, samples.texts, strict=True):
         said = [text for text in texts if text]
         after = plain_prompt(brief)
-        bare = weigher.surprise(said, after=after)
-        taught = weigher.surprise(said, after=after, adapter=writer.adapter)
+        bare = scorer.surprise(said, after=after)
+        taught = scorer.surprise(said, after=after, adapter=sampler.adapter)
         apart += [b - t for b, t in zip(bare, taught, strict=True)]
     return sum(apart) / len(apart) if apart else 0.0

@@ -16,7 +16,7 @@ from generator.errors import BackendError, VersionMissing
 from generator.models.adapters import SHAPE
 from generator.models.base import Backend
 from generator.versions.store import Versions
-from generator.writing.requests import Author
+from generator.writing.requests import ActiveVersion
 from streams.catalogue import Catalogue
 from streams.events import Generation
 from streams.generator_versions import GeneratorVersion
@@ -43,9 +43,9 @@ class LoadsAdapters(Protocol):
         """Has the server load the adapter; raises `BackendError` if it refuses."""
 
 
-def speaker(
+def version_resolver(
     backend: Callable[[], Backend], versions: Versions
-) -> Callable[[Catalogue, Generation], Author]:
+) -> Callable[[Catalogue, Generation], ActiveVersion]:
     """Returns what says who answers a request, and makes them ready.
 
     It raises:
@@ -55,20 +55,20 @@ def speaker(
     """
     loaded: set[str] = set()
 
-    def author(catalogue: Catalogue, generation: Generation) -> Author:
+    def active(catalogue: Catalogue, generation: Generation) -> ActiveVersion:
         found = _who(catalogue, generation)
         if found is None:
-            return Author()
+            return ActiveVersion()
         folder = str(versions.version(found.id).adapter)
         served = backend()
         if not isinstance(served, LoadsAdapters):
-            return Author(found.id, folder)
+            return ActiveVersion(found.id, folder)
         if found.id not in loaded:
             _load(served, found.id, folder)
             loaded.add(found.id)
-        return Author(found.id, found.id)
+        return ActiveVersion(found.id, found.id)
 
-    return author
+    return active
 
 
 def _load(served: LoadsAdapters, version_id: str, folder: str) -> None:

@@ -6,7 +6,6 @@ people, so that nothing of any one person gets into a prompt.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 
 from generator.brief.schema import Brief, Segment
 from generator.screening.gates.text import SMALL, words
+from generator.screening.segments import shares_apart, tones_of
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.log import Log, TopicPartition
 
@@ -29,11 +29,13 @@ SURE: Final = 1.96
 """Standard errors by which a word's click rate must lie above the rest's."""
 TONE: Final = 0.1
 """The least difference of sentiment, on a scale from -1 to 1, that is worth a word."""
+USER: Final = "user"
+"""The key of a context by which people are told apart."""
 LATEST: Final = 50_000
 """How many interactions are looked at, the latest ones."""
 
 
-class Showing(NamedTuple):
+class Impression(NamedTuple):
     """A creative that was shown: to whom, and whether it earned anything."""
 
     context: Raw
@@ -41,19 +43,19 @@ class Showing(NamedTuple):
     rewarded: bool
 
 
-class ClickReader:
+class ImpressionReader:
     """Follows a log's interactions and keeps the latest of each placement."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._offsets: dict[TopicPartition, int] = {}
-        self._showings: dict[str, deque[Showing]] = {}
+        self._impressions: dict[str, deque[Impression]] = {}
 
-    def showings(self, placement: str) -> list[Showing]:
+    def impressions(self, placement: str) -> list[Impression]:
         """Returns what was shown lately, the oldest first."""
         for number in range(self._log.partitions(INTERACTIONS)):
             self._catch_up(TopicPartition(INTERACTIONS, number))
-        return list(self._showings.get(placement, ()))
+        return list(self._impressions.get(placement, ()))
 
     def _catch_up(self, partition: TopicPartition) -> None:
         latest = self._log.end_offset(partition) - LATEST
@@ -70,35 +72,34 @@ class ClickReader:
         # Every decision is closed once; before that it is not known what came of it.
         if isinstance(event, Interaction) and event.status == "closed":
             shown = event.decision
-            kept = self._showings.setdefault(shown.placement, deque(maxlen=LATEST))
-            kept.append(Showing(shown.context, shown.action.id, event.reward > 0))
+            kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
+            kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
 
 
-def with_behaviour(
+def with_insights(
     brief: Brief,
-    showings: Iterable[Showing],
+    impressions: Iterable[Impression],
     texts: Mapping[str, str],
-    *,
-    user_key: str = "user",
 ) -> Brief:
     """Returns the brief with what each segment clicked on added to the segment's behaviour.
 
     Args:
-        brief: its segments say by `context` which showings are theirs; one that does not is left
+        brief: its segments say by `context` which impressions are theirs; one that does not is left
             as it is.
-        showings: what was shown on the brief's placement.
+        impressions: what was shown on the brief's placement.
         texts: of its creatives, by id.
-        user_key: the key of a context, dotted where nested, by which people are told apart.
     """
-    if not any(segment.context for segment in brief.segments):
-        return brief
-    contexts = [(msgspec.json.decode(showing.context), showing) for showing in showings]
+    contexts = [(msgspec.json.decode(impression.context), impression) for impression in impressions]
     learned = []
     for segment in brief.segments:
         own = [
-            Clicked(str(_at(context, user_key) or ""), texts[showing.creative_id], showing.rewarded)
-            for context, showing in contexts
-            if segment.context and showing.creative_id in texts and _matches(context, segment)
+            Clicked(
+                str(value_at(context, USER) or ""),
+                texts[impression.creative_id],
+                impression.rewarded,
+            )
+            for context, impression in contexts
+            if segment.context and impression.creative_id in texts and _matches(context, segment)
         ]
         learned.append(replace(segment, behaviour=(*segment.behaviour, *liked(own))))
     return replace(brief, segments=tuple(learned))
@@ -120,7 +121,7 @@ def liked(seen: Iterable[Clicked]) -> tuple[str, ...]:
     texts with it lies above that of the others by 1.96 standard errors (a two-proportion z test).
     """
     seen = list(seen)
-    if not _enough(showing for showing in seen if showing.clicked):
+    if not _enough(impression for impression in seen if impression.clicked):
         return ()
     said = []
     words = _liked_words(seen)
@@ -141,15 +142,15 @@ def _enough(clicks: Iterable[Clicked]) -> bool:
 
 def _liked_words(seen: list[Clicked]) -> list[str]:
     telling: dict[str, set[str]] = {}
-    for text in {showing.text for showing in seen}:
+    for text in {impression.text for impression in seen}:
         for word in set(words(text)) - SMALL:
             if len(word) >= 3:
                 telling.setdefault(word, set()).add(text)
     scored = []
     for word, texts in telling.items():
-        mine = [showing for showing in seen if showing.text in texts]
-        z = _z(mine, [showing for showing in seen if showing.text not in texts])
-        if z >= SURE and _enough(showing for showing in mine if showing.clicked):
+        mine = [impression for impression in seen if impression.text in texts]
+        z = _z(mine, [impression for impression in seen if impression.text not in texts])
+        if z >= SURE and _enough(impression for impression in mine if impression.clicked):
             scored.append((-z, word))
     return [word for _, word in sorted(scored)[:KEYWORDS]]
 
@@ -158,29 +159,24 @@ def _z(mine: list[Clicked], others: list[Clicked]) -> float:
     """Returns by how many standard errors the one click rate is above the other."""
     if not mine or not others:
         return 0.0
-    clicks, more = (sum(s.clicked for s in side) for side in (mine, others))
-    pooled = (clicks + more) / (len(mine) + len(others))
-    error = math.sqrt(pooled * (1 - pooled) * (1 / len(mine) + 1 / len(others)))
-    return (clicks / len(mine) - more / len(others)) / error if error else 0.0
+    rate, other = (sum(s.clicked for s in side) / len(side) for side in (mine, others))
+    return shares_apart(rate, len(mine), other, len(others))
 
 
 def _tone(seen: list[Clicked]) -> float:
     """Returns how much brighter what was clicked is than what was shown (VADER, Hutto 2014)."""
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
-    analyser = SentimentIntensityAnalyzer()
-    tones = {
-        text: float(analyser.polarity_scores(text)["compound"]) for text in {s.text for s in seen}
-    }
-    clicked = [tones[showing.text] for showing in seen if showing.clicked]
+    texts = list({impression.text for impression in seen})
+    tones = dict(zip(texts, tones_of(texts), strict=True))
+    clicked = [tones[impression.text] for impression in seen if impression.clicked]
     return sum(clicked) / len(clicked) - sum(tones[s.text] for s in seen) / len(seen)
 
 
 def _matches(context: object, segment: Segment) -> bool:
-    return all(_at(context, path) == value for path, value in segment.context.items())
+    return all(value_at(context, path) == value for path, value in segment.context.items())
 
 
-def _at(context: Any, path: str) -> object:
+def value_at(context: Any, path: str) -> object:
+    """Returns the value that a context has at a path, keys joined by dots; None where none is."""
     for key in path.split("."):
         context = context.get(key) if isinstance(context, dict) else None
     return context

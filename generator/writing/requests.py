@@ -29,7 +29,7 @@ from generator.writing.creatives import (
     lineage,
     texts_by_piece,
 )
-from generator.writing.insights import Showing, with_behaviour
+from generator.writing.insights import Impression, with_insights
 from generator.writing.texts import TAUGHT, USUAL, Candidate, Selection
 from streams.catalogue import Catalogue
 from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
@@ -37,95 +37,99 @@ from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
 SEEN_STATUSES: Final = frozenset({"proposed", "screened", "live", "paused", "retired"})
 
 
-class Author(NamedTuple):
-    """Who writes: a version of the generator and what its backend calls it; None the bare model."""
+class ActiveVersion(NamedTuple):
+    """The version of the generator that writes, and what its backend calls it; None: bare model."""
 
     version: str | None = None
     adapter: str | None = None
 
 
-class Workshop(NamedTuple):
-    """What a request is answered with.
-
-    `showings` returns what a placement showed lately; it is asked only if a brief's segments are
-    to be learned from it. Files of briefs' material lie in the folder `material`. `selection`
-    says which texts are the best, as far as the log tells; `author` who is to write.
-    """
-
-    backend: Callable[[], Backend]
-    showings: Callable[[str], Sequence[Showing]]
-    models: Models
-    material: Path
-    selection: Callable[[Catalogue], Selection]
-    author: Callable[[Catalogue, Generation], Author]
-
-
-class Answer(NamedTuple):
+class HandledRequest(NamedTuple):
     """What came of a request: the drafts, and the events that say so."""
 
     drafts: Drafts
     events: list[Creative | Generation]
 
 
-def answer(
-    catalogue: Catalogue, generation: Generation, workshop: Workshop, stop: threading.Event
-) -> Answer:
-    """Returns the creatives that a request asks for, and what to write to the log.
+class RequestHandler(NamedTuple):
+    """Handles requests for creatives.
 
-    Raises:
-        GeneratorError: the request cannot be answered.
+    Attributes:
+        backend: opens the model that writes.
+        impressions: returns what a placement showed lately; it is asked only if a brief's
+            segments are to be learned from it.
+        models: what looks at material and listens.
+        material: the folder of the files of briefs' material.
+        selection: which texts are the best, as far as the log tells.
+        version: which version is to write.
     """
-    brief = brief_from_json(generation.brief)
-    placement = generation.placement
-    settings = catalogue.placement(placement)
-    if settings is None:
-        raise PlacementUnknown(f"there is no placement {placement!r} any more")
-    channel = channel_of(brief)
-    understood = understand(brief, workshop.models, base=workshop.material, confined=True)
-    earlier = [
-        creative
-        for creative in catalogue.creatives(placement)
-        if _counts(creative) and creative.lineage.generation_id != generation.id
-    ]
-    author = workshop.author(catalogue, generation)
-    drafts = generate_creatives(
-        _learned(understood.brief, catalogue, placement, workshop),
-        workshop.backend(),
-        n=generation.n,
-        seed=generation.seed,
-        existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
-        winners=winners_by_piece(channel, generation.winners, earlier),
-        adapter=author.adapter,
-        plain=author.version is not None,
-        style=USUAL if author.version is None else TAUGHT,
-        selection=workshop.selection(catalogue),
-        stop=stop,
-    )
-    parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
-    made = [
-        _accepted(
-            generation,
-            draft.parts,
-            _by(author, lineage(draft, brief, seed=generation.seed, parents=parents)),
-            understood,
-            "screened" if settings.review else "live",
+
+    backend: Callable[[], Backend]
+    impressions: Callable[[str], Sequence[Impression]]
+    models: Models
+    material: Path
+    selection: Callable[[Catalogue], Selection]
+    version: Callable[[Catalogue, Generation], ActiveVersion]
+
+    def handle(
+        self, catalogue: Catalogue, generation: Generation, stop: threading.Event
+    ) -> HandledRequest:
+        """Returns the creatives that a request asks for, and what to write to the log.
+
+        Raises:
+            GeneratorError: the request cannot be answered.
+        """
+        brief = brief_from_json(generation.brief)
+        placement = generation.placement
+        settings = catalogue.placement(placement)
+        if settings is None:
+            raise PlacementUnknown(f"there is no placement {placement!r} any more")
+        channel = channel_of(brief)
+        understood = understand(brief, self.models, base=self.material, confined=True)
+        earlier = [
+            creative
+            for creative in catalogue.creatives(placement)
+            if _counts(creative) and creative.lineage.generation_id != generation.id
+        ]
+        active = self.version(catalogue, generation)
+        drafts = generate_creatives(
+            self._learned(understood.brief, catalogue, placement),
+            self.backend(),
+            n=generation.n,
+            seed=generation.seed,
+            existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
+            winners=winners_by_piece(channel, generation.winners, earlier),
+            adapter=active.adapter,
+            plain=active.version is not None,
+            style=USUAL if active.version is None else TAUGHT,
+            selection=self.selection(catalogue),
+            stop=stop,
         )
-        for draft in drafts.creatives
-    ]
-    refused = [_refused(generation, candidate, author, parents) for candidate in drafts.rejected]
-    creatives = _unwritten(catalogue, [*made, *refused])
-    return Answer(drafts, [*creatives, _finished(generation, drafts)])
+        parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
+        status: CreativeStatus = "screened" if settings.review else "live"
+        made = [
+            _accepted(
+                generation,
+                draft.parts,
+                _by(active, lineage(draft, brief, seed=generation.seed, parents=parents)),
+                understood,
+                status,
+            )
+            for draft in drafts.creatives
+        ]
+        refused = [_refused(generation, each, active, parents) for each in drafts.rejected]
+        creatives = _unwritten(catalogue, [*made, *refused])
+        return HandledRequest(drafts, [*creatives, _finished(generation, drafts)])
 
-
-def _learned(brief: Brief, catalogue: Catalogue, placement: str, workshop: Workshop) -> Brief:
-    """Returns the brief with what its segments clicked on, where it says which they are."""
-    if not any(segment.context for segment in brief.segments):
-        return brief
-    texts = {
-        creative.id: " ".join(creative.parts.values())
-        for creative in catalogue.creatives(placement)
-    }
-    return with_behaviour(brief, workshop.showings(placement), texts)
+    def _learned(self, brief: Brief, catalogue: Catalogue, placement: str) -> Brief:
+        """Returns the brief with what its segments clicked on, where it says which they are."""
+        if not any(segment.context for segment in brief.segments):
+            return brief
+        texts = {
+            creative.id: " ".join(creative.parts.values())
+            for creative in catalogue.creatives(placement)
+        }
+        return with_insights(brief, self.impressions(placement), texts)
 
 
 def winners_by_piece(
@@ -181,18 +185,18 @@ def _accepted(
     )
 
 
-def _by(author: Author, origin: Lineage) -> Lineage:
+def _by(active: ActiveVersion, origin: Lineage) -> Lineage:
     """Returns the lineage with the version in it, in place of what the backend calls it."""
-    if author.version is None:
+    if active.version is None:
         return origin
-    parts = {name: _by(author, part) for name, part in origin.parts.items()}
-    return replace(origin, adapter=author.version, parts=parts)
+    parts = {name: _by(active, part) for name, part in origin.parts.items()}
+    return replace(origin, adapter=active.version, parts=parts)
 
 
 def _refused(
-    generation: Generation, candidate: Candidate, author: Author, parents: Mapping[str, str]
+    generation: Generation, candidate: Candidate, active: ActiveVersion, parents: Mapping[str, str]
 ) -> Creative:
-    origin = _by(author, candidate_lineage(candidate, parents))
+    origin = _by(active, candidate_lineage(candidate, parents))
     return Creative(
         id=creative_id(generation.id, candidate.text),
         placement=generation.placement,

@@ -13,7 +13,7 @@ from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Sampling
 from generator.screening.gates.similarity import Reader
-from generator.screening.screen import ALIKE, HARMFUL, STOP, Screen, Written, clean
+from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import Thresholds, usual
 from generator.writing.texts import TAUGHT, Style
 
@@ -33,7 +33,7 @@ class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     most_new_tokens: Annotated[int, Meta(ge=1)] = 20
 
 
-class Writer(NamedTuple):
+class Sampler(NamedTuple):
     """Who writes: a model, with the folder of an adapter or bare."""
 
     backend: Backend
@@ -70,52 +70,45 @@ class Samples(NamedTuple):
 
 
 def take_samples(
-    writer: Writer,
+    sampler: Sampler,
     briefs: Sequence[Brief],
     config: SamplingConfig,
     thresholds: Thresholds | None = None,
 ) -> Samples:
-    """Returns what the writer makes of each brief, alone and without examples.
+    """Returns what the sampler makes of each brief, alone and without examples.
 
-    The same writer and settings give the same texts on the same machine.
+    The same sampler and settings give the same texts on the same machine.
 
     Raises:
         BackendError: the model failed.
     """
     limits = thresholds or usual()
-    # Each by itself: the screen of the loop refuses what is like others, which is another rule's.
-    single = replace(limits, skip=(*limits.skip, *ALIKE))
+    # The screen of the loop refuses what is like others, which is another rule's.
+    single, unskipped = singly(limits), replace(limits, skip=())
     every, refused, harm = [], [], 0
     for brief in briefs:
-        written = _written(writer, brief, config)
-        backend = writer.backend
+        written = _written(sampler, brief, config)
+        backend = sampler.backend
         screen = Screen(
             brief, thresholds=single, reader=backend if isinstance(backend, Reader) else None
         )
         verdicts = screen.judge(written)
         every.append([each.text for each in written])
         refused.append([v.rejection.code if v.rejection else None for v in verdicts])
-        harm += _harmful(brief, written, limits)
+        harm += sum(harmful(brief, every[-1], unskipped))
     return Samples(every, refused, harm)
 
 
-def _written(writer: Writer, brief: Brief, config: SamplingConfig) -> list[Written]:
+def _written(sampler: Sampler, brief: Brief, config: SamplingConfig) -> list[Written]:
     prompt = plain_prompt(brief)
     # A seed of the brief's own, so that one more brief changes nothing about the others.
     digest = hashlib.blake2b(f"{config.seed}/{prompt}".encode(), digest_size=8).digest()
     style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
-    completions = writer.backend.complete(
+    completions = sampler.backend.complete(
         [prompt] * config.samples,
         Sampling(STOP, config.most_new_tokens, *style),
         seed=int.from_bytes(digest) >> 1,
-        adapter=writer.adapter,
+        adapter=sampler.adapter,
     )
     cleaned = [clean(completion.text) for completion in completions]
     return [Written(text, ended=ended) for text, ended in cleaned]
-
-
-def _harmful(brief: Brief, written: Sequence[Written], thresholds: Thresholds) -> int:
-    others = tuple(code for code in Screen(brief).gates if code not in HARMFUL)
-    screen = Screen(brief, thresholds=replace(thresholds, skip=others))
-    verdicts = screen.judge([Written(each.text) for each in written if each.text])
-    return sum(verdict.rejection is not None for verdict in verdicts)

@@ -107,15 +107,12 @@ class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one creative of the channel is made of.
 
-    `combined` says that the platform shows pieces of one kind beside each other, in any order,
-    so that each must stand alone and differ from the others. `creatives` is how many creatives
-    are written unless told otherwise.
+    `creatives` is how many creatives are written unless told otherwise.
     """
 
     name: str
     title: str
     counting: Counting
-    combined: bool = False
     creatives: Positive = 20
     checked: str
     assets: tuple[Asset, ...]

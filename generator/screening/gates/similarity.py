@@ -23,7 +23,8 @@ ENDING: Final = 3
 
 
 @cache
-def _model() -> Any:
+def wordllama_model() -> Any:
+    """Returns the packaged word embeddings."""
     # Importing it sets up logging, which must not come before a process does that itself.
     import wordllama
 
@@ -37,7 +38,7 @@ def vectors(texts: Sequence[str]) -> Vectors:
     if not texts:
         return np.zeros((0, 256), dtype=np.float32)
     # Without words a text has no direction, and dividing by its length would warn.
-    found = np.asarray(_model().embed(list(texts), norm=False), dtype=np.float32)
+    found = np.asarray(wordllama_model().embed(list(texts), norm=False), dtype=np.float32)
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     directed: Vectors = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
     return directed

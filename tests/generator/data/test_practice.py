@@ -12,7 +12,7 @@ from generator.data.augment import PracticeConfig, practised
 from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
 from generator.models.base import SMOLLM2
-from generator.writing.samples import SamplingConfig, Writer
+from generator.writing.samples import Sampler, SamplingConfig
 from streams.catalogue import catalogue_message
 from streams.log import open_log
 from tests.generator.scripted import Scripted
@@ -40,7 +40,7 @@ def shortest_first(found):
 
 
 def test_what_passes_is_taught_once_and_what_does_not_is_counted():
-    found = practised(Writer(Scripted(LINES)), [COFFEE], ROUND)
+    found = practised(Sampler(Scripted(LINES)), [COFFEE], ROUND)
     assert texts(found, COFFEE) == [
         "Coffee for calm mornings",
         "Morning coffee by post",
@@ -53,7 +53,7 @@ def test_what_passes_is_taught_once_and_what_does_not_is_counted():
 
 
 def test_a_ranking_keeps_the_share_that_promises_most():
-    found = practised(Writer(Scripted(LINES)), [COFFEE], ROUND, rank=shortest_first)
+    found = practised(Sampler(Scripted(LINES)), [COFFEE], ROUND, rank=shortest_first)
     assert texts(found, COFFEE) == ["Fresh coffee and tea", "Morning coffee by post"]
     assert found.left_out["promises_less"] == 2
 
@@ -62,7 +62,7 @@ def test_whole_briefs_are_held_out():
     seen = []
     config = PracticeConfig(sampling=SamplingConfig(samples=len(LINES)), held_out=0.5)
     found = practised(
-        Writer(Scripted(LINES * 2)),
+        Sampler(Scripted(LINES * 2)),
         [COFFEE, TEA],
         config,
         progress=lambda done, total: seen.append((done, total)),
@@ -76,9 +76,9 @@ def test_whole_briefs_are_held_out():
 
 def test_nothing_to_learn_is_said():
     with pytest.raises(DatasetError, match="no briefs to write for"):
-        practised(Writer(Scripted(LINES)), [], ROUND)
+        practised(Sampler(Scripted(LINES)), [], ROUND)
     with pytest.raises(DatasetError, match=r"passed.*repeats.*by hand"):
-        practised(Writer(Scripted(['Tea is tea"'])), [TEA], ROUND)
+        practised(Sampler(Scripted(['Tea is tea"'])), [TEA], ROUND)
 
 
 def test_the_command_writes_for_files_or_for_what_a_log_was_asked_for(tmp_path, monkeypatch):

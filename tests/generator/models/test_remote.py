@@ -9,7 +9,7 @@ from generator.errors import BackendError
 from generator.models.base import Sampling
 from generator.models.catalog import Endpoint
 from generator.models.opening import open_backend
-from generator.models.remote import Pace, RemoteBackend
+from generator.models.remote import RateLimiter, RemoteBackend
 from generator.writing.texts import generate
 from tests.generator.models.flaky_proxy import flaky_proxy
 
@@ -155,7 +155,7 @@ class Clock:
 
 def test_requests_are_let_go_at_even_distances():
     clock = Clock()
-    pace = Pace(60, None, clock=clock, sleep=clock.sleep)
+    pace = RateLimiter(60, None, clock=clock, sleep=clock.sleep)
     for _ in range(3):
         pace.wait()
     assert clock.slept == [1.0, 1.0]
@@ -166,7 +166,7 @@ def test_requests_are_let_go_at_even_distances():
 
 def test_tokens_that_were_used_are_waited_for():
     clock = Clock()
-    pace = Pace(None, 600, clock=clock, sleep=clock.sleep)
+    pace = RateLimiter(None, 600, clock=clock, sleep=clock.sleep)
     pace.wait()
     pace.spend(30)
     pace.wait()
@@ -174,7 +174,7 @@ def test_tokens_that_were_used_are_waited_for():
 
 
 def test_the_pace_holds_over_threads():
-    pace = Pace(60_000, None)
+    pace = RateLimiter(60_000, None)
     threads = [threading.Thread(target=pace.wait) for _ in range(20)]
     started = pace._clock()
     for thread in threads:

@@ -8,7 +8,7 @@ from generator.__main__ import app
 from generator.errors import RewardModelError
 from generator.reward.encoders import open_encoder
 from generator.reward.model import fit_reward_model
-from generator.reward.ranking import OVER, Promising, ranking_of
+from generator.reward.ranking import OVER, CandidateRanking, ranking_of
 from generator.rotation import RotationState, Sums
 from generator.writing.texts import AS_THEY_COME
 from streams.catalogue import Catalogue
@@ -38,13 +38,13 @@ TEXTS = ["Run further like a king today", "Run further for free at last", "Run f
 
 
 def test_what_the_log_tells_ranks_the_texts():
-    selection = Promising("wordllama").selection(*told(40))
+    selection = CandidateRanking("wordllama").selection(*told(40))
     assert selection.over == OVER
     assert selection.rank(TEXTS)[0] == 1
 
 
 def test_without_a_taste_or_with_little_told_texts_are_kept_as_they_come():
-    promising = Promising("wordllama")
+    promising = CandidateRanking("wordllama")
     assert promising.selection(*told(40, taste=False)) == AS_THEY_COME
     assert promising.selection(*told(2)) == AS_THEY_COME
     assert promising.selection({}, Catalogue()) == AS_THEY_COME
@@ -52,7 +52,7 @@ def test_without_a_taste_or_with_little_told_texts_are_kept_as_they_come():
 
 def test_an_unknown_reader_is_refused_at_the_start():
     with pytest.raises(RewardModelError, match="no reader is called 'gpt'"):
-        Promising("gpt")
+        CandidateRanking("gpt")
 
 
 def test_a_saved_model_ranks_only_if_it_is_trusted(tmp_path):

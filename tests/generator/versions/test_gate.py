@@ -10,7 +10,7 @@ from generator.errors import GateError
 from generator.reward.contrasts import Ridge
 from generator.reward.model import Accuracy, RewardModel
 from generator.versions.gate import GateConfig, held_out, judge, passed, rows, verdict
-from generator.writing.samples import Samples, SamplingConfig, Writer, take_samples
+from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from tests.generator.scripted import Scripted
 
 BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))
@@ -134,39 +134,39 @@ def test_no_gain_is_expected_of_what_does_not_pass():
 
 def test_the_same_writer_and_settings_take_the_same_samples():
     briefs = [BRIEF, Brief(product="wool socks", keywords=("socks",))]
-    first = take_samples(Writer(Likely(GOOD)), briefs, CONFIG.sampling)
-    assert take_samples(Writer(Likely(GOOD)), briefs, CONFIG.sampling) == first
+    first = take_samples(Sampler(Likely(GOOD)), briefs, CONFIG.sampling)
+    assert take_samples(Sampler(Likely(GOOD)), briefs, CONFIG.sampling) == first
     backend = Likely(GOOD)
-    take_samples(Writer(backend), briefs[:1], CONFIG.sampling)
-    take_samples(Writer(backend), briefs[::-1], CONFIG.sampling)
+    take_samples(Sampler(backend), briefs[:1], CONFIG.sampling)
+    take_samples(Sampler(backend), briefs[::-1], CONFIG.sampling)
     assert backend.seeds[0] == backend.seeds[2] != backend.seeds[1]
 
 
 def test_what_is_judged_is_what_a_taught_model_is_asked():
     backend = Likely(GOOD)
-    found = take_samples(Writer(backend), [BRIEF], CONFIG.sampling)
+    found = take_samples(Sampler(backend), [BRIEF], CONFIG.sampling)
     assert backend.asked == ['Product: coffee beans by post\nHeadline: "'] * 4
     assert found.passed == [[line[:-1] for line in GOOD]]
 
 
 def test_harm_counts_where_another_gate_refused_first():
     lines = ['coffee you shit"', 'Kill yourself with coffee www.beans"', *GOOD[:2]]
-    found = take_samples(Writer(Likely(lines)), [BRIEF], CONFIG.sampling)
+    found = take_samples(Sampler(Likely(lines)), [BRIEF], CONFIG.sampling)
     assert found.harm == 2
 
 
 def test_judged_end_to_end():
     taught, bare = Likely(GOOD), Likely(['coffee"', "no end to it", *GOOD[:2]])
-    table = judge(Writer(taught, "adapter"), Writer(bare), CONFIG, briefs=[BRIEF])
+    table = judge(Sampler(taught, "adapter"), Sampler(bare), CONFIG, briefs=[BRIEF])
     assert passed(table)
     assert table[2].value == pytest.approx(1.0)
-    worse = judge(Writer(bare, "adapter"), Writer(taught), CONFIG, briefs=[BRIEF])
+    worse = judge(Sampler(bare, "adapter"), Sampler(taught), CONFIG, briefs=[BRIEF])
     assert [row.rule for row in worse if not row.passed] == ["pass_rate"]
 
 
 def test_a_model_that_cannot_weigh_texts_is_no_judge():
     with pytest.raises(GateError, match="judge with the model itself"):
-        judge(Writer(Scripted(GOOD)), Writer(Scripted(GOOD)), CONFIG, briefs=[BRIEF])
+        judge(Sampler(Scripted(GOOD)), Sampler(Scripted(GOOD)), CONFIG, briefs=[BRIEF])
 
 
 def test_held_out_briefs_are_of_products_that_prompts_do_not_show():

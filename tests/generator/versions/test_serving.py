@@ -10,7 +10,7 @@ from generator.brief.prompts import plain_prompt
 from generator.errors import BackendError, VersionMissing
 from generator.models.catalog import Endpoint
 from generator.models.remote import RemoteBackend
-from generator.versions.serving import speaker
+from generator.versions.serving import version_resolver
 from generator.versions.store import Versions
 from streams.catalogue import Catalogue, catalogue_message
 from streams.events import Generation
@@ -99,19 +99,19 @@ def remote(vllm):
 
 
 def test_without_a_champion_the_bare_model_writes(versions):
-    author = speaker(lambda: Scripted(LINES), versions[0])
+    author = version_resolver(lambda: Scripted(LINES), versions[0])
     assert author(catalogue(version("a", "canary")), request()) == (None, None)
 
 
 def test_the_champion_writes_with_its_folder(versions):
     store, adopted = versions
-    author = speaker(lambda: Scripted(LINES), store)
+    author = version_resolver(lambda: Scripted(LINES), store)
     assert author(catalogue(version(adopted.id)), request()) == (adopted.id, str(adopted.adapter))
 
 
 def test_a_version_that_was_withdrawn_writes_no_more(versions):
     store, adopted = versions
-    author = speaker(lambda: Scripted(LINES), store)
+    author = version_resolver(lambda: Scripted(LINES), store)
     known = catalogue(version(adopted.id, "rejected"))
     with pytest.raises(VersionMissing, match="is rejected, so it writes no more"):
         author(known, request(version=adopted.id))
@@ -122,13 +122,13 @@ def test_a_version_that_was_withdrawn_writes_no_more(versions):
 def test_a_server_is_told_of_a_version_once_by_its_own_name(versions, vllm):
     store, adopted = versions
     backend = remote(vllm)
-    author = speaker(lambda: backend, store)
+    author = version_resolver(lambda: backend, store)
     for _ in range(2):
         assert author(catalogue(version(adopted.id)), request()) == (adopted.id, adopted.id)
     loaded = {"lora_name": adopted.id, "lora_path": str(adopted.adapter)}
     assert vllm.asked == [("/v1/load_lora_adapter", loaded)]
     # after a restart the server has it already
-    again = speaker(lambda: backend, store)(catalogue(version(adopted.id)), request())
+    again = version_resolver(lambda: backend, store)(catalogue(version(adopted.id)), request())
     assert again == (adopted.id, adopted.id)
     assert len(vllm.asked) == 2
 
@@ -140,11 +140,13 @@ def test_a_server_is_not_asked_to_load_what_is_no_lora(tmp_path, vllm):
     (trained / "manifest.json").write_text("{}")
     store = Versions(tmp_path / "versions")
     adopted = store.adopt(trained)
-    author = speaker(lambda: remote(vllm), store)
+    author = version_resolver(lambda: remote(vllm), store)
     with pytest.raises(BackendError, match="is a PREFIX_TUNING adapter, and the server loads LoRA"):
         author(catalogue(version(adopted.id)), request())
     assert not vllm.asked
-    here = speaker(lambda: Scripted(LINES), store)(catalogue(version(adopted.id)), request())
+    here = version_resolver(lambda: Scripted(LINES), store)(
+        catalogue(version(adopted.id)), request()
+    )
     assert here == (adopted.id, str(adopted.adapter))
 
 
@@ -153,7 +155,7 @@ def test_a_server_that_refuses_is_told_on(versions, vllm):
     (store._folder / adopted.id).rename(store._folder / "refused")
     moved = store._folder / "refused" / "adapter"
     store._checked["refused"] = adopted._replace(id="refused", adapter=moved)
-    author = speaker(lambda: remote(vllm), store)
+    author = version_resolver(lambda: remote(vllm), store)
     with pytest.raises(BackendError, match="no such folder"):
         author(catalogue(version("refused")), request())
 

@@ -6,11 +6,11 @@ from generator.brief.schema import Brief, Segment
 from generator.writing.insights import (
     LEAST_CLICKS_UNNAMED,
     Clicked,
-    ClickReader,
+    ImpressionReader,
     liked,
-    with_behaviour,
+    with_insights,
 )
-from generator.writing.insights import Showing as Seen
+from generator.writing.insights import Impression as Seen
 from streams.events import INTERACTIONS, Action, Decision, Interaction, encode
 from streams.log import Message
 from streams.memory import MemoryLog
@@ -20,7 +20,7 @@ WARM, DULL = "Happy warm mornings", "A bag of beans"
 
 
 def crowd(people, *, liking=WARM, other=DULL, shows=4):
-    """Returns showings to so many people, who click what they like half of the time."""
+    """Returns impressions to so many people, who click what they like half of the time."""
     return [
         Clicked(f"u{person}" if people else "", text, text == liking and turn % 2 == 0)
         for person in range(people)
@@ -70,7 +70,7 @@ def test_what_is_clicked_no_more_than_the_rest_is_not_said():
 TEXTS = {"warm": WARM, "dull": DULL}
 
 
-def showing(context, creative_id, rewarded):
+def impression(context, creative_id, rewarded):
     return Seen(Raw(msgspec.json.encode(context)), creative_id, rewarded)
 
 
@@ -84,13 +84,13 @@ def test_each_segment_learns_from_its_own_contexts_alone():
         ),
     )
     seen = [
-        showing({"device": {"kind": kind}, "user": f"{kind}{i}"}, name, name == likes)
+        impression({"device": {"kind": kind}, "user": f"{kind}{i}"}, name, name == likes)
         for kind, likes in (("mobile", "warm"), ("desktop", "dull"))
         for i in range(40)
         for name in ("warm", "dull")
     ]
-    seen.append(showing({"device": "mobile"}, "gone", True))
-    mobile, desktop, everybody = with_behaviour(brief, seen, TEXTS).segments
+    seen.append(impression({"device": "mobile"}, "gone", True))
+    mobile, desktop, everybody = with_insights(brief, seen, TEXTS).segments
     assert "warm" in mobile.behaviour[0]
     assert "beans" in desktop.behaviour[0]
     assert everybody.behaviour == ("bought twice",)
@@ -98,7 +98,7 @@ def test_each_segment_learns_from_its_own_contexts_alone():
 
 def test_a_brief_without_contexts_stays_as_it_is():
     brief = Brief(product="coffee", segments=(Segment(name="a", who="people"),))
-    assert with_behaviour(brief, [], TEXTS) is brief
+    assert with_insights(brief, [], TEXTS) is brief
 
 
 def interaction(number, *, placement="home", status="closed", reward=0.0):
@@ -133,17 +133,17 @@ def log():
 def test_the_reader_follows_the_log_and_counts_each_decision_once(log):
     log.append([interaction(0, status="provisional"), interaction(1, reward=1.0)])
     log.append([interaction(2, placement="away"), interaction(3, status="corrected", reward=1.0)])
-    reader = ClickReader(log)
-    assert reader.showings("home") == [Seen(Raw(b'{"n":1}'), "warm", True)]
+    reader = ImpressionReader(log)
+    assert reader.impressions("home") == [Seen(Raw(b'{"n":1}'), "warm", True)]
     log.append([interaction(4)])
-    assert [bytes(seen.context) for seen in reader.showings("home")] == [b'{"n":1}', b'{"n":4}']
-    assert reader.showings("nowhere") == []
+    assert [bytes(seen.context) for seen in reader.impressions("home")] == [b'{"n":1}', b'{"n":4}']
+    assert reader.impressions("nowhere") == []
 
 
 def test_the_reader_begins_with_the_latest(log, monkeypatch):
     monkeypatch.setattr("generator.writing.insights.LATEST", 3)
     log.append([interaction(number) for number in range(10)])
-    assert [bytes(seen.context) for seen in ClickReader(log).showings("home")] == [
+    assert [bytes(seen.context) for seen in ImpressionReader(log).impressions("home")] == [
         b'{"n":7}',
         b'{"n":8}',
         b'{"n":9}',
