@@ -92,7 +92,7 @@ def run_generator(
         counts: where to count, for who looks on meanwhile.
         material: the folder that holds the files of briefs' material; others are not read.
         versions: the folder of the generator's versions, of which the champion writes.
-        reader: what reads texts to rank new ones (`generator.reward.open_encoder`).
+        reader: what reads texts to rank new ones (`open_encoder`).
         thresholds: of the screen, None for the usual ones.
         trial_decisions: after how many a canary that is no better is pulled.
 
@@ -175,15 +175,13 @@ def _answer(
         found = handler.handle(catalogue, generation, stop)
     except GeneratorError as error:
         logger.error("generation %s failed: %s: %s", generation.id, error.code, error)
-        return [_failed(generation, f"{error.code}: {error}")]
+        reason = f"{error.code}: {error}"
+        return [replace(generation, status="failed", reason=reason)]
     except Exception as error:  # one request must not take the others down with it
         logger.exception("generation %s", generation.id)
-        return [_failed(generation, f"internal_error: {type(error).__name__}: {error}")]
+        reason = f"internal_error: {type(error).__name__}: {error}"
+        return [replace(generation, status="failed", reason=reason)]
     if stop.is_set() and len(found.drafts.creatives) < generation.n:
         return []
     logger.info("generation %s: %s", generation.id, found.drafts.summary())
     return found.events
-
-
-def _failed(generation: Generation, reason: str) -> Generation:
-    return replace(generation, status="failed", reason=reason)

@@ -8,7 +8,7 @@ trained on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from pyarrow import parquet
 
 from generator.data.evidence import Evidence, chance_better
-from generator.data.fraud import Suspicion, by_creative
+from generator.data.fraud import Suspicion
 from generator.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "test"]
@@ -128,8 +128,8 @@ def build_dataset(
     """
     limits = thresholds or Thresholds()
     left_out: dict[str, int] = defaultdict(int)
-    believed = _believed(evidence, suspicious, left_out)
-    known = list(_known(believed, prompt_of, limits, left_out))
+    doubted = {(each.placement, each.creative_id) for each in suspicious}
+    known = list(_known(evidence, prompt_of, limits, doubted, left_out))
     splits = _splits([each.evidence for each in known], limits.held_out)
     groups: dict[tuple[str, str, str], list[_Known]] = defaultdict(list)
     for each in known:
@@ -138,9 +138,13 @@ def build_dataset(
     for (_, _, brief), group in groups.items():
         split = splits[brief]
         best = group[: max(1, round(limits.best * len(group)))]
-        dataset.imitate.extend(each.imitate(split) for each in best if each.above(limits.sure))
+        dataset.imitate.extend(each.imitate(split) for each in best if each.chance >= limits.sure)
         dataset.prefer.extend(_pairs(group, limits, split))
-        dataset.judge.extend(_judged(group, limits, split))
+        dataset.judge.extend(
+            Judge(text=each.text, good=each.chance >= limits.sure, split=split, **each.origin())
+            for each in group
+            if max(each.chance, 1.0 - each.chance) >= limits.sure
+        )
     if not (dataset.imitate or dataset.prefer):
         why = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
         raise DatasetError(
@@ -151,69 +155,58 @@ def build_dataset(
 
 
 class _Known(NamedTuple):
-    """Evidence that is enough, with its prompt."""
+    """Evidence that is enough, with its prompt, and the chance that it is above its company."""
 
     evidence: Evidence
     prompt: str
     text: str
     brief: str
     placement: str
+    chance: float
+
+    def origin(self) -> dict[str, Any]:
+        """Returns what every row of it says alike."""
+        return {
+            "prompt": self.prompt,
+            "brief": self.brief,
+            "placement": self.placement,
+            "segment": self.evidence.segment,
+        }
 
     def imitate(self, split: Split) -> Imitate:
-        winner, segment = self.evidence.winner, self.evidence.segment
+        winner = self.evidence.winner
         return Imitate(
-            self.prompt,
-            self.text,
-            self.brief,
-            self.placement,
-            segment,
-            winner.estimate,
-            winner.lower,
-            split,
+            text=self.text,
+            estimate=winner.estimate,
+            lower=winner.lower,
+            split=split,
+            **self.origin(),
         )
-
-    def above(self, sure: float) -> bool:
-        return chance_better(self.evidence, _company(self.evidence)) >= sure
-
-    def below(self, sure: float) -> bool:
-        return chance_better(self.evidence, _company(self.evidence)) <= 1.0 - sure
-
-
-def _company(evidence: Evidence) -> Evidence:
-    """Returns a creative that is just as its company and was seen as often as all can be."""
-    winner = evidence.winner._replace(estimate=evidence.level, effective_n=1e6)
-    return evidence._replace(winner=winner)
-
-
-def _believed(
-    evidence: Iterable[Evidence], suspicious: Sequence[Suspicion], left_out: dict[str, int]
-) -> Iterator[Evidence]:
-    named = by_creative(suspicious)
-    for each in evidence:
-        if (each.creative.placement, each.creative.id) in named:
-            left_out["suspicious"] += 1
-        else:
-            yield each
 
 
 def _known(
     evidence: Iterable[Evidence],
     prompt_of: PromptOf,
     limits: Thresholds,
+    doubted: Collection[tuple[str, str]],
     left_out: dict[str, int],
 ) -> Iterator[_Known]:
     for each in evidence:
-        lineage = each.creative.lineage
-        prompt = prompt_of(each)
-        if prompt is None or lineage.brief is None:
+        creative, winner, prompt = each.creative, each.winner, prompt_of(each)
+        if (creative.placement, creative.id) in doubted:
+            left_out["suspicious"] += 1
+        elif prompt is None or creative.lineage.brief is None:
             left_out["without_a_brief"] += 1
-        elif len(each.creative.parts) != 1:
+        elif len(creative.parts) != 1:
             left_out["of_several_parts"] += 1
-        elif each.winner.effective_n < limits.effective_n:
+        elif winner.effective_n < limits.effective_n:
             left_out["seen_too_little"] += 1
         else:
-            [text] = each.creative.parts.values()
-            yield _Known(each, prompt, text, lineage.brief, each.creative.placement)
+            [text] = creative.parts.values()
+            # A creative that is just as its company, and was seen as often as all can be.
+            usual = each._replace(winner=winner._replace(estimate=each.level, effective_n=1e6))
+            chance, brief = chance_better(each, usual), creative.lineage.brief
+            yield _Known(each, prompt, text, brief, creative.placement, chance)
 
 
 def _splits(evidence: Sequence[Evidence], held_out: float) -> Mapping[str, Split]:
@@ -244,23 +237,12 @@ def _pairs(group: Sequence[_Known], limits: Thresholds, split: Split) -> Iterato
             used[better.text] += 1
             used[worse.text] += 1
             yield Prefer(
-                better.prompt,
-                better.text,
-                worse.text,
-                better.brief,
-                better.placement,
-                better.evidence.segment,
-                2.0 * chance - 1.0,
-                split,
+                better=better.text,
+                worse=worse.text,
+                weight=2.0 * chance - 1.0,
+                split=split,
+                **better.origin(),
             )
-
-
-def _judged(group: Sequence[_Known], limits: Thresholds, split: Split) -> Iterator[Judge]:
-    for each in group:
-        good = each.above(limits.sure)
-        if good or each.below(limits.sure):
-            segment = each.evidence.segment
-            yield Judge(each.prompt, each.text, good, each.brief, each.placement, segment, split)
 
 
 class LogRange(NamedTuple):
@@ -335,7 +317,9 @@ def read_dataset(folder: Path) -> tuple[Dataset, Card]:
     try:
         card = msgspec.json.decode((folder / CARD).read_bytes(), type=Card)
         rows = {
-            name: [row_type(**row) for row in _table(rows_file(folder, name)).to_pylist()]
+            name: [
+                row_type(**row) for row in parquet.read_table(rows_file(folder, name)).to_pylist()
+            ]
             for name, row_type in ROWS.items()
         }
     except (OSError, msgspec.MsgspecError, pa.ArrowException, TypeError) as error:
@@ -347,7 +331,3 @@ def read_dataset(folder: Path) -> tuple[Dataset, Card]:
 def rows_file(folder: Path, name: str) -> Path:
     """Returns where a dataset keeps its rows of a kind: `imitate`, `prefer` or `judge`."""
     return folder / f"{name}.parquet"
-
-
-def _table(path: Path) -> pa.Table:
-    return parquet.read_table(path)

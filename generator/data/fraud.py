@@ -171,11 +171,6 @@ def suspicions(look: ClickLook, evidence: Sequence[Evidence]) -> list[Suspicion]
     return sorted([*look.suspicions(), *departing(evidence)])
 
 
-def by_creative(found: Iterable[Suspicion]) -> Mapping[tuple[str, str], Suspicion]:
-    """Returns one suspicion for each creative that has any, by placement and id."""
-    return {(each.placement, each.creative_id): each for each in found}
-
-
 def _apart(one: Evidence, others: Sequence[Evidence]) -> tuple[float, float]:
     """Returns by how many standard deviations one is above the others, and their level."""
     total = sum(each.winner.effective_n for each in others)

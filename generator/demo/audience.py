@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,7 +96,7 @@ class Audience:
     def snapshot(self) -> dict[str, Tally]:
         """Returns a copy of each placement's books as they are now."""
         with self._lock:
-            return {name: _copy(tally) for name, tally in self._tallies.items()}
+            return {name: deepcopy(tally) for name, tally in self._tallies.items()}
 
     def know(self, texts: Mapping[str, str]) -> None:
         """Tells which text each creative id stands for; visitors like texts, not ids."""
@@ -187,10 +188,3 @@ class Audience:
             time.sleep(RETRY_SECONDS)
             with self._lock:
                 heapq.heappush(self._due, outcome)
-
-
-def _copy(tally: Tally) -> Tally:
-    copied = Tally(**vars(tally))
-    copied.shown, copied.clicked = dict(tally.shown), dict(tally.clicked)
-    copied.pmf = dict(tally.pmf)
-    return copied

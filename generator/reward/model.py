@@ -25,7 +25,7 @@ from generator.reward.contrasts import (
     fit_ridge,
     told_apart,
 )
-from generator.reward.encoders import Encoder
+from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.examples import Example
 
 LEVEL: Final = 0.95
@@ -41,6 +41,11 @@ class Accuracy(NamedTuple):
     value: float
     interval: Interval
     n_pairs: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the interval lies above one half, on enough pairs to say so."""
+        return self.n_pairs >= FEWEST_PAIRS and self.interval.low > 0.5
 
 
 class Scores(NamedTuple):
@@ -99,7 +104,7 @@ class RewardModel:
     @property
     def trusted(self) -> bool:
         """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return is_trusted(self.accuracy)
+        return self.accuracy.trusted
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns what is expected of each text, and within which bounds."""
@@ -145,35 +150,23 @@ class _Saved(msgspec.Struct, kw_only=True):
     v: int = 1
 
 
-def saved_encoder(path: Path) -> str:
-    """Returns the name of the encoder that a saved model wants (`open_encoder`).
-
-    Raises:
-        RewardModelError: there is no reward model in this file.
-    """
-    return _saved(path).encoder
-
-
 def is_saved_trusted(path: Path) -> bool:
     """Returns whether a saved model is trusted, without the encoder that it wants.
 
     Raises:
         RewardModelError: there is no reward model in this file.
     """
-    return is_trusted(_saved(path).accuracy)
+    return _saved(path).accuracy.trusted
 
 
-def load_reward_model(path: Path, encoder: Encoder) -> RewardModel:
-    """Returns the model in a file.
+def load_reward_model(path: Path, cache: Path) -> RewardModel:
+    """Returns the model in a file, with what reads its texts (`open_encoder`).
 
     Raises:
-        RewardModelError: there is none, or it was made with another encoder.
+        RewardModelError: there is none.
+        BackendMissing: what reads its texts is not installed.
     """
     saved = _saved(path)
-    if saved.encoder != encoder.name:
-        raise RewardModelError(
-            f"{path} was made with the encoder {saved.encoder!r}, not {encoder.name!r}"
-        )
     ridge = Ridge(
         np.frombuffer(saved.weights),
         np.frombuffer(saved.scale),
@@ -181,7 +174,7 @@ def load_reward_model(path: Path, encoder: Encoder) -> RewardModel:
         saved.spread,
         saved.noise,
     )
-    return RewardModel(encoder, ridge, saved.accuracy, saved.slope)
+    return RewardModel(open_encoder(saved.encoder, cache), ridge, saved.accuracy, saved.slope)
 
 
 def _saved(path: Path) -> _Saved:
@@ -274,11 +267,6 @@ def _bounds(
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.quantile(drawn, [tail, 1.0 - tail]) if drawn else (0.0, 1.0)
     return float(low), float(high)
-
-
-def is_trusted(accuracy: Accuracy) -> bool:
-    """Returns whether an interval lies above one half, on enough pairs to say so."""
-    return accuracy.n_pairs >= FEWEST_PAIRS and accuracy.interval.low > 0.5
 
 
 def calibrate(scores: Floats, pairs: Pairs) -> float:

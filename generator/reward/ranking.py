@@ -22,7 +22,6 @@ from generator.reward.model import (
     RewardModel,
     fit_reward_model,
     load_reward_model,
-    saved_encoder,
 )
 from generator.rotation import RotationState
 from generator.screening.settings import Thresholds
@@ -112,7 +111,7 @@ def open_reward_model(path: Path, cache: Path = CACHE) -> Reward:
             raise BackendMissing(f"{error}; pip install 'copyloop[finetune]'") from error
 
         return load_transformer_reward(path, cache)
-    return load_reward_model(path, open_encoder(saved_encoder(path), cache))
+    return load_reward_model(path, cache)
 
 
 def open_trusted(path: Path, cache: Path = CACHE) -> Reward:

@@ -20,7 +20,7 @@ from generator.models.opening import model_folder
 from generator.models.transformers import quietly
 from generator.reward.contrasts import Floats
 from generator.reward.encoders import READS_AS, Encoder, open_encoder
-from generator.reward.model import LEVEL, Accuracy, Scores, is_trusted, logistic
+from generator.reward.model import LEVEL, Accuracy, Scores, logistic
 
 METHOD: Final = "reward"
 BATCH: Final = 32
@@ -51,7 +51,7 @@ class TransformerReward:
     @property
     def trusted(self) -> bool:
         """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return is_trusted(self.accuracy)
+        return self.accuracy.trusted
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns how far each text is above those it was trained on; nothing bounds that."""

@@ -34,14 +34,6 @@ from generator.training.methods import train_dpo, train_kto, train_sft
 from generator.training.running import Cost, Job, Progress, Stop, Trained
 from generator.training.scorer import check_scorer, train_scorer
 
-STAGES: Final[dict[str, tuple[str, ...]]] = {
-    "sft": ("sft",),
-    "dpo": ("dpo",),
-    "kto": ("kto",),
-    "loop": ("sft", "dpo"),
-    "grpo": ("grpo",),
-    "reward": ("reward",),
-}
 TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "sft": train_sft,
     "dpo": train_dpo,
@@ -50,6 +42,10 @@ TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "reward": train_scorer,
 }
 RUN: Final = "run.json"
+
+
+def _stages_of(config: FinetuneConfig) -> tuple[str, ...]:
+    return ("sft", "dpo") if config.method == "loop" else (config.method,)
 
 
 class _Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +139,7 @@ def finetune(
 def _manifest(
     order: _Order, this: _Run, base: Base, trained: dict[str, Trained], cost: Cost
 ) -> Manifest:
-    last = _done(order.checkpoints, STAGES[order.config.method][-1])
+    last = _done(order.checkpoints, _stages_of(order.config)[-1])
     return Manifest(
         config=order.config,
         base_sha256=base.sha256,
@@ -170,7 +166,7 @@ def _manifest(
 
 def _publish(made: Manifest, out: Path, checkpoints: Path) -> None:
     """Puts the last stage's adapter into `out`, then the manifest, and clears up."""
-    stages = STAGES[made.config.method]
+    stages = _stages_of(made.config)
     shutil.rmtree(out / ADAPTER, ignore_errors=True)
     shutil.copytree(_done(checkpoints, stages[-1]), out / ADAPTER)
     for stage in stages:
@@ -254,7 +250,7 @@ def _stages(
     a model loaded anew, since trainers leave it altered.
     """
     trained: dict[str, Trained] = {}
-    for stage in STAGES[order.config.method]:
+    for stage in _stages_of(order.config):
         base = load_base(order.config, order.device, parent=parent)
         if before is not None and base.sha256 != before.base_sha256:
             raise TrainingError(

@@ -116,10 +116,6 @@ class GenerationResult(NamedTuple):
     accepted: list[Candidate]
     rejected: list[Candidate]
 
-    def summary(self) -> str:
-        """Returns how many were accepted, and how often each gate refused."""
-        return summary(len(self.accepted), self.rejected)
-
 
 def summary(accepted: int, rejected: Sequence[Candidate]) -> str:
     """Returns how many texts were accepted, and how often each gate refused."""

@@ -89,7 +89,7 @@ def test_the_command_writes_for_files_or_for_what_a_log_was_asked_for(tmp_path, 
         asked.append(model)
         return Scripted(LINES * 2)
 
-    monkeypatch.setattr("generator.models.open_backend", opened)
+    monkeypatch.setattr("generator.models.opening.open_backend", opened)
     folder = tmp_path / "briefs"
     folder.mkdir()
     (folder / "tea.yaml").write_text("version: 2\nproduct: loose leaf tea\n")

@@ -10,7 +10,6 @@ from generator.reward.model import (
     load_reward_model,
     logistic,
     measure_accuracy,
-    saved_encoder,
     try_examples,
 )
 from tests.generator.reward.made_texts import made_examples
@@ -94,24 +93,20 @@ def test_texts_that_were_tried_alone_teach_nothing(encoder):
 def test_it_comes_back_from_its_file(model, encoder, tmp_path):
     path = tmp_path / "reward.model"
     model.save(path)
-    again = load_reward_model(path, open_encoder(saved_encoder(path), tmp_path))
+    again = load_reward_model(path, tmp_path)
     texts = ["Sleep well for free", "Drink less by train"]
     assert np.array_equal(again.score(texts).value, model.score(texts).value)
     assert np.array_equal(again.score(texts).low, model.score(texts).low)
     assert (again.accuracy, again.slope) == (model.accuracy, model.slope)
 
 
-def test_what_is_no_model_or_of_another_encoder_is_refused(model, tmp_path):
+def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "reward.model"
     with pytest.raises(RewardModelError, match="no reward model in"):
-        saved_encoder(path)
+        load_reward_model(path, tmp_path)
     path.write_bytes(msgspec.msgpack.encode({"v": 1}))
     with pytest.raises(RewardModelError, match="no reward model in"):
-        saved_encoder(path)
-    model.save(path)
-    other = open_encoder("wordllama+wordllama", tmp_path)
-    with pytest.raises(RewardModelError, match="was made with the encoder 'wordllama'"):
-        load_reward_model(path, other)
+        load_reward_model(path, tmp_path)
 
 
 def test_the_accuracy_of_constant_scores_is_one_half():

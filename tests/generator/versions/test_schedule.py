@@ -16,7 +16,8 @@ from generator.files import files_hash
 from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, read_manifest
 from generator.models.base import SMOLLM2
 from generator.models.opening import model_folder
-from generator.reward.model import saved_encoder
+from generator.reward.model import load_reward_model
+from generator.settings import CACHE
 from generator.versions.schedule import (
     DONE,
     PRACTISED,
@@ -87,7 +88,7 @@ def test_a_round_trains_judges_and_keeps_the_verdict(log, tmp_path, ground, capl
     [version] = reader.catalogue.generator_versions()
     assert version.status == "rejected"
     assert "pass_rate" in version.reason
-    assert saved_encoder(here / REWARD) == "wordllama"
+    assert load_reward_model(here / REWARD, CACHE).encoder == "wordllama"
     why = {row.rule: row.why for row in version.gate}
     assert why["reward_gain"] != "not counted: there is no reward model"
     assert "of 8 texts" in why["no_new_harm"], "the gate is the one that was asked for"

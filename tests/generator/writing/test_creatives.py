@@ -46,7 +46,7 @@ def screen_by(monkeypatch, rule):
     def judge(self, batch):
         return [Verdict(rule(written), {}) for written in batch]
 
-    monkeypatch.setattr("generator.screening.Screen.judge", judge)
+    monkeypatch.setattr("generator.screening.screen.Screen.judge", judge)
 
 
 @pytest.fixture

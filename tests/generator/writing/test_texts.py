@@ -5,7 +5,14 @@ import pytest
 from generator.brief.schema import load_brief
 from generator.errors import BackendError
 from generator.screening.screen import Screen, Written
-from generator.writing.texts import CANDIDATES_PER_TEXT, PROMPTS_PER_BATCH, Piece, Style, generate
+from generator.writing.texts import (
+    CANDIDATES_PER_TEXT,
+    PROMPTS_PER_BATCH,
+    Piece,
+    Style,
+    generate,
+    summary,
+)
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
 
@@ -80,7 +87,9 @@ def test_it_gives_up_when_the_budget_is_spent_and_says_why(brief):
     budget = CANDIDATES_PER_TEXT * 5
     assert budget <= len(backend.asked) < budget + PROMPTS_PER_BATCH
     assert len(result.rejected) == len(backend.asked)
-    assert result.summary().startswith(f"0 of {len(backend.asked)} accepted; refused: ")
+    assert summary(len(result.accepted), result.rejected).startswith(
+        f"0 of {len(backend.asked)} accepted; refused: "
+    )
     assert {"markup", "fragment"} <= {c.rejection.code for c in result.rejected}
 
 
