@@ -122,7 +122,7 @@ def _play(
         "The generator writes again, shown the winners",
         client,
         names,
-        until=lambda: _all_done(client, requested),
+        until=lambda: all(_done(client, path) for path in requested),
     )
     entered = audience.snapshot()
     second = _live_texts(client, names)
@@ -201,7 +201,7 @@ def _finish(
     for command, what in (
         (f"copyloop audit --data {folder}", "derives every propensity again"),
         (f"copyloop up --data {folder}", "the same service goes on"),
-        (f"copyloop generate {_relative(BRIEFS / 'coffee.yaml')}", "headlines from a brief"),
+        (f"copyloop generate {os.path.relpath(BRIEFS / 'coffee.yaml')}", "headlines from a brief"),
     ):
         console.print(f"  {command}   [dim]{what}[/]", soft_wrap=True)
 
@@ -246,10 +246,6 @@ def _done(client: Client, path: str) -> bool:
     if generation["status"] == "failed":
         raise DemoError(f"the generator failed: {generation['reason']}")
     return bool(generation["status"] == "done")
-
-
-def _all_done(client: Client, requested: Sequence[str]) -> bool:
-    return all(_done(client, path) for path in requested)
 
 
 def _live_texts(client: Client, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -314,7 +310,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _relative(path: Path) -> str:
-    return os.path.relpath(path)

@@ -72,13 +72,7 @@ class TransformersBackend:
         if not prompts:
             return []
         prefix = self._use(adapter)
-        draw = _Draw(
-            sampling.temperature,
-            sampling.top_p,
-            sampling.min_p,
-            sampling.presence_penalty,
-            torch.Generator(self._device).manual_seed(seed),
-        )
+        draw = _Draw(sampling, torch.Generator(self._device).manual_seed(seed))
         stops = torch.tensor(self._stop_tokens(sampling.stop), device=self._device)
         limit = sampling.max_new_tokens
         written: list[list[int]] = [[] for _ in prompts]
@@ -310,10 +304,7 @@ class _Draw(NamedTuple):
     low where the model is of many minds and high where it is sure.
     """
 
-    temperature: float
-    top_p: float
-    min_p: float
-    presence_penalty: float
+    sampling: Sampling
     generator: torch.Generator
 
     def __call__(self, logits: Tensor, said: Tensor) -> Tensor:
@@ -323,16 +314,16 @@ class _Draw(NamedTuple):
             logits: shape (rows, vocabulary).
             said: the tokens that each row has already, shape (rows, steps).
         """
-        logits = logits.float()
-        if self.presence_penalty:
+        logits, sampling = logits.float(), self.sampling
+        if sampling.presence_penalty:
             # A token that was said twice is written twice, the same each time.
-            logits = logits.scatter(-1, said, logits.gather(-1, said) - self.presence_penalty)
-        logits = logits / self.temperature
+            logits = logits.scatter(-1, said, logits.gather(-1, said) - sampling.presence_penalty)
+        logits = logits / sampling.temperature
         likeliest, tokens = logits.topk(min(MAX_CANDIDATES, logits.shape[-1]))
         pmf = (likeliest - logits.logsumexp(-1, keepdim=True)).exp()
         # A token is in the nucleus if what is likelier does not fill it yet; so one always is.
-        outside = pmf.cumsum(-1) - pmf >= self.top_p
-        pmf[outside | (pmf < self.min_p * pmf[:, :1])] = 0.0
+        outside = pmf.cumsum(-1) - pmf >= sampling.top_p
+        pmf[outside | (pmf < sampling.min_p * pmf[:, :1])] = 0.0
         drawn = torch.multinomial(pmf, 1, generator=self.generator)
         return tokens.gather(-1, drawn)[:, 0]
 

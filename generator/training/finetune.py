@@ -21,7 +21,7 @@ from accelerate import PartialState
 from huggingface_hub import constants as hub
 
 from generator.data.dataset import CARD, ROWS, Dataset, read_dataset, rows_file
-from generator.errors import BackendMissing, TrainingError
+from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.files import files_hash, write_whole
 from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, WEIGHTS
 from generator.models.device import Device, pick_device, use_one_thread
@@ -29,10 +29,10 @@ from generator.reward.ranking import open_trusted
 from generator.training.adapters import check_adapter, save_adapter
 from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig, Manifest, installed_versions, write_manifest
-from generator.training.grpo import check_group, train_grpo
+from generator.training.grpo import train_grpo
 from generator.training.methods import train_dpo, train_kto, train_sft
 from generator.training.running import Cost, Job, Progress, Stop, Trained
-from generator.training.scorer import check_scorer, train_scorer
+from generator.training.scorer import train_scorer
 
 TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "sft": train_sft,
@@ -157,9 +157,7 @@ def _manifest(
             for stage, each in trained.items()
             for name, value in each.metrics.items()
         },
-        seconds=cost.seconds(),
-        cpu_seconds=cost.cpu_seconds(),
-        peak_rss_bytes=cost.peak_rss_bytes(),
+        **cost.figures(),
         adapter_sha256=files_hash([last / WEIGHTS]),
     )
 
@@ -185,14 +183,31 @@ def _check_installed(config: FinetuneConfig) -> None:
 
 
 def _parent(config: FinetuneConfig) -> Path | None:
-    if config.parent is not None and config.adapter is not None:
+    """Returns the adapter that is gone on from; raises where the configuration cannot be."""
+    adapter, settings = config.adapter, config.grpo
+    if config.parent is not None and adapter is not None:
         raise TrainingError(
             "adapter is of no use beside parent, whose adapter keeps its shape; leave one out"
         )
-    if config.method == "reward":
-        check_scorer(config)
+    if config.method == "reward" and config.parent is not None:
+        raise TrainingConfigError(
+            "parent: an adapter that writes is no beginning of one that scores; leave it out"
+        )
+    if config.method == "reward" and adapter is not None and adapter.kind != "lora":
+        raise TrainingConfigError(
+            f"adapter.kind: is {adapter.kind}; expected lora, which the head goes with"
+        )
     parent = parent_adapter(config)
     check_adapter(config, parent)
+    if config.method == "grpo" and settings.reward is None:
+        raise TrainingConfigError(
+            "grpo.reward: is missing; expected what copyloop generator reward-model wrote"
+        )
+    if config.method == "grpo" and (config.batch * config.accumulate) % settings.group:
+        raise TrainingConfigError(
+            f"grpo.group: is {settings.group}; expected a divisor of batch x accumulate, "
+            f"{config.batch * config.accumulate}, so that no group is split between processes"
+        )
     return parent
 
 
@@ -200,7 +215,6 @@ def _reward(config: FinetuneConfig) -> Path | None:
     """Returns where the reward model is that the method asks; it is there, and to be trusted."""
     if config.method != "grpo":
         return None
-    check_group(config)
     path = Path(config.grpo.reward or "")
     open_trusted(path)
     return path

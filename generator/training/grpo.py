@@ -22,7 +22,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from generator.brief.prompts import brief_said
 from generator.data.dataset import Imitate, Judge, Prefer
-from generator.errors import DatasetError, TrainingConfigError
+from generator.errors import DatasetError
 from generator.models.base import ended
 from generator.models.device import own_device
 from generator.reward.contrasts import Floats
@@ -30,7 +30,7 @@ from generator.reward.ranking import open_trusted
 from generator.screening.gates import similarity
 from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import usual
-from generator.training.config import FinetuneConfig, GrpoConfig
+from generator.training.config import GrpoConfig
 from generator.training.running import Job, Trained, arguments, run
 
 Promise: TypeAlias = Callable[[Sequence[str]], Floats]
@@ -145,24 +145,6 @@ def _diversity(texts: Sequence[str], group: int) -> Floats:
         np.fill_diagonal(alike, -1.0)
         found[start : start + group] = 1.0 - np.clip(alike.max(axis=1), 0.0, 1.0)
     return found
-
-
-def check_group(config: FinetuneConfig) -> None:
-    """Returns if the configuration can be trained by this method.
-
-    Raises:
-        TrainingConfigError: it cannot; the message names the field.
-    """
-    settings = config.grpo
-    if settings.reward is None:
-        raise TrainingConfigError(
-            "grpo.reward: is missing; expected what copyloop generator reward-model wrote"
-        )
-    if (config.batch * config.accumulate) % settings.group:
-        raise TrainingConfigError(
-            f"grpo.group: is {settings.group}; expected a divisor of batch x accumulate, "
-            f"{config.batch * config.accumulate}, so that no group is split between processes"
-        )
 
 
 def train_grpo(job: Job) -> Trained:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import datasets
 import torch
@@ -106,13 +106,6 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     return datasets.Dataset.from_list(rows)
 
 
-class Referred(NamedTuple):
-    """A pair, and how much likelier its better text was than its worse one, in nats, before."""
-
-    pair: Pair
-    reference: float
-
-
 def train_dpo(job: Job) -> Trained:
     """Trains on pairs; the reference is the model with the adapter that it starts from.
 
@@ -134,7 +127,7 @@ def train_dpo(job: Job) -> Trained:
     model, pad = job.base.model, job.base.tokenizer.pad_token_id
     model.to(own_device(job.device))
     before = _log_ratios(job, [*train, *test])
-    referred = [Referred(*both) for both in zip([*train, *test], before, strict=True)]
+    referred = list(zip([*train, *test], before, strict=True))
     made = arguments(job, held_out=bool(test))
     trainer = PreferenceTrainer(
         settings,
@@ -226,12 +219,13 @@ def preference_loss(model: Any, inputs: dict[str, Any], settings: DpoConfig) -> 
     return loss
 
 
-def _inputs(pairs: Sequence[Referred], pad: int) -> dict[str, Any]:
-    rows = [*(each.pair.better for each in pairs), *(each.pair.worse for each in pairs)]
+def _inputs(pairs: Sequence[tuple[Pair, float]], pad: int) -> dict[str, Any]:
+    """Returns a batch of pairs, each with its log-ratio before, in nats."""
+    rows = [*(pair.better for pair, _ in pairs), *(pair.worse for pair, _ in pairs)]
     return {
         **batch_of(rows, pad)._asdict(),
-        "reference": torch.tensor([each.reference for each in pairs]),
-        "weight": torch.tensor([each.pair.weight for each in pairs]),
+        "reference": torch.tensor([reference for _, reference in pairs]),
+        "weight": torch.tensor([pair.weight for pair, _ in pairs]),
     }
 
 

@@ -243,15 +243,11 @@ class Cost:
     def __init__(self) -> None:
         self._clock, self._cpu = time.monotonic(), time.process_time()
 
-    def seconds(self) -> float:
-        """Returns the time on the clock."""
-        return round(time.monotonic() - self._clock, 3)
-
-    def cpu_seconds(self) -> float:
-        """Returns the CPU time."""
-        return round(time.process_time() - self._cpu, 3)
-
-    def peak_rss_bytes(self) -> int:
-        """Returns the most memory that the process ever had."""
+    def figures(self) -> dict[str, Any]:
+        """Returns the time on the clock, the CPU time, and the most memory it ever had."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
+        return {
+            "seconds": round(time.monotonic() - self._clock, 3),
+            "cpu_seconds": round(time.process_time() - self._cpu, 3),
+            "peak_rss_bytes": peak if sys.platform == "darwin" else 1024 * peak,
+        }

@@ -16,13 +16,12 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
 from generator.data.dataset import Prefer
-from generator.errors import DatasetError, TrainingConfigError
+from generator.errors import DatasetError
 from generator.models.device import own_device
 from generator.reward.contrasts import Pairs
 from generator.reward.encoders import READS_AS
 from generator.reward.model import calibrate, measure_accuracy
 from generator.reward.transformer import read_scores
-from generator.training.config import FinetuneConfig
 from generator.training.running import (
     Job,
     Trained,
@@ -33,22 +32,6 @@ from generator.training.running import (
 
 SURE: Final = 0.9
 """The weight of pairs of which traffic says with 95 % that one is better; those judge."""
-
-
-def check_scorer(config: FinetuneConfig) -> None:
-    """Returns if the configuration can be trained by this method.
-
-    Raises:
-        TrainingConfigError: it cannot; the message names the field.
-    """
-    if config.parent is not None:
-        raise TrainingConfigError(
-            "parent: an adapter that writes is no beginning of one that scores; leave it out"
-        )
-    if config.adapter is not None and config.adapter.kind != "lora":
-        raise TrainingConfigError(
-            f"adapter.kind: is {config.adapter.kind}; expected lora, which the head goes with"
-        )
 
 
 def train_scorer(job: Job) -> Trained:

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -30,7 +30,7 @@ from generator.writing.creatives import (
     texts_by_piece,
 )
 from generator.writing.insights import Impression, with_insights
-from generator.writing.texts import TAUGHT, USUAL, Candidate, Selection
+from generator.writing.texts import TAUGHT, USUAL, Selection
 from streams.catalogue import Catalogue
 from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
 
@@ -108,16 +108,28 @@ class RequestHandler(NamedTuple):
         parents = {text: creative.id for creative in earlier for text in creative.parts.values()}
         status: CreativeStatus = "screened" if settings.review else "live"
         made = [
-            _accepted(
+            _creative(
                 generation,
-                draft.parts,
+                "\n".join(text for _, text in sorted(draft.parts.items())),
                 _by(active, lineage(draft, brief, seed=generation.seed, parents=parents)),
-                understood,
-                status,
+                parts=draft.parts,
+                status=status,
+                features=_features(draft.parts, understood),
             )
             for draft in drafts.creatives
         ]
-        refused = [_refused(generation, each, active, parents) for each in drafts.rejected]
+        refused = [
+            _creative(
+                generation,
+                each.text,
+                _by(active, candidate_lineage(each, parents)),
+                parts={each.piece.name: each.text},
+                status="rejected",
+                features=EMPTY,
+                reason=str(each.rejection),
+            )
+            for each in drafts.rejected
+        ]
         creatives = _unwritten(catalogue, [*made, *refused])
         return HandledRequest(drafts, [*creatives, _finished(generation, drafts)])
 
@@ -165,23 +177,14 @@ def _counts(creative: Creative) -> bool:
     return creative.status in SEEN_STATUSES or not by_gate
 
 
-def _accepted(
-    generation: Generation,
-    parts: dict[str, str],
-    origin: Lineage,
-    understood: Understanding,
-    status: CreativeStatus,
-) -> Creative:
-    text = "\n".join(parts[name] for name in sorted(parts))
+def _creative(generation: Generation, text: str, origin: Lineage, **known: Any) -> Creative:
     return Creative(
         id=creative_id(generation.id, text),
         placement=generation.placement,
-        parts=parts,
-        status=status,
         # The request's own time: done again after a crash, it writes the same bytes again.
         timestamp_ms=generation.timestamp_ms,
-        features=_features(parts, understood),
-        lineage=replace(origin, generation_id=generation.id),
+        lineage=replace(origin, generation_id=generation.id, seed=generation.seed),
+        **known,
     )
 
 
@@ -191,22 +194,6 @@ def _by(active: ActiveVersion, origin: Lineage) -> Lineage:
         return origin
     parts = {name: _by(active, part) for name, part in origin.parts.items()}
     return replace(origin, adapter=active.version, parts=parts)
-
-
-def _refused(
-    generation: Generation, candidate: Candidate, active: ActiveVersion, parents: Mapping[str, str]
-) -> Creative:
-    origin = _by(active, candidate_lineage(candidate, parents))
-    return Creative(
-        id=creative_id(generation.id, candidate.text),
-        placement=generation.placement,
-        parts={candidate.piece.name: candidate.text},
-        status="rejected",
-        timestamp_ms=generation.timestamp_ms,
-        features=EMPTY,
-        reason=str(candidate.rejection),
-        lineage=replace(origin, generation_id=generation.id, seed=generation.seed),
-    )
 
 
 def _features(parts: Mapping[str, str], understood: Understanding) -> Raw:

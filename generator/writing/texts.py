@@ -21,7 +21,7 @@ from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Completion, Sampling
 from generator.screening.gates.similarity import Reader, by_difference, vectors
-from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Verdict, Written, clean
+from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Written, clean
 from generator.screening.settings import Thresholds
 
 PROMPTS_PER_BATCH: Final = 16
@@ -174,7 +174,8 @@ def generate(
             brief, seed=seed, winners=winners, form=piece.form, max_characters=piece.max_units
         )
     )
-    sampling = Sampling(STOP, _max_new_tokens(piece), *style)
+    # English has about four characters to a token; whoever needs more is too long anyway.
+    sampling = Sampling(STOP, piece.max_units // 4 + 1, *style)
     result = GenerationResult([], [])
     enough = math.ceil(n * selection.over)
     budget = max(CANDIDATES_PER_TEXT * n, PROMPTS_PER_BATCH)
@@ -242,12 +243,10 @@ def _judged(
     for prompt, completion, (text, _), verdict in zip(
         batch, completions, cleaned, verdicts, strict=True
     ):
-        yield Candidate(text, piece, prompt, completion.model, completion.adapter, *_found(verdict))
-
-
-def _found(verdict: Verdict) -> tuple[Rejection | None, dict[str, float]]:
-    """Returns the verdict, with the scores of the gates that found something to measure."""
-    return verdict.rejection, {code: score for code, score in verdict.scores.items() if score}
+        # Of gates that found nothing to measure the scores say nothing.
+        scores = {code: score for code, score in verdict.scores.items() if score}
+        model, adapter = completion.model, completion.adapter
+        yield Candidate(text, piece, prompt, model, adapter, verdict.rejection, scores)
 
 
 def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
@@ -262,11 +261,6 @@ def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
         for number, candidate in enumerate(ranked[n:], n + 1)
     ]
     return GenerationResult(ranked[:n], [*result.rejected, *outranked])
-
-
-def _max_new_tokens(piece: Piece) -> int:
-    # English has about four characters to a token; whoever needs more is too long anyway.
-    return piece.max_units // 4 + 1
 
 
 def _derived_seed(seed: int, written: int) -> int:

@@ -71,7 +71,7 @@ def test_sharing_and_shrinking_the_batch_change_nothing(exact):
 
 def test_draws_are_from_the_nucleus_in_proportion():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
-    draw = _Draw(1.0, 0.7, 0.0, 0.0, torch.Generator().manual_seed(1))
+    draw = _Draw(Sampling(STOP, 1, 1.0, 0.7), torch.Generator().manual_seed(1))
     shares = torch.bincount(draw(logits, NOTHING_SAID[: len(logits)]), minlength=4) / len(logits)
     assert shares[2:].tolist() == [0.0, 0.0]
     assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
@@ -79,7 +79,7 @@ def test_draws_are_from_the_nucleus_in_proportion():
 
 def test_a_floor_leaves_out_what_is_far_less_likely_than_the_likeliest():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
-    draw = _Draw(1.0, 1.0, 0.4, 0.0, torch.Generator().manual_seed(1))
+    draw = _Draw(Sampling(STOP, 1, 1.0, 1.0, 0.4), torch.Generator().manual_seed(1))
     shares = torch.bincount(draw(logits, NOTHING_SAID[: len(logits)]), minlength=4) / len(logits)
     assert shares[2:].tolist() == [0.0, 0.0]
     assert shares[0].item() == pytest.approx(0.5 / 0.8, abs=0.02)
@@ -88,7 +88,7 @@ def test_a_floor_leaves_out_what_is_far_less_likely_than_the_likeliest():
 def test_what_was_said_is_less_likely_by_the_penalty_and_the_rest_as_before():
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log().repeat(20_000, 1)
     said = torch.tensor([[0, 0]]).repeat(20_000, 1)
-    draw = _Draw(1.0, 1.0, 0.0, 1.0, torch.Generator().manual_seed(1))
+    draw = _Draw(Sampling(STOP, 1, 1.0, 1.0, 0.0, 1.0), torch.Generator().manual_seed(1))
     shares = torch.bincount(draw(logits, said), minlength=3) / len(logits)
     left = 0.5 / math.e
     assert shares[0].item() == pytest.approx(left / (left + 0.5), abs=0.02)
@@ -113,7 +113,7 @@ def test_each_text_of_a_batch_is_penalised_for_what_it_said_itself(exact):
 def test_a_low_temperature_or_a_small_nucleus_takes_the_likeliest():
     logits = torch.randn(100, 500, generator=torch.Generator().manual_seed(2))
     for temperature, top_p in ((1e-6, 1.0), (1.0, 1e-6)):
-        draw = _Draw(temperature, top_p, 0.0, 0.0, torch.Generator().manual_seed(3))
+        draw = _Draw(Sampling(STOP, 1, temperature, top_p), torch.Generator().manual_seed(3))
         assert torch.equal(draw(logits, NOTHING_SAID[: len(logits)]), logits.argmax(-1))
 
 
