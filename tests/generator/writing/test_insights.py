@@ -98,7 +98,7 @@ def test_each_segment_learns_from_its_own_contexts_alone():
 
 def test_a_brief_without_contexts_stays_as_it_is():
     brief = Brief(product="coffee", segments=(Segment(name="a", who="people"),))
-    assert with_insights(brief, [], TEXTS) is brief
+    assert with_insights(brief, [], TEXTS) == brief
 
 
 def interaction(number, *, placement="home", status="closed", reward=0.0):
