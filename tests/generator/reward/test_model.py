@@ -4,7 +4,7 @@ import pytest
 
 from generator.errors import RewardModelError
 from generator.reward.contrasts import Pairs, told_apart
-from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.encoders import Encoder
 from generator.reward.model import (
     fit_reward_model,
     load_reward_model,
@@ -13,16 +13,6 @@ from generator.reward.model import (
     try_examples,
 )
 from tests.generator.reward.made_texts import made_examples
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return open_encoder("wordllama", tmp_path_factory.mktemp("none"))
-
-
-@pytest.fixture(scope="module")
-def model(encoder):
-    return fit_reward_model(made_examples(60), encoder)
 
 
 def test_it_finds_the_taste_and_trusts_itself(model):

@@ -6,7 +6,6 @@ from typer.testing import CliRunner
 
 from generator.__main__ import app
 from generator.errors import RewardModelError
-from generator.reward.encoders import open_encoder
 from generator.reward.model import fit_reward_model
 from generator.reward.ranking import OVER, CandidateRanking, ranking_of
 from generator.rotation import RotationState, Sums
@@ -34,13 +33,17 @@ def told(n_groups, *, taste=True, showings=20_000):
     return states, catalogue
 
 
-TEXTS = ["Run further like a king today", "Run further for free at last", "Run further by train"]
+HEADLINES = [
+    "Run further like a king today",
+    "Run further for free at last",
+    "Run further by train",
+]
 
 
 def test_what_the_log_tells_ranks_the_texts():
     selection = CandidateRanking("wordllama").selection(*told(40))
     assert selection.over == OVER
-    assert selection.rank(TEXTS)[0] == 1
+    assert selection.rank(HEADLINES)[0] == 1
 
 
 def test_without_a_taste_or_with_little_told_texts_are_kept_as_they_come():
@@ -55,12 +58,11 @@ def test_an_unknown_reader_is_refused_at_the_start():
         CandidateRanking("gpt")
 
 
-def test_a_saved_model_ranks_only_if_it_is_trusted(tmp_path):
-    encoder = open_encoder("wordllama", tmp_path)
+def test_a_saved_model_ranks_only_if_it_is_trusted(encoder, tmp_path):
     good, bad = tmp_path / "good", tmp_path / "bad"
     examples = made_examples(40)
     fit_reward_model(examples, encoder).save(good)
-    assert ranking_of(good)(TEXTS)[0] == 1
+    assert ranking_of(good)(HEADLINES)[0] == 1
     rates = np.random.default_rng(1).permutation([example.rate for example in examples])
     shuffled = [e._replace(rate=float(rate)) for e, rate in zip(examples, rates, strict=True)]
     fit_reward_model(shuffled, encoder).save(bad)
@@ -82,4 +84,4 @@ def test_the_command_learns_from_tests(tmp_path):
     found = json.loads(done.stdout)
     assert found["trusted"]
     assert found["groups"] == 40
-    assert ranking_of(tmp_path / "m")(TEXTS)[0] == 1
+    assert ranking_of(tmp_path / "m")(HEADLINES)[0] == 1

@@ -1,22 +1,9 @@
 import numpy as np
-import pytest
 
-from generator.reward.encoders import open_encoder
-from generator.reward.model import fit_reward_model
 from generator.reward.ranking import rank
-from tests.generator.reward.made_texts import ENDS, TWISTS, made_examples
+from tests.generator.reward.made_texts import ENDS, TWISTS
 
 TEXTS = [f"Save money {twist} {end}" for twist in TWISTS for end in ENDS]
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return open_encoder("wordllama", tmp_path_factory.mktemp("none"))
-
-
-@pytest.fixture(scope="module")
-def model(encoder):
-    return fit_reward_model(made_examples(60), encoder)
 
 
 def test_the_best_come_first_without_diversity(model, encoder):
