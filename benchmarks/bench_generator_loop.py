@@ -38,7 +38,7 @@ from benchmarks.generator_loop import (
 )
 from benchmarks.taste import HiddenTaste
 from generator.data.augment import PracticeConfig, practised
-from generator.data.dataset import Dataset, Thresholds, write_dataset
+from generator.data.dataset import Dataset, EvidenceThresholds, write_dataset
 from generator.models.adapters import ADAPTER, MANIFEST
 from generator.models.base import Backend
 from generator.models.opening import open_backend
@@ -175,7 +175,7 @@ def _kept(name: str, *made_of: Struct) -> Path:
 def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
     """Returns the adapter that these rows make."""
     rows = folder.with_name(f"{folder.name}-rows")
-    write_dataset(dataset, rows, log=(), thresholds=Thresholds())
+    write_dataset(dataset, rows, log=(), thresholds=EvidenceThresholds())
     finetune(rows, folder, config)
     return folder / ADAPTER
 

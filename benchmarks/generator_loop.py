@@ -20,10 +20,10 @@ from bandit.policy import sample
 from benchmarks.taste import EASY, HiddenTaste
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_from_json, brief_hash
-from generator.data.dataset import Dataset, Imitate, Thresholds, build_dataset
+from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, build_dataset
 from generator.data.evidence import Evidence, gather
 from generator.data.fraud import ClickLook, suspicions
-from generator.data.reading import Refusal, with_refusals
+from generator.data.reading import RefusedText, with_refusals
 from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder
 from generator.reward.examples import Example
@@ -113,15 +113,15 @@ def play(asked: Sequence[Product], written: Samples, taste: HiddenTaste, *, seed
     dataset = build_dataset(
         evidence,
         lambda each: prompts[each.creative.placement],
-        thresholds=Thresholds(pairs_per_text=PAIRS_PER_TEXT, held_out=0.0),
+        thresholds=EvidenceThresholds(pairs_per_text=PAIRS_PER_TEXT, held_out=0.0),
         suspicious=suspicions(look, evidence),
     )
     return Play(taste, evidence, with_refusals(dataset, evidence, _refusals(asked, written)))
 
 
-def _refusals(asked: Sequence[Product], written: Samples) -> list[Refusal]:
+def _refusals(asked: Sequence[Product], written: Samples) -> list[RefusedText]:
     return [
-        Refusal(product.prompt, text, brief_hash(product.brief), product.name, code)
+        RefusedText(product.prompt, text, brief_hash(product.brief), product.name, code)
         for product, texts, codes in zip(asked, written.texts, written.refused, strict=True)
         for text, code in zip(texts, codes, strict=True)
         if code is not None

@@ -53,10 +53,12 @@ def dataset(
     from rich.console import Console
     from rich.progress import Progress
 
-    from generator.data.dataset import Thresholds, build_dataset, write_dataset
+    from generator.data.dataset import EvidenceThresholds, build_dataset, write_dataset
     from generator.data.reading import Reading, with_refusals
 
-    thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
+    thresholds = EvidenceThresholds(
+        effective_n=effective_n, sure=sure, best=best, held_out=held_out
+    )
     with (
         looked_into(log_url(log, data)) as source,
         Progress(console=Console(stderr=True), transient=True) as bar,

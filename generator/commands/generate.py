@@ -27,7 +27,7 @@ from generator.writing.creatives import (
     generate_creatives,
     lineage,
 )
-from generator.writing.texts import AS_THEY_COME, USUAL, Candidate, Selection, Style
+from generator.writing.texts import AS_THEY_COME, USUAL, Selection, Style, WrittenText
 
 
 class Order(NamedTuple):
@@ -112,7 +112,7 @@ def _json(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> str:
     def creative(draft: Draft) -> dict[str, object]:
         return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
 
-    def refused(candidate: Candidate) -> dict[str, object]:
+    def refused(candidate: WrittenText) -> dict[str, object]:
         row = {"part": candidate.piece.name, "text": candidate.text}
         if candidate.rejection:
             row |= {"code": candidate.rejection.code, "reason": candidate.rejection.words}

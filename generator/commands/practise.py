@@ -57,7 +57,7 @@ def practise(
     from rich.progress import Progress
 
     from generator.data.augment import PracticeConfig, practised
-    from generator.data.dataset import Thresholds, write_dataset
+    from generator.data.dataset import EvidenceThresholds, write_dataset
     from generator.models.opening import open_backend
     from generator.reward.ranking import ranking_of
     from generator.writing.samples import Sampler, SamplingConfig
@@ -73,7 +73,7 @@ def practise(
             rank=rank,
             progress=progress_of(bar, "briefs"),
         )
-    card = write_dataset(found, out, log=(), thresholds=Thresholds())
+    card = write_dataset(found, out, log=(), thresholds=EvidenceThresholds())
     print_card(card, form)
 
 

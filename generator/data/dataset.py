@@ -28,7 +28,7 @@ PromptOf: TypeAlias = Callable[[Evidence], str | None]
 CARD: Final = "card.json"
 
 
-class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EvidenceThresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much must be known before something is taught.
 
     Attributes:
@@ -110,7 +110,7 @@ def build_dataset(
     evidence: Sequence[Evidence],
     prompt_of: PromptOf,
     *,
-    thresholds: Thresholds | None = None,
+    thresholds: EvidenceThresholds | None = None,
     suspicious: Sequence[Suspicion] = (),
 ) -> Dataset:
     """Returns what these creatives teach.
@@ -126,7 +126,7 @@ def build_dataset(
     Raises:
         DatasetError: nothing is left to learn from; the message says why.
     """
-    limits = thresholds or Thresholds()
+    limits = thresholds or EvidenceThresholds()
     left_out: dict[str, int] = defaultdict(int)
     doubted = {(each.placement, each.creative_id) for each in suspicious}
     known = list(_known(evidence, prompt_of, limits, doubted, left_out))
@@ -187,7 +187,7 @@ class _Known(NamedTuple):
 def _known(
     evidence: Iterable[Evidence],
     prompt_of: PromptOf,
-    limits: Thresholds,
+    limits: EvidenceThresholds,
     doubted: Collection[tuple[str, str]],
     left_out: dict[str, int],
 ) -> Iterator[_Known]:
@@ -222,7 +222,7 @@ def _splits(evidence: Sequence[Evidence], held_out: float) -> Mapping[str, Split
     return {brief: "train" if k < kept else "test" for k, brief in enumerate(briefs)}
 
 
-def _pairs(group: Sequence[_Known], limits: Thresholds, split: Split) -> Iterator[Prefer]:
+def _pairs(group: Sequence[_Known], limits: EvidenceThresholds, split: Split) -> Iterator[Prefer]:
     """Yields pairs, the surest first, each text in a few at most."""
     found = []
     for one, other in combinations(group, 2):
@@ -268,7 +268,7 @@ class Card(Struct, frozen=True, kw_only=True):
     """
 
     log: tuple[LogRange, ...]
-    thresholds: Thresholds
+    thresholds: EvidenceThresholds
     rows: dict[str, int]
     left_out: dict[str, int]
     briefs: dict[str, int]
@@ -278,7 +278,7 @@ class Card(Struct, frozen=True, kw_only=True):
 
 
 def write_dataset(
-    dataset: Dataset, folder: Path, *, log: tuple[LogRange, ...], thresholds: Thresholds
+    dataset: Dataset, folder: Path, *, log: tuple[LogRange, ...], thresholds: EvidenceThresholds
 ) -> Card:
     """Returns the card, which is written last: a folder without one is not finished.
 

@@ -33,7 +33,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Told how many interactions were read, and how many there are."""
 
 
-class Refusal(NamedTuple):
+class RefusedText(NamedTuple):
     """A text that a gate refused: what it went on from, for which brief and placement, and why."""
 
     prompt: str
@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 
 
 def with_refusals(
-    dataset: Dataset, evidence: Sequence[Evidence], refusals: Iterable[Refusal]
+    dataset: Dataset, evidence: Sequence[Evidence], refusals: Iterable[RefusedText]
 ) -> Dataset:
     """Returns the dataset with a pair for each refusal by a gate that reads a text by itself.
 
@@ -135,7 +135,7 @@ class Reading:
         brief = self._brief(evidence.creative)
         return None if brief is None else _prompt(evidence.creative, brief)
 
-    def refusals(self) -> list[Refusal]:
+    def refusals(self) -> list[RefusedText]:
         """Returns the texts that the gates refused, of the placements that were read."""
         found = []
         for creative in self._rejected:
@@ -144,7 +144,7 @@ class Reading:
             if brief is not None and len(creative.parts) == 1:
                 [text] = creative.parts.values()
                 prompt = _prompt(creative, brief)
-                found.append(Refusal(prompt, text, brief_hash(brief), creative.placement, code))
+                found.append(RefusedText(prompt, text, brief_hash(brief), creative.placement, code))
         return found
 
     def _brief(self, creative: Creative) -> Brief | None:

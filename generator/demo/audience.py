@@ -24,7 +24,7 @@ RETRY_SECONDS: Final = 0.2
 
 
 @dataclass
-class Tally:
+class TrafficTally:
     """What one placement has shown and earned, beside what the world says it could have.
 
     `served`, `uniform` and `best` are sums over visits of true click rates: of what the policy
@@ -43,9 +43,9 @@ class Tally:
     pmf: dict[str, float] = field(default_factory=dict)
     policy_version: str = ""
 
-    def since(self, earlier: Tally) -> Tally:
+    def since(self, earlier: TrafficTally) -> TrafficTally:
         """Returns what was added after `earlier` was taken (`snapshot`)."""
-        return Tally(
+        return TrafficTally(
             visits=self.visits - earlier.visits,
             clicks=self.clicks - earlier.clicks,
             served=self.served - earlier.served,
@@ -75,7 +75,7 @@ class Audience:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._due: list[tuple[float, str, str, str, float]] = []
-        self._tallies = {name: Tally() for name in placements}
+        self._tallies = {name: TrafficTally() for name in placements}
         self._texts: dict[str, str] = {}
         self._started = 0.0
         targets = [self._visit_all] * WORKERS + [self._report_outcomes]
@@ -93,7 +93,7 @@ class Audience:
         for thread in self._threads:
             thread.join()
 
-    def snapshot(self) -> dict[str, Tally]:
+    def snapshot(self) -> dict[str, TrafficTally]:
         """Returns a copy of each placement's books as they are now."""
         with self._lock:
             return {name: deepcopy(tally) for name, tally in self._tallies.items()}

@@ -27,7 +27,7 @@ from bandit.audit import audit
 from bandit.client import Client, ClientError
 from bandit.simulate import TasteWorld
 from generator.brief.schema import Brief, load_brief
-from generator.demo.audience import Audience, Tally
+from generator.demo.audience import Audience, TrafficTally
 from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError
 from generator.winners import rank_winners
@@ -40,7 +40,7 @@ WINNERS_SHOWN: Final = 3
 START_SECONDS: Final = 120.0
 
 
-Phases: TypeAlias = dict[str, dict[str, Tally]]
+Phases: TypeAlias = dict[str, dict[str, TrafficTally]]
 Rounds: TypeAlias = dict[str, dict[str, list[float]]]
 
 

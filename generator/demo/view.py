@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from generator.demo.audience import Tally
+from generator.demo.audience import TrafficTally
 from generator.winners import wilson_interval
 
 BAR_WIDTH: Final = 12
@@ -21,7 +21,7 @@ Z_TWO_SIDED = 1.959963984540054
 
 
 def live_view(
-    tallies: Mapping[str, Tally],
+    tallies: Mapping[str, TrafficTally],
     texts: Mapping[str, str],
     newcomers: frozenset[str],
     *,
@@ -33,7 +33,7 @@ def live_view(
 
 
 def _placement(
-    name: str, tally: Tally, texts: Mapping[str, str], newcomers: frozenset[str]
+    name: str, tally: TrafficTally, texts: Mapping[str, str], newcomers: frozenset[str]
 ) -> Table:
     table = Table(title=_headline(name, tally), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("creative", width=36, no_wrap=True)
@@ -59,7 +59,7 @@ def _placement(
     return table
 
 
-def _headline(name: str, tally: Tally) -> Text:
+def _headline(name: str, tally: TrafficTally) -> Text:
     title = Text(name, style="bold")
     if tally.visits:
         served, uniform, best = (
@@ -75,7 +75,7 @@ def _headline(name: str, tally: Tally) -> Text:
 
 def print_summary(
     console: Console,
-    phases: Mapping[str, Mapping[str, Tally]],
+    phases: Mapping[str, Mapping[str, TrafficTally]],
     rounds: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> None:
     """Prints clicks against a uniform choice and the best possible, and how good the texts are.
@@ -106,7 +106,7 @@ def print_summary(
             console.print(f"  {title}, {name}: {len(rates)} creatives, {mean:.1%} and {best:.1%}")
 
 
-def _figures(tally: Tally) -> list[str]:
+def _figures(tally: TrafficTally) -> list[str]:
     if not tally.visits:
         return ["0", "", "", "", ""]
     rate, uniform = tally.clicks / tally.visits, tally.uniform / tally.visits

@@ -28,7 +28,7 @@ BATCH: Final = 64
 PACKAGED: Final = ("wordllama", "minilm", "smollm2")
 
 
-class Reader(Protocol):
+class TextReader(Protocol):
     """Turns texts into vectors."""
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -43,7 +43,7 @@ class Encoder:
         name: what `open_encoder` makes the same encoder from.
     """
 
-    def __init__(self, name: str, readers: Sequence[Reader]) -> None:
+    def __init__(self, name: str, readers: Sequence[TextReader]) -> None:
         self.name = name
         self._readers = tuple(readers)
 
@@ -90,7 +90,7 @@ def check_reader(name: str) -> None:
             )
 
 
-def _reader(name: str, cache: Path) -> Reader:
+def _reader(name: str, cache: Path) -> TextReader:
     kind, _, model = name.partition(":")
     match kind:
         case "wordllama":
@@ -120,7 +120,7 @@ def packaged_minilm() -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-def _sentences(model: str) -> Reader:
+def _sentences(model: str) -> TextReader:
     if importlib.util.find_spec("sentence_transformers") is None:
         raise BackendMissing(
             "sentence-transformers reads this model; pip install 'copyloop[reward]'"
@@ -136,7 +136,7 @@ def _sentences(model: str) -> Reader:
     )
 
 
-def _hidden(model: str, layer: int) -> Reader:
+def _hidden(model: str, layer: int) -> TextReader:
     """Returns a reader that takes the mean over a text's tokens of what a layer makes of them."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -100,7 +100,7 @@ class Screen:
         existing: Iterable[str] = (),
         winners: Iterable[str] = (),
         thresholds: Thresholds | None = None,
-        reader: similarity.Reader | None = None,
+        reader: similarity.Scorer | None = None,
         whole: bool = False,
     ) -> None:
         self._thresholds = thresholds or usual()
@@ -257,7 +257,7 @@ def _each(gate: Callable[[str], Finding]) -> Gate:
 
 
 def _nonsense(
-    reader: similarity.Reader, after: str, ceiling: float, texts: Sequence[str]
+    reader: similarity.Scorer, after: str, ceiling: float, texts: Sequence[str]
 ) -> list[Finding]:
     return [
         similarity.nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)
@@ -277,7 +277,7 @@ def _with(verdict: Verdict, code: str, finding: Finding) -> Verdict:
     return Verdict(Rejection(code, finding.why) if finding.why is not None else None, scores)
 
 
-class GateRow(NamedTuple):
+class GateCount(NamedTuple):
     """One gate in a report; `example` is the first text that it refused, None if none."""
 
     gate: str
@@ -289,7 +289,7 @@ class GateRow(NamedTuple):
 
 def report(
     gates: Sequence[str], batch: Sequence[Written], verdicts: Sequence[Verdict]
-) -> list[GateRow]:
+) -> list[GateCount]:
     """Returns a row for each gate, in the order in which they ran.
 
     A gate has seen what those before it let through.
@@ -302,12 +302,12 @@ def report(
             if verdict.rejection is not None and verdict.rejection.code == gate
         ]
         example, why = refused[0] if refused else (None, None)
-        rows.append(GateRow(gate, left, len(refused), example, why))
+        rows.append(GateCount(gate, left, len(refused), example, why))
         left -= len(refused)
     return rows
 
 
-def to_table(rows: Sequence[GateRow]) -> Table:
+def to_table(rows: Sequence[GateCount]) -> Table:
     """Returns the report as a table to print."""
     from rich.markup import escape
     from rich.table import Table

@@ -31,10 +31,10 @@ from generator.training.base import Base, load_base, parent_adapter
 from generator.training.config import FinetuneConfig, Manifest, installed_versions, write_manifest
 from generator.training.grpo import train_grpo
 from generator.training.methods import train_dpo, train_kto, train_sft
-from generator.training.running import Cost, Job, Progress, Stop, Trained
+from generator.training.running import Cost, Progress, StageResult, Stop, TrainingJob
 from generator.training.scorer import train_scorer
 
-TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
+TRAIN: Final[dict[str, Callable[[TrainingJob], StageResult]]] = {
     "sft": train_sft,
     "dpo": train_dpo,
     "kto": train_kto,
@@ -137,7 +137,7 @@ def finetune(
 
 
 def _manifest(
-    order: _Order, this: _Run, base: Base, trained: dict[str, Trained], cost: Cost
+    order: _Order, this: _Run, base: Base, trained: dict[str, StageResult], cost: Cost
 ) -> Manifest:
     last = _done(order.checkpoints, _stages_of(order.config)[-1])
     return Manifest(
@@ -257,13 +257,13 @@ def _claim(out: Path, checkpoints: Path, this: _Run) -> None:
 
 def _stages(
     order: _Order, parent: Path | None, before: Manifest | None
-) -> tuple[Base, dict[str, Trained]]:
+) -> tuple[Base, dict[str, StageResult]]:
     """Returns the model after the last stage, and what each stage did.
 
     A stage that is done has its adapter and its figures in the checkpoints. Each one starts from
     a model loaded anew, since trainers leave it altered.
     """
-    trained: dict[str, Trained] = {}
+    trained: dict[str, StageResult] = {}
     for stage in _stages_of(order.config):
         base = load_base(order.config, order.device, parent=parent)
         if before is not None and base.sha256 != before.base_sha256:
@@ -273,7 +273,7 @@ def _stages(
         done = _done(order.checkpoints, stage)
         figures = done.with_suffix(".json")
         if not figures.exists():
-            job = Job(
+            job = TrainingJob(
                 stage,
                 order.config,
                 order.dataset,
@@ -287,7 +287,7 @@ def _stages(
             if order.state.is_main_process:
                 _keep(base.model, found, done, order.config.model)
             order.state.wait_for_everyone()
-        trained[stage] = msgspec.json.decode(figures.read_bytes(), type=Trained)
+        trained[stage] = msgspec.json.decode(figures.read_bytes(), type=StageResult)
         parent = done
     return base, trained
 
@@ -296,7 +296,7 @@ def _done(checkpoints: Path, stage: str) -> Path:
     return checkpoints / f"{stage}-adapter"
 
 
-def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
+def _keep(model: Any, trained: StageResult, folder: Path, name: str) -> None:
     """Keeps a stage's adapter, then its figures, whose file says that the stage is done."""
     shutil.rmtree(folder, ignore_errors=True)
     save_adapter(model, folder)

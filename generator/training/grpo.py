@@ -31,7 +31,7 @@ from generator.screening.gates import similarity
 from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import usual
 from generator.training.config import GrpoConfig
-from generator.training.running import Job, Trained, arguments, run
+from generator.training.running import StageResult, TrainingJob, arguments, run
 
 Promise: TypeAlias = Callable[[Sequence[str]], Floats]
 """Returns of each text the chance of doing better than its company, shape (n_texts,)."""
@@ -147,7 +147,7 @@ def _diversity(texts: Sequence[str], group: int) -> Floats:
     return found
 
 
-def train_grpo(job: Job) -> Trained:
+def train_grpo(job: TrainingJob) -> StageResult:
     """Trains on the prompts of all rows; those held out are written for before and after.
 
     Raises:
@@ -180,14 +180,14 @@ def train_grpo(job: Job) -> Trained:
     steps = run(job, trainer)
     metrics |= {f"held_out_{name}": v for name, v in _told(job, rewards, test).items()}
     rows = {"prompt/train": len(train), "prompt/test": len(test), "left_out/too_long": left_out}
-    return Trained(
+    return StageResult(
         {name: n for name, n in rows.items() if n or "left_out" not in name},
         steps,
         metrics,
     )
 
 
-def _arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
+def _arguments(job: TrainingJob, *, held_out: bool) -> dict[str, Any]:
     config, settings = job.config, job.config.grpo
     made = arguments(job, held_out=held_out)
     watched = {"metric_for_best_model": "reward", "greater_is_better": True}
@@ -207,7 +207,7 @@ def _arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
     }
 
 
-def _prompts(job: Job) -> tuple[list[str], list[str], int]:
+def _prompts(job: TrainingJob) -> tuple[list[str], list[str], int]:
     """Returns the distinct prompts to train on, those held out, and how many were too long."""
     settings, dataset = job.config.grpo, job.dataset
     rows: list[Imitate | Prefer | Judge] = [*dataset.imitate, *dataset.prefer, *dataset.judge]
@@ -236,7 +236,7 @@ def _ends(tokenizer: Any) -> list[int]:
     return [*stopping, tokenizer.eos_token_id]
 
 
-def _told(job: Job, rewards: Rewards, prompts: Sequence[str]) -> dict[str, float]:
+def _told(job: TrainingJob, rewards: Rewards, prompts: Sequence[str]) -> dict[str, float]:
     """Returns the mean of each reward over texts for these prompts, with the same seed each time.
 
     What it draws leaves the draws of the training as they were.

@@ -32,24 +32,24 @@ from generator.training.config import DpoConfig
 from generator.training.rows import (
     END,
     IGNORED,
-    Batch,
     Pair,
-    Reader,
     Row,
+    RowReader,
+    TokenBatch,
     batch_of,
     log_probs,
     text_log_probs,
 )
 from generator.training.running import (
-    Job,
-    Trained,
+    StageResult,
+    TrainingJob,
     arguments,
     held_out_of,
     run,
 )
 
 
-def train_sft(job: Job) -> Trained:
+def train_sft(job: TrainingJob) -> StageResult:
     """Trains on the texts to imitate; only the text's tokens count, not its prompt's.
 
     Raises:
@@ -57,7 +57,7 @@ def train_sft(job: Job) -> Trained:
         TrainingStopped: it was told to stop.
         TrainingError: it cannot be run so, or failed.
     """
-    reader = Reader(job.base.tokenizer, job.config.max_tokens)
+    reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     train, test = (
         [row for each in rows if (row := reader.row(each.prompt, each.text)) is not None]
         for rows in held_out_of(job.dataset.imitate)
@@ -88,16 +88,16 @@ def train_sft(job: Job) -> Trained:
     rows = {"imitate/train": len(train), "imitate/test": len(test)}
     if paraphrased := sum(bool(row.made_from) for row in job.dataset.imitate):
         rows["imitate/paraphrased"] = paraphrased
-    return Trained(rows | reader.counts(), steps, metrics)
+    return StageResult(rows | reader.counts(), steps, metrics)
 
 
-def _mean_loss(job: Job, rows: Sequence[Row]) -> float:
+def _mean_loss(job: TrainingJob, rows: Sequence[Row]) -> float:
     """Returns the mean negative log-likelihood of the texts' tokens, in nats."""
     tokens = sum(label != IGNORED for row in rows for label in row.labels)
     return -sum(_log_probs(job, rows)) / tokens
 
 
-def _log_probs(job: Job, rows: Sequence[Row]) -> list[float]:
+def _log_probs(job: TrainingJob, rows: Sequence[Row]) -> list[float]:
     pad = job.base.tokenizer.pad_token_id
     return log_probs(job.base.model, rows, pad, batch=job.config.batch)
 
@@ -106,7 +106,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     return datasets.Dataset.from_list(rows)
 
 
-def train_dpo(job: Job) -> Trained:
+def train_dpo(job: TrainingJob) -> StageResult:
     """Trains on pairs; the reference is the model with the adapter that it starts from.
 
     Raises:
@@ -114,7 +114,7 @@ def train_dpo(job: Job) -> Trained:
         TrainingStopped: it was told to stop.
         TrainingError: it cannot be run so, or failed.
     """
-    reader = Reader(job.base.tokenizer, job.config.max_tokens)
+    reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     to_train, to_test = held_out_of(job.dataset.prefer)
     settings = job.config.dpo
     fewer = surest(to_train, settings.most_pairs)
@@ -146,10 +146,10 @@ def train_dpo(job: Job) -> Trained:
     rows = {"prefer/train": len(train), "prefer/test": len(test)} | reader.counts()
     if len(fewer) < len(to_train):
         rows["left_out/beyond_most_pairs"] = len(to_train) - len(fewer)
-    return Trained(rows, steps, metrics)
+    return StageResult(rows, steps, metrics)
 
 
-def _log_ratios(job: Job, pairs: Sequence[Pair]) -> list[float]:
+def _log_ratios(job: TrainingJob, pairs: Sequence[Pair]) -> list[float]:
     """Returns log p(better) - log p(worse) of each pair, in nats."""
     found = _log_probs(job, [row for pair in pairs for row in (pair.better, pair.worse)])
     return [better - worse for better, worse in zip(found[::2], found[1::2], strict=True)]
@@ -209,7 +209,7 @@ class PreferenceTrainer(Trainer):
 
 def preference_loss(model: Any, inputs: dict[str, Any], settings: DpoConfig) -> Tensor:
     """Returns the mean loss over a batch: the first half of its rows are the better texts."""
-    batch = Batch(**{name: inputs[name] for name in Batch._fields})
+    batch = TokenBatch(**{name: inputs[name] for name in TokenBatch._fields})
     log_probs, lengths = text_log_probs(model, batch)
     better, worse = log_probs.chunk(2)
     moved = (better - worse) - inputs["reference"]
@@ -235,7 +235,7 @@ def _margins(name: str, ratios: Sequence[float]) -> dict[str, float]:
     return {name.format("margin"): sum(ratios) / len(ratios), name.format("right"): right}
 
 
-def train_kto(job: Job) -> Trained:
+def train_kto(job: TrainingJob) -> StageResult:
     """Trains on judged texts; both kinds weigh the same in all, however many there are of each.
 
     Raises:
@@ -243,7 +243,7 @@ def train_kto(job: Job) -> Trained:
         TrainingStopped: it was told to stop.
         TrainingError: it cannot be run so, or failed.
     """
-    reader = Reader(job.base.tokenizer, job.config.max_tokens)
+    reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     train, test = (_read(reader, rows) for rows in held_out_of(job.dataset.judge))
     good, bad = (sum(each.good is kind for each, _ in train) for kind in (True, False))
     if not (good and bad):
@@ -281,10 +281,10 @@ def train_kto(job: Job) -> Trained:
         if moved:
             metrics[f"held_out_{name}_moved"] = sum(moved) / len(moved)
     rows = {"judge/train": len(train), "judge/test": len(test)}
-    return Trained(rows | reader.counts(), steps, metrics)
+    return StageResult(rows | reader.counts(), steps, metrics)
 
 
-def _read(reader: Reader, rows: Sequence[Judge]) -> list[tuple[Judge, Row]]:
+def _read(reader: RowReader, rows: Sequence[Judge]) -> list[tuple[Judge, Row]]:
     found = [(each, reader.row(each.prompt, each.text)) for each in rows]
     return [(each, row) for each, row in found if row is not None]
 

@@ -38,7 +38,7 @@ class Pair(NamedTuple):
     weight: float
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """Rows side by side, padded on the left, each of shape (n_rows, n_tokens).
 
     `kept` is how many positions at the end hold every row's text, and the one before it.
@@ -49,13 +49,13 @@ class Batch(NamedTuple):
     labels: Tensor
     kept: int
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TokenBatch:
         """Returns it on this device."""
         ids, mask, labels, kept = self
-        return Batch(ids.to(device), mask.to(device), labels.to(device), kept)
+        return TokenBatch(ids.to(device), mask.to(device), labels.to(device), kept)
 
 
-class Reader:
+class RowReader:
     """Reads texts into rows, and counts what it had to leave out by reason."""
 
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
@@ -92,7 +92,7 @@ class Reader:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def batch_of(rows: Sequence[Row], pad: int) -> Batch:
+def batch_of(rows: Sequence[Row], pad: int) -> TokenBatch:
     """Returns rows as tensors; padded on the left, all texts stand at the end."""
     longest = max(len(row.input_ids) for row in rows)
     ids, mask, labels = [], [], []
@@ -102,10 +102,10 @@ def batch_of(rows: Sequence[Row], pad: int) -> Batch:
         mask.append([0] * gap + [1] * len(row.input_ids))
         labels.append([IGNORED] * gap + row.labels)
     kept = 1 + max(sum(label != IGNORED for label in row.labels) for row in rows)
-    return Batch(torch.tensor(ids), torch.tensor(mask), torch.tensor(labels), kept)
+    return TokenBatch(torch.tensor(ids), torch.tensor(mask), torch.tensor(labels), kept)
 
 
-def text_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+def text_log_probs(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Returns the log-probability of each text, and its number of tokens, both (n_rows,)."""
     places = (batch.attention_mask.cumsum(-1) - 1).clamp(min=0)
     logits = model(

@@ -27,7 +27,7 @@ LOG_STEPS: Final = 5
 STATE: Final = "trainer_state.json"
 
 
-class Job(NamedTuple):
+class TrainingJob(NamedTuple):
     """One stage of a training.
 
     Attributes:
@@ -51,7 +51,7 @@ class Job(NamedTuple):
     stop: Stop | None
 
 
-class Trained(NamedTuple):
+class StageResult(NamedTuple):
     """What was trained on, and what was measured on the way and at the end."""
 
     rows: dict[str, int]
@@ -59,7 +59,7 @@ class Trained(NamedTuple):
     metrics: dict[str, float]
 
 
-def arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
+def arguments(job: TrainingJob, *, held_out: bool) -> dict[str, Any]:
     """Returns the arguments of transformers' trainers and of all that are built on them.
 
     Raises:
@@ -107,7 +107,7 @@ def arguments(job: Job, *, held_out: bool) -> dict[str, Any]:
     }
 
 
-def run(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
+def run(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
     """Trains, from the latest whole checkpoint if there is one; returns what was logged.
 
     Raises:
@@ -116,7 +116,7 @@ def run(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
     """
     # Standard output is for what a command found.
     trainer.remove_callback(PrinterCallback)
-    follower = Follower(job.stage, job.progress, job.stop)
+    follower = ProgressCallback(job.stage, job.progress, job.stop)
     trainer.add_callback(follower)
     trainer.add_callback(AtOnce())
     if job.config.patience is not None:
@@ -162,7 +162,7 @@ def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _history(job: Job, trainer: Trainer) -> list[dict[str, float | str]]:
+def _history(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
     """Returns what was logged, with the stage's name, the whole of a resumed training."""
     kept: list[dict[str, float | str]] = []
     for entry in trainer.state.log_history:
@@ -192,7 +192,7 @@ Progress: TypeAlias = Callable[[Step], None]
 Stop: TypeAlias = threading.Event | Callable[[], bool]
 
 
-class Follower(TrainerCallback):
+class ProgressCallback(TrainerCallback):
     """A transformers callback, which has to be one of its classes.
 
     Attributes:

@@ -23,8 +23,8 @@ from generator.reward.encoders import READS_AS
 from generator.reward.model import calibrate, measure_accuracy
 from generator.reward.transformer import read_scores
 from generator.training.running import (
-    Job,
-    Trained,
+    StageResult,
+    TrainingJob,
     arguments,
     held_out_of,
     run,
@@ -34,7 +34,7 @@ SURE: Final = 0.9
 """The weight of pairs of which traffic says with 95 % that one is better; those judge."""
 
 
-def train_scorer(job: Job) -> Trained:
+def train_scorer(job: TrainingJob) -> StageResult:
     """Trains on the pairs that traffic told apart, and says how good it is on those held out.
 
     Raises:
@@ -66,10 +66,10 @@ def train_scorer(job: Job) -> Trained:
     )
     steps = run(job, trainer)
     rows = {"prefer/train": len(train), "prefer/test": len(test)}
-    return Trained(rows, steps, _judged(job, train, judges))
+    return StageResult(rows, steps, _judged(job, train, judges))
 
 
-def _judged(job: Job, train: Sequence[Prefer], pairs: Sequence[Prefer]) -> dict[str, float]:
+def _judged(job: TrainingJob, train: Sequence[Prefer], pairs: Sequence[Prefer]) -> dict[str, float]:
     """Returns its accuracy with the interval, and what makes chances of scores."""
     keys = {(p.placement, p.brief, text): 0 for p in pairs for text in (p.better, p.worse)}
     row = {key: n for n, key in enumerate(keys)}
@@ -93,7 +93,7 @@ def _judged(job: Job, train: Sequence[Prefer], pairs: Sequence[Prefer]) -> dict[
     }
 
 
-def _scores(job: Job, texts: Sequence[str]) -> Any:
+def _scores(job: TrainingJob, texts: Sequence[str]) -> Any:
     return read_scores(job.base.model, job.base.tokenizer, texts, batch=2 * job.config.batch)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Annotated, Final, Protocol, runtime_checkable
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -19,6 +19,7 @@ from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, load_brief
 from generator.errors import GateError
 from generator.reward.model import Reward
+from generator.screening.gates.similarity import Scorer
 from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from streams.generator_versions import GateRow
 
@@ -44,16 +45,6 @@ class GateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     distinct_ratio: Share = 0.8
     most_kl: Annotated[float, Meta(gt=0)] = 3.0
     sampling: SamplingConfig = SamplingConfig()
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """A model that says how likely a text is, with an adapter or bare."""
-
-    def surprise(
-        self, texts: Sequence[str], *, after: str, adapter: str | None = None
-    ) -> list[float]:
-        """Returns nats per token for each text, as `Reader` does."""
 
 
 @cache

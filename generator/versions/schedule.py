@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bandit.service.supervisor import die_with_parent
-from generator.data.dataset import CARD, Thresholds, build_dataset, write_dataset
+from generator.data.dataset import CARD, EvidenceThresholds, build_dataset, write_dataset
 from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError
 from generator.files import write_whole
@@ -177,7 +177,7 @@ class Teacher:
         if ends < GROWTH * self._looked_at and not self._clock_is_due(past):
             return None
         self._looked_at = ends
-        limits = Thresholds()
+        limits = EvidenceThresholds()
         reading = Reading(self._log)
         try:
             found = build_dataset(

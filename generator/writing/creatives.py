@@ -19,10 +19,10 @@ from generator.models.base import Backend
 from generator.writing.texts import (
     AS_THEY_COME,
     USUAL,
-    Candidate,
     Piece,
     Selection,
     Style,
+    WrittenText,
     generate,
     summary,
 )
@@ -42,15 +42,15 @@ class Draft(NamedTuple):
     """
 
     parts: dict[str, str]
-    written: dict[str, Candidate]
+    written: dict[str, WrittenText]
 
 
 class Drafts(NamedTuple):
     """What came of a generation: whole creatives, what was refused, and what was left over."""
 
     creatives: list[Draft]
-    rejected: list[Candidate]
-    left_over: list[Candidate]
+    rejected: list[WrittenText]
+    left_over: list[WrittenText]
 
     def summary(self) -> str:
         """Returns how many texts were accepted, and how often each gate refused."""
@@ -116,8 +116,8 @@ def generate_creatives(
     channel = channel_of(brief)
     work = [(a, p, k) for a in channel.assets for p, k in _pieces(a, brief, channel, n)]
     total = sum(count for _, _, count in work)
-    accepted: dict[str, list[Candidate]] = {}
-    rejected: list[Candidate] = []
+    accepted: dict[str, list[WrittenText]] = {}
+    rejected: list[WrittenText] = []
     done = 0
     for number, (asset, piece, count) in enumerate(work):
         so_far = accepted.setdefault(asset.name, [])
@@ -199,7 +199,7 @@ def _brand(asset: Asset, brief: Brief, channel: Channel) -> str:
 
 
 def _put_together(
-    channel: Channel, brief: Brief, accepted: dict[str, list[Candidate]], n: int
+    channel: Channel, brief: Brief, accepted: dict[str, list[WrittenText]], n: int
 ) -> list[Draft]:
     """Deals the texts out: in turn, so that each creative has some of every frame."""
     written = [asset for asset in channel.assets if asset.form != "brand"]
@@ -220,7 +220,7 @@ def _put_together(
     return drafts
 
 
-def _enough_for(asset: Asset, accepted: Sequence[Candidate]) -> int:
+def _enough_for(asset: Asset, accepted: Sequence[WrittenText]) -> int:
     """Returns how many creatives the texts of one kind are enough for."""
     enough = len(accepted) // asset.least
     if asset.one_within is None:
@@ -251,7 +251,7 @@ def lineage(draft: Draft, brief: Brief, *, seed: int, parents: Mapping[str, str]
     )
 
 
-def candidate_lineage(candidate: Candidate, parents: Mapping[str, str]) -> Lineage:
+def candidate_lineage(candidate: WrittenText, parents: Mapping[str, str]) -> Lineage:
     """Returns where one text comes from."""
     prompt = candidate.prompt
     return Lineage(

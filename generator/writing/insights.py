@@ -93,7 +93,7 @@ def with_insights(
     learned = []
     for segment in brief.segments:
         own = [
-            Clicked(
+            SeenText(
                 str(value_at(context, USER) or ""),
                 texts[impression.creative_id],
                 impression.rewarded,
@@ -105,7 +105,7 @@ def with_insights(
     return replace(brief, segments=tuple(learned))
 
 
-class Clicked(NamedTuple):
+class SeenText(NamedTuple):
     """A text that someone saw, and whether they clicked; `user` is empty where nobody is named."""
 
     user: str
@@ -113,7 +113,7 @@ class Clicked(NamedTuple):
     clicked: bool
 
 
-def liked(seen: Iterable[Clicked]) -> tuple[str, ...]:
+def liked(seen: Iterable[SeenText]) -> tuple[str, ...]:
     """Returns what a group of people clicked more than other things, in a few words.
 
     Nothing is said of a group of fewer than 20 people who clicked (100 clicks, where people are
@@ -133,14 +133,14 @@ def liked(seen: Iterable[Clicked]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _enough(clicks: Iterable[Clicked]) -> bool:
+def _enough(clicks: Iterable[SeenText]) -> bool:
     users = [click.user for click in clicks]
     if "" in users:
         return len(users) >= LEAST_CLICKS_UNNAMED
     return len(set(users)) >= LEAST_PEOPLE
 
 
-def _liked_words(seen: list[Clicked]) -> list[str]:
+def _liked_words(seen: list[SeenText]) -> list[str]:
     telling: dict[str, set[str]] = {}
     for text in {impression.text for impression in seen}:
         for word in set(words(text)) - SMALL:
@@ -155,7 +155,7 @@ def _liked_words(seen: list[Clicked]) -> list[str]:
     return [word for _, word in sorted(scored)[:KEYWORDS]]
 
 
-def _z(mine: list[Clicked], others: list[Clicked]) -> float:
+def _z(mine: list[SeenText], others: list[SeenText]) -> float:
     """Returns by how many standard errors the one click rate is above the other."""
     if not mine or not others:
         return 0.0
@@ -163,7 +163,7 @@ def _z(mine: list[Clicked], others: list[Clicked]) -> float:
     return shares_apart(rate, len(mine), other, len(others))
 
 
-def _tone(seen: list[Clicked]) -> float:
+def _tone(seen: list[SeenText]) -> float:
     """Returns how much brighter what was clicked is than what was shown (VADER, Hutto 2014)."""
     texts = list({impression.text for impression in seen})
     tones = dict(zip(texts, tones_of(texts), strict=True))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Sampling
-from generator.screening.gates.similarity import Reader
+from generator.screening.gates.similarity import Scorer
 from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import Thresholds, usual
 from generator.writing.texts import TAUGHT, Style
@@ -90,7 +90,7 @@ def take_samples(
         written = _written(sampler, brief, config)
         backend = sampler.backend
         screen = Screen(
-            brief, thresholds=single, reader=backend if isinstance(backend, Reader) else None
+            brief, thresholds=single, reader=backend if isinstance(backend, Scorer) else None
         )
         verdicts = screen.judge(written)
         every.append([each.text for each in written])

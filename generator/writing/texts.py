@@ -20,7 +20,7 @@ from generator.brief.channels import Asset, Counting
 from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Completion, Sampling
-from generator.screening.gates.similarity import Reader, by_difference, vectors
+from generator.screening.gates.similarity import Scorer, by_difference, vectors
 from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Written, clean
 from generator.screening.settings import Thresholds
 
@@ -95,7 +95,7 @@ class Selection(NamedTuple):
 AS_THEY_COME: Final = Selection()
 
 
-class Candidate(NamedTuple):
+class WrittenText(NamedTuple):
     """A text that a model wrote, where it came from, and why it was refused if it was.
 
     `scores` are what the gates measured that saw it.
@@ -113,11 +113,11 @@ class Candidate(NamedTuple):
 class GenerationResult(NamedTuple):
     """The candidates of a generation, each list in the order in which they were judged."""
 
-    accepted: list[Candidate]
-    rejected: list[Candidate]
+    accepted: list[WrittenText]
+    rejected: list[WrittenText]
 
 
-def summary(accepted: int, rejected: Sequence[Candidate]) -> str:
+def summary(accepted: int, rejected: Sequence[WrittenText]) -> str:
     """Returns how many texts were accepted, and how often each gate refused."""
     codes = Counter(c.rejection.code for c in rejected if c.rejection)
     reasons = ", ".join(f"{code} {count}" for code, count in codes.most_common())
@@ -220,7 +220,7 @@ def _screen(
         existing=existing,
         winners=winners,
         thresholds=thresholds,
-        reader=backend if isinstance(backend, Reader) else None,
+        reader=backend if isinstance(backend, Scorer) else None,
     )
 
 
@@ -232,7 +232,7 @@ def _batch(source: Iterator[Prompt], missing: int) -> list[Prompt]:
 
 def _judged(
     batch: Sequence[Prompt], completions: Sequence[Completion], piece: Piece, screen: Screen
-) -> Iterator[Candidate]:
+) -> Iterator[WrittenText]:
     cleaned = [clean(p.opening + c.text) for p, c in zip(batch, completions, strict=True)]
     verdicts = screen.judge(
         [
@@ -246,7 +246,7 @@ def _judged(
         # Of gates that found nothing to measure the scores say nothing.
         scores = {code: score for code, score in verdict.scores.items() if score}
         model, adapter = completion.model, completion.adapter
-        yield Candidate(text, piece, prompt, model, adapter, verdict.rejection, scores)
+        yield WrittenText(text, piece, prompt, model, adapter, verdict.rejection, scores)
 
 
 def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:

@@ -154,15 +154,18 @@ def by_difference(texts: Vectors) -> list[int]:
 
 
 @runtime_checkable
-class Reader(Protocol):
+class Scorer(Protocol):
     """A language model that can say how likely a text is."""
 
-    def surprise(self, texts: Sequence[str], *, after: str) -> list[float]:
+    def surprise(
+        self, texts: Sequence[str], *, after: str, adapter: str | None = None
+    ) -> list[float]:
         """Returns how surprised the model is by each text, in nats per token, all at once.
 
         Args:
             texts: any number, none empty.
             after: what stands before each of them; it is not counted.
+            adapter: that the model is asked with; None for the bare model.
 
         Raises:
             BackendError: the model failed.

@@ -9,7 +9,7 @@ from generator.__main__ import app
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash
 from generator.data.augment import TRIES, PracticeConfig, practised, with_paraphrases
-from generator.data.dataset import Dataset, Imitate, Thresholds, read_dataset, write_dataset
+from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, read_dataset, write_dataset
 from generator.errors import DatasetError
 from generator.models.base import SMOLLM2
 from generator.writing.samples import Sampler, SamplingConfig
@@ -53,7 +53,7 @@ def test_what_passes_and_stays_close_is_added_and_marked():
 
 def test_a_dataset_keeps_the_mark_and_one_from_before_is_read(tmp_path):
     found = with_paraphrases(Dataset([row()], [], [], {}), Scripted(AGAIN), 1)
-    write_dataset(found, tmp_path, log=(), thresholds=Thresholds())
+    write_dataset(found, tmp_path, log=(), thresholds=EvidenceThresholds())
     again, card = read_dataset(tmp_path)
     assert again.imitate == found.imitate
     assert card.paraphrased == 1

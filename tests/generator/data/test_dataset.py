@@ -6,8 +6,8 @@ from pyarrow import parquet
 from generator.data.dataset import (
     CARD,
     Dataset,
+    EvidenceThresholds,
     Prefer,
-    Thresholds,
     build_dataset,
     read_dataset,
     rows_file,
@@ -30,7 +30,9 @@ def reading():
 
 @pytest.fixture(scope="module")
 def dataset(reading):
-    return build_dataset(reading.evidence, reading.prompt_of, thresholds=Thresholds(best=0.3))
+    return build_dataset(
+        reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(best=0.3)
+    )
 
 
 def by_text(reading, product="g0"):
@@ -93,7 +95,9 @@ def test_noise_is_not_taught():
     level = dict.fromkeys(RATES, 0.2)
     reading = Reading(made_log(products=PRODUCTS, rates=level, shown=1500))
     try:
-        found = build_dataset(reading.evidence, reading.prompt_of, thresholds=Thresholds(sure=0.99))
+        found = build_dataset(
+            reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(sure=0.99)
+        )
     except DatasetError:
         return
     possible = len(PRODUCTS) * len(RATES) * (len(RATES) - 1) / 2
@@ -102,7 +106,9 @@ def test_noise_is_not_taught():
 
 def test_too_little_evidence_teaches_nothing_and_says_why(reading):
     with pytest.raises(DatasetError, match=r"of 20 creatives nothing .*seen_too_little 20"):
-        build_dataset(reading.evidence, reading.prompt_of, thresholds=Thresholds(effective_n=1e6))
+        build_dataset(
+            reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(effective_n=1e6)
+        )
 
 
 def test_creatives_without_a_brief_are_counted(reading):
@@ -112,7 +118,7 @@ def test_creatives_without_a_brief_are_counted(reading):
 
 def test_a_text_is_in_a_few_pairs_only(reading):
     found = build_dataset(
-        reading.evidence, reading.prompt_of, thresholds=Thresholds(pairs_per_text=1)
+        reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(pairs_per_text=1)
     )
     texts = [(row.brief, text) for row in found.prefer for text in (row.better, row.worse)]
     assert len(texts) == len(set(texts))
@@ -143,7 +149,7 @@ def test_a_reward_out_of_range_is_refused():
 
 
 def test_it_comes_back_from_its_folder(dataset, reading, tmp_path):
-    limits = Thresholds(best=0.3)
+    limits = EvidenceThresholds(best=0.3)
     card = write_dataset(dataset, tmp_path, log=reading.log, thresholds=limits)
     again, read_card = read_dataset(tmp_path)
     assert (again, read_card) == (dataset, card)
@@ -155,7 +161,7 @@ def test_it_comes_back_from_its_folder(dataset, reading, tmp_path):
 
 
 def test_an_unfinished_folder_is_no_dataset(dataset, reading, tmp_path):
-    write_dataset(dataset, tmp_path, log=reading.log, thresholds=Thresholds())
+    write_dataset(dataset, tmp_path, log=reading.log, thresholds=EvidenceThresholds())
     (tmp_path / CARD).unlink()
     with pytest.raises(DatasetError, match="no dataset in"):
         read_dataset(tmp_path)
@@ -163,7 +169,7 @@ def test_an_unfinished_folder_is_no_dataset(dataset, reading, tmp_path):
 
 def test_pairs_from_before_refusals_were_marked_can_be_read(tmp_path):
     pair = Prefer("p", "better", "worse", "brief", "home", "", 0.9, "train")
-    write_dataset(Dataset([], [pair], [], {}), tmp_path, log=(), thresholds=Thresholds())
+    write_dataset(Dataset([], [pair], [], {}), tmp_path, log=(), thresholds=EvidenceThresholds())
     path = rows_file(tmp_path, "prefer")
     parquet.write_table(parquet.read_table(path).drop_columns("refused"), path)
     assert read_dataset(tmp_path)[0].prefer == [pair]

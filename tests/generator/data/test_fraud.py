@@ -8,7 +8,13 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from generator.cli import app
-from generator.data.dataset import CARD, Thresholds, build_dataset, read_dataset, write_dataset
+from generator.data.dataset import (
+    CARD,
+    EvidenceThresholds,
+    build_dataset,
+    read_dataset,
+    write_dataset,
+)
 from generator.data.fraud import ClickLook, departing
 from generator.data.reading import Reading
 from streams.events import INTERACTIONS, Outcome, encode
@@ -109,7 +115,7 @@ def test_a_forged_creative_is_named_and_left_out(honest, tmp_path, forge, rule):
     forged = [row for row in dataset.prefer if row.brief == brief_of(reading, FORGED)]
     assert forged
     assert "Brown water" not in {text for row in forged for text in (row.better, row.worse)}
-    write_dataset(dataset, tmp_path, log=reading.log, thresholds=Thresholds())
+    write_dataset(dataset, tmp_path, log=reading.log, thresholds=EvidenceThresholds())
     again, card = read_dataset(tmp_path)
     assert card.suspicious == reading.suspicious
     assert again.suspicious == reading.suspicious

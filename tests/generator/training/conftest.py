@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 import pytest
 
-from generator.data.dataset import Dataset, Imitate, Judge, Prefer, Thresholds, write_dataset
+from generator.data.dataset import (
+    Dataset,
+    EvidenceThresholds,
+    Imitate,
+    Judge,
+    Prefer,
+    write_dataset,
+)
 from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 
@@ -43,7 +50,9 @@ def made_dataset(folder, *, products=PRODUCTS, held_out=2):
             prefer.append(Prefer(prompt, better, worse, product, "home", "", 0.9, split))
             judge.append(Judge(prompt, better, True, product, "home", "", split))
             judge.append(Judge(prompt, worse, False, product, "home", "", split))
-    write_dataset(Dataset(imitate, prefer, judge, {}), folder, log=(), thresholds=Thresholds())
+    write_dataset(
+        Dataset(imitate, prefer, judge, {}), folder, log=(), thresholds=EvidenceThresholds()
+    )
 
 
 def quick(ground, **changes):

@@ -12,8 +12,7 @@ from generator.reward.model import fit_reward_model
 from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights
 from generator.training.finetune import finetune
 from generator.training.grpo import NAMES, Rewards
-from generator.training.rows import Reader as RowReader
-from generator.training.rows import batch_of, text_log_probs
+from generator.training.rows import RowReader, batch_of, text_log_probs
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 from tests.generator.reward.made_texts import made_examples
 from tests.generator.training.conftest import PRODUCTS, Ground, made_dataset, quick

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from generator.__main__ import app
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash, brief_to_json
-from generator.data.dataset import Dataset, Imitate, Prefer, Thresholds, write_dataset
+from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, Prefer, write_dataset
 from generator.models.opening import open_backend
 from generator.versions.gate import GateConfig
 from generator.writing.samples import SamplingConfig
@@ -62,7 +62,7 @@ def told(*words, code=0):
 def test_from_rows_to_a_version_that_writes_and_is_taken_back(tmp_path):
     data, made = tmp_path / "data", rows()
     assert (len(made.imitate), len(made.prefer)) == (64, 32)
-    write_dataset(made, tmp_path / "rows", log=(), thresholds=Thresholds())
+    write_dataset(made, tmp_path / "rows", log=(), thresholds=EvidenceThresholds())
     config, gate = tmp_path / "config.json", tmp_path / "gate.json"
     config.write_text('{"sft": {"epochs": 1}, "dpo": {"epochs": 1, "learning_rate": 0.0001}}')
     gate.write_bytes(msgspec.json.encode(GATE))

@@ -5,8 +5,8 @@ from msgspec import Raw
 from generator.brief.schema import Brief, Segment
 from generator.writing.insights import (
     LEAST_CLICKS_UNNAMED,
-    Clicked,
     ImpressionReader,
+    SeenText,
     liked,
     with_insights,
 )
@@ -22,7 +22,7 @@ WARM, DULL = "Happy warm mornings", "A bag of beans"
 def crowd(people, *, liking=WARM, other=DULL, shows=4):
     """Returns impressions to so many people, who click what they like half of the time."""
     return [
-        Clicked(f"u{person}" if people else "", text, text == liking and turn % 2 == 0)
+        SeenText(f"u{person}" if people else "", text, text == liking and turn % 2 == 0)
         for person in range(people)
         for turn in range(shows)
         for text in (liking, other)
@@ -46,24 +46,24 @@ def test_nothing_is_said_of_a_small_group():
 
 
 def test_one_person_s_many_clicks_say_nothing():
-    assert liked([Clicked("u", WARM, True)] * 500 + [Clicked("u", DULL, False)] * 500) == ()
+    assert liked([SeenText("u", WARM, True)] * 500 + [SeenText("u", DULL, False)] * 500) == ()
 
 
 def test_a_word_that_few_people_stand_behind_is_not_said():
-    rare = [Clicked(f"u{i}", "Happy warm unicorns", True) for i in range(19) for _ in range(9)]
+    rare = [SeenText(f"u{i}", "Happy warm unicorns", True) for i in range(19) for _ in range(9)]
     assert "unicorns" not in " ".join(liked(crowd(30) + rare))
 
 
 def test_where_people_are_not_named_more_clicks_are_needed():
     def unnamed(clicks):
-        return [Clicked("", WARM, True)] * clicks + [Clicked("", DULL, False)] * 400
+        return [SeenText("", WARM, True)] * clicks + [SeenText("", DULL, False)] * 400
 
     assert liked(unnamed(LEAST_CLICKS_UNNAMED - 1)) == ()
     assert liked(unnamed(LEAST_CLICKS_UNNAMED)) != ()
 
 
 def test_what_is_clicked_no_more_than_the_rest_is_not_said():
-    even = [Clicked(f"u{i}", text, i % 2 == 0) for i in range(200) for text in (WARM, DULL)]
+    even = [SeenText(f"u{i}", text, i % 2 == 0) for i in range(200) for text in (WARM, DULL)]
     assert liked(even) == ()
 
 
