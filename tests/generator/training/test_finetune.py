@@ -15,7 +15,7 @@ from generator.errors import BackendMissing, DatasetError, TrainingError, Traini
 from generator.models.adapters import read_manifest
 from generator.models.base import Sampling
 from generator.models.transformers import TransformersBackend
-from generator.training.config import AdapterConfig, DpoConfig, SftConfig
+from generator.training.config import AdapterConfig, DpoConfig, Manifest, SftConfig
 from generator.training.finetune import finetune
 from tests.generator.training.conftest import quick
 
@@ -68,7 +68,7 @@ def test_a_run_leaves_an_adapter_and_its_manifest_alone(looped):
         "adapter/adapter_model.safetensors",
         "manifest.json",
     ]
-    assert read_manifest(out / "manifest.json") == manifest
+    assert read_manifest(out / "manifest.json", Manifest) == manifest
     shape = json.loads((out / "adapter" / "adapter_config.json").read_bytes())
     assert shape["base_model_name_or_path"] == manifest.config.model
 

@@ -16,7 +16,7 @@ from generator.models.adapters import ADAPTER, read_manifest
 from generator.models.base import Sampling
 from generator.models.transformers import TransformersBackend
 from generator.reward.ranking import open_reward_model, open_trusted, ranking_of
-from generator.training.config import AdapterConfig, GrpoConfig, RewardConfig
+from generator.training.config import AdapterConfig, GrpoConfig, Manifest, RewardConfig
 from generator.training.finetune import finetune
 from generator.versions.gate import GateConfig, rows
 from generator.versions.store import Versions
@@ -53,7 +53,7 @@ def scorer(pairs, tmp_path_factory):
 
 def test_it_picks_the_better_of_two_that_it_never_saw(scorer, tmp_path):
     out, manifest = scorer
-    assert read_manifest(out / "manifest.json") == manifest
+    assert read_manifest(out / "manifest.json", Manifest) == manifest
     assert manifest.rows == {"prefer/train": 30, "prefer/test": 30}
     assert manifest.dtype == "float32"
     model = open_trusted(out, tmp_path)

@@ -18,6 +18,7 @@ from generator.models.base import SMOLLM2
 from generator.models.opening import model_folder
 from generator.reward.model import load_reward_model
 from generator.settings import CACHE
+from generator.training.config import Manifest
 from generator.versions.schedule import (
     DONE,
     PRACTISED,
@@ -132,7 +133,7 @@ def test_a_trained_version_practises_and_that_is_judged(log, tmp_path, backend):
     schedule = {"practise": 8, "gate": str(gate), "config": str(config)}
     assert teacher(log, tmp_path, **schedule).turn() == here
     rows = read_dataset(here / "own")[1].rows["imitate/train"]
-    made = read_manifest(here / PRACTISED / MANIFEST)
+    made = read_manifest(here / PRACTISED / MANIFEST, Manifest)
     assert made.rows["imitate/train"] == rows > 0
     assert (made.config.method, made.config.parent) == ("sft", str(here / "run" / ADAPTER))
     reader = CatalogueReader(log)
