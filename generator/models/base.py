@@ -6,6 +6,7 @@ really opened, so that a copyloop without it starts, and says what is missing wh
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -97,6 +98,12 @@ class Backend(Protocol):
         Raises:
             BackendError: the model or the adapter failed, for want of memory say.
         """
+
+
+def derived_seed(seed: int, of: object, *, size: int = 8) -> int:
+    """Returns a seed of something's own, of so many bytes less a bit: nearby seeds do not meet."""
+    digest = hashlib.blake2b(f"{seed}/{of}".encode(), digest_size=size).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def ended(text: str, stop: str, *, by_itself: bool) -> str:

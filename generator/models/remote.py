@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Final
 from openai import APIError, DefaultHttpxClient, OpenAI
 
 from generator.errors import BackendError
-from generator.models.base import Completion, Progress, Sampling, Usage, ended
+from generator.models.base import Completion, Progress, Sampling, Usage, derived_seed, ended
 from generator.models.catalog import Endpoint
 
 INSTRUCTION: Final = (
@@ -57,7 +56,9 @@ class RemoteBackend:
         written: dict[int, Completion] = {}
         with self._client() as client, ThreadPoolExecutor(self._endpoint.concurrency) as pool:
             asked = {
-                pool.submit(self._ask, client, prompt, sampling, _seed(seed, row), adapter): row
+                pool.submit(
+                    self._ask, client, prompt, sampling, derived_seed(seed, row, size=4), adapter
+                ): row
                 for row, prompt in enumerate(prompts)
             }
             try:
@@ -219,9 +220,3 @@ def continued(prompt: str, answer: str) -> str:
         return bare[len(opening) :]
     text = bare if not opening else answer
     return f" {text}" if opening and text[:1].isalnum() else text
-
-
-def _seed(seed: int, row: int) -> int:
-    """Returns a request's own seed, in the range that every server takes."""
-    digest = hashlib.blake2b(f"{seed}/{row}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") >> 1

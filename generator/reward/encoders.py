@@ -7,10 +7,10 @@ creatives are enough to begin with. The language model that writes can be the on
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from generator.errors import BackendMissing, RewardModelError
 from generator.reward.contrasts import Floats, Ints, spans
 from generator.screening.gates.similarity import wordllama_model
 
+TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Returns the vectors of texts, shape (n_texts, d)."""
 READS_AS: Final = "Headline: {}"
 """How a text is put to a language model, which else reads its first word out of the blue."""
 LAYER: Final = 15
@@ -26,14 +28,6 @@ LAYER: Final = 15
 held-out headlines of the Upworthy archive's early tests best (.683, .668 and less for others)."""
 BATCH: Final = 64
 PACKAGED: Final = ("wordllama", "minilm", "smollm2")
-
-
-class TextReader(Protocol):
-    """Turns texts into vectors."""
-
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns the vectors, shape (n_texts, d)."""
-        ...
 
 
 class Encoder:

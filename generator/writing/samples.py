@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
@@ -11,7 +10,7 @@ from msgspec.structs import replace
 
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief
-from generator.models.base import Backend, Sampling
+from generator.models.base import Backend, Sampling, derived_seed
 from generator.screening.gates.similarity import Scorer
 from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import Thresholds, usual
@@ -101,13 +100,12 @@ def take_samples(
 
 def _written(sampler: Sampler, brief: Brief, config: SamplingConfig) -> list[Written]:
     prompt = plain_prompt(brief)
-    # A seed of the brief's own, so that one more brief changes nothing about the others.
-    digest = hashlib.blake2b(f"{config.seed}/{prompt}".encode(), digest_size=8).digest()
     style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
     completions = sampler.backend.complete(
         [prompt] * config.samples,
         Sampling(STOP, config.most_new_tokens, *style),
-        seed=int.from_bytes(digest) >> 1,
+        # Of the brief's own, so that one more brief changes nothing about the others.
+        seed=derived_seed(config.seed, prompt),
         adapter=sampler.adapter,
     )
     cleaned = [clean(completion.text) for completion in completions]

@@ -5,7 +5,6 @@ Knows no log and no channel's whole: `creatives.py` puts texts together to what 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import threading
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 from generator.brief.channels import Asset, Counting
 from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
-from generator.models.base import Backend, Completion, Sampling
+from generator.models.base import Backend, Completion, Sampling, derived_seed
 from generator.screening.gates.similarity import Scorer, by_difference, vectors
 from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Written, clean
 from generator.screening.settings import Thresholds
@@ -192,7 +191,7 @@ def generate(
         completions = backend.complete(
             [prompt.text for prompt in batch],
             sampling,
-            seed=_derived_seed(seed, written),
+            seed=derived_seed(seed, written),
             adapter=adapter,
             progress=report,
         )
@@ -261,9 +260,3 @@ def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
         for number, candidate in enumerate(ranked[n:], n + 1)
     ]
     return GenerationResult(ranked[:n], [*result.rejected, *outranked])
-
-
-def _derived_seed(seed: int, written: int) -> int:
-    """Returns a seed of a batch's own: those of nearby seeds must not meet."""
-    digest = hashlib.blake2b(f"{seed}/{written}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
