@@ -85,7 +85,7 @@ class Screen:
         existing: texts that there are already, and those that people rejected.
         winners: texts that the model was shown.
         thresholds: what the gates let through.
-        reader: the model that says what is nonsense; without one that gate is not run.
+        reader: the model that writes; if it is a `Scorer`, it also says what is nonsense.
         whole: whether the texts are whole creatives, so that required claims must be in each.
 
     Attributes:
@@ -100,7 +100,7 @@ class Screen:
         existing: Iterable[str] = (),
         winners: Iterable[str] = (),
         thresholds: Thresholds | None = None,
-        reader: similarity.Scorer | None = None,
+        reader: object = None,
         whole: bool = False,
     ) -> None:
         self._thresholds = thresholds or usual()
@@ -116,7 +116,7 @@ class Screen:
         if whole:
             stated = brief.constraints.required_claims
             by_code["required_claims"] = _each(lambda t: claims.required({"text": t}, stated))
-        if reader is not None:
+        if isinstance(reader, similarity.Scorer):
             by_code["nonsense"] = partial(
                 _nonsense,
                 reader,

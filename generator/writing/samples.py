@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Sampling, derived_seed
-from generator.screening.gates.similarity import Scorer
 from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import Thresholds, usual
 from generator.writing.texts import TAUGHT, Style
@@ -87,11 +86,7 @@ def take_samples(
     every, refused, harm = [], [], 0
     for brief in briefs:
         written = _written(sampler, brief, config)
-        backend = sampler.backend
-        screen = Screen(
-            brief, thresholds=single, reader=backend if isinstance(backend, Scorer) else None
-        )
-        verdicts = screen.judge(written)
+        verdicts = Screen(brief, thresholds=single, reader=sampler.backend).judge(written)
         every.append([each.text for each in written])
         refused.append([v.rejection.code if v.rejection else None for v in verdicts])
         harm += sum(harmful(brief, every[-1], unskipped))

@@ -19,7 +19,7 @@ from generator.brief.channels import Asset, Counting
 from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Completion, Sampling, derived_seed
-from generator.screening.gates.similarity import Scorer, by_difference, vectors
+from generator.screening.gates.similarity import by_difference, vectors
 from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Written, clean
 from generator.screening.settings import Thresholds
 
@@ -165,7 +165,15 @@ def generate(
         BackendError: the model failed.
     """
     piece = piece or Piece.headline(brief)
-    screen = _screen(brief, backend, piece, existing, winners, selection.thresholds)
+    limits = replace(brief.constraints, max_characters=piece.max_units)
+    screen = Screen(
+        replace(brief, constraints=limits),
+        counting=piece.counting,
+        existing=existing,
+        winners=winners,
+        thresholds=selection.thresholds,
+        reader=backend,
+    )
     source = (
         plain_prompts(brief, form=piece.form)
         if plain
@@ -202,25 +210,6 @@ def generate(
         written += len(batch)
     report(0.0)
     return _selected(result, n, selection.rank)
-
-
-def _screen(
-    brief: Brief,
-    backend: Backend,
-    piece: Piece,
-    existing: Iterable[str],
-    winners: Sequence[str],
-    thresholds: Thresholds | None,
-) -> Screen:
-    limits = replace(brief.constraints, max_characters=piece.max_units)
-    return Screen(
-        replace(brief, constraints=limits),
-        counting=piece.counting,
-        existing=existing,
-        winners=winners,
-        thresholds=thresholds,
-        reader=backend if isinstance(backend, Scorer) else None,
-    )
 
 
 def _batch(source: Iterator[Prompt], missing: int) -> list[Prompt]:
