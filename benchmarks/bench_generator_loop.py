@@ -244,7 +244,7 @@ def one_round(
 def practised_by(start: Start, before: Path, model: RewardModel, folder: Path, seed: int) -> Path:
     """Returns the adapter of one that went on with what it wrote itself, the better half."""
     briefs = [product.brief for product in products("taught") + start.played]
-    writer, rank = Sampler(start.backend, str(before)), ranked_by(model, start.reader)
+    writer, rank = Sampler(start.backend, str(before)), ranked_by(model)
     own = practised(writer, briefs, PROMISING, rank=rank, thresholds=THRESHOLDS)
     config = FinetuneConfig(method="sft", seed=seed, parent=str(before), sft=GENTLY)
     return trained(own, folder / "practised", config)

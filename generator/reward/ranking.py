@@ -86,9 +86,9 @@ def rank(
     return picked
 
 
-def ranked_by(model: Reward, encoder: Encoder) -> Rank:
+def ranked_by(model: Reward) -> Rank:
     """Returns what orders texts by what they promise, for a `Selection`."""
-    return lambda texts: rank(texts, encoder=encoder, model=model, k=len(texts))
+    return lambda texts: rank(texts, encoder=model.reader, model=model, k=len(texts))
 
 
 def open_reward_model(path: Path, cache: Path = CACHE) -> Reward:
@@ -166,7 +166,7 @@ class CandidateRanking:
         )
         if not model.trusted:
             return self._as_they_come
-        return self._as_they_come._replace(over=OVER, rank=ranked_by(model, self._encoder))
+        return self._as_they_come._replace(over=OVER, rank=ranked_by(model))
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -180,5 +180,4 @@ def ranking_of(path: Path) -> Rank:
         RewardModelError: there is none in this file, or it is not to be trusted.
         BackendMissing: what reads its texts is not installed.
     """
-    model = open_trusted(path)
-    return ranked_by(model, model.reader)
+    return ranked_by(open_trusted(path))

@@ -9,13 +9,11 @@ import importlib.metadata
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-import msgspec
 from msgspec import Meta, Struct
 
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
-from generator.files import converted, read_file, write_whole
-from generator.models.adapters import MANIFEST
+from generator.files import converted, read_file
 from generator.models.base import SMOLLM2
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
@@ -247,11 +245,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     adapter_sha256: str
     reward_sha256: str | None = None
     v: int = 1
-
-
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Writes it; a folder with a manifest holds a finished run."""
-    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
 
 
 def installed_versions() -> dict[str, str]:

@@ -28,7 +28,7 @@ from generator.models.device import Device, pick_device, use_one_thread
 from generator.reward.ranking import open_trusted
 from generator.training.adapters import check_adapter, save_adapter
 from generator.training.base import Base, load_base, parent_adapter
-from generator.training.config import FinetuneConfig, Manifest, installed_versions, write_manifest
+from generator.training.config import FinetuneConfig, Manifest, installed_versions
 from generator.training.grpo import train_grpo
 from generator.training.methods import train_dpo, train_kto, train_sft
 from generator.training.running import Cost, Progress, StageResult, Stop, TrainingJob
@@ -102,7 +102,9 @@ def finetune(
     cost, device = Cost(), pick_device()
     if device.name == "cpu":
         use_one_thread()
-    _check_installed(config)
+    for package in config.report_to:
+        if find_spec(package) is None:
+            raise BackendMissing(f"report_to wants {package}; pip install {package}")
     # TRL tells its makers of every training; it is nobody's business.
     hub.HF_HUB_DISABLE_TELEMETRY = True
     parent = _parent(config)
@@ -171,15 +173,9 @@ def _publish(made: Manifest, out: Path, checkpoints: Path) -> None:
         logs = checkpoints / stage / "runs"
         if logs.exists():
             shutil.copytree(logs, out / "logs" / stage, dirs_exist_ok=True)
-    write_manifest(made, out)
+    # A folder with a manifest holds a finished run.
+    write_whole(out / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
     shutil.rmtree(checkpoints)
-
-
-def _check_installed(config: FinetuneConfig) -> None:
-    """Raises `BackendMissing` where the configuration asks for what is not installed."""
-    for package in config.report_to:
-        if find_spec(package) is None:
-            raise BackendMissing(f"report_to wants {package}; pip install {package}")
 
 
 def _parent(config: FinetuneConfig) -> Path | None:
