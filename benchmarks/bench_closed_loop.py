@@ -26,11 +26,11 @@ from benchmarks.closed_loop import Watched, begin_with, open_placements, running
 from benchmarks.generator_loop import THRESHOLDS, Product, products
 from benchmarks.loop_audience import Audience
 from benchmarks.taste import HiddenTaste
-from generator.backends import open_backend
-from generator.promotion.gate import GateConfig
-from generator.promotion.samples import SamplingConfig, Writer, take_samples
+from generator.models.adapters import ADAPTER
+from generator.models.opening import open_backend
 from generator.training.config import FinetuneConfig
-from generator.training.manifest import ADAPTER
+from generator.versions.gate import GateConfig
+from generator.writing.samples import Sampler, SamplingConfig, take_samples
 
 SEED: Final = 1
 ROUNDS: Final = 3
@@ -149,7 +149,7 @@ def usual(row: dict[str, Any]) -> bool:
 
 def usual_texts(base: Path, played: list[Product]) -> dict[str, list[str]]:
     """Returns what the hand-taught version writes for each product, which the taste is about."""
-    writer = Writer(open_backend("smollm2"), str(base / ADAPTER))
+    writer = Sampler(open_backend("smollm2"), str(base / ADAPTER))
     briefs = [product.brief for product in played]
     texts = take_samples(writer, briefs, SamplingConfig(), THRESHOLDS).texts
     return {product.name: found for product, found in zip(played, texts, strict=True)}

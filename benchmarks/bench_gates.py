@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from generator.backends import open_backend
+from generator.models.opening import open_backend
 from tests.generator.screening.gate_cases import JUDGES, cases, counted, judge
 from tests.generator.screening.make_cases import PARTS
 

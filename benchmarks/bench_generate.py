@@ -15,12 +15,13 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from generator.backends import Sampling, open_backend
-from generator.brief import load_brief
+from generator.brief.prompts import prompts
+from generator.brief.schema import load_brief
 from generator.commands.brief import TEMPLATES
-from generator.generate import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, Piece, generate
-from generator.prompts import prompts
-from generator.screening import STOP, Screen, Written, clean
+from generator.models.base import Sampling
+from generator.models.opening import open_backend
+from generator.screening.screen import STOP, Screen, Written, clean
+from generator.writing.texts import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, Piece, generate
 from tests.generator.conftest import BRIEFS
 
 SEED = 1

@@ -37,18 +37,20 @@ from benchmarks.generator_loop import (
     taught,
 )
 from benchmarks.taste import HiddenTaste
-from generator.backends import Backend, open_backend
-from generator.promotion.gate import GateConfig, rows
-from generator.promotion.samples import Samples, SamplingConfig, Writer, divergence, take_samples
-from generator.promotion.teaching import FREELY, GENTLY
-from generator.reward import Encoder, RewardModel, open_encoder, rank, ranked_by
+from generator.data.augment import PracticeConfig, practised
+from generator.data.dataset import Dataset, EvidenceThresholds, write_dataset
+from generator.models.adapters import ADAPTER, MANIFEST
+from generator.models.base import Backend
+from generator.models.opening import open_backend
+from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.model import RewardModel
+from generator.reward.ranking import rank, ranked_by
 from generator.settings import CACHE
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
-from generator.training.dataset import Dataset, Thresholds
-from generator.training.dataset_files import write_dataset
 from generator.training.finetune import finetune
-from generator.training.manifest import ADAPTER, MANIFEST
-from generator.training.practice import PracticeConfig, practised
+from generator.versions.gate import GateConfig, divergence, rows
+from generator.versions.schedule import FREELY, GENTLY
+from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8
@@ -151,7 +153,7 @@ def base_run() -> Path:
     if not (folder / MANIFEST).exists():
         before = by_hand_run()
         briefs = [product.brief for product in products("taught")]
-        writer = Writer(open_backend("smollm2"), str(before / ADAPTER))
+        writer = Sampler(open_backend("smollm2"), str(before / ADAPTER))
         own = practised(writer, briefs, PRACTICE, thresholds=THRESHOLDS)
         both = own._replace(imitate=own.imitate + taught().imitate)
         trained(both, folder, replace(PRACTISED, parent=str(before)))
@@ -173,7 +175,7 @@ def _kept(name: str, *made_of: Struct) -> Path:
 def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
     """Returns the adapter that these rows make."""
     rows = folder.with_name(f"{folder.name}-rows")
-    write_dataset(dataset, rows, log=(), thresholds=Thresholds())
+    write_dataset(dataset, rows, log=(), thresholds=EvidenceThresholds())
     finetune(rows, folder, config)
     return folder / ADAPTER
 
@@ -181,7 +183,7 @@ def trained(dataset: Dataset, folder: Path, config: FinetuneConfig) -> Path:
 def written(backend: Backend, asked: list[Product], adapter: Path) -> Samples:
     """Returns what an adapter writes, drawn and judged as the gate before promotion does."""
     briefs = [product.brief for product in asked]
-    return take_samples(Writer(backend, str(adapter)), briefs, SamplingConfig(), THRESHOLDS)
+    return take_samples(Sampler(backend, str(adapter)), briefs, SamplingConfig(), THRESHOLDS)
 
 
 def played(start: Start, seed: int) -> Play:
@@ -215,7 +217,7 @@ def one_round(
     tuned = written(start.backend, start.reported, adapter)
     few = Samples([texts[:WEIGHED] for texts in tuned.texts], [], 0)
     briefs = [product.brief for product in start.reported]
-    kl = divergence(Writer(start.backend, str(adapter)), briefs, few)
+    kl = divergence(Sampler(start.backend, str(adapter)), briefs, few)
     table = rows(tuned, start.unseen, kl, GateConfig(), model)
     base_rate, best_of_base = rates(start, start.unseen, game.taste, model)
     tuned_rate, best_of_tuned = rates(start, tuned, game.taste, model)
@@ -242,7 +244,7 @@ def one_round(
 def practised_by(start: Start, before: Path, model: RewardModel, folder: Path, seed: int) -> Path:
     """Returns the adapter of one that went on with what it wrote itself, the better half."""
     briefs = [product.brief for product in products("taught") + start.played]
-    writer, rank = Writer(start.backend, str(before)), ranked_by(model, start.reader)
+    writer, rank = Sampler(start.backend, str(before)), ranked_by(model)
     own = practised(writer, briefs, PROMISING, rank=rank, thresholds=THRESHOLDS)
     config = FinetuneConfig(method="sft", seed=seed, parent=str(before), sft=GENTLY)
     return trained(own, folder / "practised", config)
@@ -259,7 +261,7 @@ def rates(
         plain.append(taste.rates(product.name, passed).mean())
         texts = list(dict.fromkeys(passed))
         picked = rank(texts, encoder=start.reader, model=model, k=PICKED, diversity=DIVERSITY)
-        best.append(taste.rates(product.name, [texts[each.place] for each in picked]).mean())
+        best.append(taste.rates(product.name, [texts[place] for place in picked]).mean())
     return float(np.mean(plain)), float(np.mean(best))
 
 

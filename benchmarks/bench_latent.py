@@ -49,12 +49,14 @@ from benchmarks.latent import (
     winners,
 )
 from benchmarks.taste import HiddenTaste
-from generator.backends import open_backend
-from generator.promotion.samples import Samples, SamplingConfig, Writer, take_samples
-from generator.reward import Encoder, RewardModel, rank
+from generator.models.adapters import ADAPTER
+from generator.models.opening import open_backend
 from generator.reward.contrasts import Floats
+from generator.reward.encoders import Encoder
+from generator.reward.model import RewardModel
+from generator.reward.ranking import rank
 from generator.settings import CACHE
-from generator.training.manifest import ADAPTER
+from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from streams.events import Action, Decision
 
 SEEDS: Final = (1, 2, 3)
@@ -93,7 +95,7 @@ def world() -> World:
     backend = open_backend("smollm2")
     asked, reported = products("played"), products("reported")
     briefs = [product.brief for product in reported]
-    writer = Writer(backend, str(adapter))
+    writer = Sampler(backend, str(adapter))
     pool = take_samples(writer, briefs, SamplingConfig(samples=WRITTEN), THRESHOLDS)
     shown = written(backend, asked, adapter)
     return World(open_remembering(READER, CACHE), asked, shown, reported, pool)
@@ -144,8 +146,7 @@ def choices(
     pool: Pool, encoder: Encoder, model: RewardModel, won: Won, space: Autoencoder
 ) -> dict[str, Callable[[np.random.Generator], list[int]]]:
     """Returns the ways to choose, each from a source of chance to places in the pool."""
-    ranked = rank(pool.texts, encoder=encoder, model=model, k=PICKED, diversity=DIVERSITY)
-    best = [each.place for each in ranked]
+    best = rank(pool.texts, encoder=encoder, model=model, k=PICKED, diversity=DIVERSITY)
 
     def chance(rng: np.random.Generator) -> list[int]:
         return [int(place) for place in rng.permutation(len(pool.texts))[:PICKED]]

@@ -16,11 +16,10 @@ import pytest
 
 from bandit.ab_tests import AbTest, read_ab_tests
 from benchmarks.conftest import RESULTS
-from generator.reward import fit_reward_model, from_ab_tests, open_encoder
 from generator.reward.contrasts import Floats, told_apart
-from generator.reward.encoders import Encoder
-from generator.reward.examples import Example
-from generator.reward.model import RewardModel, measure_accuracy, try_examples
+from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.examples import Example, from_ab_tests
+from generator.reward.model import RewardModel, fit_reward_model, measure_accuracy, try_examples
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "upworthy.parquet"
 BINS = 8

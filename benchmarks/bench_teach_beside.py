@@ -24,9 +24,8 @@ import pytest
 from benchmarks.bench_rank import BODY, PATH, Running, api, cpu_ns
 from benchmarks.generator_loop import taught
 from benchmarks.load import running_load
-from generator.promotion.teaching import Schedule, step_limits
-from generator.training.dataset import Thresholds
-from generator.training.dataset_files import write_dataset
+from generator.data.dataset import EvidenceThresholds, write_dataset
+from generator.versions.schedule import Schedule, step_limits
 
 PER_SECOND: Final = 150.0
 STRETCH_SECONDS: Final = 8.0
@@ -43,7 +42,7 @@ WARM_CPU_SECONDS: Final = 8.0
 def test_rank_beside_a_step(benchmark: Any, tmp_path: Path, cores: str) -> None:
     """Latency and CPU of ranks without and with a step, in stretches that alternate."""
     rows = tmp_path / "rows"
-    write_dataset(taught(), rows, log=(), thresholds=Thresholds())
+    write_dataset(taught(), rows, log=(), thresholds=EvidenceThresholds())
     core = None if cores == "free" else min(os.sched_getaffinity(0))
     with (
         api(tmp_path, f"sqlite:///{tmp_path / 'log.db'}") as server,

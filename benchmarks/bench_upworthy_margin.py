@@ -29,27 +29,27 @@ from msgspec.structs import replace
 from pyarrow import parquet
 
 from bandit.ab_tests import AbTest, read_ab_tests
-from generator.brief import Brief, brief_hash
-from generator.device import pick_device
-from generator.prompts import plain_prompt
-from generator.reward import fit_reward_model, from_ab_tests, open_encoder
+from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, brief_hash
+from generator.data.dataset import Dataset, EvidenceThresholds, Prefer, build_dataset, write_dataset
+from generator.data.evidence import Evidence
+from generator.models.adapters import ADAPTER
+from generator.models.device import pick_device
 from generator.reward.contrasts import Floats
-from generator.screening import STOP
+from generator.reward.encoders import open_encoder
+from generator.reward.examples import from_ab_tests
+from generator.reward.model import fit_reward_model
+from generator.screening.screen import STOP
 from generator.settings import CACHE
 from generator.training.base import load_base
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
-from generator.training.dataset import Dataset, Prefer, Thresholds, build_dataset
-from generator.training.dataset_files import write_dataset
-from generator.training.evidence import Evidence
 from generator.training.finetune import finetune
-from generator.training.manifest import ADAPTER
-from generator.training.methods.measuring import log_probs
-from generator.training.rows import IGNORED, Reader
+from generator.training.rows import IGNORED, RowReader, log_probs
 from generator.winners import Winner, wilson_interval
 from streams.events import Creative, Lineage
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "upworthy.parquet"
-LIMITS: Final = Thresholds(sure=0.95, pairs_per_text=1, held_out=0.5)
+LIMITS: Final = EvidenceThresholds(sure=0.95, pairs_per_text=1, held_out=0.5)
 LEDE: Final = 120
 """How many characters of a lede stand in the prompt; every token of it costs time in training."""
 LEARNED: Final = 300
@@ -156,7 +156,7 @@ def opening(lede: str) -> str:
     return plain if len(plain) <= LEDE else plain[: LEDE + 1].rpartition(" ")[0]
 
 
-def dataset_of(archive: Archive, limits: Thresholds) -> Dataset:
+def dataset_of(archive: Archive, limits: EvidenceThresholds) -> Dataset:
     """Returns what the tests teach; each is a placement, and its week its creatives' time.
 
     A headline with the sign that ends a text is left out, as a training would leave it out.
@@ -247,7 +247,7 @@ def told(pairs: Sequence[Prefer], adapter: Path | None) -> Told:
         # peft asks for a property by the name that transformers is about to drop.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         base = load_base(IMITATED, pick_device(), parent=adapter)
-    read = Reader(base.tokenizer, IMITATED.max_tokens).pairs(pairs)
+    read = RowReader(base.tokenizer, IMITATED.max_tokens).pairs(pairs)
     rows = [row for pair in read for row in (pair.better, pair.worse)]
     # texts of about one length waste the least on padding
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].input_ids))

@@ -21,7 +21,7 @@ import psutil
 from bandit.client import Client, ClientError
 from benchmarks.generator_loop import Product
 from benchmarks.loop_audience import Audience
-from generator.brief import brief_to_json
+from generator.brief.schema import brief_to_json
 
 COPYLOOP: Final = (sys.executable, "-m", "generator.commands.main")
 DECIDED: Final = ("live", "rejected", "retired", "rolled_back")

@@ -18,16 +18,18 @@ from msgspec.structs import replace
 from bandit.policies import open_policy
 from bandit.policy import sample
 from benchmarks.taste import EASY, HiddenTaste
-from generator.brief import Brief, brief_from_json, brief_hash
-from generator.promotion.samples import Samples
-from generator.prompts import plain_prompt
-from generator.reward import Encoder, Example, RewardModel, fit_reward_model
+from generator.brief.prompts import plain_prompt
+from generator.brief.schema import Brief, brief_from_json, brief_hash
+from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, build_dataset
+from generator.data.evidence import Evidence, gather
+from generator.data.fraud import ClickLook, suspicions
+from generator.data.reading import RefusedText, with_refusals
 from generator.reward.contrasts import Floats
-from generator.screening import usual
-from generator.training.dataset import Dataset, Imitate, Thresholds, build_dataset
-from generator.training.evidence import Evidence, gather
-from generator.training.refusals import Refusal, with_refusals
-from generator.training.suspicious import ClickLook, suspicions
+from generator.reward.encoders import Encoder
+from generator.reward.examples import Example
+from generator.reward.model import RewardModel, fit_reward_model
+from generator.screening.settings import usual
+from generator.writing.samples import Samples
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec
 
 HEADLINES: Final = Path(__file__).parent / "headlines.yaml"
@@ -111,15 +113,15 @@ def play(asked: Sequence[Product], written: Samples, taste: HiddenTaste, *, seed
     dataset = build_dataset(
         evidence,
         lambda each: prompts[each.creative.placement],
-        thresholds=Thresholds(pairs_per_text=PAIRS_PER_TEXT, held_out=0.0),
+        thresholds=EvidenceThresholds(pairs_per_text=PAIRS_PER_TEXT, held_out=0.0),
         suspicious=suspicions(look, evidence),
     )
     return Play(taste, evidence, with_refusals(dataset, evidence, _refusals(asked, written)))
 
 
-def _refusals(asked: Sequence[Product], written: Samples) -> list[Refusal]:
+def _refusals(asked: Sequence[Product], written: Samples) -> list[RefusedText]:
     return [
-        Refusal(product.prompt, text, brief_hash(product.brief), product.name, code)
+        RefusedText(product.prompt, text, brief_hash(product.brief), product.name, code)
         for product, texts, codes in zip(asked, written.texts, written.refused, strict=True)
         for text, code in zip(texts, codes, strict=True)
         if code is not None

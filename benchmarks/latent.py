@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.taste import HiddenTaste
-from generator.reward import Encoder, open_encoder
+from generator.data.evidence import Evidence, chance_better
 from generator.reward.contrasts import Floats
-from generator.training.evidence import Evidence, chance_better
+from generator.reward.encoders import Encoder, open_encoder
 
 LATENT: Final = 8
 HIDDEN: Final = 64

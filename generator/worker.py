@@ -17,17 +17,19 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from generator.answering import Workshop, answer
-from generator.backends import Backend, load_models, open_backend
-from generator.behaviour import ClickReader
 from generator.errors import GeneratorError
-from generator.promising import Promising
-from generator.promotion.canary import CanaryJudge
-from generator.promotion.desk import GENERATOR, VersionRegistry
-from generator.promotion.speaking import speaker
-from generator.promotion.versions import Versions
-from generator.rotating import Rotator
-from generator.screening import Thresholds
+from generator.models.base import Backend
+from generator.models.catalog import load_models
+from generator.models.opening import open_backend
+from generator.refresh import Rotator
+from generator.reward.ranking import CandidateRanking
+from generator.screening.settings import Thresholds
+from generator.versions.canary import CanaryJudge
+from generator.versions.registry import GENERATOR, VersionRegistry
+from generator.versions.serving import version_resolver
+from generator.versions.store import Versions
+from generator.writing.insights import ImpressionReader
+from generator.writing.requests import RequestHandler
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_key
 from streams.catalogue_writer import CatalogueWriter
 from streams.checkpoint import Checkpoints, exclusive
@@ -91,7 +93,7 @@ def run_generator(
         counts: where to count, for who looks on meanwhile.
         material: the folder that holds the files of briefs' material; others are not read.
         versions: the folder of the generator's versions, of which the champion writes.
-        reader: what reads texts to rank new ones (`generator.reward.open_encoder`).
+        reader: what reads texts to rank new ones (`open_encoder`).
         thresholds: of the screen, None for the usual ones.
         trial_decisions: after how many a canary that is no better is pulled.
 
@@ -103,7 +105,7 @@ def run_generator(
     """
     catalogue = CatalogueReader(log)
     counts = counts or GeneratorCounts()
-    promising = Promising(reader, thresholds)
+    ranking = CandidateRanking(reader, thresholds)
 
     @cache
     def backend() -> Backend:
@@ -117,17 +119,17 @@ def run_generator(
         rotator = Rotator(log, Checkpoints(directory))
         canaries = CanaryJudge(log, Checkpoints(directory), longest=trial_decisions)
         registry = VersionRegistry(log, GENERATOR, reader=catalogue)
-        workshop = Workshop(
+        handler = RequestHandler(
             backend,
-            ClickReader(log).showings,
+            ImpressionReader(log).impressions,
             load_models(model),
             material,
-            lambda known: promising.selection(rotator.states(), known),
-            speaker(backend, Versions(versions)),
+            lambda known: ranking.selection(rotator.states(), known),
+            version_resolver(backend, Versions(versions)),
         )
 
         def look() -> bool:
-            busy = _answer_next(writer, catalogue, workshop, stop, counts)
+            busy = _answer_next(writer, catalogue, handler, stop, counts)
             busy = rotator.rotate(catalogue) > 0 or busy
             return canaries.judge(registry) or busy
 
@@ -139,7 +141,7 @@ def run_generator(
 def _answer_next(
     writer: CatalogueWriter,
     reader: CatalogueReader,
-    workshop: Workshop,
+    handler: RequestHandler,
     stop: threading.Event,
     counts: GeneratorCounts,
 ) -> bool:
@@ -149,7 +151,7 @@ def _answer_next(
     if waiting:
         name = catalogue_key(waiting[0])
         seen = writer.as_seen(name)
-        events = _answer(reader.catalogue, waiting[0], workshop, stop)
+        events = _answer(reader.catalogue, waiting[0], handler, stop)
         names = [name, *(catalogue_key(event) for event in events)]
         try:
             written = writer.commit(names, lambda: _new(reader.catalogue, events), None, seen)
@@ -176,23 +178,21 @@ def _count(counts: GeneratorCounts, events: Sequence[Catalogued]) -> None:
 
 
 def _answer(
-    catalogue: Catalogue, generation: Generation, workshop: Workshop, stop: threading.Event
+    catalogue: Catalogue, generation: Generation, handler: RequestHandler, stop: threading.Event
 ) -> list[Creative | Generation]:
     """Returns what to write for the request: nothing if `stop` came before it was done."""
     logger.info("generation %s: %d creatives", generation.id, generation.n)
     try:
-        found = answer(catalogue, generation, workshop, stop)
+        found = handler.handle(catalogue, generation, stop)
     except GeneratorError as error:
         logger.error("generation %s failed: %s: %s", generation.id, error.code, error)
-        return [_failed(generation, f"{error.code}: {error}")]
+        reason = f"{error.code}: {error}"
+        return [replace(generation, status="failed", reason=reason)]
     except Exception as error:  # one request must not take the others down with it
         logger.exception("generation %s", generation.id)
-        return [_failed(generation, f"internal_error: {type(error).__name__}: {error}")]
+        reason = f"internal_error: {type(error).__name__}: {error}"
+        return [replace(generation, status="failed", reason=reason)]
     if stop.is_set() and len(found.drafts.creatives) < generation.n:
         return []
     logger.info("generation %s: %s", generation.id, found.drafts.summary())
     return found.events
-
-
-def _failed(generation: Generation, reason: str) -> Generation:
-    return replace(generation, status="failed", reason=reason)

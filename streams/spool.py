@@ -164,7 +164,7 @@ class Spool:
 
     def _count(self) -> None:
         """Finds out what waits, and that all of it can be read."""
-        for record in _records(self._log):
+        for record in scan(self._log, QUEUE, limit=READ_AT_ONCE):
             _unpack(record, self.directory)
             self.messages += 1
             self.size_bytes += len(record.value)

@@ -1,20 +1,28 @@
-"""What a brief may say, version 2.
+"""What a brief may say, version 2, and how one is read: from YAML, JSON, or a `Generation`.
 
-Version 1 had one line of text for audience, time, environment and tone; `first_version.py` still
-reads it. A change that makes an older brief mean something else takes a new version.
+Whoever wrote one that cannot be used is told the file, the line and the field. A change that makes
+an older brief mean something else takes a new version.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta, Raw, Struct
 
-from generator.brief.material import Material
-from generator.brief.text import Attributes, Text, Texts, Words
-from generator.channels import channel_names
+from generator.brief.channels import channel_names
+from generator.errors import BriefError
+from generator.files import FieldError, converted, read_file
 
+Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+Texts: TypeAlias = Annotated[tuple[Text, ...], Meta(max_length=16)]
+Words: TypeAlias = Annotated[tuple[Text, ...], Meta(max_length=200)]
+Attributes: TypeAlias = Annotated[dict[Text, Text | float | bool], Meta(max_length=32)]
+"""Named properties: {"roast": "medium", "weight_g": 250}."""
 BRIEF_VERSION: Final = 2
 DEFAULT_MAX_CHARACTERS: Final = 60
 LANGUAGES: Final = {
@@ -52,9 +60,28 @@ Weekday: TypeAlias = Literal[
 ]
 Scalar: TypeAlias = str | int | float | bool
 
-# The lists are for the schema that others read; `problems` names them when it refuses.
+# The lists are for the schema that others read; `_problems` names them when it refuses.
 Language: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": list(LANGUAGES)})]
 ChannelName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": list(channel_names())})]
+
+
+class Material(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file, or a description of one.
+
+    `file` is a path, relative to the brief's own. What is said here wins over what a model sees
+    in it: a `description` is taken in its place, and `attributes` in place of those of the same
+    name. Without a file the description is all there is.
+    """
+
+    kind: Literal["image", "video", "sound"]
+    file: Text | None = None
+    description: Text | None = None
+    attributes: Attributes = {}
+
+    def said(self) -> tuple[str, ...]:
+        """Returns the description and the attributes, each as words."""
+        described = (self.description,) if self.description else ()
+        return (*described, *(f"{name}: {value}" for name, value in self.attributes.items()))
 
 
 class Segment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,7 +197,7 @@ class Brief(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (*((self.voice,) if self.voice else ()), *self.environment.said())
 
 
-def problems(brief: Brief) -> Iterator[tuple[str, str]]:
+def _problems(brief: Brief) -> Iterator[tuple[str, str]]:
     """Yields the path of a field and what is wrong with it, where types cannot say so."""
     if brief.language not in LANGUAGES:
         known = ", ".join(LANGUAGES)
@@ -188,7 +215,7 @@ def problems(brief: Brief) -> Iterator[tuple[str, str]]:
             yield f"material[{position}]", "has neither a file nor a description"
 
 
-def blanks(path: str, value: object) -> Iterator[tuple[str, str]]:
+def _blanks(path: str, value: object) -> Iterator[tuple[str, str]]:
     """Yields the path of each text in the value that is only white space, and a complaint."""
     match value:
         case str():
@@ -196,7 +223,55 @@ def blanks(path: str, value: object) -> Iterator[tuple[str, str]]:
                 yield path, "is blank; write something or leave it out"
         case dict():
             for name, inner in value.items():
-                yield from blanks(f"{path}.{name}".lstrip("."), inner)
+                yield from _blanks(f"{path}.{name}".lstrip("."), inner)
         case list() | tuple():
             for position, inner in enumerate(value):
-                yield from blanks(f"{path}[{position}]", inner)
+                yield from _blanks(f"{path}[{position}]", inner)
+
+
+def load_brief(path: Path) -> Brief:
+    """Returns the brief in a YAML file, or in a JSON one if its name ends so.
+
+    Raises:
+        BriefError: the file cannot be read or is no brief; the message starts `FILE:LINE: FIELD`.
+    """
+    return read_file(path, _brief, BriefError)
+
+
+def brief_from_json(data: Raw) -> Brief:
+    """Returns the brief that a `Generation` carries.
+
+    Raises:
+        BriefError: it is not JSON or no brief; the message starts with the field.
+    """
+    try:
+        return _brief(msgspec.json.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, FieldError) as error:
+        raise BriefError(str(error)) from error
+
+
+def brief_to_json(brief: Brief) -> Raw:
+    """Returns the brief as a `Generation` carries it; `brief_from_json` reads it back."""
+    return Raw(msgspec.json.encode(brief))
+
+
+def brief_hash(brief: Brief) -> str:
+    """Returns what tells this brief from others in a creative's lineage: 16 hexadecimal digits.
+
+    >>> brief_hash(Brief(product="tea")) == brief_hash(Brief(product="tea", language="en"))
+    True
+    """
+    data = msgspec.json.encode(brief, order="deterministic")
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _brief(content: object) -> Brief:
+    version = content.get("version", BRIEF_VERSION) if isinstance(content, dict) else BRIEF_VERSION
+    if version != BRIEF_VERSION:
+        problem = f"is {version!r}; this copyloop reads version {BRIEF_VERSION}"
+        raise FieldError("version", problem)
+    brief = converted(content, Brief)
+    found = [*_blanks("", msgspec.to_builtins(brief)), *_problems(brief)]
+    for field, problem in found:
+        raise FieldError(field, problem)
+    return brief

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from generator.brief.reading import brief_hash, load_brief
-from generator.brief.schema import Brief
-from generator.channels import load_channel
+from generator.brief.channels import load_channel
+from generator.brief.schema import Brief, brief_hash, load_brief
 from generator.errors import BriefError
 from streams.commands.options import make_app
 from streams.commands.output import print_json
@@ -85,8 +84,6 @@ def brief_schema() -> dict[str, Any]:
     described: dict[str, Any] = msgspec.json.schema(Brief)
     for definition in described["$defs"].values():
         definition["description"] = inspect.cleandoc(definition["description"])
-    # One without a version is taken for version 1, so in this version it has to be there.
-    described["$defs"]["Brief"]["required"].append("version")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
 
 

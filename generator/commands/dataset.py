@@ -13,8 +13,8 @@ from streams.commands.options import Form, LogOptions
 from streams.commands.output import print_rows, progress
 
 if TYPE_CHECKING:  # pyarrow and what checks briefs take a while
-    from generator.brief import Brief
-    from generator.training.dataset_files import Card
+    from generator.brief.schema import Brief
+    from generator.data.dataset import Card
 
 FILES: Final = (".yaml", ".yml", ".json")
 
@@ -57,12 +57,12 @@ def dataset(
     are named in it with the reason, and teach nothing. Texts that a gate refused come in pairs
     with texts that passed, at the weight of a sure pair.
     """
-    from generator.training.dataset import Thresholds, build_dataset
-    from generator.training.dataset_files import write_dataset
-    from generator.training.reading import Reading
-    from generator.training.refusals import with_refusals
+    from generator.data.dataset import EvidenceThresholds, build_dataset, write_dataset
+    from generator.data.reading import Reading, with_refusals
 
-    thresholds = Thresholds(effective_n=effective_n, sure=sure, best=best, held_out=held_out)
+    thresholds = EvidenceThresholds(
+        effective_n=effective_n, sure=sure, best=best, held_out=held_out
+    )
     with at.looked_into() as source, progress() as bar:
         reading = Reading(
             source,
@@ -79,8 +79,8 @@ def dataset(
         if refused:
             found = with_refusals(found, reading.evidence, reading.refusals())
         if paraphrase:
-            from generator.backends import open_backend
-            from generator.training.paraphrase import with_paraphrases
+            from generator.data.augment import with_paraphrases
+            from generator.models.opening import open_backend
 
             told = partial(bar, "paraphrases")
             found = with_paraphrases(found, open_backend(model), paraphrase, progress=told)
@@ -116,29 +116,28 @@ def practise(
     one that was taught preferences keeps them (--reward) and unlearns what slipped in beside:
     copyloop generator finetune OUT RUN --method sft --parent BASE.
     """
-    from generator.backends import open_backend
-    from generator.promising import ranking_of
-    from generator.promotion.samples import SamplingConfig, Writer
-    from generator.training.dataset import Thresholds
-    from generator.training.dataset_files import write_dataset
-    from generator.training.practice import PracticeConfig, practised
+    from generator.data.augment import PracticeConfig, practised
+    from generator.data.dataset import EvidenceThresholds, write_dataset
+    from generator.models.opening import open_backend
+    from generator.reward.ranking import ranking_of
+    from generator.writing.samples import Sampler, SamplingConfig
 
     asked = _named(briefs) if briefs else _in_log(at)
     sampling = SamplingConfig(samples=texts, temperature=temperature, seed=seed)
     rank = ranking_of(reward) if reward is not None else None
     with progress() as bar:
         found = practised(
-            Writer(open_backend(model), adapter),
+            Sampler(open_backend(model), adapter),
             asked,
             PracticeConfig(sampling=sampling, keep=keep, held_out=held_out),
             rank=rank,
             progress=partial(bar, "briefs"),
         )
-    _print_card(write_dataset(found, out, log=(), thresholds=Thresholds()), form)
+    _print_card(write_dataset(found, out, log=(), thresholds=EvidenceThresholds()), form)
 
 
 def _named(paths: list[Path]) -> list[Brief]:
-    from generator.brief import load_brief
+    from generator.brief.schema import load_brief
 
     files = [
         file
@@ -151,7 +150,7 @@ def _named(paths: list[Path]) -> list[Brief]:
 
 def _in_log(at: LogOptions) -> list[Brief]:
     """Returns the briefs that creatives were asked for, each once, the first one first."""
-    from generator.brief import brief_from_json, brief_hash
+    from generator.brief.schema import brief_from_json, brief_hash
     from streams.catalogue import CatalogueReader
 
     with at.looked_into() as log:

@@ -13,10 +13,9 @@ from streams.commands.options import Form, LogOptions
 from streams.commands.output import print_rows, progress
 
 if TYPE_CHECKING:  # torch and its company take seconds
-    from generator.reward import Example
-    from generator.training.config import FinetuneConfig
-    from generator.training.following import Step
-    from generator.training.manifest import Manifest
+    from generator.reward.examples import Example
+    from generator.training.config import FinetuneConfig, Manifest
+    from generator.training.running import Step
 
 
 def finetune(
@@ -59,8 +58,8 @@ def finetune(
     """
     from msgspec.structs import replace
 
+    from generator.models.adapters import read_manifest
     from generator.training.config import FinetuneConfig, load_config
-    from generator.training.manifest import read_manifest
 
     said = {"method": method, "model": model, "parent": parent and str(parent), "seed": seed}
     told = {name: value for name, value in said.items() if value is not None}
@@ -69,7 +68,7 @@ def finetune(
             raise typer.BadParameter(
                 "says everything already; leave the others out", param_hint="repeat"
             )
-        before = read_manifest(repeat)
+        before = read_manifest(repeat, Manifest)
         made = _run(dataset, out, before.config, before)
     else:
         base = load_config(config) if config is not None else FinetuneConfig()
@@ -141,7 +140,8 @@ def reward_model(
     learns one by itself whenever creatives are asked for.
     """
     from generator.errors import TooLittleEvidence
-    from generator.reward import fit_reward_model, open_encoder
+    from generator.reward.encoders import open_encoder
+    from generator.reward.model import fit_reward_model
 
     examples = _examples(tests, at)
     try:
@@ -165,13 +165,13 @@ def reward_model(
 
 
 def _examples(tests: Path | None, at: LogOptions) -> list[Example]:
-    from generator.reward import from_ab_tests, from_states
+    from generator.reward.examples import from_ab_tests, from_states
 
     if tests is not None:
         from bandit.ab_tests import read_ab_tests
 
         return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
-    from generator.rotating import Rotator
+    from generator.refresh import Rotator
     from streams.catalogue import CatalogueReader
 
     with at.looked_into() as log:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from generator.backends import Usage
-    from generator.brief import Brief
-    from generator.creatives import Draft, Drafts
-    from generator.generate import Candidate, Selection
+    from generator.brief.schema import Brief
+    from generator.models.base import Usage
     from generator.screening.segments import Told
+    from generator.writing.creatives import Draft, Drafts
+    from generator.writing.texts import Selection, WrittenText
 
 
 class Order(NamedTuple):
@@ -61,13 +61,12 @@ class Order(NamedTuple):
             ThresholdsError: the file of thresholds cannot be read.
             RewardModelError: there is no model to rank by in its file.
         """
-        from generator.generate import Selection
-        from generator.screening import load_thresholds
+        from generator.screening.settings import load_thresholds
 
         selection = Selection(self.over, thresholds=load_thresholds(self.thresholds))
         if self.reward is None:
             return selection
-        from generator.promising import ranking_of
+        from generator.reward.ranking import ranking_of
 
         return selection._replace(rank=ranking_of(self.reward))
 
@@ -76,11 +75,12 @@ def generate(order: Order, form: Form = "table") -> None:
     """Write creatives for a brief, and say why each of the other texts was refused."""
     from rich.console import Console
 
-    from generator.backends import load_models, open_backend
-    from generator.brief import load_brief
-    from generator.creatives import channel_of, generate_creatives
-    from generator.generate import Style
-    from generator.material import understand
+    from generator.brief.schema import load_brief
+    from generator.material.understanding import understand
+    from generator.models.catalog import load_models
+    from generator.models.opening import open_backend
+    from generator.writing.creatives import channel_of, generate_creatives
+    from generator.writing.texts import Style
 
     selection, brief = order.selection(), load_brief(order.brief)
     winners = () if order.winners is None else tuple(_lines(order.winners))
@@ -127,9 +127,9 @@ def screen(
     """Tell of texts written by anyone which pass the gates, and why the others do not."""
     from rich.console import Console
 
-    from generator.brief import load_brief
-    from generator.screening import Screen, Written, load_thresholds
-    from generator.screening.report import report, to_table
+    from generator.brief.schema import load_brief
+    from generator.screening.screen import Screen, Written, report, to_table
+    from generator.screening.settings import load_thresholds
 
     found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
     batch = [Written(line) for line in _lines(texts)]
@@ -206,13 +206,13 @@ def _lines(path: Path) -> list[str]:
 
 
 def _readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
-    from generator.creatives import candidate_lineage, lineage
     from generator.screening.segments import across_segments
+    from generator.writing.creatives import candidate_lineage, lineage
 
     def creative(draft: Draft) -> dict[str, object]:
         return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
 
-    def refused(candidate: Candidate) -> dict[str, object]:
+    def refused(candidate: WrittenText) -> dict[str, object]:
         row = {"part": candidate.piece.name, "text": candidate.text}
         if candidate.rejection:
             row |= {"code": candidate.rejection.code, "reason": candidate.rejection.words}

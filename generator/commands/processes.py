@@ -21,9 +21,9 @@ def run(
     trial_decisions: TrialDecisions = TRIAL_DECISIONS,
 ) -> None:
     """Generate creatives for the requests in the log, until stopped."""
-    from generator.backends import check_installed
-    from generator.promotion.versions import versions_in
-    from generator.screening import load_thresholds
+    from generator.models.opening import check_installed
+    from generator.screening.settings import load_thresholds
+    from generator.versions.store import versions_in
     from generator.worker import COUNTED, GeneratorCounts, run_generator
 
     check_installed(model)
@@ -72,8 +72,8 @@ def teach(
     decided.
     """
     from generator.commands.versions import gate_config
-    from generator.promotion.teaching import Schedule, Teacher
     from generator.training.config import load_config
+    from generator.versions.schedule import Schedule, Teacher
     from streams.checkpoint import exclusive
 
     # A file that cannot be is told now, and not after hours of training.

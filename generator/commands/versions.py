@@ -17,10 +17,10 @@ from streams.commands.output import print_json, print_rows
 from streams.generator_versions import CANARY_SHARE
 
 if TYPE_CHECKING:
-    from generator.promotion import GateConfig
-    from generator.promotion.desk import VersionRegistry
-    from generator.promotion.versions import Adopted
-    from generator.reward import Reward
+    from generator.reward.model import Reward
+    from generator.versions.gate import GateConfig
+    from generator.versions.registry import VersionRegistry
+    from generator.versions.store import Adopted
     from streams.generator_versions import GateRow, GeneratorVersion
     from streams.log import Log
 
@@ -56,9 +56,8 @@ def adopt(
     It is held against the champion on briefs that nothing is taught from. One that passes writes
     creatives for each placement, which get a small share of the traffic; what they earn decides.
     """
-    from generator.promotion.gate import passed, verdict
-    from generator.promotion.origin import check_origin
-    from generator.promotion.versions import Versions, versions_in
+    from generator.versions.gate import passed, verdict
+    from generator.versions.store import Versions, check_origin, versions_in
 
     versions = Versions(versions_in(data))
     adopted = versions.adopt(trained)
@@ -158,13 +157,14 @@ def _judged(
     config: GateConfig,
     reward: Reward | None,
 ) -> tuple[GateRow, ...]:
-    from generator.backends import open_backend
-    from generator.promotion import Writer, judge
+    from generator.models.opening import open_backend
+    from generator.versions.gate import judge
+    from generator.writing.samples import Sampler
 
     backend = open_backend(model)
     before = None if champion is None else str(champion.adapter)
     return judge(
-        Writer(backend, str(adopted.adapter)), Writer(backend, before), config, reward=reward
+        Sampler(backend, str(adopted.adapter)), Sampler(backend, before), config, reward=reward
     )
 
 
@@ -174,9 +174,8 @@ def gate_config(path: Path | None) -> GateConfig:
     Raises:
         GateError: the file cannot be read; the message says where.
     """
-    from generator.brief.fields import converted, read_file
     from generator.errors import GateError
-    from generator.promotion import GateConfig
+    from generator.files import converted, read_file
 
     if path is None:
         return GateConfig()
@@ -186,7 +185,7 @@ def gate_config(path: Path | None) -> GateConfig:
 def _reward(path: Path | None) -> Reward | None:
     if path is None:
         return None
-    from generator.reward.saved import open_reward_model
+    from generator.reward.ranking import open_reward_model
 
     return open_reward_model(path, CACHE)
 
@@ -197,7 +196,6 @@ def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
 
 
 def _registry(log: Log) -> VersionRegistry:
-    from generator.promotion.desk import VersionRegistry
 
     return VersionRegistry(log, operator())
 

@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,7 +24,7 @@ RETRY_SECONDS: Final = 0.2
 
 
 @dataclass
-class Tally:
+class TrafficTally:
     """What one placement has shown and earned, beside what the world says it could have.
 
     `served`, `uniform` and `best` are sums over visits of true click rates: of what the policy
@@ -42,9 +43,9 @@ class Tally:
     pmf: dict[str, float] = field(default_factory=dict)
     policy_version: str = ""
 
-    def since(self, earlier: Tally) -> Tally:
+    def since(self, earlier: TrafficTally) -> TrafficTally:
         """Returns what was added after `earlier` was taken (`snapshot`)."""
-        return Tally(
+        return TrafficTally(
             visits=self.visits - earlier.visits,
             clicks=self.clicks - earlier.clicks,
             served=self.served - earlier.served,
@@ -74,7 +75,7 @@ class Audience:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._due: list[tuple[float, str, str, str, float]] = []
-        self._tallies = {name: Tally() for name in placements}
+        self._tallies = {name: TrafficTally() for name in placements}
         self._texts: dict[str, str] = {}
         self._started = 0.0
         targets = [self._visit_all] * WORKERS + [self._report_outcomes]
@@ -92,10 +93,10 @@ class Audience:
         for thread in self._threads:
             thread.join()
 
-    def snapshot(self) -> dict[str, Tally]:
+    def snapshot(self) -> dict[str, TrafficTally]:
         """Returns a copy of each placement's books as they are now."""
         with self._lock:
-            return {name: _copy(tally) for name, tally in self._tallies.items()}
+            return {name: deepcopy(tally) for name, tally in self._tallies.items()}
 
     def know(self, texts: Mapping[str, str]) -> None:
         """Tells which text each creative id stands for; visitors like texts, not ids."""
@@ -187,10 +188,3 @@ class Audience:
             time.sleep(RETRY_SECONDS)
             with self._lock:
                 heapq.heappush(self._due, outcome)
-
-
-def _copy(tally: Tally) -> Tally:
-    copied = Tally(**vars(tally))
-    copied.shown, copied.clicked = dict(tally.shown), dict(tally.clicked)
-    copied.pmf = dict(tally.pmf)
-    return copied

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,10 +27,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from bandit.audit import audit
 from bandit.client import Client, ClientError
 from bandit.simulate import TasteWorld
-from generator.brief import Brief, load_brief
-from generator.demo.audience import Audience, Tally
-from generator.demo.summary import print_summary
-from generator.demo.view import live_view
+from generator.brief.schema import Brief, load_brief
+from generator.demo.audience import Audience, TrafficTally
+from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError
 from generator.winners import rank_winners
 from streams.events import INTERACTIONS, Interaction, decode
@@ -43,7 +43,7 @@ WINNERS_SHOWN: Final = 3
 START_SECONDS: Final = 120.0
 
 
-Phases: TypeAlias = dict[str, dict[str, Tally]]
+Phases: TypeAlias = dict[str, dict[str, TrafficTally]]
 Rounds: TypeAlias = dict[str, dict[str, list[float]]]
 
 
@@ -109,8 +109,8 @@ def _play(
     world = TasteWorld(settings.seed, click_delay_seconds=1.0, conversion_delay_seconds=3.0)
     audience = Audience(url, world, names, visits_per_second=settings.visits_per_second)
     audience.start()
-    show = _Screen(audience, console)
-    show.run(settings.learn_seconds, "The policy learns from clicks", client, names)
+    show = partial(_show, audience, console, client)
+    show("The policy learns from clicks", settings.learn_seconds)
     middle = audience.snapshot()
 
     shown_winners = _winners(settings.directory, first)
@@ -120,17 +120,15 @@ def _play(
         )
         for name in names
     ]
-    show.run(
-        START_SECONDS,
+    show(
         "The generator writes again, shown the winners",
-        client,
-        names,
-        until=lambda: _all_done(client, requested),
+        START_SECONDS,
+        until=lambda: all(_done(client, path) for path in requested),
     )
     entered = audience.snapshot()
     second = _live_texts(client, names)
-    show.newcomers = frozenset(c for name in names for c in _without(second[name], first[name]))
-    show.run(settings.compete_seconds, "New creatives compete with the old", client, names)
+    new = frozenset(c for name in names for c in _without(second[name], first[name]))
+    show("New creatives compete with the old", settings.compete_seconds, newcomers=new)
     audience.stop()
     end = audience.snapshot()
 
@@ -156,35 +154,28 @@ def _without(texts: dict[str, str], known: dict[str, str]) -> dict[str, str]:
     return {creative_id: text for creative_id, text in texts.items() if creative_id not in known}
 
 
-class _Screen:
-    """The live view over a stretch of traffic."""
-
-    def __init__(self, audience: Audience, console: Console) -> None:
-        self._audience = audience
-        self._console = console
-        self.newcomers: frozenset[str] = frozenset()
-
-    def run(
-        self,
-        seconds: float,
-        caption: str,
-        client: Client,
-        names: Sequence[str],
-        *,
-        until: Callable[[], bool] = lambda: False,
-    ) -> None:
-        texts: dict[str, str] = {}
-        started = time.monotonic()
-        with Live(console=self._console, refresh_per_second=4, transient=False) as live:
-            while (elapsed := time.monotonic() - started) < seconds and not until():
-                tallies = self._audience.snapshot()
-                if any(c not in texts for tally in tallies.values() for c in tally.pmf):
-                    texts = {
-                        c: t for per in _live_texts(client, names).values() for c, t in per.items()
-                    }
-                progress = f"{caption}  ({elapsed:.0f} of at most {seconds:.0f} s)"
-                live.update(live_view(tallies, texts, self.newcomers, caption=progress))
-                time.sleep(0.25)
+def _show(
+    audience: Audience,
+    console: Console,
+    client: Client,
+    caption: str,
+    seconds: float,
+    *,
+    newcomers: frozenset[str] = frozenset(),
+    until: Callable[[], bool] = lambda: False,
+) -> None:
+    """Shows the traffic live, for so long or until it is told to end."""
+    texts: dict[str, str] = {}
+    started = time.monotonic()
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        while (elapsed := time.monotonic() - started) < seconds and not until():
+            tallies = audience.snapshot()
+            if any(c not in texts for tally in tallies.values() for c in tally.pmf):
+                per_placement = _live_texts(client, list(tallies)).values()
+                texts = {c: text for live_texts in per_placement for c, text in live_texts.items()}
+            progress = f"{caption}  ({elapsed:.0f} of at most {seconds:.0f} s)"
+            live.update(live_view(tallies, texts, newcomers, caption=progress))
+            time.sleep(0.25)
 
 
 def _finish(
@@ -204,7 +195,7 @@ def _finish(
     for command, what in (
         (f"copyloop audit --data {folder}", "derives every propensity again"),
         (f"copyloop up --data {folder}", "the same service goes on"),
-        (f"copyloop generate {_relative(BRIEFS / 'coffee.yaml')}", "headlines from a brief"),
+        (f"copyloop generate {os.path.relpath(BRIEFS / 'coffee.yaml')}", "headlines from a brief"),
     ):
         console.print(f"  {command}   [dim]{what}[/]", soft_wrap=True)
 
@@ -249,10 +240,6 @@ def _done(client: Client, path: str) -> bool:
     if generation["status"] == "failed":
         raise DemoError(f"the generator failed: {generation['reason']}")
     return bool(generation["status"] == "done")
-
-
-def _all_done(client: Client, requested: Sequence[str]) -> bool:
-    return all(_done(client, path) for path in requested)
 
 
 def _live_texts(client: Client, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -314,7 +301,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _relative(path: Path) -> str:
-    return os.path.relpath(path)

@@ -1,5 +1,54 @@
 """Material in words: what pictures show, what happens in films, what is heard."""
 
-from generator.material.understanding import Understanding, understand
+from __future__ import annotations
 
-__all__ = ["Understanding", "understand"]
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+MAX_CHARACTERS: Final = 200
+"""Of a description or an attribute, as a brief allows them."""
+
+
+class Words(Struct, frozen=True):
+    """What is in a picture, a film or a sound."""
+
+    description: str
+    attributes: dict[str, str] = {}
+
+
+def shortened(text: str) -> str:
+    r"""Returns the text on one line, cut at a word to what a brief allows.
+
+    >>> shortened("a bag\n of  beans")
+    'a bag of beans'
+    """
+    line = " ".join(text.split())
+    if len(line) <= MAX_CHARACTERS:
+        return line
+    return line[: MAX_CHARACTERS - 1].rpartition(" ")[0] + "…"
+
+
+def cached(folder: Path, file: Path, models: str, look: Callable[[], Words]) -> Words:
+    """Returns what was seen in a file of this content by these models; looks if nobody has.
+
+    An entry is written whole or not at all, so processes may share the folder.
+    """
+    digest = hashlib.sha256(file.read_bytes())
+    digest.update(models.encode())
+    entry = folder / f"{digest.hexdigest()}.json"
+    if entry.is_file():
+        return msgspec.json.decode(entry.read_bytes(), type=Words)
+    words = look()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "wb") as written:
+        written.write(msgspec.json.encode(words))
+    os.replace(unfinished, entry)
+    return words

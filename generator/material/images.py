@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from generator.backends.models import Endpoint, SeeingModel
 from generator.errors import BackendError, MaterialError
-from generator.material.words import Words, shortened
+from generator.material import Words, shortened
+from generator.models.catalog import Endpoint, SeeingModel
 
 CAPTION_START: Final = "a photo of"
 """What captioning models were taught to go on from."""
@@ -120,7 +120,7 @@ class LocalSeeing:
     """A model of `transformers` for image-text-to-text, from a folder or the hub."""
 
     def __init__(self, model: str) -> None:
-        from generator.material.pipelines import open_pipeline
+        from generator.material.models import open_pipeline
 
         self.name = model
         self._pipe = open_pipeline("image-text-to-text", model)
@@ -148,22 +148,19 @@ class RemoteSeeing:
     """A model behind a server that takes pictures in a conversation, as OpenAI's API has it."""
 
     def __init__(self, model: str, endpoint: Endpoint, key: str | None) -> None:
-        self._model, self._endpoint, self._key = model, endpoint, key or "none"
+        self._model, self._endpoint, self._key = model, endpoint, key
 
     def look(self, image: Image.Image) -> Words:
         """Returns what is in a picture (see `Seeing.look`)."""
-        from openai import APIError, OpenAI
+        from openai import APIError
+
+        from generator.models.remote import open_client
 
         endpoint = self._endpoint
         picture = {"type": "image_url", "image_url": {"url": _data_url(image)}}
         messages: Any = [{"role": "user", "content": [picture, {"type": "text", "text": QUESTION}]}]
         try:
-            with OpenAI(
-                base_url=endpoint.url,
-                api_key=self._key,
-                max_retries=endpoint.retries,
-                timeout=endpoint.timeout_seconds,
-            ) as client:
+            with open_client(endpoint, self._key) as client:
                 answer = client.chat.completions.create(
                     model=self._model, messages=messages, max_tokens=MAX_NEW_TOKENS, temperature=0.0
                 )

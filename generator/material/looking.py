@@ -8,13 +8,12 @@ from typing import Final, Literal, TypeAlias
 
 from PIL import Image
 
-from generator.backends.models import Models
 from generator.errors import MaterialError
+from generator.material import Words, shortened
+from generator.material.decoding import key_frames, samples_of
 from generator.material.images import Seeing, open_image, open_seeing
-from generator.material.joint import Joint
-from generator.material.sound import Listening, samples_of
-from generator.material.video import key_frames
-from generator.material.words import Words, shortened
+from generator.material.models import Joint, Listening
+from generator.models.catalog import Models
 
 Kind: TypeAlias = Literal["image", "video", "sound"]
 PICTURES_OF_A_FILM: Final = 4

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from generator.backends.models import Models
-from generator.brief import Brief, Material
+from generator.brief.schema import Brief, Material
 from generator.errors import BackendMissing, MaterialError
-from generator.material.words import Words, cached, shortened
+from generator.material import Words, cached, shortened
+from generator.models.catalog import Models
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from generator.material.joint import Joint
     from generator.material.looking import Looking
+    from generator.material.models import Joint
 
 CACHE: Final = Path.home() / ".cache" / "copyloop" / "material"
 WAY_OUT: Final = "or describe it in the brief"

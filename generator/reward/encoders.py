@@ -7,18 +7,20 @@ creatives are enough to begin with. The language model that writes can be the on
 from __future__ import annotations
 
 import importlib.util
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.reward.contrasts import Floats, Ints, spans
+from generator.screening.gates.similarity import wordllama_model
 
+TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Returns the vectors of texts, shape (n_texts, d)."""
 READS_AS: Final = "Headline: {}"
 """How a text is put to a language model, which else reads its first word out of the blue."""
 LAYER: Final = 15
@@ -28,14 +30,6 @@ BATCH: Final = 64
 PACKAGED: Final = ("wordllama", "minilm", "smollm2")
 
 
-class Reader(Protocol):
-    """Turns texts into vectors."""
-
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns the vectors, shape (n_texts, d)."""
-        ...
-
-
 class Encoder:
     """One reader or several, whose vectors are put side by side.
 
@@ -43,7 +37,7 @@ class Encoder:
         name: what `open_encoder` makes the same encoder from.
     """
 
-    def __init__(self, name: str, readers: Sequence[Reader]) -> None:
+    def __init__(self, name: str, readers: Sequence[TextReader]) -> None:
         self.name = name
         self._readers = tuple(readers)
 
@@ -90,34 +84,22 @@ def check_reader(name: str) -> None:
             )
 
 
-def _reader(name: str, cache: Path) -> Reader:
+def _reader(name: str, cache: Path) -> TextReader:
     kind, _, model = name.partition(":")
     match kind:
         case "wordllama":
-            return _wordllama()
+            embed = wordllama_model().embed
+            return lambda texts: embed(list(texts), norm=True)
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":
-            from generator.backends.packaged import packaged_model
+            from generator.models.opening import packaged_model
 
             return _hidden(str(packaged_model(cache)), LAYER)
         case "sentence":
             return _sentences(model)
     path, _, layer = model.rpartition("@")
     return _hidden(path, int(layer))
-
-
-def _wordllama() -> Reader:
-    import wordllama
-
-    folder = os.path.dirname(wordllama.__file__)
-    model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-
-    def read(texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = model.embed(list(texts), norm=True)
-        return vectors
-
-    return read
 
 
 def packaged_minilm() -> str:
@@ -132,14 +114,14 @@ def packaged_minilm() -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-def _sentences(model: str) -> Reader:
+def _sentences(model: str) -> TextReader:
     if importlib.util.find_spec("sentence_transformers") is None:
         raise BackendMissing(
             "sentence-transformers reads this model; pip install 'copyloop[reward]'"
         )
     from sentence_transformers import SentenceTransformer
 
-    from generator.device import pick_device, use_one_thread
+    from generator.models.device import pick_device, use_one_thread
 
     use_one_thread()
     loaded = SentenceTransformer(model, device=pick_device().name)
@@ -148,12 +130,12 @@ def _sentences(model: str) -> Reader:
     )
 
 
-def _hidden(model: str, layer: int) -> Reader:
+def _hidden(model: str, layer: int) -> TextReader:
     """Returns a reader that takes the mean over a text's tokens of what a layer makes of them."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from generator.device import pick_device, use_one_thread
+    from generator.models.device import pick_device, use_one_thread
 
     use_one_thread()
     device = pick_device()

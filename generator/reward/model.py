@@ -25,7 +25,7 @@ from generator.reward.contrasts import (
     fit_ridge,
     told_apart,
 )
-from generator.reward.encoders import Encoder
+from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.examples import Example
 
 LEVEL: Final = 0.95
@@ -41,6 +41,11 @@ class Accuracy(NamedTuple):
     value: float
     interval: Interval
     n_pairs: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the interval lies above one half, on enough pairs to say so."""
+        return self.n_pairs >= FEWEST_PAIRS and self.interval.low > 0.5
 
 
 class Scores(NamedTuple):
@@ -99,7 +104,7 @@ class RewardModel:
     @property
     def trusted(self) -> bool:
         """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return is_trusted(self.accuracy)
+        return self.accuracy.trusted
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns what is expected of each text, and within which bounds."""
@@ -111,14 +116,9 @@ class RewardModel:
         half = quantile(LEVEL) * self.ridge.error(vectors)
         return Scores(value, value - half, value + half)
 
-    def chance(self, text: str, other: str) -> float:
-        """Returns how probably `text` does better than `other`, if one of them clearly does."""
-        value = self.score([text, other]).value
-        return float(_logistic(self.slope * (value[0] - value[1])))
-
     def chances(self, texts: Sequence[str]) -> Floats:
         """Returns how probably each does better than its company at large, shape (n_texts,)."""
-        return chances_of(self.slope * self.score(texts).value)
+        return logistic(self.slope * self.score(texts).value)
 
     def save(self, path: Path) -> None:
         """Writes the model to a file; what reads the texts is named in it, not contained."""
@@ -150,35 +150,23 @@ class _Saved(msgspec.Struct, kw_only=True):
     v: int = 1
 
 
-def saved_encoder(path: Path) -> str:
-    """Returns the name of the encoder that a saved model wants (`open_encoder`).
-
-    Raises:
-        RewardModelError: there is no reward model in this file.
-    """
-    return _saved(path).encoder
-
-
 def is_saved_trusted(path: Path) -> bool:
     """Returns whether a saved model is trusted, without the encoder that it wants.
 
     Raises:
         RewardModelError: there is no reward model in this file.
     """
-    return is_trusted(_saved(path).accuracy)
+    return _saved(path).accuracy.trusted
 
 
-def load_reward_model(path: Path, encoder: Encoder) -> RewardModel:
-    """Returns the model in a file.
+def load_reward_model(path: Path, cache: Path) -> RewardModel:
+    """Returns the model in a file, with what reads its texts (`open_encoder`).
 
     Raises:
-        RewardModelError: there is none, or it was made with another encoder.
+        RewardModelError: there is none.
+        BackendMissing: what reads its texts is not installed.
     """
     saved = _saved(path)
-    if saved.encoder != encoder.name:
-        raise RewardModelError(
-            f"{path} was made with the encoder {saved.encoder!r}, not {encoder.name!r}"
-        )
     ridge = Ridge(
         np.frombuffer(saved.weights),
         np.frombuffer(saved.scale),
@@ -186,7 +174,7 @@ def load_reward_model(path: Path, encoder: Encoder) -> RewardModel:
         saved.spread,
         saved.noise,
     )
-    return RewardModel(encoder, ridge, saved.accuracy, saved.slope)
+    return RewardModel(open_encoder(saved.encoder, cache), ridge, saved.accuracy, saved.slope)
 
 
 def _saved(path: Path) -> _Saved:
@@ -281,16 +269,6 @@ def _bounds(
     return float(low), float(high)
 
 
-def is_trusted(accuracy: Accuracy) -> bool:
-    """Returns whether an interval lies above one half, on enough pairs to say so."""
-    return accuracy.n_pairs >= FEWEST_PAIRS and accuracy.interval.low > 0.5
-
-
-def chances_of(logits: Floats) -> Floats:
-    """Returns the chances that are so many logits, in [0, 1]."""
-    return _logistic(logits)
-
-
 def calibrate(scores: Floats, pairs: Pairs) -> float:
     """Returns the maximum-likelihood slope of a logistic curve through 0, by Newton's method.
 
@@ -302,7 +280,7 @@ def calibrate(scores: Floats, pairs: Pairs) -> float:
     apart = scores[pairs.better] - scores[pairs.worse]
     slope = 0.0
     for _ in range(STEPS):
-        chance = _logistic(slope * apart)
+        chance = logistic(slope * apart)
         rise = float(((sure - chance) * apart).sum()) - slope / 1e4
         fall = float((chance * (1.0 - chance) * apart * apart).sum()) + 1e-4
         step = min(max(rise / fall, -10.0), 10.0)
@@ -312,5 +290,6 @@ def calibrate(scores: Floats, pairs: Pairs) -> float:
     return max(slope, 0.0)
 
 
-def _logistic(x: Floats | float) -> Floats:
+def logistic(x: Floats | float) -> Floats:
+    """Returns the chances that are so many logits, in [0, 1]."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -500.0, 500.0))), dtype=np.float64)

@@ -12,14 +12,15 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from bandit.estimator import Interval
-from generator.backends.transformers import quietly, without_report
-from generator.device import pick_device, use_one_thread
 from generator.errors import RewardModelError, TrainingError
+from generator.models.adapters import ADAPTER, MANIFEST, Origin, read_manifest
+from generator.models.base import SMOLLM2
+from generator.models.device import pick_device, use_one_thread
+from generator.models.opening import model_folder
+from generator.models.transformers import quietly
 from generator.reward.contrasts import Floats
 from generator.reward.encoders import READS_AS, Encoder, open_encoder
-from generator.reward.model import LEVEL, Accuracy, Scores, chances_of, is_trusted
-from generator.training.base import model_folder
-from generator.training.manifest import ADAPTER, MANIFEST, Manifest, read_manifest
+from generator.reward.model import LEVEL, Accuracy, Scores, logistic
 
 METHOD: Final = "reward"
 BATCH: Final = 32
@@ -37,7 +38,7 @@ class TransformerReward:
 
     unit = "logits of being the better one"
 
-    def __init__(self, model: Any, tokenizer: Any, made: Manifest, reader: Encoder) -> None:
+    def __init__(self, model: Any, tokenizer: Any, made: Origin, reader: Encoder) -> None:
         told = {name.removeprefix(f"{METHOD}/"): value for name, value in made.metrics.items()}
         interval = Interval(
             "bootstrap", LEVEL, told["held_out_right_low"], told["held_out_right_high"]
@@ -50,7 +51,7 @@ class TransformerReward:
     @property
     def trusted(self) -> bool:
         """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return is_trusted(self.accuracy)
+        return self.accuracy.trusted
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns how far each text is above those it was trained on; nothing bounds that."""
@@ -61,7 +62,7 @@ class TransformerReward:
 
     def chances(self, texts: Sequence[str]) -> Floats:
         """Returns how probably each does better than its company at large, shape (n_texts,)."""
-        return chances_of(self.score(texts).value)
+        return logistic(self.score(texts).value)
 
 
 def load_transformer_reward(folder: Path, cache: Path) -> TransformerReward:
@@ -76,14 +77,14 @@ def load_transformer_reward(folder: Path, cache: Path) -> TransformerReward:
         BackendMissing: the packaged model is not installed.
     """
     try:
-        made = read_manifest(folder / MANIFEST)
+        made = read_manifest(folder / MANIFEST, Origin)
         if made.config.method != METHOD:
             raise RewardModelError(
                 f"{folder} was made by {made.config.method}; expected a run of --method {METHOD}"
             )
-        base = model_folder(made.config.model, cache)
+        base = model_folder(made.config.model or SMOLLM2, cache)
         loader: Any = AutoModelForSequenceClassification
-        with quietly(), without_report():
+        with quietly(heads=True):
             bare = loader.from_pretrained(base, num_labels=1, dtype=torch.float32)
             tokenizer: Any = AutoTokenizer.from_pretrained(base)
             model = PeftModel.from_pretrained(bare, str(folder / ADAPTER))

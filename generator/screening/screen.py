@@ -9,31 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
+from msgspec.structs import replace
 
-from generator.brief import Brief
-from generator.channels import Counting
-from generator.prompts import EXAMPLES
-from generator.screening.gates import Finding, claims, form, likeness, wording
-from generator.screening.gates.grammar import misspelt
-from generator.screening.gates.language import in_language
-from generator.screening.gates.nonsense import Reader, before, nonsense
+from generator.brief.channels import Counting
+from generator.brief.prompts import EXAMPLES
+from generator.brief.schema import Brief
+from generator.screening.gates import Finding, claims, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
-from generator.screening.gates.words import listed, words
-from generator.screening.settings import Thresholds, usual
+from generator.screening.settings import CODES, Thresholds, usual
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 STOP: Final = '"\n'
 """What ends a text: prompts put it in quotes, on one line."""
-LATIN: Final = listed("cs da de en es fi fr hu id it nb nl pl pt ro sv tr vi")
+LATIN: Final = text.listed("cs da de en es fi fr hu id it nb nl pl pt ro sv tr vi")
 """The languages that are written in Latin letters alone."""
-CODES: Final = (
-    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
-    "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
-    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
-)  # fmt: skip
-"""The gates in the order in which they run; each is the code of its rejections."""
 HARMFUL: Final = frozenset({"harm", "platform", "profanity"})
 """The gates whose rejections are of what must not be said, and not of how well it is said."""
 ALIKE: Final = ("duplicate", "crowding")
@@ -91,7 +85,7 @@ class Screen:
         existing: texts that there are already, and those that people rejected.
         winners: texts that the model was shown.
         thresholds: what the gates let through.
-        reader: the model that says what is nonsense; without one that gate is not run.
+        reader: the model that writes; if it is a `Scorer`, it also says what is nonsense.
         whole: whether the texts are whole creatives, so that required claims must be in each.
 
     Attributes:
@@ -106,12 +100,12 @@ class Screen:
         existing: Iterable[str] = (),
         winners: Iterable[str] = (),
         thresholds: Thresholds | None = None,
-        reader: Reader | None = None,
+        reader: object = None,
         whole: bool = False,
     ) -> None:
         self._thresholds = thresholds or usual()
         self._taken = list(existing)
-        self._vectors = likeness.vectors(self._taken)
+        self._vectors = similarity.vectors(self._taken)
         self._accepted: list[int] = []
         shown = list(winners)
         by_code = {
@@ -122,9 +116,12 @@ class Screen:
         if whole:
             stated = brief.constraints.required_claims
             by_code["required_claims"] = _each(lambda t: claims.required({"text": t}, stated))
-        if reader is not None:
+        if isinstance(reader, similarity.Scorer):
             by_code["nonsense"] = partial(
-                _nonsense, reader, before(brief.product), self._thresholds.nonsense.ceiling
+                _nonsense,
+                reader,
+                similarity.before(brief.product),
+                self._thresholds.nonsense.ceiling,
             )
         skipped = self._thresholds.skip
         self._gates = [(c, by_code[c]) for c in CODES if c in by_code and c not in skipped]
@@ -145,17 +142,17 @@ class Screen:
             for i, finding in zip(left, findings, strict=True):
                 verdicts[i] = _with(verdicts[i], code, finding)
         passed = [i for i, verdict in enumerate(verdicts) if verdict.rejection is None]
-        directions = likeness.vectors([batch[i].text for i in passed])
+        directions = similarity.vectors([batch[i].text for i in passed])
         for i, direction in zip(passed, directions, strict=True):
             verdicts[i] = self._beside_others(batch[i].text, direction, verdicts[i])
         return verdicts
 
-    def _beside_others(self, text: str, direction: likeness.Vectors, verdict: Verdict) -> Verdict:
+    def _beside_others(self, text: str, direction: similarity.Vectors, verdict: Verdict) -> Verdict:
         """Judges a text by what there is already; one that passes is there from then on."""
         for code in self._sequential:
             if code == "duplicate":
                 limits = self._thresholds.duplicate
-                finding = likeness.duplicate(
+                finding = similarity.duplicate(
                     text,
                     self._taken,
                     self._vectors @ direction,
@@ -166,7 +163,7 @@ class Screen:
             else:
                 crowding = self._thresholds.crowding
                 own = self._vectors[self._accepted]
-                finding = likeness.crowded(
+                finding = similarity.crowded(
                     direction, own, floor=crowding.floor, nearest=crowding.nearest
                 )
             verdict = _with(verdict, code, finding)
@@ -178,21 +175,34 @@ class Screen:
         return verdict
 
 
+def singly(thresholds: Thresholds) -> Thresholds:
+    """Returns the thresholds by which each text is judged by itself, and not beside others."""
+    return replace(thresholds, skip=(*thresholds.skip, *ALIKE))
+
+
+def harmful(brief: Brief, texts: Sequence[str], thresholds: Thresholds) -> list[bool]:
+    """Returns of each text whether a gate of harm refuses it, whatever other gates say."""
+    others = tuple(code for code in Screen(brief).gates if code not in HARMFUL)
+    screen = Screen(brief, thresholds=replace(thresholds, skip=(*thresholds.skip, *others)))
+    verdicts = screen.judge([Written(text) for text in texts])
+    return [verdict.rejection is not None for verdict in verdicts]
+
+
 def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dict[str, Gate]:
     """Returns the gates that look at how a text is written."""
     limits = brief.constraints
     most, least = limits.max_characters, thresholds.length.least_words
     latin, extra = brief.language in LATIN, thresholds.characters.extra
     gates = {
-        "empty": _each(form.empty),
-        "length": _each(lambda t: form.length(t, most, counting, least)),
-        "leaked": _each(lambda t: form.leaked(t, brief)),
-        "markup": _each(form.markup),
-        "characters": _each(lambda t: form.characters(t, latin=latin, extra=extra)),
-        "never_use": _each(lambda t: wording.ruled_out(t, limits.never_use, limits.competitors)),
+        "empty": _each(text.empty),
+        "length": _each(lambda t: text.length(t, most, counting, least)),
+        "leaked": _each(lambda t: text.leaked(t, brief)),
+        "markup": _each(text.markup),
+        "characters": _each(lambda t: text.characters(t, latin=latin, extra=extra)),
+        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors)),
     }
     if brief.language == "en":
-        gates |= {"fragment": _each(form.fragment), "repeats": _each(form.repeats)}
+        gates |= {"fragment": _each(text.fragment), "repeats": _each(text.repeats)}
     return gates
 
 
@@ -215,28 +225,29 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
 def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> dict[str, Gate]:
     """Returns the gates that look at words, language and subject."""
     said = [*brief.texts(), *shown]
-    subjects, floor = likeness.vectors(said), thresholds.off_topic.floor
+    subjects, floor = similarity.vectors(said), thresholds.off_topic.floor
     copied, language, grammar = thresholds.copied, thresholds.language, thresholds.grammar
     lists = thresholds.profanity
-    listing = wording.profanities(lists.extra, lists.allowed)
+    listing = text.profanities(lists.extra, lists.allowed)
     gates = {
         "copied": _each(
-            lambda t: likeness.copied(t, [*shown, *EXAMPLES], nearly_equal=copied.nearly_equal)
+            lambda t: similarity.copied(t, [*shown, *EXAMPLES], nearly_equal=copied.nearly_equal)
         ),
-        "profanity": _each(lambda t: wording.profane(t, listing)),
+        "profanity": _each(lambda t: text.profane(t, listing)),
         "language": _each(
-            lambda t: in_language(
+            lambda t: text.in_language(
                 t, brief.language, sure=language.sure, least_words=language.least_words
             )
         ),
     }
     if brief.language == "en":
         gates["grammar"] = _each(
-            lambda t: misspelt(t, kinds=grammar.kinds, ignored=grammar.ignored, known=said)
+            lambda t: text.misspelt(t, kinds=grammar.kinds, ignored=grammar.ignored, known=said)
         )
         # The embeddings know English alone.
         gates["off_topic"] = lambda texts: [
-            likeness.off_topic(direction, subjects, floor) for direction in likeness.vectors(texts)
+            similarity.off_topic(direction, subjects, floor)
+            for direction in similarity.vectors(texts)
         ]
     return gates
 
@@ -245,14 +256,18 @@ def _each(gate: Callable[[str], Finding]) -> Gate:
     return lambda texts: [gate(text) for text in texts]
 
 
-def _nonsense(reader: Reader, after: str, ceiling: float, texts: Sequence[str]) -> list[Finding]:
-    return [nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)]
+def _nonsense(
+    reader: similarity.Scorer, after: str, ceiling: float, texts: Sequence[str]
+) -> list[Finding]:
+    return [
+        similarity.nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)
+    ]
 
 
 def _unfinished(written: Written) -> Rejection | None:
     if not written.ended:
         return Rejection("cut_off", "the model had not come to the end of the line")
-    if written.opening and words(written.text) == words(written.opening):
+    if written.opening and text.words(written.text) == text.words(written.opening):
         return Rejection("fragment", "the model added nothing to the opening")
     return None
 
@@ -260,3 +275,48 @@ def _unfinished(written: Written) -> Rejection | None:
 def _with(verdict: Verdict, code: str, finding: Finding) -> Verdict:
     scores = {**verdict.scores, code: round(finding.score, 4)}
     return Verdict(Rejection(code, finding.why) if finding.why is not None else None, scores)
+
+
+class GateCount(NamedTuple):
+    """One gate in a report; `example` is the first text that it refused, None if none."""
+
+    gate: str
+    seen: int
+    refused: int
+    example: str | None
+    why: str | None
+
+
+def report(
+    gates: Sequence[str], batch: Sequence[Written], verdicts: Sequence[Verdict]
+) -> list[GateCount]:
+    """Returns a row for each gate, in the order in which they ran.
+
+    A gate has seen what those before it let through.
+    """
+    rows, left = [], len(batch)
+    for gate in gates:
+        refused = [
+            (written.text, verdict.rejection.words)
+            for written, verdict in zip(batch, verdicts, strict=True)
+            if verdict.rejection is not None and verdict.rejection.code == gate
+        ]
+        example, why = refused[0] if refused else (None, None)
+        rows.append(GateCount(gate, left, len(refused), example, why))
+        left -= len(refused)
+    return rows
+
+
+def to_table(rows: Sequence[GateCount]) -> Table:
+    """Returns the report as a table to print."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        "gate", "seen", "refused", "for example", "why", title="gates", title_justify="left"
+    )
+    for row in rows:
+        style = None if row.refused else "dim"
+        said = (escape(row.example or ""), escape(row.why or ""))
+        table.add_row(row.gate, str(row.seen), str(row.refused), *said, style=style)
+    return table

@@ -57,7 +57,7 @@ def across_segments(told: Sequence[Told]) -> list[SegmentRow]:
     names = sorted({text.segment for text in told})
     if len(names) < 2:
         return []
-    tones = _tones(told)
+    tones = tones_of([text.text for text in told])
     return [_row(name, told, tones) for name in names]
 
 
@@ -71,17 +71,18 @@ def _row(name: str, told: Sequence[Told], tones: Sequence[float]) -> SegmentRow:
     if harmful:
         concerns.append(f"{harmful} of {len(own)} texts were harmful or against the rules")
     if min(len(own), len(others)) >= FEWEST:
-        if _fewer(passed, len(own), elsewhere, len(others)):
+        if shares_apart(elsewhere, len(others), passed, len(own)) >= SURE:
             concerns.append(f"{passed:.0%} of its texts pass; {elsewhere:.0%} of the others' do")
         if _lower([tone for _, tone in own], [tone for _, tone in others]):
             concerns.append(f"its tone is {tone:.2f}; that of the others {brightness:.2f}")
     return SegmentRow(name, len(own), passed, tone, harmful, tuple(concerns))
 
 
-def _fewer(share: float, n: int, other: float, m: int) -> bool:
+def shares_apart(share: float, n: int, other: float, m: int) -> float:
+    """Returns by how many standard errors a share of n is above another of m (z test)."""
     pooled = (share * n + other * m) / (n + m)
     error = math.sqrt(pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m))
-    return error > 0.0 and (other - share) / error >= SURE
+    return (share - other) / error if error else 0.0
 
 
 def _lower(own: Sequence[float], others: Sequence[float]) -> bool:
@@ -89,8 +90,9 @@ def _lower(own: Sequence[float], others: Sequence[float]) -> bool:
     return error > 0.0 and (fmean(others) - fmean(own)) / error >= SURE
 
 
-def _tones(told: Sequence[Told]) -> list[float]:
+def tones_of(texts: Sequence[str]) -> list[float]:
+    """Returns the sentiment of each text, VADER's compound score, from -1 to 1."""
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     analyser = SentimentIntensityAnalyzer()
-    return [float(analyser.polarity_scores(text.text)["compound"]) for text in told]
+    return [float(analyser.polarity_scores(text)["compound"]) for text in texts]

@@ -14,6 +14,12 @@ from generator.errors import ThresholdsError
 from generator.screening.gates.rules import themes
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
+CODES: Final = (
+    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
+    "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
+    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
+)  # fmt: skip
+"""The gates in the order in which they run; each is the code of its rejections."""
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Ratio: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
 Words: TypeAlias = tuple[str, ...]
@@ -129,8 +135,6 @@ def load_thresholds(path: Path | None) -> Thresholds:
         found = msgspec.convert(merged, Thresholds, strict=True)
     except msgspec.ValidationError as error:
         raise ThresholdsError(f"{path}: {error}") from error
-    from generator.screening.screen import CODES
-
     for name in found.skip:
         if name not in CODES:
             raise ThresholdsError(f"{path}: skip: {name!r} is no gate; expected {', '.join(CODES)}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from peft import (
@@ -20,18 +19,15 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
-from transformers.utils.hub import cached_file
 
-from generator.backends import SMOLLM2
-from generator.backends.packaged import packaged_model
-from generator.backends.transformers import quietly, without_report
-from generator.device import Device
 from generator.errors import BackendMissing, TrainingError
+from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, Origin, read_manifest
+from generator.models.base import SMOLLM2
+from generator.models.device import Device
+from generator.models.opening import model_folder, weights_hash
+from generator.models.transformers import quietly
+from generator.training.adapters import new_adapter
 from generator.training.config import AdapterConfig, FinetuneConfig
-from generator.training.manifest import ADAPTER, MANIFEST, WEIGHTS, files_hash, read_manifest
-from generator.training.methods.adapters import new_adapter
-
-WEIGHT_FILES: Final = ("*.safetensors", "*.bin", "*.gguf")
 
 
 class Base(NamedTuple):
@@ -40,24 +36,6 @@ class Base(NamedTuple):
     model: Any
     tokenizer: Any
     sha256: str
-
-
-def model_folder(model: str, cache: Path | None = None) -> Path:
-    """Returns the folder in which a model's files lie, fetched or converted if need be.
-
-    Raises:
-        BackendMissing: the packaged model is not installed.
-        TrainingError: there is no such model.
-    """
-    if model == SMOLLM2:
-        return packaged_model(cache or Path.home() / ".cache" / "copyloop" / "models")
-    try:
-        return Path(cached_file(model, "config.json") or "").parent
-    except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"model {model!r} cannot be loaded: expected smollm2, a folder with a model, or a hub "
-            f"id that can be reached: {error}"
-        ) from error
 
 
 def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) -> Base:
@@ -78,7 +56,7 @@ def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) ->
     kind: dict[str, Any] = {"num_labels": 1, "dtype": torch.float32} if scores else {}
     torch.manual_seed(config.seed)
     try:
-        with quietly(), without_report() if scores else nullcontext():
+        with quietly(heads=scores):
             model = loader.from_pretrained(
                 config.model if config.model != SMOLLM2 else folder,
                 quantization_config=bits,
@@ -92,11 +70,10 @@ def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) ->
     # The cache would be in the way of gradient checkpointing, and nothing is generated.
     model.config.use_cache = False
     torch.manual_seed(config.seed)
-    own = files_hash(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
     adapted = _adapted(model, config, parent)
     # With a name in place of a folder, peft asks the hub about it whenever it saves.
     adapted.peft_config["default"].base_model_name_or_path = str(folder)
-    return Base(adapted, tokenizer, own)
+    return Base(adapted, tokenizer, weights_hash(folder))
 
 
 def _adapted(model: Any, config: FinetuneConfig, parent: Path | None) -> Any:
@@ -156,7 +133,7 @@ def parent_adapter(config: FinetuneConfig) -> Path | None:
         return None
     folder = Path(config.parent)
     if (folder / MANIFEST).exists():
-        method = read_manifest(folder / MANIFEST).config.method
+        method = read_manifest(folder / MANIFEST, Origin).config.method
         if method != "sft":
             raise TrainingError(
                 f"parent {config.parent}: was made by {method}; expected a run of sft, from "

@@ -1,20 +1,20 @@
-"""What a training is told: method, model, and numbers, each with a default that works.
+"""What a training is told, and what a finished one was made of, so that a run can be repeated.
 
-The defaults suit a small model and a few hundred rows. A manifest keeps the whole of it, so that
-a run can be repeated.
+Each number has a default that works: they suit a small model and a few hundred rows.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from generator.backends import SMOLLM2
-from generator.brief.fields import converted, read_file
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
+from generator.files import converted, read_file
+from generator.models.base import SMOLLM2
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
@@ -24,6 +24,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Positive: TypeAlias = Annotated[float, Meta(gt=0.0)]
 Share: TypeAlias = Annotated[float, Meta(ge=0.0, lt=1.0)]
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0)]
+PACKAGES: Final = ("copyloop", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,3 +204,55 @@ def load_config(path: Path) -> FinetuneConfig:
         TrainingConfigError: it cannot be read, or a field cannot be; starts `FILE:LINE: FIELD`.
     """
     return read_file(path, lambda content: converted(content, FinetuneConfig), TrainingConfigError)
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """A finished run.
+
+    Attributes:
+        config: all that it was told.
+        base_sha256: of the model's weight files.
+        parent_sha256: of the adapter that it went on from, None where it began one.
+        dataset_sha256: of the dataset's card, which has the hashes of the log behind it.
+        rows: trained on, held out, and left out, as `imitate/train` or `left_out/too_long`.
+        versions: of the packages that computed.
+        device: as torch calls it.
+        dtype: of the model's weights; the adapter's are float32.
+        processes: that trained together.
+        steps: what was measured on the way, each with `stage` and `step`.
+        metrics: what was measured at the end, as `sft/held_out_loss`.
+        seconds: on the clock, of all that was done in the last call.
+        cpu_seconds: likewise, of this process.
+        peak_rss_bytes: the most memory that the process had.
+        adapter_sha256: of the weights that came out.
+        reward_sha256: of the reward model that the method asked, None where it asks none.
+    """
+
+    config: FinetuneConfig
+    base_sha256: str
+    parent_sha256: str | None
+    dataset_sha256: str
+    rows: dict[str, int]
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    processes: int
+    steps: list[dict[str, float | str]]
+    metrics: dict[str, float]
+    seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    adapter_sha256: str
+    reward_sha256: str | None = None
+    v: int = 1
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of the packages that train; the ones not installed are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

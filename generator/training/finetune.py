@@ -20,41 +20,21 @@ import torch
 from accelerate import PartialState
 from huggingface_hub import constants as hub
 
-from generator.device import Device, pick_device, use_one_thread
-from generator.errors import BackendMissing, TrainingError
-from generator.reward.saved import open_trusted
-from generator.settings import CACHE
+from generator.data.dataset import CARD, ROWS, Dataset, read_dataset, rows_file
+from generator.errors import BackendMissing, TrainingConfigError, TrainingError
+from generator.files import files_hash, write_whole
+from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, WEIGHTS
+from generator.models.device import Device, pick_device, use_one_thread
+from generator.reward.ranking import open_trusted
+from generator.training.adapters import check_adapter, save_adapter
 from generator.training.base import Base, load_base, parent_adapter
-from generator.training.config import FinetuneConfig
-from generator.training.dataset import Dataset
-from generator.training.dataset_files import CARD, ROWS, read_dataset, rows_file
-from generator.training.following import Cost, Progress, Stop
-from generator.training.manifest import (
-    ADAPTER,
-    MANIFEST,
-    WEIGHTS,
-    Manifest,
-    files_hash,
-    installed_versions,
-    write_manifest,
-)
-from generator.training.methods.adapters import SHAPE, check_adapter, save_adapter
-from generator.training.methods.group import check_group, train_grpo
-from generator.training.methods.judged import train_kto
-from generator.training.methods.preference import train_dpo
-from generator.training.methods.running import Job, Trained
-from generator.training.methods.scorer import check_scorer, train_scorer
-from generator.training.methods.sft import train_sft
+from generator.training.config import FinetuneConfig, Manifest, installed_versions
+from generator.training.grpo import train_grpo
+from generator.training.methods import train_dpo, train_kto, train_sft
+from generator.training.running import Cost, Progress, StageResult, Stop, TrainingJob
+from generator.training.scorer import train_scorer
 
-STAGES: Final[dict[str, tuple[str, ...]]] = {
-    "sft": ("sft",),
-    "dpo": ("dpo",),
-    "kto": ("kto",),
-    "loop": ("sft", "dpo"),
-    "grpo": ("grpo",),
-    "reward": ("reward",),
-}
-TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
+TRAIN: Final[dict[str, Callable[[TrainingJob], StageResult]]] = {
     "sft": train_sft,
     "dpo": train_dpo,
     "kto": train_kto,
@@ -62,6 +42,10 @@ TRAIN: Final[dict[str, Callable[[Job], Trained]]] = {
     "reward": train_scorer,
 }
 RUN: Final = "run.json"
+
+
+def _stages_of(config: FinetuneConfig) -> tuple[str, ...]:
+    return ("sft", "dpo") if config.method == "loop" else (config.method,)
 
 
 class _Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +102,9 @@ def finetune(
     cost, device = Cost(), pick_device()
     if device.name == "cpu":
         use_one_thread()
-    _check_installed(config)
+    for package in config.report_to:
+        if find_spec(package) is None:
+            raise BackendMissing(f"report_to wants {package}; pip install {package}")
     # TRL tells its makers of every training; it is nobody's business.
     hub.HF_HUB_DISABLE_TELEMETRY = True
     parent = _parent(config)
@@ -153,9 +139,9 @@ def finetune(
 
 
 def _manifest(
-    order: _Order, this: _Run, base: Base, trained: dict[str, Trained], cost: Cost
+    order: _Order, this: _Run, base: Base, trained: dict[str, StageResult], cost: Cost
 ) -> Manifest:
-    last = _done(order.checkpoints, STAGES[order.config.method][-1])
+    last = _done(order.checkpoints, _stages_of(order.config)[-1])
     return Manifest(
         config=order.config,
         base_sha256=base.sha256,
@@ -173,42 +159,51 @@ def _manifest(
             for stage, each in trained.items()
             for name, value in each.metrics.items()
         },
-        seconds=cost.seconds(),
-        cpu_seconds=cost.cpu_seconds(),
-        peak_rss_bytes=cost.peak_rss_bytes(),
+        **cost.figures(),
         adapter_sha256=files_hash([last / WEIGHTS]),
     )
 
 
 def _publish(made: Manifest, out: Path, checkpoints: Path) -> None:
     """Puts the last stage's adapter into `out`, then the manifest, and clears up."""
-    stages = STAGES[made.config.method]
+    stages = _stages_of(made.config)
     shutil.rmtree(out / ADAPTER, ignore_errors=True)
     shutil.copytree(_done(checkpoints, stages[-1]), out / ADAPTER)
     for stage in stages:
         logs = checkpoints / stage / "runs"
         if logs.exists():
             shutil.copytree(logs, out / "logs" / stage, dirs_exist_ok=True)
-    write_manifest(made, out)
+    # A folder with a manifest holds a finished run.
+    write_whole(out / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
     shutil.rmtree(checkpoints)
 
 
-def _check_installed(config: FinetuneConfig) -> None:
-    """Raises `BackendMissing` where the configuration asks for what is not installed."""
-    for package in config.report_to:
-        if find_spec(package) is None:
-            raise BackendMissing(f"report_to wants {package}; pip install {package}")
-
-
 def _parent(config: FinetuneConfig) -> Path | None:
-    if config.parent is not None and config.adapter is not None:
+    """Returns the adapter that is gone on from; raises where the configuration cannot be."""
+    adapter, settings = config.adapter, config.grpo
+    if config.parent is not None and adapter is not None:
         raise TrainingError(
             "adapter is of no use beside parent, whose adapter keeps its shape; leave one out"
         )
-    if config.method == "reward":
-        check_scorer(config)
+    if config.method == "reward" and config.parent is not None:
+        raise TrainingConfigError(
+            "parent: an adapter that writes is no beginning of one that scores; leave it out"
+        )
+    if config.method == "reward" and adapter is not None and adapter.kind != "lora":
+        raise TrainingConfigError(
+            f"adapter.kind: is {adapter.kind}; expected lora, which the head goes with"
+        )
     parent = parent_adapter(config)
     check_adapter(config, parent)
+    if config.method == "grpo" and settings.reward is None:
+        raise TrainingConfigError(
+            "grpo.reward: is missing; expected what copyloop generator reward-model wrote"
+        )
+    if config.method == "grpo" and (config.batch * config.accumulate) % settings.group:
+        raise TrainingConfigError(
+            f"grpo.group: is {settings.group}; expected a divisor of batch x accumulate, "
+            f"{config.batch * config.accumulate}, so that no group is split between processes"
+        )
     return parent
 
 
@@ -216,9 +211,8 @@ def _reward(config: FinetuneConfig) -> Path | None:
     """Returns where the reward model is that the method asks; it is there, and to be trusted."""
     if config.method != "grpo":
         return None
-    check_group(config)
     path = Path(config.grpo.reward or "")
-    open_trusted(path, CACHE)
+    open_trusted(path)
     return path
 
 
@@ -254,22 +248,19 @@ def _claim(out: Path, checkpoints: Path, this: _Run) -> None:
         return
     if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
         raise TrainingError(f"{out} holds other files; give an empty folder or a new one")
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    unfinished = mark.with_suffix(".unfinished")
-    unfinished.write_bytes(msgspec.json.encode(this))
-    unfinished.rename(mark)
+    write_whole(mark, msgspec.json.encode(this))
 
 
 def _stages(
     order: _Order, parent: Path | None, before: Manifest | None
-) -> tuple[Base, dict[str, Trained]]:
+) -> tuple[Base, dict[str, StageResult]]:
     """Returns the model after the last stage, and what each stage did.
 
     A stage that is done has its adapter and its figures in the checkpoints. Each one starts from
     a model loaded anew, since trainers leave it altered.
     """
-    trained: dict[str, Trained] = {}
-    for stage in STAGES[order.config.method]:
+    trained: dict[str, StageResult] = {}
+    for stage in _stages_of(order.config):
         base = load_base(order.config, order.device, parent=parent)
         if before is not None and base.sha256 != before.base_sha256:
             raise TrainingError(
@@ -278,7 +269,7 @@ def _stages(
         done = _done(order.checkpoints, stage)
         figures = done.with_suffix(".json")
         if not figures.exists():
-            job = Job(
+            job = TrainingJob(
                 stage,
                 order.config,
                 order.dataset,
@@ -292,7 +283,7 @@ def _stages(
             if order.state.is_main_process:
                 _keep(base.model, found, done, order.config.model)
             order.state.wait_for_everyone()
-        trained[stage] = msgspec.json.decode(figures.read_bytes(), type=Trained)
+        trained[stage] = msgspec.json.decode(figures.read_bytes(), type=StageResult)
         parent = done
     return base, trained
 
@@ -301,7 +292,7 @@ def _done(checkpoints: Path, stage: str) -> Path:
     return checkpoints / f"{stage}-adapter"
 
 
-def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
+def _keep(model: Any, trained: StageResult, folder: Path, name: str) -> None:
     """Keeps a stage's adapter, then its figures, whose file says that the stage is done."""
     shutil.rmtree(folder, ignore_errors=True)
     save_adapter(model, folder)
@@ -310,8 +301,6 @@ def _keep(model: Any, trained: Trained, folder: Path, name: str) -> None:
     (folder / SHAPE).write_bytes(msgspec.json.format(msgspec.json.encode(shape), indent=1))
     # peft adds an empty form for a description.
     (folder / "README.md").unlink(missing_ok=True)
-    unfinished = folder.with_suffix(".unfinished")
-    unfinished.write_bytes(msgspec.json.encode(trained))
-    unfinished.rename(folder.with_suffix(".json"))
+    write_whole(folder.with_suffix(".json"), msgspec.json.encode(trained))
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

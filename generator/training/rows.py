@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import Tensor
 
-from generator.screening import STOP
-from generator.training.dataset import Prefer
+from generator.data.dataset import Prefer
+from generator.screening.screen import STOP
 
 END: Final = STOP[0]
 """What a taught text ends with is what ends a written one."""
@@ -36,7 +38,7 @@ class Pair(NamedTuple):
     weight: float
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """Rows side by side, padded on the left, each of shape (n_rows, n_tokens).
 
     `kept` is how many positions at the end hold every row's text, and the one before it.
@@ -47,13 +49,13 @@ class Batch(NamedTuple):
     labels: Tensor
     kept: int
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TokenBatch:
         """Returns it on this device."""
         ids, mask, labels, kept = self
-        return Batch(ids.to(device), mask.to(device), labels.to(device), kept)
+        return TokenBatch(ids.to(device), mask.to(device), labels.to(device), kept)
 
 
-class Reader:
+class RowReader:
     """Reads texts into rows, and counts what it had to leave out by reason."""
 
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
@@ -82,11 +84,15 @@ class Reader:
                 found.append(Pair(better, worse, each.weight))
         return found
 
+    def counts(self) -> dict[str, int]:
+        """Returns how many rows were left out, as `left_out/REASON`."""
+        return {f"left_out/{reason}": count for reason, count in self.left_out.items()}
+
     def _count(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def batch_of(rows: Sequence[Row], pad: int) -> Batch:
+def batch_of(rows: Sequence[Row], pad: int) -> TokenBatch:
     """Returns rows as tensors; padded on the left, all texts stand at the end."""
     longest = max(len(row.input_ids) for row in rows)
     ids, mask, labels = [], [], []
@@ -96,10 +102,10 @@ def batch_of(rows: Sequence[Row], pad: int) -> Batch:
         mask.append([0] * gap + [1] * len(row.input_ids))
         labels.append([IGNORED] * gap + row.labels)
     kept = 1 + max(sum(label != IGNORED for label in row.labels) for row in rows)
-    return Batch(torch.tensor(ids), torch.tensor(mask), torch.tensor(labels), kept)
+    return TokenBatch(torch.tensor(ids), torch.tensor(mask), torch.tensor(labels), kept)
 
 
-def text_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+def text_log_probs(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Returns the log-probability of each text, and its number of tokens, both (n_rows,)."""
     places = (batch.attention_mask.cumsum(-1) - 1).clamp(min=0)
     logits = model(
@@ -116,3 +122,16 @@ def text_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     likely = torch.log_softmax(logits.float(), dim=-1)
     found = likely.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     return (found * own).sum(-1), own.sum(-1)
+
+
+def log_probs(model: Any, rows: Sequence[Row], pad: int, *, batch: int) -> list[float]:
+    """Returns the log-probability of each row's text, in nats; all processes get the whole."""
+    found: list[float] = []
+    device = next(model.parameters()).device
+    model.eval()
+    with PartialState().split_between_processes(list(rows)) as own, torch.inference_mode():
+        for start in range(0, len(own), batch):
+            some = batch_of(own[start : start + batch], pad).to(device)
+            found.extend(text_log_probs(model, some)[0].tolist())
+    gathered: list[float] = gather_object(found)
+    return gathered

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 import generator
-from generator.backends import open_backend
-from generator.brief import Brief, load_brief
+from generator.brief.schema import Brief, load_brief
+from generator.models.opening import open_backend
 
 BRIEFS = Path(generator.__file__).parent / "briefs"
 

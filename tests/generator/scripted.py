@@ -1,7 +1,7 @@
 """A backend that writes what it is told to, for tests of what happens around a model."""
 
-from generator.backends import Completion, Usage
 from generator.errors import BackendError
+from generator.models.base import Completion, Usage
 
 
 class Scripted:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from generator.backends import load_models
-from generator.brief import load_brief
+from generator.brief.schema import load_brief
+from generator.models.catalog import load_models
 from tests.readme import ROOT
 
 README = (ROOT / "generator" / "README.md").read_text()

@@ -3,7 +3,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from generator.rotating import CHECKPOINT, Rotator
+from generator.refresh import CHECKPOINT, Rotator
 from generator.rotation import SPAN_MS, RotationState, turn
 from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints
@@ -271,7 +271,7 @@ def test_what_a_person_changed_meanwhile_stays(log, tmp_path, monkeypatch):
         log.append([catalogue_message(paused)])
         return found
 
-    monkeypatch.setattr("generator.rotating.turn", crossed)
+    monkeypatch.setattr("generator.refresh.turn", crossed)
     assert Rotator(log, Checkpoints(tmp_path)).rotate(reader) == 1, "creatives are asked for"
     assert read(log).catalogue.creative("home", "b").status == "paused"
 

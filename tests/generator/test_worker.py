@@ -11,10 +11,10 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from bandit.features import creative_features
-from generator.answering import creative_id
-from generator.brief import Environment, Material, Segment, brief_hash, brief_to_json
+from generator.brief.schema import Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
+from generator.writing.requests import creative_id
 from streams.catalogue import PARTITION, CatalogueReader, catalogue_message
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable

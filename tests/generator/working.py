@@ -3,7 +3,7 @@
 import threading
 import time
 
-from generator.brief import Brief, brief_to_json
+from generator.brief.schema import Brief, brief_to_json
 from generator.worker import run_generator
 from streams.catalogue import CatalogueReader, catalogue_message
 from streams.events import Generation, Placement

@@ -12,8 +12,8 @@ from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import key_messages, make_key
 from bandit.service.snapshots import Snapshots
 from bandit.versions import counted, versions_of
-from generator.promotion.desk import VersionRegistry
-from generator.rotating import Rotator
+from generator.refresh import Rotator
+from generator.versions.registry import VersionRegistry
 from streams.acls import PROCESSES, acl_commands
 from streams.archive import ARCHIVED, run_archive
 from streams.audit_log import latest_acts

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from generator.brief import Brief
-from generator.screening.gates.finding import Finding
-from generator.screening.gates.words import WORD, listed, stem, telling, words
+from generator.brief.schema import Brief
+from generator.screening.gates import Finding
+from generator.screening.gates.text import WORD, listed, stem, telling, words
 
 PROMISES: Final = listed(
     "best cheapest cure cures discount discounts fastest free gift gifts guarantee guaranteed "

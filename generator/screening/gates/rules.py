@@ -16,7 +16,7 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from generator.screening.gates.finding import Finding
+from generator.screening.gates import Finding
 
 FOLDER: Final = Path(__file__).parent / "rules"
 HARM: Final = "harm"

@@ -69,7 +69,7 @@ def test_the_templates_keep_to_the_printed_schema(name):
 @pytest.mark.parametrize(
     "brief",
     [
-        {"product": "tea"},
+        {"version": 1, "product": "tea"},
         {"version": 2, "product": ""},
         {"version": 2, "product": "tea", "environment": {"channel": "tv"}},
         {"version": 2, "product": "tea", "language": "tlh"},

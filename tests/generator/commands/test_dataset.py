@@ -3,10 +3,10 @@ import json
 from typer.testing import CliRunner
 
 from generator.__main__ import app
+from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
-from generator.training.dataset_files import read_dataset
 from streams.opening import open_log
-from tests.generator.training.made_log import made_log
+from tests.generator.data.made_log import made_log
 
 
 def run(*words):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from generator.brief import brief_hash, load_brief
+from generator.brief.schema import brief_hash, load_brief
 from generator.commands.generate import Order, generate
 from generator.errors import BriefError, MaterialError
 from tests.generator.conftest import BRIEFS
@@ -14,7 +14,7 @@ COFFEE = BRIEFS / "coffee.yaml"
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch):
     lines = [' warm and slow"', ' www.beans"', ' [calm] and bright"', ' calm and easy"']
-    monkeypatch.setattr("generator.backends.open_backend", lambda models: Scripted(lines))
+    monkeypatch.setattr("generator.models.opening.open_backend", lambda models: Scripted(lines))
 
 
 def test_json_holds_every_text_with_its_lineage(capsys):
@@ -86,7 +86,9 @@ def test_a_segment_that_is_treated_worse_is_told(tmp_path, capsys, monkeypatch):
                 for prompt, done in zip(prompts, written, strict=True)
             ]
 
-    monkeypatch.setattr("generator.backends.open_backend", lambda models: ToldApart([' calm"']))
+    monkeypatch.setattr(
+        "generator.models.opening.open_backend", lambda models: ToldApart([' calm"'])
+    )
     brief = tmp_path / "brief.yaml"
     brief.write_text(
         "version: 2\nproduct: coffee\nkeywords: [coffee, mornings]\nsegments:\n"

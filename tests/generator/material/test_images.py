@@ -7,9 +7,9 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from generator.backends.models import Endpoint, SeeingModel
 from generator.errors import BackendError, MaterialError
 from generator.material.images import open_image, open_seeing, parsed, plain_attributes
+from generator.models.catalog import Endpoint, SeeingModel
 from tests.generator.material.conftest import BLUE, RED
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator.backends.models import LocalModel, Models, SeeingModel
-from generator.brief import Brief, Material
+from generator.brief.schema import Brief, Material
 from generator.errors import BackendError, MaterialError
-from generator.material import understand
-from generator.material.joint import SIZE, Joint
+from generator.material.models import SIZE, Joint
+from generator.material.understanding import understand
+from generator.models.catalog import LocalModel, Models, SeeingModel
 from tests.generator.material.conftest import BLUE, RED, make_film, make_sound
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.backends.packaged import packaged_model
 from generator.errors import RewardModelError
-from generator.reward import open_encoder
+from generator.models.opening import packaged_model
+from generator.reward.encoders import open_encoder
 
 TEXTS = ["Sleep well tonight", "A blanket that hugs back, and then some more words", "Sleep"]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from bandit.ab_tests import AbTest, Arm
-from generator.reward import from_ab_tests, from_states
+from generator.reward.examples import from_ab_tests, from_states
 from generator.rotation import RotationState
 from streams.catalogue import Catalogue
 from streams.events import EMPTY, Action, Creative, Decision, Interaction

@@ -3,31 +3,25 @@ import numpy as np
 import pytest
 
 from generator.errors import RewardModelError
-from generator.reward import Encoder, fit_reward_model, open_encoder
 from generator.reward.contrasts import Pairs, told_apart
+from generator.reward.encoders import Encoder
 from generator.reward.model import (
+    fit_reward_model,
     load_reward_model,
+    logistic,
     measure_accuracy,
-    saved_encoder,
     try_examples,
 )
 from tests.generator.reward.made_texts import made_examples
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return open_encoder("wordllama", tmp_path_factory.mktemp("none"))
-
-
-@pytest.fixture(scope="module")
-def model(encoder):
-    return fit_reward_model(made_examples(60), encoder)
-
-
 def test_it_finds_the_taste_and_trusts_itself(model):
     assert model.trusted
     assert model.accuracy.value > 0.8
-    assert model.chance("Run further for free at last", "Run further like a king today") > 0.9
+    better, worse = model.score(
+        ["Run further for free at last", "Run further like a king today"]
+    ).value
+    assert logistic(model.slope * (better - worse)) > 0.9
 
 
 def test_unseen_groups_are_ranked_as_they_are(model, encoder):
@@ -89,24 +83,20 @@ def test_texts_that_were_tried_alone_teach_nothing(encoder):
 def test_it_comes_back_from_its_file(model, encoder, tmp_path):
     path = tmp_path / "reward.model"
     model.save(path)
-    again = load_reward_model(path, open_encoder(saved_encoder(path), tmp_path))
+    again = load_reward_model(path, tmp_path)
     texts = ["Sleep well for free", "Drink less by train"]
     assert np.array_equal(again.score(texts).value, model.score(texts).value)
     assert np.array_equal(again.score(texts).low, model.score(texts).low)
     assert (again.accuracy, again.slope) == (model.accuracy, model.slope)
 
 
-def test_what_is_no_model_or_of_another_encoder_is_refused(model, tmp_path):
+def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "reward.model"
     with pytest.raises(RewardModelError, match="no reward model in"):
-        saved_encoder(path)
+        load_reward_model(path, tmp_path)
     path.write_bytes(msgspec.msgpack.encode({"v": 1}))
     with pytest.raises(RewardModelError, match="no reward model in"):
-        saved_encoder(path)
-    model.save(path)
-    other = open_encoder("wordllama+wordllama", tmp_path)
-    with pytest.raises(RewardModelError, match="was made with the encoder 'wordllama'"):
-        load_reward_model(path, other)
+        load_reward_model(path, tmp_path)
 
 
 def test_the_accuracy_of_constant_scores_is_one_half():

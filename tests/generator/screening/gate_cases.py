@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from generator.brief import Brief
-from generator.prompts import EXAMPLES
-from generator.screening.gates import claims, form, grammar, language, likeness, rules, wording
-from generator.screening.gates.nonsense import before, nonsense
+from generator.brief.prompts import EXAMPLES
+from generator.brief.schema import Brief
+from generator.screening.gates import claims, rules, similarity, text
+from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
 from tests.generator.screening.make_cases import FOLDER, PRODUCTS
 
@@ -78,9 +78,9 @@ def judge(gate, rows, *, backend=None):
     if gate == "nonsense":
         return _nonsense(rows, backend)
     if gate == "off_topic":
-        found = likeness.vectors([row["text"] for row in rows])
+        found = similarity.vectors([row["text"] for row in rows])
         return [
-            likeness.off_topic(v, _subjects(row["product"]), usual().off_topic.floor)
+            similarity.off_topic(v, _subjects(row["product"]), usual().off_topic.floor)
             for v, row in zip(found, rows, strict=True)
         ]
     return [JUDGES[gate](row, brief_of(row.get("product"))) for row in rows]
@@ -100,16 +100,16 @@ def _nonsense(rows, backend):
 @cache
 def _subjects(product):
     brief = brief_of(product)
-    return likeness.vectors(brief.texts())
+    return similarity.vectors(brief.texts())
 
 
 def _length(row, brief):
-    empty = form.empty(row["text"])
+    empty = text.empty(row["text"])
     limit = brief.constraints.max_characters
     return (
         empty
         if empty.why
-        else form.length(row["text"], limit, "characters", usual().length.least_words)
+        else text.length(row["text"], limit, "characters", usual().length.least_words)
     )
 
 
@@ -118,16 +118,16 @@ def _sources(brief):
 
 
 def _duplicate(row, _):
-    both = likeness.vectors([row["text"], *row["others"]])
+    both = similarity.vectors([row["text"], *row["others"]])
     settings = msgspec.structs.asdict(usual().duplicate)
-    return likeness.duplicate(row["text"], row["others"], both[1:] @ both[0], **settings)
+    return similarity.duplicate(row["text"], row["others"], both[1:] @ both[0], **settings)
 
 
 def _crowding(row, _):
     """One of a set is too much, or none is: each is judged by those before it."""
-    found = likeness.vectors(row["texts"])
+    found = similarity.vectors(row["texts"])
     settings = msgspec.structs.asdict(usual().crowding)
-    judged = [likeness.crowded(found[i], found[:i], **settings) for i in range(len(found))]
+    judged = [similarity.crowded(found[i], found[:i], **settings) for i in range(len(found))]
     return min(judged, key=lambda finding: finding.score)
 
 
@@ -138,20 +138,20 @@ def _platform(row, brief):
 
 JUDGES = {
     "length": _length,
-    "characters": lambda row, _: form.characters(row["text"], latin=True),
-    "markup": lambda row, _: form.markup(row["text"]),
-    "fragment": lambda row, _: form.fragment(row["text"]),
-    "leaked": lambda row, brief: form.leaked(row["text"], brief),
-    "repeats": lambda row, _: form.repeats(row["text"]),
+    "characters": lambda row, _: text.characters(row["text"], latin=True),
+    "markup": lambda row, _: text.markup(row["text"]),
+    "fragment": lambda row, _: text.fragment(row["text"]),
+    "leaked": lambda row, brief: text.leaked(row["text"], brief),
+    "repeats": lambda row, _: text.repeats(row["text"]),
     "against": lambda row, brief: claims.against(row["text"], brief),
-    "language": lambda row, _: language.in_language(
+    "language": lambda row, _: text.in_language(
         row["text"], row.get("language", "en"), **msgspec.structs.asdict(usual().language)
     ),
-    "grammar": lambda row, brief: grammar.misspelt(
+    "grammar": lambda row, brief: text.misspelt(
         row["text"], known=_sources(brief), **msgspec.structs.asdict(usual().grammar)
     ),
-    "profanity": lambda row, _: wording.profane(row["text"], wording.profanities()),
-    "never_use": lambda row, brief: wording.ruled_out(
+    "profanity": lambda row, _: text.profane(row["text"], text.profanities()),
+    "never_use": lambda row, brief: text.ruled_out(
         row["text"], brief.constraints.never_use, brief.constraints.competitors
     ),
     "platform": _platform,
@@ -160,7 +160,7 @@ JUDGES = {
     "figures": lambda row, brief: claims.unbacked(row["text"], _sources(brief)),
     "unfounded": lambda row, brief: claims.unfounded(row["text"], _sources(brief)),
     "duplicate": _duplicate,
-    "copied": lambda row, _: likeness.copied(
+    "copied": lambda row, _: similarity.copied(
         row["text"], EXAMPLES, **msgspec.structs.asdict(usual().copied)
     ),
     "crowding": _crowding,

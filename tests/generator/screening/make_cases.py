@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from generator.prompts import EXAMPLES
+from generator.brief.prompts import EXAMPLES
 
 FOLDER = Path(__file__).parents[2] / "data" / "gates"
 PARTS = ("tune", "held_out")

@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.brief import Brief, Constraints
+from generator.brief.prompts import EXAMPLES
+from generator.brief.schema import Brief, Constraints
 from generator.errors import ThresholdsError
-from generator.prompts import EXAMPLES
-from generator.screening import CODES, STOP, Screen, Written, clean, load_thresholds, usual
+from generator.screening.screen import STOP, Screen, Written, clean
+from generator.screening.settings import CODES, load_thresholds, usual
 
 BRIEF = Brief(
     product="coffee beans by post",

@@ -5,10 +5,16 @@ from typing import NamedTuple
 
 import pytest
 
+from generator.data.dataset import (
+    Dataset,
+    EvidenceThresholds,
+    Imitate,
+    Judge,
+    Prefer,
+    write_dataset,
+)
 from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
-from generator.training.dataset import Dataset, Imitate, Judge, Prefer, Thresholds
-from generator.training.dataset_files import write_dataset
-from tests.generator.backends.conftest import byte_tokenizer, tiny_llama
+from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 
 PRODUCTS = ("tea", "coffee", "boots", "maps", "lamps", "chairs")
 GOOD = ("Warm {}", "Fresh {}", "Your {} now")
@@ -44,7 +50,9 @@ def made_dataset(folder, *, products=PRODUCTS, held_out=2):
             prefer.append(Prefer(prompt, better, worse, product, "home", "", 0.9, split))
             judge.append(Judge(prompt, better, True, product, "home", "", split))
             judge.append(Judge(prompt, worse, False, product, "home", "", split))
-    write_dataset(Dataset(imitate, prefer, judge, {}), folder, log=(), thresholds=Thresholds())
+    write_dataset(
+        Dataset(imitate, prefer, judge, {}), folder, log=(), thresholds=EvidenceThresholds()
+    )
 
 
 def quick(ground, **changes):

@@ -8,13 +8,13 @@ from peft import AdaLoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from generator.backends import Sampling
-from generator.backends.transformers import TransformersBackend
+from generator.data.dataset import read_dataset
 from generator.errors import TrainingConfigError, TrainingError, TrainingStopped
+from generator.models.base import Sampling
+from generator.models.transformers import TransformersBackend
+from generator.training.adapters import PARENTS, save_adapter
 from generator.training.config import AdapterConfig, KtoConfig, SftConfig
-from generator.training.dataset_files import read_dataset
 from generator.training.finetune import finetune
-from generator.training.methods.adapters import PARENTS, save_adapter
 from generator.training.rows import END
 from tests.generator.training.conftest import quick
 

@@ -10,14 +10,13 @@ from huggingface_hub import constants
 from huggingface_hub.utils import _telemetry
 from safetensors.torch import load_file
 
-from generator.backends import Sampling
-from generator.backends.transformers import TransformersBackend
+from generator.data.dataset import Dataset, EvidenceThresholds, read_dataset, write_dataset
 from generator.errors import BackendMissing, DatasetError, TrainingError, TrainingStopped
-from generator.training.config import AdapterConfig, DpoConfig, SftConfig
-from generator.training.dataset import Dataset, Thresholds
-from generator.training.dataset_files import read_dataset, write_dataset
+from generator.models.adapters import read_manifest
+from generator.models.base import Sampling
+from generator.models.transformers import TransformersBackend
+from generator.training.config import AdapterConfig, DpoConfig, Manifest, SftConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
 from tests.generator.training.conftest import quick
 
 
@@ -69,7 +68,7 @@ def test_a_run_leaves_an_adapter_and_its_manifest_alone(looped):
         "adapter/adapter_model.safetensors",
         "manifest.json",
     ]
-    assert read_manifest(out / "manifest.json") == manifest
+    assert read_manifest(out / "manifest.json", Manifest) == manifest
     shape = json.loads((out / "adapter" / "adapter_config.json").read_bytes())
     assert shape["base_model_name_or_path"] == manifest.config.model
 
@@ -94,7 +93,9 @@ def test_a_run_is_repeated_from_its_manifest(ground, looped, tmp_path):
 
 def test_a_run_is_not_repeated_on_other_rows(ground, looped, tmp_path):
     dataset, card = read_dataset(ground.dataset)
-    write_dataset(dataset, tmp_path / "rows", log=card.log, thresholds=Thresholds(effective_n=7.0))
+    write_dataset(
+        dataset, tmp_path / "rows", log=card.log, thresholds=EvidenceThresholds(effective_n=7.0)
+    )
     with pytest.raises(TrainingError, match="cannot be repeated with other data"):
         finetune(tmp_path / "rows", tmp_path / "run", looped[1].config, before=looped[1])
     # another text, with the same counts and so the same card
@@ -223,7 +224,9 @@ def test_what_cannot_be_is_said_before_anything_is_trained(ground, tmp_path, cha
     ("method", "says"), [("sft", "--method dpo"), ("dpo", "--method sft"), ("kto", "takes both")]
 )
 def test_a_dataset_without_rows_for_the_method_is_refused(ground, tmp_path, method, says):
-    write_dataset(Dataset([], [], [], {}), tmp_path / "rows", log=(), thresholds=Thresholds())
+    write_dataset(
+        Dataset([], [], [], {}), tmp_path / "rows", log=(), thresholds=EvidenceThresholds()
+    )
     with pytest.raises(DatasetError, match=says):
         finetune(tmp_path / "rows", tmp_path / "run", quick(ground, method=method))
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from generator.errors import DatasetError, RewardModelError, TrainingConfigError, TrainingStopped
-from generator.reward import fit_reward_model, open_encoder
-from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights
+from generator.models.adapters import read_manifest
+from generator.reward.encoders import open_encoder
+from generator.reward.model import fit_reward_model
+from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights, Manifest
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
-from generator.training.methods.rewards import NAMES, Rewards
-from generator.training.rows import Reader as RowReader
-from generator.training.rows import batch_of, text_log_probs
-from tests.generator.backends.conftest import byte_tokenizer, tiny_llama
+from generator.training.grpo import NAMES, Rewards
+from generator.training.rows import RowReader, batch_of, text_log_probs
+from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 from tests.generator.reward.made_texts import made_examples
 from tests.generator.training.conftest import PRODUCTS, Ground, made_dataset, quick
 
@@ -82,7 +82,7 @@ def test_more_of_what_it_writes_passes_the_gates(trained):
     assert {f"rewards/{name}/mean" for name in NAMES} <= manifest.steps[0].keys()
     assert manifest.steps[-1]["kl"] > 0
     assert manifest.reward_sha256 is not None
-    assert read_manifest(out / "manifest.json") == manifest
+    assert read_manifest(out / "manifest.json", Manifest) == manifest
     assert [path.name for path in (out / "adapter").iterdir() if path.is_dir()] == []
 
 

@@ -11,9 +11,9 @@ import time
 import msgspec
 import pytest
 
-from generator.training.config import AdapterConfig, SftConfig
+from generator.models.adapters import read_manifest
+from generator.training.config import AdapterConfig, Manifest, SftConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import read_manifest
 from tests.generator.training.conftest import quick
 from tests.readme import ROOT
 
@@ -71,7 +71,7 @@ def test_a_stopped_and_then_killed_training_goes_on_to_the_same_adapter(ground, 
     assert process.returncode == 0, said
     whole = finetune(ground.dataset, tmp_path / "whole", config)
     resumed = msgspec.convert(json.loads(out), type(whole))
-    assert resumed == read_manifest(tmp_path / "run" / "manifest.json")
+    assert resumed == read_manifest(tmp_path / "run" / "manifest.json", Manifest)
     assert resumed.adapter_sha256 == whole.adapter_sha256
 
 

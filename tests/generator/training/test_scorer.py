@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from generator.backends import Sampling
-from generator.backends.transformers import TransformersBackend
+from generator.data.dataset import Dataset, read_dataset, write_dataset
 from generator.errors import (
     BackendError,
     DatasetError,
@@ -13,16 +12,15 @@ from generator.errors import (
     TrainingStopped,
     VersionMissing,
 )
-from generator.promising import ranking_of
-from generator.promotion import Versions
-from generator.promotion.gate import GateConfig, rows
-from generator.promotion.samples import Samples
-from generator.reward.saved import open_reward_model, open_trusted
-from generator.training.config import AdapterConfig, GrpoConfig, RewardConfig
-from generator.training.dataset import Dataset
-from generator.training.dataset_files import read_dataset, write_dataset
+from generator.models.adapters import ADAPTER, read_manifest
+from generator.models.base import Sampling
+from generator.models.transformers import TransformersBackend
+from generator.reward.ranking import open_reward_model, open_trusted, ranking_of
+from generator.training.config import AdapterConfig, GrpoConfig, Manifest, RewardConfig
 from generator.training.finetune import finetune
-from generator.training.manifest import ADAPTER, read_manifest
+from generator.versions.gate import GateConfig, rows
+from generator.versions.store import Versions
+from generator.writing.samples import Samples
 from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
 
 THINGS = (
@@ -55,7 +53,7 @@ def scorer(pairs, tmp_path_factory):
 
 def test_it_picks_the_better_of_two_that_it_never_saw(scorer, tmp_path):
     out, manifest = scorer
-    assert read_manifest(out / "manifest.json") == manifest
+    assert read_manifest(out / "manifest.json", Manifest) == manifest
     assert manifest.rows == {"prefer/train": 30, "prefer/test": 30}
     assert manifest.dtype == "float32"
     model = open_trusted(out, tmp_path)

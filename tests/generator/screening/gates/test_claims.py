@@ -1,16 +1,7 @@
 import pytest
 
-from generator.brief import Brief, Environment
 from generator.screening.gates import claims
-
-BRIEF = Brief(
-    product="a night train to Stockholm",
-    brand="Nordlys",
-    facts=("breakfast in bed", "from 49 euros", "free for children"),
-    keywords=("journeys",),
-    environment=Environment(site="a travel magazine"),
-    voice="warm and plain",
-)
+from tests.generator.screening.gates.conftest import BRIEF
 
 
 @pytest.mark.parametrize(

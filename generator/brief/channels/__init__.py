@@ -1,0 +1,164 @@
+"""Channels: what an advert consists of on each platform, and how long each piece may be.
+
+One YAML file a channel, with where its limits are from and how the platform counts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from generator.errors import ChannelUnknown
+
+Counting: TypeAlias = Literal["characters", "double_width", "x"]
+"""`characters`: each code point is one. `double_width`: those that are drawn twice as wide, as
+Chinese, Japanese and Korean ones are, count as two. `x`: X's weights."""
+
+SINGLE_ON_X: Final = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
+"""Ranges of code points that X counts as one (twitter-text's configuration, version 3)."""
+LINK_ON_X: Final = 23
+LINK: Final = re.compile(r"https?://\S+")
+EMOJI: Final = re.compile(
+    # flags; keycaps; a pictograph with its variation, skin tone and what is joined to it
+    "[\U0001f1e6-\U0001f1ff]{2}|[0-9#*]\ufe0f?\u20e3|"
+    "[\u203c-\u3299\U0001f000-\U0001faff]\ufe0f?[\U0001f3fb-\U0001f3ff]?"
+    "(?:\u200d[\u2190-\u3299\U0001f000-\U0001faff]\ufe0f?[\U0001f3fb-\U0001f3ff]?)+|"
+    "[\U0001f000-\U0001faff]\ufe0f?[\U0001f3fb-\U0001f3ff]?"
+)
+
+FOLDER: Final = Path(__file__).parent
+Positive: TypeAlias = Annotated[int, Meta(ge=1)]
+
+
+def units(text: str, counting: Counting) -> int:
+    """Returns the length of a text by one of the rules.
+
+    >>> [units("寝袋 zzz", rule) for rule in ("characters", "double_width", "x")]
+    [6, 8, 8]
+    """
+    match counting:
+        case "characters":
+            return len(text)
+        case "double_width":
+            return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+        case "x":
+            return _on_x(text)
+
+
+def _on_x(text: str) -> int:
+    """Every link counts 23, every emoji 2, however many code points it takes."""
+    text = unicodedata.normalize("NFC", text)
+    text, links = LINK.subn("", text)
+    text, emoji = EMOJI.subn("", text)
+    weights = (
+        1 if any(first <= ord(c) <= last for first, last in SINGLE_ON_X) else 2 for c in text
+    )
+    return links * LINK_ON_X + emoji * 2 + sum(weights)
+
+
+class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One kind of piece that a creative of the channel has.
+
+    Attributes:
+        name: what it is called in a creative's parts.
+        form: `line` is a headline of a few words, `sentence` says more; `brand` is the brief's
+            own brand, which nobody writes anew.
+        max_units: the longest that it may be, as the channel counts.
+        least: the fewest that a creative must have.
+        most: the most that it may have.
+        write: how many are written for one creative, between the two.
+        one_within: one of them has to be this short, where the platform asks for that.
+        claims: whether the brief's required claims are added to this piece.
+        source: where the limits are from: an address, and what it says where it is no hard limit.
+    """
+
+    name: str
+    form: Literal["line", "sentence", "brand"]
+    max_units: Positive
+    least: Positive = 1
+    most: Positive = 1
+    write: Positive = 1
+    one_within: Positive | None = None
+    claims: bool = False
+    source: str
+
+    def __post_init__(self) -> None:
+        if not self.least <= self.write <= self.most:
+            raise ValueError(f"{self.name}: write is {self.write}; {self.least} to {self.most}")
+
+    def part_names(self) -> tuple[str, ...]:
+        """Returns the names of a creative's parts that are of this kind.
+
+        >>> load_channel("meta").assets[0].part_names()
+        ('primary_text',)
+        """
+        if self.most == 1:
+            return (self.name,)
+        return tuple(f"{self.name}_{number}" for number in range(1, self.write + 1))
+
+
+class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one creative of the channel is made of.
+
+    `creatives` is how many creatives are written unless told otherwise.
+    """
+
+    name: str
+    title: str
+    counting: Counting
+    creatives: Positive = 20
+    checked: str
+    assets: tuple[Asset, ...]
+
+    def __post_init__(self) -> None:
+        if sum(asset.claims for asset in self.assets) != 1:
+            raise ValueError(f"{self.name}: exactly one asset has claims: true")
+
+    def units(self, text: str) -> int:
+        """Returns how long a text is, as the channel counts.
+
+        >>> load_channel("google_rsa").units("寝袋 zzz")
+        8
+        """
+        return units(text, self.counting)
+
+    def asset_of(self, part: str) -> Asset | None:
+        """Returns the asset that a creative's part is of, None if the channel has none such.
+
+        >>> load_channel("google_rsa").asset_of("headline_3").max_units
+        30
+        """
+        return next((asset for asset in self.assets if part in asset.part_names()), None)
+
+
+@cache
+def channel_names() -> tuple[str, ...]:
+    """Returns the names of all channels, in alphabetical order.
+
+    >>> "google_rsa" in channel_names()
+    True
+    """
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+# A channel is read from a file that comes with the package and does not change.
+@cache
+def load_channel(name: str) -> Channel:
+    """Returns the channel of this name.
+
+    Raises:
+        ChannelUnknown: there is none; the message names those that there are.
+    """
+    if name not in channel_names():
+        raise ChannelUnknown(
+            f"channel {name!r} is unknown; expected one of {', '.join(channel_names())}"
+        )
+    content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return msgspec.convert(content, Channel, strict=True)

@@ -1,0 +1,1 @@
+"""What the log teaches: rows to fine-tune on, and what is left out of them."""

@@ -1,0 +1,140 @@
+"""Files: YAML and JSON whose errors tell line and field, whole writes, and hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import yaml
+
+from generator.errors import GeneratorError
+
+T = TypeVar("T")
+
+
+class FieldError(Exception):
+    """What is wrong with a field; `field` is its path, empty for the whole; `problem` says what."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.field, self.problem = field, problem
+
+
+def read_file(path: Path, made: Callable[[object], T], error: type[GeneratorError]) -> T:
+    """Returns what `made` makes of a file's content: YAML, or JSON if its name ends so.
+
+    Raises:
+        GeneratorError: an `error`, whose message starts `FILE:LINE: FIELD` where `made` raised a
+            `FieldError`, the file is neither YAML nor JSON, or a field is in it twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(f"{path}: cannot be read: {cause}") from cause
+    is_json = path.suffix == ".json"
+    tree = _tree(text, path, error, is_json=is_json)
+    try:
+        content = msgspec.json.decode(text) if is_json else yaml.safe_load(text)
+    except msgspec.DecodeError as cause:
+        raise error(f"{path}: not JSON: {cause}") from cause
+    try:
+        return made(content)
+    except FieldError as cause:
+        raise error(f"{path}:{_line(tree, cause.field)}: {cause}") from cause
+
+
+def converted(content: object, kind: type[T]) -> T:
+    """Returns the content as a struct.
+
+    Raises:
+        FieldError: it is none.
+    """
+    try:
+        return msgspec.convert(content, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise FieldError(*_split(str(error))) from error
+
+
+def _split(message: str) -> tuple[str, str]:
+    """Returns msgspec's message as the path of the field (may be empty) and the problem."""
+    problem, _, at = message.partition(" - at `")
+    path = at.removeprefix("key in `").strip("`").removeprefix("$").strip(".")
+    named = re.search(r"(unknown|required) field `(.*)`", problem)
+    if named:
+        path = f"{path}.{named[2]}".lstrip(".")
+        problem = "there is no such field" if named[1] == "unknown" else "is missing"
+    return path, problem
+
+
+def _tree(text: str, path: Path, error: type[GeneratorError], *, is_json: bool) -> yaml.Node | None:
+    """Returns the file with its positions; None for JSON of a form that YAML does not know."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as cause:
+        if is_json:
+            return None
+        mark = getattr(cause, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(cause, "problem", None) or cause
+        raise error(f"{path}{line}: not YAML: {problem}") from cause
+    _no_field_twice(tree, path, error)
+    return tree
+
+
+def _line(tree: yaml.Node | None, path: str) -> int:
+    """Returns the line of the field at `path`, or of what it would be in if it is missing."""
+    line = 1
+    for step in re.findall(r"[^.\[\]]+", path):
+        found = _child(tree, step)
+        if found is None:
+            break
+        tree, line = found
+    return line
+
+
+def _child(tree: yaml.Node | None, step: str) -> tuple[yaml.Node, int] | None:
+    if isinstance(tree, yaml.SequenceNode):
+        entry = tree.value[int(step)]
+        return entry, entry.start_mark.line + 1
+    if isinstance(tree, yaml.MappingNode):
+        for key, value in tree.value:
+            if key.value == step:
+                return value, key.start_mark.line + 1
+    return None
+
+
+def _no_field_twice(tree: yaml.Node | None, path: Path, error: type[GeneratorError]) -> None:
+    """Both YAML and JSON would keep the second one and drop the first without a word."""
+    if isinstance(tree, yaml.SequenceNode):
+        for entry in tree.value:
+            _no_field_twice(entry, path, error)
+    if not isinstance(tree, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in tree.value:
+        if key.value in seen:
+            raise error(f"{path}:{key.start_mark.line + 1}: {key.value}: is there twice")
+        seen.add(key.value)
+        _no_field_twice(value, path, error)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all; makes its folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(data)
+    unfinished.rename(path)
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """Returns the SHA-256 of files, names and contents, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            inner = hashlib.file_digest(file, "sha256")
+        digest.update(f"{path.name}:{inner.hexdigest()}\n".encode())
+    return digest.hexdigest()

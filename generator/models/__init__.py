@@ -1,0 +1,1 @@
+"""Models: language models that complete prompts, on this machine or behind a server."""

@@ -1,0 +1,189 @@
+"""Gates of likeness, to the brief, to other texts and within a set; and of what makes sense."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz, process, utils
+
+from generator.screening.gates import Finding
+from generator.screening.gates.text import words
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""Texts as directions, shape (n_texts, 256), each of length 1 (0 for a text without words)."""
+
+ENDING: Final = 3
+"""How many last words tell a copied line."""
+
+
+@cache
+def wordllama_model() -> Any:
+    """Returns the packaged word embeddings."""
+    # Importing it sets up logging, which must not come before a process does that itself.
+    import wordllama
+
+    # The weights come with the package; nothing is fetched.
+    folder = os.path.dirname(wordllama.__file__)
+    return wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+
+
+def vectors(texts: Sequence[str]) -> Vectors:
+    """Returns small word embeddings of texts."""
+    if not texts:
+        return np.zeros((0, 256), dtype=np.float32)
+    # Without words a text has no direction, and dividing by its length would warn.
+    found = np.asarray(wordllama_model().embed(list(texts), norm=False), dtype=np.float32)
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    directed: Vectors = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+    return directed
+
+
+def off_topic(text: Vectors, subjects: Vectors, floor: float) -> Finding:
+    """Nothing to do with the product; scores the cosine with the nearest of the subjects."""
+    closeness = float(np.max(subjects @ text))
+    if closeness >= floor:
+        return Finding(closeness)
+    return Finding(closeness, f"closeness to the product is {closeness:.2f}; at least {floor}")
+
+
+def duplicate(
+    text: str,
+    others: Sequence[str],
+    closeness: NDArray[np.float32],
+    *,
+    alike: float,
+    close: float,
+    worded: float,
+) -> Finding:
+    """Says what another text says; scores how like the nearest is, in [0, 1].
+
+    Args:
+        text: the new one.
+        others: the texts that it must differ from.
+        closeness: its cosine with each, shape (n_others,).
+        alike: from this `token_set_ratio` on they say the same, in [0, 100].
+        close: from this cosine on they say the same,
+        worded: if their `token_sort_ratio` is as high as this, too: embeddings of single words
+            cannot tell all that differs.
+    """
+    if not others:
+        return Finding(0.0)
+    same = process.cdist(
+        [text], others, scorer=fuzz.token_set_ratio, processor=utils.default_process
+    )[0]
+    sorted_same = process.cdist(
+        [text], others, scorer=fuzz.token_sort_ratio, processor=utils.default_process
+    )[0]
+    nearest = int(np.argmax(same))
+    meant = np.where(sorted_same >= worded, closeness, -1.0)
+    score = max(float(same[nearest]) / 100.0, float(np.max(meant)))
+    if same[nearest] >= alike:
+        return Finding(score, f"like {others[nearest]!r} ({same[nearest]:.0f} of 100)")
+    nearest = int(np.argmax(meant))
+    if meant[nearest] >= close:
+        return Finding(score, f"means what {others[nearest]!r} does (cosine {meant[nearest]:.2f})")
+    return Finding(score)
+
+
+def copied(text: str, shown: Sequence[str], *, nearly_equal: float) -> Finding:
+    """Copied from what the model was shown: nearly all of it, or its last three words."""
+    found = process.extractOne(
+        text, shown, scorer=fuzz.ratio, processor=utils.default_process, score_cutoff=0
+    )
+    score = float(found[1]) / 100.0 if found else 0.0
+    if found and found[1] >= nearly_equal:
+        return Finding(score, f"like {found[0]!r}, which the model was shown")
+    ending = words(text)[-ENDING:]
+    for line in shown:
+        if len(ending) == ENDING and words(line)[-ENDING:] == ending:
+            return Finding(score, f"ends like {line!r}, which the model was shown")
+    return Finding(score)
+
+
+def distinctness(texts: Vectors) -> float:
+    """Returns how much the texts of a set differ from each other, in [0, 1].
+
+    It is the determinant of their cosines, to the power of one over their number: the geometric
+    mean of what each text says that those before it do not (Kulesza & Taskar 2012, section 2.2).
+    A set of one is distinct, one with the same text twice is not at all.
+    """
+    if len(texts) < 2:
+        return 1.0
+    gram = (texts @ texts.T).astype(np.float64)
+    sign, log = np.linalg.slogdet(gram)
+    return float(np.exp(log / len(texts))) if sign > 0 else 0.0
+
+
+def crowded(text: Vectors, others: Vectors, *, floor: float, nearest: int) -> Finding:
+    """One more of a kind: with the nearest ones of its set it makes too alike a group.
+
+    Scores the distinctness of that group; where there are fewer than `nearest` others, 1.
+    """
+    if len(others) < nearest:
+        return Finding(1.0)
+    closest = np.argpartition(-(others @ text), nearest - 1)[:nearest]
+    score = distinctness(np.vstack([text, others[closest]]))
+    if score >= floor:
+        return Finding(score)
+    return Finding(score, f"too like {nearest} others together: {score:.2f} distinct of {floor}")
+
+
+def by_difference(texts: Vectors) -> list[int]:
+    """Returns the texts' order in which each next one is least like those before it.
+
+    The first one stays first; of equals, the earlier comes first. This is maximal marginal
+    relevance (Carbonell & Goldstein 1998) with nothing known of relevance.
+    """
+    if not len(texts):
+        return []
+    cosines = texts @ texts.T
+    order = [0]
+    nearest = cosines[0].copy()
+    while len(order) < len(texts):
+        nearest[order] = np.inf
+        following = int(np.argmin(nearest))
+        order.append(following)
+        nearest = np.maximum(nearest, cosines[following])
+    return order
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A language model that can say how likely a text is."""
+
+    def surprise(
+        self, texts: Sequence[str], *, after: str, adapter: str | None = None
+    ) -> list[float]:
+        """Returns how surprised the model is by each text, in nats per token, all at once.
+
+        Args:
+            texts: any number, none empty.
+            after: what stands before each of them; it is not counted.
+            adapter: that the model is asked with; None for the bare model.
+
+        Raises:
+            BackendError: the model failed.
+        """
+
+
+def before(product: str) -> str:
+    r"""Returns what a text is put after: by itself, its first word would surprise any model most.
+
+    >>> before("coffee beans")
+    'Product: coffee beans\nHeadline: "'
+    """
+    return f'Product: {product}\nHeadline: "'
+
+
+def nonsense(surprise: float, ceiling: float) -> Finding:
+    """Less likely than sensible texts are; scores the perplexity, which is e to the surprise."""
+    perplexity = math.exp(min(surprise, 50.0))
+    if perplexity <= ceiling:
+        return Finding(perplexity)
+    return Finding(perplexity, f"perplexity is {perplexity:.0f}; at most {ceiling:.0f}")

@@ -1,0 +1,251 @@
+"""From a brief to screened texts of one kind: prompts, a backend and the screen, put together.
+
+Knows no log and no channel's whole: `creatives.py` puts texts together to what is shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
+
+from generator.brief.channels import Asset, Counting
+from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
+from generator.brief.schema import Brief
+from generator.models.base import Backend, Completion, Sampling, derived_seed
+from generator.screening.gates.similarity import by_difference, vectors
+from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Written, clean
+from generator.screening.settings import Thresholds
+
+PROMPTS_PER_BATCH: Final = 16
+MAX_REPEATS: Final = 4
+"""How often a batch continues the same prompt; more would mostly write the same again."""
+CANDIDATES_PER_TEXT: Final = 8
+
+Rank: TypeAlias = Callable[[Sequence[str]], Sequence[int]]
+"""Puts texts that passed the screen in order, the most promising first: their places."""
+Progress: TypeAlias = Callable[[int, float], None]
+"""Told how many texts were accepted, and what share of the budget is spent, in [0, 1]."""
+
+
+class Piece(NamedTuple):
+    """What kind of text is wanted: its name, form and length, and how that is counted."""
+
+    name: str
+    form: Form
+    max_units: int
+    counting: Counting = "characters"
+
+    @classmethod
+    def headline(cls, brief: Brief) -> Piece:
+        """Returns the headline that a brief without a channel asks for."""
+        return cls("headline", "line", brief.constraints.max_characters)
+
+    @classmethod
+    def of(cls, asset: Asset, counting: Counting) -> Piece:
+        """Returns what is written for a channel's asset."""
+        form: Form = "sentence" if asset.form == "sentence" else "line"
+        return cls(asset.name, form, asset.max_units, counting)
+
+
+class Style(NamedTuple):
+    """How freely the model writes (see `Sampling`)."""
+
+    temperature: float = 0.6
+    top_p: float = 0.9
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+
+
+USUAL: Final = Style()
+TAUGHT: Final = Style(temperature=0.8, presence_penalty=2.0)
+"""How a model writes that was taught, and how it is judged before."""
+
+
+def different_first(texts: Sequence[str]) -> Sequence[int]:
+    """Ranks texts by how little each says that those before it say: nothing is known of reward.
+
+    >>> different_first(["Warm bread", "Warm bread today", "A calm dentist"])
+    [0, 2, 1]
+    """
+    return by_difference(vectors(texts))
+
+
+class Selection(NamedTuple):
+    """How what is kept is selected from what is written.
+
+    Attributes:
+        over: how many texts pass the screen for each that is wanted, at least 1; the best stay.
+        rank: which are the best.
+        thresholds: of the screen, None for the usual ones.
+    """
+
+    over: float = 1.0
+    rank: Rank = different_first
+    thresholds: Thresholds | None = None
+
+
+AS_THEY_COME: Final = Selection()
+
+
+class WrittenText(NamedTuple):
+    """A text that a model wrote, where it came from, and why it was refused if it was.
+
+    `scores` are what the gates measured that saw it.
+    """
+
+    text: str
+    piece: Piece
+    prompt: Prompt
+    model: str
+    adapter: str | None
+    rejection: Rejection | None
+    scores: Mapping[str, float] = MappingProxyType({})
+
+
+class GenerationResult(NamedTuple):
+    """The candidates of a generation, each list in the order in which they were judged."""
+
+    accepted: list[WrittenText]
+    rejected: list[WrittenText]
+
+
+def summary(accepted: int, rejected: Sequence[WrittenText]) -> str:
+    """Returns how many texts were accepted, and how often each gate refused."""
+    codes = Counter(c.rejection.code for c in rejected if c.rejection)
+    reasons = ", ".join(f"{code} {count}" for code, count in codes.most_common())
+    total = accepted + len(rejected)
+    return f"{accepted} of {total} accepted; refused: {reasons or 'none'}"
+
+
+def generate(
+    brief: Brief,
+    backend: Backend,
+    *,
+    n: int,
+    seed: int,
+    piece: Piece | None = None,
+    style: Style = USUAL,
+    existing: Iterable[str] = (),
+    winners: Sequence[str] = (),
+    adapter: str | None = None,
+    plain: bool = False,
+    selection: Selection = AS_THEY_COME,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> GenerationResult:
+    """Returns up to `n` texts that pass the screen, and those that did not on the way.
+
+    Candidates are written in batches until enough passed, or 8 for each that was asked for are
+    written, or `stop` is set. Where more passed than are wanted, the best ranked stay. The same
+    arguments give the same result on the same machine.
+
+    Args:
+        brief: what to write about.
+        backend: what writes.
+        n: how many to accept, at least 1.
+        seed: of the prompts' order and the model's draws.
+        piece: what to write; None for the brief's headline.
+        style: how freely to draw.
+        existing: texts that a new one must differ from.
+        winners: texts of this kind that did well, to show and to vary.
+        adapter: the LoRA adapter to write with.
+        plain: shows the model the brief alone, as it was taught; no examples, no openings.
+        selection: how many more to write than are wanted, and which of them stay.
+        progress: called as the work goes on.
+        stop: ends the work after the batch at hand.
+
+    Raises:
+        BackendError: the model failed.
+    """
+    piece = piece or Piece.headline(brief)
+    limits = replace(brief.constraints, max_characters=piece.max_units)
+    screen = Screen(
+        replace(brief, constraints=limits),
+        counting=piece.counting,
+        existing=existing,
+        winners=winners,
+        thresholds=selection.thresholds,
+        reader=backend,
+    )
+    source = (
+        plain_prompts(brief, form=piece.form)
+        if plain
+        else prompts(
+            brief, seed=seed, winners=winners, form=piece.form, max_characters=piece.max_units
+        )
+    )
+    # English has about four characters to a token; whoever needs more is too long anyway.
+    sampling = Sampling(STOP, piece.max_units // 4 + 1, *style)
+    result = GenerationResult([], [])
+    enough = math.ceil(n * selection.over)
+    budget = max(CANDIDATES_PER_TEXT * n, PROMPTS_PER_BATCH)
+    written = 0
+    batch: list[Prompt] = []
+
+    def report(share_of_batch: float) -> None:
+        if progress is not None:
+            spent = (written + share_of_batch * len(batch)) / budget
+            progress(min(len(result.accepted), n), min(spent, 1.0))
+
+    while len(result.accepted) < enough and written < budget and not (stop and stop.is_set()):
+        batch = _batch(source, enough - len(result.accepted))
+        completions = backend.complete(
+            [prompt.text for prompt in batch],
+            sampling,
+            seed=derived_seed(seed, written),
+            adapter=adapter,
+            progress=report,
+        )
+        for candidate in _judged(batch, completions, piece, screen):
+            if len(result.accepted) < enough:
+                judged = result.accepted if candidate.rejection is None else result.rejected
+                judged.append(candidate)
+        written += len(batch)
+    report(0.0)
+    return _selected(result, n, selection.rank)
+
+
+def _batch(source: Iterator[Prompt], missing: int) -> list[Prompt]:
+    """Returns some two prompts for each text that is missing: up to half are refused."""
+    repeats = min(max(2 * missing // PROMPTS_PER_BATCH, 1), MAX_REPEATS)
+    return list(itertools.islice(source, PROMPTS_PER_BATCH)) * repeats
+
+
+def _judged(
+    batch: Sequence[Prompt], completions: Sequence[Completion], piece: Piece, screen: Screen
+) -> Iterator[WrittenText]:
+    cleaned = [clean(p.opening + c.text) for p, c in zip(batch, completions, strict=True)]
+    verdicts = screen.judge(
+        [
+            Written(text, prompt.opening, ended)
+            for prompt, (text, ended) in zip(batch, cleaned, strict=True)
+        ]
+    )
+    for prompt, completion, (text, _), verdict in zip(
+        batch, completions, cleaned, verdicts, strict=True
+    ):
+        # Of gates that found nothing to measure the scores say nothing.
+        scores = {code: score for code, score in verdict.scores.items() if score}
+        model, adapter = completion.model, completion.adapter
+        yield WrittenText(text, piece, prompt, model, adapter, verdict.rejection, scores)
+
+
+def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
+    """Keeps the `n` best of those that passed, in order of rank; the others are told so."""
+    passed = result.accepted
+    if len(passed) <= n:
+        return result
+    ranked = [passed[place] for place in rank([candidate.text for candidate in passed])]
+    reason = f"passed every gate, but {n} of {len(passed)} were wanted and it ranks"
+    outranked = [
+        candidate._replace(rejection=Rejection(OUTRANKED, f"{reason} {number}"))
+        for number, candidate in enumerate(ranked[n:], n + 1)
+    ]
+    return GenerationResult(ranked[:n], [*result.rejected, *outranked])
