@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
     from rich.console import Console
 
-    from bandit.evaluation.found import Evaluation
+    from bandit.ope.report import Evaluation
     from bandit.personalizer_logs import Contents, Taken
     from streams.events import Placement
     from streams.log import Log
@@ -98,9 +98,9 @@ def _take_in(
 
 
 def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
-    from bandit.estimators.bounded import RewardRange
-    from bandit.evaluation.evaluate import evaluate
-    from bandit.evaluation.seat import Options
+    from bandit.ope.candidate import Options
+    from bandit.ope.estimators.bounded import RewardRange
+    from bandit.ope.evaluate import evaluate
     from bandit.personalizer_logs import read_logs
     from bandit.service.evaluations.judging import (
         FIRST_ACTION,

@@ -45,8 +45,8 @@ def replay(
     """
     from rich.console import Console
 
-    from bandit.plot import check_plot, plot_replay
-    from bandit.replay import run_replay
+    from bandit.abtests.replay import run_replay
+    from bandit.abtests.report import check_plot, plot_replay
 
     if plot:
         check_plot(plot)
@@ -97,10 +97,10 @@ def fit_prior(
     (`copyloop policy promote home --policy policy.json`) or for `replay --policy`. To judge it,
     replay tests that it was not learned from, such as later ones.
     """
-    from bandit.ab_tests import read_ab_tests
-    from bandit.contrasts import contrasts_of_log, contrasts_of_tests
-    from bandit.prior import fit_prior as fit
-    from bandit.readers.archive import read_interactions
+    from bandit.abtests.contrasts import contrasts_of_log, contrasts_of_tests
+    from bandit.abtests.data import read_ab_tests
+    from bandit.abtests.prior import fit_prior as fit
+    from bandit.ope.readers.events import read_interactions
 
     if path.is_dir():
         data = contrasts_of_log(lambda: read_interactions(path, placement=placement))
@@ -134,8 +134,8 @@ def fit_delay(
     are judged as fairly as those of last week. Worth it where rewards take hours or days, and
     creatives do not live much longer.
     """
-    from bandit.delays import fit_delay as fit
-    from bandit.delays import interactions_in
+    from bandit.abtests.prior import fit_delay as fit
+    from bandit.abtests.prior import interactions_in
 
     delay = fit(interactions_in(path, placement))
     typer.echo(msgspec.json.encode({"name": "text_thompson", "delay": delay}).decode())

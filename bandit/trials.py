@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from bandit.betting import Bets
 from bandit.errors import FeatureError, LearnError
+from bandit.ope.betting import Bets
 from bandit.policies import load_policy, open_policy
 from bandit.policies.apprentice import baseline_index
 from bandit.policy import Policy

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.certainty import quantile
-from bandit.drift import ALPHA, Stretch, drift_of
+from bandit.distributions import quantile
+from bandit.ope.drift import ALPHA, Stretch, drift_of
 
 RUNS = 1000
 STRETCHES = 60

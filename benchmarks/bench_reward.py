@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.ab_tests import AbTest, read_ab_tests
+from bandit.abtests.data import AbTest, read_ab_tests
 from benchmarks.conftest import RESULTS
 from generator.reward import fit_reward_model, from_ab_tests, open_encoder
 from generator.reward.contrasts import Floats, told_apart

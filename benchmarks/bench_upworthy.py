@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.ab_tests import AbTest, read_ab_tests
-from bandit.contrasts import contrasts_of_tests
+from bandit.abtests.contrasts import contrasts_of_tests
+from bandit.abtests.data import AbTest, read_ab_tests
+from bandit.abtests.prior import fit_prior
+from bandit.abtests.replay import HORIZON, make_stage, play_new
+from bandit.abtests.report import PolicyResult, make_report
 from bandit.features import Embedding
 from bandit.policies import parse_policy
-from bandit.prior import fit_prior
-from bandit.replay import HORIZON, make_stage, play_new
-from bandit.replay_report import PolicyResult, make_report
 from streams.events import PolicySpec
 
 UPWORTHY = Path(__file__).parents[2] / "shared" / "data" / "upworthy.parquet"

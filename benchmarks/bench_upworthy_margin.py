@@ -28,7 +28,7 @@ import pytest
 from msgspec.structs import replace
 from pyarrow import parquet
 
-from bandit.ab_tests import AbTest, read_ab_tests
+from bandit.abtests.data import AbTest, read_ab_tests
 from generator.brief import Brief, brief_hash
 from generator.device import pick_device
 from generator.promising import CACHE

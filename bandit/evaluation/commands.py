@@ -12,8 +12,8 @@ import msgspec
 import typer
 
 if TYPE_CHECKING:
-    from bandit.evaluation.found import Evaluation
-    from bandit.readers.logged import LoggedEvent
+    from bandit.ope.readers.events import LoggedEvent
+    from bandit.ope.report import Evaluation
 
 LogPath: TypeAlias = Annotated[Path, typer.Argument(help="The log: a file or a folder.")]
 Reader: TypeAlias = Annotated[
@@ -118,12 +118,12 @@ def evaluate(
     """
     from rich.console import Console
 
-    from bandit.estimators.bounded import RewardRange
-    from bandit.evaluation.by_columns import evaluate_columns, fits
-    from bandit.evaluation.evaluate import evaluate as run
-    from bandit.evaluation.page import check_page
-    from bandit.evaluation.seat import DEFAULT, Options
-    from bandit.readers.columns import open_columns
+    from bandit.ope.candidate import DEFAULT, Options
+    from bandit.ope.columns import evaluate_columns, fits
+    from bandit.ope.estimators.bounded import RewardRange
+    from bandit.ope.evaluate import evaluate as run
+    from bandit.ope.html import check_page
+    from bandit.ope.readers.table import open_columns
 
     if form == "html":
         check_page()
@@ -195,9 +195,9 @@ def tune(
     from rich.console import Console
 
     from bandit.errors import PolicySpecError
-    from bandit.evaluation.tune import grid as combine
-    from bandit.evaluation.tune import parse_range
-    from bandit.evaluation.tune import tune as run
+    from bandit.ope.tune import grid as combine
+    from bandit.ope.tune import parse_range
+    from bandit.ope.tune import tune as run
     from bandit.policies import parse_policy
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
@@ -226,8 +226,8 @@ def _tell(found: Evaluation, form: Form) -> None:
     """Prints what was found: JSON, a page, or its tables."""
     from rich.console import Console
 
-    from bandit.evaluation.found import creatives_table, parts_table
-    from bandit.evaluation.page import to_page
+    from bandit.ope.html import to_page
+    from bandit.ope.report import creatives_table, parts_table
 
     match form:
         case "json":
@@ -255,8 +255,8 @@ def _log(
     propensities: str,
 ) -> Callable[[], Iterator[LoggedEvent]]:
     """Returns what opens the log, picklable for other processes."""
-    from bandit.evaluation.models.propensities import estimated
-    from bandit.readers import open_reader
+    from bandit.ope.models.propensities import estimated
+    from bandit.ope.readers import open_reader
 
     opened = partial(
         open_reader,

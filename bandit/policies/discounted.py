@@ -2,7 +2,7 @@
 
 What was seen counts half as much after every half-life (Raj & Kalyani 2017), so a creative that
 was good once is tried again. Time is the decisions' own, so the same log gives the same bytes.
-Forgetting costs where nothing changes; `bandit.drift` tells whether anything does.
+Forgetting costs where nothing changes; `bandit.ope.drift` tells whether anything does.
 """
 
 from __future__ import annotations

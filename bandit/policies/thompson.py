@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeAlias
 import numpy as np
 from msgspec import Meta, Struct
 
-from bandit.certainty import beta_quantile, quantile
+from bandit.distributions import beta_quantile, quantile
 from bandit.policies.arms import Arms
 from bandit.policies.best import Floats, beta_best, normal_best
 from bandit.policies.envelope import seal

@@ -71,7 +71,7 @@ def _examples(tests: Path | None, url: str) -> list[Example]:
     from generator.reward import from_ab_tests, from_states
 
     if tests is not None:
-        from bandit.ab_tests import read_ab_tests
+        from bandit.abtests.data import read_ab_tests
 
         return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
     from generator.rotating import Rotator

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bandit.betting import Bets
 from bandit.errors import GeneratorVersionError
+from bandit.ope.betting import Bets
 from generator.promotion.desk import VersionDesk
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from bandit.certainty import quantile
-from bandit.estimator import Interval
+from bandit.distributions import quantile
+from bandit.ope.base import Interval
 from generator.errors import RewardModelError
 from generator.reward.contrasts import (
     Floats,

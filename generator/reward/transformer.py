@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from bandit.estimator import Interval
+from bandit.ope.base import Interval
 from generator.backends.transformers import quietly, without_report
 from generator.device import pick_device, use_one_thread
 from generator.errors import RewardModelError, TrainingError

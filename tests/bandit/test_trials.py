@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from msgspec import UNSET
 
-from bandit.betting import Bets
 from bandit.errors import PolicySpecError, VersionError
 from bandit.learner import PartitionFold, PlacementFold
+from bandit.ope.betting import Bets
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.trials import Plan, Trials, plan_of, verdict

@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Raw
 
 from bandit.errors import EstimateError
-from bandit.evaluation.judged import Learning
+from bandit.ope.policies import Learning
+from bandit.ope.readers.events import LoggedEvent
 from bandit.policies import open_policy
-from bandit.readers.logged import LoggedEvent
 from bandit.service.evaluations.jobs import FeatureScore
 from streams.events import Action, PolicySpec
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from bandit.evaluation.found import Evaluation
+from bandit.ope.report import Evaluation
 from streams.events import PolicySpec
 
 

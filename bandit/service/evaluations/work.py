@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from bandit.errors import BanditError, EstimateError
-from bandit.estimator import Interval
-from bandit.estimators.bounded import RewardRange
-from bandit.evaluation.evaluate import evaluate
-from bandit.evaluation.found import PolicyEvaluation
-from bandit.evaluation.seat import Options
-from bandit.readers.logged import LoggedEvent
+from bandit.ope.base import Interval
+from bandit.ope.candidate import Options
+from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.evaluate import evaluate
+from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.report import PolicyEvaluation
 from bandit.service.evaluations.importance import feature_scores
 from bandit.service.evaluations.jobs import Entrant, Job, Result, Stretch, load, save
 from bandit.service.evaluations.judging import (

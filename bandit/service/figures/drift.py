@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from bandit.drift import Drift, Stretch, drift_of
-from bandit.estimators.bounded import RewardRange
+from bandit.ope.drift import Drift, Stretch, drift_of
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Bucket, Tally
 
 DAY_MS: Final = 24 * HOUR_MS

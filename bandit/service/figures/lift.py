@@ -12,9 +12,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from bandit.estimator import Batch, Interval
-from bandit.estimators.bounded import RewardRange
-from bandit.estimators.compare import BettingDifference
+from bandit.ope.base import Batch, Interval
+from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.estimators.compare import BettingDifference
 from streams.events import Placement, PolicySpec, RewardRule
 
 Over: TypeAlias = Literal["uniform", "baseline"]
