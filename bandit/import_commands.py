@@ -101,24 +101,15 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
     from bandit.ope.candidate import Options
     from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate
+    from bandit.ope.policies import FIRST_ACTION, Candidate, unmasked
     from bandit.personalizer_logs import read_logs
-    from bandit.service.evaluations.judging import (
-        FIRST_ACTION,
-        Candidate,
-        judged,
-        renamed,
-        unmasked,
-    )
 
-    candidates = [Candidate("placement", unmasked(placement.policy)), FIRST_ACTION]
     rule = placement.reward
-    with judged(candidates) as names:
-        found = evaluate(
-            lambda: read_logs(paths),
-            [*names, "uniform"],
-            Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
-        )
-        return renamed(found, names)
+    return evaluate(
+        lambda: read_logs(paths),
+        [Candidate("placement", unmasked(placement.policy)), FIRST_ACTION, "uniform"],
+        Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
+    )
 
 
 def _report(

@@ -100,10 +100,10 @@ def fit_prior(
     from bandit.abtests.contrasts import contrasts_of_log, contrasts_of_tests
     from bandit.abtests.data import read_ab_tests
     from bandit.abtests.prior import fit_prior as fit
-    from bandit.ope.readers.events import read_interactions
+    from bandit.ope.readers.events import read_archived
 
     if path.is_dir():
-        data = contrasts_of_log(lambda: read_interactions(path, placement=placement))
+        data = contrasts_of_log(lambda: read_archived(path, placement=placement))
     else:
         tests = read_ab_tests(
             path,
@@ -135,9 +135,9 @@ def fit_delay(
     creatives do not live much longer.
     """
     from bandit.abtests.prior import fit_delay as fit
-    from bandit.abtests.prior import interactions_in
+    from bandit.ope.readers.events import archived_interactions
 
-    delay = fit(interactions_in(path, placement))
+    delay = fit(archived_interactions(path, placement=placement))
     typer.echo(msgspec.json.encode({"name": "text_thompson", "delay": delay}).decode())
     half, most = delay[len(delay) // 2 - 1], delay[-2]
     typer.echo(f"half of the rewards take {half:g} s or less, 95 % {most:g} s", err=True)

@@ -1,14 +1,14 @@
-"""What is already known of creatives tells of new ones: weights with which a policy starts.
+"""What a policy can know from the start: weights of creatives' features, and delays of rewards.
 
 Finished A/B tests, or the log of a hundred placements, say which texts were clicked more than
 those beside them. Their regression on features is ridge, and how far it is believed, and how far
-rates differ beyond it, is decided on creatives that were held out.
+rates differ beyond it, is decided on creatives that were held out. Delays have no shape that one
+could assume (most rewards come at once, some after days), so their curve is their own quantiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from bandit.abtests.contrasts import FOLDS, Contrasts
 from bandit.errors import ReplayError
-from streams.archive import read_archive
-from streams.events import INTERACTIONS, Interaction, PolicySpec, decode
+from streams.events import Interaction, PolicySpec
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +27,9 @@ FORM: Final = "text"
 MOST_STRENGTH: Final = 50.0
 LEAST_STRENGTH: Final = 1.0
 DECIMALS: Final = 4
+QUANTILES: Final = 20
+FEWEST_REWARDS: Final = 100
+LEAST_SECONDS: Final = 1e-3
 
 
 class Prior(NamedTuple):
@@ -121,11 +123,6 @@ def _named(data: Contrasts, found: Floats, spreads: Mapping[str, float]) -> dict
     return {name: weight for name, weight in named.items() if weight}
 
 
-QUANTILES: Final = 20
-FEWEST: Final = 100
-LEAST_SECONDS: Final = 1e-3
-
-
 def fit_delay(interactions: Iterable[Interaction]) -> list[float]:
     """Returns twenty quantiles, in seconds, of the time from a decision to what it earned.
 
@@ -148,10 +145,10 @@ def fit_delay(interactions: Iterable[Interaction]) -> list[float]:
     if found:
         longest_ms = 1000.0 * max(delay for _, delay, _ in found)
         found = [each for each in found if each[0] <= newest_ms - longest_ms]
-    if len(found) < FEWEST:
+    if len(found) < FEWEST_REWARDS:
         raise ReplayError(
-            f"{len(found)} rewards older than the longest delay, expected at least {FEWEST} to "
-            "learn from; wait for more, or take more placements"
+            f"{len(found)} rewards older than the longest delay, expected at least "
+            f"{FEWEST_REWARDS} to learn from; wait for more, or take more placements"
         )
     delays, weights = np.array([each[1:] for each in found]).T
     order = np.argsort(delays, kind="stable")
@@ -160,15 +157,3 @@ def fit_delay(interactions: Iterable[Interaction]) -> list[float]:
     at = np.minimum(np.searchsorted(come, shares - 1e-12), len(order) - 1)
     found_seconds: list[float] = np.maximum(delays[order][at], LEAST_SECONDS).round(3).tolist()
     return found_seconds
-
-
-def interactions_in(directory: Path, placement: str | None = None) -> Iterator[Interaction]:
-    """Yields the interactions of an archive, of one placement if that is named.
-
-    Raises:
-        ArchiveError: there is no archive in the directory, or a file of it is damaged.
-    """
-    for record in read_archive(directory, INTERACTIONS):
-        event = decode(record.value)
-        if isinstance(event, Interaction) and placement in (None, event.decision.placement):
-            yield event

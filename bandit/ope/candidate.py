@@ -20,7 +20,7 @@ from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Running
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.models.reward import RewardModel
-from bandit.ope.policies import Answer, open_judged
+from bandit.ope.policies import Answer, Candidate, name_of, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import PolicyEvaluation, make_row, slot_parts
 from bandit.ope.trends import BySegment, ByTime
@@ -71,13 +71,14 @@ class View(NamedTuple):
     labels: Mapping[str, Sequence[str]]
 
 
-class Seat:
+class CandidatePolicy:
     """One policy, with everything that is kept of it; added up with `+` where none learns."""
 
-    def __init__(self, name: str, options: Options, slots: int = 0) -> None:
-        self.name = name
+    def __init__(self, policy: str | Candidate, options: Options, slots: int = 0) -> None:
+        self.policy = policy
+        self.name = name_of(policy)
         self.options = options
-        self.judged = open_judged(name, max_weight=options.max_weight)
+        self.target = open_target(policy, max_weight=options.max_weight)
         reward_range, max_weight = options.reward_range, options.max_weight
         plain = [name for name in options.estimators if name not in SLATES]
         self.estimators: dict[str, Estimator] = {
@@ -113,7 +114,7 @@ class Seat:
 
     def take(self, view: View) -> None:
         """Asks the policy about each decision, and hands the answers to the estimators."""
-        answers = [self.judged.answer(event) for event in view.events]
+        answers = [self.target.answer(event) for event in view.events]
         marginal = self._kinds.marginal(view.events, answers) if self._kinds else None
         batch = make_batch(view.events, answers, view.scores, marginal)
         if self.model is not None:
@@ -151,7 +152,7 @@ class Seat:
         if self._pages is not None:
             self._take_slates(self._pages.take(all_of_them=True))
 
-    def compare(self, baseline: Seat) -> None:
+    def compare(self, baseline: CandidatePolicy) -> None:
         """Hands the last batch to the differences, along with the baseline's."""
         for name, difference in self._differences.items():
             known = name not in self.skipped and name not in baseline.skipped
@@ -159,7 +160,7 @@ class Seat:
             if known and mine is not None and theirs is not None:
                 difference.add(mine, theirs)
 
-    def compare_slates(self, baseline: Seat) -> None:
+    def compare_slates(self, baseline: CandidatePolicy) -> None:
         """Hands the last pages to the differences, along with the baseline's."""
         if self.slates is not None and baseline.slates is not None:
             for difference in self._slate_differences.values():
@@ -189,10 +190,10 @@ class Seat:
             slots=slot_parts(self._of_slates, level),
         )
 
-    def __add__(self, other: Seat) -> Seat:
+    def __add__(self, other: CandidatePolicy) -> CandidatePolicy:
         if (self.name, self.options) != (other.name, other.options):
             raise EstimateError(f"what was kept of {self.name} and {other.name} cannot be added up")
-        total = Seat(self.name, self.options)
+        total = CandidatePolicy(self.policy, self.options)
         total.estimators = {
             name: estimator + other.estimators[name] for name, estimator in self.estimators.items()
         }

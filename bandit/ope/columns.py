@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
-from bandit.ope.candidate import Options, Seat, View
+from bandit.ope.candidate import CandidatePolicy, Options, View
 from bandit.ope.estimators import ESTIMATORS, WITH_MODEL
 from bandit.ope.evaluate import show_progress
 from bandit.ope.readers.table import ColumnLog, TableColumns
@@ -66,7 +66,7 @@ def evaluate_columns(
     names = list(dict.fromkeys([options.baseline, *policies]))
     parts = min(processes, log.most_parts)
     jobs = [partial(_judge, log, names, options, part, parts) for part in range(parts)]
-    seats: list[Seat] | None = None
+    candidates: list[CandidatePolicy] | None = None
     n = 0
     with show_progress(console) as progress:
         task = progress.add_task("judging", total=None)
@@ -74,30 +74,30 @@ def evaluate_columns(
             if isinstance(told, int):
                 n += told
                 progress.advance(task, told)
-            elif seats is None:
-                seats = told
+            elif candidates is None:
+                candidates = told
             else:
-                seats = [one + other for one, other in zip(seats, told, strict=True)]
-    if not n or seats is None:
+                candidates = [one + other for one, other in zip(candidates, told, strict=True)]
+    if not n or candidates is None:
         raise EstimateError("the log holds no decision; there is nothing to judge policies by")
-    results = tuple(seat.result() for seat in seats)
+    results = tuple(candidate.result() for candidate in candidates)
     return Evaluation(n, options.level, options.baseline, results)
 
 
 def _judge(
     log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
-) -> Iterator[int | list[Seat]]:
+) -> Iterator[int | list[CandidatePolicy]]:
     """Yields how many decisions were judged, as they are, and then what is kept of them."""
-    seats = [Seat(name, options) for name in names]
+    candidates = [CandidatePolicy(name, options) for name in names]
     for columns in log.read(part, parts):
         view = View((), None, columns.timestamp_ms, columns.labels)
-        for seat in seats:
-            target = _target(seat.name, columns, log.actions)
-            seat.take_batch(Batch(columns.reward, columns.propensity, target), view, None)
-        for seat in seats[1:]:
-            seat.compare(seats[0])
+        for candidate in candidates:
+            target = _target(candidate.name, columns, log.actions)
+            candidate.take_batch(Batch(columns.reward, columns.propensity, target), view, None)
+        for candidate in candidates[1:]:
+            candidate.compare(candidates[0])
         yield len(columns.reward)
-    yield seats
+    yield candidates
 
 
 def _target(name: str, columns: TableColumns, actions: tuple[str, ...]) -> Floats:

@@ -18,12 +18,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError
 from bandit.ope.batches import segment_of
-from bandit.ope.candidate import Options, Seat, View
+from bandit.ope.candidate import CandidatePolicy, Options, View
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.ope.models.reward import RewardModel, open_model
-from bandit.ope.policies import open_judged
+from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import Evaluation, PolicyEvaluation
 from bandit.parallel import fan_out
@@ -39,7 +39,7 @@ Open: TypeAlias = Callable[[], Iterable[LoggedEvent]]
 
 def evaluate(
     log: Open,
-    policies: Sequence[str],
+    policies: Sequence[str | Candidate],
     options: Options | None = None,
     *,
     processes: int = 1,
@@ -50,7 +50,8 @@ def evaluate(
 
     Args:
         log: opens the log from its start; called at least once in each process.
-        policies: see `open_judged`.
+        policies: candidates, or texts as `open_target` takes them; reported after the baseline, in
+            this order.
         options: what is asked; the defaults if left out.
         processes: policies are shared among so many; `log` must be picklable for more than one.
         batch_size: decisions that are held at a time.
@@ -63,11 +64,11 @@ def evaluate(
         ReaderError: the log cannot be read.
     """
     options = options or Options()
-    names = list(dict.fromkeys([options.baseline, *policies]))
-    _check(names, options)
+    chosen = _unique([options.baseline, *policies])
+    _check(chosen, options)
     with show_progress(console) as progress:
         known = _read_before(log, options, progress)
-        shares = _shares(names, processes)
+        shares = _shares(chosen, processes)
         # creatives are judged once, by the first
         asked = [options, *[replace(options, creatives=False)] * (len(shares) - 1)]
         jobs = [
@@ -84,13 +85,15 @@ def evaluate(
     first = parts[0]
     if not first.n:
         raise EstimateError("the log holds no decision; there is nothing to judge policies by")
-    found = {policy.policy: policy for part in parts.values() for policy in part.policies}
+    found = list(first.policies[:1]) * len(chosen)
+    for number, part in parts.items():
+        found[1 + number :: len(parts)] = part.policies[1:]
     warnings = (ESTIMATED,) if first.estimated else ()
     return Evaluation(
         n=first.n,
         level=options.level,
         baseline=options.baseline,
-        policies=tuple(found[name] for name in names),
+        policies=tuple(found),
         warnings=warnings,
         calibration=first.calibration,
         creatives=first.creatives,
@@ -115,41 +118,45 @@ class _Part(NamedTuple):
 
 
 def _judge(
-    log: Open, names: Sequence[str], options: Options, known: _Before, batch_size: int
+    log: Open,
+    policies: Sequence[str | Candidate],
+    options: Options,
+    known: _Before,
+    batch_size: int,
 ) -> Iterator[int | _Part]:
     """Yields how many decisions were judged, as they are, and then what was found."""
-    seats = [Seat(name, options, known.slots) for name in names]
+    candidates = [CandidatePolicy(policy, options, known.slots) for policy in policies]
     if "mrdr" in options.estimators:
-        for seat in seats:
-            seat.model = _fit_robust(log, seat.name, options)
+        for candidate in candidates:
+            candidate.model = _fit_robust(log, candidate.policy, options)
     calibrating, n, estimated = Calibrating(), 0, False
     creatives = CreativeJudge(model=known.model) if options.creatives else None
     events = iter(log())
     for event in islice(events, options.train):
-        for seat in seats:
-            seat.judged.train(event)
+        for candidate in candidates:
+            candidate.target.train(event)
     for batch in _batches(events, batch_size):
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
         view = _view(batch, options, known.model)
-        for seat in seats:
-            seat.take(view)
-        for seat in seats[1:]:
-            seat.compare(seats[0])
-            seat.compare_slates(seats[0])
-        mine = seats[0].batch
+        for candidate in candidates:
+            candidate.take(view)
+        for candidate in candidates[1:]:
+            candidate.compare(candidates[0])
+            candidate.compare_slates(candidates[0])
+        mine = candidates[0].batch
         if mine is not None and view.scores is not None:
             chosen = [s[e.decision.index] for e, s in zip(batch, view.scores, strict=True)]
             calibrating.add(np.array(chosen), mine.reward)
         if creatives is not None:
             creatives.add(batch)
         yield len(batch)
-    for seat in seats:
-        seat.finish()
-        if seat is not seats[0]:
-            seat.compare_slates(seats[0])
+    for candidate in candidates:
+        candidate.finish()
+        if candidate is not candidates[0]:
+            candidate.compare_slates(candidates[0])
     caveat = "propensities_estimated" if estimated else None
-    results = tuple(seat.result(caveat) for seat in seats)
+    results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
     yield _Part(n, results, calibrating.get(), judged, estimated)
 
@@ -185,27 +192,27 @@ def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
     return _Before(model if slots else None, slots)
 
 
-def _fit_robust(log: Open, name: str, options: Options) -> RewardModel:
+def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
     """Returns the reward model with which DR's variance for this policy is least.
 
     It is fitted with the weights π (1 - μ) / μ² (Farajtabar, Chow & Ghavamzadeh 2018, equation
     10, as their estimator takes them for stochastic policies).
     """
-    model, judged = open_model(options.model), open_judged(name, max_weight=options.max_weight)
+    model, target = open_model(options.model), open_target(policy, max_weight=options.max_weight)
     for number, event in enumerate(log()):
         if number < options.train:
-            judged.train(event)
+            target.train(event)
             continue
-        propensity, target = event.decision.propensity, judged.answer(event).target
+        propensity, weighed = event.decision.propensity, target.answer(event).target
         # where the log left no choice nothing can vary; a little keeps the model from having none
-        weight = target * max(1.0 - propensity, 1e-3) / propensity**2
+        weight = weighed * max(1.0 - propensity, 1e-3) / propensity**2
         if weight > 0.0:
             model.learn(event, weight)
     model.fit()
     return model
 
 
-def _check(names: Sequence[str], options: Options) -> None:
+def _check(policies: Sequence[str | Candidate], options: Options) -> None:
     """Raises what can be known before the log is read."""
     for name in options.estimators:
         if name not in ESTIMATORS and name not in SLATES:
@@ -213,18 +220,23 @@ def _check(names: Sequence[str], options: Options) -> None:
             raise EstimateError(f"estimator is {name!r}; expected one of: {known}")
     if options.train < 0:
         raise EstimateError(f"train is {options.train}; expected a number of decisions")
-    for name in names:
-        open_judged(name, max_weight=options.max_weight)
-        if name.startswith("trained:") and not options.train:
+    for policy in policies:
+        open_target(policy, max_weight=options.max_weight)
+        if isinstance(policy, str) and policy.startswith("trained:") and not options.train:
             raise EstimateError(
-                f"policy {name!r} learns from the log's first part; say with train (--train) how "
+                f"policy {policy!r} learns from the log's first part; say with train (--train) how "
                 "many decisions that is"
             )
 
 
-def _shares(names: Sequence[str], processes: int) -> list[list[str]]:
+def _unique(policies: Sequence[str | Candidate]) -> list[str | Candidate]:
+    """Returns the policies, each text once; a candidate may have a text for its name."""
+    return list({p if isinstance(p, str) else id(p): p for p in policies}.values())
+
+
+def _shares(policies: Sequence[str | Candidate], processes: int) -> list[list[str | Candidate]]:
     """Returns the policies of each process; every one has the baseline, to compare with."""
-    baseline, *others = names
+    baseline, *others = policies
     count = max(min(processes, len(others)), 1)
     return [[baseline, *others[number::count]] for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""The policies that an evaluation judges: ours, frozen or learning, and some that need no code.
+"""The target policies of an evaluation: ours, frozen or learning, and some that need no code.
 
 What a policy would have done with a logged decision is a pmf over its actions, or, where the log
 itself holds another system's answer, only the propensity of the chosen one.
@@ -6,15 +6,32 @@ itself holds another system's answer, only the propensity of the chosen one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from bandit.errors import PolicySpecError
 from bandit.ope.readers.events import LoggedEvent
 from bandit.policies import load_policy, open_policy, parse_policy
 from bandit.policy import Pmf, Policy, sample, sample_seed
+from streams.events import PolicySpec
+
+
+class Candidate(NamedTuple):
+    """A policy to be evaluated by its spec, which learns as it goes, and what to call it."""
+
+    name: str
+    spec: PolicySpec
+
+
+FIRST_ACTION: Final = Candidate(
+    "first action", {"name": "apprentice", "policy": {"name": "uniform"}}
+)
+"""What an application would show without a policy: the baseline, as Personalizer calls it."""
 
 
 class Answer(NamedTuple):
@@ -32,40 +49,50 @@ class Answer(NamedTuple):
     accepted: bool | None = None
 
 
-class Judged(Protocol):
+class TargetPolicy(Protocol):
     """A policy as an evaluation asks it: decision by decision, in the order of the log."""
 
     def answer(self, event: LoggedEvent) -> Answer:
-        """Returns what the policy would have done, and then learns of the event if it does."""
+        """Returns what the policy would have done, and then learns of the event if it does.
+
+        Raises:
+            FeatureError: features that the policy cannot read.
+            LearnError: a reward that it cannot learn from.
+            PolicySpecError: the log holds no answers of that policy.
+        """
 
     def train(self, event: LoggedEvent) -> None:
         """Learns of an event that comes before those that count, if it learns at all."""
 
 
 class Learning:
-    """A policy that learns from the log as it goes, and answers each decision before it does.
+    """A policy of ours, which answers each decision before it learns of it.
 
     Its value is the mean over the log of a policy that improves: progressive validation (Blum,
     Kalai & Langford 1999).
+
+    Args:
+        policy: as it is before the log.
+        trains: whether it learns from the log's first part, which does not count.
+        learns: whether it learns from the rest.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, trains: bool = True, learns: bool = True) -> None:
         self._policy = policy
+        self._trains = trains
+        self._learns = learns
 
     def answer(self, event: LoggedEvent) -> Answer:
-        """Returns the policy's pmf from what came before the event.
-
-        Raises:
-            FeatureError: features that the policy cannot read.
-            LearnError: a reward that it cannot learn from.
-        """
-        found = _of(self._policy, event)
-        self.train(event)
+        """Returns the policy's pmf from what came before the event."""
+        found = _answer(self._policy, event)
+        if self._learns:
+            self._policy.learn(event.decision, event.reward)
         return found
 
     def train(self, event: LoggedEvent) -> None:
-        """Learns of the event."""
-        self._policy.learn(event.decision, event.reward)
+        """Learns of the event, if it trains."""
+        if self._trains:
+            self._policy.learn(event.decision, event.reward)
 
 
 class Exploring:
@@ -82,13 +109,8 @@ class Exploring:
         self._largest = largest or 1.0
 
     def answer(self, event: LoggedEvent) -> Answer:
-        """Returns the policy's pmf, and learns if the decision is one that it made too.
-
-        Raises:
-            FeatureError: features that the policy cannot read.
-            LearnError: a reward that it cannot learn from.
-        """
-        found = _of(self._policy, event)
+        """Returns the policy's pmf, and learns if the decision is one that it made too."""
+        found = _answer(self._policy, event)
         decision = event.decision
         if self._given is None:
             least = min(p for p in decision.pmf if p > 0.0)
@@ -105,131 +127,89 @@ class Exploring:
         self._policy.learn(event.decision, event.reward)
 
 
-class Trained:
-    """A policy that learned from the log's first part, and stays as it was then."""
+class Fixed:
+    """A policy that learns nothing: a function of the logged event."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-
-    def answer(self, event: LoggedEvent) -> Answer:
-        """Returns the policy's pmf.
-
-        Raises:
-            FeatureError: features that the policy cannot read.
-        """
-        return _of(self._policy, event)
-
-    def train(self, event: LoggedEvent) -> None:
-        """Learns of the event."""
-        self._policy.learn(event.decision, event.reward)
-
-
-class Frozen:
-    """A policy that stays as it is."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, answer: Callable[[LoggedEvent], Answer]) -> None:
+        self.answer = answer
 
     def train(self, event: LoggedEvent) -> None:
         """Learns nothing."""
 
-    def answer(self, event: LoggedEvent) -> Answer:
-        """Returns the policy's pmf.
 
-        Raises:
-            FeatureError: features that the policy cannot read.
-        """
-        return _of(self._policy, event)
+def open_target(policy: str | Candidate, *, max_weight: float | None = None) -> TargetPolicy:
+    """Returns the policy of a candidate, or the one that a text stands for.
 
-
-class Logged:
-    """The policy that made the log; what it is worth is what it earned."""
-
-    def train(self, event: LoggedEvent) -> None:
-        """Learns nothing."""
-
-    def answer(self, event: LoggedEvent) -> Answer:
-        """Returns the logged pmf, or propensity."""
-        decision = event.decision
-        pmf = np.array(decision.pmf) if event.whole else None
-        return Answer(decision.propensity, pmf)
-
-
-class Constant:
-    """Always the same action; where it could not be chosen, none that can be judged."""
-
-    def __init__(self, action_id: str) -> None:
-        self._id = action_id
-
-    def train(self, event: LoggedEvent) -> None:
-        """Learns nothing."""
-
-    def answer(self, event: LoggedEvent) -> Answer:
-        """Returns 1 for the action, and 0 for all others."""
-        decision = event.decision
-        pmf = np.array([float(action.id == self._id) for action in decision.actions])
-        return Answer(float(pmf[decision.index]), pmf)
-
-
-class Column:
-    """A policy whose answers are in the log."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def train(self, event: LoggedEvent) -> None:
-        """Learns nothing."""
-
-    def answer(self, event: LoggedEvent) -> Answer:
-        """Returns the propensity that the log says.
-
-        Raises:
-            PolicySpecError: the log holds no answers of that policy.
-        """
-        if self._name not in event.targets:
-            known = ", ".join(event.targets) or "none"
-            raise PolicySpecError(
-                f"policy 'column:{self._name}': the log has no such target, but {known}; "
-                f"name one with --column target.{self._name}=COLUMN"
-            )
-        return Answer(event.targets[self._name], None)
-
-
-def open_judged(text: str, *, max_weight: float | None = None) -> Judged:
-    """Returns the policy that `text` stands for.
-
-    `logged`; `constant:ID`, always the action ID; `column:NAME`, the answers in the log;
-    `snapshot:PATH`, a policy's bytes in a file, frozen; `trained:POLICY`, one that learns from
-    the part of the log that is for training, and is frozen then; `explore:POLICY`, one that
-    learns from what it would have tried itself; or any policy of ours as on every command line,
-    such as `thompson:alpha=1,beta=1`, learning from all of the log as it goes.
+    `logged`, the policy that made the log; `constant:ID`, always the action ID; `column:NAME`,
+    the answers in the log; `snapshot:PATH`, a policy's bytes in a file, frozen; `trained:POLICY`,
+    one that learns from the part of the log that is for training, and is frozen then;
+    `explore:POLICY`, one that learns from what it would have tried itself; or any policy of ours
+    as on every command line, such as `thompson:alpha=1,beta=1`, learning from all of the log as it
+    goes.
 
     Raises:
         PolicySpecError: it stands for none, or the file cannot be read.
         PolicyStateError: the file does not hold a policy's bytes.
     """
-    kind, _, rest = text.partition(":")
+    if isinstance(policy, Candidate):
+        return Learning(open_policy(policy.spec))
+    kind, _, rest = policy.partition(":")
     match kind:
         case "logged":
-            return Logged()
+            return Fixed(_logged)
         case "constant":
-            return Constant(rest)
+            return Fixed(partial(_constant, rest))
         case "column":
-            return Column(rest)
+            return Fixed(partial(_column, rest))
         case "snapshot":
             try:
-                return Frozen(load_policy(Path(rest).read_bytes()))
+                state = Path(rest).read_bytes()
             except OSError as error:
-                raise PolicySpecError(f"policy {text!r} cannot be read: {error}") from error
+                raise PolicySpecError(f"policy {policy!r} cannot be read: {error}") from error
+            return Learning(load_policy(state), trains=False, learns=False)
         case "trained":
-            return Trained(open_policy(parse_policy(rest)))
+            return Learning(open_policy(parse_policy(rest)), learns=False)
         case "explore":
             return Exploring(open_policy(parse_policy(rest)), max_weight)
         case _:
-            return Learning(open_policy(parse_policy(text)))
+            return Learning(open_policy(parse_policy(policy)))
 
 
-def _of(policy: Policy, event: LoggedEvent) -> Answer:
+def name_of(policy: str | Candidate) -> str:
+    """Returns what an evaluation calls the policy."""
+    return policy if isinstance(policy, str) else policy.name
+
+
+def unmasked(policy: PolicySpec) -> PolicySpec:
+    """Returns the policy that an apprentice trains, which is the one to evaluate of it."""
+    while policy["name"] == "apprentice":
+        policy = msgspec.convert(policy["policy"], dict[str, object])
+    return policy
+
+
+def _answer(policy: Policy, event: LoggedEvent) -> Answer:
     decision = event.decision
     pmf = policy.pmf(decision.context, decision.actions)
     return Answer(float(pmf[decision.index]), pmf)
+
+
+def _logged(event: LoggedEvent) -> Answer:
+    decision = event.decision
+    return Answer(decision.propensity, np.array(decision.pmf) if event.whole else None)
+
+
+def _constant(action_id: str, event: LoggedEvent) -> Answer:
+    """Returns 1 for the action and 0 for all others; 0 for all where it could not be chosen."""
+    decision = event.decision
+    pmf = np.array([float(action.id == action_id) for action in decision.actions])
+    return Answer(float(pmf[decision.index]), pmf)
+
+
+def _column(name: str, event: LoggedEvent) -> Answer:
+    if name not in event.targets:
+        known = ", ".join(event.targets) or "none"
+        raise PolicySpecError(
+            f"policy 'column:{name}': the log has no such target, but {known}; "
+            f"name one with --column target.{name}=COLUMN"
+        )
+    return Answer(event.targets[name], None)

@@ -27,7 +27,7 @@ from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Formula, Running
 from bandit.ope.evaluate import Open
 from bandit.ope.models.reward import RewardModel, open_model
-from bandit.ope.policies import Judged, Learning, Logged, open_judged
+from bandit.ope.policies import Learning, TargetPolicy, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import shown, shown_interval
 from bandit.parallel import fan_out
@@ -39,7 +39,7 @@ SHARE: Final = 0.5
 BASELINE: Final = "logged"
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class TunedPolicy(msgspec.Struct, frozen=True):
     """One candidate's record.
 
     Attributes:
@@ -72,10 +72,10 @@ class Tuning(NamedTuple):
     level: float
     estimator: str
     baseline: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[TunedPolicy, ...]
 
     @property
-    def winner(self) -> Candidate:
+    def winner(self) -> TunedPolicy:
         """The candidate that was best on the first part."""
         return self.candidates[0]
 
@@ -138,7 +138,7 @@ def tune(
     Args:
         log: opens the log from its start.
         candidates: policies to try.
-        baseline: what they are compared with; see `open_judged`.
+        baseline: what they are compared with; see `open_target`.
         share: of the log that picks the winner, above 0 and below 1.
         model: the reward model of DR; None judges by SNIPS.
         level: of the intervals.
@@ -165,7 +165,7 @@ def tune(
         partial(_fold, log, unique[number::count], baseline, cut, fitted, level)
         for number in range(count)
     ]
-    found: list[Candidate] = []
+    found: list[TunedPolicy] = []
     with Progress(
         SpinnerColumn(),
         TextColumn("trying {task.fields[many]} settings: {task.percentage:.0f} %"),
@@ -190,8 +190,8 @@ def tune(
 class _Trial:
     """A candidate as it folds the log."""
 
-    def __init__(self, judged: Judged, formula: Formula[Batch]) -> None:
-        self.judged = judged
+    def __init__(self, target: TargetPolicy, formula: Formula[Batch]) -> None:
+        self.target = target
         self.picking: Running[Batch] = Running(formula)
         self.telling: Running[Batch] = Running(formula)
         self.apart: Difference[Batch] = Difference(formula, formula)
@@ -199,7 +199,7 @@ class _Trial:
         self.batch: Batch | None = None
 
     def take(self, events: Sequence[LoggedEvent], model: RewardModel | None, picks: bool) -> None:
-        answers = [self.judged.answer(event) for event in events]
+        answers = [self.target.answer(event) for event in events]
         scores = None if model is None else model.scores(events)
         self.batch = make_batch(events, answers, scores)
         if picks:
@@ -216,11 +216,11 @@ def _fold(
     cut: int,
     model: RewardModel | None,
     level: float,
-) -> Iterator[int | list[Candidate]]:
+) -> Iterator[int | list[TunedPolicy]]:
     """Yields how many decisions were folded, as they are, and then the candidates."""
     formula: Formula[Batch] = Snips() if model is None else Dr()
     trials = [_Trial(Learning(open_policy(spec)), formula) for spec in specs]
-    base = _Trial(Logged() if baseline == BASELINE else open_judged(baseline), formula)
+    base = _Trial(open_target(baseline), formula)
     events, done = iter(log()), 0
     # no batch lies in both parts
     while batch := list(islice(events, min(BATCH_SIZE, cut - done) if done < cut else BATCH_SIZE)):
@@ -235,9 +235,9 @@ def _fold(
     yield [_candidate(s, t, level) for s, t in zip(specs, trials, strict=True)]
 
 
-def _candidate(spec: PolicySpec, trial: _Trial, level: float) -> Candidate:
+def _candidate(spec: PolicySpec, trial: _Trial, level: float) -> TunedPolicy:
     telling, apart = trial.telling.get(level), trial.apart.get(level)
-    return Candidate(
+    return TunedPolicy(
         spec=spec,
         selection=trial.picking.get(level).value,
         value=telling.value,

@@ -60,9 +60,9 @@ def _open(
 ) -> Iterator[LoggedEvent]:
     match name:
         case "archive":
-            from bandit.ope.readers.events import read_interactions
+            from bandit.ope.readers.events import read_archived
 
-            return read_interactions(path, placement=placement)
+            return read_archived(path, placement=placement)
         case "dsjson":
             from bandit.ope.readers.dsjson import read_dsjson
 

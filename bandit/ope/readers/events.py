@@ -6,7 +6,8 @@ actions the log's policy could have taken must know which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -49,33 +50,53 @@ def spread(propensity: float, index: int, n_actions: int) -> tuple[float, ...]:
     return tuple(propensity if number == index else rest for number in range(n_actions))
 
 
-def read_interactions(directory: Path, *, placement: str | None = None) -> Iterator[LoggedEvent]:
-    """Yields each decision with its final reward, in the order of the log.
+def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[LoggedEvent]:
+    """Yields each decision once, where it was made, with the reward that it came to in the end.
 
-    Only the corrections are held in memory: one number for each decision that had one.
+    A decision learned in real time is there several times, first with the default reward. Only
+    the corrections are held in memory: one number for each decision that had one. Decisions taken
+    in place of the policy are left out.
+
+    Args:
+        read: reads the interactions, each once; called twice.
+    """
+    final = {
+        (interaction.decision.event_id, interaction.decision.slot): interaction.reward
+        for interaction in read()
+        if interaction.previous_reward is not None
+    }
+    for interaction in read():
+        decision = interaction.decision
+        if interaction.previous_reward is None and not decision.fallback:
+            key = decision.event_id, decision.slot
+            yield LoggedEvent(decision, final.get(key, interaction.reward))
+
+
+def read_archived(directory: Path, *, placement: str | None = None) -> Iterator[LoggedEvent]:
+    """Yields the decisions of an archive, each with its final reward, in the order of the log.
 
     Raises:
         ArchiveError: there is no archive in the directory, or a file of it is damaged.
         EventError: a record in it cannot be read.
     """
-    final: dict[tuple[str, int], float] = {}
-    for interaction in _interactions(directory, placement):
-        if interaction.previous_reward is not None:
-            final[interaction.decision.event_id, interaction.decision.slot] = interaction.reward
+    return with_final_rewards(partial(archived_interactions, directory, placement=placement))
+
+
+def archived_interactions(
+    directory: Path, *, placement: str | None = None
+) -> Iterator[Interaction]:
+    """Yields the interactions of an archive, each once, of one placement if that is named.
+
+    Raises:
+        ArchiveError: there is no archive in the directory, or a file of it is damaged.
+        EventError: a record in it cannot be read.
+    """
     seen: dict[int, int] = {}
-    for interaction in _interactions(directory, placement):
-        # as for the learner, one that is not newer than the last of its source is a duplicate
-        if interaction.sequence <= seen.get(interaction.source, -1):
-            continue
-        seen[interaction.source] = interaction.sequence
-        if interaction.previous_reward is None and not interaction.decision.fallback:
-            decision = interaction.decision
-            reward = final.get((decision.event_id, decision.slot), interaction.reward)
-            yield LoggedEvent(decision, reward)
-
-
-def _interactions(directory: Path, placement: str | None) -> Iterator[Interaction]:
     for record in read_archive(directory, INTERACTIONS):
         event = decode(record.value)
-        if isinstance(event, Interaction) and placement in (None, event.decision.placement):
+        if not isinstance(event, Interaction) or placement not in (None, event.decision.placement):
+            continue
+        # as for the learner, one that is not newer than the last of its source is a duplicate
+        if event.sequence > seen.get(event.source, -1):
+            seen[event.source] = event.sequence
             yield event

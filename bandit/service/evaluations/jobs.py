@@ -34,7 +34,7 @@ Status = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
 Origin = Literal["Online", "Baseline", "Random", "Custom", "OfflineExperimentation"]
 
 
-class Entrant(Struct, frozen=True):
+class JobCandidate(Struct, frozen=True):
     """A policy to be judged: its name, whose it is, and the arguments that stand for it, if any."""
 
     name: str
@@ -89,7 +89,7 @@ class Job(Struct, frozen=True, kw_only=True):
     start_ms: int
     end_ms: int
     created_ms: int
-    entrants: tuple[Entrant, ...] = ()
+    entrants: tuple[JobCandidate, ...] = ()
     status: Status = "NotSubmitted"
     description: str = ""
     results: tuple[Result, ...] = ()

@@ -11,7 +11,7 @@ from bandit.ope.candidate import DEFAULT, Options
 from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.evaluate import evaluate as run_evaluate
 from bandit.ope.html import to_page
-from bandit.ope.policies import open_judged
+from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.events import LoggedEvent, spread
 from bandit.policies import open_policy, parse_policy
@@ -153,6 +153,15 @@ def test_a_policy_that_learns_does_better_than_uniform():
     assert estimates["snips"].difference_interval.low > 0.0
 
 
+def test_a_candidate_is_evaluated_by_its_spec_whatever_it_is_called():
+    log, text = make_log(2000), "thompson:alpha=1,beta=1"
+    candidates = [Candidate(name, parse_policy(text)) for name in ("logged", "mine")]
+    report = run_evaluate(log, [*candidates, text, "uniform", text])
+    assert [one.policy for one in report.policies] == ["logged", "logged", "mine", text, "uniform"]
+    _, first, second, by_text, _ = (one.estimates for one in report.policies)
+    assert first == second == by_text
+
+
 def test_a_snapshot_stays_as_it_is(tmp_path):
     policy = open_policy(parse_policy("thompson:alpha=1,beta=1"))
     decision = next(LOG()).decision
@@ -160,14 +169,14 @@ def test_a_snapshot_stays_as_it_is(tmp_path):
         policy.learn(decision, 1.0)
     path = tmp_path / "policy"
     path.write_bytes(policy.to_bytes())
-    judged = open_judged(f"snapshot:{path}")
+    judged = open_target(f"snapshot:{path}")
     answers = [judged.answer(event).pmf for event in list(LOG())[:50]]
     for pmf in answers:
         np.testing.assert_array_equal(pmf, policy.pmf(decision.context, ACTIONS))
 
 
 def test_an_answer_comes_before_what_is_learned_from_it():
-    judged = open_judged("epsilon_greedy:epsilon=0.1")
+    judged = open_target("epsilon_greedy:epsilon=0.1")
     event = next(LOG())
     first, second = (judged.answer(event._replace(reward=1.0)) for _ in range(2))
     assert first.pmf.tolist() == pytest.approx([1 / 3] * 3)
@@ -260,7 +269,7 @@ def test_exploration_is_judged_by_what_it_would_have_seen_itself():
 
 
 def test_exploring_learns_from_no_more_than_it_accepts():
-    judged = open_judged("explore:epsilon_greedy:epsilon=0")
+    judged = open_target("explore:epsilon_greedy:epsilon=0")
     accepted = [judged.answer(event).accepted for event in list(LOG())[:400]]
     # 1 over the least propensity is 4, so a quarter is accepted
     assert sum(accepted) == pytest.approx(100, abs=35)
