@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from bandit.errors import GeneratorVersionError
-from bandit.ope.betting import Bets
+from bandit.ope.betting import Bets, BetSums, ValueBets
 from generator.promotion.desk import VersionDesk
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints
@@ -43,28 +43,7 @@ OURS, FRESH, EARLIER, NOBODYS = "canary", "champion", "champion before", ""
 logger = logging.getLogger(__name__)
 
 
-class Stand(Struct):
-    """What one side would earn: bettors from below and from above, of rewards as shares.
-
-    For a decision in which its creatives have the mass m, it takes in 1/m times the reward if one
-    of them was chosen, else 0 (Karampatziakis, Mineiro & Ramdas 2021, as `bandit.trials` does).
-    """
-
-    below: Bets = msgspec.field(default_factory=Bets)
-    above: Bets = msgspec.field(default_factory=Bets)
-
-    def take(self, weight: float, share: float) -> None:
-        """Takes in a decision, whose reward is this share of the placement's range."""
-        self.below.add_one(weight * share)
-        self.above.add_one(weight * (1.0 - share))
-
-    def bounds(self) -> tuple[float, float]:
-        """Returns from where to where its value is, at all times at once."""
-        low, high = self.below.lower(ALPHA), 1.0 - self.above.lower(ALPHA)
-        return min(low, 1.0), max(high, 0.0)
-
-
-class Gain(Struct):
+class MassDifference(Struct):
     """What one side would earn more than the other: bettors that it is more, and that it is less.
 
     For v = v_ours - v_theirs a decision has the unbiased estimate w_ours r - w_theirs r, which few
@@ -96,6 +75,9 @@ class Gain(Struct):
 class Trial(Struct):
     """A canary beside a champion: how both stand. `champion` None is the bare model.
 
+    For a decision in which the creatives of a side have the mass m, that side takes in 1/m times
+    the reward if one of them was chosen, else 0.
+
     Where the champion has written nothing since the trial began, all its creatives count.
     """
 
@@ -104,9 +86,9 @@ class Trial(Struct):
     since_ms: int
     n: int = 0
     told: int = 0
-    ours: Stand = msgspec.field(default_factory=Stand)
-    theirs: Stand = msgspec.field(default_factory=Stand)
-    gain: Gain = msgspec.field(default_factory=Gain)
+    ours: ValueBets = msgspec.field(default_factory=ValueBets)
+    theirs: ValueBets = msgspec.field(default_factory=ValueBets)
+    gain: MassDifference = msgspec.field(default_factory=MassDifference)
 
     def take(
         self, decision: Decision, reward: float, creatives: Mapping[str, Creative],
@@ -122,16 +104,16 @@ class Trial(Struct):
         self.n += 1
         our_weight = 1.0 / ours if chosen == OURS else 0.0
         their_weight = 1.0 / theirs if chosen == other else 0.0
-        self.ours.take(our_weight, share)
-        self.theirs.take(their_weight, share)
+        self.ours.add_one(our_weight, share)
+        self.theirs.add_one(their_weight, share)
         self.gain.take((our_weight, their_weight), (ours, theirs), share)
 
     def result(self, share: float) -> Canary:
         """Returns how both stand, as the log keeps it."""
         if not self.n:
             return Canary(since_ms=self.since_ms, share=share)
-        low, high = self.ours.bounds()
-        champion_low, champion_high = self.theirs.bounds()
+        low, high = self.ours.bounds(ALPHA)
+        champion_low, champion_high = self.theirs.bounds(ALPHA)
         gain_low, gain_high = self.gain.bounds()
         return Canary(
             since_ms=self.since_ms,
@@ -304,16 +286,15 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
         trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum)
 
 
-_Sums = tuple[int, list[float]]
-_State = tuple[str, str | None, int, int, int, _Sums, _Sums, _Sums, _Sums, _Sums, _Sums]
+_State = tuple[str, str | None, int, int, int, BetSums, BetSums, BetSums, BetSums, BetSums, BetSums]
 _decoder = msgspec.msgpack.Decoder(_State)
 
 
 def _written(trial: Trial) -> bytes:
-    ours, theirs, gain = trial.ours, trial.theirs, trial.gain
-    bettors = (ours.below, ours.above, theirs.below, theirs.above, gain.ahead, gain.behind)
+    gain = trial.gain
+    sums = (*trial.ours.sums(), *trial.theirs.sums(), gain.ahead.sums(), gain.behind.sums())
     head = (trial.canary, trial.champion, trial.since_ms, trial.n, trial.told)
-    return msgspec.msgpack.encode((*head, *(each.sums() for each in bettors)))
+    return msgspec.msgpack.encode((*head, *sums))
 
 
 def _read(state: bytes) -> Trial | None:
@@ -321,6 +302,6 @@ def _read(state: bytes) -> Trial | None:
         canary, champion, since_ms, n, told, *sums = _decoder.decode(state)
     except msgspec.ValidationError:  # from before the difference was kept: the log has it all
         return None
-    our_low, our_high, their_low, their_high, ahead, behind = (Bets.of(*each) for each in sums)
-    ours, theirs = Stand(our_low, our_high), Stand(their_low, their_high)
-    return Trial(canary, champion, since_ms, n, told, ours, theirs, Gain(ahead, behind))
+    ours, theirs = ValueBets.of(*sums[:2]), ValueBets.of(*sums[2:4])
+    ahead, behind = (Bets.of(*each) for each in sums[4:])
+    return Trial(canary, champion, since_ms, n, told, ours, theirs, MassDifference(ahead, behind))

@@ -82,7 +82,7 @@ def test_a_challenger_is_judged_before_it_learns():
     trials = after(interactions(1))
     pmf = open_policy(THOMPSON).pmf(msgspec.Raw(b"{}"), ACTIONS)
     (first,) = interactions(1)
-    assert trials.ledgers["eager"].weights == pytest.approx(
+    assert trials.estimates["eager"].weights == pytest.approx(
         pmf[first.decision.index] / first.decision.pmf[first.decision.index]
     )
 

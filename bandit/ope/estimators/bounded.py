@@ -14,7 +14,7 @@ import numpy as np
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments
-from bandit.ope.betting import Bets
+from bandit.ope.betting import ValueBets
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Running
 from bandit.ope.intervals import bernstein_lower
@@ -71,9 +71,7 @@ class BettingIps:
     ) -> None:
         self._settings = (reward_range, max_weight)
         self._point = Running(Snips())
-        self._below = Bets()
-        self._above = Bets()
-        self._known = Bets()
+        self._bets = ValueBets(max_weight)
 
     def add(self, batch: Batch) -> None:
         """Takes in the decisions of a batch.
@@ -81,34 +79,23 @@ class BettingIps:
         Raises:
             EstimateError: a reward outside of the range, or a weight above `max_weight`.
         """
-        reward_range, max_weight = self._settings
-        share = reward_range.scale(batch.reward)
-        weight = check_weight(batch.weight, max_weight)
+        self._bets.add(batch.weight, self._settings[0].scale(batch.reward))
         self._point.add(batch)
-        self._below.add(weight * share)
-        self._above.add(weight * (1.0 - share))
-        if max_weight is not None:
-            self._known.add(max_weight - weight * share)
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns SNIPS, and the interval; the true value is inside at all times at once."""
-        (reward_range, max_weight), n = self._settings, self._below.n
-        if not n:
+        if not self._bets.n:
             return Estimate(0, None, None)
-        tail = (1.0 - check_level(level)) / 2.0
-        low = min(self._below.lower(tail), 1.0)
-        high = upper(1.0, self._above, max_weight, self._known, tail)
-        found = scaled("betting", level, low, max(high, 0.0), reward_range)
-        return Estimate(n, self._point.get(level).value, found)
+        low, high = self._bets.bounds((1.0 - check_level(level)) / 2.0)
+        interval = scaled("betting", level, low, high, self._settings[0])
+        return Estimate(self._bets.n, self._point.get(level).value, interval)
 
     def __add__(self, other: BettingIps) -> BettingIps:
         if self._settings != other._settings:
             raise EstimateError(f"settings {self._settings} and {other._settings} differ")
         total = BettingIps(reward_range=self._settings[0], max_weight=self._settings[1])
         total._point = self._point + other._point
-        total._below = self._below + other._below
-        total._above = self._above + other._above
-        total._known = self._known + other._known
+        total._bets = self._bets + other._bets
         return total
 
 
@@ -157,27 +144,6 @@ class BernsteinIps:
         total._point = self._point + other._point
         total._bounds = self._bounds + other._bounds
         return total
-
-
-def upper(offset: float, free: Bets, bound: float | None, known: Bets, alpha: float) -> float:
-    """Returns offset less the lower bound of `free`, or bound less that of `known` if less."""
-    if bound is None:
-        return offset - free.lower(alpha)
-    return min(offset - free.lower(alpha / 2.0), bound - known.lower(alpha / 2.0))
-
-
-def check_weight(weight: Floats, max_weight: float | None) -> Floats:
-    """Returns the weights.
-
-    Raises:
-        EstimateError: one is above `max_weight`.
-    """
-    if max_weight is not None and len(weight) and weight.max() > max_weight * (1.0 + 1e-9):
-        raise EstimateError(
-            f"a weight of {weight.max():g} is above max_weight, {max_weight:g}; give the largest "
-            "that there can be: 1 over the smallest propensity that the log's policy gives"
-        )
-    return weight
 
 
 def scaled(

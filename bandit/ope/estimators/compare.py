@@ -13,8 +13,8 @@ import numpy as np
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments
-from bandit.ope.betting import Bets
-from bandit.ope.estimators.bounded import UNIT, RewardRange, check_weight, upper
+from bandit.ope.betting import DifferenceBets
+from bandit.ope.estimators.bounded import UNIT, RewardRange
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Formula, parts, standard_error
 from bandit.ope.estimators.slates import Slates
@@ -84,10 +84,8 @@ class Difference(Generic[InputT]):
 class BettingDifference:
     """SNIPS of one policy less SNIPS of another, with a confidence sequence of the difference.
 
-    With v and w the weights of policy and baseline, v r + w (1 - r) ≥ 0 has the mean 1 + the
-    difference, whatever the weights (Waudby-Smith et al. 2022, section 5). With `max_weight`, W,
-    half of the error goes to bets on W + (v - w) r, which does not vary at all where the two
-    policies agree: the choice for a canary or a shadow that differs little.
+    With `max_weight` the interval is far narrower where the two policies agree mostly: the choice
+    for a canary or a shadow that differs little. See `DifferenceBets`.
     """
 
     def __init__(
@@ -95,8 +93,7 @@ class BettingDifference:
     ) -> None:
         self._settings = (reward_range, max_weight)
         self._point = Difference(Snips(), Snips())
-        self._free = (Bets(), Bets())
-        self._known = (Bets(), Bets())
+        self._bets = DifferenceBets(max_weight)
 
     def add(self, batch: Batch, baseline: Batch) -> None:
         """Takes in the same decisions, as they are for the policy and for the baseline.
@@ -105,38 +102,25 @@ class BettingDifference:
             EstimateError: they are not the same decisions, a reward is outside of the range, or
                 a weight above `max_weight`.
         """
-        reward_range, bound = self._settings
-        share = reward_range.scale(batch.reward)
-        policy, base = check_weight(batch.weight, bound), check_weight(baseline.weight, bound)
+        share = self._settings[0].scale(batch.reward)
         self._point.add(batch, baseline)
-        self._free[0].add(policy * share + base * (1.0 - share))
-        self._free[1].add(base * share + policy * (1.0 - share))
-        if bound is not None:
-            apart = (policy - base) * share
-            self._known[0].add(bound + apart)
-            self._known[1].add(bound - apart)
+        self._bets.add(batch.weight, baseline.weight, share)
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the difference, and the interval; the truth is inside at all times at once."""
-        reward_range, bound = self._settings
-        tail, n = (1.0 - check_level(level)) / 2.0, self._free[0].n
-        value = self._point.get(level).value
-        below, above = (
-            upper(1.0, free, bound, known, tail)
-            for free, known in zip(self._free, self._known, strict=True)
-        )
-        low, high = max(-below, -1.0) * reward_range.width, min(above, 1.0) * reward_range.width
+        n, value, _ = self._point.get(level)
+        low, high = self._bets.bounds((1.0 - check_level(level)) / 2.0)
         if not n or low > high:
             return Estimate(n, value, None)
-        return Estimate(n, value, Interval("betting", level, low, high))
+        width = self._settings[0].width
+        return Estimate(n, value, Interval("betting", level, low * width, high * width))
 
     def __add__(self, other: BettingDifference) -> BettingDifference:
         if self._settings != other._settings:
             raise EstimateError(f"settings {self._settings} and {other._settings} differ")
         total = BettingDifference(reward_range=self._settings[0], max_weight=self._settings[1])
         total._point = self._point + other._point
-        total._free = (self._free[0] + other._free[0], self._free[1] + other._free[1])
-        total._known = (self._known[0] + other._known[0], self._known[1] + other._known[1])
+        total._bets = self._bets + other._bets
         return total
 
 
