@@ -19,8 +19,8 @@ from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval
 from bandit.ope.batches import segment_of
 from bandit.ope.estimators.doubly_robust import Dr
-from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.snips import SnipsSums
 from bandit.ope.intervals import normal
 from bandit.ope.models.reward import RewardModel
 from bandit.ope.readers.events import LoggedEvent
@@ -165,52 +165,54 @@ class _Tally:
     """The sums of one creative in one segment."""
 
     def __init__(self, *, scored: bool) -> None:
-        self._snips: Running[Batch] = Running(Snips())
+        self._offered = 0
+        self._snips = SnipsSums()
         self._dr: Running[Batch] | None = Running(Dr()) if scored else None
         self._waiting: list[tuple[float, float, float, float]] = []
-        self._shown = 0
-        self._weight = self._square = 0.0
 
     def take(self, reward: float, propensity: float, score: float, *, mine: bool) -> None:
-        self._waiting.append((reward, propensity, float(mine), score))
+        self._offered += 1
         if mine:
-            self._shown += 1
-            self._weight += 1.0 / propensity
-            self._square += 1.0 / propensity**2
-        if len(self._waiting) >= AT_ONCE:
-            self._fold_in()
+            self._snips.add(1.0 / propensity, reward)
+        if self._dr is not None:
+            self._waiting.append((reward, propensity, float(mine), score))
+            if len(self._waiting) >= AT_ONCE:
+                self._fold_in()
 
     def estimate(self, creative_id: str, label: str, level: float) -> CreativeEstimate:
         self._fold_in()
-        effective = self._weight**2 / self._square if self._square else 0.0
-        n, value, _ = self._snips.get(level)
+        sums = self._snips
+        value = sums.estimate if sums.shown else None
         robust = Estimate(0, None, None) if self._dr is None else self._dr.get(level)
         interval = robust.interval
         if interval is None and value is not None:
-            interval = _posterior_interval(value, effective, level)
+            interval = _posterior_interval(value, sums.effective_n, level)
         return CreativeEstimate(
-            creative_id, label, self._shown, n, effective, value, robust.value, interval
+            creative_id,
+            label,
+            sums.shown,
+            self._offered,
+            sums.effective_n,
+            value,
+            robust.value,
+            interval,
         )
 
     def _fold_in(self) -> None:
-        if self._waiting:
+        if self._waiting and self._dr is not None:
             reward, propensity, target, score = np.array(self._waiting, dtype=np.float64).T
-            self._snips.add(Batch(reward, propensity, target))
-            if self._dr is not None:
-                # the policy that always shows this creative expects its score, shown or not
-                self._dr.add(Batch(reward, propensity, target, score, score))
+            # the policy that always shows this creative expects its score, shown or not
+            self._dr.add(Batch(reward, propensity, target, score, score))
             self._waiting.clear()
 
     def __add__(self, other: _Tally) -> _Tally:
         self._fold_in()
         other._fold_in()
         total = _Tally(scored=self._dr is not None)
+        total._offered = self._offered + other._offered
         total._snips = self._snips + other._snips
         if self._dr is not None and other._dr is not None:
             total._dr = self._dr + other._dr
-        total._shown = self._shown + other._shown
-        total._weight = self._weight + other._weight
-        total._square = self._square + other._square
         return total
 
 

@@ -7,9 +7,13 @@ for that there are the confidence sequences in `bandit.ope.betting`.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from bandit.distributions import beta_quantile, check_level, quantile
 from bandit.ope.base import Interval
+
+Z_95: Final = 1.6448536269514722
+"""The one-sided 95 % quantile of the normal distribution."""
 
 
 def normal(value: float, error: float, level: float, *, method: str = "normal") -> Interval:
@@ -49,3 +53,16 @@ def clopper_pearson(successes: int, n: int, level: float) -> Interval:
     low = beta_quantile(tail, successes, n - successes + 1) if successes else 0.0
     high = beta_quantile(1.0 - tail, successes + 1, n - successes) if successes < n else 1.0
     return Interval("clopper_pearson", level, low, high)
+
+
+def wilson_interval(rate: float, n: float, *, z: float = Z_95) -> tuple[float, float]:
+    """Returns the score interval of a rate seen in `n` trials, clipped to [0, 1] (Wilson 1927).
+
+    >>> [round(bound, 3) for bound in wilson_interval(0.5, 100)]
+    [0.419, 0.581]
+    """
+    rate = min(max(rate, 0.0), 1.0)
+    centre = rate + z * z / (2 * n)
+    margin = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)

@@ -25,13 +25,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from bandit.audit import audit
 from bandit.client import Client, ClientError
+from bandit.ope.estimators.snips import rank_winners
 from bandit.simulate import TasteWorld
 from generator.brief import Brief, load_brief
 from generator.demo.audience import Audience, Tally
 from generator.demo.summary import print_summary
 from generator.demo.view import live_view
 from generator.errors import GeneratorError
-from generator.winners import rank_winners
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.log import TopicPartition, open_log
 

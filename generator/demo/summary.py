@@ -8,8 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bandit.ope.intervals import wilson_interval
 from generator.demo.audience import Tally
-from generator.winners import wilson_interval
 
 Z_TWO_SIDED = 1.959963984540054
 """The two-sided 95 % quantile of the normal distribution."""

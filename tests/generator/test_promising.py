@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from bandit.ope.estimators.snips import SnipsSums
 from generator.__main__ import app
 from generator.errors import RewardModelError
 from generator.generate import AS_THEY_COME
 from generator.promising import OVER, Promising, ranking_of
 from generator.reward import fit_reward_model, open_encoder
-from generator.rotation import RotationState, Sums
+from generator.rotation import RotationState
 from streams.catalogue import Catalogue
 from streams.events import Creative
 from tests.generator.reward.made_texts import made_examples
@@ -29,7 +30,7 @@ def told(n_groups, *, taste=True, showings=20_000):
         )
         catalogue.apply(creative, 0)
         state = states.setdefault(example.group, RotationState())
-        state.spans[creative.id] = {0: Sums(showings, showings, showings * example.rate)}
+        state.spans[creative.id] = {0: SnipsSums(showings, showings, showings * example.rate)}
     return states, catalogue
 
 
@@ -68,7 +69,7 @@ def test_a_saved_model_ranks_only_if_it_is_trusted(tmp_path):
 
 
 def test_the_command_learns_from_tests(tmp_path):
-    rows = ["clickability_test_id,headline,impressions,clicks,test_week"]
+    rows = ["test,headline,impressions,clicks,week"]
     rows += [
         f"{e.group},{e.text} {k},20000,{round(20000 * e.rate)},201301"
         for k, e in enumerate(made_examples(40))

@@ -3,7 +3,8 @@ import random
 import msgspec
 import pytest
 
-from generator.winners import rank_winners, wilson_interval
+from bandit.ope.estimators.snips import rank_winners
+from bandit.ope.intervals import wilson_interval
 from streams.events import EMPTY, Action, Decision, Interaction
 
 A, B = Action("a"), Action("b")
