@@ -17,6 +17,17 @@ TextEmbedding = Annotated[
     typer.Option(help="What reads texts.", show_default="minilm if installed, else wordllama"),
 ]
 
+TestColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of tests, ROLE=COLUMN where a column of test, headline, impressions, clicks or week "
+        "has another name; repeat."
+    ),
+]
+ExcludedWeeks = Annotated[
+    str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
+]
+
 
 def replay(
     path: Annotated[Path, typer.Argument(help="Parquet or CSV, a row an arm of a test.")],
@@ -32,16 +43,15 @@ def replay(
     horizon: Annotated[int, typer.Option(help="The most rounds a test lasts.")] = 2000,
     min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 3,
     min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 1000,
-    exclude_weeks: Annotated[
-        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
-    ] = "201326-201402",
+    column: TestColumns = None,
+    exclude_weeks: ExcludedWeeks = "none",
     embedding: TextEmbedding = None,
 ) -> None:
     """Play policies on the A/B tests of a file, and compare what they would have earned.
 
     Every showing draws from the arm's real impressions without replacement, so the replay is
-    unbiased for any policy. Columns: clickability_test_id, headline, impressions, clicks,
-    test_week.
+    unbiased for any policy. Columns: test, headline, impressions, clicks and week (YYYYWW), unless
+    `--column` says otherwise.
     """
     from rich.console import Console
 
@@ -57,7 +67,8 @@ def replay(
         horizon=horizon,
         min_headlines=min_headlines,
         min_impressions=min_impressions,
-        exclude_weeks=_weeks(exclude_weeks),
+        columns=pairs_of(column),
+        exclude_weeks=weeks_of(exclude_weeks),
         embedding=_embedding(embedding),
         console=Console(stderr=True),
     )
@@ -85,9 +96,8 @@ def fit_prior(
     ] = None,
     min_headlines: Annotated[int, typer.Option(help="Leave out tests with fewer.")] = 2,
     min_impressions: Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")] = 100,
-    exclude_weeks: Annotated[
-        str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
-    ] = "201326-201402",
+    column: TestColumns = None,
+    exclude_weeks: ExcludedWeeks = "none",
     embedding: TextEmbedding = None,
 ) -> None:
     """Learn which creatives are clicked, from what was, and print a policy that knows it.
@@ -109,14 +119,15 @@ def fit_prior(
             path,
             min_headlines=min_headlines,
             min_impressions=min_impressions,
-            exclude_weeks=_weeks(exclude_weeks),
+            columns=pairs_of(column),
+            exclude_weeks=weeks_of(exclude_weeks),
         )
         kept = [test for test in tests if until is None or test.week <= until]
         data = contrasts_of_tests(kept, _embedding(embedding))
     prior = fit(data)
     typer.echo(msgspec.json.encode(prior.spec).decode())
     typer.echo(
-        f"{prior.explained:.1%} of the variance between {len(data.y)} creatives was foretold of"
+        f"{prior.explained:.1%} of the variance between {len(data.y)} creatives was predicted of"
         f" those held out; beyond that their rates differ as {prior.strength:g} clicks would tell",
         err=True,
     )
@@ -155,10 +166,24 @@ def _embedding(name: Embedding | None) -> Embedding:
     return found
 
 
-def _weeks(text: str) -> tuple[int, int] | None:
+def weeks_of(text: str) -> tuple[int, int] | None:
+    """Returns the weeks that `--exclude-weeks` names, None for none."""
     if text == "none":
         return None
     first, _, last = text.partition("-")
     if not (first.isdecimal() and last.isdecimal()):
         raise typer.BadParameter(f"--exclude-weeks {text!r}: expected YYYYWW-YYYYWW, or none")
     return int(first), int(last)
+
+
+def pairs_of(texts: list[str] | None) -> dict[str, str]:
+    """Returns the columns that `--column ROLE=COLUMN` names, by role."""
+    found = {}
+    for text in texts or []:
+        role, separator, column = text.partition("=")
+        if not separator or not column:
+            raise typer.BadParameter(
+                f"--column {text!r}: expected ROLE=COLUMN, such as clicks=opened"
+            )
+        found[role] = column
+    return found

@@ -6,7 +6,7 @@ without replacement, the showings of an arm come in an order as likely as any ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -19,19 +19,16 @@ from pyarrow import csv, parquet
 
 from bandit.errors import ReplayError
 
-SCHEMA: Final = pa.schema(
-    [
-        ("clickability_test_id", pa.string()),
-        ("headline", pa.string()),
-        ("impressions", pa.int64()),
-        ("clicks", pa.int64()),
-        ("test_week", pa.int64()),
-    ]
-)
+ROLES: Final = {
+    "test": pa.string(),
+    "headline": pa.string(),
+    "impressions": pa.int64(),
+    "clicks": pa.int64(),
+    "week": pa.int64(),
+}
+"""What a file says of each arm, by the names of its columns unless others are given."""
 WeekRange: TypeAlias = tuple[int, int]
 """The first and the last of some weeks, as YYYYWW."""
-FAULTY_WEEKS: Final[WeekRange] = (201326, 201402)
-"""Weeks in which Upworthy's visitors were not randomised evenly (Matias et al. 2021)."""
 MAX_ID_LENGTH: Final = 128
 
 
@@ -73,9 +70,10 @@ class AbTest(NamedTuple):
 def read_ab_tests(
     path: Path,
     *,
+    columns: Mapping[str, str] | None = None,
     min_headlines: int = 3,
     min_impressions: int = 1000,
-    exclude_weeks: WeekRange | None = FAULTY_WEEKS,
+    exclude_weeks: WeekRange | None = None,
 ) -> list[AbTest]:
     """Returns the tests in `path` that can be replayed, in order of week.
 
@@ -83,7 +81,8 @@ def read_ab_tests(
     for what is chosen is the text. A test belongs to the week of its earliest row.
 
     Args:
-        path: Parquet or CSV with a row an arm and the columns of `SCHEMA`; others are ignored.
+        path: Parquet or CSV with a row an arm; its columns beyond those of `ROLES` are ignored.
+        columns: of some of `ROLES`, what the file calls its column, if not as the role.
         min_headlines: the fewest distinct headlines that a test must have.
         min_impressions: the fewest that each of its headlines must have.
         exclude_weeks: first and last week (YYYYWW) to leave out; None leaves none out.
@@ -92,7 +91,8 @@ def read_ab_tests(
         ReplayError: the file cannot be read, lacks a column, holds impossible counts, or has no
             test that qualifies.
     """
-    rows = _checked(path, _read(path)).to_pylist()
+    names = _names(columns or {})
+    rows = _checked(path, _read(path, names), names).rename_columns([*names]).to_pylist()
     tests = _tests(rows)
     kept = [
         test
@@ -127,7 +127,20 @@ def _first_showings(arm: Arm, rounds: int, rng: np.random.Generator) -> NDArray[
     return showings
 
 
-def _read(path: Path) -> pa.Table:
+def _names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Returns the column of each role."""
+    for role in columns:
+        if role not in ROLES:
+            known = ", ".join(ROLES)
+            raise ReplayError(f"column role {role!r} does not exist; expected one of: {known}")
+    return {role: columns.get(role, role) for role in ROLES}
+
+
+def _schema(names: Mapping[str, str]) -> pa.Schema:
+    return pa.schema([(names[role], kind) for role, kind in ROLES.items()])
+
+
+def _read(path: Path, names: Mapping[str, str]) -> pa.Table:
     if not path.is_file():
         raise ReplayError(f"{path} is not a file; expected a Parquet or CSV file of A/B tests")
     try:
@@ -136,36 +149,32 @@ def _read(path: Path) -> pa.Table:
             return csv.read_csv(
                 path,
                 parse_options=csv.ParseOptions(newlines_in_values=True),
-                convert_options=csv.ConvertOptions(column_types=SCHEMA),
+                convert_options=csv.ConvertOptions(column_types=_schema(names)),
             )
         present = set(parquet.read_schema(path).names)
-        return parquet.read_table(path, columns=[n for n in SCHEMA.names if n in present])
+        return parquet.read_table(path, columns=[n for n in names.values() if n in present])
     except (pa.ArrowInvalid, OSError) as error:
         raise ReplayError(
             f"{path} cannot be read: {error}; expected Parquet, or CSV with the suffix .csv"
         ) from error
 
 
-def _checked(path: Path, table: pa.Table) -> pa.Table:
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
+def _checked(path: Path, table: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    missing = [name for name in names.values() if name not in table.column_names]
     if missing:
         raise ReplayError(
             f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)};"
-            f" a row an arm must have {', '.join(SCHEMA.names)}"
+            f" a row an arm must have {', '.join(names.values())}; name others with --column"
+            " ROLE=COLUMN"
         )
     try:
-        table = table.select(SCHEMA.names).cast(SCHEMA)
+        table = table.select([*names.values()]).cast(_schema(names))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ReplayError(f"{path} has a column of another type: {error}") from error
-    for name in SCHEMA.names:
+    for name in names.values():
         if table[name].null_count:
             raise ReplayError(f"{path} has {table[name].null_count} rows without {name}")
-    _check_rows(path, table)
-    return table
-
-
-def _check_rows(path: Path, table: pa.Table) -> None:
-    clicks, impressions = table["clicks"], table["impressions"]
+    clicks, impressions = table[names["clicks"]], table[names["impressions"]]
     impossible = pc.or_(pc.less(clicks, 0), pc.greater(clicks, impressions))
     row = pc.index(impossible, True).as_py()
     if row >= 0:
@@ -173,19 +182,20 @@ def _check_rows(path: Path, table: pa.Table) -> None:
             f"{path} has {clicks[row]} clicks of {impressions[row]} impressions in row {row + 1};"
             " expected 0 <= clicks <= impressions"
         )
-    longest = pc.max(pc.utf8_length(table["clickability_test_id"])).as_py() or 0
+    longest = pc.max(pc.utf8_length(table[names["test"]])).as_py() or 0
     if longest > MAX_ID_LENGTH:
         raise ReplayError(
-            f"{path} has a clickability_test_id of {longest} characters; at most {MAX_ID_LENGTH}"
+            f"{path} has a {names['test']} of {longest} characters; at most {MAX_ID_LENGTH}"
         )
+    return table
 
 
 def _tests(rows: Iterable[dict[str, Any]]) -> list[AbTest]:
     by_test: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        by_test.setdefault(row["clickability_test_id"], []).append(row)
+        by_test.setdefault(row["test"], []).append(row)
     return [
-        AbTest(id=id_, week=min(row["test_week"] for row in of_test), arms=_arms(of_test))
+        AbTest(id=id_, week=min(row["week"] for row in of_test), arms=_arms(of_test))
         for id_, of_test in by_test.items()
     ]
 

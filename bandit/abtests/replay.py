@@ -8,7 +8,7 @@ clicks and no importance weights: the estimate is unbiased and its error is meas
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bandit.abtests.data import FAULTY_WEEKS, AbTest, WeekRange, draw_clicks, read_ab_tests
+from bandit.abtests.data import AbTest, WeekRange, draw_clicks, read_ab_tests
 from bandit.abtests.report import ReplayReport, make_report
 from bandit.errors import ReplayError
 from bandit.features import Embedding, creative_features
@@ -47,9 +47,10 @@ def run_replay(
     *,
     seeds: int = 1,
     horizon: int = HORIZON,
+    columns: Mapping[str, str] | None = None,
     min_headlines: int = 3,
     min_impressions: int = 1000,
-    exclude_weeks: WeekRange | None = FAULTY_WEEKS,
+    exclude_weeks: WeekRange | None = None,
     embedding: Embedding | None = None,
     processes: int | None = None,
     console: Console | None = None,
@@ -66,6 +67,7 @@ def run_replay(
         seeds: how many times each policy plays all tests, with seeds 0, 1, ...; the results are
             means over them.
         horizon: the most rounds a test lasts.
+        columns: of the file; see `read_ab_tests`.
         min_headlines: tests with fewer distinct headlines are left out.
         min_impressions: tests with a headline of fewer impressions are left out.
         exclude_weeks: first and last week (YYYYWW) to leave out; None leaves none out.
@@ -87,6 +89,7 @@ def run_replay(
         open_policy(spec)
     tests = read_ab_tests(
         path,
+        columns=columns,
         min_headlines=min_headlines,
         min_impressions=min_impressions,
         exclude_weeks=exclude_weeks,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import msgspec
 import typer
 
+from bandit.replay_commands import pairs_of
+
 if TYPE_CHECKING:
     from bandit.ope.readers.events import LoggedEvent
     from bandit.ope.report import Evaluation
@@ -143,7 +145,7 @@ def evaluate(
     policies, processes = policy or ["uniform"], processes or _cores()
     columns = None
     if reader == "table" and propensities == "logged" and slot is None:
-        roles = dict(_pair(text) for text in column or [])
+        roles = pairs_of(column)
         if fits(policies, options, actions="action" in roles):
             columns = open_columns(path, roles, options.segments)
     progress = Console(stderr=True)
@@ -264,17 +266,10 @@ def _log(
         path,
         placement=placement,
         slot=slot,
-        columns=dict(_pair(text) for text in column or []),
+        columns=pairs_of(column),
         propensities=propensities == "logged",
     )
     return opened if propensities == "logged" else partial(estimated, opened)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    role, separator, column = text.partition("=")
-    if not separator or not column:
-        raise typer.BadParameter(f"--column {text!r}: expected ROLE=COLUMN, such as reward=clicks")
-    return role, column
 
 
 def _cores() -> int:

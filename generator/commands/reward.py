@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from bandit.replay_commands import ExcludedWeeks, TestColumns, pairs_of, weeks_of
 from streams.command_line import Data, Form, LogUrl, log_url, looked_into, print_json, print_rows
 
 if TYPE_CHECKING:  # numpy and its company take half a second
@@ -24,6 +25,8 @@ def reward_model(
         Path | None,
         typer.Option(help="Learn from finished A/B tests, as replay reads them, not from a log."),
     ] = None,
+    column: TestColumns = None,
+    exclude_weeks: ExcludedWeeks = "none",
     reader: Annotated[
         str,
         typer.Option(
@@ -43,7 +46,10 @@ def reward_model(
     from generator.promising import CACHE
     from generator.reward import fit_reward_model, open_encoder
 
-    examples = _examples(tests, log_url(log, data))
+    if tests is None:
+        examples = _examples_of_log(log_url(log, data))
+    else:
+        examples = _examples_of_tests(tests, pairs_of(column), weeks_of(exclude_weeks))
     try:
         model = fit_reward_model(examples, open_encoder(reader, CACHE))
     except TooLittleEvidence as error:
@@ -67,13 +73,20 @@ def reward_model(
         print_rows(form, tuple(found), [tuple(found.values())])
 
 
-def _examples(tests: Path | None, url: str) -> list[Example]:
-    from generator.reward import from_ab_tests, from_states
+def _examples_of_tests(
+    path: Path, columns: dict[str, str], exclude_weeks: tuple[int, int] | None
+) -> list[Example]:
+    from bandit.abtests.data import read_ab_tests
+    from generator.reward import from_ab_tests
 
-    if tests is not None:
-        from bandit.abtests.data import read_ab_tests
+    found = read_ab_tests(
+        path, columns=columns, min_headlines=2, min_impressions=500, exclude_weeks=exclude_weeks
+    )
+    return from_ab_tests(found)
 
-        return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
+
+def _examples_of_log(url: str) -> list[Example]:
+    from generator.reward import from_states
     from generator.rotating import Rotator
     from streams.catalogue import CatalogueReader
 

@@ -10,17 +10,16 @@ from pyarrow import csv, parquet
 
 from bandit.abtests.data import AbTest, Arm, draw_clicks, read_ab_tests
 from bandit.errors import ReplayError
-
-UPWORTHY = Path(__file__).parents[4] / "shared" / "data" / "upworthy.parquet"
+from benchmarks.upworthy import DATA, read_upworthy
 
 
 def row(test: str, headline: str, impressions: int, clicks: int, week: int = 201410) -> Any:
     return {
-        "clickability_test_id": test,
+        "test": test,
         "headline": headline,
         "impressions": impressions,
         "clicks": clicks,
-        "test_week": week,
+        "week": week,
         "lede": "not read",
     }
 
@@ -42,7 +41,8 @@ def written(rows: list[Any], path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["tests.parquet", "tests.csv"])
 def test_the_tests_that_qualify_come_in_order_of_week(tmp_path: Path, name: str) -> None:
-    tests = read_ab_tests(written(ROWS, tmp_path / name))
+    path = written(ROWS, tmp_path / name)
+    tests = read_ab_tests(path, exclude_weeks=(201326, 201402))
     assert [(test.id, len(test.arms)) for test in tests] == [("early", 4), ("late", 3)]
     assert tests[0].arms[2] == Arm("headline 2", 1202, 40)
 
@@ -54,12 +54,22 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
 
 def test_minimums_and_weeks_can_be_chosen(tmp_path: Path) -> None:
     path = written(ROWS, tmp_path / "tests.parquet")
-    every = read_ab_tests(path, min_headlines=2, min_impressions=0, exclude_weeks=None)
+    every = read_ab_tests(path, min_headlines=2, min_impressions=0)
     assert [test.id for test in every] == ["faulty", "early", "small", "two", "late"]
     assert [test.id for test in read_ab_tests(path, exclude_weeks=(201405, 201419))] == [
         "faulty",
         "late",
     ]
+
+
+def test_columns_may_have_other_names(tmp_path: Path) -> None:
+    names = {"test": "experiment", "clicks": "opened"}
+    rows = [{names.get(role, role): value for role, value in each.items()} for each in ROWS]
+    for name in ("tests.parquet", "tests.csv"):
+        other = read_ab_tests(written(rows, tmp_path / f"other {name}"), columns=names)
+        assert other == read_ab_tests(written(ROWS, tmp_path / name))
+    with pytest.raises(ReplayError, match="column role 'colour' does not exist; expected one of"):
+        read_ab_tests(tmp_path / "tests.csv", columns={"colour": "red"})
 
 
 def test_rows_with_the_same_headline_are_one_arm(tmp_path: Path) -> None:
@@ -72,7 +82,7 @@ def test_rows_with_the_same_headline_are_one_arm(tmp_path: Path) -> None:
 def test_headlines_of_a_csv_stay_text(tmp_path: Path) -> None:
     path = tmp_path / "tests.csv"
     path.write_text(
-        "test_week,clickability_test_id,headline,impressions,clicks\n"
+        "week,test,headline,impressions,clicks\n"
         '201410,7,1984,2000,20\n201410,7,"two\nlines, a comma",2000,30\n201410,7,true,2000,40\n'
     )
     (test,) = read_ab_tests(path)
@@ -83,12 +93,12 @@ def test_headlines_of_a_csv_stay_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"headline": "a", "clicks": 1}], r"lacks the columns clickability_test_id, impressions,"),
+        ([{"headline": "a", "clicks": 1}], r"lacks the columns test, impressions,"),
         ([row("t", "a", 10, 11)], "11 clicks of 10 impressions in row 1; expected 0 <= clicks"),
         ([row("t", "b", 10, 1), row("t", "a", 10, -1)], "-1 clicks of 10 impressions in row 2"),
         ([row("t", "a", 10, 1) | {"headline": None}], "1 rows without headline"),
         ([row("t", "a", 10, 1) | {"clicks": "many"}], "a column of another type"),
-        ([row("t" * 129, "a", 10, 1)], "clickability_test_id of 129 characters; at most 128"),
+        ([row("t" * 129, "a", 10, 1)], "test of 129 characters; at most 128"),
         ([row("t", "a", 10, 1)], r"none of the 1 tests .* 3 headlines of 1000 impressions"),
     ],
 )
@@ -137,9 +147,9 @@ def test_each_place_in_the_order_is_as_likely_a_click() -> None:
     assert np.abs(orders.mean(axis=0) - 0.3).max() < 4.5 * np.sqrt(0.21 / 4000)
 
 
-@pytest.mark.skipif(not UPWORTHY.exists(), reason="the Upworthy archive is not at ../shared/data")
+@pytest.mark.skipif(not DATA.exists(), reason="the Upworthy archive is not at ../shared/data")
 def test_the_upworthy_archive_has_1040_tests_that_qualify() -> None:
-    tests = read_ab_tests(UPWORTHY)
+    tests = read_upworthy()
     assert len(tests) == 1040
     rounds = [test.rounds(2000) for test in tests]
     total = sum(rounds)

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from typer.testing import CliRunner
 
 from bandit.__main__ import app
 from bandit.abtests.contrasts import contrasts_of_log, contrasts_of_tests
-from bandit.abtests.data import AbTest, Arm, read_ab_tests
+from bandit.abtests.data import AbTest, Arm
 from bandit.abtests.prior import LEAST_STRENGTH, MOST_STRENGTH
 from bandit.abtests.prior import fit_prior as fit_contrasts
 from bandit.abtests.replay import make_stage, play
@@ -22,16 +21,14 @@ from bandit.policies import open_policy, parse_policy
 from bandit.policies.headlines import HEADLINES
 from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
 from bandit.policy import sample
+from benchmarks.upworthy import DATA, OPTIONS, read_upworthy
 from streams.archive import run_archive
 from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
 from streams.log import Message
 from streams.memory import MemoryLog
 from streams.topics import create_topics
 
-UPWORTHY = Path(__file__).parents[4] / "shared" / "data" / "upworthy.parquet"
-real = pytest.mark.skipif(
-    not UPWORTHY.exists(), reason="the Upworthy archive is not at ../shared/data"
-)
+real = pytest.mark.skipif(not DATA.exists(), reason="the Upworthy archive is not at ../shared/data")
 
 OBJECTS = ["river", "kitchen", "letter", "garden", "window", "school", "doctor", "bridge"]
 
@@ -208,7 +205,7 @@ def test_the_command_reads_an_archive_of_all_placements_or_of_one(tmp_path):
 
 @real
 def test_the_default_weights_are_what_the_archive_says():
-    tests = read_ab_tests(UPWORTHY, min_headlines=2, min_impressions=100)
+    tests = read_upworthy(min_headlines=2, min_impressions=100)
     fitted = fit_prior(tests).weights
     assert fitted.keys() == {name for name in HEADLINES if not name.startswith("minilm")}
     for name, weight in fitted.items():
@@ -218,7 +215,7 @@ def test_the_default_weights_are_what_the_archive_says():
 @real
 def test_earlier_tests_foretell_later_ones():
     """Learned up to the middle of 2014; held against the scores of tests after that."""
-    tests = read_ab_tests(UPWORTHY, min_headlines=2, min_impressions=100)
+    tests = read_upworthy(min_headlines=2, min_impressions=100)
     weights = fit_prior([test for test in tests if test.week <= 201430]).weights
     foretold, found = [], []
     for test in tests:
@@ -233,13 +230,13 @@ def test_earlier_tests_foretell_later_ones():
 @real
 def test_the_command_prints_a_policy_that_replay_takes(tmp_path):
     options = ["--until", "201320", "--embedding", "wordllama"]
-    done = CliRunner().invoke(app, ["fit-prior", str(UPWORTHY), *options])
+    done = CliRunner().invoke(app, ["fit-prior", str(DATA), *OPTIONS, *options])
     assert done.exit_code == 0
     path = tmp_path / "policy.json"
     path.write_text(done.stdout)
     assert parse_policy(str(path)) == json.loads(done.stdout)
     assert open_policy(parse_policy(str(path))).spec["weights"]
-    assert "creatives was foretold of those held out" in done.stderr
+    assert "creatives was predicted of those held out" in done.stderr
 
 
 def test_what_a_form_is_worth_does_not_depend_on_the_embedding_that_comes_with_it():

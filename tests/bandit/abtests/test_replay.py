@@ -9,14 +9,13 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
-from bandit.abtests.data import AbTest, Arm, read_ab_tests
+from bandit.abtests.data import AbTest, Arm
 from bandit.abtests.replay import make_stage, play, run_replay
 from bandit.errors import PolicySpecError, ReplayError
 from bandit.policies import open_policy
 from bandit.policy import Pmf
+from benchmarks.upworthy import DATA, read_upworthy
 from streams.events import Action, Context, Decision, PolicySpec
-
-UPWORTHY = Path(__file__).parents[4] / "shared" / "data" / "upworthy.parquet"
 
 
 class Fixed:
@@ -49,9 +48,7 @@ def ab_test(name: str, *pools: tuple[int, int], week: int = 201410) -> AbTest:
 
 def written(tests: Sequence[AbTest], path: Path) -> Path:
     rows = [
-        {"clickability_test_id": test.id, "test_week": test.week} | arm._asdict()
-        for test in tests
-        for arm in test.arms
+        {"test": test.id, "week": test.week} | arm._asdict() for test in tests for arm in test.arms
     ]
     parquet.write_table(pa.Table.from_pylist(rows), path)
     return path
@@ -183,9 +180,9 @@ def test_bad_arguments_are_named_before_any_work(small: Path, tmp_path: Path) ->
         run_replay(path, ["uniform"])
 
 
-@pytest.mark.skipif(not UPWORTHY.exists(), reason="the Upworthy archive is not at ../shared/data")
+@pytest.mark.skipif(not DATA.exists(), reason="the Upworthy archive is not at ../shared/data")
 def test_learning_pays_on_real_tests(tmp_path: Path) -> None:
-    path = written(read_ab_tests(UPWORTHY)[:60], tmp_path / "first.parquet")
+    path = written(read_upworthy()[:60], tmp_path / "first.parquet")
     report = run_replay(path, ["epsilon_greedy", "uniform"], processes=1)
     greedy, uniform = report.results
     assert report.tests == 60
