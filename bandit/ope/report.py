@@ -18,7 +18,7 @@ from bandit.ope.base import Estimate, Interval
 from bandit.ope.creatives import CreativeEstimate
 from bandit.ope.diagnostics import Calibration, Diagnostics
 from bandit.ope.estimators.running import Running, standard_error
-from bandit.ope.estimators.slates import SlateCascade, SlateIndependent, Slates
+from bandit.ope.estimators.slates import Slates, SlatesBySlot
 from bandit.ope.intervals import normal
 from bandit.ope.trends import Part
 
@@ -193,7 +193,7 @@ def slot_parts(running: Mapping[str, Running[Slates]], level: float) -> tuple[Pa
     """Returns what each slot is worth by the estimator of slates that allows for most."""
     for name in ("slate_cascade", "slate_independent"):
         formula = running[name].formula if name in running else None
-        if not isinstance(formula, SlateCascade | SlateIndependent):
+        if not isinstance(formula, SlatesBySlot):
             continue
         held, parts = running[name].moments, []
         for number in range(formula.slots if held.n > 1 else 0):

@@ -14,7 +14,7 @@ from bandit.ope.estimators.bounded import UNIT, BernsteinIps, BettingIps, Reward
 from bandit.ope.estimators.doubly_robust import Blend, Dm, Dr, DrOs, Sndr, SwitchDr
 from bandit.ope.estimators.importance import ClippedIps, Ips, Mips, Replay, Snips
 from bandit.ope.estimators.running import Formula, Resampled, Running
-from bandit.ope.estimators.slates import SlateCascade, SlateIndependent, SlatePi, Slates, SlateSnips
+from bandit.ope.estimators.slates import SlatePi, Slates, SlatesBySlot, SlateSnips
 
 FORMULAS: Final[dict[str, Formula[Batch]]] = {
     "ips": Ips(),
@@ -81,9 +81,9 @@ def slate_formula(name: str, slots: int) -> Formula[Slates]:
         case "slate_snips":
             return SlateSnips()
         case "slate_cascade":
-            return SlateCascade(slots)
+            return SlatesBySlot(slots, cascade=True)
         case "slate_independent":
-            return SlateIndependent(slots)
+            return SlatesBySlot(slots, cascade=False)
         case "slate_pi":
             return SlatePi()
         case _:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments
+from bandit.ope.base import LEVEL, Batch, Estimate, Interval, Moments
 from bandit.ope.betting import DifferenceBets
 from bandit.ope.estimators.bounded import UNIT, RewardRange
 from bandit.ope.estimators.importance import Snips
@@ -56,13 +56,13 @@ class Difference(Generic[InputT]):
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the difference so far; above 0 where the policy earns more."""
         formula, other = self._formulas
-        moments, mine, theirs = self._moments, *self._means()
+        moments, size = self._moments, formula.size
         if not moments.n:
             return Estimate(0, None, None)
-        first, second = formula.value(mine), other.value(theirs)
+        first, centre = formula.at(moments.mean[:size])
+        second, base = other.at(moments.mean[size:])
         if first is None or second is None:
             return Estimate(moments.n, None, None)
-        centre, base = formula.centre(mine), other.centre(theirs)
         if centre is None or base is None or moments.n < 2:
             return Estimate(moments.n, first - second, None)
         error = standard_error(np.concatenate((centre.gradient, -base.gradient)), moments)
@@ -75,10 +75,6 @@ class Difference(Generic[InputT]):
         total = Difference(*self._formulas)
         total._moments = self._moments + other._moments
         return total
-
-    def _means(self) -> tuple[Floats, Floats]:
-        size = self._formulas[0].size
-        return self._moments.mean[:size], self._moments.mean[size:]
 
 
 class BettingDifference:

@@ -1,4 +1,4 @@
-"""Estimators that ask a reward model first, and mend its answer by what was really earned.
+"""Estimators that ask a reward model first, and correct its answer by what was really earned.
 
 Written with w = target / propensity, s the model's score of the logged action, and e its
 expectation over the policy's pmf. Those that shrink weights print the interval of plain DR.
@@ -12,7 +12,15 @@ from typing import Self
 import numpy as np
 
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments
-from bandit.ope.estimators.running import Linear, ratio, single, standard_error
+from bandit.ope.estimators.running import (
+    Linear,
+    Point,
+    centred,
+    debiased,
+    ratio,
+    single,
+    standard_error,
+)
 from bandit.ope.intervals import normal
 
 
@@ -32,13 +40,9 @@ class Dm:
         score, expected = batch.scores()
         return np.stack((expected, expected + batch.weight * (batch.reward - score)))
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(e)."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(e + w (r - s))."""
-        return single(means, 1)
+        return debiased(means)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,9 @@ class Dr:
         score, expected = batch.scores()
         return (expected + batch.weight * (batch.reward - score))[None]
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(e + w (r - s))."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(e + w (r - s))."""
-        return single(means, 0)
+        return centred(single(means, 0))
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,14 @@ class Sndr:
         weight = batch.weight
         return np.stack((expected, weight * (batch.reward - score), weight))
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(e) + mean(w (r - s)) / mean(w)."""
-        found = self.centre(means)
-        return float(means[0]) if found is None else found.value
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns the value."""
-        mended = ratio(means, 1, 2)
-        if mended is None:
-            return None
-        gradient = mended.gradient.copy()
+        corrected = ratio(means, 1, 2)
+        if corrected is None:
+            return Point(float(means[0]), None)
+        gradient = corrected.gradient.copy()
         gradient[0] = 1.0
-        return Linear(float(means[0]) + mended.value, gradient)
+        return centred(Linear(float(means[0]) + corrected.value, gradient))
 
 
 @dataclass(frozen=True)
@@ -121,13 +116,9 @@ class SwitchDr:
         weight = batch.weight
         return _shrunk(batch, weight, np.where(weight <= self.lambda_, weight, 0.0))
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(e + w [w ≤ λ] (r - s))."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(e + w (r - s))."""
-        return single(means, 1)
+        return debiased(means)
 
 
 @dataclass(frozen=True)
@@ -147,13 +138,9 @@ class DrOs:
         weight = batch.weight
         return _shrunk(batch, weight, shrink(weight, self.lambda_))
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(e + λ w / (w² + λ) (r - s))."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(e + w (r - s))."""
-        return single(means, 1)
+        return debiased(means)
 
 
 def shrink(weight: Floats, lambda_: float) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments
-from bandit.ope.estimators.running import Linear, ratio, single
+from bandit.ope.estimators.running import Point, centred, debiased, ratio, single
 from bandit.ope.intervals import clopper_pearson, normal
 
 
@@ -34,13 +34,9 @@ class Ips:
         """Returns w r."""
         return (batch.weight * batch.reward)[None]
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(w r)."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(w r)."""
-        return single(means, 0)
+        return centred(single(means, 0))
 
 
 @dataclass(frozen=True)
@@ -66,13 +62,9 @@ class ClippedIps:
         weight = batch.weight
         return np.stack((np.minimum(weight, self.lambda_) * batch.reward, weight * batch.reward))
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(min(w, λ) r)."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(w r)."""
-        return single(means, 1)
+        return debiased(means)
 
 
 @dataclass(frozen=True)
@@ -96,14 +88,9 @@ class Snips:
         weight = batch.weight
         return np.stack((weight * batch.reward, weight))
 
-    def value(self, means: Floats) -> float | None:
+    def at(self, means: Floats) -> Point:
         """Returns mean(w r) / mean(w); None if the policy takes none of the logged actions."""
-        found = self.centre(means)
-        return None if found is None else found.value
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns mean(w r) / mean(w)."""
-        return ratio(means, 0, 1)
+        return centred(ratio(means, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -128,13 +115,9 @@ class Mips:
         """Returns u r."""
         return (batch.marginals() * batch.reward)[None]
 
-    def value(self, means: Floats) -> float:
+    def at(self, means: Floats) -> Point:
         """Returns mean(u r)."""
-        return float(means[0])
-
-    def centre(self, means: Floats) -> Linear:
-        """Returns mean(u r)."""
-        return single(means, 0)
+        return centred(single(means, 0))
 
 
 class Replay:

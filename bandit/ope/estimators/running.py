@@ -18,6 +18,8 @@ from bandit.ope.base import LEVEL, Estimate, Floats, Interval, Moments
 from bandit.ope.intervals import normal
 
 NO_SPREAD: Final = 1e-12
+BLOCKS: Final = 1024
+REPLICATES: Final = 1000
 AT_ONCE: Final = 16_384
 """Rows whose terms stay in a core's cache; all at once would wait for memory at every step."""
 
@@ -27,6 +29,19 @@ class Linear(NamedTuple):
 
     value: float
     gradient: Floats
+
+
+class Point(NamedTuple):
+    """What a formula makes of means; None where that is nothing.
+
+    `value` is the estimate. `centre` is what the interval is around, an estimate that is
+    consistent: for an estimator that trades bias for variance not its own value but the one of
+    its unbiased sibling. An interval around a biased value would cover less and less the larger
+    the log is.
+    """
+
+    value: float | None
+    centre: Linear | None
 
 
 class Rows(Protocol):
@@ -59,16 +74,8 @@ class Formula(Protocol[InputT_contra]):
             EstimateError: the batch lacks what the terms are made of.
         """
 
-    def value(self, means: Floats) -> float | None:
-        """Returns the estimate, given the terms' means, shape (size,); None if there is none."""
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns what the interval is around: an estimate that is consistent.
-
-        For an estimator that trades bias for variance that is not its own value but the one of
-        its unbiased sibling. An interval around a biased value would cover less and less the
-        larger the log is.
-        """
+    def at(self, means: Floats) -> Point:
+        """Returns the estimate and what its interval is around, given the means, shape (size,)."""
 
 
 class Running(Generic[InputT]):
@@ -102,9 +109,8 @@ class Running(Generic[InputT]):
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the formula's value, and a normal interval around its consistent centre."""
         moments = self.moments
-        value = self.formula.value(moments.mean) if moments.n else None
-        centre = self.formula.centre(moments.mean) if moments.n > 1 else None
-        if value is None or centre is None:
+        value, centre = self.formula.at(moments.mean) if moments.n else Point(None, None)
+        if value is None or centre is None or moments.n < 2:
             return Estimate(moments.n, value, None)
         error = standard_error(centre.gradient, moments)
         # rewards that were all alike, mostly all 0, say nothing of how they vary
@@ -141,7 +147,7 @@ def value_alone(formula: Formula[InputT], batch: InputT) -> float | None:
     total = np.zeros(formula.size)
     for part in parts(batch):
         total += formula.terms(part).sum(axis=1)
-    return formula.value(total / len(batch)) if len(batch) else None
+    return formula.at(total / len(batch)).value if len(batch) else None
 
 
 def standard_error(gradient: Floats, moments: Moments) -> float:
@@ -168,8 +174,14 @@ def single(means: Floats, term: int) -> Linear:
     return Linear(float(means[term]), gradient)
 
 
-BLOCKS: Final = 1024
-REPLICATES: Final = 1000
+def centred(found: Linear | None) -> Point:
+    """Returns the point of a formula whose interval is around its own value."""
+    return Point(None if found is None else found.value, found)
+
+
+def debiased(means: Floats) -> Point:
+    """Returns the first mean, with an interval around the second, which is consistent."""
+    return Point(float(means[0]), single(means, 1))
 
 
 class Resampled(Generic[InputT]):
@@ -217,13 +229,13 @@ class Resampled(Generic[InputT]):
         n = round(float(self._counts.sum()))
         if not n:
             return Estimate(0, None, None)
-        value = self.formula.value(self._sums.sum(axis=1) / n)
+        value = self.formula.at(self._sums.sum(axis=1) / n).value
         if value is None or len(self._counts) < 2:
             return Estimate(n, value, None)
         centres = [
             found.value
             for means in self._replicates()
-            if (found := self.formula.centre(means)) is not None
+            if (found := self.formula.at(means).centre) is not None
         ]
         if len(centres) < REPLICATES or max(centres) == min(centres):
             return Estimate(n, value, None)

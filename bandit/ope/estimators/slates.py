@@ -13,7 +13,7 @@ import numpy as np
 
 from bandit.errors import EstimateError
 from bandit.ope.base import SLACK, Batch, Floats
-from bandit.ope.estimators.running import Linear, ratio
+from bandit.ope.estimators.running import Linear, Point, centred, ratio
 
 
 @dataclass(frozen=True)
@@ -80,26 +80,25 @@ class SlateSnips:
         weight = batch.weight.prod(axis=1)
         return np.stack((weight * batch.reward.sum(axis=1), weight))
 
-    def value(self, means: Floats) -> float | None:
+    def at(self, means: Floats) -> Point:
         """Returns mean(Π w · Σ r) / mean(Π w); None if no page is one of the policy's."""
-        found = self.centre(means)
-        return None if found is None else found.value
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns the value."""
-        return ratio(means, 0, 1)
+        return centred(ratio(means, 0, 1))
 
 
 @dataclass(frozen=True)
-class SlateCascade:
-    """A slot's reward depends on the slots before it: Σₖ mean(w₁…wₖ rₖ) / mean(w₁…wₖ).
+class SlatesBySlot:
+    """The sum of what each slot is worth: Σₖ mean(vₖ rₖ) / mean(vₖ).
 
-    Reward interaction IPS (McInerney et al. 2020, equation 9), self-normalised. The slots of
-    copyloop are filled in their order, each from what is left, so this is exact for them unless
-    a later slot takes clicks from an earlier one.
+    With `cascade` a slot's reward depends on the slots before it, and vₖ is w₁…wₖ: reward
+    interaction IPS (McInerney et al. 2020, equation 9), self-normalised. The slots of copyloop
+    are filled in their order, each from what is left, so this is exact for them unless a later
+    slot takes clicks from an earlier one. Without, a slot's reward depends on that slot alone,
+    and vₖ is wₖ: independent IPS (Li et al. 2018, item-position click model), self-normalised.
+    Its weights are as small as those of single decisions.
     """
 
     slots: int
+    cascade: bool
 
     method = "normal"
 
@@ -109,54 +108,19 @@ class SlateCascade:
         return 2 * self.slots
 
     def terms(self, batch: Slates) -> Floats:
-        """Returns w₁…wₖ rₖ of each slot, and w₁…wₖ of each."""
-        weight = batch.weight.cumprod(axis=1)
+        """Returns vₖ rₖ of each slot, and vₖ of each."""
+        weight = batch.weight.cumprod(axis=1) if self.cascade else batch.weight
         return np.concatenate(((weight * batch.reward).T, weight.T))
 
-    def value(self, means: Floats) -> float | None:
+    def at(self, means: Floats) -> Point:
         """Returns the sum over slots; None if a slot is never filled as the policy would."""
-        found = self.centre(means)
-        return None if found is None else found.value
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns the value."""
-        return _sum_of_ratios(means, self.slots)
-
-    def slot(self, means: Floats, number: int) -> Linear | None:
-        """Returns what one slot is worth."""
-        return ratio(means, number, self.slots + number)
-
-
-@dataclass(frozen=True)
-class SlateIndependent:
-    """A slot's reward depends on that slot alone: Σₖ mean(wₖ rₖ) / mean(wₖ).
-
-    Independent IPS (Li et al. 2018, item-position click model), self-normalised. Its weights are
-    as small as those of single decisions.
-    """
-
-    slots: int
-
-    method = "normal"
-
-    @property
-    def size(self) -> int:
-        """Two terms a slot."""
-        return 2 * self.slots
-
-    def terms(self, batch: Slates) -> Floats:
-        """Returns wₖ rₖ of each slot, and wₖ of each."""
-        weight = batch.weight
-        return np.concatenate(((weight * batch.reward).T, weight.T))
-
-    def value(self, means: Floats) -> float | None:
-        """Returns the sum over slots; None if a slot is never filled as the policy would."""
-        found = self.centre(means)
-        return None if found is None else found.value
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns the value."""
-        return _sum_of_ratios(means, self.slots)
+        total, gradient = 0.0, np.zeros(len(means))
+        for number in range(self.slots):
+            found = self.slot(means, number)
+            if found is None:
+                return Point(None, None)
+            total, gradient = total + found.value, gradient + found.gradient
+        return centred(Linear(total, gradient))
 
     def slot(self, means: Floats, number: int) -> Linear | None:
         """Returns what one slot is worth."""
@@ -180,22 +144,6 @@ class SlatePi:
         weight = 1.0 + (batch.weight - 1.0).sum(axis=1)
         return np.stack((weight * batch.reward.sum(axis=1), weight))
 
-    def value(self, means: Floats) -> float | None:
+    def at(self, means: Floats) -> Point:
         """Returns mean(v Σ r) / mean(v)."""
-        found = self.centre(means)
-        return None if found is None else found.value
-
-    def centre(self, means: Floats) -> Linear | None:
-        """Returns the value."""
-        return ratio(means, 0, 1)
-
-
-def _sum_of_ratios(means: Floats, slots: int) -> Linear | None:
-    """Returns Σₖ means[k] / means[slots + k] with its gradient."""
-    total, gradient = 0.0, np.zeros(len(means))
-    for number in range(slots):
-        found = ratio(means, number, slots + number)
-        if found is None:
-            return None
-        total, gradient = total + found.value, gradient + found.gradient
-    return Linear(total, gradient)
+        return centred(ratio(means, 0, 1))
