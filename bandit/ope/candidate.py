@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Estimator, Floats
-from bandit.ope.batches import Kinds, Pages, make_batch, unsupported
+from bandit.ope.batches import Kinds, Pages, make_batch, segment_of, unsupported
 from bandit.ope.diagnostics import Diagnosis
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
 from bandit.ope.estimators.bounded import UNIT, RewardRange
@@ -69,6 +69,16 @@ class View(NamedTuple):
     scores: Sequence[Floats] | None
     timestamp_ms: Floats
     labels: Mapping[str, Sequence[str]]
+
+
+def view_of(events: Sequence[LoggedEvent], options: Options, model: RewardModel | None) -> View:
+    """Returns the view of some decisions, scored by the model if there is one."""
+    return View(
+        events,
+        None if model is None else model.scores(events),
+        np.array([event.decision.timestamp_ms for event in events], dtype=np.float64),
+        {segment: [segment_of(e, segment) for e in events] for segment in options.segments},
+    )
 
 
 class CandidatePolicy:

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError
-from bandit.ope.batches import segment_of
-from bandit.ope.candidate import CandidatePolicy, Options, View
+from bandit.ope.candidate import CandidatePolicy, Options, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
@@ -138,7 +137,7 @@ def _judge(
     for batch in _batches(events, batch_size):
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
-        view = _view(batch, options, known.model)
+        view = view_of(batch, options, known.model)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -159,15 +158,6 @@ def _judge(
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
     yield _Part(n, results, calibrating.get(), judged, estimated)
-
-
-def _view(batch: list[LoggedEvent], options: Options, model: RewardModel | None) -> View:
-    return View(
-        batch,
-        None if model is None else model.scores(batch),
-        np.array([event.decision.timestamp_ms for event in batch], dtype=np.float64),
-        {segment: [segment_of(e, segment) for e in batch] for segment in options.segments},
-    )
 
 
 def _read_before(log: Open, options: Options, progress: Progress) -> _Before:

@@ -19,22 +19,19 @@ from rich.text import Text
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import LEVEL, Batch, Interval
-from bandit.ope.batches import make_batch, unsupported
-from bandit.ope.diagnostics import Diagnosis, Diagnostics
-from bandit.ope.estimators.compare import Difference
-from bandit.ope.estimators.doubly_robust import Dr
-from bandit.ope.estimators.importance import Snips
-from bandit.ope.estimators.running import Formula, Running
-from bandit.ope.evaluate import Open
+from bandit.ope.batches import make_batch
+from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
+from bandit.ope.diagnostics import Diagnostics
+from bandit.ope.estimators import FORMULAS
+from bandit.ope.estimators.running import Running
+from bandit.ope.evaluate import BATCH_SIZE, Open
 from bandit.ope.models.reward import RewardModel, open_model
-from bandit.ope.policies import Learning, TargetPolicy, open_target
-from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.policies import Candidate
 from bandit.ope.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy
 from streams.events import PolicySpec
 
-BATCH_SIZE: Final = 2000
 SHARE: Final = 0.5
 BASELINE: Final = "logged"
 
@@ -159,11 +156,12 @@ def tune(
     fitted, n = _fit(log, model)
     if n < 4:
         raise EstimateError(f"the log holds {n} decisions; a search needs some for each part")
+    estimator = "snips" if fitted is None else "dr"
+    options = Options(estimators=(estimator,), baseline=baseline, level=level)
     cut = max(round(n * share), 1)
     count = max(min(processes, len(unique)), 1)
     jobs = [
-        partial(_fold, log, unique[number::count], baseline, cut, fitted, level)
-        for number in range(count)
+        partial(_fold, log, unique[number::count], options, cut, fitted) for number in range(count)
     ]
     found: list[TunedPolicy] = []
     with Progress(
@@ -183,77 +181,66 @@ def tune(
     ranked = sorted(
         found, key=lambda c: (c.selection is None, -(c.selection or 0.0), _as_text(c.spec))
     )
-    estimator = "snips" if fitted is None else "dr"
     return Tuning(cut, n - cut, level, estimator, baseline, tuple(ranked))
 
 
 class _Trial:
-    """A candidate as it folds the log."""
+    """A candidate as it folds the log: the first part picks, and the rest tells its value."""
 
-    def __init__(self, target: TargetPolicy, formula: Formula[Batch]) -> None:
-        self.target = target
-        self.picking: Running[Batch] = Running(formula)
-        self.telling: Running[Batch] = Running(formula)
-        self.apart: Difference[Batch] = Difference(formula, formula)
-        self.diagnosis = Diagnosis()
-        self.batch: Batch | None = None
+    def __init__(self, policy: str | Candidate, options: Options) -> None:
+        self.picking: Running[Batch] = Running(FORMULAS[options.estimators[0]])
+        self.telling = CandidatePolicy(policy, options)
 
-    def take(self, events: Sequence[LoggedEvent], model: RewardModel | None, picks: bool) -> None:
-        answers = [self.target.answer(event) for event in events]
-        scores = None if model is None else model.scores(events)
-        self.batch = make_batch(events, answers, scores)
+    def take(self, view: View, *, picks: bool) -> None:
         if picks:
-            self.picking.add(self.batch)
+            answers = [self.telling.target.answer(event) for event in view.events]
+            self.picking.add(make_batch(view.events, answers, view.scores))
         else:
-            self.telling.add(self.batch)
-            self.diagnosis.add(self.batch, unsupported(events, answers))
+            self.telling.take(view)
+
+    def result(self, spec: PolicySpec) -> TunedPolicy:
+        told = self.telling.result()
+        row = told.estimates[0]
+        return TunedPolicy(
+            spec=spec,
+            selection=self.picking.get().value,
+            value=row.value,
+            interval=row.interval,
+            difference=row.difference,
+            difference_interval=row.difference_interval,
+            diagnostics=told.diagnostics,
+        )
 
 
 def _fold(
     log: Open,
     specs: Sequence[PolicySpec],
-    baseline: str,
+    options: Options,
     cut: int,
     model: RewardModel | None,
-    level: float,
 ) -> Iterator[int | list[TunedPolicy]]:
     """Yields how many decisions were folded, as they are, and then the candidates."""
-    formula: Formula[Batch] = Snips() if model is None else Dr()
-    trials = [_Trial(Learning(open_policy(spec)), formula) for spec in specs]
-    base = _Trial(open_target(baseline), formula)
+    base = _Trial(options.baseline, options)
+    trials = [_Trial(Candidate(_as_text(spec), spec), options) for spec in specs]
     events, done = iter(log()), 0
     # no batch lies in both parts
     while batch := list(islice(events, min(BATCH_SIZE, cut - done) if done < cut else BATCH_SIZE)):
-        picks = done < cut
-        base.take(batch, model, picks)
+        view, picks = view_of(batch, options, model), done < cut
+        base.take(view, picks=picks)
         for trial in trials:
-            trial.take(batch, model, picks)
-            if not picks and trial.batch is not None and base.batch is not None:
-                trial.apart.add(trial.batch, base.batch)
+            trial.take(view, picks=picks)
+            if not picks:
+                trial.telling.compare(base.telling)
         done += len(batch)
         yield len(batch)
-    yield [_candidate(s, t, level) for s, t in zip(specs, trials, strict=True)]
-
-
-def _candidate(spec: PolicySpec, trial: _Trial, level: float) -> TunedPolicy:
-    telling, apart = trial.telling.get(level), trial.apart.get(level)
-    return TunedPolicy(
-        spec=spec,
-        selection=trial.picking.get(level).value,
-        value=telling.value,
-        interval=telling.interval,
-        difference=apart.value,
-        difference_interval=apart.interval,
-        diagnostics=trial.diagnosis.get(),
-    )
+    yield [trial.result(spec) for spec, trial in zip(specs, trials, strict=True)]
 
 
 def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int]:
     """Returns the reward model, and how many decisions there are."""
-    model, n, whole = None if name is None else open_model(name), 0, True
+    model, n = None if name is None else open_model(name), 0
     for event in log():
         n += 1
-        whole = whole and event.whole
         if model is not None:
             model.learn(event)
     if model is not None and n:
