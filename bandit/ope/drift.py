@@ -25,8 +25,8 @@ _PRIOR: Final = 0.5
 _SLACK: Final = 1e-9
 
 
-class Stretch(NamedTuple):
-    """What was shown in a stretch of time: `n` showings, which earned `total`, each in [0, 1]."""
+class TimeBucket(NamedTuple):
+    """What was shown in a span of time: `n` showings, which earned `total`, each in [0, 1]."""
 
     n: float
     total: float
@@ -36,7 +36,7 @@ class Drift(Struct, frozen=True):
     """How sure it is that the rate changed within a series.
 
     `log_evidence` is the natural log of an e-value; `drifts` says whether that reached 1 / alpha.
-    `since` is the first stretch after the likeliest change, whose rates `before` and `after` are
+    `since` is the first bucket after the likeliest change, whose rates `before` and `after` are
     the means of either side.
     """
 
@@ -47,33 +47,33 @@ class Drift(Struct, frozen=True):
     after: float
 
 
-def drift_of(stretches: Sequence[Stretch], *, alpha: float = ALPHA) -> Drift | None:
-    """Returns what a series says of a change, None where it has no two stretches with showings.
+def drift_of(buckets: Sequence[TimeBucket], *, alpha: float = ALPHA) -> Drift | None:
+    """Returns what a series says of a change, None where it has no two buckets with showings.
 
     The hypothesis is that every reward has the same mean, whatever came before it. Against each
-    boundary k between two stretches stands the alternative that the rate changed there, with a
+    boundary k between two buckets stands the alternative that the rate changed there, with a
     rate from Beta(½, ½) on either side and the weight 1 / (k (k + 1)). The evidence is their
     mixture's likelihood, of rewards as if Bernoulli, over the largest that one rate has: an
     e-process (Wasserman, Ramdas & Balakrishnan 2020), also for rewards between 0 and 1, for which
     that likelihood is convex. By Ville's inequality it reaches 1 / alpha at any time, while
-    stretches are added at the end, with probability alpha at most. A policy may choose when a
+    buckets are added at the end, with probability alpha at most. A policy may choose when a
     creative is shown as it likes.
 
     Args:
-        stretches: oldest first, all of whose rewards are known; they may have no showings.
+        buckets: oldest first, all of whose rewards are known; they may have no showings.
         alpha: the rate of false alarms, in (0, 1).
 
     Raises:
         EstimateError: rewards that sum to less than 0 or more than the showings.
 
-    >>> steady, fallen = [Stretch(1000, 50)] * 10, [Stretch(1000, 20)] * 5
+    >>> steady, fallen = [TimeBucket(1000, 50)] * 10, [TimeBucket(1000, 20)] * 5
     >>> drift_of(steady).drifts
     False
     >>> found = drift_of(steady + fallen)
     >>> found.drifts, found.since, found.before, found.after
     (True, 10, 0.05, 0.02)
     """
-    n, total = _sums(stretches)
+    n, total = _sums(buckets)
     if np.count_nonzero(n) < 2:
         return None
     n_before, total_before = n.cumsum()[:-1], total.cumsum()[:-1]
@@ -110,15 +110,15 @@ def drift_of_all(found: Sequence[Drift], *, alpha: float = ALPHA) -> tuple[float
     return evidence, evidence >= -math.log(alpha)
 
 
-def _sums(stretches: Sequence[Stretch]) -> tuple[Floats, Floats]:
-    """Returns showings and rewards, each of shape (len(stretches),)."""
-    sums = np.array(stretches, dtype=np.float64).reshape(-1, 2)
+def _sums(buckets: Sequence[TimeBucket]) -> tuple[Floats, Floats]:
+    """Returns showings and rewards, each of shape (len(buckets),)."""
+    sums = np.array(buckets, dtype=np.float64).reshape(-1, 2)
     n, total = sums[:, 0], sums[:, 1]
     wrong = ~((n >= 0.0) & (total >= -_SLACK * (1.0 + n)) & (total <= n + _SLACK * (1.0 + n)))
     if wrong.any():
         at = int(wrong.argmax())
         raise EstimateError(
-            f"stretch {at} has {total[at]} of rewards in {n[at]} showings; each must be from 0 to "
+            f"bucket {at} has {total[at]} of rewards in {n[at]} showings; each must be from 0 to "
             "1, so scale rewards of another range first"
         )
     # Corrections of fractional rewards leave sums a rounding outside what is possible.
@@ -126,7 +126,7 @@ def _sums(stretches: Sequence[Stretch]) -> tuple[Floats, Floats]:
 
 
 def _marginal(n: Floats, total: Floats) -> Floats:
-    """Returns the log likelihood of stretches of one rate each, which the prior integrates out."""
+    """Returns the log likelihood of buckets of one rate each, which the prior integrates out."""
     a, b = total + _PRIOR, n - total + _PRIOR
     log_beta: Floats = _log_gamma(a) + _log_gamma(b) - _log_gamma(a + b)
     return log_beta - math.log(math.pi)

@@ -52,23 +52,23 @@ def check_page() -> None:
         )
 
 
-def to_page(found: Evaluation) -> str:
+def to_page(report: Evaluation) -> str:
     """Returns the evaluation as a page of HTML with charts.
 
     Raises:
         PlotError: matplotlib is not installed.
     """
     check_page()
-    sections = "".join(_section(policy, found) for policy in found.policies)
-    warnings = "".join(f"<p class=warning>{escape(text)}</p>" for text in found.warnings)
+    sections = "".join(_section(policy, report) for policy in report.policies)
+    warnings = "".join(f"<p class=warning>{escape(text)}</p>" for text in report.warnings)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>What each policy would have earned</title><style>{STYLE}</style></head><body>"
-        f"<h1>What each policy would have earned</h1><p>{found.n:,} logged decisions. Policies "
-        f"are compared with <b>{escape(found.baseline)}</b> on the same decisions.</p>{warnings}"
-        f"{_summary(found)}{_forest(found)}{_over_time(found)}{_creatives(found)}{sections}{_calibration(found)}"
-        f"{_how_to_read(found)}</body></html>\n"
+        f"<h1>What each policy would have earned</h1><p>{report.n:,} logged decisions. Policies "
+        f"are compared with <b>{escape(report.baseline)}</b> on the same decisions.</p>{warnings}"
+        f"{_summary(report)}{_forest(report)}{_over_time(report)}{_creatives(report)}{sections}{_calibration(report)}"
+        f"{_how_to_read(report)}</body></html>\n"
     )
 
 
@@ -105,74 +105,74 @@ def _told(policy: PolicyEvaluation) -> EstimateRow | None:
     return rows[by] if by is not None else next(iter(rows.values()), None)
 
 
-def _summary(found: Evaluation) -> str:
+def _summary(report: Evaluation) -> str:
     rows = []
-    for policy in found.policies:
+    for policy in report.policies:
         verdict, row = policy.diagnostics.verdict, _told(policy)
         kind = "ok" if verdict.usable else "weak"
         rows.append(
             f"<tr><td><b>{escape(policy.policy)}</b></td>"
             f"<td class=n>{shown(None if row is None else row.value)}{_star(row)}</td>"
             f"<td class=n>{shown_interval(None if row is None else row.interval)}</td>"
-            f"<td>{escape(in_words(policy, found.baseline))}</td>"
+            f"<td>{escape(in_words(policy, report.baseline))}</td>"
             f"<td><span class={kind}>{verdict.code}</span></td></tr>"
         )
     return (
         "<table><tr><th>policy</th><th class=n>reward a decision</th>"
-        f"<th class=n>{found.level:.0%} interval</th><th>what that means</th><th>verdict</th></tr>"
+        f"<th class=n>{report.level:.0%} interval</th><th>what that means</th><th>verdict</th></tr>"
         f"{''.join(rows)}</table>"
     )
 
 
-def _forest(found: Evaluation) -> str:
-    told = [(policy.policy, _told(policy)) for policy in found.policies]
+def _forest(report: Evaluation) -> str:
+    told = [(policy.policy, _told(policy)) for policy in report.policies]
     rows = [(name, row.value, row.interval) for name, row in told if row is not None]
     if not rows:
         return ""
-    label = f"reward a decision (bars: {found.level:.0%}; dashed: {found.baseline})"
+    label = f"reward a decision (bars: {report.level:.0%}; dashed: {report.baseline})"
     return charts.forest(rows, label=label, reference=rows[0][1])
 
 
-def _over_time(found: Evaluation) -> str:
+def _over_time(report: Evaluation) -> str:
     lines = [
         (policy.policy, policy.over_time)
-        for policy in found.policies
+        for policy in report.policies
         if len(policy.over_time) > 2 and policy.policy != "logged"
     ]
     if not lines:
         return ""
     changed = [
         f"<p>{escape(policy.policy)}: {escape(words)}</p>"
-        for policy in found.policies
+        for policy in report.policies
         if (words := drift(policy.over_time)) is not None
     ]
     picture = charts.over_time(lines, logged="earned")
     return f"<h2>Over time</h2>{picture}{''.join(changed)}"
 
 
-def _creatives(found: Evaluation) -> str:
-    kept = [one for one in found.creatives if one.value is not None][: charts.SHOWN]
+def _creatives(report: Evaluation) -> str:
+    kept = [one for one in report.creatives if one.value is not None][: charts.SHOWN]
     if not kept:
         return ""
     rows = [(f"{one.creative_id} ({one.shown:,})", one.value, one.interval) for one in kept]
     label = "reward a decision, wherever it can be shown (in brackets: times shown)"
-    more = len(found.creatives) - len(kept)
+    more = len(report.creatives) - len(kept)
     note = f"<p class=small>and {more} more</p>" if more else ""
     return f"<h2>By creative</h2>{charts.forest(rows, label=label)}{note}"
 
 
-def _section(policy: PolicyEvaluation, found: Evaluation) -> str:
+def _section(policy: PolicyEvaluation, report: Evaluation) -> str:
     known = policy.diagnostics
-    parts = "".join(_parts(name, parts, found) for name, parts in policy.segments.items())
+    parts = "".join(_parts(name, parts, report) for name, parts in policy.segments.items())
     if policy.slots:
-        parts += _parts("slot", policy.slots, found)
+        parts += _parts("slot", policy.slots, report)
     skipped = "".join(
         f"<p>No {escape(name)}: {escape(why)}.</p>" for name, why in policy.skipped.items()
     )
     return (
         f"<h2>{escape(policy.policy)}</h2><p><span class={'ok' if known.verdict.usable else 'weak'}"
         f">{known.verdict.code}</span> {escape(known.verdict.words)}</p>{parts}"
-        f"<details><summary>Every estimator, and the weights</summary>{_estimates(policy, found)}"
+        f"<details><summary>Every estimator, and the weights</summary>{_estimates(policy, report)}"
         f"{skipped}<p>Effective sample {known.effective:,.0f} of {known.n:,}; mean weight "
         f"{known.mean_weight:.3f}, which is 1 where the logged propensities are right; largest "
         f"weight {known.max_weight:.3g}, {known.max_share:.1%} of all; the ten heaviest decisions "
@@ -181,7 +181,7 @@ def _section(policy: PolicyEvaluation, found: Evaluation) -> str:
     )
 
 
-def _estimates(policy: PolicyEvaluation, found: Evaluation) -> str:
+def _estimates(policy: PolicyEvaluation, report: Evaluation) -> str:
     rows = "".join(
         f"<tr><td>{escape(row.estimator)}</td><td class=n>{shown(row.value)}{_star(row)}</td>"
         f"<td class=n>{shown_interval(row.interval)}</td>"
@@ -191,11 +191,11 @@ def _estimates(policy: PolicyEvaluation, found: Evaluation) -> str:
     )
     return (
         "<table><tr><th>estimator</th><th class=n>value</th><th class=n>interval</th>"
-        f"<th class=n>over {escape(found.baseline)}</th><th>method</th></tr>{rows}</table>"
+        f"<th class=n>over {escape(report.baseline)}</th><th>method</th></tr>{rows}</table>"
     )
 
 
-def _parts(name: str, parts: tuple[Part, ...], found: Evaluation) -> str:
+def _parts(name: str, parts: tuple[Part, ...], report: Evaluation) -> str:
     kept = [part for part in parts if part.value is not None][: charts.SHOWN]
     if not kept:
         return ""
@@ -206,20 +206,20 @@ def _parts(name: str, parts: tuple[Part, ...], found: Evaluation) -> str:
     return f"<h3>By {escape(name)}</h3>{charts.forest(rows, label=label)}{note}"
 
 
-def _calibration(found: Evaluation) -> str:
-    if found.calibration is None:
+def _calibration(report: Evaluation) -> str:
+    if report.calibration is None:
         return ""
     return (
-        f"<h2>The reward model</h2><p>{escape(found.calibration.words)}</p>"
-        f"{charts.calibration(found.calibration)}"
+        f"<h2>The reward model</h2><p>{escape(report.calibration.words)}</p>"
+        f"{charts.calibration(report.calibration)}"
     )
 
 
-def _how_to_read(found: Evaluation) -> str:
+def _how_to_read(report: Evaluation) -> str:
     return (
         "<h2>How to read this</h2><p class=small>Nobody was shown anything new for this page. "
         "Decisions that were made are weighed by how much likelier each policy makes them. Of "
-        f"such intervals {found.level:.0%} hold the true value. Where the verdict is red, take no "
+        f"such intervals {report.level:.0%} hold the true value. Where the verdict is red, take no "
         "decision from the figures beside it: the words say what is wrong. A star marks figures "
         "that rest on propensities which were estimated.</p>"
     )

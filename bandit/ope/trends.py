@@ -76,10 +76,7 @@ class ByTime:
         total = ByTime(self._formula)
         total._width_ms = max(self._width_ms, other._width_ms)
         for one in (self, other):
-            times = total._width_ms // one._width_ms
-            for key, tally in one._parts.items():
-                held = total._parts.get(key // times)
-                total._parts[key // times] = tally if held is None else held + tally
+            total._take(one._parts, total._width_ms // one._width_ms)
         while total._parts and max(total._parts) - min(total._parts) >= BUCKETS:
             total._double()
         return total
@@ -87,9 +84,12 @@ class ByTime:
     def _double(self) -> None:
         self._width_ms *= 2
         halves, self._parts = self._parts, {}
-        for key, tally in halves.items():
-            held = self._parts.get(key // 2)
-            self._parts[key // 2] = tally if held is None else held + tally
+        self._take(halves, 2)
+
+    def _take(self, parts: dict[int, _Tally], times: int) -> None:
+        """Takes in parts of which so many make one of this one's."""
+        for key, tally in parts.items():
+            self._parts.setdefault(key // times, _Tally(self._formula)).take(tally)
 
 
 class BySegment:
@@ -143,9 +143,3 @@ class _Tally:
     def part(self, label: str, level: float) -> Part:
         n, value, interval = self._estimate.get(level)
         return Part(label, n, value, interval, self._earned / n if n else 0.0)
-
-    def __add__(self, other: _Tally) -> _Tally:
-        total = _Tally(self._estimate.formula)
-        total.take(self)
-        total.take(other)
-        return total

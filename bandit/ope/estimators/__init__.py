@@ -77,14 +77,12 @@ def slate_formula(name: str, slots: int) -> Formula[Slates]:
     Raises:
         EstimateError: there is no estimator of slates of this name.
     """
-    match name:
-        case "slate_snips":
-            return SlateSnips()
-        case "slate_cascade":
-            return SlatesBySlot(slots, cascade=True)
-        case "slate_independent":
-            return SlatesBySlot(slots, cascade=False)
-        case "slate_pi":
-            return SlatePi()
-        case _:
-            raise EstimateError(f"estimator is {name!r}; expected one of: {', '.join(SLATES)}")
+    formulas: dict[str, Formula[Slates]] = {
+        "slate_snips": SlateSnips(),
+        "slate_cascade": SlatesBySlot(slots, cascade=True),
+        "slate_independent": SlatesBySlot(slots, cascade=False),
+        "slate_pi": SlatePi(),
+    }
+    if name not in formulas:
+        raise EstimateError(f"estimator is {name!r}; expected one of: {', '.join(SLATES)}")
+    return formulas[name]

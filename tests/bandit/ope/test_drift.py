@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit.errors import EstimateError
-from bandit.ope.drift import Stretch, drift_of, drift_of_all
+from bandit.ope.drift import TimeBucket, drift_of, drift_of_all
 
 RUNS = 150
 STRETCHES = 40
@@ -16,7 +16,7 @@ STRETCHES = 40
 
 def series(rng, rates, showings):
     """One stretch for each of the rates."""
-    return [Stretch(showings, float(rng.binomial(showings, rate))) for rate in rates]
+    return [TimeBucket(showings, float(rng.binomial(showings, rate))) for rate in rates]
 
 
 def ever_drifts(stretches, alpha):
@@ -38,7 +38,7 @@ def test_rewards_between_0_and_1_raise_no_more_alarms_than_clicks():
     alarms = 0
     for _ in range(RUNS):
         rewards = rng.beta(0.3, 0.7, size=(STRETCHES, 30))
-        alarms += ever_drifts([Stretch(30, float(row.sum())) for row in rewards], alpha)
+        alarms += ever_drifts([TimeBucket(30, float(row.sum())) for row in rewards], alpha)
     assert alarms <= alpha * RUNS
 
 
@@ -66,7 +66,7 @@ def test_the_mean_of_e_values_under_no_change_is_at_most_1():
     )
 )
 def test_any_counts_give_a_finite_answer_or_none(counts):
-    found = drift_of([Stretch(*each) for each in counts])
+    found = drift_of([TimeBucket(*each) for each in counts])
     if sum(n > 0 for n, _ in counts) < 2:
         assert found is None
     else:
@@ -77,14 +77,14 @@ def test_any_counts_give_a_finite_answer_or_none(counts):
 
 
 def test_turned_around_rewards_are_as_telling():
-    stretches = [Stretch(200, 20), Stretch(300, 25), Stretch(100, 40)]
-    turned = [Stretch(each.n, each.n - each.total) for each in stretches]
+    stretches = [TimeBucket(200, 20), TimeBucket(300, 25), TimeBucket(100, 40)]
+    turned = [TimeBucket(each.n, each.n - each.total) for each in stretches]
     assert drift_of(turned).log_evidence == pytest.approx(drift_of(stretches).log_evidence)
 
 
 def test_of_many_creatives_one_that_drifts_is_enough():
-    steady = drift_of([Stretch(1000, 20)] * 6)
-    fallen = drift_of([Stretch(1000, 60)] * 3 + [Stretch(1000, 20)] * 3)
+    steady = drift_of([TimeBucket(1000, 20)] * 6)
+    fallen = drift_of([TimeBucket(1000, 60)] * 3 + [TimeBucket(1000, 20)] * 3)
     evidence, drifts = drift_of_all([steady] * 20 + [fallen])
     assert drifts
     assert evidence < fallen.log_evidence
@@ -92,7 +92,7 @@ def test_of_many_creatives_one_that_drifts_is_enough():
     assert drift_of_all([]) == (-math.inf, False)
 
 
-@pytest.mark.parametrize("wrong", [Stretch(10, 11), Stretch(10, -1), Stretch(-1, 0)])
+@pytest.mark.parametrize("wrong", [TimeBucket(10, 11), TimeBucket(10, -1), TimeBucket(-1, 0)])
 def test_what_cannot_be_rewards_is_refused(wrong):
-    with pytest.raises(EstimateError, match=r"stretch 1 has .* each must be from 0 to 1"):
-        drift_of([Stretch(10, 5), wrong])
+    with pytest.raises(EstimateError, match=r"bucket 1 has .* each must be from 0 to 1"):
+        drift_of([TimeBucket(10, 5), wrong])
