@@ -18,10 +18,10 @@ from bandit.abtests.data import AbTest
 from benchmarks.conftest import RESULTS
 from benchmarks.upworthy import DATA, read_upworthy
 from generator.reward import fit_reward_model, from_ab_tests, open_encoder
-from generator.reward.contrasts import Floats, told_apart
+from generator.reward.contrasts import Floats, significant_pairs
 from generator.reward.encoders import Encoder
 from generator.reward.examples import Example
-from generator.reward.model import RewardModel, try_examples, measure_accuracy
+from generator.reward.model import RewardModel, group_examples, measure_accuracy
 
 BINS = 8
 READERS = ("wordllama", "minilm", "smollm2", "minilm+smollm2")
@@ -65,8 +65,8 @@ def _judged(
     model: RewardModel, encoder: Encoder, later: list[Example]
 ) -> tuple[dict[str, Any], Floats]:
     """Returns figures on pairs of `later`, and the chance given to each pair's better one."""
-    grouped = try_examples(later, encoder)
-    pairs = told_apart(grouped)
+    grouped = group_examples(later, encoder)
+    pairs = significant_pairs(grouped)
     scores = model.score_vectors(grouped.x).value
     accuracy = measure_accuracy(scores, pairs, grouped.group, seed=0)
     chance = 1.0 / (1.0 + np.exp(-model.slope * (scores[pairs.better] - scores[pairs.worse])))

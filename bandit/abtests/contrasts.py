@@ -2,7 +2,8 @@
 
 Who competes for the same visitors can be compared; all else (the place, the season, how many
 creatives there were) is left out. The rows come from finished tests, or from a log of decisions
-whose policy may have adapted as it went; what is learned from them is `bandit.abtests.prior`.
+whose policy may have adapted as it went. Their regression on features is ridge, and rows that are
+held out decide how far to believe it; `bandit.abtests.prior` and the reward model fit it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from bandit.features import Embedding, creative_features, flatten
 from bandit.ope.readers.events import LoggedEvent
 from streams.events import Action
 
-Floats = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.bool_]
 Named: TypeAlias = Mapping[str, float]
 """Features by `namespace.feature`."""
 
@@ -199,3 +201,41 @@ def _assembled(rows: _Rows, columns: Mapping[str, int]) -> Contrasts:
         centre=rows.own.mean(axis=0)[varies] / scale,
         names=tuple(name for name, kept in zip(columns, varies, strict=True) if kept),
     )
+
+
+def posterior(x: Floats, y: Floats, weight: Floats, prior: Floats | float) -> tuple[Floats, Floats]:
+    """Returns the weights, shape (d,), and the lower Cholesky factor of their precision, (d, d).
+
+    The weights are (XᵀΩX + Λ)⁻¹XᵀΩy (Hoerl & Kennard 1970).
+
+    Args:
+        x: shape (n, d).
+        y: shape (n,).
+        weight: Ω, one over the variance of each y, shape (n,).
+        prior: Λ, the prior precision of the weights, shape (d,) or one for all.
+    """
+    precision = (x.T * weight) @ x
+    precision[np.diag_indices_from(precision)] += prior
+    factor = np.linalg.cholesky(precision).astype(np.float64)
+    half = np.linalg.solve(factor, x.T @ (weight * y))
+    return np.linalg.solve(factor.T, half).astype(np.float64), factor
+
+
+def held_out(fold: NDArray[np.int64], predict: Callable[[Rows, Rows], Floats]) -> Floats:
+    """Returns what each row is predicted to be from the folds that it is not in, shape (n,).
+
+    Args:
+        fold: of each row, shape (n,); 0 is predicted where there is but one.
+        predict: given the rows to learn from, and those to predict.
+    """
+    predicted = np.zeros(len(fold))
+    for number in np.unique(fold):
+        held = fold == number
+        if not held.all():
+            predicted[held] = predict(~held, held)
+    return predicted
+
+
+def loss(y: Floats, predicted: Floats, weight: Floats) -> float:
+    """Returns the weighted squared error of predictions, all of shape (n,)."""
+    return float(weight @ (y - predicted) ** 2)

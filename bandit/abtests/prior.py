@@ -12,15 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bandit.abtests.contrasts import FOLDS, Contrasts
+from bandit.abtests.contrasts import Contrasts, Floats, Rows, held_out, loss, posterior
 from bandit.errors import ReplayError
 from streams.events import Interaction, PolicySpec
 
-Floats = NDArray[np.float64]
-
-SPREADS: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14)
+PRIOR_SCALES: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14)
 """How far scores may spread before any data: standard deviations, in logarithms."""
 FORM: Final = "text"
 """The namespace that is fitted first: a text's form, whatever embedding comes with it."""
@@ -38,7 +35,7 @@ class Prior(NamedTuple):
     `weights` are by feature, `namespace.feature`, per unit of it, and by namespace what is added
     where any of it is there; none if features told nothing. `strength` is what the policy's own
     parameter of that name should be. `explained` is the share of the variance between creatives
-    that was foretold of creatives held out, clicks' own noise included.
+    that was predicted of creatives held out, clicks' own noise included.
     """
 
     weights: dict[str, float]
@@ -57,58 +54,50 @@ def fit_prior(data: Contrasts) -> Prior:
     Namespaces are fitted one after another, each on what those before it left, so that the
     weights of one hold whether or not another is there. With w ~ N(0, spread²/n_features) for each
     of a namespace's features in units of its spread, the ridge estimate is
-    (XᵀΩX + n_features/spread²)⁻¹XᵀΩy (Hoerl & Kennard 1970). The spread is the one that foretells
-    best, in weighted squares, creatives that were held out; if none foretells better than leaving
+    (XᵀΩX + n_features/spread²)⁻¹XᵀΩy (Hoerl & Kennard 1970). The spread is the one that predicts
+    best, in weighted squares, creatives that were held out; if none predicts better than leaving
     the namespace out does, it has no weights.
 
     What is left of the creatives' variance, beyond features and clicks' own noise, is how far a
-    rate lies from what was foretold; one over it is the strength, between 1 and 50 clicks.
+    rate lies from what was predicted; one over it is the strength, between 1 and 50 clicks.
     """
     namespaces = sorted({name.partition(".")[0] for name in data.names})
     spreads: dict[str, float] = {}
-    left = _lost(data, np.zeros_like(data.y))
-    nothing = left
+    left = nothing = loss(data.y, np.zeros_like(data.y), data.weight)
     for namespace in sorted(namespaces, key=lambda name: name != FORM):
-        tried = {s: _lost(data, _foretold(data, spreads | {namespace: s})) for s in SPREADS}
-        best = min(SPREADS, key=tried.__getitem__)
+        tried = {
+            scale: loss(data.y, _predicted(data, spreads | {namespace: scale}), data.weight)
+            for scale in PRIOR_SCALES
+        }
+        best = min(PRIOR_SCALES, key=tried.__getitem__)
         if tried[best] < left:
             spreads[namespace], left = best, tried[best]
-    foretold = _foretold(data, spreads)
+    predicted = _predicted(data, spreads)
     rows = np.ones(len(data.y), dtype=bool)
     found = _fitted(data, spreads, rows)
-    return Prior(_named(data, found, spreads), _strength(data, foretold), 1.0 - left / nothing)
+    return Prior(_named(data, found, spreads), _strength(data, predicted), 1.0 - left / nothing)
 
 
-def _fitted(data: Contrasts, spreads: Mapping[str, float], rows: NDArray[np.bool_]) -> Floats:
+def _fitted(data: Contrasts, spreads: Mapping[str, float], rows: Rows) -> Floats:
     """Returns the weights from these rows, shape (n_features,), in data's units."""
     found = np.zeros(len(data.names))
     left, weight = data.y[rows], data.weight[rows]
     for namespace, spread in spreads.items():
         own = data.of(namespace)
         x = data.x[np.ix_(rows, own)]
-        precision = (x.T * weight) @ x
-        precision[np.diag_indices_from(precision)] += x.shape[1] / spread**2
-        found[own] = np.linalg.solve(precision, (weight * left) @ x)
+        found[own], _ = posterior(x, left, weight, x.shape[1] / spread**2)
         left = left - x @ found[own]
     return found
 
 
-def _foretold(data: Contrasts, spreads: Mapping[str, float]) -> Floats:
-    """Returns y as foretold from the folds that a creative is not in."""
-    y = np.empty_like(data.y)
-    for fold in range(FOLDS):
-        held = data.fold == fold
-        y[held] = data.x[held] @ _fitted(data, spreads, ~held)
-    return y
+def _predicted(data: Contrasts, spreads: Mapping[str, float]) -> Floats:
+    """Returns y as predicted from the folds that a creative is not in."""
+    return held_out(data.fold, lambda rest, held: data.x[held] @ _fitted(data, spreads, rest))
 
 
-def _lost(data: Contrasts, foretold: Floats) -> float:
-    return float(data.weight @ (data.y - foretold) ** 2)
-
-
-def _strength(data: Contrasts, foretold: Floats) -> float:
-    """Returns 1 / (variance of rates beyond what was foretold), by weighted moments."""
-    square = (data.y - foretold) ** 2 - 1.0 / data.expected
+def _strength(data: Contrasts, predicted: Floats) -> float:
+    """Returns 1 / (variance of rates beyond what was predicted), by weighted moments."""
+    square = (data.y - predicted) ** 2 - 1.0 / data.expected
     weight = data.weight**2
     variance = float(weight @ square) / float(weight.sum())
     return round(min(max(1.0 / max(variance, 1e-9), LEAST_STRENGTH), MOST_STRENGTH), 1)
