@@ -7,7 +7,7 @@ at once, so a page may be looked at until it pleases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -177,7 +177,3 @@ class _Against:
                 Batch(reward, propensity, propensity), Batch(reward, propensity, target)
             )
             self._waiting.clear()
-
-
-Plans: TypeAlias = Callable[[], Mapping[str, LiftPlan | None]]
-"""What each placement is held against now."""
