@@ -1,8 +1,8 @@
 """MiniLM's embedding of a text, in numpy: no PyTorch in a process that serves requests.
 
 What a model trained on a billion pairs of sentences takes two headlines for tells twice as much of
-how often they are clicked as the mean of their words' vectors does (`bandit.prior`). Its weights
-are a package of their own.
+how often they are clicked as the mean of their words' vectors does (`bandit.abtests.prior`). Its
+weights are a package of their own.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bandit.errors import ReaderError
-from bandit.readers import open_reader
-from bandit.readers.logged import LoggedEvent
+from bandit.ope.readers import open_reader
+from bandit.ope.readers.events import LoggedEvent
 from bandit.versions import interactions_of
 from streams.events import INTERACTIONS, Interaction, Placement, encode
 from streams.log import Log, Message

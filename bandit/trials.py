@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from bandit.betting import Bets
 from bandit.errors import FeatureError, LearnError
+from bandit.ope.betting import BetSums, ValueBets
 from bandit.policies import load_policy, open_policy
 from bandit.policies.wrappers import baseline_index
 from bandit.policy import Policy
@@ -63,22 +63,14 @@ def plan_of(history: Sequence[tuple[int, Placement]]) -> Plan | None:
     return Plan(challengers, baseline, since_ms, rule.minimum, rule.maximum)
 
 
-class Ledger(Struct):
-    """What a policy would have earned, as sums over decisions.
-
-    For rewards scaled to 0 ≤ r ≤ 1, w r has the policy's value as its mean, and w (1 − r) one
-    minus it, or less where the log never shows what the policy would: a lower bound on either
-    mean bounds the value, whatever the weights w are (Karampatziakis, Mineiro & Ramdas 2021).
-    The value of a policy that learns is its mean over the decisions taken in: Π (1 + μ mₜ) is at
-    most (1 + μ m̄)ⁿ, so the bets are fair against that mean too.
-    """
+class TrialEstimate(Struct):
+    """What a policy would have earned, as sums over decisions, with bounds at all times at once."""
 
     n: int = 0
     matches: int = 0
     weights: float = 0.0
     earned: float = 0.0
-    below: Bets = msgspec.field(default_factory=Bets)
-    above: Bets = msgspec.field(default_factory=Bets)
+    bets: ValueBets = msgspec.field(default_factory=ValueBets)
 
     def take(self, weight: float, share: float, *, match: bool) -> None:
         """Takes in a decision: how much likelier the policy makes it, and what it earned."""
@@ -86,8 +78,7 @@ class Ledger(Struct):
         self.matches += match
         self.weights += weight
         self.earned += weight * share
-        self.below.add_one(weight * share)
-        self.above.add_one(weight * (1.0 - share))
+        self.bets.add_one(weight, share)
 
     def result(self, plan: Plan, refused: int) -> TrialResult:
         """Returns the estimate in rewards, self-normalised, with its bounds."""
@@ -97,20 +88,20 @@ class Ledger(Struct):
                 refused=refused,
             )  # fmt: skip
         width = plan.highest - plan.lowest
-        low, high = self.below.lower(ALPHA), 1.0 - self.above.lower(ALPHA)
+        low, high = self.bets.bounds(ALPHA)
         return TrialResult(
             since_ms=plan.since_ms,
             n=self.n,
             value=plan.lowest + width * self.earned / self.weights if self.weights else None,
-            low=plan.lowest + width * min(low, 1.0),
-            high=plan.lowest + width * max(high, 0.0),
+            low=plan.lowest + width * low,
+            high=plan.lowest + width * high,
             match=self.matches / self.n,
             refused=refused,
         )
 
 
 class Trials:
-    """The challengers of one placement, folded beside its policy, and everyone's ledger.
+    """The challengers of one placement, folded beside its policy, with an estimate of each.
 
     A decision is taken in once, when it is closed: each challenger is asked for its pmf first,
     and learns then, so no reward is judged by a policy that has seen it.
@@ -122,7 +113,7 @@ class Trials:
             name: open_policy(spec) for name, spec in sorted(plan.challengers.items())
         }
         names = [CHAMPION, *self.policies, *([BASELINE] if plan.baseline else [])]
-        self.ledgers = {name: Ledger() for name in names}
+        self.estimates = {name: TrialEstimate() for name in names}
         self.refused = dict.fromkeys(names, 0)
 
     def take(self, interaction: Interaction) -> bool:
@@ -138,11 +129,11 @@ class Trials:
             return True
         favourite = _most_likely(decision.pmf)
         if counts:
-            self.ledgers[CHAMPION].take(1.0, share, match=True)
+            self.estimates[CHAMPION].take(1.0, share, match=True)
             if self.plan.baseline:
                 index = baseline_index(self.plan.baseline, decision.actions)
                 weight = float(index == decision.index) / decision.pmf[decision.index]
-                self.ledgers[BASELINE].take(weight, share, match=index == favourite)
+                self.estimates[BASELINE].take(weight, share, match=index == favourite)
         for name, policy in self.policies.items():
             try:
                 pmf = policy.pmf(decision.context, decision.actions).tolist()
@@ -153,24 +144,24 @@ class Trials:
                 continue
             if counts:
                 weight = pmf[decision.index] / decision.pmf[decision.index]
-                self.ledgers[name].take(weight, share, match=_most_likely(pmf) == favourite)
+                self.estimates[name].take(weight, share, match=_most_likely(pmf) == favourite)
         return True
 
     def results(self) -> dict[str, TrialResult]:
         """Returns how everyone does: the champion, the challengers, and the baseline if named."""
         return {
-            name: ledger.result(self.plan, self.refused[name])
-            for name, ledger in self.ledgers.items()
+            name: estimate.result(self.plan, self.refused[name])
+            for name, estimate in self.estimates.items()
         }
 
     def to_bytes(self) -> bytes:
         """Returns the whole state: equal for equal histories, byte for byte."""
         policies = {name: policy.to_bytes() for name, policy in self.policies.items()}
-        ledgers = {
-            name: (x.n, x.matches, x.weights, x.earned, x.below.sums(), x.above.sums())
-            for name, x in self.ledgers.items()
+        estimates = {
+            name: (x.n, x.matches, x.weights, x.earned, *x.bets.sums())
+            for name, x in self.estimates.items()
         }
-        state = (self.plan, policies, ledgers, self.refused)
+        state = (self.plan, policies, estimates, self.refused)
         return msgspec.msgpack.encode(state, order="sorted")
 
     @classmethod
@@ -180,22 +171,21 @@ class Trials:
         Raises:
             PolicyStateError: a policy in it cannot be loaded.
         """
-        plan, policies, ledgers, refused = _state_decoder.decode(data)
+        plan, policies, estimates, refused = _state_decoder.decode(data)
         found = cls(plan, {name: load_policy(state) for name, state in policies.items()})
-        found.ledgers = {
-            name: Ledger(*sums[:4], Bets.of(*sums[4]), Bets.of(*sums[5]))
-            for name, sums in ledgers.items()
+        found.estimates = {
+            name: TrialEstimate(*sums[:4], ValueBets.of(*sums[4:]))
+            for name, sums in estimates.items()
         }
         found.refused = refused
         return found
 
 
-_Bets = tuple[int, list[float]]
 _state_decoder = msgspec.msgpack.Decoder(
     tuple[
         Plan,
         dict[str, bytes],
-        dict[str, tuple[int, int, float, float, _Bets, _Bets]],
+        dict[str, tuple[int, int, float, float, BetSums, BetSums]],
         dict[str, int],
     ]
 )

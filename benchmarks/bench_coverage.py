@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.estimator import Batch
-from bandit.estimators import open_estimator
+from bandit.ope.base import Batch
+from bandit.ope.estimators import open_estimator
 
 LOGS = 400
 SHARES = np.array([0.3, 0.7])

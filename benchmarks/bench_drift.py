@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.certainty import quantile
-from bandit.drift import ALPHA, Stretch, drift_of
+from bandit.distributions import quantile
+from bandit.ope.drift import ALPHA, TimeBucket, drift_of
 
 RUNS = 1000
 STRETCHES = 60
@@ -24,23 +24,25 @@ RATE = 0.02
 CHANGED_AT = 20
 
 
-def series(rng: np.random.Generator, after: float) -> list[Stretch]:
+def series(rng: np.random.Generator, after: float) -> list[TimeBucket]:
     rates = [RATE] * CHANGED_AT + [after] * (STRETCHES - CHANGED_AT)
-    return [Stretch(SHOWINGS, float(clicks)) for clicks in rng.binomial(SHOWINGS, rates)]
+    return [TimeBucket(SHOWINGS, float(clicks)) for clicks in rng.binomial(SHOWINGS, rates)]
 
 
-def first_alarm(stretches: Sequence[Stretch], says: Callable[[Sequence[Stretch]], bool]) -> float:
+def first_alarm(
+    stretches: Sequence[TimeBucket], says: Callable[[Sequence[TimeBucket]], bool]
+) -> float:
     """Returns after how many stretches the first look says so, infinity if none does."""
     looks = (upto for upto in range(2, len(stretches) + 1) if says(stretches[:upto]))
     return next(looks, math.inf)
 
 
-def checked(stretches: Sequence[Stretch]) -> bool:
+def checked(stretches: Sequence[TimeBucket]) -> bool:
     found = drift_of(stretches)
     return found is not None and found.drifts
 
 
-def z_test(stretches: Sequence[Stretch]) -> bool:
+def z_test(stretches: Sequence[TimeBucket]) -> bool:
     middle = len(stretches) // 2
     sums = [np.sum(part, axis=0) for part in (stretches[:middle], stretches[middle:])]
     (n, clicks), (m, others) = sums

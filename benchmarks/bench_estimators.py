@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bandit.estimator import Batch
-from bandit.estimators import FORMULAS, open_estimator, slate_formula
-from bandit.estimators.running import value_alone
-from bandit.estimators.slates import Slates
+from bandit.ope.base import Batch
+from bandit.ope.estimators import FORMULAS, open_estimator, slate_formula
+from bandit.ope.estimators.running import value_alone
+from bandit.ope.estimators.slates import Slates
 
 N = 1_000_000
 ACTIONS = 10

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bandit.estimator import Batch
-from bandit.estimators import ESTIMATORS, open_estimator
-from bandit.evaluation.models.ridge import CrossRidge
+from bandit.ope.base import Batch
+from bandit.ope.estimators import ESTIMATORS, open_estimator
+from bandit.ope.models.ridge import CrossRidge
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "hillstrom.csv"
 ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.certainty import clopper_pearson
-from bandit.estimators import open_estimator
-from bandit.evaluation.batches import make_batch, unsupported
-from bandit.evaluation.diagnostics import Diagnosis
-from bandit.evaluation.judged import Answer
-from bandit.evaluation.models.open import fit_model
-from bandit.readers import open_reader
+from bandit.ope.batches import make_batch, unsupported
+from bandit.ope.diagnostics import Diagnosis
+from bandit.ope.estimators import open_estimator
+from bandit.ope.intervals import clopper_pearson
+from bandit.ope.models.reward import fit_model
+from bandit.ope.policies import Answer
+from bandit.ope.readers import open_reader
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "obd"
 NAMES = ("ips", "snips", "dm", "dr", "blend", "betting")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.ab_tests import AbTest, Arm, draw_clicks
+from bandit.abtests.data import AbTest, Arm, draw_clicks
+from bandit.abtests.replay import Stage, make_stage, play
 from bandit.policies import open_policy, parse_policy
-from bandit.replay import Stage, make_stage, play
 
 ROUNDS = 1000
 POLICIES = (

@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.ab_tests import AbTest, read_ab_tests
+from bandit.abtests.data import AbTest
 from benchmarks.conftest import RESULTS
-from generator.reward.contrasts import Floats, told_apart
+from benchmarks.upworthy import DATA, read_upworthy
+from generator.reward.contrasts import Floats, significant_pairs
 from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.examples import Example, from_ab_tests
-from generator.reward.model import RewardModel, fit_reward_model, measure_accuracy, try_examples
+from generator.reward.model import (
+    RewardModel,
+    fit_reward_model,
+    group_examples,
+    measure_accuracy,
+)
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "upworthy.parquet"
 BINS = 8
 READERS = ("wordllama", "minilm", "smollm2", "minilm+smollm2")
 
@@ -30,7 +35,7 @@ READERS = ("wordllama", "minilm", "smollm2", "minilm+smollm2")
 def tests() -> list[AbTest]:
     if not DATA.exists():
         pytest.skip(f"{DATA} is not here; see README.md for where to get it")
-    return read_ab_tests(DATA, min_headlines=2, min_impressions=500)
+    return read_upworthy(min_headlines=2, min_impressions=500)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +69,10 @@ def _judged(
     model: RewardModel, encoder: Encoder, later: list[Example]
 ) -> tuple[dict[str, Any], Floats]:
     """Returns figures on pairs of `later`, and the chance given to each pair's better one."""
-    tried = try_examples(later, encoder)
-    pairs = told_apart(tried)
-    scores = model.score_vectors(tried.x).value
-    accuracy = measure_accuracy(scores, pairs, tried.group, seed=0)
+    grouped = group_examples(later, encoder)
+    pairs = significant_pairs(grouped)
+    scores = model.score_vectors(grouped.x).value
+    accuracy = measure_accuracy(scores, pairs, grouped.group, seed=0)
     chance = 1.0 / (1.0 + np.exp(-model.slope * (scores[pairs.better] - scores[pairs.worse])))
     said, true, count = _bins(chance)
     figures = {

@@ -13,22 +13,21 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bandit.ab_tests import AbTest, read_ab_tests
-from bandit.contrasts import contrasts_of_tests
+from bandit.abtests.contrasts import contrasts_of_tests
+from bandit.abtests.data import AbTest
+from bandit.abtests.prior import fit_prior
+from bandit.abtests.replay import HORIZON, make_stage, play_new
+from bandit.abtests.report import PolicyResult, make_report
 from bandit.features import Embedding
 from bandit.policies import parse_policy
-from bandit.prior import fit_prior
-from bandit.replay import HORIZON, make_stage, play_new
-from bandit.replay_report import PolicyResult, make_report
+from benchmarks.upworthy import DATA, read_upworthy
 from streams.events import PolicySpec
 
-UPWORTHY = Path(__file__).parents[2] / "shared" / "data" / "upworthy.parquet"
 SEEDS = 5
 POLICIES = (
     "default",
@@ -45,7 +44,7 @@ POLICIES = (
 )
 
 pytestmark = [
-    pytest.mark.skipif(not UPWORTHY.exists(), reason="the Upworthy archive is not at ../shared"),
+    pytest.mark.skipif(not DATA.exists(), reason="the Upworthy archive is not at ../shared"),
     pytest.mark.benchmark(timer=time.process_time),
 ]
 
@@ -54,7 +53,7 @@ pytestmark = [
 def test_lift(benchmark: Any, policy: str) -> None:
     # What the others see of a text matters little, and MiniLM reads for a minute.
     embedding: Embedding = "minilm" if policy == "default" else "wordllama"
-    tests = read_ab_tests(UPWORTHY)
+    tests = read_upworthy()
     spec = parse_policy(policy)
     clicks = benchmark.pedantic(partial(earned, tests, spec, embedding), rounds=1)
     benchmark.extra_info.update(figures(policy, tests, clicks))
@@ -63,8 +62,8 @@ def test_lift(benchmark: Any, policy: str) -> None:
 @pytest.mark.parametrize("embedding", ["minilm", "wordllama"])
 def test_lift_held_out(benchmark: Any, embedding: Embedding) -> None:
     """The default, on each half of the tests with weights from all tests that are not in it."""
-    tests = read_ab_tests(UPWORTHY)
-    known = read_ab_tests(UPWORTHY, min_headlines=2, min_impressions=100)
+    tests = read_upworthy()
+    known = read_upworthy(min_headlines=2, min_impressions=100)
     halves = tests[0::2], tests[1::2]
 
     def play_halves() -> list[Any]:

@@ -28,7 +28,10 @@ import pytest
 from msgspec.structs import replace
 from pyarrow import parquet
 
-from bandit.ab_tests import AbTest, read_ab_tests
+from bandit.abtests.data import AbTest
+from bandit.ope.estimators.snips import Winner
+from bandit.ope.intervals import wilson_interval
+from benchmarks.upworthy import DATA, read_upworthy
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash
 from generator.data.dataset import Dataset, EvidenceThresholds, Prefer, build_dataset, write_dataset
@@ -45,10 +48,8 @@ from generator.training.base import load_base
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.finetune import finetune
 from generator.training.rows import IGNORED, RowReader, log_probs
-from generator.winners import Winner, wilson_interval
 from streams.events import Creative, Lineage
 
-DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "upworthy.parquet"
 LIMITS: Final = EvidenceThresholds(sure=0.95, pairs_per_text=1, held_out=0.5)
 LEDE: Final = 120
 """How many characters of a lede stand in the prompt; every token of it costs time in training."""
@@ -142,7 +143,7 @@ def read_archive() -> Archive:
         ledes.setdefault(row["clickability_test_id"], set()).add(opening(row["lede"] or ""))
     shared = {name: next(iter(found)) for name, found in ledes.items() if len(found) == 1}
     briefs = {name: Brief(product=lede) for name, lede in shared.items() if lede}
-    tests = read_ab_tests(DATA, min_headlines=2, min_impressions=500)
+    tests = read_upworthy(min_headlines=2, min_impressions=500)
     return Archive([test for test in tests if test.id in briefs], briefs)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.policy import Pmf, sample
-from bandit.segment_world import DAY_MS, SegmentWorld, Visit
+from benchmarks.segment_world import DAY_MS, SegmentWorld, Visit
 from streams.events import Action, Context, Decision
 
 BATCH = 100

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from bandit.policy import Pmf, Policy
-from bandit.segment_world import DEVICES, Visit
 from benchmarks.market import Feedback, Floats
+from benchmarks.segment_world import DEVICES, Visit
 from streams.events import Action, Context, Decision
 
 SEGMENTS = 4

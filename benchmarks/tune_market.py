@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bandit.policies import open_policy
-from bandit.segment_world import SegmentWorld
 from benchmarks.market import Contestant, Played, play
 from benchmarks.market_peers import Binned, ContextualBandits, MabWiser
+from benchmarks.segment_world import SegmentWorld
 
 TUNED = Path(__file__).with_name("market_tuned.json")
 SEEDS = (100, 101, 102)

@@ -7,14 +7,14 @@ reason in words, which the catalogue keeps.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from generator.winners import wilson_interval
+from bandit.ope.estimators.snips import SnipsSums
 from streams.catalogue import Catalogue
 from streams.events import Creative, Generation, Interaction, Placement
 from streams.rotation import Rotation
@@ -29,43 +29,10 @@ COMING: Final = ("proposed", "screened")
 """Creatives that a person may still let live."""
 
 
-class Sums(msgspec.Struct, array_like=True):
-    """SNIPS of one creative in one span: Σw, Σw² and Σw·reward, w being 1 / propensity."""
-
-    weight: float = 0.0
-    squared: float = 0.0
-    earned: float = 0.0
-
-    def plus(self, other: Sums) -> Sums:
-        """Returns both together."""
-        return Sums(
-            self.weight + other.weight,
-            self.squared + other.squared,
-            self.earned + other.earned,
-        )
-
-    @property
-    def effective_n(self) -> float:
-        """How many showings at one propensity would tell as much."""
-        return self.weight**2 / self.squared if self.squared else 0.0
-
-    @property
-    def estimate(self) -> float:
-        """The self-normalised estimate of the reward a showing."""
-        return self.earned / self.weight if self.weight else 0.0
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Lower and upper bound of that, each at 95 %; (0, 1) where nothing was seen."""
-        if not self.weight:
-            return 0.0, 1.0
-        return wilson_interval(self.estimate, self.effective_n)
-
-
 class RotationState(msgspec.Struct):
     """What is known of a placement's creatives: their sums by span, the latest time, the first."""
 
-    spans: dict[str, dict[int, Sums]] = {}
+    spans: dict[str, dict[int, SnipsSums]] = {}
     now_ms: int = 0
     since_ms: int = 0
 
@@ -78,25 +45,22 @@ class RotationState(msgspec.Struct):
         if decision.fallback:
             return
         spans = self.spans.setdefault(decision.action.id, {})
-        weight = 1.0 / decision.propensity
-        first = interaction.previous_reward is None
-        earned = interaction.reward - (interaction.previous_reward or 0.0)
-        added = Sums(weight if first else 0.0, weight**2 if first else 0.0, weight * earned)
         span = decision.timestamp_ms // SPAN_MS
-        spans[span] = spans.get(span, Sums()).plus(added)
+        spans.setdefault(span, SnipsSums()).add_interaction(interaction)
         self.now_ms = max(self.now_ms, decision.timestamp_ms)
         self.since_ms = self.since_ms or decision.timestamp_ms
 
-    def total(self, creative_id: str) -> Sums:
+    def total(self, creative_id: str) -> SnipsSums:
         """Returns what the creative earned in all."""
-        return _sum(self.spans.get(creative_id, {}).values())
+        return sum(self.spans.get(creative_id, {}).values(), SnipsSums())
 
-    def split(self, creative_id: str) -> tuple[Sums, Sums]:
+    def split(self, creative_id: str) -> tuple[SnipsSums, SnipsSums]:
         """Returns what it earned before the latest spans, and in them."""
         spans = self.spans.get(creative_id, {})
         from_span = self.now_ms // SPAN_MS - RECENT_SPANS + 1
-        past = _sum(sums for span, sums in spans.items() if span < from_span)
-        return past, _sum(sums for span, sums in spans.items() if span >= from_span)
+        past = sum((sums for span, sums in spans.items() if span < from_span), SnipsSums())
+        recent = sum((sums for span, sums in spans.items() if span >= from_span), SnipsSums())
+        return past, recent
 
 
 class Turn(NamedTuple):
@@ -232,10 +196,3 @@ def _request(
         winners=tuple(text for creative in best[:MAX_WINNERS] for text in creative.parts.values()),
         reason=why,
     )
-
-
-def _sum(parts: Iterable[Sums]) -> Sums:
-    total = Sums()
-    for part in parts:
-        total = total.plus(part)
-    return total

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import msgspec
 import typer
 
+from bandit.commands.replay import pairs_of
 from streams.commands.options import Form
 from streams.commands.output import print_report
 
 if TYPE_CHECKING:
-    from bandit.evaluation.found import Evaluation
-    from bandit.readers.logged import LoggedEvent
+    from bandit.ope.readers.events import LoggedEvent
+    from bandit.ope.report import Evaluation
 
 Processes = Annotated[
     int | None,
@@ -58,12 +59,12 @@ class LoggedOptions(NamedTuple):
     @property
     def roles(self) -> dict[str, str]:
         """The columns of a table by role."""
-        return dict(_pair(text) for text in self.column or [])
+        return pairs_of(self.column)
 
     def open_reader(self) -> Callable[[], Iterator[LoggedEvent]]:
         """Returns a function that reads the log, picklable for other processes."""
-        from bandit.evaluation.models.propensities import estimated
-        from bandit.readers import open_reader
+        from bandit.ope.models.propensities import estimated
+        from bandit.ope.readers import open_reader
 
         logged = self.propensities == "logged"
         opened = partial(
@@ -141,12 +142,12 @@ def evaluate(
     """
     from rich.console import Console
 
-    from bandit.estimators.bounded import RewardRange
-    from bandit.evaluation.by_columns import evaluate_columns, fits
-    from bandit.evaluation.evaluate import evaluate as run
-    from bandit.evaluation.page import check_page
-    from bandit.evaluation.seat import DEFAULT, Options
-    from bandit.readers.columns import open_columns
+    from bandit.ope.candidate import DEFAULT, Options
+    from bandit.ope.columns import evaluate_columns, fits
+    from bandit.ope.estimators.bounded import RewardRange
+    from bandit.ope.evaluate import evaluate as run
+    from bandit.ope.html import check_page
+    from bandit.ope.readers.table import open_columns
 
     if form == "html":
         check_page()
@@ -213,9 +214,9 @@ def tune(
     from rich.console import Console
 
     from bandit.errors import PolicySpecError
-    from bandit.evaluation.tune import grid as combine
-    from bandit.evaluation.tune import parse_range
-    from bandit.evaluation.tune import tune as run
+    from bandit.ope.tune import grid as combine
+    from bandit.ope.tune import parse_range
+    from bandit.ope.tune import tune as run
     from bandit.policies import parse_policy
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
@@ -241,8 +242,8 @@ def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:
     """Prints what was found: JSON, a page, or its tables."""
     from rich.console import Console
 
-    from bandit.evaluation.found import creatives_table, parts_table
-    from bandit.evaluation.page import to_page
+    from bandit.ope.html import to_page
+    from bandit.ope.report import creatives_table, parts_table
 
     if form == "html":
         typer.echo(to_page(found))
@@ -258,13 +259,6 @@ def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:
             console.print(parts_table(judged, "slot", judged.slots))
     if found.creatives:
         console.print(creatives_table(found))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    role, separator, column = text.partition("=")
-    if not separator or not column:
-        raise typer.BadParameter(f"--column {text!r}: expected ROLE=COLUMN, such as reward=clicks")
-    return role, column
 
 
 def _cores() -> int:

@@ -18,7 +18,7 @@ from streams.commands.output import moment, print_json, progress
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
 
-    from bandit.evaluation.found import Evaluation
+    from bandit.ope.report import Evaluation
     from bandit.personalizer_logs import Contents, Taken
     from streams.events import Placement
     from streams.log import Log
@@ -92,27 +92,18 @@ def _placement(log: Log, name: str) -> tuple[Placement, bool]:
 
 
 def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
-    from bandit.estimators.bounded import RewardRange
-    from bandit.evaluation.evaluate import evaluate
-    from bandit.evaluation.seat import Options
+    from bandit.ope.candidate import Options
+    from bandit.ope.estimators.bounded import RewardRange
+    from bandit.ope.evaluate import evaluate
+    from bandit.ope.policies import FIRST_ACTION, Candidate, unmasked
     from bandit.personalizer_logs import read_logs
-    from bandit.service.evaluations.judging import (
-        FIRST_ACTION,
-        Candidate,
-        judged,
-        renamed,
-        unmasked,
-    )
 
-    candidates = [Candidate("placement", unmasked(placement.policy)), FIRST_ACTION]
     rule = placement.reward
-    with judged(candidates) as names:
-        found = evaluate(
-            lambda: read_logs(paths),
-            [*names, "uniform"],
-            Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
-        )
-        return renamed(found, names)
+    return evaluate(
+        lambda: read_logs(paths),
+        [Candidate("placement", unmasked(placement.policy)), FIRST_ACTION, "uniform"],
+        Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
+    )
 
 
 def _report(

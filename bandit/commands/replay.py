@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
 MinHeadlines = Annotated[int, typer.Option(help="Leave out tests with fewer.")]
 MinImpressions = Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")]
-Weeks = Annotated[
-    str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
-]
 TextEmbedding = Annotated[
     Literal["wordllama", "minilm"] | None,
     typer.Option(help="What reads texts.", show_default="minilm if installed, else wordllama"),
+]
+
+TestColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of tests, ROLE=COLUMN where a column of test, headline, impressions, clicks or week "
+        "has another name; repeat."
+    ),
+]
+ExcludedWeeks = Annotated[
+    str, typer.Option(help="First-last week to leave out, YYYYWW-YYYYWW; none: keep all.")
 ]
 
 
@@ -40,19 +48,20 @@ def replay(
     horizon: Annotated[int, typer.Option(help="The most rounds a test lasts.")] = 2000,
     min_headlines: MinHeadlines = 3,
     min_impressions: MinImpressions = 1000,
-    exclude_weeks: Weeks = "201326-201402",
+    column: TestColumns = None,
+    exclude_weeks: ExcludedWeeks = "none",
     embedding: TextEmbedding = None,
 ) -> None:
     """Play policies on the A/B tests of a file, and compare what they would have earned.
 
     Every showing draws from the arm's real impressions without replacement, so the replay is
-    unbiased for any policy. Columns: clickability_test_id, headline, impressions, clicks,
-    test_week.
+    unbiased for any policy. Columns: test, headline, impressions, clicks and week (YYYYWW), unless
+    `--column` says otherwise.
     """
     from rich.console import Console
 
-    from bandit.plot import check_plot, plot_replay
-    from bandit.replay import run_replay
+    from bandit.abtests.replay import run_replay
+    from bandit.abtests.report import check_plot, plot_replay
 
     if plot:
         check_plot(plot)
@@ -63,7 +72,8 @@ def replay(
         horizon=horizon,
         min_headlines=min_headlines,
         min_impressions=min_impressions,
-        exclude_weeks=_weeks(exclude_weeks),
+        columns=pairs_of(column),
+        exclude_weeks=weeks_of(exclude_weeks),
         embedding=_embedding(embedding),
         console=Console(stderr=True),
     )
@@ -88,7 +98,8 @@ def fit_prior(
     ] = None,
     min_headlines: MinHeadlines = 2,
     min_impressions: MinImpressions = 100,
-    exclude_weeks: Weeks = "201326-201402",
+    column: TestColumns = None,
+    exclude_weeks: ExcludedWeeks = "none",
     embedding: TextEmbedding = None,
 ) -> None:
     """Learn which creatives are clicked, from what was, and print a policy that knows it.
@@ -98,26 +109,27 @@ def fit_prior(
     (`copyloop policy promote home --policy policy.json`) or for `replay --policy`. To judge it,
     replay tests that it was not learned from, such as later ones.
     """
-    from bandit.ab_tests import read_ab_tests
-    from bandit.contrasts import contrasts_of_log, contrasts_of_tests
-    from bandit.prior import fit_prior as fit
-    from bandit.readers.archive import read_interactions
+    from bandit.abtests.contrasts import contrasts_of_log, contrasts_of_tests
+    from bandit.abtests.data import read_ab_tests
+    from bandit.abtests.prior import fit_prior as fit
+    from bandit.ope.readers.events import read_archived
 
     if path.is_dir():
-        data = contrasts_of_log(lambda: read_interactions(path, placement=placement))
+        data = contrasts_of_log(lambda: read_archived(path, placement=placement))
     else:
         tests = read_ab_tests(
             path,
             min_headlines=min_headlines,
             min_impressions=min_impressions,
-            exclude_weeks=_weeks(exclude_weeks),
+            columns=pairs_of(column),
+            exclude_weeks=weeks_of(exclude_weeks),
         )
         kept = [test for test in tests if until is None or test.week <= until]
         data = contrasts_of_tests(kept, _embedding(embedding))
     prior = fit(data)
     typer.echo(msgspec.json.encode(prior.spec).decode())
     typer.echo(
-        f"{prior.explained:.1%} of the variance between {len(data.y)} creatives was foretold of"
+        f"{prior.explained:.1%} of the variance between {len(data.y)} creatives was predicted of"
         f" those held out; beyond that their rates differ as {prior.strength:g} clicks would tell",
         err=True,
     )
@@ -135,10 +147,10 @@ def fit_delay(
     are judged as fairly as those of last week. Worth it where rewards take hours or days, and
     creatives do not live much longer.
     """
-    from bandit.delays import fit_delay as fit
-    from bandit.delays import interactions_in
+    from bandit.abtests.prior import fit_delay as fit
+    from bandit.ope.readers.events import archived_interactions
 
-    delay = fit(interactions_in(path, placement))
+    delay = fit(archived_interactions(path, placement=placement))
     typer.echo(msgspec.json.encode({"name": "text_thompson", "delay": delay}).decode())
     half, most = delay[len(delay) // 2 - 1], delay[-2]
     typer.echo(f"half of the rewards take {half:g} s or less, 95 % {most:g} s", err=True)
@@ -156,10 +168,24 @@ def _embedding(name: Embedding | None) -> Embedding:
     return found
 
 
-def _weeks(text: str) -> tuple[int, int] | None:
+def weeks_of(text: str) -> tuple[int, int] | None:
+    """Returns the weeks that `--exclude-weeks` names, None for none."""
     if text == "none":
         return None
     first, _, last = text.partition("-")
     if not (first.isdecimal() and last.isdecimal()):
         raise typer.BadParameter(f"--exclude-weeks {text!r}: expected YYYYWW-YYYYWW, or none")
     return int(first), int(last)
+
+
+def pairs_of(texts: list[str] | None) -> dict[str, str]:
+    """Returns the columns that `--column ROLE=COLUMN` names, by role."""
+    found = {}
+    for text in texts or []:
+        role, separator, column = text.partition("=")
+        if not separator or not column:
+            raise typer.BadParameter(
+                f"--column {text!r}: expected ROLE=COLUMN, such as clicks=opened"
+            )
+        found[role] = column
+    return found

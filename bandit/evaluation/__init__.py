@@ -1,6 +1,1 @@
-"""What a policy would have earned, found from a log: the judging, and the telling of it.
-
-`evaluate` judges policies and `tune` picks among many; `creatives` judges each creative by itself;
-`found` holds what was found, `page` draws it. The estimators themselves are in
-`bandit.estimators`, and know no logs.
-"""
+"""The commands that judge policies on a log; what they run is in `bandit.ope`."""

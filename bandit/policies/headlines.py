@@ -1,7 +1,8 @@
 """How people's clicks tell headlines apart: the weights with which the default policy starts.
 
-They are what `bandit.prior.fit_prior` makes of the headline tests in the Upworthy Research Archive
-(Matias et al. 2021, Scientific Data; CC BY 4.0): English, 2013 to 2015, and one site's readers.
+They are what `bandit.abtests.prior.fit_prior` makes of the headline tests in the Upworthy Research
+Archive (Matias et al. 2021, Scientific Data; CC BY 4.0): English, 2013 to 2015, and one site's
+readers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 # Per unit of each feature of bandit.features.creative_features, in logarithms of the click rate; of
 # the two embeddings a creative has one. By a namespace alone: what brings a typical headline to 0.
 # From 1,204 tests of at least two headlines and 100 impressions an arm, in all weeks that were
-# randomised evenly; tests/bandit/test_prior.py fits them anew.
+# randomised evenly; tests/bandit/abtests/test_prior.py fits them anew.
 HEADLINES: Final[dict[str, float]] = {
     "text": -0.0609,
     "text.call_to_action": -0.0099,

@@ -44,7 +44,8 @@ class Maturing:
     enter, so corrections change nothing here.
 
     Args:
-        curve: quantiles of the delay of what is rewarded, as `bandit.delays.fit_delay` finds them.
+        curve: quantiles of the delay of what is rewarded, as
+            `bandit.abtests.prior.fit_delay` finds them.
         state: what `to_bytes` gave.
     """
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from bandit.certainty import gamma_quantile
+from bandit.distributions import gamma_quantile
 from bandit.errors import PolicyStateError
 from bandit.features import flatten
 from bandit.policies.base import (
@@ -56,11 +56,12 @@ class TextThompsonConfig(PolicyConfig, frozen=True, kw_only=True, tag="text_thom
     `weights` say, for features by the name `namespace.feature`, how much of each raises the
     logarithm of a creative's rate, and by the name of a namespace, what having any of it does:
     that makes creatives comparable whose texts were embedded by different models.
-    `bandit.prior.fit_prior` learns them, and `{}` reads no text. `trust` is how much information
-    it takes to halve or double what the weights say: a click among creatives whose scores spread
-    by 0.1 has 0.01. `strength` is how many clicks that prior is worth in a creative: rates lie
-    within 1/√12 = 29 % of it. `mean` is the placement's rate, worth one click. `width` scales the
-    posterior's standard deviation (1 is Thompson sampling), and `epsilon` is shared by all.
+    `bandit.abtests.prior.fit_prior` learns them, and `{}` reads no text. `trust` is how much
+    information it takes to halve or double what the weights say: a click among creatives whose
+    scores spread by 0.1 has 0.01. `strength` is how many clicks that prior is worth in a creative:
+    rates lie within 1/√12 = 29 % of it. `mean` is the placement's rate, worth one click. `width`
+    scales the posterior's standard deviation (1 is Thompson sampling), and `epsilon` is shared by
+    all.
 
     `segments` names fields of the context (`device`, `user.plan`), each combination of whose values
     has its own audience: a creative's rate in one lies within `segment_spread` of its rate in the

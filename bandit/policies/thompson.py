@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from bandit.certainty import beta_quantile, quantile
+from bandit.distributions import beta_quantile, quantile
 from bandit.errors import PolicyStateError
 from bandit.policies.base import (
     CACHE_SIZE,

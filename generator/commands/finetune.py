@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bandit.commands.replay import ExcludedWeeks, TestColumns, pairs_of, weeks_of
 from generator.commands.options import Reader
 from generator.settings import CACHE, UNLEARNED
 from streams.commands.options import Form, LogOptions
@@ -130,6 +131,8 @@ def reward_model(
         Path | None,
         typer.Option(help="Learn from finished A/B tests, as replay reads them, not from a log."),
     ] = None,
+    column: TestColumns = None,
+    exclude_weeks: ExcludedWeeks = "none",
     reader: Reader = "wordllama",
     form: Form = "table",
 ) -> None:
@@ -143,7 +146,10 @@ def reward_model(
     from generator.reward.encoders import open_encoder
     from generator.reward.model import fit_reward_model
 
-    examples = _examples(tests, at)
+    if tests is None:
+        examples = _examples_of_log(at)
+    else:
+        examples = _examples_of_tests(tests, pairs_of(column), weeks_of(exclude_weeks))
     try:
         model = fit_reward_model(examples, open_encoder(reader, CACHE))
     except TooLittleEvidence as error:
@@ -164,14 +170,21 @@ def reward_model(
     print_rows(form, tuple(found), [tuple(found.values())], found)
 
 
-def _examples(tests: Path | None, at: LogOptions) -> list[Example]:
-    from generator.reward.examples import from_ab_tests, from_states
+def _examples_of_tests(
+    path: Path, columns: dict[str, str], exclude_weeks: tuple[int, int] | None
+) -> list[Example]:
+    from bandit.abtests.data import read_ab_tests
+    from generator.reward.examples import from_ab_tests
 
-    if tests is not None:
-        from bandit.ab_tests import read_ab_tests
+    found = read_ab_tests(
+        path, columns=columns, min_headlines=2, min_impressions=500, exclude_weeks=exclude_weeks
+    )
+    return from_ab_tests(found)
 
-        return from_ab_tests(read_ab_tests(tests, min_headlines=2, min_impressions=500))
+
+def _examples_of_log(at: LogOptions) -> list[Example]:
     from generator.refresh import Rotator
+    from generator.reward.examples import from_states
     from streams.catalogue import CatalogueReader
 
     with at.looked_into() as log:

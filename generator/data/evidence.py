@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from bandit.ope.estimators.snips import Winner, Winners
 from bandit.policies.best import beta_best
 from generator.errors import DatasetError
-from generator.winners import Winner, Winners
 from generator.writing.insights import value_at
 from streams.events import Creative, Interaction
 

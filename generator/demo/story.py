@@ -26,12 +26,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from bandit.audit import audit
 from bandit.client import Client, ClientError
+from bandit.ope.estimators.snips import rank_winners
 from bandit.simulate import TasteWorld
 from generator.brief.schema import Brief, load_brief
 from generator.demo.audience import Audience, TrafficTally
 from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError
-from generator.winners import rank_winners
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.fold import scan
 from streams.log import Log, TopicPartition

@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from bandit.ope.intervals import wilson_interval
 from generator.demo.audience import TrafficTally
-from generator.winners import wilson_interval
 
 BAR_WIDTH: Final = 12
 ROWS: Final = 5

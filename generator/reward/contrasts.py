@@ -14,23 +14,24 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.abtests.contrasts import Rows, held_out, loss, posterior
 from generator.errors import TooLittleEvidence
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-SPREADS: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3)
+PRIOR_SCALES: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3)
 """How far scores may spread within a group before any data: standard deviations, as shares."""
 FOLDS: Final = 5
 FEWEST: Final = 20
 """Fewer members than this teach nothing that could be checked."""
 SURE: Final = 0.95
-"""A pair is told apart if one of it is better with at least this posterior probability."""
+"""A pair is significant if one of it is better with at least this posterior probability."""
 _TINY: Final = 1e-12
 
 
-class Tried(NamedTuple):
-    """What was tried: one row a member, all groups one after another.
+class GroupedExamples(NamedTuple):
+    """What was tried side by side: one row a member, all groups one after another.
 
     Attributes:
         x: vectors, shape (n, d).
@@ -51,7 +52,8 @@ class Ridge(NamedTuple):
     """A fitted regression: scores are x / scale @ weights.
 
     `factor` is the lower Cholesky factor of the weights' posterior precision, `spread` the one of
-    `SPREADS` that foretold best, `noise` the variance between members that vectors do not tell.
+    `PRIOR_SCALES` that predicted best, `noise` the variance between members that vectors do not
+    tell.
     """
 
     weights: Floats
@@ -72,13 +74,13 @@ class Ridge(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Pairs of one group's members that were told apart: `better` and `worse` are rows."""
+    """Pairs of one group's members that differ significantly: `better` and `worse` are rows."""
 
     better: Ints
     worse: Ints
 
 
-def fit_ridge(tried: Tried) -> tuple[Ridge, Floats]:
+def fit_ridge(grouped: GroupedExamples) -> tuple[Ridge, Floats]:
     """Returns the regression on all, and each member's score from folds that it was not in.
 
     With y_k = rate_k / group's rate - 1 and weights w ~ N(0, spread²/d) in units of the vectors'
@@ -89,15 +91,23 @@ def fit_ridge(tried: Tried) -> tuple[Ridge, Floats]:
     Raises:
         TooLittleEvidence: fewer than `FEWEST` members with company, or nobody earned anything.
     """
-    data = _centred(tried)
-    folds = _folds(tried.group)
-    held = {spread: _held_out(data, folds, spread) for spread in SPREADS}
-    spread = min(SPREADS, key=lambda each: float(data.weight @ (data.y - held[each]) ** 2))
-    weights, factor = _posterior(data, spread, np.ones(len(data.y), dtype=bool))
+    data = _centred(grouped)
+    folds = _folds(grouped.group)
+
+    def fit(rows: Rows, spread: float) -> tuple[Floats, Floats]:
+        prior = _prior_precision(data.block, spread)
+        return posterior(data.x[rows], data.y[rows], data.weight[rows], prior)
+
+    def predict(spread: float) -> Floats:
+        return held_out(folds, lambda rest, own: data.x[own] @ fit(rest, spread)[0])
+
+    held = {spread: predict(spread) for spread in PRIOR_SCALES}
+    spread = min(PRIOR_SCALES, key=lambda each: loss(data.y, held[each], data.weight))
+    weights, factor = fit(np.ones(len(data.y), dtype=bool), spread)
     return Ridge(weights, data.scale, factor, spread, data.noise), held[spread]
 
 
-def told_apart(tried: Tried) -> Pairs:
+def significant_pairs(grouped: GroupedExamples) -> Pairs:
     """Returns the pairs within groups of which one is better with `SURE` probability or more.
 
     Estimates are taken as normal; each pair comes once.
@@ -105,8 +115,8 @@ def told_apart(tried: Tried) -> Pairs:
     sure = NormalDist().inv_cdf(SURE)
     better: list[Ints] = []
     worse: list[Ints] = []
-    for rows in _rows_of_groups(tried.group):
-        rate, variance = tried.rate[rows], tried.variance[rows]
+    for rows in _rows_of_groups(grouped.group):
+        rate, variance = grouped.rate[rows], grouped.variance[rows]
         apart = rate[:, None] - rate[None, :]
         found = np.nonzero(apart > sure * np.sqrt(variance[:, None] + variance[None, :]))
         better.append(rows[found[0]])
@@ -138,8 +148,8 @@ def _shares(
     return np.where(kept, rate / safe - 1.0, 0.0), variance / safe**2, kept
 
 
-def _centred(tried: Tried) -> _Centred:
-    y, own, kept = _shares(tried.rate, tried.variance, tried.group)
+def _centred(grouped: GroupedExamples) -> _Centred:
+    y, own, kept = _shares(grouped.rate, grouped.variance, grouped.group)
     if int(kept.sum()) < FEWEST:
         raise TooLittleEvidence(
             f"{int(kept.sum())} texts were tried beside others and earned something; expected at "
@@ -148,11 +158,11 @@ def _centred(tried: Tried) -> _Centred:
     # a hundredth of the estimates' own variance at least, lest a few clicks decide everything
     noise = max(float((y[kept] ** 2 - own[kept]).mean()), 0.01 * float(own[kept].mean()))
     weight = np.where(kept, 1.0 / (own + noise), 0.0)
-    y -= _group_means(y, np.maximum(weight, _TINY), tried.group)
-    x = tried.x - _group_means(tried.x, np.maximum(weight, _TINY), tried.group)
+    y -= _group_means(y, np.maximum(weight, _TINY), grouped.group)
+    x = grouped.x - _group_means(grouped.x, np.maximum(weight, _TINY), grouped.group)
     scale = np.sqrt((x[kept] ** 2).mean(axis=0))
     scale[scale <= _TINY] = np.inf
-    return _Centred(x / scale, y, weight, scale, tried.block, noise)
+    return _Centred(x / scale, y, weight, scale, grouped.block, noise)
 
 
 def _group_means(values: Floats, weight: Floats, group: Ints) -> Floats:
@@ -178,26 +188,6 @@ def _folds(group: Ints) -> Ints:
         # consecutive groups share a season, and often a subject: they are held out together
         return np.asarray(group * FOLDS // n_groups, dtype=np.int64)
     return np.arange(len(group), dtype=np.int64) % FOLDS
-
-
-def _held_out(data: _Centred, folds: Ints, spread: float) -> Floats:
-    scores = np.zeros(len(data.y))
-    for fold in range(FOLDS):
-        held = folds == fold
-        if held.any() and not held.all():
-            weights, _ = _posterior(data, spread, ~held)
-            scores[held] = data.x[held] @ weights
-    return scores
-
-
-def _posterior(data: _Centred, spread: float, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Returns the weights, shape (d,), and the lower Cholesky factor of their precision."""
-    x, y, weight = data.x[rows], data.y[rows], data.weight[rows]
-    precision = (x.T * weight) @ x
-    precision[np.diag_indices_from(precision)] += _prior_precision(data.block, spread)
-    factor = np.linalg.cholesky(precision)
-    half = np.linalg.solve(factor, x.T @ (weight * y))
-    return np.linalg.solve(factor.T, half).astype(np.float64), factor.astype(np.float64)
 
 
 def _prior_precision(block: Ints, spread: float) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from bandit.ab_tests import AbTest
+from bandit.abtests.data import AbTest
 from generator.rotation import RotationState
 from streams.catalogue import Catalogue
 from streams.events import Creative

@@ -13,17 +13,17 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from bandit.certainty import quantile
-from bandit.estimator import Interval
+from bandit.distributions import quantile
+from bandit.ope.base import Interval
 from generator.errors import RewardModelError
 from generator.reward.contrasts import (
     Floats,
+    GroupedExamples,
     Ints,
     Pairs,
     Ridge,
-    Tried,
     fit_ridge,
-    told_apart,
+    significant_pairs,
 )
 from generator.reward.encoders import Encoder, open_encoder
 from generator.reward.examples import Example
@@ -198,18 +198,18 @@ def fit_reward_model(
     Raises:
         TooLittleEvidence: too few texts were tried beside others, or nobody earned anything.
     """
-    tried = try_examples(examples, encoder)
-    ridge, held_out = fit_ridge(tried)
-    pairs = told_apart(tried)
-    accuracy = measure_accuracy(held_out, pairs, tried.group, seed=seed)
+    grouped = group_examples(examples, encoder)
+    ridge, held_out = fit_ridge(grouped)
+    pairs = significant_pairs(grouped)
+    accuracy = measure_accuracy(held_out, pairs, grouped.group, seed=seed)
     return RewardModel(encoder, ridge, accuracy, calibrate(held_out, pairs))
 
 
-def try_examples(examples: Sequence[Example], encoder: Encoder) -> Tried:
+def group_examples(examples: Sequence[Example], encoder: Encoder) -> GroupedExamples:
     """Returns the examples as an encoder reads them, groups numbered in their order."""
     number = {name: k for k, name in enumerate(dict.fromkeys(e.group for e in examples))}
     x, block = encoder([example.text for example in examples])
-    return Tried(
+    return GroupedExamples(
         x=x,
         rate=np.array([example.rate for example in examples]),
         variance=np.array([example.variance for example in examples]),

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from bandit.estimator import Interval
+from bandit.ope.base import Interval
 from generator.errors import RewardModelError, TrainingError
 from generator.models.adapters import ADAPTER, MANIFEST, Origin, read_manifest
 from generator.models.base import SMOLLM2

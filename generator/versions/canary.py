@@ -17,9 +17,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bandit.betting import Bets
 from bandit.errors import GeneratorVersionError
 from bandit.generator_versions import promoted, rejected
+from bandit.ope.betting import Bets, ValueBets
 from generator.versions.registry import VersionRegistry
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoints
@@ -45,28 +45,7 @@ OURS, FRESH, EARLIER, NOBODYS = "canary", "champion", "champion before", ""
 logger = logging.getLogger(__name__)
 
 
-class ValueEstimate(Struct):
-    """What one side would earn: bettors from below and from above, of rewards as shares.
-
-    For a decision in which its creatives have the mass m, it takes in 1/m times the reward if one
-    of them was chosen, else 0 (Karampatziakis, Mineiro & Ramdas 2021, as `bandit.trials` does).
-    """
-
-    below: Bets = msgspec.field(default_factory=Bets)
-    above: Bets = msgspec.field(default_factory=Bets)
-
-    def take(self, weight: float, share: float) -> None:
-        """Takes in a decision, whose reward is this share of the placement's range."""
-        self.below.add_one(weight * share)
-        self.above.add_one(weight * (1.0 - share))
-
-    def bounds(self) -> tuple[float, float]:
-        """Returns from where to where its value is, at all times at once."""
-        low, high = self.below.lower(ALPHA), 1.0 - self.above.lower(ALPHA)
-        return min(low, 1.0), max(high, 0.0)
-
-
-class DifferenceEstimate(Struct):
+class MassDifference(Struct):
     """What one side would earn more than the other: bettors that it is more, and that it is less.
 
     For v = v_ours - v_theirs a decision has the unbiased estimate w_ours r - w_theirs r, which few
@@ -98,6 +77,9 @@ class DifferenceEstimate(Struct):
 class Trial(Struct):
     """A canary beside a champion: how both stand. `champion` None is the bare model.
 
+    For a decision in which the creatives of a side have the mass m, that side takes in 1/m times
+    the reward if one of them was chosen, else 0.
+
     Where the champion has written nothing since the trial began, all its creatives count.
     """
 
@@ -106,9 +88,9 @@ class Trial(Struct):
     since_ms: int
     n: int = 0
     told: int = 0
-    ours: ValueEstimate = msgspec.field(default_factory=ValueEstimate)
-    theirs: ValueEstimate = msgspec.field(default_factory=ValueEstimate)
-    gain: DifferenceEstimate = msgspec.field(default_factory=DifferenceEstimate)
+    ours: ValueBets = msgspec.field(default_factory=ValueBets)
+    theirs: ValueBets = msgspec.field(default_factory=ValueBets)
+    gain: MassDifference = msgspec.field(default_factory=MassDifference)
 
     def take(
         self, decision: Decision, reward: float, creatives: Mapping[str, Creative],
@@ -124,16 +106,16 @@ class Trial(Struct):
         self.n += 1
         our_weight = 1.0 / ours if chosen == OURS else 0.0
         their_weight = 1.0 / theirs if chosen == other else 0.0
-        self.ours.take(our_weight, share)
-        self.theirs.take(their_weight, share)
+        self.ours.add_one(our_weight, share)
+        self.theirs.add_one(their_weight, share)
         self.gain.take((our_weight, their_weight), (ours, theirs), share)
 
     def result(self, share: float) -> Canary:
         """Returns how both stand, as the log keeps it."""
         if not self.n:
             return Canary(since_ms=self.since_ms, share=share)
-        low, high = self.ours.bounds()
-        champion_low, champion_high = self.theirs.bounds()
+        low, high = self.ours.bounds(ALPHA)
+        champion_low, champion_high = self.theirs.bounds(ALPHA)
         gain_low, gain_high = self.gain.bounds()
         return Canary(
             since_ms=self.since_ms,
@@ -308,6 +290,6 @@ def _written(trial: Trial) -> bytes:
 
 def _read(state: bytes) -> Trial | None:
     try:
-        return msgspec.msgpack.decode(state, type=Trial, dec_hook=lambda _, sums: Bets.of(*sums))
+        return msgspec.msgpack.decode(state, type=Trial, dec_hook=lambda kind, sums: kind.of(*sums))
     except msgspec.ValidationError:  # of another layout: the log has it all
         return None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from bandit.delays import fit_delay
+from bandit.abtests.prior import fit_delay
 from bandit.learner import PlacementFold
 from bandit.policy import sample
 from streams.catalogue import Catalogue

@@ -84,7 +84,7 @@ def test_where_it_is_missing_it_says_what_to_install(monkeypatch, tmp_path):
         creative_features({"headline": "Sleep better"}, "minilm")
     path = tmp_path / "tests.csv"
     rows = "".join(f"t,Headline {k},2000,{20 + k},201410\n" for k in range(3))
-    path.write_text("clickability_test_id,headline,impressions,clicks,test_week\n" + rows)
+    path.write_text("test,headline,impressions,clicks,week\n" + rows)
     said = CliRunner().invoke(app, ["replay", str(path), "--policy", "uniform", "--horizon", "5"])
     assert said.exit_code == 0
     assert "texts are read with wordllama; with minilm, an extra" in said.stderr

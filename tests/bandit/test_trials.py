@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from msgspec import UNSET
 
-from bandit.betting import Bets
 from bandit.errors import PolicySpecError, VersionError
 from bandit.learner import PartitionFold, PlacementFold
+from bandit.ope.betting import Bets
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.trials import Plan, Trials, plan_of, verdict
@@ -83,7 +83,7 @@ def test_a_challenger_is_judged_before_it_learns():
     trials = after(interactions(1))
     pmf = open_policy(THOMPSON).pmf(msgspec.Raw(b"{}"), ACTIONS)
     (first,) = interactions(1)
-    assert trials.ledgers["eager"].weights == pytest.approx(
+    assert trials.estimates["eager"].weights == pytest.approx(
         pmf[first.decision.index] / first.decision.pmf[first.decision.index]
     )
 

@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Raw
 
 from bandit.errors import EstimateError
-from bandit.evaluation.judged import Learning
+from bandit.ope.estimators.snips import SnipsSums
+from bandit.ope.policies import Learning
+from bandit.ope.readers.events import LoggedEvent
 from bandit.policies import open_policy
-from bandit.readers.logged import LoggedEvent
 from bandit.service.evaluations.jobs import FeatureScore
 from streams.events import Action, PolicySpec
 
@@ -63,12 +64,10 @@ def feature_scores(
 
 
 def _earned(policy: PolicySpec, events: Iterable[LoggedEvent]) -> float:
-    judged, rewards, weights = Learning(open_policy(policy)), 0.0, 0.0
+    target, sums = Learning(open_policy(policy)), SnipsSums()
     for event in events:
-        weight = judged.answer(event).target / event.decision.propensity
-        rewards += weight * event.reward
-        weights += weight
-    return rewards / weights if weights else 0.0
+        sums.add(target.answer(event).target / event.decision.propensity, event.reward)
+    return sums.estimate
 
 
 def _paths_of(event: LoggedEvent) -> Iterator[Path]:

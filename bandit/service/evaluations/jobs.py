@@ -34,7 +34,7 @@ Status = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
 Origin = Literal["Online", "Baseline", "Random", "Custom", "OfflineExperimentation"]
 
 
-class Entrant(Struct, frozen=True):
+class JobCandidate(Struct, frozen=True):
     """A policy to be judged: its name, whose it is, and the arguments that stand for it, if any."""
 
     name: str
@@ -57,7 +57,7 @@ class Result(Struct, frozen=True):
     """What one policy would have earned; `weight` is the sum of importance weights.
 
     `over_logged` is by how much that is more than what was shown earned, as a stretch; `verdict`
-    is the code of whether to believe it (see `bandit.evaluation.diagnostics`), `words` says it.
+    is the code of whether to believe it (see `bandit.ope.diagnostics`), `words` says it.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Job(Struct, frozen=True, kw_only=True):
     start_ms: int
     end_ms: int
     created_ms: int
-    entrants: tuple[Entrant, ...] = ()
+    entrants: tuple[JobCandidate, ...] = ()
     status: Status = "NotSubmitted"
     description: str = ""
     results: tuple[Result, ...] = ()

@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError, RequestError
+from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
-from bandit.service.evaluations.jobs import Entrant, Job, Jobs, Kind, Status, Stretch
-from bandit.service.evaluations.judging import unmasked
+from bandit.service.evaluations.jobs import Job, JobCandidate, Jobs, Kind, Status, Stretch
 from bandit.service.hot import new_id
 from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
 from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
@@ -189,17 +189,17 @@ async def delete_evaluation(
     await desk.record("evaluation deleted", f"{name}/{evaluation_id}")
 
 
-def _entrants(placement: Placement, asked: Sequence[CandidateBody]) -> Iterator[Entrant]:
+def _entrants(placement: Placement, asked: Sequence[CandidateBody]) -> Iterator[JobCandidate]:
     names = [*RESERVED]
-    yield Entrant(ONLINE, "Online", unmasked(placement.policy))
-    yield Entrant(RANDOM, "Random", {"name": "uniform"})
+    yield JobCandidate(ONLINE, "Online", unmasked(placement.policy))
+    yield JobCandidate(RANDOM, "Random", {"name": "uniform"})
     if placement.safety and placement.safety.baseline:
         spec: PolicySpec = {
             "name": "apprentice",
             "policy": {"name": "uniform"},
             "baseline": placement.safety.baseline,
         }
-        yield Entrant(BASELINE, "Baseline", open_policy(spec).spec)
+        yield JobCandidate(BASELINE, "Baseline", open_policy(spec).spec)
     for position, each in enumerate(asked):
         if each.name in names:
             message = f"{each.name!r} is the name of another that is judged; take a new one"
@@ -207,7 +207,7 @@ def _entrants(placement: Placement, asked: Sequence[CandidateBody]) -> Iterator[
             raise RequestError(422, "duplicate_policy_name", message, target=target)
         names.append(each.name)
         try:
-            yield Entrant(each.name, "Custom", open_policy(dict(each.policy)).spec)
+            yield JobCandidate(each.name, "Custom", open_policy(dict(each.policy)).spec)
         except PolicySpecError as error:
             target = f"policies.{position}.policy"
             raise RequestError(422, error.code, str(error), target=target) from error

@@ -5,25 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from bandit.errors import BanditError, EstimateError
-from bandit.estimator import Interval
-from bandit.estimators.bounded import RewardRange
-from bandit.evaluation.evaluate import evaluate
-from bandit.evaluation.found import PolicyEvaluation
-from bandit.evaluation.seat import Options
-from bandit.readers.logged import LoggedEvent
+from bandit.ope.base import Interval
+from bandit.ope.candidate import Options
+from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.evaluate import evaluate
+from bandit.ope.policies import Candidate, unmasked
+from bandit.ope.readers.events import LoggedEvent, with_final_rewards
+from bandit.ope.report import PolicyEvaluation
 from bandit.service.evaluations.importance import feature_scores
-from bandit.service.evaluations.jobs import Entrant, Job, Result, Stretch, load, save
-from bandit.service.evaluations.judging import (
-    Candidate,
-    judged,
-    unmasked,
-)
+from bandit.service.evaluations.jobs import Job, JobCandidate, Result, Stretch, load, save
 from bandit.versions import interactions_of
 from streams.catalogue import CatalogueReader
 from streams.checkpoint import exclusive
@@ -33,7 +30,6 @@ from streams.log import Log
 from streams.opening import open_log
 
 NICE: Final = 10
-LOGGED: Final = "logged"
 
 
 def run(path: Path, log: Log) -> None:
@@ -53,15 +49,9 @@ def run(path: Path, log: Log) -> None:
 
 def logged_events(log: Log, placement: str, start_ms: int, end_ms: int) -> Iterator[LoggedEvent]:
     """Yields the placement's decisions in [start, end), each with what it came to."""
-    final: dict[tuple[str, int], float] = {}
-    for interaction in interactions_of(log, placement):
-        if interaction.previous_reward is not None:
-            final[interaction.decision.event_id, interaction.decision.slot] = interaction.reward
-    for interaction in interactions_of(log, placement):
-        decision = interaction.decision
-        if interaction.previous_reward is None and start_ms <= decision.timestamp_ms < end_ms:
-            key = decision.event_id, decision.slot
-            yield LoggedEvent(decision, final.get(key, interaction.reward))
+    for event in with_final_rewards(lambda: interactions_of(log, placement)):
+        if start_ms <= event.decision.timestamp_ms < end_ms:
+            yield event
 
 
 def _done(job: Job, log: Log) -> Job:
@@ -82,21 +72,19 @@ def _done(job: Job, log: Log) -> Job:
 
 def _evaluated(job: Job, placement: Placement, log: Log) -> Job:
     rule = placement.reward
-    candidates = [Candidate(each.name, each.spec) for each in job.entrants]
-    with judged(candidates) as names:
-        found = evaluate(
-            lambda: logged_events(log, job.placement, job.start_ms, job.end_ms),
-            list(names),
-            Options(estimators=("snips",), reward_range=RewardRange(rule.minimum, rule.maximum)),
-        )
-        by_name = {names.get(one.policy, LOGGED): one for one in found.policies}
-    results = tuple(_result(each, by_name[each.name], job) for each in job.entrants)
+    report = evaluate(
+        lambda: logged_events(log, job.placement, job.start_ms, job.end_ms),
+        [Candidate(each.name, each.spec) for each in job.entrants],
+        Options(estimators=("snips",), reward_range=RewardRange(rule.minimum, rule.maximum)),
+    )
+    logged, *others = report.policies
+    results = tuple(map(_result, job.entrants, others, repeat(job)))
     remark = "; ".join(_online(results).words.splitlines())
     return msgspec.structs.replace(
         job,
         status="Succeeded",
         results=results,
-        logged=_total(by_name[LOGGED], job),
+        logged=_total(logged, job),
         optimal=_optimal(results),
         description=remark,
     )
@@ -113,7 +101,7 @@ def _stretch(at_ms: int, n: int, value: float, interval: Interval | None) -> Str
     return Stretch(at_ms, n, value, interval.low, interval.high)
 
 
-def _result(entrant: Entrant, found: PolicyEvaluation, job: Job) -> Result:
+def _result(entrant: JobCandidate, found: PolicyEvaluation, job: Job) -> Result:
     row, known = found.estimates[0], found.diagnostics
     apart = row.difference
     return Result(

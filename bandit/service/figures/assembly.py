@@ -8,7 +8,7 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from bandit.drift import drift_of_all
+from bandit.ope.drift import drift_of_all
 from bandit.policy import Believing, Policy
 from bandit.service.figures.counts import Counts
 from bandit.service.figures.drift import Changed, creative_drift, series_of

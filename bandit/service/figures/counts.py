@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bandit.certainty import quantile
+from bandit.distributions import quantile
 
 _QUANTILE: Final = quantile(0.95)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from bandit.drift import Drift, Stretch, drift_of
-from bandit.estimators.bounded import RewardRange
+from bandit.ope.drift import Drift, TimeBucket, drift_of
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Bucket, Tally
 
 DAY_MS: Final = 24 * HOUR_MS
@@ -52,7 +52,7 @@ def creative_drift(series: Series, creative_id: str) -> Changed | None:
         counted = [b.creatives[creative_id] for b in buckets if creative_id in b.creatives]
         n = sum(each.n for each in counted)
         total = sum(each.total for each in counted)
-        found.append(Stretch(n, (total - low * n) / width))
+        found.append(TimeBucket(n, (total - low * n) / width))
     drift = drift_of(found)
     if drift is None:
         return None

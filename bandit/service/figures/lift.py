@@ -7,15 +7,15 @@ at once, so a page may be looked at until it pleases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from msgspec import Struct
 
-from bandit.estimator import Batch
-from bandit.estimators.bounded import RewardRange
-from bandit.estimators.compare import BettingDifference
+from bandit.ope.base import Batch
+from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.estimators.compare import BettingDifference
 from streams.events import Placement, PolicySpec, RewardRule
 from streams.fields import doc
 
@@ -191,7 +191,3 @@ class _Against:
                 Batch(reward, propensity, propensity), Batch(reward, propensity, target)
             )
             self._waiting.clear()
-
-
-Plans: TypeAlias = Callable[[], Mapping[str, LiftPlan | None]]
-"""What each placement is held against now."""

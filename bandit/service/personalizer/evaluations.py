@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from bandit.errors import PolicySpecError, RequestError
+from bandit.ope.policies import FIRST_ACTION, unmasked
 from bandit.policies import check_policy, open_policy
-from bandit.service.evaluations.jobs import Entrant, Job, Kind, Result, Stretch, named
-from bandit.service.evaluations.judging import FIRST_ACTION, unmasked
+from bandit.service.evaluations.jobs import Job, JobCandidate, Kind, Result, Stretch, named
 from bandit.service.hot import new_id
 from bandit.service.personalizer.configuration import (
     LearningSettings,
@@ -186,7 +186,7 @@ def _job(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
 
 def _entrants(
     placement: Placement, policies: Sequence[LearningSettings], *, optimize: bool
-) -> Iterator[Entrant]:
+) -> Iterator[JobCandidate]:
     """Yields who is judged: the policy that is online, the first action, chance, and others."""
     online = unmasked(placement.policy)
     share = online.get("epsilon", 0.0) if online["name"] == "floor" else 0.0
@@ -194,14 +194,14 @@ def _entrants(
     def explored(arguments: str) -> PolicySpec:
         return open_policy({"name": "floor", "epsilon": share, "policy": policy_of(arguments)}).spec
 
-    yield Entrant("Online", "Online", online, settings_of(placement).arguments)
-    yield Entrant("Baseline", "Baseline", FIRST_ACTION.spec)
-    yield Entrant("Random", "Random", {"name": "uniform"})
+    yield JobCandidate("Online", "Online", online, settings_of(placement).arguments)
+    yield JobCandidate("Baseline", "Baseline", FIRST_ACTION.spec)
+    yield JobCandidate("Random", "Random", {"name": "uniform"})
     for each in policies:
-        yield Entrant(each.name, "Custom", explored(each.arguments), each.arguments)
+        yield JobCandidate(each.name, "Custom", explored(each.arguments), each.arguments)
     for number, arguments in enumerate(EXPERIMENTS if optimize else (), start=1):
         name = f"Experiment{number}"
-        yield Entrant(name, "OfflineExperimentation", explored(arguments), arguments)
+        yield JobCandidate(name, "OfflineExperimentation", explored(arguments), arguments)
 
 
 def _check_policies(policies: Sequence[LearningSettings]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bandit.__main__ import app
-from bandit.delays import QUANTILES, fit_delay
+from bandit.abtests.prior import QUANTILES, fit_delay
 from bandit.errors import PolicySpecError, ReplayError
 from bandit.policies import load_policy, open_policy
 from bandit.policies.base import unseal

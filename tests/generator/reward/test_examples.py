@@ -1,6 +1,6 @@
 import pytest
 
-from bandit.ab_tests import AbTest, Arm
+from bandit.abtests.data import AbTest, Arm
 from generator.reward.examples import from_ab_tests, from_states
 from generator.rotation import RotationState
 from streams.catalogue import Catalogue

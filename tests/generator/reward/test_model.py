@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from generator.errors import RewardModelError
-from generator.reward.contrasts import Pairs, told_apart
+from generator.reward.contrasts import Pairs, significant_pairs
 from generator.reward.encoders import Encoder
 from generator.reward.model import (
     fit_reward_model,
+    group_examples,
     load_reward_model,
     logistic,
     measure_accuracy,
-    try_examples,
 )
 from tests.generator.reward.made_texts import made_examples
 
@@ -25,18 +25,18 @@ def test_it_finds_the_taste_and_trusts_itself(model):
 
 
 def test_unseen_groups_are_ranked_as_they_are(model, encoder):
-    tried = try_examples(made_examples(40, seed=1), encoder)
-    pairs = told_apart(tried)
-    seen = measure_accuracy(model.score_vectors(tried.x).value, pairs, tried.group, seed=0)
+    grouped = group_examples(made_examples(40, seed=1), encoder)
+    pairs = significant_pairs(grouped)
+    seen = measure_accuracy(model.score_vectors(grouped.x).value, pairs, grouped.group, seed=0)
     assert seen.value > 0.8
     # what it said of itself, on held-out groups, is what it then does
     assert abs(seen.value - model.accuracy.value) < 0.06
 
 
 def test_chances_are_calibrated(model, encoder):
-    tried = try_examples(made_examples(300, seed=2, showings=4000), encoder)
-    pairs = told_apart(tried)
-    scores = model.score_vectors(tried.x).value
+    grouped = group_examples(made_examples(300, seed=2, showings=4000), encoder)
+    pairs = significant_pairs(grouped)
+    scores = model.score_vectors(grouped.x).value
     chance = 1 / (1 + np.exp(-model.slope * np.abs(scores[pairs.better] - scores[pairs.worse])))
     right = scores[pairs.better] > scores[pairs.worse]
     assert abs(chance.mean() - right.mean()) < 0.08
@@ -44,11 +44,11 @@ def test_chances_are_calibrated(model, encoder):
 
 def test_bounds_hold_the_share_by_which_texts_are_better(encoder):
     model = fit_reward_model(made_examples(60, showings=3000), encoder)
-    tried = try_examples(made_examples(60, seed=3, showings=1_000_000), encoder)
-    scores = model.score_vectors(tried.x)
-    level = np.bincount(tried.group, tried.rate) / np.bincount(tried.group)
-    mean = np.bincount(tried.group, scores.value) / np.bincount(tried.group)
-    above = tried.rate / level[tried.group] - 1 + mean[tried.group]
+    grouped = group_examples(made_examples(60, seed=3, showings=1_000_000), encoder)
+    scores = model.score_vectors(grouped.x)
+    level = np.bincount(grouped.group, grouped.rate) / np.bincount(grouped.group)
+    mean = np.bincount(grouped.group, scores.value) / np.bincount(grouped.group)
+    above = grouped.rate / level[grouped.group] - 1 + mean[grouped.group]
     covered = ((scores.low <= above) & (above <= scores.high)).mean()
     assert covered > 0.9
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from bandit.ope.estimators.snips import SnipsSums
 from generator.__main__ import app
 from generator.errors import RewardModelError
 from generator.reward.model import fit_reward_model
 from generator.reward.ranking import OVER, CandidateRanking, rank, ranking_of
-from generator.rotation import RotationState, Sums
+from generator.rotation import RotationState
 from generator.writing.texts import AS_THEY_COME
 from streams.catalogue import Catalogue
 from streams.events import Creative
@@ -71,7 +72,7 @@ def told(n_groups, *, taste=True, showings=20_000):
         )
         catalogue.apply(creative, 0)
         state = states.setdefault(example.group, RotationState())
-        state.spans[creative.id] = {0: Sums(showings, showings, showings * example.rate)}
+        state.spans[creative.id] = {0: SnipsSums(showings, showings, showings * example.rate)}
     return states, catalogue
 
 
@@ -113,7 +114,7 @@ def test_a_saved_model_ranks_only_if_it_is_trusted(encoder, tmp_path):
 
 
 def test_the_command_learns_from_tests(tmp_path):
-    rows = ["clickability_test_id,headline,impressions,clicks,test_week"]
+    rows = ["test,headline,impressions,clicks,week"]
     rows += [
         f"{e.group},{e.text} {k},20000,{round(20000 * e.rate)},201301"
         for k, e in enumerate(made_examples(40))

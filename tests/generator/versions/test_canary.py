@@ -5,7 +5,7 @@ import random
 import msgspec
 import pytest
 
-from generator.versions.canary import CHECKPOINT, CanaryJudge, DifferenceEstimate, decided
+from generator.versions.canary import CHECKPOINT, CanaryJudge, MassDifference, decided
 from generator.versions.registry import VersionRegistry
 from streams.catalogue import catalogue_message
 from streams.checkpoint import Checkpoints
@@ -107,7 +107,7 @@ def test_the_difference_is_told_before_the_two_are_apart(log, tmp_path):
 
 @pytest.mark.parametrize("mass", [0.5, 0.06, 0.002])
 def test_the_difference_is_right_however_rarely_a_side_is_shown(mass):
-    draws, gain = random.Random(3), DifferenceEstimate()
+    draws, gain = random.Random(3), MassDifference()
     for _ in range(4000):
         ours = draws.random() < mass
         share = float(draws.random() < (0.3 if ours else 0.2))

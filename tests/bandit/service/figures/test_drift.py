@@ -2,7 +2,7 @@
 
 import pytest
 
-from bandit.estimators.bounded import RewardRange
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.service.figures.drift import creative_drift, series_of
 from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Tally
 from tests.bandit.service.figures.test_tally import interaction

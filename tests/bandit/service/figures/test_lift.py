@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bandit.estimators.bounded import RewardRange
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.service.figures.lift import LiftPlan, Lifts, floor_of, lift_plan
 from streams.events import Placement, RewardRule, Safety
 

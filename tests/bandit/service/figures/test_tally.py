@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bandit.estimators.bounded import RewardRange
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.service.figures.lift import LiftPlan
 from bandit.service.figures.tally import (
     HOUR_MS,

@@ -1,0 +1,1 @@
+"""Finished A/B tests: replaying policies on them, and learning a prior from them."""

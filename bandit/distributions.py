@@ -1,0 +1,92 @@
+"""Quantiles of the distributions that intervals and policies need, without SciPy."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Final
+
+from bandit.errors import EstimateError
+
+_TINY: Final = 1e-300
+
+
+def check_level(level: float) -> float:
+    """Returns the level.
+
+    Raises:
+        EstimateError: it is not strictly between 0 and 1.
+    """
+    if not 0.0 < level < 1.0:
+        raise EstimateError(f"level is {level}; expected above 0 and below 1, such as 0.95")
+    return level
+
+
+def quantile(level: float) -> float:
+    """Returns how many standard errors to each side a normal interval of this level goes.
+
+    >>> round(quantile(0.95), 2)
+    1.96
+    """
+    return NormalDist().inv_cdf(0.5 + check_level(level) / 2.0)
+
+
+def beta_quantile(share: float, a: float, b: float) -> float:
+    """Returns where the cdf of Beta(a, b) reaches `share`, by bisection to the last bit.
+
+    >>> round(beta_quantile(0.5, 3.0, 3.0), 12)
+    0.5
+    """
+    low, high = 0.0, 1.0
+    for _ in range(200):
+        middle = (low + high) / 2.0
+        if middle in (low, high):
+            break
+        if beta_cdf(middle, a, b) < share:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
+
+
+def gamma_quantile(share: float, shape: float) -> float:
+    """Returns where the cdf of Gamma(shape), of rate 1, reaches `share`.
+
+    By the cube-root normal approximation (Wilson & Hilferty 1931): the middle 95 % are within
+    3 % from a shape of 3 on, within 0.2 % from 12; below 3 the lower ones come out far too low.
+
+    >>> round(gamma_quantile(0.5, 12.0), 2)
+    11.67
+    """
+    spread = 1.0 / (9.0 * shape)
+    root = 1.0 - spread + NormalDist().inv_cdf(share) * math.sqrt(spread)
+    return float(shape * max(root, 0.0) ** 3)
+
+
+def beta_cdf(x: float, a: float, b: float) -> float:
+    """Returns the regularised incomplete beta function I_x(a, b), with a, b > 0, x in (0, 1)."""
+    # the fraction converges quickly on one side of the mean; the other is its complement
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - beta_cdf(1.0 - x, b, a)
+    log_front = (
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )
+    return math.exp(log_front) / (a * _beta_fraction(x, a, b))
+
+
+def _beta_fraction(x: float, a: float, b: float) -> float:
+    """Returns 1 + d₁/(1 + d₂/(1 + ...)) of DLMF 8.17.22, by Lentz's method."""
+    value = ratio = 1.0
+    inverse = 0.0
+    for step in range(1, 100_000):
+        half = step // 2
+        if step % 2:
+            d = -(a + half) * (a + b + half) * x / ((a + 2 * half) * (a + 2 * half + 1))
+        else:
+            d = half * (b - half) * x / ((a + 2 * half - 1) * (a + 2 * half))
+        inverse = 1.0 / (1.0 + d * inverse or _TINY)
+        ratio = 1.0 + d / ratio or _TINY
+        value *= ratio * inverse
+        if abs(ratio * inverse - 1.0) < 1e-15:
+            return value
+    raise EstimateError(f"the incomplete beta function of {x}, {a}, {b} does not converge")

@@ -1,0 +1,209 @@
+"""Estimators that ask a reward model first, and correct its answer by what was really earned.
+
+Written with w = target / propensity, s the model's score of the logged action, and e its
+expectation over the policy's pmf. Those that shrink weights print the interval of plain DR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments
+from bandit.ope.estimators.running import (
+    Linear,
+    Point,
+    centred,
+    debiased,
+    ratio,
+    single,
+    standard_error,
+)
+from bandit.ope.intervals import normal
+
+
+@dataclass(frozen=True)
+class Dm:
+    """The direct method: mean(e), as good as the model and no better (Beygelzimer & Langford 2009).
+
+    The spread of its answers says nothing of the model's own error, so its interval is the one
+    of DR. Where the value lies outside of it, the model is off.
+    """
+
+    size = 2
+    method = "normal_debiased"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns e and e + w (r - s)."""
+        score, expected = batch.scores()
+        return np.stack((expected, expected + batch.weight * (batch.reward - score)))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(e)."""
+        return debiased(means)
+
+
+@dataclass(frozen=True)
+class Dr:
+    """Doubly robust: mean(e + w (r - s)) (Dudík, Langford & Li 2011, equation 2).
+
+    Unbiased where the model was not fitted to the same decisions; the better the model, the
+    steadier.
+
+    >>> from bandit.ope.estimators.running import Running
+    >>> estimator, half = Running(Dr()), np.array([0.5, 0.5])
+    >>> estimator.add(Batch(np.array([1.0, 0.0]), half, half, score=half, expected_score=half))
+    >>> estimator.get().value
+    0.5
+    """
+
+    size = 1
+    method = "normal"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns e + w (r - s)."""
+        score, expected = batch.scores()
+        return (expected + batch.weight * (batch.reward - score))[None]
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(e + w (r - s))."""
+        return centred(single(means, 0))
+
+
+@dataclass(frozen=True)
+class Sndr:
+    """Self-normalised DR: mean(e) + mean(w (r - s)) / mean(w) (Thomas & Brunskill 2016, 4.2).
+
+    Consistent. Where no logged action is one of the policy's, it is the direct method, and has
+    no interval.
+    """
+
+    size = 3
+    method = "normal"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns e, w (r - s), and w."""
+        score, expected = batch.scores()
+        weight = batch.weight
+        return np.stack((expected, weight * (batch.reward - score), weight))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(e) + mean(w (r - s)) / mean(w)."""
+        corrected = ratio(means, 1, 2)
+        if corrected is None:
+            return Point(float(means[0]), None)
+        gradient = corrected.gradient.copy()
+        gradient[0] = 1.0
+        return centred(Linear(float(means[0]) + corrected.value, gradient))
+
+
+@dataclass(frozen=True)
+class SwitchDr:
+    """SWITCH: DR where w ≤ `lambda_`, elsewhere the model alone (Wang et al. 2017, equation 6).
+
+    Biased towards the model; its interval is that of DR.
+    """
+
+    lambda_: float = 10.0
+
+    size = 2
+    method = "normal_debiased"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns e + w [w ≤ λ] (r - s) and e + w (r - s)."""
+        weight = batch.weight
+        return _shrunk(batch, weight, np.where(weight <= self.lambda_, weight, 0.0))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(e + w [w ≤ λ] (r - s))."""
+        return debiased(means)
+
+
+@dataclass(frozen=True)
+class DrOs:
+    """DR with optimistic shrinkage, λ w / (w² + λ) for w (Su et al. 2020, equation 8).
+
+    Between the direct method (λ = 0) and DR (λ = ∞); its interval is that of DR.
+    """
+
+    lambda_: float = 100.0
+
+    size = 2
+    method = "normal_debiased"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns e + λ w / (w² + λ) (r - s) and e + w (r - s)."""
+        weight = batch.weight
+        return _shrunk(batch, weight, shrink(weight, self.lambda_))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(e + λ w / (w² + λ) (r - s))."""
+        return debiased(means)
+
+
+def shrink(weight: Floats, lambda_: float) -> Floats:
+    """Returns λ w / (w² + λ): near w for small weights, and never above √λ / 2."""
+    if lambda_ == 0.0:
+        return np.zeros_like(weight)
+    return weight / (1.0 + weight * weight / lambda_)
+
+
+def _shrunk(batch: Batch, weight: Floats, shrunk: Floats) -> Floats:
+    score, expected = batch.scores()
+    residual = batch.reward - score
+    return np.stack((expected + shrunk * residual, expected + weight * residual))
+
+
+class Blend:
+    """DM + β (DR - DM), with β of the least estimated squared error, in [0, 1].
+
+    It is a blend of two as in MAGIC (Thomas & Brunskill 2016, section 7). With d = DR - DM, whose
+    mean is the model's bias B, the squared error is (1 - β)² B² + Var(DM + β d), least at
+    β = (B² - Cov(DM, d)) / (B² + Var d), where B² is estimated by d² - Var d or 0. The interval
+    is the one of DR.
+
+    >>> estimator, half = Blend(), np.full(2, 0.5)
+    >>> estimator.add(Batch(np.array([1.0, 0.0]), half, half, score=half, expected_score=half))
+    >>> estimator.get().value
+    0.5
+    """
+
+    def __init__(self) -> None:
+        self._moments = Moments(2)
+
+    def add(self, batch: Batch) -> None:
+        """Takes in the decisions of a batch.
+
+        Raises:
+            EstimateError: the batch comes without a model's predictions.
+        """
+        score, expected = batch.scores()
+        self._moments.add(np.stack((expected, batch.weight * (batch.reward - score))))
+
+    def get(self, level: float = LEVEL) -> Estimate:
+        """Returns the blend, and DR's interval."""
+        moments = self._moments
+        if not moments.n:
+            return Estimate(0, None, None)
+        direct, apart = (float(mean) for mean in moments.mean)
+        if moments.n == 1:
+            return Estimate(1, direct + apart, None)
+        error = standard_error(np.ones(2), moments)
+        interval = normal(direct + apart, error, level, method="normal_debiased")
+        return Estimate(moments.n, direct + self.share() * apart, interval)
+
+    def share(self) -> float:
+        """Returns β; 1 is DR and 0 the direct method. Of at least two decisions."""
+        covariance = self._moments.covariance() / self._moments.n
+        apart, spread = float(self._moments.mean[1]), float(covariance[1, 1])
+        bias = max(apart * apart - spread, 0.0)
+        if bias + spread == 0.0:
+            return 1.0
+        return min(max((bias - float(covariance[0, 1])) / (bias + spread), 0.0), 1.0)
+
+    def __add__(self, other: Self) -> Self:
+        total = type(self)()
+        total._moments = self._moments + other._moments
+        return total

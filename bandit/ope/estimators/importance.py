@@ -1,0 +1,183 @@
+"""Estimators that weigh what was earned by how much more probable the policy makes it.
+
+They need no model of rewards: with w = target / propensity, w r has the policy's value as its
+mean, if the log gave every action that the policy takes some propensity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.errors import EstimateError
+from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments
+from bandit.ope.estimators.running import Point, centred, debiased, ratio, single
+from bandit.ope.intervals import clopper_pearson, normal
+
+
+@dataclass(frozen=True)
+class Ips:
+    """Inverse propensity score: mean(w r), unbiased (Horvitz & Thompson 1952, equation 5).
+
+    >>> from bandit.ope.estimators.running import Running
+    >>> estimator = Running(Ips())
+    >>> estimator.add(Batch(np.array([1.0, 0.0]), np.array([0.25, 0.5]), np.array([0.5, 0.5])))
+    >>> estimator.get().value
+    1.0
+    """
+
+    size = 1
+    method = "normal"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns w r."""
+        return (batch.weight * batch.reward)[None]
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(w r)."""
+        return centred(single(means, 0))
+
+
+@dataclass(frozen=True)
+class ClippedIps:
+    """IPS with no weight above `lambda_`: mean(min(w, λ) r) (Bottou et al. 2013, section 4.3).
+
+    Biased, for rewards of one sign towards 0, and steadier; its interval is that of IPS.
+
+    >>> from bandit.ope.estimators.running import Running
+    >>> estimator = Running(ClippedIps(lambda_=2.0))
+    >>> estimator.add(Batch(np.array([1.0, 0.0]), np.array([0.1, 0.5]), np.array([0.5, 0.5])))
+    >>> estimator.get().value
+    1.0
+    """
+
+    lambda_: float = 10.0
+
+    size = 2
+    method = "normal_debiased"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns min(w, λ) r and w r."""
+        weight = batch.weight
+        return np.stack((np.minimum(weight, self.lambda_) * batch.reward, weight * batch.reward))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(min(w, λ) r)."""
+        return debiased(means)
+
+
+@dataclass(frozen=True)
+class Snips:
+    """Self-normalised IPS: mean(w r) / mean(w) (Swaminathan & Joachims 2015, equation 9).
+
+    Consistent, within the range of the rewards, and mostly closer than IPS.
+
+    >>> from bandit.ope.estimators.running import Running
+    >>> estimator = Running(Snips())
+    >>> estimator.add(Batch(np.array([1.0, 0.0]), np.array([0.25, 0.5]), np.array([0.5, 0.5])))
+    >>> round(estimator.get().value, 3)
+    0.667
+    """
+
+    size = 2
+    method = "normal"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns w r and w."""
+        weight = batch.weight
+        return np.stack((weight * batch.reward, weight))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(w r) / mean(w); None if the policy takes none of the logged actions."""
+        return centred(ratio(means, 0, 1))
+
+
+@dataclass(frozen=True)
+class Mips:
+    """Marginalised IPS: mean(u r) (Saito & Joachims 2022, equation 4).
+
+    u is how much more probable the policy makes an action of the logged one's kind. Unbiased
+    where actions of a kind earn the same; elsewhere biased by how much they differ.
+
+    >>> import numpy as np
+    >>> from bandit.ope.estimators.running import Running
+    >>> estimator, half = Running(Mips()), np.full(2, 0.5)
+    >>> estimator.add(Batch(np.array([1.0, 0.0]), half, half, marginal=np.array([1.5, 0.5])))
+    >>> estimator.get().value
+    0.75
+    """
+
+    size = 1
+    method = "normal"
+
+    def terms(self, batch: Batch) -> Floats:
+        """Returns u r."""
+        return (batch.marginals() * batch.reward)[None]
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(u r)."""
+        return centred(single(means, 0))
+
+
+class Replay:
+    """The mean reward of the decisions that match (Li et al. 2011, algorithm 2).
+
+    `target` is 1 where the policy chose the logged action too, and 0 elsewhere; a policy with
+    a pmf is sampled first. Unbiased if the log was uniform; for any other log use IPS.
+
+    The interval is Clopper and Pearson's where all rewards are 0 or 1, and normal otherwise.
+
+    >>> replay, uniform = Replay(), np.full(3, 0.5)
+    >>> replay.add(Batch(np.array([1.0, 0.0, 1.0]), uniform, np.array([1.0, 1.0, 0.0])))
+    >>> replay.get().value
+    0.5
+    """
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._matched = Moments(1)
+        self._binary = True
+
+    def add(self, batch: Batch) -> None:
+        """Takes in the decisions of a batch.
+
+        Raises:
+            EstimateError: a target propensity that is neither 0 nor 1.
+        """
+        matched = batch.target == 1.0
+        if not (matched | (batch.target == 0.0)).all():
+            raise EstimateError(
+                "replay needs to know what the policy chose: target is 1 where it chose the "
+                "logged action and 0 elsewhere; for a pmf, sample it first, or use ips"
+            )
+        reward = batch.reward[matched]
+        self._n += len(batch)
+        self._matched.add(reward[None])
+        self._binary &= bool(((reward == 0.0) | (reward == 1.0)).all())
+
+    @property
+    def matches(self) -> int:
+        """How many decisions of the log were the policy's as well."""
+        return self._matched.n
+
+    def get(self, level: float = LEVEL) -> Estimate:
+        """Returns the mean reward of the matches; None without a match."""
+        matches = self._matched
+        if not matches.n:
+            return Estimate(self._n, None, None)
+        value = float(matches.mean[0])
+        if self._binary:
+            successes = round(value * matches.n)
+            return Estimate(self._n, value, clopper_pearson(successes, matches.n, level))
+        if matches.n < 2:
+            return Estimate(self._n, value, None)
+        error = float(np.sqrt(matches.covariance()[0, 0] / matches.n))
+        return Estimate(self._n, value, normal(value, error, level))
+
+    def __add__(self, other: Replay) -> Replay:
+        total = Replay()
+        total._n = self._n + other._n
+        total._matched = self._matched + other._matched
+        total._binary = self._binary and other._binary
+        return total

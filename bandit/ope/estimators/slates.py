@@ -1,0 +1,149 @@
+"""What several slots that were filled together would have earned under another policy.
+
+The slots of one event share a page: what is put in the first leaves less for the second, and may
+be why the second is clicked. How much of that an estimator allows for is what tells these apart;
+those that allow for less need far fewer events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit.errors import EstimateError
+from bandit.ope.base import SLACK, Batch, Floats
+from bandit.ope.estimators.running import Linear, Point, centred, ratio
+
+
+@dataclass(frozen=True)
+class Slates:
+    """Events with several slots as columns, each of shape (n, slots), float64.
+
+    Attributes:
+        reward: what each slot earned; 0 where the event has no such slot.
+        propensity: of what was put there, given the slots before; 1 where there is none.
+        target: likewise under the policy to be judged; 1 where there is none.
+
+    Raises:
+        EstimateError: columns of other shapes, or a value that cannot be.
+    """
+
+    reward: Floats
+    propensity: Floats
+    target: Floats
+
+    def __post_init__(self) -> None:
+        shape = self.reward.shape
+        if len(shape) != 2 or {self.propensity.shape, self.target.shape} != {shape}:
+            raise EstimateError(
+                f"slates are of shapes {shape}, {self.propensity.shape} and {self.target.shape}; "
+                "expected three of the same (events, slots)"
+            )
+        if not np.isfinite(self.reward).all():
+            raise EstimateError("a slate's reward is not finite")
+        if not ((self.propensity > 0.0) & (self.propensity <= 1.0 + SLACK)).all():
+            raise EstimateError("a slate's propensity is not above 0 and at most 1")
+        if not ((self.target >= 0.0) & (self.target <= 1.0 + SLACK)).all():
+            raise EstimateError("a slate's target is not from 0 to 1")
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def __getitem__(self, rows: slice) -> Slates:
+        """Returns the slates of these events."""
+        return Slates(self.reward[rows], self.propensity[rows], self.target[rows])
+
+    @property
+    def weight(self) -> Floats:
+        """How much more probable each slot's content is under the policy to be judged."""
+        return self.target / self.propensity
+
+    def whole(self) -> Batch:
+        """Returns each event as one decision: its summed reward, and the products of its slots."""
+        columns = (self.propensity.prod(axis=1), self.target.prod(axis=1))
+        return Batch(self.reward.sum(axis=1), *columns)
+
+
+@dataclass(frozen=True)
+class SlateSnips:
+    """The whole page as one action: mean(Π w · Σ r) / mean(Π w), SNIPS of slates.
+
+    Right whatever slots do to each other, and of little use past two or three slots.
+    """
+
+    size = 2
+    method = "normal"
+
+    def terms(self, batch: Slates) -> Floats:
+        """Returns Π w · Σ r, and Π w."""
+        weight = batch.weight.prod(axis=1)
+        return np.stack((weight * batch.reward.sum(axis=1), weight))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(Π w · Σ r) / mean(Π w); None if no page is one of the policy's."""
+        return centred(ratio(means, 0, 1))
+
+
+@dataclass(frozen=True)
+class SlatesBySlot:
+    """The sum of what each slot is worth: Σₖ mean(vₖ rₖ) / mean(vₖ).
+
+    With `cascade` a slot's reward depends on the slots before it, and vₖ is w₁…wₖ: reward
+    interaction IPS (McInerney et al. 2020, equation 9), self-normalised. The slots of copyloop
+    are filled in their order, each from what is left, so this is exact for them unless a later
+    slot takes clicks from an earlier one. Without, a slot's reward depends on that slot alone,
+    and vₖ is wₖ: independent IPS (Li et al. 2018, item-position click model), self-normalised.
+    Its weights are as small as those of single decisions.
+    """
+
+    slots: int
+    cascade: bool
+
+    method = "normal"
+
+    @property
+    def size(self) -> int:
+        """Two terms a slot."""
+        return 2 * self.slots
+
+    def terms(self, batch: Slates) -> Floats:
+        """Returns vₖ rₖ of each slot, and vₖ of each."""
+        weight = batch.weight.cumprod(axis=1) if self.cascade else batch.weight
+        return np.concatenate(((weight * batch.reward).T, weight.T))
+
+    def at(self, means: Floats) -> Point:
+        """Returns the sum over slots; None if a slot is never filled as the policy would."""
+        total, gradient = 0.0, np.zeros(len(means))
+        for number in range(self.slots):
+            found = self.slot(means, number)
+            if found is None:
+                return Point(None, None)
+            total, gradient = total + found.value, gradient + found.gradient
+        return centred(Linear(total, gradient))
+
+    def slot(self, means: Floats, number: int) -> Linear | None:
+        """Returns what one slot is worth."""
+        return ratio(means, number, self.slots + number)
+
+
+@dataclass(frozen=True)
+class SlatePi:
+    """The pseudoinverse estimator: mean(v Σ r) / mean(v), with v = 1 + Σₖ (wₖ - 1).
+
+    For rewards of the whole page, such as one purchase, that are a sum of what each slot adds to
+    it. Swaminathan et al. 2017, equation 5, in its closed form for slots that were filled
+    independently, normalised as in their wPI; where each is filled from what is left, it is near.
+    """
+
+    size = 2
+    method = "normal"
+
+    def terms(self, batch: Slates) -> Floats:
+        """Returns v Σ r, and v."""
+        weight = 1.0 + (batch.weight - 1.0).sum(axis=1)
+        return np.stack((weight * batch.reward.sum(axis=1), weight))
+
+    def at(self, means: Floats) -> Point:
+        """Returns mean(v Σ r) / mean(v)."""
+        return centred(ratio(means, 0, 1))

@@ -1,0 +1,248 @@
+"""One log, many policies: what each would have earned, how sure that is, and whether to believe it.
+
+The log is read once for what has to be known beforehand, such as the reward model, and once to
+judge; neither reading holds more than a batch. Policies are compared on the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bandit.errors import EstimateError
+from bandit.ope.candidate import CandidatePolicy, Options, view_of
+from bandit.ope.creatives import CreativeEstimate, CreativeJudge
+from bandit.ope.diagnostics import Calibrating, Calibration
+from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
+from bandit.ope.models.reward import RewardModel, open_model
+from bandit.ope.policies import Candidate, open_target
+from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.report import Evaluation, PolicyEvaluation
+from bandit.parallel import fan_out
+
+BATCH_SIZE: Final = 2000
+ESTIMATED: Final = (
+    "Propensities were not logged but estimated from contexts: every figure below is only as "
+    "right as that model, and wrong where the choice rested on what the log does not say."
+)
+
+Open: TypeAlias = Callable[[], Iterable[LoggedEvent]]
+
+
+def evaluate(
+    log: Open,
+    policies: Sequence[str | Candidate],
+    options: Options | None = None,
+    *,
+    processes: int = 1,
+    batch_size: int = BATCH_SIZE,
+    console: Console | None = None,
+) -> Evaluation:
+    """Returns what each policy would have earned on the log, by each estimator.
+
+    Args:
+        log: opens the log from its start; called at least once in each process.
+        policies: candidates, or texts as `open_target` takes them; reported after the baseline, in
+            this order.
+        options: what is asked; the defaults if left out.
+        processes: policies are shared among so many; `log` must be picklable for more than one.
+        batch_size: decisions that are held at a time.
+        console: where progress is shown.
+
+    Raises:
+        EstimateError: the log is empty, or cannot be judged so.
+        PolicyError: a policy that does not exist, or cannot be asked.
+        FeatureError: features that a policy or the reward model cannot read.
+        ReaderError: the log cannot be read.
+    """
+    options = options or Options()
+    chosen = _unique([options.baseline, *policies])
+    _check(chosen, options)
+    with show_progress(console) as progress:
+        known = _read_before(log, options, progress)
+        shares = _shares(chosen, processes)
+        # creatives are judged once, by the first
+        asked = [options, *[replace(options, creatives=False)] * (len(shares) - 1)]
+        jobs = [
+            partial(_judge, log, share, mine, known, batch_size)
+            for share, mine in zip(shares, asked, strict=True)
+        ]
+        task = progress.add_task("judging", total=None)
+        parts: dict[int, _Part] = {}
+        for job, told in fan_out(jobs, processes):
+            if isinstance(told, _Part):
+                parts[job] = told
+            elif job == 0:
+                progress.advance(task, told)
+    first = parts[0]
+    if not first.n:
+        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
+    found = list(first.policies[:1]) * len(chosen)
+    for number, part in parts.items():
+        found[1 + number :: len(parts)] = part.policies[1:]
+    warnings = (ESTIMATED,) if first.estimated else ()
+    return Evaluation(
+        n=first.n,
+        level=options.level,
+        baseline=options.baseline,
+        policies=tuple(found),
+        warnings=warnings,
+        calibration=first.calibration,
+        creatives=first.creatives,
+    )
+
+
+class _Before(NamedTuple):
+    """What is known of the log before policies are judged by it."""
+
+    model: RewardModel | None
+    slots: int
+
+
+class _Part(NamedTuple):
+    """What one process found."""
+
+    n: int
+    policies: tuple[PolicyEvaluation, ...]
+    calibration: Calibration | None
+    creatives: tuple[CreativeEstimate, ...]
+    estimated: bool
+
+
+def _judge(
+    log: Open,
+    policies: Sequence[str | Candidate],
+    options: Options,
+    known: _Before,
+    batch_size: int,
+) -> Iterator[int | _Part]:
+    """Yields how many decisions were judged, as they are, and then what was found."""
+    candidates = [CandidatePolicy(policy, options, known.slots) for policy in policies]
+    if "mrdr" in options.estimators:
+        for candidate in candidates:
+            candidate.model = _fit_robust(log, candidate.policy, options)
+    calibrating, n, estimated = Calibrating(), 0, False
+    creatives = CreativeJudge(model=known.model) if options.creatives else None
+    events = iter(log())
+    for event in islice(events, options.train):
+        for candidate in candidates:
+            candidate.target.train(event)
+    for batch in _batches(events, batch_size):
+        n += len(batch)
+        estimated = estimated or any(event.estimated for event in batch)
+        view = view_of(batch, options, known.model)
+        for candidate in candidates:
+            candidate.take(view)
+        for candidate in candidates[1:]:
+            candidate.compare(candidates[0])
+            candidate.compare_slates(candidates[0])
+        mine = candidates[0].batch
+        if mine is not None and view.scores is not None:
+            chosen = [s[e.decision.index] for e, s in zip(batch, view.scores, strict=True)]
+            calibrating.add(np.array(chosen), mine.reward)
+        if creatives is not None:
+            creatives.add(batch)
+        yield len(batch)
+    for candidate in candidates:
+        candidate.finish()
+        if candidate is not candidates[0]:
+            candidate.compare_slates(candidates[0])
+    caveat = "propensities_estimated" if estimated else None
+    results = tuple(candidate.result(caveat) for candidate in candidates)
+    judged = () if creatives is None else tuple(creatives.get(options.level))
+    yield _Part(n, results, calibrating.get(), judged, estimated)
+
+
+def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
+    """Reads the log once if an estimator has to know more than a batch of it."""
+    model = None
+    if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
+        model = open_model(options.model)
+    slates = any(name in SLATES for name in options.estimators)
+    if model is None and not slates:
+        return _Before(None, 0)
+    task = progress.add_task("reading for the reward model", total=None)
+    slots = 0
+    for number, event in enumerate(log()):
+        slots = max(slots, event.decision.slot + 1)
+        if model is not None:
+            model.learn(event)
+        if number % 1000 == 999:
+            progress.advance(task, 1000)
+    if model is not None and slots:
+        model.fit()
+    progress.update(task, visible=False)
+    return _Before(model if slots else None, slots)
+
+
+def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
+    """Returns the reward model with which DR's variance for this policy is least.
+
+    It is fitted with the weights π (1 - μ) / μ² (Farajtabar, Chow & Ghavamzadeh 2018, equation
+    10, as their estimator takes them for stochastic policies).
+    """
+    model, target = open_model(options.model), open_target(policy, max_weight=options.max_weight)
+    for number, event in enumerate(log()):
+        if number < options.train:
+            target.train(event)
+            continue
+        propensity, weighed = event.decision.propensity, target.answer(event).target
+        # where the log left no choice nothing can vary; a little keeps the model from having none
+        weight = weighed * max(1.0 - propensity, 1e-3) / propensity**2
+        if weight > 0.0:
+            model.learn(event, weight)
+    model.fit()
+    return model
+
+
+def _check(policies: Sequence[str | Candidate], options: Options) -> None:
+    """Raises what can be known before the log is read."""
+    for name in options.estimators:
+        if name not in ESTIMATORS and name not in SLATES:
+            known = ", ".join((*ESTIMATORS, *SLATES))
+            raise EstimateError(f"estimator is {name!r}; expected one of: {known}")
+    if options.train < 0:
+        raise EstimateError(f"train is {options.train}; expected a number of decisions")
+    for policy in policies:
+        open_target(policy, max_weight=options.max_weight)
+        if isinstance(policy, str) and policy.startswith("trained:") and not options.train:
+            raise EstimateError(
+                f"policy {policy!r} learns from the log's first part; say with train (--train) how "
+                "many decisions that is"
+            )
+
+
+def _unique(policies: Sequence[str | Candidate]) -> list[str | Candidate]:
+    """Returns the policies, each text once; a candidate may have a text for its name."""
+    return list({p if isinstance(p, str) else id(p): p for p in policies}.values())
+
+
+def _shares(policies: Sequence[str | Candidate], processes: int) -> list[list[str | Candidate]]:
+    """Returns the policies of each process; every one has the baseline, to compare with."""
+    baseline, *others = policies
+    count = max(min(processes, len(others)), 1)
+    return [[baseline, *others[number::count]] for number in range(count)]
+
+
+def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEvent]]:
+    while batch := list(islice(events, size)):
+        yield batch
+
+
+def show_progress(console: Console | None) -> Progress:
+    """Returns a spinner that counts decisions; nothing is shown where nobody looks."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}: {task.completed:,.0f} decisions"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=console is None or not console.is_terminal,
+    )

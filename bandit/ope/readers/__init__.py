@@ -1,0 +1,83 @@
+"""Logs of decisions, whoever wrote them, as one stream of decisions with what each earned.
+
+A reader is a function from a path to an iterator, so that a log of any length is read once, in
+order, without being held; what cannot be read names its file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from bandit.errors import ReaderError
+from bandit.ope.readers.events import LoggedEvent
+
+READERS: Final = ("archive", "dsjson", "vw", "obd", "table")
+
+
+def open_reader(
+    name: str,
+    path: Path,
+    *,
+    placement: str | None = None,
+    slot: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    propensities: bool = True,
+) -> Iterator[LoggedEvent]:
+    """Returns the decisions in `path`, in the order of the log.
+
+    Args:
+        name: `archive` (a folder that copyloop's archive writes), `dsjson` (decision-service JSON,
+            one event a line), `vw` (Vowpal Wabbit's text format with `cb_adf` labels), `obd` (a
+            folder of the Open Bandit Dataset) or `table` (CSV or Parquet).
+        path: the file or folder.
+        placement: which placement of an archive; None takes all.
+        slot: which decision of events that have several; None takes all.
+        columns: what each column of a table is; see `bandit.ope.readers.table`.
+        propensities: whether the log has them; if not, a table needs no column of them, and what
+            stands in their place is no propensity (`bandit.ope.models.propensities` makes
+            them).
+
+    Raises:
+        ReaderError: there is no such reader, or the log cannot be read.
+        ArchiveError: the archive is missing or damaged.
+    """
+    if not path.exists():
+        raise ReaderError(f"{path} does not exist; expected a log for the reader {name!r}")
+    events = _open(name, path, placement, columns or {}, propensities)
+    if slot is None:
+        return events
+    return (event for event in events if event.decision.slot == slot)
+
+
+def _open(
+    name: str,
+    path: Path,
+    placement: str | None,
+    columns: Mapping[str, str],
+    propensities: bool,
+) -> Iterator[LoggedEvent]:
+    match name:
+        case "archive":
+            from bandit.ope.readers.events import read_archived
+
+            return read_archived(path, placement=placement)
+        case "dsjson":
+            from bandit.ope.readers.dsjson import read_dsjson
+
+            return read_dsjson(path)
+        case "vw":
+            from bandit.ope.readers.vw_text import read_vw_text
+
+            return read_vw_text(path)
+        case "obd":
+            from bandit.ope.readers.obd import read_obd
+
+            return read_obd(path)
+        case "table":
+            from bandit.ope.readers.table import read_table
+
+            return read_table(path, columns, propensities=propensities)
+        case _:
+            raise ReaderError(f"reader is {name!r}; expected one of: {', '.join(READERS)}")

@@ -1,0 +1,63 @@
+import json
+
+import numpy as np
+import pytest
+
+from bandit.abtests.report import make_report
+
+
+def report_of(clicks, rounds=(100, 200, 50), uniform=(2.0, 5.0, 1.5), best=(4.0, 8.0, 2.0)):  # type: ignore[no-untyped-def]
+    names = [f"policy {n}" for n in range(len(clicks))]
+    return make_report(
+        names,
+        clicks=np.array(clicks, dtype=float),
+        rounds=np.array(rounds),
+        uniform=np.array(uniform),
+        best=np.array(best),
+    )
+
+
+def test_figures_by_hand() -> None:
+    (row,) = report_of([[[3, 6, 2]]]).results
+    assert row.rounds == 350
+    assert row.ctr == pytest.approx(11 / 350)
+    assert row.lift == pytest.approx(11 / 8.5 - 1)
+    assert row.captured == pytest.approx((11 - 8.5) / (14 - 8.5))
+    residuals = np.array([3, 6, 2]) - 11 / 8.5 * np.array([2.0, 5.0, 1.5])
+    assert row.lift_se == pytest.approx(np.sqrt(3 / 2 * (residuals**2).sum()) / 8.5)
+
+
+def test_the_error_of_the_lift_is_that_of_a_bootstrap_over_tests() -> None:
+    rng = np.random.default_rng(1)
+    uniform = rng.gamma(5.0, 4.0, size=400)
+    clicks = rng.poisson(1.1 * uniform).astype(float)
+    picks = rng.integers(0, 400, size=(3000, 400))
+    lifts = clicks[picks].sum(axis=1) / uniform[picks].sum(axis=1) - 1
+    report = report_of([[clicks]], np.full(400, 2000), uniform, 2 * uniform)
+    assert report.results[0].lift_se == pytest.approx(lifts.std(), rel=0.06)
+
+
+def test_seeds_are_averaged_within_a_test_first() -> None:
+    (row,) = report_of([[[2, 6, 2], [4, 6, 2]]]).results
+    (mean,) = report_of([[[3, 6, 2]]]).results
+    assert (row.lift, row.lift_se, row.captured) == (mean.lift, mean.lift_se, mean.captured)
+    assert row.ctr == mean.ctr
+    assert row.rounds == 2 * mean.rounds
+
+
+def test_a_curve_ends_at_the_result_and_starts_open() -> None:
+    report = report_of([[[0, 6, 2]]], uniform=(0.0, 5.0, 1.5))
+    (curve,) = report.curves
+    assert list(curve.rounds) == [100, 300, 350]
+    assert np.isnan(curve.lift[0])
+    assert curve.lift[1] == pytest.approx(6 / 5 - 1)
+    assert curve.lift[-1] == pytest.approx(report.results[0].lift)
+    assert curve.lift_se[-1] == report.results[0].lift_se
+
+
+def test_what_cannot_be_said_is_null() -> None:
+    report = report_of([[[3]]], rounds=(100,), uniform=(2.0,), best=(2.0,))
+    (row,) = json.loads(report.to_json())["policies"]
+    assert row["lift_se"] is None
+    assert row["captured"] is None
+    assert row["lift"] == 0.5
