@@ -40,7 +40,7 @@ def forget(
     """
     from bandit.key_commands import operator
     from bandit.service.security.acts import act_message
-    from bandit.service.security.protection import Shield
+    from bandit.service.security.protection import PrivacyFilter
     from bandit.service.settings import load_settings
     from streams.embedded import wall_clock_ms
     from streams.forgetting.forget import forget as run
@@ -51,7 +51,7 @@ def forget(
     settings = load_settings({})
     values = values_of(text)
     if settings.private_salt.is_set:
-        shield = Shield(settings.private_salt, settings.reward_secret)
+        shield = PrivacyFilter(settings.private_salt, settings.reward_secret)
         values += [shield.hash_of(each) for each in values_of(text)]
     url, now_ms = log_url(log, data), wall_clock_ms()
     with looked_into(url) as here, _progress() as progress:

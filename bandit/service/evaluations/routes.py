@@ -20,7 +20,7 @@ from bandit.service.evaluations.models import (
     evaluation_item,
     evaluation_view,
 )
-from bandit.service.hot import new_id
+from bandit.service.ids import new_id
 from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
 from bandit.service.resources.models import Page
 from streams.events import MAX_ID_LENGTH, Placement, PolicySpec

@@ -18,7 +18,7 @@ from bandit.service.operations.finding import Finding
 from bandit.service.security.edge import edge_options, for_origins
 from bandit.service.security.exposure import check_exposure
 from bandit.service.security.key_ring import KeyRing
-from bandit.service.security.protection import Shield
+from bandit.service.security.protection import PrivacyFilter
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.snapshots import Snapshots
@@ -101,7 +101,7 @@ def _settings(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
             "settings", "failure", f"no setting is called {variable}", "mind the spelling"
         )
     try:
-        Shield(settings.private_salt, settings.reward_secret)
+        PrivacyFilter(settings.private_salt, settings.reward_secret)
         edge_options(settings)
         for_origins(_nothing, settings.cors_origins)
         if settings.jwt_jwks_url:
@@ -264,7 +264,7 @@ def _protection(patient: Patient) -> Iterator[Finding]:
     snapshots.start()
     snapshots.stop()
     try:
-        shield = Shield(patient.settings.private_salt, patient.settings.reward_secret)
+        shield = PrivacyFilter(patient.settings.private_salt, patient.settings.reward_secret)
     except SettingError:
         return
     protected = [p for p in snapshots.catalogue.placements() if p.protection]

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
-from bandit.service.hot import new_id
+from bandit.service.ids import new_id
 from bandit.service.refusals import placement_not_found
 from bandit.service.security.acts import act_message, catalogue_act, superseded
 from bandit.service.security.caller import OPEN, Caller

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from fastapi import APIRouter, Query
 
 from bandit.errors import RequestError
-from bandit.service.hot import new_id
+from bandit.service.ids import new_id
 from bandit.service.resources.desk import After, Desk, Limit, Once, Placed, Since, page_of
 from bandit.service.resources.generation_models import BriefView, GenerationBody, GenerationView
 from bandit.service.resources.models import Page, raw_json

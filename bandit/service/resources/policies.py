@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.policy import Deciding
-from bandit.service.hot import action_pmf
+from bandit.service.decide import action_pmf
 from bandit.service.requests import parse_context
 from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting
 from bandit.service.resources.editor import Editor

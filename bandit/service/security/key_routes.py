@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from bandit.errors import RequestError
 from bandit.service.appender import Appender
-from bandit.service.resources.models import Body
 from bandit.service.security.caller import Caller, caller_of
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.keys import (
@@ -29,7 +28,7 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 YEARS: float = 100 * 366 * 86_400.0
 
 
-class KeyBody(Body):
+class KeyBody(BaseModel, extra="forbid"):
     """A key to make: what it is called and what it may do."""
 
     model_config = ConfigDict(
@@ -44,7 +43,7 @@ class KeyBody(Body):
     )
 
 
-class RotationBody(Body):
+class RotationBody(BaseModel, extra="forbid"):
     """How long the secret that is replaced goes on working."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"grace_seconds": 3600}]})
