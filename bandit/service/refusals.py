@@ -84,7 +84,7 @@ def refuse_alike(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def failed(request: Request, error: Exception) -> Response:
-        # Starlette raises it again once this is sent, and the front door logs the traceback.
+        # Starlette raises it again once this is sent, and the router logs the traceback.
         return _response(internal_error())
 
 

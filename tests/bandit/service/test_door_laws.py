@@ -209,7 +209,8 @@ def slow(monkeypatch):
 
 class TestBudget:
     @pytest.fixture(scope="class")
-    def api(self):
+    @classmethod
+    def api(cls):
         with running(MemoryLog(), Settings(rank_budget_ms=30)) as api:
             yield api
 
