@@ -16,13 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from bandit.features import creative_features
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, sample, sample_seed, take_over
-from bandit.service.offer import Drawn, Odds, Offer, Stamp, decision_message
-from bandit.service.shortlists import Draws
+from bandit.service.offer import (
+    ActionDistribution,
+    CandidateSet,
+    RequestMetadata,
+    Selection,
+    decision_message,
+)
+from bandit.service.shortlists import ShortlistSampler
 from bandit.shortlist import Lots, seed_of
 from streams.events import Action, Decision
 from streams.shortlists import Shortlist
@@ -73,30 +79,33 @@ class Placed:
     """A placement as a replica serves it."""
 
     def __init__(self, policy: Policy, actions: tuple[Action, ...], rule: Shortlist | None) -> None:
-        self.policy, self.offer = policy, Offer("home", actions, {})
-        many = rule is not None and len(actions) > rule.size
-        self.draws = Draws(rule, actions, 9, lambda: 0.0) if many and rule is not None else None
+        self.policy, self.candidates = policy, CandidateSet("home", actions, {})
+        self.sampler = None
+        if rule is not None and len(actions) > rule.size:
+            self.sampler = ShortlistSampler(rule, actions, 9, lambda: 0.0)
         self.version = "v@0"
         self._number = 0
 
     def decide(self) -> int:
         """Decides once more; returns how many bytes that is in the log."""
         self._number += 1
-        event_id, offer, let = f"{self._number}", self.offer, None
-        if self.draws is not None:
-            size = self.draws.rule.size
-            let = self.draws.let_in(self.version, self.policy.pmf, offer.actions, event_id, size)
-        if let is not None:
-            offer = offer.beside(let.actions)
-        odds = offer.known_odds(self.policy)
-        if odds is None:
-            pmf = self.policy.pmf(CONTEXT, offer.actions)
-            odds = Odds(offer, pmf.tolist(), "v@1")
-            offer.keep_odds(self.policy, odds)
-        index = odds.draw(sample_seed(event_id))
-        note = UNSET if let is None else let.note(offer.actions[index].id)
-        drawn = Drawn(CONTEXT, odds, index, note)
-        return len(decision_message(drawn, Stamp(event_id, 1, False, None)).value)
+        event_id, candidates, shortlist = f"{self._number}", self.candidates, None
+        if self.sampler is not None:
+            pmf_of, size = self.policy.pmf, self.sampler.rule.size
+            among = candidates.actions
+            shortlist = self.sampler.shortlist(self.version, pmf_of, among, event_id, size)
+        if shortlist is not None:
+            candidates = candidates.beside(shortlist.actions)
+        distribution = candidates.known(self.policy)
+        if distribution is None:
+            pmf = self.policy.pmf(CONTEXT, candidates.actions)
+            distribution = ActionDistribution(candidates, pmf.tolist(), "v@1")
+            candidates.keep(self.policy, distribution)
+        selection = Selection(CONTEXT, distribution, distribution.draw(sample_seed(event_id)))
+        if shortlist is not None:
+            note = shortlist.note(selection.action.id)
+            selection = selection._replace(shortlist=note)
+        return len(decision_message(selection, RequestMetadata(event_id, 1, False, None)).value)
 
 
 def seconds(call: Callable[[], object], rounds: int) -> float:

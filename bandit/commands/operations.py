@@ -71,7 +71,7 @@ def forget(
     for it, or all of `copyloop up`. A Kafka log cannot be; it is said where the value is, and
     what becomes of it. There is no way back.
     """
-    from bandit.service.security.protection import Shield
+    from bandit.service.security.protection import PrivacyFilter
     from bandit.service.settings import load_settings
     from streams.audit_log import act_message
     from streams.embedded import wall_clock_ms
@@ -83,7 +83,7 @@ def forget(
     settings = load_settings({})
     values = values_of(text)
     if settings.private_salt.is_set:
-        shield = Shield(settings.private_salt, settings.reward_secret)
+        shield = PrivacyFilter(settings.private_salt, settings.reward_secret)
         values += [shield.hash_of(each) for each in values_of(text)]
     now_ms = wall_clock_ms()
     with at.looked_into() as here, progress() as told:

@@ -43,14 +43,14 @@ def serve(
 
     Every setting can also come from the environment, such as COPYLOOP_PORT; an option wins.
     """
-    from bandit.service.operations.request_ids import mark_all
+    from bandit.service.refusals import mark_all_lines
     from bandit.service.server import serve as run
     from bandit.service.settings import load_settings
     from bandit.service.workers import Worker, serve_workers
     from streams.log_lines import log_to_stderr
 
     log_to_stderr(worker or "api", log_format)
-    mark_all()
+    mark_all_lines()
     settings = load_settings(
         {
             "data": data,

@@ -14,13 +14,13 @@ from fastapi.openapi.utils import get_openapi
 from bandit.features import creative_features
 from bandit.service import dashboard_door
 from bandit.service.appender import Appender
+from bandit.service.asgi import AsgiApp
+from bandit.service.decide import Decider
 from bandit.service.evaluations import routes as evaluation_routes
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.figures import routes as figure_routes
 from bandit.service.figures.follower import FiguresFold, aim_of
-from bandit.service.front import AsgiApp, FrontDoor
-from bandit.service.hot import HotRoutes
-from bandit.service.intake import Intake
+from bandit.service.hot import HotRouter
 from bandit.service.log_thread import LogThread
 from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.openfeature import routes as openfeature
@@ -29,10 +29,11 @@ from bandit.service.openfeature.flags import Flags
 from bandit.service.operations import checkup, health
 from bandit.service.operations.drain import Drain
 from bandit.service.operations.metrics import Metrics
-from bandit.service.operations.siblings import Siblings
+from bandit.service.operations.siblings import WorkerMetrics
 from bandit.service.operations.traces import TracedApp, open_traces
-from bandit.service.personalizer.door import PersonalizerDoor
+from bandit.service.personalizer.door import PersonalizerRouter
 from bandit.service.personalizer.loops import Loops
+from bandit.service.record import Recorder
 from bandit.service.refusals import refuse_alike
 from bandit.service.resources import ROUTERS
 from bandit.service.resources.editor import Editor
@@ -41,7 +42,7 @@ from bandit.service.security.edge import for_origins
 from bandit.service.security.guard import Guard
 from bandit.service.security.key_ring import KeyRing
 from bandit.service.security.key_routes import KeyDesk
-from bandit.service.security.protection import Shield
+from bandit.service.security.protection import PrivacyFilter
 from bandit.service.security.rates import Rates
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import Settings
@@ -87,8 +88,9 @@ def create_app(
     traces = open_traces(settings, "api")
     thread = LogThread(log, on_append=metrics.group, around=traces.of if traces else nullcontext)
     spooling = None if spool is None else _spooling(spool, thread, settings, metrics, clock_ms)
-    appender = Appender(thread, limit=settings.max_waiting, spooling=spooling)
-    siblings = None if worker is None else Siblings(worker, metrics.text)
+    buffered = settings.durability == "buffered"
+    appender = Appender(thread, limit=settings.max_waiting, spooling=spooling, buffered=buffered)
+    siblings = None if worker is None else WorkerMetrics(worker, metrics.text)
     figures = metrics.text if siblings is None else siblings.text
 
     @asynccontextmanager
@@ -117,29 +119,29 @@ def create_app(
 
     drain = Drain(settings.drain_notice_seconds)
     rest = _rest(life)
-    protection = Shield(settings.private_salt, settings.reward_secret)
-    rest.state.protection = protection
+    privacy = PrivacyFilter(settings.private_salt, settings.reward_secret)
+    decider = Decider(appender, metrics, settings, clock_ms, privacy)
+    recorder = Recorder(appender, metrics, clock_ms, privacy)
+    rest.state.protection = privacy
+    rest.state.recorder = recorder
+    rest.state.snapshots = snapshots
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
-    rest.state.checkup = checkup.Checkup(log, settings)
+    rest.state.checkup = checkup.Checkup(log, settings, clock_ms)
     rest.state.keys = KeyDesk(ring, appender, clock_ms)
-    rest.state.intake = Intake(
-        appender, snapshots, metrics, settings.durability == "buffered", clock_ms, protection
-    )
     follower = FiguresFold(log, clock_ms, lambda name: aim_of(snapshots.catalogue, name))
     rest.state.figures = figure_routes.Desktop(follower)
-    rest.state.flags = Flags(rest.state.intake, assignments, clock_ms)
+    rest.state.flags = Flags(snapshots, decider, recorder, assignments)
     rest.state.health = health.Health(
         log, snapshots, appender, figures, settings, clock_ms, drain, ring
     )
-    hot = HotRoutes(appender, metrics, settings, clock_ms, protection)
-    front = FrontDoor(hot, rest, snapshots, metrics, max_body_bytes=settings.max_body_bytes)
+    hot = HotRouter(rest, snapshots, decider, recorder, metrics, settings)
     jobs = rest.state.jobs = Jobs(settings)
-    loops = Loops(snapshots, editor, appender, metrics, settings, jobs, protection, clock_ms)
-    door = PersonalizerDoor(front, loops)
+    loops = Loops(snapshots, editor, decider, recorder, metrics, settings, jobs, clock_ms)
+    router = PersonalizerRouter(hot, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
-    guard = Guard(door, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
+    guard = Guard(router, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
     metrics.add(guard)
     traced = guard if traces is None else TracedApp(guard, traces)
     return for_origins(traced, settings.cors_origins)

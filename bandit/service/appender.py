@@ -38,12 +38,21 @@ class Appender:
         thread: appends to the log.
         limit: the most messages that may wait; beyond it, requests are refused.
         spooling: the way past a log that is away; None if there is none.
+        buffered: `write` does not wait until messages are durable.
     """
 
-    def __init__(self, thread: LogThread, *, limit: int, spooling: Spooling | None = None) -> None:
+    def __init__(
+        self,
+        thread: LogThread,
+        *,
+        limit: int,
+        spooling: Spooling | None = None,
+        buffered: bool = False,
+    ) -> None:
         self.spooling = spooling
         self._thread = thread
         self._limit = limit
+        self._buffered = buffered
         self._waiting: list[_Waiting] = []
         self._count = 0
         self._arrived = asyncio.Event()
@@ -56,6 +65,17 @@ class Appender:
         if self.spooling is not None:
             self.spooling.start()
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def write(self, messages: Sequence[Message]) -> None:
+        """Appends messages; returns once they are as durable as the settings want it.
+
+        Raises:
+            RequestError: as `append`, or `put`.
+        """
+        if self._buffered:
+            self.put(messages)
+        else:
+            await self.append(messages)
 
     async def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Returns where the messages went, once they are durable; nothing while they are spooled.

@@ -1,59 +1,61 @@
-"""The hot routes: rank, reward, outcomes, activate.
+"""The routes that are asked all the time, and the router before everything else.
 
-Each takes a request apart, builds the events that the log keeps, and answers once they are
-durable (or at once, where the settings say so). No state but the log's: replicas are equal.
+A raw ASGI function answers rank, reward, outcomes and activate, and hands the rest on. It reads
+the body within its limit, gives every error the same form, and counts. A framework would spend
+several times what these routes themselves cost.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Sequence
-from functools import partial
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from bandit.errors import FeatureError, PolicyError, RequestError
-from bandit.lid import under_lid
-from bandit.policy import Pmf, sample_seed
-from bandit.service.appender import Appender
-from bandit.service.budget import Budget, first_actions
-from bandit.service.offer import (
-    Drawn,
-    Odds,
-    Offer,
-    Stamp,
-    decision_message,
-    rank_answer,
-    slots_answer,
+from bandit.errors import RequestError
+from bandit.service.asgi import (
+    TRACEPARENT,
+    AsgiApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    before_start,
+    read_body,
+    replayed,
+    send_error,
+    send_response,
 )
+from bandit.service.decide import Decider, DecisionRequest, serving_of
+from bandit.service.offer import rank_answer, slots_answer
 from bandit.service.operations.metrics import Metrics
+from bandit.service.record import Recorder
+from bandit.service.refusals import internal_error
 from bandit.service.requests import (
     OutcomeRequest,
     OutcomesAnswer,
-    RankRequest,
-    RankSlot,
     brought_actions,
+    check_depth,
+    check_event_id,
     decode_activate,
     decode_outcomes,
     decode_rank,
     decode_reward,
-    derived_outcome_id,
+    slot_requests,
 )
-from bandit.service.security.protection import Shield
 from bandit.service.settings import Settings
-from bandit.service.shortlists import Let
-from bandit.service.slots import check_slots, fill
-from bandit.service.snapshots import ServingPlacement
-from streams.errors import SpoolFull
-from streams.events import ACTIVATION, OUTCOMES, REWARD, SLOT_ACTIVATION, Action, Outcome, encode
-from streams.log import Message
-from streams.traceparent import trace_headers
+from bandit.service.snapshots import ServingPlacement, Snapshots
+from streams.events import ACTIVATION, REWARD, SLOT_ACTIVATION
+from streams.traceparent import traceparent_of
 
 logger = logging.getLogger(__name__)
 
-CHANCE_BYTES: Final = 10
+UNMATCHED: Final = "unmatched"
+RANK_SEGMENTS: Final = 5  # an empty one first, then v1, placements, {placement}, rank
+EVENT_SEGMENTS: Final = 7
 
 _encode = msgspec.json.Encoder().encode
 
@@ -77,56 +79,67 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-class HotRoutes:
-    """Answers the hot routes of one application."""
+class HotRouter:
+    """The application: it answers the hot routes itself.
+
+    Args:
+        rest: answers everything else, the lifespan included.
+        snapshots: what is served.
+        decider: makes decisions.
+        recorder: takes outcomes.
+        metrics: where requests are counted.
+        settings: the limits of a body and of its actions.
+    """
 
     def __init__(
         self,
-        appender: Appender,
+        rest: AsgiApp,
+        snapshots: Snapshots,
+        decider: Decider,
+        recorder: Recorder,
         metrics: Metrics,
         settings: Settings,
-        clock_ms: Callable[[], int],
-        protection: Shield,
     ) -> None:
-        self._appender = appender
+        self._rest = rest
+        self._snapshots = snapshots
+        self._decider = decider
+        self._recorder = recorder
         self._metrics = metrics
         self._max_actions = settings.max_actions
-        self._buffered = settings.durability == "buffered"
-        self._unlogged = settings.spool_full == "unlogged"
-        self._clock_ms = clock_ms
-        self._protection = protection
-        self._ids = Ids()
-        budget_ms = settings.rank_budget_ms
-        self._budget = Budget(budget_ms / 1e3) if budget_ms else None
+        self._max_body_bytes = settings.max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or lives the application's life (ASGI 3)."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        started = time.perf_counter()
+        segments = scope["raw_path"].split(b"/")
+        route = _hot_route(segments)
+        if route is not None:
+            template = route.template
+            status = await self._answer_hot(route, segments, scope, receive, send)
+        else:
+            status = await self._answer_rest(scope, receive, send)
+            template = getattr(scope.get("route"), "path_format", UNMATCHED)
+        self._metrics.request(template, status, time.perf_counter() - started)
 
     async def rank(self, call: Call) -> Answer:
         """Chooses one action, or one for each of `slots`: 200 with what was decided."""
         request = decode_rank(call.body, max_actions=self._max_actions)
-        now_ms = self._clock_ms()
-        event_id = request.event_id or self._ids.new(now_ms)
-        placement = call.serving.placement
-        if placement.protection:
-            event_id = self._protection.event_id(placement, request.event_id, event_id)
-            hidden = self._protection.hidden(placement, request.context)
-            request = msgspec.structs.replace(request, context=hidden)
-        stamp = Stamp(event_id, now_ms, request.deferred, call.traceparent)
-        offer = self._offer(call.serving, request, now_ms)
-        drawn = await self._drawn(call.serving, offer, request, event_id)
-        if drawn is None:
-            stamp = stamp._replace(fallback=True)
-            drawn = _first(call.serving, offer, request)
-            self._metrics.fallbacks(offer.name, len(drawn))
-        messages = [decision_message(one, stamp, slot) for slot, one in enumerate(drawn)]
-        logged = await self._record(messages, offer.name)
-        self._metrics.decisions(offer.name, len(drawn))
-        for one in drawn:
-            odds, index = one.odds, one.chosen
-            chosen = odds.offer.actions[index].id
-            self._metrics.choices.add(offer.name, chosen, explored=odds.pmf[index] < odds.highest)
-        if request.slots is None:
-            return Answer(200, rank_answer(drawn[0], stamp, logged=logged))
-        ids = [slot.id for slot in request.slots]
-        return Answer(200, slots_answer(drawn, ids, stamp, logged=logged))
+        actions, slots = request.actions, request.slots
+        asked = DecisionRequest(
+            request.context,
+            None if actions is None else brought_actions(actions),
+            None if slots is None else slot_requests(slots),
+            request.event_id,
+            request.deferred,
+            call.traceparent,
+        )
+        decided = await self._decider.decide(call.serving, asked)
+        if slots is None:
+            return Answer(200, rank_answer(decided))
+        return Answer(200, slots_answer(decided, [slot.id for slot in slots]))
 
     async def reward(self, call: Call) -> Answer:
         """Takes in what a decision earned: 204."""
@@ -134,14 +147,12 @@ class HotRoutes:
         outcome = OutcomeRequest(
             kind=REWARD, value=request.value, slot=request.slot, outcome_id=request.outcome_id
         )
-        await self._take(call, [outcome])
-        return Answer(204)
+        return await self._take(call, [outcome], Answer(204))
 
     async def outcomes(self, call: Call) -> Answer:
         """Takes in what happened after a decision: 202 with how many."""
         outcomes = decode_outcomes(call.body)
-        await self._take(call, outcomes)
-        return Answer(202, _encode(OutcomesAnswer(len(outcomes))))
+        return await self._take(call, outcomes, Answer(202, _encode(OutcomesAnswer(len(outcomes)))))
 
     async def activate(self, call: Call) -> Answer:
         """Makes a deferred decision count, in all its slots or in the `slots` shown: 204."""
@@ -150,201 +161,92 @@ class HotRoutes:
             activations = [OutcomeRequest(kind=ACTIVATION)]
         else:
             activations = [OutcomeRequest(kind=SLOT_ACTIVATION, slot=slot) for slot in slots]
-        await self._take(call, activations)
-        return Answer(204)
+        return await self._take(call, activations, Answer(204))
 
-    def _offer(self, serving: ServingPlacement, request: RankRequest, now_ms: int) -> Offer:
-        """Returns what may be chosen from: at least one action, and enough for the slots."""
-        offer = serving.offer
-        if request.actions is not None:
-            offer = offer.of(brought_actions(request.actions))
-        if not offer.actions:
-            raise RequestError(
-                409,
-                "no_live_creatives",
-                f"placement {serving.placement.name!r} has no live creative; add one, set one "
-                "live, or send `actions`",
-            )
-        if serving.constraints is not None:
-            offer = offer.of(serving.constraints.allowed(request.context, offer.actions, now_ms))
-        if request.slots is not None:
-            check_slots(request.slots, offer.actions)
-        return offer
+    async def _take(self, call: Call, outcomes: list[OutcomeRequest], answer: Answer) -> Answer:
+        placement = call.serving.placement
+        await self._recorder.take(placement, call.event_id, outcomes, call.traceparent)
+        return answer
 
-    async def _drawn(
-        self, serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
-    ) -> list[Drawn] | None:
-        """Returns what the policy chooses, None if that takes longer than it may."""
-        asked = request.slots is not None or offer.known_odds(serving.policy) is None
-        if self._budget is None or not asked:
-            return _draw(serving, offer, request, event_id)
-        return await self._budget.within(partial(_draw, serving, offer, request, event_id))
-
-    async def _record(self, messages: Sequence[Message], placement: str) -> bool:
-        """Returns whether they are recorded: not where the settings let a full spool be."""
+    async def _answer_hot(
+        self, route: HotRoute, segments: list[bytes], scope: Scope, receive: Receive, send: Send
+    ) -> int:
         try:
-            await self._write(messages)
+            if scope["method"] != "POST":
+                raise RequestError(405, "method_not_allowed", f"{scope['method']}: expected POST")
+            headers = dict(scope["headers"])
+            body = await read_body(headers, receive, self._max_body_bytes)
+            answer = await route.handler(self, self._call(segments, headers, body))
         except RequestError as error:
-            if not (self._unlogged and error.code == SpoolFull.code):
-                raise
-            for _ in messages:
-                self._metrics.unlogged(placement)
-            return False
-        return True
+            return await send_error(send, error)
+        except Exception:  # one request's failure, whatever it is, must not end the others
+            logger.exception("%s failed", route.template)
+            return await send_error(send, internal_error())
+        await send_response(send, answer.status, answer.body)
+        return answer.status
 
-    async def _take(self, call: Call, requests: Sequence[OutcomeRequest]) -> None:
-        self._protection.check_signed(call.serving.placement, call.event_id)
-        for request in requests:
-            _check_reward(call.serving, request)
-        now_ms = self._clock_ms()
-        await self._write([_outcome_message(call, request, now_ms) for request in requests])
-        self._metrics.outcomes(call.serving.placement.name, len(requests))
+    async def _answer_rest(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Hands the request on with its body read, and returns the status that was sent."""
+        status = 500
 
-    async def _write(self, messages: Sequence[Message]) -> None:
-        if self._buffered:
-            self._appender.put(messages)
-        else:
-            await self._appender.append(messages)
+        def watch(start: Message) -> None:
+            nonlocal status
+            status = start["status"]
 
+        try:
+            body = await read_body(dict(scope["headers"]), receive, self._max_body_bytes)
+            check_depth(body)
+        except RequestError as error:
+            return await send_error(send, error)
+        try:
+            await self._rest(scope, replayed(body, receive), before_start(send, watch))
+        except Exception:  # answered already, and raised for the log: see refusals.py
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+        return status
 
-class Ids:
-    """Makes event ids."""
-
-    def __init__(self) -> None:
-        self._chance = b""
-        self._used = 0
-
-    def new(self, now_ms: int) -> str:
-        """Returns what `new_id` does; the system is asked for many ids' chance at once."""
-        if self._used == len(self._chance):
-            self._chance = os.urandom(CHANCE_BYTES * 256)
-            self._used = 0
-        start, self._used = self._used, self._used + CHANCE_BYTES
-        return f"{now_ms:012x}{self._chance[start : self._used].hex()}"
+    def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> Call:
+        # No placement has a name that is not UTF-8, so what stands in for it is not found either.
+        name = _unquoted(segments[3]).decode(errors="replace")
+        serving = serving_of(self._snapshots, name)
+        event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
+        return Call(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
 
 
-def new_id(now_ms: int) -> str:
-    """Returns 32 hexadecimal digits: the time first, so that ids sort by it, then chance."""
-    return f"{now_ms:012x}{os.urandom(CHANCE_BYTES).hex()}"
+class HotRoute(NamedTuple):
+    """A hot route: its template, which metrics and the documentation show, and its handler."""
+
+    template: str
+    handler: Callable[[HotRouter, Call], Awaitable[Answer]]
 
 
-def action_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
-    """Returns the pmf that is drawn from: the policy's, under the placement's lid if it has one.
-
-    Raises:
-        RequestError: as `policy_pmf`.
-    """
-    return under_lid(policy_pmf(serving, context, actions), actions, serving.offer.lid)
-
-
-def policy_pmf(serving: ServingPlacement, context: msgspec.Raw, actions: tuple[Action, ...]) -> Pmf:
-    """Returns the pmf that the placement's policy gives these actions.
-
-    By one at a time, whichever the thread: some policies cannot be asked by two.
-
-    Raises:
-        RequestError: `features_invalid`: the policy cannot read the context or an action;
-            `policy_error`: it has no answer, whatever the request, until another is published.
-    """
-    try:
-        with serving.offer.asking:
-            return serving.policy.pmf(context, actions)
-    except FeatureError as error:
-        raise RequestError(422, error.code, str(error)) from error
-    except PolicyError as error:
-        logger.error("policy %s of %r: %s", serving.version, serving.placement.name, error)
-        raise RequestError(500, error.code, str(error)) from error
+_EVENT: Final = "/v1/placements/{placement}/events/{event_id}"
+RANK: Final = HotRoute("/v1/placements/{placement}/rank", HotRouter.rank)
+OF_EVENTS: Final = {
+    b"reward": HotRoute(f"{_EVENT}/reward", HotRouter.reward),
+    b"outcomes": HotRoute(f"{_EVENT}/outcomes", HotRouter.outcomes),
+    b"activate": HotRoute(f"{_EVENT}/activate", HotRouter.activate),
+}
 
 
-def _draw(
-    serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
-) -> list[Drawn]:
-    """Returns one draw a slot, or one alone."""
-    let = None
-    if request.actions is None:
-        let = let_in(serving, offer.actions, request.slots, event_id)
-    if let is not None:
-        # Not by `of`, which remembers what the next request is to find again.
-        offer = offer.beside(let.actions)
-    drawn = _drawn_from(serving, offer, request, event_id)
-    if let is None:
-        return drawn
-    return [
-        one._replace(shortlist=let.note(one.odds.offer.actions[one.chosen].id)) for one in drawn
-    ]
-
-
-def _drawn_from(
-    serving: ServingPlacement, offer: Offer, request: RankRequest, event_id: str
-) -> list[Drawn]:
-    context, version = request.context, serving.version
-    if request.slots is None:
-        odds = _odds(serving, offer, context)
-        return [Drawn(context, odds, odds.draw(sample_seed(event_id)))]
-    choices = fill(request.slots, context, offer.actions, event_id, partial(action_pmf, serving))
-    return [
-        Drawn(choice.context, Odds(offer.of(choice.actions), choice.pmf, version), choice.chosen)
-        for choice in choices
-    ]
-
-
-def _first(serving: ServingPlacement, offer: Offer, request: RankRequest) -> list[Drawn]:
-    """Returns the first action, in each slot the first that is left: no more than a shortlist."""
-    draws = serving.draws
-    if draws is not None and request.actions is None:
-        offer = offer.beside(offer.actions[: draws.size(request.slots)])
-    return first_actions(offer, request.context, request.slots, serving.version)
-
-
-def _odds(serving: ServingPlacement, offer: Offer, context: msgspec.Raw) -> Odds:
-    policy = serving.policy
-    odds = offer.known_odds(policy)
-    if odds is None:
-        pmf = action_pmf(serving, context, offer.actions)
-        odds = Odds(offer, pmf.tolist(), serving.version)
-        offer.keep_odds(policy, odds)
-    return odds
-
-
-def let_in(
-    serving: ServingPlacement,
-    actions: tuple[Action, ...],
-    slots: list[RankSlot] | None,
-    event_id: str,
-) -> Let | None:
-    """Returns the shortlist of a decision among these creatives, None if it is among all of them.
-
-    Raises:
-        RequestError: from `policy_pmf`.
-    """
-    draws = serving.draws
-    if draws is None:
+def _hot_route(segments: list[bytes]) -> HotRoute | None:
+    if segments[1:3] != [b"v1", b"placements"]:
         return None
-    pmf_of, size = partial(policy_pmf, serving), draws.size(slots)
-    return draws.let_in(serving.version, pmf_of, actions, event_id, size)
+    if len(segments) == RANK_SEGMENTS and segments[4] == b"rank":
+        return RANK
+    if len(segments) == EVENT_SEGMENTS and segments[4] == b"events":
+        return OF_EVENTS.get(segments[6])
+    return None
 
 
-def _check_reward(serving: ServingPlacement, request: OutcomeRequest) -> None:
-    rule = serving.placement.reward
-    if request.kind == REWARD and not rule.minimum <= request.value <= rule.maximum:
-        raise RequestError(
-            422,
-            "reward_out_of_range",
-            f"reward {request.value} is outside [{rule.minimum}, {rule.maximum}], the range of "
-            f"placement {serving.placement.name!r}; nothing of the request was taken",
-            target="value",
-        )
+def _event_id(segment: bytes) -> str:
+    try:
+        event_id = _unquoted(segment).decode()
+    except UnicodeDecodeError as error:
+        message = f"the event id is not UTF-8: {error}"
+        raise RequestError(422, "event_id_invalid", message, target="event_id") from error
+    check_event_id(event_id)
+    return event_id
 
 
-def _outcome_message(call: Call, request: OutcomeRequest, now_ms: int) -> Message:
-    outcome = Outcome(
-        event_id=call.event_id,
-        outcome_id=request.outcome_id or derived_outcome_id(call.event_id, request),
-        kind=request.kind,
-        timestamp_ms=now_ms if request.timestamp_ms is None else request.timestamp_ms,
-        value=request.value,
-        slot=request.slot,
-        traceparent=call.traceparent,
-    )
-    trace = trace_headers(call.traceparent)
-    return Message(OUTCOMES, call.event_id.encode(), encode(outcome), trace)
+def _unquoted(segment: bytes) -> bytes:
+    return unquote_to_bytes(segment) if b"%" in segment else segment

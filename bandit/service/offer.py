@@ -8,7 +8,7 @@ gives the very bytes that encoding the whole event would.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from threading import Lock
 from typing import Final, NamedTuple
@@ -39,7 +39,7 @@ END: Final = b',"slot":%d,"deferred":%b,%b"traceparent":%b,"v":%d}'
 PLAIN_END: Final = END % (0, b"false", b"", b"null", FIRST_VERSION)
 
 
-class Offer:
+class CandidateSet:
     """Actions to choose from.
 
     Args:
@@ -52,7 +52,7 @@ class Offer:
     __slots__ = (
         "_context_free",
         "_creatives",
-        "_odds",
+        "_distribution",
         "_part",
         "_policy",
         "actions",
@@ -79,35 +79,50 @@ class Offer:
         self.lid = lid_over(actions, lid)
         self.mark = b"" if self.lid is None else b'"lid":%b,' % _encode(self.lid)
         self._creatives = creatives
-        self._part: Offer | None = None
+        self._part: CandidateSet | None = None
         self._policy: Policy | None = None
         self._context_free = False
-        self._odds: Odds | None = None
+        self._distribution: ActionDistribution | None = None
 
-    def of(self, actions: tuple[Action, ...]) -> Offer:
+    def of(self, actions: tuple[Action, ...]) -> CandidateSet:
         """Returns the same for only some of the actions, or for others."""
         if actions is self.actions:
             return self
         # What caps leave is the same tuple for a while.
         if self._part is None or self._part.actions is not actions:
-            self._part = Offer(self.name, actions, self._creatives, self.lid)
+            self._part = self.beside(actions)
         return self._part
 
-    def beside(self, actions: tuple[Action, ...]) -> Offer:
+    def beside(self, actions: tuple[Action, ...]) -> CandidateSet:
         """Returns the same for some of the actions, which are not asked for again."""
-        return Offer(self.name, actions, self._creatives, self.lid)
+        return CandidateSet(self.name, actions, self._creatives, self.lid)
 
-    def known_odds(self, policy: Policy) -> Odds | None:
-        """Returns the odds that were kept of this very policy, None if there are none."""
-        return self._odds if self._policy is policy else None
+    def without(self, barred: Collection[str], first: str | None = None) -> CandidateSet:
+        """Returns the same less the barred actions, with the action `first` in front if it is left.
 
-    def keep_odds(self, policy: Policy, odds: Odds) -> None:
-        """Keeps the odds, if the policy gives the same whatever the context."""
+        Policies know the live creatives again by the tuple that holds them, so it is this very
+        set where that changes nothing.
+        """
+        if not barred and first is None:
+            return self
+        left = [action for action in self.actions if action.id not in barred]
+        if first is not None:
+            left.sort(key=lambda action: action.id != first)
+        elif len(left) == len(self.actions):
+            return self
+        return self.beside(tuple(left))
+
+    def known(self, policy: Policy) -> ActionDistribution | None:
+        """Returns the distribution that was kept of this very policy, None if there is none."""
+        return self._distribution if self._policy is policy else None
+
+    def keep(self, policy: Policy, distribution: ActionDistribution) -> None:
+        """Keeps the distribution, if the policy gives the same whatever the context."""
         if self._policy is not policy:
-            self._odds, self._policy = None, policy
+            self._distribution, self._policy = None, policy
             self._context_free = is_context_free(policy)
         if self._context_free:
-            self._odds = odds
+            self._distribution = distribution
 
     def shown(self, index: int) -> bytes:
         """Returns how an answer shows the action: its id, and the text of a creative of ours."""
@@ -118,21 +133,21 @@ class Offer:
         return b'{"id":%b,"parts":%b}' % (_encode(action.id), _encode(creative.parts))
 
 
-class Odds:
-    """The pmf that one policy gives one offer, with the bytes that follow from it.
+class ActionDistribution:
+    """The pmf that one policy gives one candidate set, with the bytes that follow from it.
 
     Raises:
         ValueError: these are no probabilities of these actions.
     """
 
-    __slots__ = ("_answers", "_cumulative", "_logged", "_version", "highest", "offer", "pmf")
+    __slots__ = ("_answers", "_cumulative", "_logged", "candidates", "highest", "pmf", "version")
 
-    def __init__(self, offer: Offer, pmf: Sequence[float], version: str) -> None:
-        check_pmf(pmf, len(offer.actions))
-        self.offer = offer
+    def __init__(self, candidates: CandidateSet, pmf: Sequence[float], version: str) -> None:
+        check_pmf(pmf, len(candidates.actions))
+        self.candidates = candidates
         self.pmf = tuple(pmf)
         self.highest = max(self.pmf)
-        self._version = _encode(version)
+        self.version = _encode(version)
         self._cumulative = list(accumulate(self.pmf))
         self._logged: dict[int, bytes] = {}
         self._answers: dict[int, bytes] = {}
@@ -148,7 +163,7 @@ class Odds:
         """Returns a decision's JSON from the value of `pmf` to that of `policy_version`."""
         found = self._logged.get(index)
         if found is None:
-            parts = _encode(self.pmf), index, self._version
+            parts = _encode(self.pmf), index, self.version
             found = self._logged[index] = b'%b,"index":%d,"policy_version":%b' % parts
         return found
 
@@ -156,33 +171,39 @@ class Odds:
         """Returns a slot's answer from `action` to `pmf`, without the braces."""
         found = self._answers.get(index)
         if found is None:
-            entries = zip(self.offer.actions, self.pmf, strict=True)
+            entries = zip(self.candidates.actions, self.pmf, strict=True)
             pmf = _encode([{"id": action.id, "propensity": share} for action, share in entries])
-            shown, propensity = self.offer.shown(index), _encode(self.pmf[index])
+            shown, propensity = self.candidates.shown(index), _encode(self.pmf[index])
             parts = shown, index, propensity, pmf
             found = b'"action":%b,"index":%d,"propensity":%b,"pmf":%b' % parts
             self._answers[index] = found
         return found
 
-    @property
-    def version(self) -> bytes:
-        """The policy's version, as JSON."""
-        return self._version
 
+class Selection(NamedTuple):
+    """What one slot shows: `chosen` is the index drawn from the distribution, seen in `context`.
 
-class Drawn(NamedTuple):
-    """What was chosen from: `chosen` is the index drawn from `odds`, seen in `context`.
-
-    `shortlist` is as in `Decision`.
+    `slot` and `shortlist` are as in `Decision`.
     """
 
     context: Raw
-    odds: Odds
+    distribution: ActionDistribution
     chosen: int
+    slot: int = 0
     shortlist: Shortlisted | UnsetType = UNSET
 
+    @property
+    def action(self) -> Action:
+        """The action that was chosen."""
+        return self.distribution.candidates.actions[self.chosen]
 
-class Stamp(NamedTuple):
+    @property
+    def propensity(self) -> float:
+        """The propensity of the action that was chosen."""
+        return self.distribution.pmf[self.chosen]
+
+
+class RequestMetadata(NamedTuple):
     """What the decisions of one request have in common; `fallback` as in `Decision`."""
 
     event_id: str
@@ -192,65 +213,75 @@ class Stamp(NamedTuple):
     fallback: bool = False
 
 
-def decision_message(drawn: Drawn, stamp: Stamp, slot: int = 0) -> Message:
+class Decided(NamedTuple):
+    """The decisions of one request, one a slot; `logged` is false if they are recorded nowhere."""
+
+    metadata: RequestMetadata
+    selections: Sequence[Selection]
+    logged: bool = True
+
+
+def decision_message(selection: Selection, metadata: RequestMetadata) -> Message:
     """Returns the decision for the log: the bytes of `streams.events.encode`, spliced."""
-    context, odds, chosen, shortlist = drawn
-    offer = odds.offer
-    event_id, timestamp_ms, deferred, traceparent, fallback = stamp
-    head = HEAD % (_encode(event_id), offer.placement, timestamp_ms)
-    if slot or deferred or traceparent or fallback or shortlist or offer.mark:
+    context, distribution, chosen, slot, shortlist = selection
+    candidates = distribution.candidates
+    event_id, timestamp_ms, deferred, traceparent, fallback = metadata
+    head = HEAD % (_encode(event_id), candidates.placement, timestamp_ms)
+    if slot or deferred or traceparent or fallback or shortlist or candidates.mark:
         mark, version = b"", FIRST_VERSION
         if fallback:
             mark, version = b'"fallback":true,', FALLBACK_VERSION
         if shortlist:
             mark, version = mark + b'"shortlist":%b,' % _encode(shortlist), SHORTLIST_VERSION
         if not fallback:
-            mark += offer.mark
+            mark += candidates.mark
         rest = slot, _encode(deferred), mark, _encode(traceparent), version
         end, headers = END % rest, trace_headers(traceparent)
     else:
         end, headers = PLAIN_END, ()
-    value = b"".join((head, context, offer.json, odds.logged(chosen), end))
+    value = b"".join((head, context, candidates.json, distribution.logged(chosen), end))
     # The next shortlist is another one: to keep its actions apart would keep them for nobody.
-    shared = None if shortlist else Shared(offer.json, len(head) + len(memoryview(context)))
+    shared = None if shortlist else Shared(candidates.json, len(head) + len(memoryview(context)))
     return Message(DECISIONS, event_id.encode(), value, headers, None, None, shared)
 
 
-def rank_answer(drawn: Drawn, stamp: Stamp, *, logged: bool) -> bytes:
+def rank_answer(decided: Decided) -> bytes:
     """Returns the JSON of a `RankAnswer`."""
-    odds = drawn.odds
+    selection = decided.selections[0]
+    distribution = selection.distribution
     parts = (
         b'{"event_id":',
-        _encode(stamp.event_id),
+        _encode(decided.metadata.event_id),
         b',"placement":',
-        odds.offer.placement,
+        distribution.candidates.placement,
         b",",
-        odds.answer(drawn.chosen),
+        distribution.answer(selection.chosen),
         b',"policy_version":',
-        odds.version,
-        b"}" if logged and not stamp.fallback else _marks(stamp, logged=logged) + b"}",
+        distribution.version,
+        _marks(decided),
     )
     return b"".join(parts)
 
 
-def slots_answer(
-    drawn: Sequence[Drawn], ids: Sequence[str], stamp: Stamp, *, logged: bool
-) -> bytes:
+def slots_answer(decided: Decided, ids: Sequence[str]) -> bytes:
     """Returns the JSON of a `RankSlotsAnswer`."""
     slots = b",".join(
-        b'{"slot":%d,"id":%b,%b}' % (slot, _encode(name), one.odds.answer(one.chosen))
-        for slot, (one, name) in enumerate(zip(drawn, ids, strict=True))
+        b'{"slot":%d,"id":%b,%b}' % (one.slot, _encode(name), one.distribution.answer(one.chosen))
+        for one, name in zip(decided.selections, ids, strict=True)
     )
-    odds = drawn[0].odds
-    return b'{"event_id":%b,"placement":%b,"slots":[%b],"policy_version":%b%b}' % (
-        _encode(stamp.event_id),
-        odds.offer.placement,
+    distribution = decided.selections[0].distribution
+    return b'{"event_id":%b,"placement":%b,"slots":[%b],"policy_version":%b%b' % (
+        _encode(decided.metadata.event_id),
+        distribution.candidates.placement,
         slots,
-        odds.version,
-        _marks(stamp, logged=logged),
+        distribution.version,
+        _marks(decided),
     )
 
 
-def _marks(stamp: Stamp, *, logged: bool) -> bytes:
-    not_logged = b"" if logged else b',"logged":false'
-    return not_logged + (b',"fallback":true' if stamp.fallback else b"")
+def _marks(decided: Decided) -> bytes:
+    """Returns the end of an answer, with what is out of the ordinary."""
+    if decided.logged and not decided.metadata.fallback:
+        return b"}"
+    not_logged = b"" if decided.logged else b',"logged":false'
+    return not_logged + (b',"fallback":true}' if decided.metadata.fallback else b"}")

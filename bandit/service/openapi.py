@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from bandit.service.front import OF_EVENTS, RANK, HotRoute
+from bandit.service.hot import OF_EVENTS, RANK, HotRoute
 from bandit.service.requests import (
     ActivateRequest,
     OutcomeRequest,

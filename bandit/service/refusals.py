@@ -1,13 +1,18 @@
-"""The one form in which the API says no, whichever part of it does.
+"""The one form of an error response, and the request id by which log lines are found.
 
 Clients branch on `code`, which is stable; `message` is for people; `target` says where in the
-request it is. FastAPI's own refusals are put into the same form here.
+request it is. FastAPI's own errors are put into the same form. A caller's `X-Request-Id` is kept
+and answered; without one, an id is made only once a line of the log needs it.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import re
+import secrets
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +21,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bandit.errors import RequestError
-from bandit.service.operations.request_ids import request_id
 
 RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
+REQUEST_ID: Final = b"x-request-id"
+_SOUND_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+# A context variable is how a log line finds the request that its task works on.
+_current: ContextVar[list[str] | None] = ContextVar("request", default=None)
 
 
 def error_body(error: RequestError) -> bytes:
@@ -76,7 +84,7 @@ def refuse_alike(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def failed(request: Request, error: Exception) -> Response:
-        # Starlette raises it again once this is sent, and the front door logs the traceback.
+        # Starlette raises it again once this is sent, and the router logs the traceback.
         return _response(internal_error())
 
 
@@ -103,3 +111,35 @@ def _response(error: RequestError, headers: Mapping[str, str] | None = None) -> 
         {**error_headers(error), **(headers or {})},
         media_type="application/json",
     )
+
+
+def begin_request(given: bytes | None) -> str | None:
+    """Notes that a request begins; returns the id that it came with, if that is a sound one."""
+    sound = given is not None and _SOUND_ID.fullmatch(given)
+    request_id = given.decode() if given is not None and sound else None
+    _current.set([] if request_id is None else [request_id])
+    return request_id
+
+
+def request_id() -> str | None:
+    """Returns the id of the request that is worked on, None outside of one."""
+    holder = _current.get()
+    if holder is None:
+        return None
+    if not holder:
+        holder.append(secrets.token_hex(8))
+    return holder[0]
+
+
+def mark_line(record: logging.LogRecord) -> bool:
+    """Notes on a log record which request it is about; a filter that lets everything through."""
+    if (found := request_id()) is not None:
+        record.request_id = found
+    return True
+
+
+def mark_all_lines() -> None:
+    """Has every line of this process's log say which request it is about."""
+    for handler in logging.getLogger().handlers:
+        if mark_line not in handler.filters:
+            handler.addFilter(mark_line)

@@ -17,12 +17,16 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from bandit.errors import RequestError
+from bandit.service.slots import SlotRequest, fields_without
 from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
 
 MAX_DEPTH: Final = 64
 """How deep a body may nest: every later reader of the log must get to the bottom of it."""
 MAX_OUTCOMES: Final = 1000
 MAX_SLOTS: Final = 50
+
+ID: Final = "id"
+"""What a slot's policy sees the slot's id as."""
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _LARGE: Final = re.compile(rb"[eE]\+?\d{3}|\d{200}")
@@ -186,7 +190,8 @@ def decode_rank(body: bytes, *, max_actions: int) -> RankRequest:
 
     Raises:
         RequestError: `body_not_json`, `body_invalid`, `features_invalid`, `event_id_invalid`,
-            `actions_count_invalid`, `action_without_features` or `duplicate_action_id`.
+            `actions_count_invalid`, `action_without_features`, `duplicate_action_id`,
+            `slots_count_invalid` or `duplicate_slot_id`.
     """
     request = _decode(_rank, body)
     check_features(request.context, "context")
@@ -194,6 +199,8 @@ def decode_rank(body: bytes, *, max_actions: int) -> RankRequest:
         check_event_id(request.event_id)
     if request.actions is not None:
         _check_actions(request.actions, max_actions)
+    if request.slots is not None:
+        _check_slots(request.slots)
     return request
 
 
@@ -239,6 +246,20 @@ def parse_context(text: str) -> Raw:
 def brought_actions(actions: Sequence[RankAction]) -> tuple[Action, ...]:
     """Returns the caller's actions as the log and the policies know them."""
     return tuple(Action(action.id, action.features) for action in actions)
+
+
+def slot_requests(slots: Sequence[RankSlot]) -> list[SlotRequest]:
+    """Returns the slots as they are decided: numbered in their order, each seen with its id.
+
+    Raises:
+        RequestError: `features_invalid`: features have a field `id`.
+    """
+    found = []
+    for number, slot in enumerate(slots):
+        own = fields_without(slot.features, ID, f"slots[{number}].features")
+        seen = Raw(msgspec.json.encode({ID: slot.id, **own}))
+        found.append(SlotRequest(slot.id, number, seen, slot.excluded))
+    return found
 
 
 def derived_outcome_id(event_id: str, request: OutcomeRequest) -> str:
@@ -360,3 +381,15 @@ def _check_actions(actions: Sequence[RankAction], max_actions: int) -> None:
             f"action id {twice!r} comes twice; ids are unique within a request",
             target="actions",
         )
+
+
+def _check_slots(slots: Sequence[RankSlot]) -> None:
+    if not 0 < len(slots) <= MAX_SLOTS:
+        message = f"{len(slots)} slots; 1 to {MAX_SLOTS}"
+        raise RequestError(422, "slots_count_invalid", message, target="slots")
+    twice, times = Counter(slot.id for slot in slots).most_common(1)[0]
+    if times > 1:
+        message = f"slot id {twice!r} comes {times} times; ids are unique within a request"
+        raise RequestError(422, "duplicate_slot_id", message, target="slots")
+    for position, slot in enumerate(slots):
+        check_features(slot.features, f"slots[{position}].features")

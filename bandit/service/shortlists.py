@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.service.requests import RankSlot
-from bandit.service.slots import PmfOf
+from bandit.policy import Pmf
+from bandit.service.slots import SlotRequest
 from bandit.shortlist import Entry, Lots, digest, seed_of
-from streams.events import EMPTY, Action
+from streams.events import EMPTY, Action, Context
 from streams.shortlists import Shortlist, Shortlisted
 
 KEPT_FOR: Final = 20.0
 """How many times as long as it took to find them weights are kept, whatever policy comes then."""
+
+
+PmfOf: TypeAlias = Callable[[Context, tuple[Action, ...]], Pmf]
+"""What the policy gives these actions in this context."""
 
 
 class _Kept(NamedTuple):
@@ -31,30 +35,30 @@ class _Kept(NamedTuple):
     until: float
 
 
-class Let(NamedTuple):
-    """Who was let in: `actions`, in the creatives' order, and what it takes to say so."""
+class DrawnShortlist(NamedTuple):
+    """A shortlist: `actions`, in the creatives' order, and how it was drawn."""
 
     actions: tuple[Action, ...]
-    draws: Draws
+    sampler: ShortlistSampler
     kept: _Kept
     entry: Entry
     of: int
 
     def note(self, creative_id: str) -> Shortlisted:
         """Returns what a decision that chose this creative keeps of the draw."""
-        index = self.draws.index_of(creative_id)
+        index = self.sampler.index_of(creative_id)
         return Shortlisted(
             size=len(self.actions),
             of=self.of,
-            floor=self.draws.rule.floor,
+            floor=self.sampler.rule.floor,
             weights=self.kept.version,
-            among=self.draws.digest,
-            catalogue=self.draws.catalogue_offset,
+            among=self.sampler.digest,
+            catalogue=self.sampler.catalogue_offset,
             inclusion=self.kept.lots.inclusion(index, self.entry.until),
         )
 
 
-class Draws:
+class ShortlistSampler:
     """Draws from the live creatives of one placement, as the catalogue has them.
 
     Args:
@@ -83,16 +87,14 @@ class Draws:
         """Returns where among all that are live the creative is."""
         return self._index[creative_id]
 
-    def size(self, slots: Sequence[RankSlot] | None) -> int:
-        """Returns how many are let in: so many that no slot can be left without one."""
-        if not slots:
-            return self.rule.size
+    def size(self, slots: Sequence[SlotRequest]) -> int:
+        """Returns how long a shortlist is: so long that no slot can be left without an action."""
         return max(self.rule.size, len(slots) + max(len(slot.excluded) for slot in slots))
 
-    def let_in(
+    def shortlist(
         self, version: str, pmf_of: PmfOf, actions: tuple[Action, ...], event_id: str, size: int
-    ) -> Let | None:
-        """Returns who is let in of these actions, None if they are no more than `size`.
+    ) -> DrawnShortlist | None:
+        """Returns a shortlist of these actions, None if they are no more than `size`.
 
         Args:
             version: of the policy that `pmf_of` asks.
@@ -111,7 +113,7 @@ class Draws:
             barred, allowed = self._barred(actions)
         entry = kept.lots.draw(seed_of(event_id, kept.version), size, barred)
         chosen = tuple(allowed[index] for index in entry.indices.tolist())
-        return Let(chosen, self, kept, entry, len(actions))
+        return DrawnShortlist(chosen, self, kept, entry, len(actions))
 
     def _weighed(self, version: str, pmf_of: PmfOf) -> _Kept:
         """Returns weights, anew for another version unless that would take too much of the time."""

@@ -1,4 +1,4 @@
-"""Several slots of one request: each gets an action that no slot before it has.
+"""Slots of one request: each gets an action that no slot before it has.
 
 Every slot is a decision of its own, with the pmf over what was left and the context that its
 policy saw, so that each can be audited, learned from and evaluated without the others.
@@ -6,7 +6,6 @@ policy saw, so that each can be audited, learned from and evaluated without the 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
@@ -14,106 +13,100 @@ import msgspec
 from msgspec import Raw
 
 from bandit.errors import RequestError
-from bandit.policy import Pmf, sample, sample_seed
-from bandit.service.requests import MAX_SLOTS, RankSlot, check_features
-from streams.events import UNREADABLE, Action
+from bandit.policy import sample_seed
+from bandit.service.offer import ActionDistribution, CandidateSet, Selection
+from streams.events import EMPTY, UNREADABLE, Action
 
 SLOT: Final = "slot"
 """The field of the context that tells a slot's policy which slot it is, and what it is like."""
-ID: Final = "id"
 
-PmfOf: TypeAlias = Callable[[Raw, tuple[Action, ...]], Pmf]
-"""What the policy gives these actions in this context."""
+DistributionOf: TypeAlias = Callable[[Raw, CandidateSet], ActionDistribution]
+"""How likely each candidate is in this context."""
 
 _encode = msgspec.json.Encoder().encode
 _fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 
 
-class Choice(NamedTuple):
-    """What one slot chose from: `pmf` has one entry an action, `chosen` is the index drawn."""
+class SlotRequest(NamedTuple):
+    """A slot to fill.
 
-    context: Raw
-    actions: tuple[Action, ...]
-    pmf: tuple[float, ...]
-    chosen: int
+    Attributes:
+        id: the caller's name for it.
+        number: what it has in the log; its draw depends on it.
+        features: what the policy sees as the context's field `slot`, as JSON.
+        excluded: ids of actions that it does not show.
+        first: the action that comes first where it is left.
+    """
+
+    id: str
+    number: int
+    features: Raw
+    excluded: Sequence[str] = ()
+    first: str | None = None
 
 
-def choose(context: Raw, actions: tuple[Action, ...], seed: str, pmf_of: PmfOf) -> Choice:
-    """Returns the draw that the seed gives from the policy's pmf over these actions."""
-    pmf = tuple(pmf_of(context, actions).tolist())
-    return Choice(context, actions, pmf, sample(pmf, seed))
+ONE_SLOT: Final = (SlotRequest("", 0, EMPTY),)
+"""The slots of a request for one action."""
 
 
 def fill(
-    slots: Sequence[RankSlot],
-    context: Raw,
-    actions: tuple[Action, ...],
+    slots: Sequence[SlotRequest],
+    contexts: Sequence[Raw],
+    candidates: CandidateSet,
     event_id: str,
-    pmf_of: PmfOf,
-) -> list[Choice]:
-    """Returns one choice a slot, in order, no action twice; `check_slots` must have passed them.
+    distribution_of: DistributionOf,
+) -> list[Selection]:
+    """Returns one selection a slot, in order, no action twice; `check_enough` has passed them.
 
     A slot chooses from the actions that no slot before it took and that it does not exclude, in
-    the order in which they came, seen in its `slot_contexts`.
+    the order in which they came.
+
+    Args:
+        slots: what to fill.
+        contexts: what each slot's policy sees.
+        candidates: what may be chosen.
+        event_id: what the draws depend on, with each slot's number.
+        distribution_of: asked once a slot.
 
     Raises:
-        RequestError: `features_invalid`, from `slot_contexts` or `pmf_of`.
+        RequestError: from `distribution_of`.
     """
     taken: set[str] = set()
-    choices: list[Choice] = []
-    for number, (slot, seen) in enumerate(zip(slots, slot_contexts(context, slots), strict=True)):
-        barred = taken.union(slot.excluded)
-        left = tuple(action for action in actions if action.id not in barred)
-        # Policies know the live creatives again by the tuple that holds them.
-        left = left if len(left) < len(actions) else actions
-        choice = choose(seen, left, sample_seed(event_id, number), pmf_of)
-        taken.add(left[choice.chosen].id)
-        choices.append(choice)
-    return choices
+    selections: list[Selection] = []
+    for slot, context in zip(slots, contexts, strict=True):
+        left = candidates.without(taken.union(slot.excluded), slot.first)
+        distribution = distribution_of(context, left)
+        chosen = distribution.draw(sample_seed(event_id, slot.number))
+        taken.add(left.actions[chosen].id)
+        selections.append(Selection(context, distribution, chosen, slot.number))
+    return selections
 
 
-def slot_contexts(context: Raw, slots: Sequence[RankSlot]) -> list[Raw]:
-    """Returns what each slot's policy sees: the context, with the slot's id and features in `slot`.
+def slot_contexts(context: Raw, slots: Sequence[SlotRequest]) -> list[Raw]:
+    """Returns what each slot's policy sees: the context, with the slot's features in `slot`.
 
     Raises:
-        RequestError: `features_invalid`: the context has a field `slot`, or a slot's features
-            one named `id`.
+        RequestError: `features_invalid`: the context has a field `slot`.
 
-    >>> bytes(slot_contexts(Raw(b'{"hour": 9}'), [RankSlot("top", Raw(b'{"wide": 1}'))])[0])
-    b'{"hour":9,"slot":{"id":"top","wide":1}}'
+    >>> bytes(slot_contexts(Raw(b'{"hour": 9}'), [SlotRequest("top", 0, Raw(b'{"wide": 1}'))])[0])
+    b'{"hour":9,"slot":{"wide": 1}}'
     """
-    shared = _without(context, SLOT, "context")
-    merged: list[Raw] = []
-    for position, slot in enumerate(slots):
-        own = _without(slot.features, ID, f"slots[{position}].features")
-        merged.append(Raw(_encode({**shared, SLOT: {ID: slot.id, **own}})))
-    return merged
+    shared = fields_without(context, SLOT, "context")
+    return [Raw(_encode({**shared, SLOT: slot.features})) for slot in slots]
 
 
-def check_slots(slots: Sequence[RankSlot], actions: Sequence[Action]) -> None:
-    """Refuses slots that are too many, cannot be told apart, or might be left with no action.
+def check_enough(slots: Sequence[SlotRequest], actions: Sequence[Action]) -> None:
+    """Refuses slots of which one might be left with no action.
 
     What a slot is left with hangs on the draws before it. So it must have more actions than
     there are slots before it that might take one of them: no draw may make a request fail.
 
     Raises:
-        RequestError: `slots_count_invalid`, `duplicate_slot_id` or `features_invalid`, whatever
-            the actions; `slot_without_actions` (409), since they may be more at another time.
+        RequestError: `slot_without_actions` (409): there may be more actions at another time.
     """
-    if not 0 < len(slots) <= MAX_SLOTS:
-        message = f"{len(slots)} slots; 1 to {MAX_SLOTS}"
-        raise RequestError(422, "slots_count_invalid", message, target="slots")
-    twice, times = Counter(slot.id for slot in slots).most_common(1)[0]
-    if times > 1:
-        message = f"slot id {twice!r} comes {times} times; ids are unique within a request"
-        raise RequestError(422, "duplicate_slot_id", message, target="slots")
-    for position, slot in enumerate(slots):
-        check_features(slot.features, f"slots[{position}].features")
-    if len(slots) > len(actions) or any(slot.excluded for slot in slots):
-        _check_enough(slots, frozenset(action.id for action in actions))
-
-
-def _check_enough(slots: Sequence[RankSlot], ids: frozenset[str]) -> None:
+    if len(slots) <= len(actions) and not any(slot.excluded for slot in slots):
+        return
+    ids = frozenset(action.id for action in actions)
     open_to = [ids.difference(slot.excluded) for slot in slots]
     for position, own in enumerate(open_to):
         rivals = sum(not own.isdisjoint(other) for other in open_to[:position])
@@ -127,8 +120,12 @@ def _check_enough(slots: Sequence[RankSlot], ids: frozenset[str]) -> None:
             )
 
 
-def _without(features: Raw, name: str, target: str) -> dict[str, Raw]:
-    """Returns the fields of the object, among which there must be none of that name."""
+def fields_without(features: Raw, name: str, target: str) -> dict[str, Raw]:
+    """Returns the fields of a JSON object.
+
+    Raises:
+        RequestError: `features_invalid`: one has that name, or it cannot be read.
+    """
     try:
         fields = _fields.decode(features)
     except UNREADABLE as error:

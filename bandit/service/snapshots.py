@@ -16,8 +16,8 @@ from bandit.errors import PolicyError, PolicyStateError
 from bandit.lid import canary_lid
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version, take_over
-from bandit.service.offer import Offer
-from bandit.service.shortlists import Draws
+from bandit.service.offer import CandidateSet
+from bandit.service.shortlists import ShortlistSampler
 from streams.caps import Shown
 from streams.catalogue import CatalogueReader
 from streams.errors import EventError
@@ -49,11 +49,11 @@ class ServingPlacement(NamedTuple):
     version: str
     actions: tuple[Action, ...]
     creatives: dict[str, Creative]
-    offer: Offer
+    offer: CandidateSet
     snapshot_ms: int
     constraints: Constraints | None = None
     trials: Mapping[str, TrialResult] = MappingProxyType({})
-    draws: Draws | None = None
+    draws: ShortlistSampler | None = None
 
 
 class _Loaded(NamedTuple):
@@ -240,18 +240,18 @@ class Snapshots:
             loaded.version,
             actions,
             creatives,
-            Offer(placement.name, actions, creatives, canary_lid(self.catalogue, live)),
+            CandidateSet(placement.name, actions, creatives, canary_lid(self.catalogue, live)),
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
             loaded.trials,
             self._draws(placement, actions),
         )
 
-    def _draws(self, placement: Placement, actions: tuple[Action, ...]) -> Draws | None:
+    def _draws(self, placement: Placement, actions: tuple[Action, ...]) -> ShortlistSampler | None:
         rule = placement.shortlist
         if not rule or len(actions) <= rule.size:
             return None
-        return Draws(rule, actions, self._reader.offset)
+        return ShortlistSampler(rule, actions, self._reader.offset)
 
     def _open(self, placement: Placement) -> _Loaded | None:
         """Returns a fresh policy of the placement's spec, None if the spec makes none."""

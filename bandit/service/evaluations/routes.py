@@ -13,7 +13,7 @@ from bandit.errors import PolicySpecError, RequestError
 from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
 from bandit.service.evaluations.jobs import Job, JobCandidate, Jobs, Kind, Status, Stretch
-from bandit.service.hot import new_id
+from bandit.service.ids import new_id
 from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
 from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
 from streams.events import MAX_ID_LENGTH, Placement, PolicySpec, TimestampMs

@@ -2,76 +2,74 @@
 
 A provider asks for values long before anything is shown, again and again, and keeps what it was
 told. So a decision is deferred, and kept for the user until its window ends; only what the user
-is tracked to have seen or done makes it count.
+is tracked to have seen or done makes it count. OFREP has no tracking yet, so that is an extension.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 from weakref import WeakValueDictionary
 
-from msgspec import UNSET
-
 from bandit.errors import RequestError
-from bandit.lid import lid_over
-from bandit.policy import sample_seed
-from bandit.service.hot import action_pmf, let_in, new_id
-from bandit.service.intake import Intake
+from bandit.service.decide import Decider, DecisionRequest, serving_of
+from bandit.service.offer import Decided
 from bandit.service.openfeature.assignments import Assignments, assignment_message
-from bandit.service.openfeature.wire import ErrorCode, Evaluation, FlagError, User, value_of
-from bandit.service.slots import choose
-from bandit.service.snapshots import ServingPlacement
+from bandit.service.openfeature.wire import (
+    ErrorCode,
+    Evaluation,
+    FlagError,
+    TrackBody,
+    User,
+    value_of,
+)
+from bandit.service.record import Accepted, Recorder
+from bandit.service.requests import OutcomeRequest
+from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.assignments import Assignment, Flag
 from streams.errors import LogUnavailable
-from streams.events import DECISIONS, FIRST_VERSION, SHORTLIST_VERSION, Decision, encode
-from streams.log import Message
-from streams.traceparent import trace_headers
+from streams.events import ACTIVATION
 
+EXPOSURE: Final = "exposure"
+"""The event that says that the user saw the creative, and nothing else."""
 TURN_EVERY: Final = 20
 """After how many decisions other requests get a turn."""
 _DEFAULT: Final = Flag()
 
 
-class _Made(NamedTuple):
-    decision: Decision
-    assignment: Assignment
-
-
 class Flags:
     """Evaluates the placements of one application as flags; used from one event loop."""
 
-    def __init__(self, intake: Intake, assignments: Assignments, clock_ms: Callable[[], int]):
-        self.assignments = assignments
-        self.intake = intake
-        self._clock_ms = clock_ms
+    def __init__(
+        self, snapshots: Snapshots, decider: Decider, recorder: Recorder, assignments: Assignments
+    ) -> None:
+        self.snapshots = snapshots
+        self._decider = decider
+        self._recorder = recorder
+        self._assignments = assignments
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def user_id(self, user: User) -> str:
-        """Returns what a user is known by in the log: a hash, by the salt of private fields."""
-        return self.intake.protection.hash_of(user.targeting_key)
 
     async def evaluate(
         self, placements: Sequence[ServingPlacement], user: User, traceparent: str | None
     ) -> list[Evaluation | FlagError]:
         """Returns the value of each placement for the user, or why it has none.
 
-        What is decided now is in the log when this returns.
+        What is decided now is in the log when this returns, unless the spool is full and the
+        settings let decisions go on: nobody keeps such a one.
 
         Raises:
             RequestError: the log takes nothing now.
         """
-        user_id = self.user_id(user)
+        user_id = self._user_id(user)
         turn = self._turns.setdefault(user_id, asyncio.Lock())
         async with turn:  # so that one user's requests at once do not decide twice
             kept = self._still_good(placements, user_id)
             if len(kept) < len(placements):
                 # Another replica may have decided. One that cannot be asked does not hold us up.
                 with suppress(LogUnavailable):
-                    await asyncio.to_thread(self.assignments.catch_up)
+                    await asyncio.to_thread(self._assignments.catch_up)
                 kept = self._still_good(placements, user_id)
             errors = await self._decide(placements, user, user_id, kept, traceparent)
         found: list[Evaluation | FlagError] = []
@@ -84,13 +82,61 @@ class Flags:
         self, placements: Sequence[ServingPlacement], user_id: str
     ) -> dict[str, Assignment]:
         """Returns what the user keeps: not a creative that is switched off."""
-        kept = self.assignments.of(user_id)
+        kept = self._assignments.of(user_id)
         return {
             name: kept[name]
             for serving in placements
             if (name := serving.placement.name) in kept
             and kept[name].creative_id in serving.creatives
         }
+
+    async def track(self, body: TrackBody, user: User, traceparent: str | None) -> int:
+        """Takes what an event says of the user's decisions; returns of how many.
+
+        With a flag, or the event id of an evaluation, the decision counts from then on: nobody
+        does anything with a creative that they were not shown. Without, the event goes to all
+        that the user has, and activates none.
+
+        Raises:
+            FlagError: `FLAG_NOT_FOUND`: the flag, or a decision of it for the user, is not there;
+                `GENERAL`: the value is none that the placement takes.
+            RequestError: the log takes nothing now.
+        """
+        details, outcomes = body.details, []
+        if details.flag is not None:
+            outcomes.append(OutcomeRequest(kind=ACTIVATION))
+        if body.event != EXPOSURE:
+            outcome_id = details.outcome_id
+            said = OutcomeRequest(kind=body.event, value=details.value, outcome_id=outcome_id)
+            outcomes.append(said)
+        accepted: list[Accepted] = []
+        for name, event_id in self._tracked(body, user).items():
+            try:
+                placement = serving_of(self.snapshots, name).placement
+                accepted += self._recorder.accepted(placement, event_id, outcomes, traceparent)
+            except RequestError as error:
+                raise FlagError(error.status, "GENERAL", f"{error.code}: {error}") from error
+        await self._recorder.write(accepted)
+        return len({outcome.event_id for _, outcome in accepted})
+
+    def _tracked(self, body: TrackBody, user: User) -> dict[str, str]:
+        """Returns the event ids that are meant, by placement."""
+        details = body.details
+        if details.event_id is not None:
+            if details.flag is None:
+                raise FlagError(400, "GENERAL", "details.eventId needs details.flag beside it")
+            return {details.flag: details.event_id}
+        kept = self._assignments.of(self._user_id(user))
+        if details.flag is None:
+            return {name: assignment.event_id for name, assignment in kept.items()}
+        if details.flag not in kept:
+            message = f"the user has no evaluation of {details.flag!r}, or it is over"
+            raise FlagError(404, "FLAG_NOT_FOUND", message)
+        return {details.flag: kept[details.flag].event_id}
+
+    def _user_id(self, user: User) -> str:
+        """Returns what a user is known by in the log: a hash, by the salt of private fields."""
+        return self._recorder.privacy.hash_of(user.targeting_key)
 
     async def _decide(
         self,
@@ -102,7 +148,9 @@ class Flags:
     ) -> dict[str, FlagError]:
         """Adds to what is kept a new decision for each placement that has none."""
         errors: dict[str, FlagError] = {}
-        made: list[_Made] = []
+        decided: list[Decided] = []
+        made: list[Assignment] = []
+        asked = DecisionRequest(user.context, deferred=True, traceparent=traceparent)
         for number, serving in enumerate(placements):
             name = serving.placement.name
             if name in kept:
@@ -110,74 +158,34 @@ class Flags:
             if number % TURN_EVERY == TURN_EVERY - 1:
                 await asyncio.sleep(0)
             try:
-                made.append(self._decision(serving, user, user_id, traceparent))
+                decided.append(await self._decider.choose(serving, asked))
             except RequestError as error:
                 unreadable = error.code == "features_invalid"
                 code: ErrorCode = "INVALID_CONTEXT" if unreadable else "GENERAL"
                 errors[name] = FlagError(400, code, f"{error.code}: {error}")
-        await self._write(made)
-        for each in made:
-            self.assignments.add(each.assignment)
-            kept[each.assignment.placement] = each.assignment
+            else:
+                made.append(_assignment(serving, user_id, decided[-1]))
+        kept.update((each.placement, each) for each in made)
+        # A decision is before what says who has it, and nobody keeps one that is not logged.
+        if made and await self._decider.log(decided, [assignment_message(each) for each in made]):
+            for each in made:
+                self._assignments.add(each)
         return errors
 
-    def _decision(
-        self, serving: ServingPlacement, user: User, user_id: str, traceparent: str | None
-    ) -> _Made:
-        placement, actions, now_ms = serving.placement, serving.actions, self._clock_ms()
-        if not actions:
-            message = f"placement {placement.name!r} has no live creative"
-            raise RequestError(409, "no_live_creatives", message)
-        context = self.intake.protection.hidden(placement, user.context)
-        if serving.constraints is not None:
-            actions = serving.constraints.allowed(context, actions, now_ms)
-        event_id = self.intake.protection.event_id(placement, None, new_id(now_ms))
-        let = let_in(serving, actions, None, event_id)
-        actions = actions if let is None else let.actions
-        chosen = choose(context, actions, sample_seed(event_id), partial(action_pmf, serving))
-        creative_id = chosen.actions[chosen.chosen].id
-        decision = Decision(
-            event_id=event_id,
-            placement=placement.name,
-            timestamp_ms=now_ms,
-            context=chosen.context,
-            actions=chosen.actions,
-            pmf=chosen.pmf,
-            index=chosen.chosen,
-            policy_version=serving.version,
-            deferred=True,
-            shortlist=UNSET if let is None else let.note(creative_id),
-            lid=lid_over(chosen.actions, serving.offer.lid) or UNSET,
-            traceparent=traceparent,
-            v=FIRST_VERSION if let is None else SHORTLIST_VERSION,
-        )
-        seconds = (placement.flag or _DEFAULT).sticky_seconds or placement.reward.window_seconds
-        return _Made(
-            decision,
-            Assignment(
-                placement=placement.name,
-                user=user_id,
-                event_id=event_id,
-                creative_id=creative_id,
-                propensity=decision.propensity,
-                policy_version=serving.version,
-                timestamp_ms=now_ms,
-                until_ms=now_ms + int(seconds * 1e3),
-            ),
-        )
 
-    async def _write(self, made: Sequence[_Made]) -> None:
-        """Appends each decision before what says who has it: none is given that is not logged."""
-        messages: list[Message] = []
-        for decision, assignment in made:
-            trace = trace_headers(decision.traceparent)
-            key = decision.event_id.encode()
-            messages.append(Message(DECISIONS, key, encode(decision), trace))
-            messages.append(assignment_message(assignment))
-        if messages:
-            await self.intake.write(messages)
-        for decision, _ in made:
-            self.intake.metrics.decisions(decision.placement, 1)
+def _assignment(serving: ServingPlacement, user_id: str, decided: Decided) -> Assignment:
+    placement, metadata, (selection,) = serving.placement, decided.metadata, decided.selections
+    seconds = (placement.flag or _DEFAULT).sticky_seconds or placement.reward.window_seconds
+    return Assignment(
+        placement=placement.name,
+        user=user_id,
+        event_id=metadata.event_id,
+        creative_id=selection.action.id,
+        propensity=selection.propensity,
+        policy_version=serving.version,
+        timestamp_ms=metadata.timestamp_ms,
+        until_ms=metadata.timestamp_ms + int(seconds * 1e3),
+    )
 
 
 def _value(serving: ServingPlacement, kept: Assignment) -> Evaluation | FlagError:

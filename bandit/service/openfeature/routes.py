@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from bandit.errors import RequestError
+from bandit.service.asgi import trace_of
 from bandit.service.openfeature.flags import Flags
-from bandit.service.openfeature.track import track
 from bandit.service.openfeature.wire import (
     Evaluation,
     Evaluations,
@@ -24,7 +23,6 @@ from bandit.service.openfeature.wire import (
 )
 from bandit.service.refusals import error_headers
 from bandit.service.resources.desk import unchanged
-from streams.traceparent import HEADER, traceparent_of
 
 JSON: Final = "application/json"
 
@@ -149,10 +147,10 @@ async def evaluate_flag(
     """
     try:
         user = user_of(await request.body())
-        serving = flags.intake.snapshots.placement(key)
+        serving = flags.snapshots.placement(key)
         if serving is None:
             raise FlagError(404, "FLAG_NOT_FOUND", f"there is no placement {key!r}")
-        (found,) = await flags.evaluate([serving], user, _trace(request))
+        (found,) = await flags.evaluate([serving], user, trace_of(request.scope))
         if isinstance(found, FlagError):
             raise found
     except FlagError as error:
@@ -180,15 +178,19 @@ async def evaluate_flags(
     """Evaluates all placements that have a live creative, as `evaluate/flags/{key}` does each."""
     try:
         user = user_of(await request.body())
-        placements = flags.intake.snapshots
+        placements = flags.snapshots
         names = [placement.name for placement in placements.catalogue.placements()]
         servings = [s for name in names if (s := placements.placement(name)) and s.actions]
-        found = await flags.evaluate(servings, user, _trace(request))
+        found = await flags.evaluate(servings, user, trace_of(request.scope))
     except FlagError as error:
         return _answer(failure_of(None, error), error.status)
     except RequestError as error:
         return _unavailable(None, error)
-    body = encoded(Evaluations(flags=list(_each(names_of(servings), found))))
+    flags_found = [
+        failure_of(serving.placement.name, each) if isinstance(each, FlagError) else each
+        for serving, each in zip(servings, found, strict=True)
+    ]
+    body = encoded(Evaluations(flags=flags_found))
     tag = tag_of(body)
     return unchanged(known, tag) or Response(body, headers={"ETag": tag}, media_type=JSON)
 
@@ -208,23 +210,11 @@ async def track_event(request: Request, flags: Evaluating) -> Any:
     """
     try:
         body, user = track_of(await request.body())
-        return TrackedView(tracked=await track(flags, body, user, _trace(request)))
+        return TrackedView(tracked=await flags.track(body, user, trace_of(request.scope)))
     except FlagError as error:
         return _answer(failure_of(None, error), error.status)
     except RequestError as error:
         return _unavailable(None, error)
-
-
-def names_of(servings: Iterable[Any]) -> list[str]:
-    """Returns the names of the placements that are served."""
-    return [serving.placement.name for serving in servings]
-
-
-def _each(
-    names: Iterable[str], found: Iterable[Evaluation | FlagError]
-) -> Iterable[Evaluation | Failure]:
-    for name, each in zip(names, found, strict=True):
-        yield failure_of(name, each) if isinstance(each, FlagError) else each
 
 
 def _answer(body: Evaluation | Failure, status: int) -> Response:
@@ -234,7 +224,3 @@ def _answer(body: Evaluation | Failure, status: int) -> Response:
 def _unavailable(key: str | None, error: RequestError) -> Response:
     failure = failure_of(key, FlagError(error.status, "GENERAL", f"{error.code}: {error}"))
     return Response(encoded(failure), error.status, error_headers(error), media_type=JSON)
-
-
-def _trace(request: Request) -> str | None:
-    return traceparent_of(request.headers.get(HEADER, "").encode() or None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from msgspec import Struct
 
@@ -18,7 +18,6 @@ from bandit.service.operations.doctor import (
     look_at_machine,
 )
 from bandit.service.resource import Resource, view_of
-from bandit.service.resources.desk import Desk
 from bandit.service.settings import Settings
 from streams.fields import doc
 from streams.lag import Lag, lags
@@ -31,8 +30,9 @@ router = APIRouter(prefix="/v1", tags=["operations"])
 class Checkup:
     """Has the doctor look, one look at a time: each reads the catalogue and all dead letters."""
 
-    def __init__(self, log: Log, settings: Settings) -> None:
-        self._log = log
+    def __init__(self, log: Log, settings: Settings, clock_ms: Callable[[], int]) -> None:
+        self.log = log
+        self.clock_ms = clock_ms
         self._settings = settings
         self._turn = asyncio.Semaphore(1)
 
@@ -42,8 +42,16 @@ class Checkup:
             return await run_in_threadpool(self._found, now_ms)
 
     def _found(self, now_ms: int) -> list[Finding]:
-        patient = Patient(self._settings, self._log, now_ms)
+        patient = Patient(self._settings, self.log, now_ms)
         return [*look_at_machine(self._settings), *look(patient)]
+
+
+def _checkup(request: Request) -> Checkup:
+    found: Checkup = request.app.state.checkup
+    return found
+
+
+Checking = Annotated[Checkup, Depends(_checkup)]
 
 
 class FindingsView(Struct, Resource, frozen=True):
@@ -80,17 +88,16 @@ class LagView(Struct, Resource, frozen=True):
 
 
 @router.get("/doctor")
-async def read_findings(request: Request, desk: Desk) -> FindingsView:
+async def read_findings(checkup: Checking) -> FindingsView:
     """What `copyloop doctor` finds, as seen by this process: it only reads, which may take long."""
-    checkup: Checkup = request.app.state.checkup
-    now_ms = desk.clock_ms()
+    now_ms = checkup.clock_ms()
     return FindingsView(now_ms, await checkup.look(now_ms))
 
 
 @router.get("/lag")
-def read_lag(desk: Desk) -> LagView:
+def read_lag(checkup: Checking) -> LagView:
     """How far joiner and learner are behind: one that does not move while there is lag is down."""
-    return LagView(looked_ms=desk.clock_ms(), groups=_groups(lags(desk.log, GROUPS)))
+    return LagView(looked_ms=checkup.clock_ms(), groups=_groups(lags(checkup.log, GROUPS)))
 
 
 def _groups(found: Sequence[Lag]) -> list[GroupLagView]:

@@ -22,7 +22,7 @@ from bandit.errors import RequestError, SettingError
 from bandit.service.security.edge import edge_options, for_origins
 from bandit.service.security.exposure import check_exposure
 from bandit.service.security.key_ring import KeyRing
-from bandit.service.security.protection import Shield
+from bandit.service.security.protection import PrivacyFilter
 from bandit.service.security.tokens import Tokens
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.snapshots import Snapshots
@@ -132,7 +132,7 @@ def _settings(settings: Settings, environment: Mapping[str, str]) -> Seen:
     for variable in unknown_variables(environment):
         yield "failure", f"no setting is called {variable}", "mind the spelling"
     try:
-        Shield(settings.private_salt, settings.reward_secret)
+        PrivacyFilter(settings.private_salt, settings.reward_secret)
         edge_options(settings)
         for_origins(_nothing, settings.cors_origins)
         if settings.jwt_jwks_url:
@@ -264,7 +264,7 @@ def _keys(patient: Patient) -> Seen:
 
 def _protection(patient: Patient) -> Seen:
     try:
-        shield = Shield(patient.settings.private_salt, patient.settings.reward_secret)
+        shield = PrivacyFilter(patient.settings.private_salt, patient.settings.reward_secret)
     except SettingError:
         return
     for placement in _snapshots(patient.log).catalogue.placements():

@@ -13,8 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bandit.service.operations.choices import Choices
-from bandit.service.operations.tally import Tally
+from bandit.service.operations.tally import Tally, labelled
 from bandit.service.snapshots import Snapshots
 from streams.spool import Spool
 
@@ -27,52 +26,47 @@ class Metrics:
     def __init__(
         self, snapshots: Snapshots, clock_ms: Callable[[], int], spool: Spool | None = None
     ) -> None:
-        self._registry = CollectorRegistry()
-        self._tally = Tally()
-        self._registry.register(self._tally)
-        self.request, self.decisions = self._tally.request, self._tally.decisions
+        registry = self._registry = CollectorRegistry()
+        tally = Tally()
+        registry.register(tally)
+        self.request, self.decision = tally.request, tally.decision
         self._outcomes = Counter(
             "copyloop_outcomes",
             "Outcomes accepted, by placement.",
             ("placement",),
-            registry=self._registry,
+            registry=registry,
         )
-        self._group = Histogram(
+        self.group = Histogram(
             "copyloop_append_group_messages",
             "Messages appended to the log at once.",
             buckets=GROUP_BUCKETS,
-            registry=self._registry,
-        )
-        self._spooled = Counter(
+            registry=registry,
+        ).observe
+        self.spooled = Counter(
             "copyloop_spooled_messages",
             "Messages that went to disk because the log was away.",
-            registry=self._registry,
-        )
-        self._forwarded = Counter(
+            registry=registry,
+        ).inc
+        self.forwarded = Counter(
             "copyloop_forwarded_messages",
             "Messages that went from disk to the log.",
-            registry=self._registry,
-        )
+            registry=registry,
+        ).inc
         self._unlogged = Counter(
             "copyloop_unlogged_decisions",
             "Decisions that were answered but not recorded: the spool was full.",
             ("placement",),
-            registry=self._registry,
+            registry=registry,
         )
         self._fallbacks = Counter(
             "copyloop_fallback_decisions",
             "Decisions that the policy was too late for: the first action was taken.",
             ("placement",),
-            registry=self._registry,
+            registry=registry,
         )
-        self.choices = Choices()
-        self._registry.register(self.choices)
-        self._registry.register(_Served(snapshots, clock_ms))
+        registry.register(_Served(snapshots, clock_ms))
         if spool is not None:
-            self._registry.register(_Spooled(spool, clock_ms))
-        self.group = self._group.observe
-        self.spooled = self._spooled.inc
-        self.forwarded = self._forwarded.inc
+            registry.register(_Spooled(spool, clock_ms))
 
     def outcomes(self, placement: str, count: int) -> None:
         """Counts outcomes of a placement that exists."""
@@ -82,12 +76,12 @@ class Metrics:
         """Counts decisions that were taken in place of the policy."""
         self._fallbacks.labels(placement).inc(count)
 
-    def unlogged(self, placement: str) -> None:
-        """Counts a decision that was answered, and is recorded nowhere."""
-        self._unlogged.labels(placement).inc()
+    def unlogged(self, placement: str, count: int) -> None:
+        """Counts decisions that were answered, and are recorded nowhere."""
+        self._unlogged.labels(placement).inc(count)
 
     def add(self, collector: Collector) -> None:
-        """Has the text tell what somebody else counts."""
+        """Registers another collector."""
         self._registry.register(collector)
 
     def text(self) -> bytes:
@@ -116,11 +110,11 @@ class _Served(Collector):
             "Creatives that may be shown.",
             ((s.placement.name, len(s.actions)) for s in served),
         )
-        refused = GaugeMetricFamily(
-            "copyloop_policies_refused", "Policy snapshots that were damaged, and so not served."
+        yield GaugeMetricFamily(
+            "copyloop_policies_refused",
+            "Policy snapshots that were damaged, and so not served.",
+            self._snapshots.refused,
         )
-        refused.add_metric((), self._snapshots.refused)
-        yield refused
 
 
 class _Spooled(Collector):
@@ -146,7 +140,5 @@ class _Spooled(Collector):
 
 
 def _gauge(name: str, words: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(name, words, labels=("placement",))
-    for placement, value in values:
-        gauge.add_metric((placement,), value)
-    return gauge
+    family = GaugeMetricFamily(name, words, labels=("placement",))
+    return labelled(family, (((placement,), value) for placement, value in values))

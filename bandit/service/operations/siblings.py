@@ -27,7 +27,7 @@ LABEL: Final = "worker"
 PATIENCE_SECONDS: Final = 2.0
 
 
-class Siblings:
+class WorkerMetrics:
     """One worker's way to its siblings' figures.
 
     Args:

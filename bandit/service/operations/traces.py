@@ -12,12 +12,11 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from bandit.errors import SettingError
-from bandit.service.front import AsgiApp, Receive, Scope, Send
-from bandit.service.front import Message as AsgiMessage
-from bandit.service.security.needs import needed
+from bandit.service.asgi import AsgiApp, Receive, Scope, Send, before_start, trace_of
+from bandit.service.security.caller import required_scope
 from bandit.service.settings import Settings
 from streams.log import Headers, Message, Record
-from streams.traceparent import HEADER, trace_in, traceparent_of
+from streams.traceparent import trace_in
 
 MOST_LINKS: Final = 100
 """How many traces a span of a whole group names."""
@@ -113,15 +112,12 @@ class TracedApp:
             await self._app(scope, receive, send)
             return
         method = scope["method"]
-        need = needed(method, scope["raw_path"], scope["path"])
+        need = required_scope(method, scope["raw_path"], scope["path"])
         name = need if need in ("rank", "reward") else method
-        span = self._traces.request(name, traceparent_of(_header(scope)))
-
-        async def watched(message: AsgiMessage) -> None:
-            if message["type"] == "http.response.start":
-                span.set_attribute("http.response.status_code", message["status"])
-            await send(message)
-
+        span = self._traces.request(name, trace_of(scope))
+        watched = before_start(
+            send, lambda start: span.set_attribute("http.response.status_code", start["status"])
+        )
         try:
             await self._app(scope, receive, watched)
         finally:
@@ -138,8 +134,3 @@ def open_traces(settings: Settings, process: str) -> Traces | None:
         SettingError: they are, and cannot be made.
     """
     return Traces(settings.traces_url, process) if settings.traces_url else None
-
-
-def _header(scope: Scope) -> bytes | None:
-    found: bytes | None = dict(scope["headers"]).get(HEADER.encode())
-    return found

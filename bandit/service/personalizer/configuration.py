@@ -16,7 +16,7 @@ from bandit.errors import PolicySpecError
 from bandit.policies import check_policy, open_policy, parse_policy
 from bandit.policies.vw_options import split_options
 from bandit.policy import Correctable
-from bandit.service.personalizer.refusals import PersonalizerError
+from bandit.service.personalizer.wire import PersonalizerError
 from streams.events import REWARD, Placement, PolicySpec, RewardKind, RewardRule
 
 KEPT: Final = "personalizer"

@@ -10,13 +10,21 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from bandit.errors import RequestError
-from bandit.service.front import AsgiApp, Receive, Scope, Send, read_body
+from bandit.service.asgi import (
+    AsgiApp,
+    Receive,
+    Scope,
+    Send,
+    raw_headers,
+    read_body,
+    send_response,
+    trace_of,
+)
 from bandit.service.personalizer import decisions, evaluations, loop_settings
 from bandit.service.personalizer.loops import DEFAULT, Call, Loops, Reply
-from bandit.service.personalizer.refusals import PersonalizerError, refusal
-from bandit.service.refusals import error_headers, internal_error
+from bandit.service.personalizer.wire import PersonalizerError, refusal
+from bandit.service.refusals import internal_error
 from bandit.service.security.caller import CALLER
-from streams.traceparent import HEADER, traceparent_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +85,7 @@ class Address(NamedTuple):
     rest: tuple[str, ...]
 
 
-class PersonalizerDoor:
+class PersonalizerRouter:
     """The application, with Personalizer's addresses before it.
 
     Args:
@@ -97,12 +105,7 @@ class PersonalizerDoor:
             return
         started = time.perf_counter()
         pattern, reply = await self._reply(address, scope, receive)
-        length = (b"content-length", b"%d" % len(reply.body))
-        headers = [*reply.headers]
-        if reply.status != 204:
-            headers += [(b"content-type", reply.content_type), length]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send_response(send, reply.status, reply.body, reply.headers, reply.content_type)
         template = "/".join(("", "personalizer", *(pattern or ("unmatched",))))
         seconds = time.perf_counter() - started
         self._loops.metrics.request(template.replace(_NAMED, "{id}"), reply.status, seconds)
@@ -121,10 +124,11 @@ class PersonalizerDoor:
                 raise RequestError(405, "method_not_allowed", message)
             sent = dict(scope["headers"])
             body = await read_body(sent, receive, self._loops.settings.max_body_bytes)
-            trace = traceparent_of(sent.get(HEADER.encode()))
             request_id = _request_id(sent.get(b"x-ms-client-request-id"))
             caller = scope[CALLER]
-            call = Call(address.placement, version, ids, query, body, caller, trace, request_id)
+            call = Call(
+                address.placement, version, ids, query, body, caller, trace_of(scope), request_id
+            )
             return pattern, await handler(self._loops, call)
         except RequestError as error:
             return pattern, _refused(error, version)
@@ -188,5 +192,4 @@ def _request_id(value: bytes | None) -> str | None:
 
 def _refused(error: RequestError, version: str) -> Reply:
     status, code, body = refusal(error, version)
-    headers = [(name.encode(), value.encode()) for name, value in error_headers(error).items()]
-    return Reply(status, body, (*headers, (b"x-ms-error-code", code.encode())))
+    return Reply(status, body, (*raw_headers(error), (b"x-ms-error-code", code.encode())))

@@ -14,7 +14,7 @@ from bandit.errors import PolicySpecError, RequestError
 from bandit.ope.policies import FIRST_ACTION, unmasked
 from bandit.policies import check_policy, open_policy
 from bandit.service.evaluations.jobs import Job, JobCandidate, Kind, Result, Stretch, named
-from bandit.service.hot import new_id
+from bandit.service.ids import new_id
 from bandit.service.personalizer.configuration import (
     LearningSettings,
     iso_duration,
@@ -24,8 +24,7 @@ from bandit.service.personalizer.configuration import (
 )
 from bandit.service.personalizer.loop_settings import change_settings
 from bandit.service.personalizer.loops import Call, Loops, Reply
-from bandit.service.personalizer.refusals import PersonalizerError
-from bandit.service.personalizer.wire import check_id, check_unique, decode
+from bandit.service.personalizer.wire import PersonalizerError, check_id, check_unique, decode
 from streams.events import Placement, PolicySpec
 
 INVALID: Final = "InvalidEvaluationContract"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NoReturn
 
 import msgspec
@@ -21,11 +21,14 @@ from bandit.service.personalizer.configuration import (
     settings_of,
     view,
 )
-from bandit.service.personalizer.log_range import date_range
 from bandit.service.personalizer.loops import Call, Loops, Reply
-from bandit.service.personalizer.refusals import PersonalizerError
-from bandit.service.personalizer.wire import decode
-from streams.events import Placement
+from bandit.service.personalizer.wire import PersonalizerError, decode
+from streams.errors import EventError
+from streams.events import DECISIONS, Decision, Placement
+from streams.events import decode as decode_event
+from streams.fold import partitions, scan
+from streams.log import Log, Record
+from streams.seek import backwards
 
 OCTETS: Final = b"application/octet-stream"
 
@@ -158,3 +161,34 @@ async def _change(
         return placement_of(before.name, configuration, change(kept), before)
 
     return await loops.change(call, changed)
+
+
+def date_range(log: Log, placement: str) -> tuple[int, int] | None:
+    """Returns the times of the first and the last decision, in milliseconds; None without any.
+
+    It reads from either end until it finds one.
+    """
+    # What is no decision of the placement's is told without reading it as one.
+    mark = b'"placement":' + msgspec.json.encode(placement)
+    ends = []
+    for partition in partitions(log, DECISIONS):
+        if (first := _time(scan(log, partition), mark)) is not None:
+            last = _time(backwards(log, partition), mark)
+            ends.append((first, first if last is None else last))
+    if not ends:
+        return None
+    return min(first for first, _ in ends), max(last for _, last in ends)
+
+
+def _time(records: Iterable[Record], mark: bytes) -> int | None:
+    for record in records:
+        if mark not in bytes(record.value):
+            continue
+        try:
+            event = decode_event(record.value)
+        except EventError:
+            # The joiner lays it aside.
+            continue
+        if isinstance(event, Decision):
+            return event.timestamp_ms
+    return None

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from bandit.service.appender import Appender
+from bandit.service.decide import Decider
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.operations.metrics import Metrics
 from bandit.service.personalizer.configuration import new_placement
-from bandit.service.personalizer.refusals import PersonalizerError
-from bandit.service.personalizer.wire import check_id
+from bandit.service.personalizer.wire import PersonalizerError, check_id
+from bandit.service.record import Recorder
 from bandit.service.resources.editor import Editor
 from bandit.service.security.caller import Caller
-from bandit.service.security.protection import Shield
 from bandit.service.settings import Settings
 from bandit.service.snapshots import ServingPlacement, Snapshots
 from streams.catalogue import catalogue_key
@@ -50,11 +49,11 @@ class Loops(NamedTuple):
 
     snapshots: Snapshots
     editor: Editor
-    appender: Appender
+    decider: Decider
+    recorder: Recorder
     metrics: Metrics
     settings: Settings
     jobs: Jobs
-    protection: Shield
     clock_ms: Callable[[], int]
 
     async def serving(self, call: Call) -> ServingPlacement:

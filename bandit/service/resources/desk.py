@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from bandit.errors import BanditError, RequestError
 from bandit.service.resources.editor import Editor
 from bandit.service.security.caller import caller_of
-from bandit.service.security.protection import Shield
+from bandit.service.security.protection import PrivacyFilter
 from streams.catalogue_writer import Condition, Repeatable
 from streams.events import MAX_ID_LENGTH
 
@@ -90,13 +90,13 @@ async def _repeatable(
     return Repeatable(idempotency_key, asked.hexdigest())
 
 
-def _protection(request: Request) -> Shield:
-    found: Shield = request.app.state.protection
+def _protection(request: Request) -> PrivacyFilter:
+    found: PrivacyFilter = request.app.state.protection
     return found
 
 
 Desk = Annotated[Editor, Depends(_editor)]
-Protecting = Annotated[Shield, Depends(_protection)]
+Protecting = Annotated[PrivacyFilter, Depends(_protection)]
 Placed = Annotated[
     str,
     Path(alias="placement", max_length=MAX_ID_LENGTH, description="The placement's name."),

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from msgspec import Meta, Raw, Struct
 
 from bandit.errors import RequestError
-from bandit.service.hot import new_id
+from bandit.service.ids import new_id
 from bandit.service.resource import JsonBody, Page, Resource, Text, view_of
 from bandit.service.resources.desk import After, Desk, Limit, Once, Placed, Since, page_of
 from streams.events import Generation

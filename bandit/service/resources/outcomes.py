@@ -14,10 +14,11 @@ from msgspec import Meta, Raw, Struct
 from pydantic import BaseModel, Field
 
 from bandit.errors import RequestError
-from bandit.service.intake import Intake, check_reward
-from bandit.service.requests import Id, OneSlot, OutcomeId, OutcomeRequest, derived_outcome_id
-from streams.events import Outcome, TimestampMs
-from streams.traceparent import HEADER, traceparent_of
+from bandit.service.asgi import trace_of
+from bandit.service.decide import serving_of
+from bandit.service.record import Accepted, Recorder
+from bandit.service.requests import Id, OneSlot, OutcomeId, OutcomeRequest
+from streams.events import TimestampMs
 
 MAX_OUTCOMES: Final = 1000
 
@@ -58,12 +59,12 @@ class TakenView(BaseModel):
     refused: list[RefusedView]
 
 
-def _intake(request: Request) -> Intake:
-    found: Intake = request.app.state.intake
+def _recorder(request: Request) -> Recorder:
+    found: Recorder = request.app.state.recorder
     return found
 
 
-Taking = Annotated[Intake, Depends(_intake)]
+Recording = Annotated[Recorder, Depends(_recorder)]
 
 _items: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 _item: msgspec.json.Decoder[OutcomeItem] = msgspec.json.Decoder(OutcomeItem)
@@ -102,31 +103,34 @@ _SCHEMA: Final[dict[str, Any]] = {
         }
     },
 )
-async def take_outcomes(request: Request, response: Response, intake: Taking) -> TakenView:
+async def take_outcomes(request: Request, response: Response, recorder: Recording) -> TakenView:
     """Takes in what happened after decisions, of any events and placements: 202 if all was taken.
 
     Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
     sure: send all of them again, since one that came twice counts once.
     """
-    trace = traceparent_of(request.headers.get(HEADER, "").encode() or None)
-    outcomes: list[tuple[str, Outcome]] = []
+    trace, snapshots = trace_of(request.scope), request.app.state.snapshots
+    accepted: list[Accepted] = []
     refused: list[RefusedView] = []
-    now_ms = intake.clock_ms()
     for index, raw in enumerate(_list_of(await request.body())):
         try:
             item = _decoded(raw)
-            placement = intake.placement(item.placement)
-            intake.protection.check_signed(placement, item.event_id)
-            check_reward(placement, item.kind, item.value)
+            placement = serving_of(snapshots, item.placement).placement
+            said = OutcomeRequest(
+                kind=item.kind,
+                value=item.value,
+                outcome_id=item.outcome_id,
+                timestamp_ms=item.timestamp_ms,
+                slot=item.slot,
+            )
+            accepted += recorder.accepted(placement, item.event_id, [said], trace)
         except RequestError as error:
             refused.append(
                 RefusedView(index=index, code=error.code, message=str(error), target=error.target)
             )
-            continue
-        outcomes.append((item.placement, _outcome(item, now_ms, trace)))
-    await intake.take(outcomes)
+    await recorder.write(accepted)
     response.status_code = 207 if refused else 202
-    return TakenView(accepted=len(outcomes), refused=refused)
+    return TakenView(accepted=len(accepted), refused=refused)
 
 
 def _list_of(body: bytes) -> list[Raw]:
@@ -152,18 +156,3 @@ def _decoded(raw: Raw) -> OutcomeItem:
         raise RequestError(422, "body_invalid", what, target=target) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(422, "body_invalid", str(error)) from error
-
-
-def _outcome(item: OutcomeItem, now_ms: int, trace: str | None) -> Outcome:
-    said = OutcomeRequest(
-        kind=item.kind, value=item.value, timestamp_ms=item.timestamp_ms, slot=item.slot
-    )
-    return Outcome(
-        event_id=item.event_id,
-        outcome_id=item.outcome_id or derived_outcome_id(item.event_id, said),
-        kind=item.kind,
-        timestamp_ms=now_ms if item.timestamp_ms is None else item.timestamp_ms,
-        value=item.value,
-        slot=item.slot,
-        traceparent=trace,
-    )

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.policy import Deciding, Verdict
-from bandit.service.hot import action_pmf
+from bandit.service.decide import action_pmf
 from bandit.service.requests import ActionPropensity, parse_context
 from bandit.service.resource import JsonBody, Resource, view_of
 from bandit.service.resources.desk import Desk, Matching, Once, Placed, Protecting, refusing

@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.middleware.cors import CORSMiddleware
 
 from bandit.errors import SettingError
-from bandit.service.front import AsgiApp
+from bandit.service.asgi import AsgiApp
 from bandit.service.settings import Settings
 
 HEADERS: Final = (

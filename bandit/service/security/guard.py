@@ -14,11 +14,10 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bandit.errors import RequestError
-from bandit.service.front import AsgiApp, Message, Receive, Scope, Send, send_error
-from bandit.service.operations import request_ids
-from bandit.service.security.caller import CALLER, OPEN, Caller
+from bandit.service.asgi import AsgiApp, Message, Receive, Scope, Send, before_start, send_error
+from bandit.service.refusals import REQUEST_ID, begin_request
+from bandit.service.security.caller import CALLER, OPEN, Caller, required_scope
 from bandit.service.security.key_ring import KeyRing
-from bandit.service.security.needs import needed
 from bandit.service.security.rates import Rates
 from bandit.service.security.tokens import Tokens
 
@@ -49,7 +48,7 @@ class Guard(Collector):
         """Hands the request on with who asks in its scope, or answers it (ASGI 3)."""
         if scope["type"] == "http":
             presented, given = _credentials(scope["headers"])
-            if request_ids.begin(given) is not None and given is not None:
+            if begin_request(given) is not None and given is not None:
                 send = _answering(send, given)
             try:
                 scope[CALLER] = await self._admitted(scope, presented)
@@ -69,7 +68,7 @@ class Guard(Collector):
         yield refused
 
     async def _admitted(self, scope: Scope, presented: bytes | None) -> Caller:
-        need = needed(scope["method"], scope["raw_path"], scope["path"])
+        need = required_scope(scope["method"], scope["raw_path"], scope["path"])
         if need is None:
             return OPEN
         caller = OPEN
@@ -110,7 +109,7 @@ def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, 
             presented = value
         elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             presented = value[len(_BEARER) :].strip()
-        elif name == request_ids.HEADER:
+        elif name == REQUEST_ID:
             given = value
     return presented, given
 
@@ -118,12 +117,10 @@ def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, 
 def _answering(send: Send, request_id: bytes) -> Send:
     """Returns a `send` that adds the id that the request came with to the answer."""
 
-    async def answer(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (request_ids.HEADER, request_id)]
-        await send(message)
+    def add(start: Message) -> None:
+        start["headers"] = [*start["headers"], (REQUEST_ID, request_id)]
 
-    return answer
+    return before_start(send, add)
 
 
 def _unauthenticated(what: str) -> RequestError:

@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Shield:
+class PrivacyFilter:
     """The two secrets, and what is done with them.
 
     Args:

@@ -4,7 +4,6 @@ import threading
 
 import pytest
 
-from bandit.audit import audit
 from bandit.client import Client
 from bandit.policies.linear import LinTs
 from bandit.service.settings import Settings
@@ -60,19 +59,6 @@ def test_each_slot_gets_the_first_that_is_left_for_it(api, slow):
     assert [decision.fallback for decision in decisions] == [True, True]
 
 
-def test_a_policy_that_is_in_time_is_answered(api):
-    answer = api.rank("p").json()
-    assert "fallback" not in answer
-    assert "fallback" not in api.rank("p", slots=SLOTS).json()
-    assert not api.decision(answer["event_id"]).fallback
-
-
-def test_it_goes_back_to_the_policy_once_that_is_quick_again(api, slow):
-    assert api.rank("p").json()["fallback"]
-    slow.set()
-    assert any("fallback" not in api.rank("p").json() for _ in range(50))
-
-
 def test_what_is_wrong_with_a_request_is_told_in_time(api):
     answer = api.rank("p", context={"deep": [[None]]})
     assert code_of(answer) == (422, "features_invalid")
@@ -91,10 +77,3 @@ def test_without_a_budget_a_policy_is_waited_for(slow, tmp_path):
         api.placement("p", policy={"name": "lin_ts"}, learn="window")
         threading.Timer(0.2, slow.set).start()
         assert "fallback" not in api.rank("p").json()
-
-
-def test_the_audit_takes_a_fallback_for_certain_and_nothing_else(api, slow):
-    api.rank("p").json()
-    slow.set()
-    report = audit(api.log)
-    assert (report.clean, report.decisions) == (True, 1)

@@ -11,7 +11,7 @@ from bandit.audit import audit
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.service.settings import Settings
-from bandit.service.shortlists import Draws
+from bandit.service.shortlists import ShortlistSampler
 from bandit.shortlist import Lots, seed_of
 from streams.events import (
     CATALOGUE,
@@ -153,9 +153,9 @@ def test_weights_are_kept_for_twenty_times_as_long_as_it_took_to_find_them():
         asked.append(len(shown))
         return np.full(len(shown), 1 / len(shown))
 
-    draws = Draws(Shortlist(size=5), actions, 7, clock)
+    draws = ShortlistSampler(Shortlist(size=5), actions, 7, clock)
     # The first takes a second, and is asked of all; the others come a second after one another.
-    found = [draws.let_in(f"v@{n}", pmf_of, actions, f"e{n}", 5) for n in range(22)]
+    found = [draws.shortlist(f"v@{n}", pmf_of, actions, f"e{n}", 5) for n in range(22)]
     assert [let.note(let.actions[0].id).weights for let in found] == ["v@0"] * 20 + ["v@20"] * 2
     assert asked == [40, 40]
 

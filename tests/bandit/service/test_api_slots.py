@@ -11,7 +11,6 @@ from bandit.service.settings import Settings
 from streams.events import DECISIONS
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import code_of, running
-from tests.bandit.service.test_api_operations import sample as counted
 
 SLOTS = [{"id": "top", "features": {"wide": True}}, {"id": "side"}, {"id": "foot"}]
 
@@ -84,12 +83,6 @@ def test_actions_of_the_caller_fill_slots_too(api, name):
     answer = api.rank(name, actions=actions, slots=SLOTS[:2]).json()
     assert {slot["action"]["id"] for slot in answer["slots"]} == {"x", "y"}
     assert "parts" not in answer["slots"][0]["action"]
-
-
-def test_every_slot_is_counted_as_a_decision(api):
-    name = api.placement("slots-counted", "abc")
-    api.rank(name, slots=SLOTS)
-    assert counted(api, "copyloop_decisions_total", placement=name) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from msgspec import Raw
 from bandit.errors import RequestError
 from bandit.policies import open_policy
 from bandit.policy import sample, sample_seed
-from bandit.service.requests import RankSlot
-from bandit.service.slots import check_slots, fill, slot_contexts
+from bandit.service.offer import ActionDistribution, CandidateSet
+from bandit.service.requests import RankSlot, slot_requests
+from bandit.service.slots import check_enough, fill, slot_contexts
 from streams.events import Action
 from tests.bandit.histories import decision
 
@@ -55,10 +56,33 @@ some_actions = st.permutations(IDS).flatmap(
 )
 
 
+def filled(slots, actions, event_id, policy):
+    """One selection a slot, as the policy makes it."""
+
+    def distribution_of(context, candidates):
+        pmf = policy.pmf(context, candidates.actions)
+        return ActionDistribution(candidates, pmf.tolist(), "v")
+
+    asked, candidates = slot_requests(slots), CandidateSet("p", actions, {})
+    return fill(asked, slot_contexts(CONTEXT, asked), candidates, event_id, distribution_of)
+
+
+def said(selections):
+    """What can be compared of selections."""
+    return [
+        (one.context, one.slot, one.chosen, one.distribution.pmf, actions_in(one))
+        for one in selections
+    ]
+
+
+def actions_in(selection):
+    return selection.distribution.candidates.actions
+
+
 def refusal(slots, actions):
     """Why these slots are refused, None if they are not."""
     try:
-        check_slots(slots, actions)
+        check_enough(slot_requests(slots), actions)
     except RequestError as error:
         return error
     return None
@@ -73,16 +97,16 @@ def as_mapping(actions, pmf):
 @given(slots=slots, actions=some_actions, event_id=event_ids)
 def test_each_slot_draws_from_what_is_left_for_it(policy, slots, actions, event_id):
     assume(refusal(slots, actions) is None)
-    choices = fill(slots, CONTEXT, actions, event_id, policy.pmf)
+    choices = filled(slots, actions, event_id, policy)
     assert len(choices) == len(slots)
     taken = []
     for number, (slot, choice) in enumerate(zip(slots, choices, strict=True)):
         barred = {*taken, *slot.excluded}
-        assert choice.actions == tuple(a for a in actions if a.id not in barred)
-        assert math.fsum(choice.pmf) == pytest.approx(1.0)
-        assert choice.pmf[choice.chosen] > 0
-        assert choice.chosen == sample(choice.pmf, sample_seed(event_id, number))
-        taken.append(choice.actions[choice.chosen].id)
+        assert actions_in(choice) == tuple(a for a in actions if a.id not in barred)
+        assert math.fsum(choice.distribution.pmf) == pytest.approx(1.0)
+        assert choice.distribution.pmf[choice.chosen] > 0
+        assert choice.chosen == sample(choice.distribution.pmf, sample_seed(event_id, number))
+        taken.append(choice.action.id)
     assert len(set(taken)) == len(slots)
 
 
@@ -91,7 +115,7 @@ def test_each_slot_draws_from_what_is_left_for_it(policy, slots, actions, event_
 @given(slots=slots, actions=some_actions, event_id=event_ids)
 def test_the_same_event_gets_the_same_answer(policy, slots, actions, event_id):
     assume(refusal(slots, actions) is None)
-    first, again = (fill(slots, CONTEXT, actions, event_id, policy.pmf) for _ in range(2))
+    first, again = (said(filled(slots, actions, event_id, policy)) for _ in range(2))
     assert first == again
 
 
@@ -102,20 +126,20 @@ def test_the_pmf_of_a_slot_hangs_on_which_actions_are_left_not_on_their_order(
     policy, slots, actions, event_id, data
 ):
     assume(refusal(slots, actions) is None)
-    for choice in fill(slots, CONTEXT, actions, event_id, policy.pmf):
-        other = data.draw(st.permutations(choice.actions))
+    for choice in filled(slots, actions, event_id, policy):
+        other = data.draw(st.permutations(actions_in(choice)))
         expected = as_mapping(other, policy.pmf(choice.context, other).tolist())
-        assert as_mapping(choice.actions, choice.pmf) == pytest.approx(expected)
+        assert as_mapping(actions_in(choice), choice.distribution.pmf) == pytest.approx(expected)
 
 
 @LAW
 @given(slots=slots, actions=some_actions, event_id=event_ids)
 def test_later_slots_change_nothing_for_those_before_them(slots, actions, event_id):
     assume(refusal(slots, actions) is None)
-    pmf_of = POLICIES["thompson"].pmf
-    filled = fill(slots, CONTEXT, actions, event_id, pmf_of)
+    policy = POLICIES["thompson"]
+    everything = said(filled(slots, actions, event_id, policy))
     for n in range(1, len(slots)):
-        assert fill(slots[:n], CONTEXT, actions, event_id, pmf_of) == filled[:n]
+        assert said(filled(slots[:n], actions, event_id, policy)) == everything[:n]
 
 
 @LAW
@@ -134,8 +158,8 @@ def test_draws_of_two_slots_are_independent():
     drawn = Counter()
     n = 6000
     for number in range(n):
-        filled = fill(slots, CONTEXT, actions_of("abc"), f"e{number}", POLICIES["uniform"].pmf)
-        drawn[tuple(choice.actions[choice.chosen].id for choice in filled)] += 1
+        choices = filled(slots, actions_of("abc"), f"e{number}", POLICIES["uniform"])
+        drawn[tuple(choice.action.id for choice in choices)] += 1
     pairs = list(permutations("abc", 2))
     chi_squared = sum((drawn[pair] - n / 6) ** 2 / (n / 6) for pair in pairs)
     assert set(drawn) == set(pairs)
@@ -148,27 +172,26 @@ def test_the_reward_of_every_slot_can_be_weighed_by_its_propensity():
     n = 4000
     weighed, left = [0.0] * 3, [0.0] * 3
     for number in range(n):
-        filled = fill(slots, CONTEXT, actions_of("abcd"), f"e{number}", POLICIES["uniform"].pmf)
-        for slot, choice in enumerate(filled):
-            left[slot] += any(action.id == "b" for action in choice.actions)
-            if choice.actions[choice.chosen].id == "b":
-                weighed[slot] += 1 / choice.pmf[choice.chosen]
+        choices = filled(slots, actions_of("abcd"), f"e{number}", POLICIES["uniform"])
+        for slot, choice in enumerate(choices):
+            left[slot] += any(action.id == "b" for action in actions_in(choice))
+            if choice.action.id == "b":
+                weighed[slot] += 1 / choice.distribution.pmf[choice.chosen]
     assert weighed == pytest.approx(left, rel=0.1)
     assert left[0] == n > left[1] > left[2]
 
 
 def test_the_tuple_of_all_actions_is_handed_on_as_it_is():
     actions = actions_of("abc")
-    first, second = fill(
-        [RankSlot("top"), RankSlot("side")], CONTEXT, actions, "e", POLICIES["uniform"].pmf
-    )
-    assert first.actions is actions
-    assert len(second.actions) == 2
+    slots = [RankSlot("top"), RankSlot("side")]
+    first, second = filled(slots, actions, "e", POLICIES["uniform"])
+    assert actions_in(first) is actions
+    assert len(actions_in(second)) == 2
 
 
 def test_a_slot_is_seen_in_the_context():
     slots = [RankSlot("top"), RankSlot("side", Raw(b'{"wide": true, "at":{"x": 1.0}}'))]
-    top, side = slot_contexts(Raw(b'{ "hour" : 1.50, "nested":{"a" : 1} }'), slots)
+    top, side = slot_contexts(Raw(b'{ "hour" : 1.50, "nested":{"a" : 1} }'), slot_requests(slots))
     assert bytes(top) == b'{"hour":1.50,"nested":{"a" : 1},"slot":{"id":"top"}}'
     assert bytes(side).endswith(b'"slot":{"id":"side","wide":true,"at":{"x": 1.0}}}')
 
@@ -183,7 +206,7 @@ def test_a_slot_is_seen_in_the_context():
 )
 def test_names_that_are_taken_or_unreadable_are_refused(context, features, target):
     with pytest.raises(RequestError) as refused:
-        slot_contexts(Raw(context), [RankSlot("top", Raw(features))])
+        slot_contexts(Raw(context), slot_requests([RankSlot("top", Raw(features))]))
     assert (refused.value.code, refused.value.target) == ("features_invalid", target)
 
 
@@ -200,13 +223,13 @@ def test_names_that_are_taken_or_unreadable_are_refused(context, features, targe
 def test_a_slot_that_a_draw_could_leave_empty_is_refused(excluded, position):
     slots = [RankSlot(str(n), excluded=tuple(ids)) for n, ids in enumerate(excluded)]
     with pytest.raises(RequestError) as refused:
-        check_slots(slots, actions_of("abc"))
+        check_enough(slot_requests(slots), actions_of("abc"))
     expected = ("slot_without_actions", f"slots[{position}]")
     assert (refused.value.code, refused.value.target) == expected
 
 
 def test_slots_that_share_no_action_need_no_more_than_one_each():
     slots = [RankSlot("top", excluded=("b", "c")), RankSlot("side", excluded=("a", "c"))]
-    check_slots(slots, actions_of("abc"))
-    chosen = fill(slots, CONTEXT, actions_of("abc"), "e", POLICIES["uniform"].pmf)
-    assert [choice.actions[choice.chosen].id for choice in chosen] == ["a", "b"]
+    check_enough(slot_requests(slots), actions_of("abc"))
+    chosen = filled(slots, actions_of("abc"), "e", POLICIES["uniform"])
+    assert [choice.action.id for choice in chosen] == ["a", "b"]

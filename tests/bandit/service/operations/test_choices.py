@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bandit.service.operations.choices import MOST_CREATIVES, OTHER, Choices
+from bandit.service.operations.tally import MOST_CREATIVES, OTHER, Tally
 from streams.events import ACCESS
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import code_of, running, wait_until
@@ -20,36 +20,17 @@ def samples(text, name):
 
 
 def test_a_placement_has_so_many_series_and_no_more():
-    choices = Choices()
+    tally = Tally()
     for n in range(5 * MOST_CREATIVES):
-        choices.add("home", f"brought-{n}", explored=False)
-        choices.add("home", "brought-0", explored=True)
+        tally.decision("home", f"brought-{n}", explored=False)
+        tally.decision("home", "brought-0", explored=True)
     registry = CollectorRegistry()
-    registry.register(choices)
+    registry.register(tally)
     counted = samples(generate_latest(registry).decode(), "copyloop_creative_decisions_total")
     assert len(counted) == MOST_CREATIVES + 1
     assert counted["home", "brought-0"] == 5 * MOST_CREATIVES + 1
     assert counted["home", OTHER] == 4 * MOST_CREATIVES
     assert sum(counted.values()) == 10 * MOST_CREATIVES
-
-
-def test_decisions_are_counted_by_creative_and_by_whether_they_explore():
-    with running(MemoryLog()) as api:
-        api.placement("home", policy={"name": "epsilon_greedy", "epsilon": 0.5})
-        answers = [api.rank("home").json() for _ in range(60)]
-        api.rank("home", slots=[{"id": "one"}, {"id": "two"}])
-        text = api.client.get("/metrics").text
-        creatives = samples(text, "copyloop_creative_decisions_total")
-        assert sum(creatives.values()) == 62
-        assert set(creatives) <= {("home", name) for name in "abc"}
-        explored = sum(
-            answer["propensity"] < max(entry["propensity"] for entry in answer["pmf"])
-            for answer in answers
-        )
-        counted = samples(text, "copyloop_explored_decisions_total")["home",]
-        assert explored <= counted <= explored + 2
-        seconds = samples(text, "copyloop_request_seconds_count")
-        assert seconds["/v1/placements/{placement}/rank",] == 61
 
 
 class Broken(MemoryLog):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bandit.service.operations import request_ids
+from bandit.service.refusals import begin_request, mark_line, request_id
 from bandit.service.security.keys import key_messages, make_key
 from bandit.service.settings import Secret, Settings
 from streams.log_lines import JsonLines, TextLines
@@ -51,7 +51,7 @@ def lines():
     output = io.StringIO()
     handler = logging.StreamHandler(output)
     handler.setFormatter(JsonLines("test"))
-    handler.addFilter(request_ids.mark)
+    handler.addFilter(mark_line)
     # The tests' own client is no part of what is served.
     handler.addFilter(lambda record: not record.name.startswith("http"))
     logging.getLogger().addHandler(handler)
@@ -93,8 +93,8 @@ def test_a_request_is_found_again_in_the_log(lines):
 
 @pytest.mark.parametrize("odd", [b"", b"x" * 129, b"a b", b"\xff", b'"'])
 def test_an_id_that_could_forge_a_line_is_not_taken(odd):
-    assert request_ids.begin(odd) is None
-    assert request_ids.request_id() not in (None, odd.decode(errors="replace"))
+    assert begin_request(odd) is None
+    assert request_id() not in (None, odd.decode(errors="replace"))
 
 
 SECRETS = {

@@ -19,7 +19,7 @@ from bandit.service.personalizer.configuration import (
     policy_of,
     settings_of,
 )
-from bandit.service.personalizer.refusals import PersonalizerError
+from bandit.service.personalizer.wire import PersonalizerError
 from streams.events import Placement, RewardKind, RewardRule, decode, encode
 
 

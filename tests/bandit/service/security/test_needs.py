@@ -2,13 +2,13 @@
 
 import pytest
 
-from bandit.service.security.needs import needed
+from bandit.service.security.caller import required_scope
 from streams.memory import MemoryLog
 from tests.bandit.service.api_server import running
 
 
 def scope_of(method, path):
-    return needed(method, path.encode(), path)
+    return required_scope(method, path.encode(), path)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_route_needs(request_line, scope):
 
 
 def test_no_escape_opens_a_route_that_its_plain_form_keeps_shut():
-    assert needed("POST", b"/v1/key%73", "/v1/keys") == "admin"
-    assert needed("GET", b"/v1/act%73", "/v1/acts") == "admin"
-    assert needed("POST", b"/v1/placements/x%2Frank", "/v1/placements/x/rank") == "operate"
+    assert required_scope("POST", b"/v1/key%73", "/v1/keys") == "admin"
+    assert required_scope("GET", b"/v1/act%73", "/v1/acts") == "admin"
+    assert required_scope("POST", b"/v1/placements/x%2Frank", "/v1/placements/x/rank") == "operate"
 
 
 def test_only_asking_and_telling_routes_are_for_the_keys_of_web_pages():

@@ -6,7 +6,7 @@ import pytest
 from msgspec import Raw
 
 from bandit.errors import RequestError, SettingError
-from bandit.service.security.protection import LONGEST_ID, Shield, signature
+from bandit.service.security.protection import LONGEST_ID, PrivacyFilter, signature
 from bandit.service.settings import Secret, Settings
 from streams.access import Protection
 from streams.events import DECISIONS, OUTCOMES, Placement
@@ -26,7 +26,7 @@ def placed(*private, signed=False):
 
 
 def hidden(context, *private, salt=SALT):
-    shield = Shield(salt, Secret())
+    shield = PrivacyFilter(salt, Secret())
     return loads(shield.hidden(placed(*private), Raw(json.dumps(context).encode())))
 
 
@@ -38,7 +38,7 @@ def test_equal_values_stay_equal_and_others_do_not():
     assert one != hidden({"user": "bob", "hour": 9}, "user")
     assert one != hidden({"user": "ada", "hour": 9}, "user", salt=Secret("another salt entirely"))
     assert hidden({"n": 1}, "n") != hidden({"n": "1"}, "n")
-    escaped = Shield(SALT, Secret()).hidden(placed("user"), Raw(b'{"user": "\\u0061da"}'))
+    escaped = PrivacyFilter(SALT, Secret()).hidden(placed("user"), Raw(b'{"user": "\\u0061da"}'))
     assert loads(escaped)["user"] == one["user"]
 
 
@@ -55,7 +55,7 @@ def test_a_path_goes_into_objects_and_lists_and_hides_all_that_is_there():
 
 def test_a_context_without_private_fields_is_left_as_it_came():
     context = Raw(b'{"user" : "ada"}')
-    assert Shield(SALT, Secret()).hidden(Placement(name="home"), context) is context
+    assert PrivacyFilter(SALT, Secret()).hidden(Placement(name="home"), context) is context
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_context_without_private_fields_is_left_as_it_came():
 )
 def test_secrets_that_could_be_guessed_stop_the_start(salt, signing, named):
     with pytest.raises(SettingError, match=f"COPYLOOP_{named}") as raised:
-        Shield(Secret(salt), Secret(signing))
+        PrivacyFilter(Secret(salt), Secret(signing))
     assert "short" not in str(raised.value)
 
 
 def test_a_server_without_the_secrets_refuses_rather_than_logs():
-    shield = Shield(Secret(), Secret())
+    shield = PrivacyFilter(Secret(), Secret())
     for placement, code in (
         (placed("user"), "private_salt_missing"),
         (placed(signed=True), "reward_secret_missing"),
@@ -83,7 +83,7 @@ def test_a_server_without_the_secrets_refuses_rather_than_logs():
 
 
 def test_only_signed_ids_of_the_same_placement_are_taken():
-    shield = Shield(Secret(), SIGNING)
+    shield = PrivacyFilter(Secret(), SIGNING)
     placement = placed(signed=True)
     signed = shield.event_id(placement, None, "e1")
     shield.check_signed(placement, signed)
@@ -105,10 +105,10 @@ def test_a_secret_is_replaced_by_adding_one_in_front():
     old = f"e~{signature(b'old-secret-0123456789', 'home', 'e')}"
     assert len(old) <= 256
     assert LONGEST_ID + len(old) - 1 == 256
-    Shield(Secret(), SIGNING).check_signed(placement, old)
-    made = Shield(Secret(), SIGNING).event_id(placement, None, "e")
+    PrivacyFilter(Secret(), SIGNING).check_signed(placement, old)
+    made = PrivacyFilter(Secret(), SIGNING).event_id(placement, None, "e")
     with pytest.raises(RequestError):
-        Shield(Secret(), Secret("old-secret-0123456789")).check_signed(placement, made)
+        PrivacyFilter(Secret(), Secret("old-secret-0123456789")).check_signed(placement, made)
 
 
 @pytest.fixture(scope="module")
@@ -173,28 +173,3 @@ def test_a_placement_that_cannot_be_protected_is_not_made():
             refused = bare.client.put("/v1/placements/p", json={"protection": protection})
             assert code_of(refused) == (503, code)
         assert bare.client.get("/v1/placements").json()["items"] == []
-
-
-def test_personalizers_clients_are_held_to_it_too(api):
-    api.placement("azure", protection={"private": ["FromUrl.user"], "signed_rewards": True})
-    body = {
-        "contextFeatures": [{"user": "ada@example.org", "hour": 3}],
-        "actions": [{"id": "a", "features": [{"x": 1}]}, {"id": "b", "features": [{"x": 2}]}],
-    }
-    slots = {"slots": [{"id": "s", "baselineAction": "a"}]}
-    url = "/placements/azure/personalizer/v1.0"
-    ranked = api.client.post(f"{url}/rank", json=body)
-    assert ranked.status_code == 201, ranked.text
-    several = api.client.post(
-        "/placements/azure/personalizer/v1.1-preview.3/multislot/rank", json=body | slots
-    )
-    assert several.status_code == 201, several.text
-    assert b"ada@" not in b"".join(record.value for record in api.records(DECISIONS))
-    event_id = ranked.json()["eventId"]
-    for named, status in ((event_id, 204), ("made-up", 403)):
-        told = api.client.post(f"{url}/events/{named}/reward", json={"value": 1.0})
-        assert told.status_code == status, told.text
-    chosen = api.client.post(f"{url}/rank", json=body | {"eventId": "mine"})
-    assert chosen.status_code == 403
-    counted = api.client.get("/metrics").text.splitlines()
-    assert any("copyloop_creative_decisions" in line and "azure" in line for line in counted)

@@ -1,0 +1,296 @@
+"""Makes decisions: the one way from a request to decisions in the log, whichever protocol asks.
+
+A request without slots is one with one slot. Where the policy is too late, the policy "first
+action" decides in its place. Protocols translate their requests to `DecisionRequest`, and
+`Decided` to their answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from msgspec import Raw
+
+from bandit.errors import FeatureError, PolicyError, RequestError
+from bandit.lid import under_lid
+from bandit.policy import Pmf
+from bandit.service.appender import Appender
+from bandit.service.ids import Ids
+from bandit.service.offer import (
+    ActionDistribution,
+    CandidateSet,
+    Decided,
+    RequestMetadata,
+    Selection,
+    decision_message,
+)
+from bandit.service.operations.metrics import Metrics
+from bandit.service.refusals import placement_not_found
+from bandit.service.security.protection import PrivacyFilter
+from bandit.service.settings import Settings
+from bandit.service.shortlists import ShortlistSampler
+from bandit.service.slots import ONE_SLOT, SlotRequest, check_enough, fill, slot_contexts
+from bandit.service.snapshots import ServingPlacement, Snapshots
+from streams.errors import SpoolFull
+from streams.events import Action
+from streams.log import Message
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class DecisionRequest(NamedTuple):
+    """What is to be decided.
+
+    Attributes:
+        context: as the caller sent it.
+        actions: the caller's; None: the placement's live creatives.
+        slots: what to fill; None: one action is wanted.
+        event_id: the caller's; one is made if it is None.
+        deferred: the decision counts once it is activated.
+        traceparent: the trace that the request is part of.
+    """
+
+    context: Raw
+    actions: tuple[Action, ...] | None = None
+    slots: Sequence[SlotRequest] | None = None
+    event_id: str | None = None
+    deferred: bool = False
+    traceparent: str | None = None
+
+
+class Decider:
+    """Makes the decisions of one application; used from one event loop."""
+
+    def __init__(
+        self,
+        appender: Appender,
+        metrics: Metrics,
+        settings: Settings,
+        clock_ms: Callable[[], int],
+        privacy: PrivacyFilter,
+    ) -> None:
+        self._appender = appender
+        self._metrics = metrics
+        self._clock_ms = clock_ms
+        self._privacy = privacy
+        self._unlogged = settings.spool_full == "unlogged"
+        self._ids = Ids()
+        budget_ms = settings.rank_budget_ms
+        self._budget = TimeBudget(budget_ms / 1e3) if budget_ms else None
+
+    async def decide(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
+        """Returns what was decided, once it is in the log.
+
+        Raises:
+            RequestError: as `choose` and `log`.
+        """
+        decided = await self.choose(serving, request)
+        if await self.log((decided,)):
+            return decided
+        return decided._replace(logged=False)
+
+    async def choose(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
+        """Returns what is chosen, one selection a slot; nothing is logged.
+
+        Raises:
+            RequestError: `no_live_creatives`, `all_creatives_capped`, `slot_without_actions` or
+                `features_invalid`: nothing can be chosen; `event_id_unsigned`; `policy_error`.
+        """
+        now_ms = self._clock_ms()
+        placement, context = serving.placement, request.context
+        event_id = request.event_id or self._ids.new(now_ms)
+        if placement.protection:
+            event_id = self._privacy.event_id(placement, request.event_id, event_id)
+            context = self._privacy.hidden(placement, context)
+        candidates = _candidates(serving, request.actions, context, now_ms)
+        sampler = serving.draws if request.actions is None else None
+        slots, contexts = request.slots or ONE_SLOT, [context]
+        one = request.slots is None
+        known = candidates.known(serving.policy) if one and sampler is None else None
+        if known is not None:
+            found: list[Selection] | None = [Selection(context, known, known.draw(event_id))]
+        else:
+            if not one:
+                check_enough(slots, candidates.actions)
+                contexts = slot_contexts(context, slots)
+            choose = partial(_selections, serving, sampler, candidates, slots, contexts, event_id)
+            found = choose() if self._budget is None else await self._budget.within(choose)
+        late = found is None
+        if found is None:
+            if sampler is not None:
+                candidates = candidates.beside(candidates.actions[: sampler.size(slots)])
+            first = partial(_first_action, serving.version)
+            found = fill(slots, contexts, candidates, event_id, first)
+        metadata = RequestMetadata(event_id, now_ms, request.deferred, request.traceparent, late)
+        return Decided(metadata, found)
+
+    async def log(self, decided: Sequence[Decided], beside: Sequence[Message] = ()) -> bool:
+        """Writes decisions to the log, and counts them: all or none.
+
+        Args:
+            decided: what `choose` returned.
+            beside: messages that are written after them.
+
+        Returns:
+            False if they are recorded nowhere, because the spool is full and the settings let
+            decisions go on; True once they are as durable as the settings want it.
+
+        Raises:
+            RequestError: the log takes nothing now.
+        """
+        messages = [
+            decision_message(one, each.metadata) for each in decided for one in each.selections
+        ]
+        logged = True
+        try:
+            await self._appender.write([*messages, *beside] if beside else messages)
+        except RequestError as error:
+            if not (self._unlogged and error.code == SpoolFull.code):
+                raise
+            logged = False
+        for metadata, selections, _ in decided:
+            name = selections[0].distribution.candidates.name
+            if metadata.fallback:
+                self._metrics.fallbacks(name, len(selections))
+            if not logged:
+                self._metrics.unlogged(name, len(selections))
+            for one in selections:
+                explored = one.propensity < one.distribution.highest
+                self._metrics.decision(name, one.action.id, explored=explored)
+        return logged
+
+
+class TimeBudget:
+    """Asks for so many seconds and no longer; used from one event loop.
+
+    A policy cannot be interrupted, so it is asked in a thread of its own, one question at a time;
+    the event loop waits for the answer as long as the budget lasts and goes on without it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="policy")
+
+    async def within(self, ask: Callable[[], _T]) -> _T | None:
+        """Returns what `ask` does, or None if the budget is spent before.
+
+        Raises:
+            Exception: what `ask` raises in time; later it is nobody's concern any more.
+        """
+        asked = asyncio.get_running_loop().run_in_executor(self._executor, ask)
+        await asyncio.wait((asked,), timeout=self._seconds)
+        if asked.done():
+            return asked.result()
+        # A question that was not begun is dropped; one that was runs on and is not heard.
+        asked.add_done_callback(_unheard)
+        asked.cancel()
+        return None
+
+
+def serving_of(snapshots: Snapshots, name: str) -> ServingPlacement:
+    """Returns what a placement is served with.
+
+    Raises:
+        RequestError: `placement_not_found`.
+    """
+    serving = snapshots.placement(name)
+    if serving is None:
+        raise placement_not_found(name)
+    return serving
+
+
+def action_pmf(serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]) -> Pmf:
+    """Returns the pmf that is drawn from: the policy's, under the placement's traffic cap if any.
+
+    Raises:
+        RequestError: as `policy_pmf`.
+    """
+    return under_lid(policy_pmf(serving, context, actions), actions, serving.offer.lid)
+
+
+def policy_pmf(serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]) -> Pmf:
+    """Returns the pmf that the placement's policy gives these actions.
+
+    By one at a time, whichever the thread: some policies cannot be asked by two.
+
+    Raises:
+        RequestError: `features_invalid`: the policy cannot read the context or an action;
+            `policy_error`: it has no answer, whatever the request, until another is published.
+    """
+    try:
+        with serving.offer.asking:
+            return serving.policy.pmf(context, actions)
+    except FeatureError as error:
+        raise RequestError(422, error.code, str(error)) from error
+    except PolicyError as error:
+        logger.error("policy %s of %r: %s", serving.version, serving.placement.name, error)
+        raise RequestError(500, error.code, str(error)) from error
+
+
+def _candidates(
+    serving: ServingPlacement, brought: tuple[Action, ...] | None, context: Raw, now_ms: int
+) -> CandidateSet:
+    """Returns what may be chosen from: at least one action."""
+    candidates = serving.offer if brought is None else serving.offer.of(brought)
+    if not candidates.actions:
+        raise RequestError(
+            409,
+            "no_live_creatives",
+            f"placement {serving.placement.name!r} has no live creative; add one, set one live, "
+            "or send `actions`",
+        )
+    if serving.constraints is None:
+        return candidates
+    return candidates.of(serving.constraints.allowed(context, candidates.actions, now_ms))
+
+
+def _selections(
+    serving: ServingPlacement,
+    sampler: ShortlistSampler | None,
+    candidates: CandidateSet,
+    slots: Sequence[SlotRequest],
+    contexts: Sequence[Raw],
+    event_id: str,
+) -> list[Selection]:
+    """Returns what the policy chooses, of a shortlist where the sampler makes one."""
+    distribution_of, shortlist = partial(_distribution, serving, candidates), None
+    if sampler is not None:
+        pmf_of, size = partial(policy_pmf, serving), sampler.size(slots)
+        shortlist = sampler.shortlist(serving.version, pmf_of, candidates.actions, event_id, size)
+    if shortlist is None:
+        return fill(slots, contexts, candidates, event_id, distribution_of)
+    candidates = candidates.beside(shortlist.actions)
+    found = fill(slots, contexts, candidates, event_id, distribution_of)
+    return [one._replace(shortlist=shortlist.note(one.action.id)) for one in found]
+
+
+def _distribution(
+    serving: ServingPlacement, lasting: CandidateSet, context: Raw, candidates: CandidateSet
+) -> ActionDistribution:
+    """Returns what the policy gives the candidates; only that of the `lasting` ones is kept."""
+    policy = serving.policy
+    found = candidates.known(policy)
+    if found is None:
+        pmf = action_pmf(serving, context, candidates.actions)
+        found = ActionDistribution(candidates, pmf.tolist(), serving.version)
+        if candidates is lasting:
+            candidates.keep(policy, found)
+    return found
+
+
+def _first_action(version: str, context: Raw, candidates: CandidateSet) -> ActionDistribution:
+    """Returns the distribution of the policy that always takes the first action."""
+    pmf = [1.0] + [0.0] * (len(candidates.actions) - 1)
+    return ActionDistribution(candidates, pmf, version)
+
+
+def _unheard(asked: asyncio.Future[_T]) -> None:
+    if not asked.cancelled():
+        asked.exception()
