@@ -12,7 +12,7 @@ import pytest
 
 from bandit.audit import audit
 from streams.opening import open_log
-from tests.bandit.recovery_findings import Events, folds, joins_different, unpublished
+from tests.bandit.recovery_findings import Events, calm_join, folds, unpublished
 
 RECORDED = Path(__file__).parent / "data" / "recorded_log.db.xz"
 
@@ -33,9 +33,11 @@ def test_every_decision_is_derived_again(log):
 
 
 def test_the_join_writes_the_same_interactions(log, tmp_path):
-    events = Events(log)
-    assert len(events.interactions) == 1183
-    assert joins_different(log, events, tmp_path) == 0
+    recorded = {i.id: record.value for record, i in Events(log).interactions.items()}
+    assert len(recorded) == 1183
+    joined = calm_join(log, tmp_path, len(recorded))
+    # Windows that were open when the recording ended have closed since.
+    assert recorded.items() <= joined.items()
 
 
 def test_the_fold_gives_the_policies_that_were_published(log):

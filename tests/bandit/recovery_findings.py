@@ -142,7 +142,7 @@ def findings(loop, traffic):
         not_closed_once=sum(len(closed[name]) != 1 for name in events.due() | closed.keys()),
         conflicting_interactions=sum(len(values) - 1 for values in forms.values()),
         audit_mismatches=len(set(mismatches) - events.laid_aside),
-        joins_different=joins_different(log, events, loop.directory / "calm"),
+        joins_different=_joins_different(log, events, loop.directory / "calm"),
         policies_different=_policies_different(loop, events),
     )
 
@@ -161,14 +161,14 @@ def _by_record(log, topic, kind):
     return found
 
 
-def joins_different(log, events, directory):
+def _joins_different(log, events, directory):
     """How many interactions differ from those of a join that nothing ever disturbed."""
     found = {i.id: record.value for record, i in events.interactions.items()}
-    calm = _calm_join(log, directory, len(found))
+    calm = calm_join(log, directory, len(found))
     return sum(found.get(name) != calm.get(name) for name in found.keys() | calm.keys())
 
 
-def _calm_join(log, directory, count):
+def calm_join(log, directory, count):
     copy = MemoryLog()
     create_topics(copy, partitions=log.partitions(DECISIONS))
     for topic in (CATALOGUE, *SIDES):
