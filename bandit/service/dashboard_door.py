@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from bandit.errors import RequestError
 
-router = APIRouter()
+dashboard_router = APIRouter()
 
 
 def _ui_port(request: Request) -> int:
@@ -17,8 +17,8 @@ def _ui_port(request: Request) -> int:
     return port
 
 
-@router.get("/ui", include_in_schema=False)
-@router.get("/ui/{page:path}", include_in_schema=False)
+@dashboard_router.get("/ui", include_in_schema=False)
+@dashboard_router.get("/ui/{page:path}", include_in_schema=False)
 async def to_dashboard(
     request: Request, port: Annotated[int, Depends(_ui_port)]
 ) -> RedirectResponse:

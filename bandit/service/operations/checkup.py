@@ -24,7 +24,7 @@ from streams.lag import Lag, lags
 from streams.log import Log
 from streams.topics import GROUPS
 
-router = APIRouter(prefix="/v1", tags=["operations"])
+checkup_router = APIRouter(prefix="/v1", tags=["operations"])
 
 
 class Checkup:
@@ -87,14 +87,14 @@ class LagView(Struct, Resource, frozen=True):
     groups: list[GroupLagView]
 
 
-@router.get("/doctor")
+@checkup_router.get("/doctor")
 async def read_findings(checkup: Checking) -> FindingsView:
     """What `copyloop doctor` finds, as seen by this process: it only reads, which may take long."""
     now_ms = checkup.clock_ms()
     return FindingsView(now_ms, await checkup.look(now_ms))
 
 
-@router.get("/lag")
+@checkup_router.get("/lag")
 def read_lag(checkup: Checking) -> LagView:
     """How far joiner and learner are behind: one that does not move while there is lag is down."""
     return LagView(looked_ms=checkup.clock_ms(), groups=_groups(lags(checkup.log, GROUPS)))

@@ -17,7 +17,7 @@ from bandit.service.resources.desk import After, Desk, Limit, Once, Placed, Sinc
 from streams.events import Generation
 from streams.fields import doc
 
-router = APIRouter(prefix="/v1", tags=["generations"])
+generations_router = APIRouter(prefix="/v1", tags=["generations"])
 
 
 class GenerationBody(Struct, Resource, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ OfStatus = Annotated[list[Status] | None, Query(description="Only these; may com
 OfPlacement = Annotated[str | None, Query(description="Of this placement.")]
 
 
-@router.get("/generations")
+@generations_router.get("/generations")
 async def list_all_generations(
     desk: Desk,
     limit: Limit = 100,
@@ -95,7 +95,7 @@ async def list_all_generations(
     return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
-@router.get("/briefs")
+@generations_router.get("/briefs")
 async def list_briefs(
     desk: Desk,
     limit: Limit = 100,
@@ -109,7 +109,7 @@ async def list_briefs(
     return Page(items=list(page), next=following)
 
 
-@router.get("/briefs/{brief_id}")
+@generations_router.get("/briefs/{brief_id}")
 async def read_brief(desk: Desk, brief_id: str) -> BriefView:
     """One brief, with all that was generated from it."""
     for brief in _briefs(desk.catalogue.generations()):
@@ -118,7 +118,7 @@ async def read_brief(desk: Desk, brief_id: str) -> BriefView:
     raise RequestError(404, "brief_not_found", f"there is no brief {brief_id!r}", target="brief")
 
 
-@router.get("/placements/{placement}/generations")
+@generations_router.get("/placements/{placement}/generations")
 async def list_generations(
     desk: Desk,
     name: Placed,
@@ -134,7 +134,7 @@ async def list_generations(
     return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
-@router.post("/placements/{placement}/generations", status_code=202)
+@generations_router.post("/placements/{placement}/generations", status_code=202)
 async def request_generation(
     desk: Desk, name: Placed, body: JsonBody[GenerationBody], once: Once
 ) -> GenerationView:
@@ -155,7 +155,7 @@ async def request_generation(
     return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
 
 
-@router.get("/placements/{placement}/generations/{generation_id}")
+@generations_router.get("/placements/{placement}/generations/{generation_id}")
 async def read_generation(desk: Desk, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
     return view_of(GenerationView, desk.generation(name, generation_id))

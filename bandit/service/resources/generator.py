@@ -82,14 +82,14 @@ class ChampionView(Struct, Resource, frozen=True):
 OfVersion = Annotated[
     str, Path(alias="version_id", max_length=MAX_ID_LENGTH, description="The version's id.")
 ]
-OfStatus = Annotated[
+OfVersionStatus = Annotated[
     list[VersionStatus] | None, Query(description="Only these; may come several times.")
 ]
 
 
 @router.get("/versions")
 async def list_generator_versions(
-    desk: Desk, limit: Limit = 100, after: After = None, status: OfStatus = None
+    desk: Desk, limit: Limit = 100, after: After = None, status: OfVersionStatus = None
 ) -> Page[GeneratorVersionView]:
     """The versions of the generator, newest first."""
     found = [

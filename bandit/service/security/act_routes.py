@@ -13,7 +13,7 @@ from streams.access import Act
 from streams.audit_log import read_acts
 from streams.log import Log
 
-router = APIRouter(prefix="/v1/acts", tags=["keys"])
+acts_router = APIRouter(prefix="/v1/acts", tags=["keys"])
 
 
 class ActPage(Struct, Resource, frozen=True):
@@ -23,7 +23,7 @@ class ActPage(Struct, Resource, frozen=True):
     next: int | None
 
 
-@router.get("")
+@acts_router.get("")
 def list_acts(
     request: Request,
     since: Annotated[int, Query(ge=0, lt=2**53, description="The `next` of the page before.")] = 0,

@@ -12,7 +12,7 @@ from bandit.service.security.caller import caller_of
 from streams.access import Scope
 from streams.fields import doc
 
-router = APIRouter(prefix="/v1", tags=["keys"])
+caller_router = APIRouter(prefix="/v1", tags=["keys"])
 
 
 class CallerView(Struct, Resource, frozen=True):
@@ -22,7 +22,7 @@ class CallerView(Struct, Resource, frozen=True):
     scopes: Annotated[list[Scope], doc("What they may, with all that it includes.")]
 
 
-@router.get("/whoami")
+@caller_router.get("/whoami")
 async def who_am_i(request: Request) -> CallerView:
     """Who asks, and what they may."""
     caller = caller_of(request.scope)
