@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 Kind: TypeAlias = Annotated[str, Meta(min_length=1, extra={"max_length": 64})]
 """A kind of outcome."""
-Seconds: TypeAlias = Annotated[float, Meta(gt=0.0)] | None
+OptionalSeconds: TypeAlias = Annotated[float, Meta(gt=0.0)] | None
 """A window of its own; None for the rule's."""
 
 
@@ -27,7 +27,7 @@ class ClicksThenConversions(
         float,
         Meta(gt=0.0, le=0.5, description="What a conversion is worth; a click is worth the rest."),
     ] = 0.1
-    conversion_window_seconds: Seconds = None
+    conversion_window_seconds: OptionalSeconds = None
 
 
 class ValuePerImpression(
@@ -37,7 +37,7 @@ class ValuePerImpression(
 
     most: Annotated[float, Meta(gt=0.0)]
     kind: Kind = "purchase"
-    window_seconds: Seconds = None
+    window_seconds: OptionalSeconds = None
 
 
 class ConversionsWithClicks(
@@ -51,7 +51,7 @@ class ConversionsWithClicks(
     click: Kind = "click"
     conversion: Kind = "conversion"
     least: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.9
-    conversion_window_seconds: Seconds = None
+    conversion_window_seconds: OptionalSeconds = None
 
 
 Objective: TypeAlias = ClicksThenConversions | ValuePerImpression | ConversionsWithClicks

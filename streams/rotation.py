@@ -8,8 +8,6 @@ from msgspec import Meta, Raw, Struct
 
 from streams.fields import doc
 
-Seconds = Annotated[float, Meta(gt=0)]
-
 
 class Rotation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When new creatives are asked for, and when one has had its time. `generator` does both.
@@ -21,7 +19,9 @@ class Rotation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     brief: Annotated[Raw, doc("What new ones are written from.")]
     live: Annotated[int, Meta(ge=2, le=1000, description="How many are to be live.")] = 8
     batch: Annotated[int, Meta(ge=1, le=1000, description="How many are asked for at a time.")] = 4
-    every_seconds: Annotated[Seconds | None, doc("Ask if nothing new came for so long.")] = None
+    every_seconds: Annotated[
+        Annotated[float, Meta(gt=0)] | None, doc("Ask if nothing new came for so long.")
+    ] = None
     bar: Annotated[float | None, doc("Ask if surely none earns this reward a showing.")] = None
     decline: Annotated[bool, doc("Ask if the best surely earns less than once.")] = True
     retire: Annotated[bool, doc("Retire a creative that surely earns less than the best.")] = True

@@ -27,7 +27,7 @@ class _Traced(Struct):
     traceparent: str | None = None
 
 
-_decoder = msgspec.json.Decoder(_Traced)
+_trace_decoder = msgspec.json.Decoder(_Traced)
 
 
 def traceparent_of(header: bytes | None) -> str | None:
@@ -73,4 +73,4 @@ def trace_headers_of(decision: Raw) -> Headers:
     """Returns the headers that hand on the trace of a decision, given as the JSON that it is."""
     if memoryview(decision)[-len(_UNTRACED) :] == _UNTRACED:
         return ()
-    return trace_headers(_decoder.decode(decision).traceparent)
+    return trace_headers(_trace_decoder.decode(decision).traceparent)

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 from kafka import KafkaProducer
-from kafka import errors as kafka
+from kafka import errors as kafka_errors
 
 from streams.embedded import check_partition
 from streams.errors import LogError, LogUnavailable
@@ -23,7 +23,7 @@ from streams.log import Message, TopicOffset, TopicPartition
 
 CLOSE_SECONDS: Final = 5.0
 RECORD_OVERHEAD_BYTES: Final = 64
-DEFAULTS: Final[dict[str, object]] = {
+PRODUCER_DEFAULTS: Final[dict[str, object]] = {
     "acks": -1,
     "enable_idempotence": True,
     # Long enough for the cluster to elect another leader when a broker dies.
@@ -57,7 +57,7 @@ class Appender:
         self._bootstrap = bootstrap
         self._what = f"Kafka at {bootstrap}"
         self._names = names
-        self._options = DEFAULTS | dict(options)
+        self._options = PRODUCER_DEFAULTS | dict(options)
         self._last_ms_of = last_ms
         self._last_ms: dict[TopicPartition, int] = {}
         self._history = threading.Lock()
@@ -85,7 +85,7 @@ class Appender:
         if self._producer is not None:
             try:
                 self._producer.close(timeout=CLOSE_SECONDS)
-            except kafka.KafkaTimeoutError:
+            except kafka_errors.KafkaTimeoutError:
                 # Whoever appended it was told, or will be.
                 abandon(self._producer)
 

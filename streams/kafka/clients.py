@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS: Final = 0.1
 CONNECTING_MS: Final = 20
-DEFAULTS: Final[dict[str, object]] = {
+CLIENT_DEFAULTS: Final[dict[str, object]] = {
     "client_id": "copyloop",
     "bootstrap_timeout_ms": 10_000,
     "request_timeout_ms": 10_000,
@@ -66,7 +66,7 @@ def open_client(kind: Callable[..., T], bootstrap: str, **options: object) -> T:
         LogError: the cluster refused us, or an option is wrong.
     """
     known = kind.DEFAULT_CONFIG  # type: ignore[attr-defined]
-    wanted = {name: value for name, value in (DEFAULTS | options).items() if name in known}
+    wanted = {name: value for name, value in (CLIENT_DEFAULTS | options).items() if name in known}
     opened: list[Any] = []
     connections = _ProducerConnections if kind is KafkaProducer else KafkaNetClient
 

@@ -24,7 +24,7 @@ from streams.events import Action, PolicySpec
 MAX_EVENTS: Final = 5000
 MAX_FEATURES: Final = 50
 
-Path: TypeAlias = tuple[str, ...]
+FeaturePath: TypeAlias = tuple[str, ...]
 
 
 def feature_scores(
@@ -42,7 +42,7 @@ def feature_scores(
     kept = list(deque(events, maxlen=MAX_EVENTS))
     if not kept:
         raise EstimateError("no decision in that range of time; there is nothing to learn from")
-    seen: Counter[Path] = Counter()
+    seen: Counter[FeaturePath] = Counter()
     for event in kept:
         seen.update(set(_paths_of(event)))
     paths = [path for path, _ in seen.most_common(MAX_FEATURES)]
@@ -70,14 +70,14 @@ def _earned(policy: PolicySpec, events: Iterable[LoggedEvent]) -> float:
     return sums.estimate
 
 
-def _paths_of(event: LoggedEvent) -> Iterator[Path]:
+def _paths_of(event: LoggedEvent) -> Iterator[FeaturePath]:
     decision = event.decision
     yield from _paths(msgspec.json.decode(decision.context), ())
     for action in decision.actions:
         yield from _paths(msgspec.json.decode(action.features), ())
 
 
-def _paths(value: Any, path: Path) -> Iterator[Path]:
+def _paths(value: Any, path: FeaturePath) -> Iterator[Path]:
     """Yields the path of each feature: keys alone, since a list is a set or a vector."""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -89,7 +89,7 @@ def _paths(value: Any, path: Path) -> Iterator[Path]:
         yield path
 
 
-def _without(event: LoggedEvent, path: Path) -> LoggedEvent:
+def _without(event: LoggedEvent, path: FeaturePath) -> LoggedEvent:
     decision = event.decision
     actions = tuple(Action(one.id, _cut(one.features, path)) for one in decision.actions)
     changed = msgspec.structs.replace(
@@ -98,11 +98,11 @@ def _without(event: LoggedEvent, path: Path) -> LoggedEvent:
     return event._replace(decision=changed)
 
 
-def _cut(features: Raw, path: Path) -> Raw:
+def _cut(features: Raw, path: FeaturePath) -> Raw:
     return Raw(msgspec.json.encode(_cut_value(msgspec.json.decode(features), path)))
 
 
-def _cut_value(value: Any, path: Path) -> Any:
+def _cut_value(value: Any, path: FeaturePath) -> Any:
     if isinstance(value, list):
         return [_cut_value(inner, path) for inner in value]
     if not isinstance(value, dict) or path[0] not in value:
