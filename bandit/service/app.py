@@ -178,12 +178,12 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         openfeature.router,
         figure_routes.router,
         evaluation_routes.router,
-        checkup.router,
+        checkup.checkup_router,
         key_routes.router,
-        act_routes.router,
-        caller_routes.router,
+        act_routes.acts_router,
+        caller_routes.caller_router,
         health.router,
-        dashboard_door.router,
+        dashboard_door.dashboard_router,
     ):
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)

@@ -77,7 +77,7 @@ def _paths_of(event: LoggedEvent) -> Iterator[FeaturePath]:
         yield from _paths(msgspec.json.decode(action.features), ())
 
 
-def _paths(value: Any, path: FeaturePath) -> Iterator[Path]:
+def _paths(value: Any, path: FeaturePath) -> Iterator[FeaturePath]:
     """Yields the path of each feature: keys alone, since a list is a set or a vector."""
     if isinstance(value, dict):
         for key, inner in value.items():

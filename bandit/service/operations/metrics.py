@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as MetricCounter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -30,7 +31,7 @@ class Metrics:
         tally = Tally()
         registry.register(tally)
         self.request, self.decision = tally.request, tally.decision
-        self._outcomes = Counter(
+        self._outcomes = MetricCounter(
             "copyloop_outcomes",
             "Outcomes accepted, by placement.",
             ("placement",),
@@ -42,23 +43,23 @@ class Metrics:
             buckets=GROUP_BUCKETS,
             registry=registry,
         ).observe
-        self.spooled = Counter(
+        self.spooled = MetricCounter(
             "copyloop_spooled_messages",
             "Messages that went to disk because the log was away.",
             registry=registry,
         ).inc
-        self.forwarded = Counter(
+        self.forwarded = MetricCounter(
             "copyloop_forwarded_messages",
             "Messages that went from disk to the log.",
             registry=registry,
         ).inc
-        self._unlogged = Counter(
+        self._unlogged = MetricCounter(
             "copyloop_unlogged_decisions",
             "Decisions that were answered but not recorded: the spool was full.",
             ("placement",),
             registry=registry,
         )
-        self._fallbacks = Counter(
+        self._fallbacks = MetricCounter(
             "copyloop_fallback_decisions",
             "Decisions that the policy was too late for: the first action was taken.",
             ("placement",),

@@ -20,7 +20,7 @@ ROUTERS: Final = (
     placements.router,
     review.router,
     creatives.router,
-    generations.router,
+    generations.generations_router,
     generator.router,
     policies.router,
     letters.router,
