@@ -12,9 +12,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.events import EMPTY, Catalogued, Creative, Generation
-from streams.generator_versions import Canary, GeneratorVersion, VersionStatus
+from streams.events.creatives import Canary, GeneratorVersion, VersionStatus
 
 TRANSITIONS: Final[dict[VersionStatus, tuple[VersionStatus, ...]]] = {
     "candidate": ("canary", "live", "rejected"),

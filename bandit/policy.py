@@ -17,7 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from streams.events import Action, Context, Decision, PolicySpec
-from streams.fields import doc
+from streams.events.fields import doc
 
 Pmf: TypeAlias = NDArray[np.float64]
 

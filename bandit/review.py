@@ -11,8 +11,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from bandit.errors import ReviewError
-from streams.catalogue import Catalogue
-from streams.catalogue_writer import CatalogueWriter, Condition
+from streams.catalogue.state import Catalogue
+from streams.catalogue.writer import CatalogueWriter, Condition
 from streams.events import Creative, CreativeStatus
 
 TRANSITIONS: Final[dict[CreativeStatus, tuple[CreativeStatus, ...]]] = {

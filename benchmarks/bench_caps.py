@@ -16,7 +16,7 @@ from bandit.client import ApiError, Client
 from benchmarks.load import running_load
 from streams.events import DECISIONS, Decision, decode
 from tests.bandit.recovery import PLACEMENT, running, until
-from tests.streams.log_laws import read_all
+from tests.streams.logs.log_laws import read_all
 
 CAP = 200
 WINDOW_SECONDS = 2.0

@@ -12,11 +12,11 @@ import pytest
 from msgspec import Raw
 
 from streams.events import DECISIONS, Action, Decision, encode
-from streams.kafka import KafkaLog
-from streams.log import Message
-from streams.traceparent import trace_headers
+from streams.logs.base import Message
+from streams.logs.cloudevents import trace_headers
+from streams.logs.kafka import KafkaLog
 from tests.kafka_broker import running_broker
-from tests.streams.log_laws import Follower
+from tests.streams.logs.log_laws import Follower
 
 MESSAGES = 10_000
 GROUP = 1000

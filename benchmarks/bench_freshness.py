@@ -23,7 +23,7 @@ from benchmarks.load import running_load
 from streams.events import INTERACTIONS, OUTCOMES, Interaction, Outcome, decode, encode
 from tests.bandit.recovery import PLACEMENT, running
 from tests.kafka_broker import running_broker
-from tests.streams.log_laws import read_all
+from tests.streams.logs.log_laws import read_all
 
 GOAL_MS = {"sqlite": 250.0, "kafka": 1000.0}
 PREFIX = "fresh."

@@ -12,11 +12,9 @@ from statistics import median
 
 import pytest
 
-from bandit.service.security.guard import Guard
-from bandit.service.security.key_ring import KeyRing
-from bandit.service.security.keys import key_messages, make_key
-from bandit.service.security.rates import Rates
-from streams.memory import MemoryLog
+from bandit.service.auth.guard import Guard, Rates
+from bandit.service.auth.keys import KeyRing, key_messages, make_key
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 REQUESTS = 20_000

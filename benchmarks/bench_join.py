@@ -13,7 +13,7 @@ import time
 import msgspec
 import pytest
 
-from streams.catalogue import Catalogue, catalogue_message
+from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import (
     DECISIONS,
     INTERACTIONS,
@@ -26,11 +26,11 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.join import Join
-from streams.joiner import run_joiner
-from streams.log import Message, Record, TopicPartition
-from streams.merge import Merge
-from streams.sqlite import SqliteLog
+from streams.join.machine import Join
+from streams.join.partition import Merge
+from streams.join.worker import run_joiner
+from streams.logs.base import Message, Record, TopicPartition
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 SEED = 7

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streams.catalogue import catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import (
     DECISIONS,
     INTERACTIONS,
@@ -25,8 +25,8 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.log import Message, TopicPartition
-from streams.sqlite import SqliteLog
+from streams.logs.base import Message, TopicPartition
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 GOAL_MS = 50.0

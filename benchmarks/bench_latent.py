@@ -51,10 +51,10 @@ from benchmarks.latent import (
 from benchmarks.taste import HiddenTaste
 from generator.models.adapters import ADAPTER
 from generator.models.opening import open_backend
-from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder
 from generator.reward.model import RewardModel
 from generator.reward.ranking import rank
+from generator.reward.regression import Floats
 from generator.settings import CACHE
 from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from streams.events import Action, Decision

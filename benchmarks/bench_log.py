@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from streams.log import Message, TopicPartition
-from streams.sqlite import SqliteLog
-from streams.sqlite_file import PAGE_BYTES, connect
+from streams.logs.base import Message, TopicPartition
+from streams.logs.sqlite import SqliteLog
+from streams.logs.sqlite_file import PAGE_BYTES, connect
 
 SEED = 7
 VALUE_BYTES = 1400

@@ -10,11 +10,11 @@ import time
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from streams.join_latency import BOUNDS_MS, JoinLatency
-from streams.log import Message
-from streams.metered import MeteredLog
-from streams.sqlite import SqliteLog
-from tests.streams.log_laws import Follower
+from streams.join.partition import BOUNDS_MS, JoinLatency
+from streams.logs.base import Message
+from streams.logs.sqlite import SqliteLog
+from streams.logs.wrappers import MeteredLog
+from tests.streams.logs.log_laws import Follower
 
 SEED = 7
 RECORDS = 40_000

@@ -21,11 +21,11 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from bandit.features import creative_features
+from bandit.features.flatten import creative_features
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import policy_version
-from bandit.service.snapshots import Snapshots
-from streams.catalogue import catalogue_message
+from bandit.service.state import Snapshots
+from streams.catalogue.state import catalogue_message
 from streams.events import (
     POLICIES,
     Action,
@@ -36,8 +36,8 @@ from streams.events import (
     PolicySpec,
     encode,
 )
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 PLACEMENTS = 300

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from msgspec import Raw
 
-from bandit.features import Feature, creative_features, flatten, vw_text
+from bandit.features.flatten import Feature, creative_features, flatten, vw_text
 from bandit.policies import open_policy, parse_policy
 from bandit.policies.vw import VwModel
 from bandit.policy import Policy

@@ -84,7 +84,7 @@ def run_echo(kind: str) -> None:
 
     import uvicorn
 
-    from bandit.service.server import server_config
+    from bandit.service.app import server_config
     from bandit.service.settings import Settings
 
     app = {"asgi": asgi_echo, "fastapi": fastapi_echo}[kind]()

@@ -17,15 +17,14 @@ import pytest
 from bandit.abtests.data import AbTest
 from benchmarks.conftest import RESULTS
 from benchmarks.upworthy import DATA, read_upworthy
-from generator.reward.contrasts import Floats, significant_pairs
 from generator.reward.encoders import Encoder, open_encoder
-from generator.reward.examples import Example, from_ab_tests
 from generator.reward.model import (
     RewardModel,
     fit_reward_model,
     group_examples,
     measure_accuracy,
 )
+from generator.reward.regression import Example, Floats, from_ab_tests, significant_pairs
 
 BINS = 8
 READERS = ("wordllama", "minilm", "smollm2", "minilm+smollm2")

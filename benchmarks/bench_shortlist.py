@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from msgspec import Raw
 
-from bandit.features import creative_features
+from bandit.eligibility import Lots, seed_of
+from bandit.features.flatten import creative_features
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, sample, sample_seed, take_over
-from bandit.service.offer import (
+from bandit.service.candidates import (
     ActionDistribution,
     CandidateSet,
     RequestMetadata,
@@ -29,9 +30,8 @@ from bandit.service.offer import (
     decision_message,
 )
 from bandit.service.shortlists import ShortlistSampler
-from bandit.shortlist import Lots, seed_of
 from streams.events import Action, Decision
-from streams.shortlists import Shortlist
+from streams.events.placement import Shortlist
 
 SIZES = (10, 100, 1000, 10_000)
 POLICIES = ("text_thompson", "lin_ts")

@@ -15,8 +15,8 @@ from typing import Any
 from bandit.client import Client
 from benchmarks.bench_rank import BODY, CONNECTIONS, CONTEXT, Running, api, ask_all, cpu_us
 from streams.events import DECISIONS
-from streams.log import TopicPartition
-from streams.sqlite import SqliteLog
+from streams.logs.base import TopicPartition
+from streams.logs.sqlite import SqliteLog
 
 ROUNDS = 5
 SLOTS = [{"id": name, "features": {"wide": name == "top"}} for name in ("top", "side", "foot")]

@@ -17,8 +17,8 @@ import pytest
 from benchmarks.bench_rank import BODY, PATH, api, resident_mib
 from benchmarks.load import running_load
 from streams.events import DECISIONS
-from streams.log import TopicPartition
-from streams.sqlite import SqliteLog
+from streams.logs.base import TopicPartition
+from streams.logs.sqlite import SqliteLog
 
 SATURATED_SECONDS = 8.0
 ANY_RATE = 1e6

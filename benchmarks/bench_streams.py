@@ -13,11 +13,13 @@ import kafka
 import numpy as np
 import pytest
 
-from streams.kafka import KafkaLog, appender, clients
-from streams.kafka.log import CONSUMER, WAITS
-from streams.log import Message
+from streams.logs.base import Message
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka import options as clients
+from streams.logs.kafka import producer as appender
+from streams.logs.kafka.log import CONSUMER, WAITS
 from tests.kafka_broker import running_broker
-from tests.streams.log_laws import Follower
+from tests.streams.logs.log_laws import Follower
 
 SEED = 7
 VALUE_BYTES = 300

@@ -23,7 +23,7 @@ from bandit.abtests.data import AbTest
 from bandit.abtests.prior import fit_prior
 from bandit.abtests.replay import HORIZON, make_stage, play_new
 from bandit.abtests.report import PolicyResult, make_report
-from bandit.features import Embedding
+from bandit.features.flatten import Embedding
 from bandit.policies import parse_policy
 from benchmarks.upworthy import DATA, read_upworthy
 from streams.events import PolicySpec

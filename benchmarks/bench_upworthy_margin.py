@@ -38,10 +38,9 @@ from generator.data.dataset import Dataset, EvidenceThresholds, Prefer, build_da
 from generator.data.evidence import Evidence
 from generator.models.adapters import ADAPTER
 from generator.models.device import pick_device
-from generator.reward.contrasts import Floats
 from generator.reward.encoders import open_encoder
-from generator.reward.examples import from_ab_tests
 from generator.reward.model import fit_reward_model
+from generator.reward.regression import Floats, from_ab_tests
 from generator.screening.screen import STOP
 from generator.settings import CACHE
 from generator.training.base import load_base

@@ -12,9 +12,9 @@ import time
 import numpy as np
 import pytest
 
-from streams.log import Message
-from streams.sqlite import SqliteLog
-from tests.streams.log_laws import Follower
+from streams.logs.base import Message
+from streams.logs.sqlite import SqliteLog
+from tests.streams.logs.log_laws import Follower
 
 GOAL_MS = 10.0
 RECORDS = 200

@@ -24,10 +24,9 @@ from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, build_d
 from generator.data.evidence import Evidence, gather
 from generator.data.fraud import ClickLook, suspicions
 from generator.data.reading import RefusedText, with_refusals
-from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder
-from generator.reward.examples import Example
 from generator.reward.model import RewardModel, fit_reward_model
+from generator.reward.regression import Example, Floats
 from generator.screening.settings import usual
 from generator.writing.samples import Samples
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from benchmarks.taste import HiddenTaste
 from generator.data.evidence import Evidence, chance_better
-from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.regression import Floats
 
 LATENT: Final = 8
 HIDDEN: Final = 64

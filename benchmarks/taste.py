@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from generator.reward.contrasts import Floats
 from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.regression import Floats
 
 LEVEL: Final = 0.035
 """Mean click rate of the headlines that are usual."""

@@ -6,19 +6,203 @@ that somebody changed meanwhile stays as they left it: the change says on what i
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
-from generator.rotation import RotationState, turn
-from streams.catalogue import CatalogueReader, catalogue_key
-from streams.catalogue_writer import CatalogueWriter, Condition
+from bandit.ope.estimators.snips import SnipsSums
+from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_key
+from streams.catalogue.writer import CatalogueWriter, Condition
 from streams.checkpoint import Checkpoints
 from streams.errors import ChangeRefused, EventError
-from streams.events import INTERACTIONS, Creative, Generation, Interaction, decode
+from streams.events import INTERACTIONS, Creative, Generation, Interaction, Placement, decode
+from streams.events.placement import Rotation
 from streams.fold import scan_topic
-from streams.log import Log
+from streams.logs.base import Log
+
+SPAN_MS: Final = 6 * 3_600_000
+"""What was shown within such a span is added up; a decline is told between spans."""
+RECENT_SPANS: Final = 4
+RETRY_MS: Final = 3_600_000
+"""A generation that brought nothing is not asked for again before this time has passed."""
+MAX_WINNERS: Final = 5
+COMING: Final = ("proposed", "screened")
+"""Creatives that a person may still let live."""
+
+
+class RotationState(msgspec.Struct):
+    """What is known of a placement's creatives: their sums by span, the latest time, the first."""
+
+    spans: dict[str, dict[int, SnipsSums]] = {}
+    now_ms: int = 0
+    since_ms: int = 0
+
+    def add(self, interaction: Interaction) -> None:
+        """Counts an interaction; one that corrects another replaces its reward.
+
+        One whose decision was taken in place of the policy says nothing, and is passed over.
+        """
+        decision = interaction.decision
+        if decision.fallback:
+            return
+        spans = self.spans.setdefault(decision.action.id, {})
+        span = decision.timestamp_ms // SPAN_MS
+        spans.setdefault(span, SnipsSums()).add_interaction(interaction)
+        self.now_ms = max(self.now_ms, decision.timestamp_ms)
+        self.since_ms = self.since_ms or decision.timestamp_ms
+
+    def total(self, creative_id: str) -> SnipsSums:
+        """Returns what the creative earned in all."""
+        return sum(self.spans.get(creative_id, {}).values(), SnipsSums())
+
+    def split(self, creative_id: str) -> tuple[SnipsSums, SnipsSums]:
+        """Returns what it earned before the latest spans, and in them."""
+        spans = self.spans.get(creative_id, {})
+        from_span = self.now_ms // SPAN_MS - RECENT_SPANS + 1
+        past = sum((sums for span, sums in spans.items() if span < from_span), SnipsSums())
+        recent = sum((sums for span, sums in spans.items() if span >= from_span), SnipsSums())
+        return past, recent
+
+
+class Turn(NamedTuple):
+    """What is to be done: creatives that had their time, and a request for new ones, if any."""
+
+    retired: list[Creative]
+    request: Generation | None
+
+
+def turn(catalogue: Catalogue, placement: Placement, state: RotationState) -> Turn:
+    """Returns what a placement's rotation asks for now.
+
+    The request's id is made from how many there were before, so that a process that died after
+    it asked does not ask twice.
+    """
+    rotation = placement.rotation
+    if rotation is UNSET:
+        return Turn([], None)
+    live = catalogue.live(placement.name)
+    retired = _beaten(live, state, rotation) if rotation.retire else []
+    gone = {creative.id for creative in retired}
+    staying = [creative for creative in live if creative.id not in gone]
+    earlier = catalogue.generations(placement.name)
+    request = None
+    if not _must_wait(earlier, state):
+        coming = [c for c in catalogue.creatives(placement.name) if c.status in COMING]
+        n, why = _wanted(staying, len(coming), earlier, state, rotation)
+        if n:
+            request = _request(placement, rotation, earlier, staying, state, n, why)
+    return Turn(retired, request)
+
+
+def _must_wait(earlier: Sequence[Generation], state: RotationState) -> bool:
+    """Returns whether a request is under way, or brought nothing a moment ago."""
+    if any(generation.status == "requested" for generation in earlier):
+        return True
+    if not earlier or earlier[-1].accepted > 0:
+        return False
+    return state.now_ms < earlier[-1].timestamp_ms + RETRY_MS
+
+
+def _beaten(live: Sequence[Creative], state: RotationState, rotation: Rotation) -> list[Creative]:
+    """Returns the creatives whose upper bound lies below the best one's lower bound."""
+    judged = [
+        (creative, total)
+        for creative in live
+        if (total := state.total(creative.id)).effective_n >= rotation.showings
+    ]
+    if len(judged) < 2:
+        return []
+    best, best_sums = max(judged, key=lambda each: each[1].bounds[0])
+    low = best_sums.bounds[0]
+    return [
+        replace(
+            creative,
+            status="retired",
+            reason=f"beaten: earns {sums.bounds[1]:.4g} a showing at most, and {best.id!r} "
+            f"{low:.4g} at least",
+        )
+        for creative, sums in judged
+        if sums.bounds[1] < low
+    ]
+
+
+def _wanted(
+    live: Sequence[Creative],
+    coming: int,
+    earlier: Sequence[Generation],
+    state: RotationState,
+    rotation: Rotation,
+) -> tuple[int, str]:
+    """Returns how many creatives to ask for, and why; 0 if none."""
+    missing = rotation.live - len(live) - coming
+    if missing > 0:
+        waiting = f", {coming} wait for a person" if coming else ""
+        return min(missing, rotation.batch), f"{len(live)} of {rotation.live} are live{waiting}"
+    if missing < 0:
+        return 0, ""
+    # What was asked for before anybody came has no time: it was new when the first did.
+    latest_ms = max((generation.timestamp_ms for generation in earlier), default=0)
+    latest_ms = max(latest_ms, state.since_ms)
+    every = rotation.every_seconds
+    if every is not None and state.now_ms - latest_ms >= every * 1000:
+        return rotation.batch, f"nothing new came for {every:g} seconds"
+    judged = [c for c in live if state.total(c.id).effective_n >= rotation.showings]
+    if not judged:
+        return 0, ""
+    best = max(judged, key=lambda creative: state.total(creative.id).bounds[0])
+    if rotation.decline and (declined := _decline(best, state, rotation)):
+        return rotation.batch, declined
+    if rotation.bar is not None and len(judged) == len(live):
+        highest = max(state.total(creative.id).bounds[1] for creative in live)
+        if highest < rotation.bar:
+            return rotation.batch, f"none earns more than {highest:.4g}, and the bar is at " + (
+                f"{rotation.bar:g}"
+            )
+    return 0, ""
+
+
+def _decline(best: Creative, state: RotationState, rotation: Rotation) -> str:
+    past, recent = state.split(best.id)
+    if min(past.effective_n, recent.effective_n) < rotation.showings:
+        return ""
+    if recent.bounds[1] >= past.bounds[0]:
+        return ""
+    return (
+        f"the best, {best.id!r}, earned {past.bounds[0]:.4g} at least and now "
+        f"{recent.bounds[1]:.4g} at most"
+    )
+
+
+def _request(
+    placement: Placement,
+    rotation: Rotation,
+    earlier: Sequence[Generation],
+    live: Sequence[Creative],
+    state: RotationState,
+    n: int,
+    why: str,
+) -> Generation:
+    name = f"{placement.name}\n{len(earlier)}".encode()
+    digest = hashlib.blake2b(name, digest_size=8)
+    shown = [c for c in live if state.total(c.id).effective_n >= rotation.showings]
+    best = sorted(shown, key=lambda creative: -state.total(creative.id).bounds[0])
+    return Generation(
+        id=f"rotation-{digest.hexdigest()}",
+        placement=placement.name,
+        brief=rotation.brief,
+        n=n,
+        seed=int.from_bytes(digest.digest()) >> 1,
+        status="requested",
+        timestamp_ms=state.now_ms,
+        winners=tuple(text for creative in best[:MAX_WINNERS] for text in creative.parts.values()),
+        reason=why,
+    )
+
 
 CHECKPOINT: Final = "rotation"
 SAVE_EVERY: Final = 20_000

@@ -30,14 +30,14 @@ from generator.versions.serving import version_resolver
 from generator.versions.store import Versions
 from generator.writing.insights import ImpressionReader
 from generator.writing.requests import RequestHandler
-from streams.catalogue import Catalogue, CatalogueReader, catalogue_key
-from streams.catalogue_writer import CatalogueWriter
+from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_key
+from streams.catalogue.writer import CatalogueWriter
 from streams.checkpoint import Checkpoints, exclusive
 from streams.errors import ChangeRefused
 from streams.events import Catalogued, Creative, Generation
+from streams.events.creatives import TRIAL_DECISIONS
 from streams.fold import follow
-from streams.generator_versions import TRIAL_DECISIONS
-from streams.log import Log
+from streams.logs.base import Log
 
 POLL_SECONDS: Final = 0.2
 

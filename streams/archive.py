@@ -25,8 +25,8 @@ from streams.checkpoint import exclusive, publish
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
 from streams.fold import ends, partitions, scan
-from streams.log import Headers, Log, Message, Record, TopicPartition
-from streams.patience import RetryingLog
+from streams.logs.base import Headers, Log, Message, Record, TopicPartition
+from streams.logs.wrappers import RetryingLog
 from streams.topics import create_topics
 
 # Snapshots of policies are large, soon replaced, and folded again from the interactions; keys are

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from streams.errors import CheckpointError, LockError
-from streams.log import TopicPartition
+from streams.logs.base import TopicPartition
 
 MAGIC: Final = b"copyloop checkpoint 1\n"
 MAX_NAME_LENGTH: Final = 150

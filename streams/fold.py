@@ -18,7 +18,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from streams.checkpoint import TAKEOVER_SECONDS, Checkpoint, Checkpoints, exclusive
 from streams.errors import CheckpointError, LogUnavailable
-from streams.log import Assignee, Consumer, Log, Record, TopicPartition
+from streams.logs.base import Assignee, Consumer, Log, Record, TopicPartition
 
 BATCH: Final = 1000
 RETRY_SECONDS: Final = 0.5

@@ -25,9 +25,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streams.errors import ListenError, LogError
-from streams.join_latency import BOUNDS_MS, JoinLatency
-from streams.log import Log
-from streams.metered import Behind, MeteredLog
+from streams.join.partition import BOUNDS_MS, JoinLatency
+from streams.logs.base import Log
+from streams.logs.wrappers import Behind, MeteredLog
 
 PATIENCE_SECONDS: Final = 2.0
 """How long an answer waits for the log to say where its partitions end."""

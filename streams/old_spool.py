@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 
 from streams.errors import SpoolDamaged
-from streams.log import Message
+from streams.logs.base import Message
 
 logger = logging.getLogger(__name__)
 

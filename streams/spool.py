@@ -27,9 +27,9 @@ from streams.errors import (
     SpoolFull,
 )
 from streams.fold import scan
-from streams.log import Message, Record, TopicPartition
+from streams.logs.base import Message, Record, TopicPartition
+from streams.logs.sqlite import SqliteLog
 from streams.old_spool import old_groups, remove_old
-from streams.sqlite import SqliteLog
 
 logger = logging.getLogger(__name__)
 

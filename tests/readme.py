@@ -13,7 +13,7 @@ GUIDES = [
         "bandit",
         "bandit/dashboard",
         "bandit/service",
-        "bandit/service/personalizer",
+        "bandit/service/compat/personalizer",
         "streams",
         "generator",
     )

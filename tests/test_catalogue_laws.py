@@ -15,16 +15,16 @@ from bandit.errors import BanditError
 from bandit.policies import open_policy
 from generator.commands.main import app
 from generator.errors import GeneratorError
-from streams.audit_log import latest_acts
-from streams.catalogue import CatalogueReader, catalogue_message
+from streams.catalogue.audit_log import latest_acts
+from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.errors import StreamsError
 from streams.events import Caps, Creative, Generation, Lineage, Placement, RewardRule
-from streams.generator_versions import GeneratorVersion
+from streams.events.creatives import GeneratorVersion
+from streams.logs.sqlite import SqliteLog
 from streams.process import run_command
-from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import code_of, running
-from tests.bandit.test_personalizer_logs import write
+from tests.bandit.service.compat.personalizer.test_import_logs import write
 from tests.crossed_log import CrossedLog
 
 SHY, BOLD = (open_policy({"name": "thompson", "alpha": alpha}).spec for alpha in (2.0, 1.0))

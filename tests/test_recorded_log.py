@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bandit.audit import audit
-from streams.opening import open_log
+from bandit.verification.decisions import audit
+from streams.logs.opening import open_log
 from tests.bandit.recovery_findings import Events, calm_join, folds, unpublished
 
 RECORDED = Path(__file__).parent / "data" / "recorded_log.db.xz"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bandit.abtests.data import AbTest
 from bandit.errors import ReplayError
-from bandit.features import Embedding, creative_features, flatten
+from bandit.features.flatten import Embedding, creative_features, flatten
 from bandit.ope.readers.events import LoggedEvent
 from streams.events import Action
 

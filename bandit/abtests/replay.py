@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bandit.abtests.data import AbTest, WeekRange, draw_clicks, read_ab_tests
 from bandit.abtests.report import ReplayReport, make_report
 from bandit.errors import ReplayError
-from bandit.features import Embedding, creative_features
+from bandit.features.flatten import Embedding, creative_features
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import Policy, sample

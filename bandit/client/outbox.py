@@ -19,7 +19,7 @@ from bandit.client.offline import Offline
 from bandit.client.wire import Refused, Server, Taken
 from streams.errors import SpoolError
 from streams.events import OUTCOMES
-from streams.log import Message
+from streams.logs.base import Message
 from streams.spool import Batch, Spool, claimed_spool
 
 logger = logging.getLogger(__name__)

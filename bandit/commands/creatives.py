@@ -36,7 +36,7 @@ def list_creatives(
 ) -> None:
     """List creatives: unless told otherwise, those that wait for a review."""
     from bandit.review import WAITING, creatives_with
-    from streams.catalogue_writer import CatalogueWriter
+    from streams.catalogue.writer import CatalogueWriter
 
     with looked_into(log_url(log, data)) as here:
         catalogue = CatalogueWriter(here).catalogue
@@ -49,8 +49,8 @@ def list_creatives(
 def review_each(placement: Placement = None, data: Data = DATA, log: LogUrl = None) -> None:
     """Go through what waits, one by one: y approves, n rejects and asks why, s skips, q ends."""
     from bandit.review import creatives_with, review
-    from streams.catalogue import catalogue_key
-    from streams.catalogue_writer import CatalogueWriter
+    from streams.catalogue.state import catalogue_key
+    from streams.catalogue.writer import CatalogueWriter
 
     with looked_into(log_url(log, data)) as here:
         writer = CatalogueWriter(here)
@@ -96,7 +96,7 @@ def reject(
 
 def _review(url: str, placement: str, creative_ids: list[str], reason: str | None) -> None:
     from bandit.review import review
-    from streams.catalogue_writer import CatalogueWriter
+    from streams.catalogue.writer import CatalogueWriter
 
     with looked_into(url) as here:
         writer = CatalogueWriter(here)

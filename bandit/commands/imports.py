@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
 
     from bandit.ope.report import Evaluation
-    from bandit.personalizer_logs import Contents, Taken
+    from bandit.service.compat.personalizer.import_logs import Contents, Taken
     from streams.events import Placement
-    from streams.log import Log
+    from streams.logs.base import Log
 
 
 def personalizer_logs(
@@ -46,7 +46,7 @@ def personalizer_logs(
     """
     from rich.console import Console
 
-    from bandit.personalizer_logs import look_through, read_logs, take_in
+    from bandit.service.compat.personalizer.import_logs import look_through, read_logs, take_in
     from streams.checkpoint import exclusive
     from streams.topics import create_topics
 
@@ -58,7 +58,7 @@ def personalizer_logs(
         with console.status("reading the logs through"):
             contents = look_through(paths, known)
         if made:
-            from streams.catalogue_writer import CatalogueWriter, Condition
+            from streams.catalogue.writer import CatalogueWriter, Condition
 
             name = f"placement/{placement}"
             absent = Condition(absent=True)
@@ -81,9 +81,9 @@ def personalizer_logs(
 
 def _placement(log: Log, name: str) -> tuple[Placement, bool]:
     """Returns the placement, and whether it is not there yet."""
-    from bandit.service.personalizer.configuration import new_placement
-    from streams.catalogue import CatalogueReader
-    from streams.embedded import wall_clock_ms
+    from bandit.service.compat.personalizer.configuration import new_placement
+    from streams.catalogue.state import CatalogueReader
+    from streams.logs.embedded import wall_clock_ms
 
     reader = CatalogueReader(log)
     reader.catch_up()
@@ -96,7 +96,7 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
     from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate
     from bandit.ope.policies import FIRST_ACTION, Candidate, unmasked
-    from bandit.personalizer_logs import read_logs
+    from bandit.service.compat.personalizer.import_logs import read_logs
 
     rule = placement.reward
     return evaluate(

@@ -17,12 +17,12 @@ from streams.commands.options import (
     operator,
 )
 from streams.commands.output import moment, print_rows
-from streams.embedded import wall_clock_ms
+from streams.logs.embedded import wall_clock_ms
 
 if TYPE_CHECKING:
-    from bandit.service.security.key_ring import KeyRing
-    from streams.access import ApiKey
-    from streams.log import Log
+    from bandit.service.auth.keys import KeyRing
+    from streams.events.access import ApiKey
+    from streams.logs.base import Log
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` says.")]
 
@@ -48,8 +48,8 @@ def create(
 
     Running replicas know it within a second.
     """
-    from bandit.service.security.keys import make_key
-    from streams.access import SCOPES
+    from bandit.service.auth.keys import make_key
+    from streams.events.access import SCOPES
     from streams.topics import create_topics
 
     if unknown := set(scope).difference(SCOPES):
@@ -69,7 +69,7 @@ def create(
 
 def list_keys(at: LogOptions, form: Form = "table") -> None:
     """List the keys, those that were revoked too; what they are nobody knows."""
-    from bandit.service.security.keys import described, is_active
+    from bandit.service.auth.keys import described, is_active
 
     with at.looked_into() as here:
         keys = _ring(here).every()
@@ -97,7 +97,7 @@ def rotate(
     ] = 24.0,
 ) -> None:
     """Give a key a new secret and print it, this once; the old one works for the grace yet."""
-    from bandit.service.security.keys import rotated
+    from bandit.service.auth.keys import rotated
 
     with at.looked_into() as here:
         before = _key(here, key_id)
@@ -108,7 +108,7 @@ def rotate(
 
 def revoke(key_id: KeyId, at: LogOptions) -> None:
     """End a key, on every replica within a second."""
-    from bandit.service.security.keys import revoked
+    from bandit.service.auth.keys import revoked
 
     with at.looked_into() as here:
         before = _key(here, key_id)
@@ -132,7 +132,7 @@ def acts(
     """
     import msgspec
 
-    from streams.audit_log import latest_acts
+    from streams.catalogue.audit_log import latest_acts
 
     with at.looked_into() as here:
         found = latest_acts(here, limit=last, who=who)
@@ -153,7 +153,7 @@ def acts(
 
 
 def _ring(log: Log) -> KeyRing:
-    from bandit.service.security.key_ring import KeyRing
+    from bandit.service.auth.keys import KeyRing
 
     ring = KeyRing(log, wall_clock_ms)
     ring.catch_up()
@@ -170,7 +170,7 @@ def _key(log: Log, key_id: str) -> ApiKey:
 
 
 def _write(log: Log, what: str, before: ApiKey | None, after: ApiKey) -> None:
-    from bandit.service.security.keys import key_messages
+    from bandit.service.auth.keys import key_messages
 
     log.append(key_messages(operator(), what, before, after, wall_clock_ms()))
 

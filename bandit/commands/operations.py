@@ -15,10 +15,10 @@ from streams.commands.options import (
     operator,
 )
 from streams.commands.output import print_json, print_report, print_rows, progress
-from streams.embedded import wall_clock_ms
+from streams.logs.embedded import wall_clock_ms
 
 if TYPE_CHECKING:
-    from streams.forgetting.forget import ForgetReport
+    from streams.forgetting import ForgetReport
 
 STDIN = "-"
 
@@ -31,7 +31,7 @@ def doctor(
     Run it with the environment and the options that the API gets. It only reads, says what is
     wrong and what to do about it, and exits with 1 if anything is.
     """
-    from bandit.service.operations.doctor import examine
+    from bandit.service.ops.doctor import examine
 
     findings = examine({"data": data, "log": log, "host": host}, wall_clock_ms())
     rows = [(each.check, each.state, each.found, each.do or None) for each in findings]
@@ -44,8 +44,8 @@ def audit(at: LogOptions, form: Form = "table") -> None:
 
     Exits with 1 if any does not.
     """
-    from bandit.audit import audit as run_audit
-    from streams.opening import open_log
+    from bandit.verification.decisions import audit as run_audit
+    from streams.logs.opening import open_log
 
     report = run_audit(open_log(at.url))
     print_report(form, report)
@@ -71,12 +71,12 @@ def forget(
     for it, or all of `copyloop up`. A Kafka log cannot be; it is said where the value is, and
     what becomes of it. There is no way back.
     """
-    from bandit.service.security.protection import PrivacyFilter
+    from bandit.service.auth.privacy import PrivacyFilter
     from bandit.service.settings import load_settings
-    from streams.audit_log import act_message
-    from streams.embedded import wall_clock_ms
-    from streams.forgetting.forget import forget as run
-    from streams.forgetting.wanted import Wanted, values_of
+    from streams.catalogue.audit_log import act_message
+    from streams.forgetting import Wanted, values_of
+    from streams.forgetting import forget as run
+    from streams.logs.embedded import wall_clock_ms
     from streams.topics import create_topics
 
     text = sys.stdin.read().rstrip("\n") if value == STDIN else value

@@ -17,11 +17,11 @@ from streams.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
-    from bandit.versions import Version
-    from streams.catalogue import Catalogue
+    from bandit.learning.versions import Version
+    from streams.catalogue.state import Catalogue
     from streams.events import Placement
-    from streams.log import Log
-    from streams.trials import TrialResult
+    from streams.events.placement import TrialResult
+    from streams.logs.base import Log
 
 app = typer.Typer(help="A placement's policy: its versions, and changing it.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def list_versions(
     placement: Name, data: Data = DATA, log: LogUrl = None, form: Form = "table"
 ) -> None:
     """List the policies that the placement has had, with what they decided and earned."""
-    from bandit.versions import counted, latest_trials
+    from bandit.learning.versions import counted, latest_trials
 
     with looked_into(log_url(log, data)) as here:
         found = counted(here, placement, _versions(here, placement))
@@ -63,7 +63,7 @@ def diff(
     form: Form = "table",
 ) -> None:
     """Show the parameters in which two versions differ."""
-    from bandit.versions import differences, version
+    from bandit.learning.versions import differences, version
 
     with looked_into(log_url(log, data)) as here:
         versions = _versions(here, placement)
@@ -88,8 +88,8 @@ def promote(
     log: LogUrl = None,
 ) -> None:
     """Give the placement another policy; the old one is served until the new one has learned."""
+    from bandit.learning.versions import promotion
     from bandit.policies import parse_policy
-    from bandit.versions import promotion
 
     if (challenger is None) == (policy is None):
         raise typer.BadParameter("name either a challenger or a --policy")
@@ -111,22 +111,22 @@ def rollback(
     log: LogUrl = None,
 ) -> None:
     """Give the placement back a policy that it had, with all that it would have learned since."""
-    from bandit.versions import rollback as rolled_back
+    from bandit.learning.versions import rollback as rolled_back
 
     _change(log_url(log, data), placement, lambda here: rolled_back(here, placement, to))
 
 
 def _versions(here: Log, placement: str) -> list[Version]:
-    from bandit.versions import versions_in
-    from streams.catalogue_writer import CatalogueWriter
+    from bandit.learning.versions import versions_in
+    from streams.catalogue.writer import CatalogueWriter
 
     return versions_in(CatalogueWriter(here).catalogue, placement)
 
 
 def _change(url: str, placement: str, change: Callable[[Catalogue], list[Placement]]) -> None:
     """Changes the policy, unless somebody else changes the placement at the same moment."""
-    from bandit.versions import placement_in
-    from streams.catalogue_writer import CatalogueWriter
+    from bandit.learning.versions import placement_in
+    from streams.catalogue.writer import CatalogueWriter
 
     name = f"placement/{placement}"
     with looked_into(url) as here:

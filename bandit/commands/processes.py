@@ -43,11 +43,11 @@ def serve(
 
     Every setting can also come from the environment, such as COPYLOOP_PORT; an option wins.
     """
-    from bandit.service.refusals import mark_all_lines
-    from bandit.service.server import serve as run
+    from bandit.service.app import serve as run
+    from bandit.service.errors import mark_all_lines
     from bandit.service.settings import load_settings
-    from bandit.service.workers import Worker, serve_workers
-    from streams.log_lines import log_to_stderr
+    from bandit.service.supervise import Worker, serve_workers
+    from streams.process import log_to_stderr
 
     log_to_stderr(worker or "api", log_format)
     mark_all_lines()
@@ -71,8 +71,8 @@ def serve(
 
 def learn(at: LogOptions, metrics: MetricsOptions) -> None:
     """Fold interactions into policies and publish them, until stopped."""
-    from bandit.service.learner import LEARN, LearnCounts, run_learner
-    from bandit.service.operations.traces import open_traces
+    from bandit.learning.worker import LEARN, LearnCounts, run_learner
+    from bandit.service.ops.traces import open_traces
     from bandit.service.settings import load_settings
 
     counts = LearnCounts()
@@ -107,7 +107,7 @@ def dashboard(
     _check_installed()
     from bandit.dashboard.server import serve_dashboard
     from bandit.service.settings import load_settings
-    from streams.log_lines import log_to_stderr
+    from streams.process import log_to_stderr
 
     log_to_stderr("ui", log_format)
     serve_dashboard(load_settings({"host": host, "port": port}), api)

@@ -13,7 +13,7 @@ from streams.commands.output import print_report
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
-    from bandit.features import Embedding
+    from bandit.features.flatten import Embedding
 
 MinHeadlines = Annotated[int, typer.Option(help="Leave out tests with fewer.")]
 MinImpressions = Annotated[int, typer.Option(help="Leave out tests with fewer an arm.")]
@@ -160,7 +160,7 @@ def _embedding(name: Embedding | None) -> Embedding:
     """Returns the embedding, having said which if nobody chose it."""
     if name is not None:
         return name
-    from bandit.features import default_embedding
+    from bandit.features.flatten import default_embedding
 
     found = default_embedding()
     hint = "" if found == "minilm" else "; with minilm, an extra, texts foretell twice as much"

@@ -19,10 +19,10 @@ from streams.commands.options import (
     SourceUrl,
     words,
 )
-from streams.generator_versions import CANARY_SHARE, TRIAL_DECISIONS
+from streams.events.creatives import CANARY_SHARE, TRIAL_DECISIONS
 
 if TYPE_CHECKING:
-    from bandit.service.supervisor import ProcessSpec
+    from bandit.service.supervise import ProcessSpec
 
 UI: Final = "ui"
 """The dashboard, which knows of the log and the data folder what the API tells it."""
@@ -78,11 +78,10 @@ def up(
     They meet through the log alone; one that dies is started again. Ctrl-C stops them cleanly.
     """
     from bandit.service.settings import load_settings
-    from bandit.service.supervisor import up as supervise
-    from bandit.service.workers import DRAIN_MARGIN_SECONDS
-    from streams.log_lines import log_to_stderr
-    from streams.mapping import read_mapping
-    from streams.process import stop_on_signals
+    from bandit.service.supervise import DRAIN_MARGIN_SECONDS
+    from bandit.service.supervise import up as supervise
+    from streams.ingest.mapping import read_mapping
+    from streams.process import log_to_stderr, stop_on_signals
 
     if finetune and not generator:
         raise typer.BadParameter("--finetune teaches the generator; leave out --no-generator")
@@ -139,7 +138,7 @@ def process_specs(
         metrics_host: the address that metrics are served on.
         metrics_port: the first port of those that serve metrics, 0 for any; None for no metrics.
     """
-    from bandit.service.supervisor import ProcessSpec
+    from bandit.service.supervise import ProcessSpec
 
     specs = []
     for name, options in own.items():

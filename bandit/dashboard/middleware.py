@@ -26,7 +26,7 @@ from bandit.dashboard.visit import (
     keep,
     new_visitor,
 )
-from bandit.service.security.exposure import is_loopback
+from bandit.service.auth.tls_cors import is_loopback
 
 # Plotly places its drawings by style attributes, so styles are let in inline; scripts are not.
 POLICY: Final = (

@@ -11,10 +11,9 @@ import uvicorn
 
 from bandit.client import AsyncClient, Retries
 from bandit.dashboard.app import create_dashboard
-from bandit.service.security.edge import edge_options
-from bandit.service.security.exposure import is_loopback
+from bandit.service.auth.tls_cors import edge_options, is_loopback
 from bandit.service.settings import Settings
-from bandit.service.workers import BACKLOG, bound
+from bandit.service.supervise import BACKLOG, bound
 from streams.process import stop_on_signals
 
 logger = logging.getLogger(__name__)

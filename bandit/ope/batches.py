@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import FeatureError
-from bandit.features import flatten, hash_vector
+from bandit.features.flatten import flatten, hash_vector
 from bandit.ope.base import Batch, Floats
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.policies import Answer

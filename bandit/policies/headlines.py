@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Per unit of each feature of bandit.features.creative_features, in logarithms of the click rate; of
-# the two embeddings a creative has one. By a namespace alone: what brings a typical headline to 0.
+# Per unit of each feature of `creative_features`, in logarithms of the click rate; of the two
+# embeddings a creative has one. By a namespace alone: what brings a typical headline to 0.
 # From 1,204 tests of at least two headlines and 100 impressions an arm, in all weeks that were
 # randomised evenly; tests/bandit/abtests/test_prior.py fits them anew.
 HEADLINES: Final[dict[str, float]] = {

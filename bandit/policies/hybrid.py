@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from bandit.errors import PolicyStateError
-from bandit.features import flatten
+from bandit.features.flatten import Codebook, balanced, flatten, standardised
 from bandit.policies.base import (
     CACHE_SIZE,
     Configured,
@@ -28,7 +28,6 @@ from bandit.policies.base import (
 from bandit.policies.best import normal_best
 from bandit.policies.hierarchy import ArmSums, Fit, Floats, Prior, Totals, fit
 from bandit.policy import Pmf, Policy
-from bandit.vectors import Codebook, balanced, standardised
 from streams.events import Action, Context, Decision
 
 DAY_MS: Final = 86_400_000

@@ -16,7 +16,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
-from bandit.features import Feature, flatten, hash_vector
+from bandit.features.flatten import Feature, flatten, hash_vector, standardised
 from bandit.policies.base import (
     CACHE_SIZE,
     Configured,
@@ -28,7 +28,6 @@ from bandit.policies.base import (
 )
 from bandit.policies.best import Floats, normal_best
 from bandit.policy import Pmf, Policy
-from bandit.vectors import standardised
 from streams.events import Action, Context, Decision
 
 Dimensions = Annotated[int, Meta(ge=2, le=1024)]

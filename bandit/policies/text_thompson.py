@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from bandit.distributions import gamma_quantile
 from bandit.errors import PolicyStateError
-from bandit.features import flatten
+from bandit.features.flatten import flatten
 from bandit.policies.base import (
     CACHE_SIZE,
     Configured,

@@ -17,7 +17,7 @@ import numpy as np
 from vowpal_wabbit_next import _core
 
 from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
-from bandit.features import Feature, flatten, vw_text
+from bandit.features.flatten import Feature, flatten, vw_text
 from bandit.policies.base import CACHE_SIZE, Configured, PolicyConfig, check_reward
 from bandit.policies.vw_options import is_forgetful, split_options
 from bandit.policy import Pmf

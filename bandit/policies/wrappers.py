@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from bandit.eligibility import limited
 from bandit.errors import LearnError, PolicyStateError
-from bandit.lid import limited
 from bandit.policies.base import Configured, PolicyConfig, Share
 from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free, take_over
 from streams.events import Action, Context, Decision, PolicySpec

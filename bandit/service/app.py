@@ -2,57 +2,63 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any, Final
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
-from bandit.features import creative_features
-from bandit.service import dashboard_door
-from bandit.service.appender import Appender
+from bandit.features.flatten import creative_features
+from bandit.service.api import ROUTERS
+from bandit.service.api import access as act_routes
+from bandit.service.api import access as caller_routes
+from bandit.service.api import access as dashboard_door
+from bandit.service.api import access as key_routes
+from bandit.service.api.access import KeyDesk
+from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
+from bandit.service.auth.guard import Guard, Rates
+from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.privacy import PrivacyFilter
+from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
+from bandit.service.auth.tokens import Tokens
+from bandit.service.compat.openfeature import routes as openfeature
+from bandit.service.compat.openfeature.flags import Assignments, Flags
+from bandit.service.compat.personalizer.loops import Loops
+from bandit.service.compat.personalizer.router import PersonalizerRouter
 from bandit.service.decide import Decider
+from bandit.service.errors import refuse_alike
 from bandit.service.evaluations import routes as evaluation_routes
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.figures import routes as figure_routes
-from bandit.service.figures.follower import FiguresFold, aim_of
+from bandit.service.figures.fold import FiguresFold, aim_of
 from bandit.service.hot import HotRouter
-from bandit.service.log_thread import LogThread
+from bandit.service.log_writer import Appender
 from bandit.service.openapi import REFUSED, add_hot_routes
-from bandit.service.openfeature import routes as openfeature
-from bandit.service.openfeature.assignments import Assignments
-from bandit.service.openfeature.flags import Flags
-from bandit.service.operations import checkup, health
-from bandit.service.operations.drain import Drain
-from bandit.service.operations.metrics import Metrics
-from bandit.service.operations.siblings import WorkerMetrics
-from bandit.service.operations.traces import TracedApp, open_traces
-from bandit.service.personalizer.door import PersonalizerRouter
-from bandit.service.personalizer.loops import Loops
+from bandit.service.ops import health
+from bandit.service.ops import health as checkup
+from bandit.service.ops.health import Drain
+from bandit.service.ops.metrics import Metrics
+from bandit.service.ops.traces import TracedApp, open_traces
+from bandit.service.ops.worker_metrics import WorkerMetrics
 from bandit.service.record import Recorder
-from bandit.service.refusals import refuse_alike
-from bandit.service.resources import ROUTERS
-from bandit.service.resources.editor import Editor
-from bandit.service.security import act_routes, caller_routes, key_routes
-from bandit.service.security.edge import for_origins
-from bandit.service.security.guard import Guard
-from bandit.service.security.key_ring import KeyRing
-from bandit.service.security.key_routes import KeyDesk
-from bandit.service.security.protection import PrivacyFilter
-from bandit.service.security.rates import Rates
-from bandit.service.security.tokens import Tokens
 from bandit.service.settings import Settings
-from bandit.service.snapshots import Snapshots
-from bandit.service.spooling import Spooling
-from bandit.service.workers import Worker
-from streams.embedded import wall_clock_ms
-from streams.log import Log
+from bandit.service.spooling import LogThread, Spooling
+from bandit.service.state import Snapshots
+from bandit.service.supervise import BACKLOG, Worker, bound
+from streams.logs.base import Log
+from streams.logs.embedded import wall_clock_ms
+from streams.logs.opening import open_log, redacted
 from streams.metrics import LogCollector
-from streams.spool import Spool
+from streams.process import stop_on_signals
+from streams.spool import Spool, claimed_spool
+from streams.topics import create_topics
 
 TITLE: Final = "copyloop"
 DESCRIPTION: Final = """Choose a creative, say what came of it, and the policy learns.
@@ -202,3 +208,74 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
+
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, worker: Worker | None = None) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Then no request is taken any more, those in flight are answered, and what waits for the log
+    is appended, or stays on disk for the next start if that is away.
+
+    Args:
+        settings: how to; with a worker, `workers` of them says nothing here.
+        worker: who this is among several that share the port; None if it is alone.
+
+    Raises:
+        SettingError: the address cannot be listened on.
+        LogError: the log cannot be opened.
+        SpoolDamaged: what an earlier run left on disk cannot be read.
+    """
+    # uvicorn ends by raising the signal again, for whoever handled it before: that is us, and
+    # so the process returns from here instead of dying of it.
+    stop = stop_on_signals()
+    listening = bound(settings, shared=worker is not None)
+    try:
+        listening.listen(BACKLOG)
+        log = open_log(settings.log_url)
+        create_topics(log)
+        ring = KeyRing(log, wall_clock_ms)
+        ring.catch_up()
+        check_exposure(settings, ring)
+        with _spool(settings) as spool:
+            app = create_app(log, settings, spool=spool, worker=worker)
+            server = uvicorn.Server(server_config(app, settings))
+            host, port = listening.getsockname()[:2]
+            scheme = "https" if settings.tls_cert else "http"
+            place = redacted(settings.log_url)
+            logger.info("serving %s on %s://%s:%d", place, scheme, host, port)
+            server.should_exit = stop.is_set()
+            # Modules and all else that stays is not looked through for garbage again and again.
+            gc.collect()
+            gc.freeze()
+            server.run(sockets=[listening])
+            log.close()
+    finally:
+        listening.close()
+
+
+def server_config(app: object, settings: Settings) -> uvicorn.Config:
+    """Returns how uvicorn is to run the application."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn's types of messages are narrower than ASGI's
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        **edge_options(settings),
+    )
+
+
+def _spool(settings: Settings) -> AbstractContextManager[Spool | None]:
+    """Returns where to write while the log is away: only one on a network goes away by itself."""
+    if not settings.spool_max_bytes or not settings.log_url.startswith("kafka://"):
+        return nullcontext()
+    return claimed_spool(settings.data / "spool", settings.spool_max_bytes)

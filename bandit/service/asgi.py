@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from bandit.errors import RequestError
-from bandit.service.refusals import error_body, error_headers
-from streams.traceparent import HEADER, traceparent_of
+from bandit.service.errors import error_body, error_headers
+from streams.logs.cloudevents import HEADER, traceparent_of
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
 
+from bandit.eligibility import under_lid
 from bandit.errors import FeatureError, PolicyError, RequestError
-from bandit.lid import under_lid
 from bandit.policy import Pmf
-from bandit.service.appender import Appender
-from bandit.service.ids import Ids
-from bandit.service.offer import (
+from bandit.service.auth.privacy import PrivacyFilter
+from bandit.service.candidates import (
     ActionDistribution,
     CandidateSet,
     Decided,
@@ -29,16 +29,40 @@ from bandit.service.offer import (
     Selection,
     decision_message,
 )
-from bandit.service.operations.metrics import Metrics
-from bandit.service.refusals import placement_not_found
-from bandit.service.security.protection import PrivacyFilter
+from bandit.service.errors import placement_not_found
+from bandit.service.log_writer import Appender
+from bandit.service.ops.metrics import Metrics
 from bandit.service.settings import Settings
 from bandit.service.shortlists import ShortlistSampler
 from bandit.service.slots import ONE_SLOT, SlotRequest, check_enough, fill, slot_contexts
-from bandit.service.snapshots import ServingPlacement, Snapshots
+from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import SpoolFull
 from streams.events import Action
-from streams.log import Message
+from streams.logs.base import Message
+
+CHANCE_BYTES: Final = 10
+
+
+class Ids:
+    """Makes ids; the system is asked for the chance of many at once."""
+
+    def __init__(self) -> None:
+        self._chance = b""
+        self._used = 0
+
+    def new(self, now_ms: int) -> str:
+        """Returns what `new_id` does."""
+        if self._used == len(self._chance):
+            self._chance = os.urandom(CHANCE_BYTES * 256)
+            self._used = 0
+        start, self._used = self._used, self._used + CHANCE_BYTES
+        return f"{now_ms:012x}{self._chance[start : self._used].hex()}"
+
+
+def new_id(now_ms: int) -> str:
+    """Returns 32 hexadecimal digits: the time first, so that ids sort by it, then chance."""
+    return f"{now_ms:012x}{os.urandom(CHANCE_BYTES).hex()}"
+
 
 logger = logging.getLogger(__name__)
 

@@ -29,11 +29,11 @@ from bandit.service.asgi import (
     send_error,
     send_response,
 )
+from bandit.service.candidates import rank_answer, slots_answer
 from bandit.service.decide import Decider, DecisionRequest, serving_of
-from bandit.service.offer import rank_answer, slots_answer
-from bandit.service.operations.metrics import Metrics
+from bandit.service.errors import internal_error
+from bandit.service.ops.metrics import Metrics
 from bandit.service.record import Recorder
-from bandit.service.refusals import internal_error
 from bandit.service.requests import (
     OutcomeRequest,
     OutcomesAnswer,
@@ -47,9 +47,9 @@ from bandit.service.requests import (
     slot_requests,
 )
 from bandit.service.settings import Settings
-from bandit.service.snapshots import ServingPlacement, Snapshots
+from bandit.service.state import ServingPlacement, Snapshots
 from streams.events import ACTIVATION, REWARD, SLOT_ACTIVATION
-from streams.traceparent import traceparent_of
+from streams.logs.cloudevents import traceparent_of
 
 logger = logging.getLogger(__name__)
 

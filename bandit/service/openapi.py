@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from bandit.service.api.decisions import OutcomeItem
 from bandit.service.hot import OF_EVENTS, RANK, HotRoute
 from bandit.service.requests import (
     ActivateRequest,
@@ -24,7 +25,6 @@ from bandit.service.requests import (
     RankSlotsAnswer,
     RewardRequest,
 )
-from bandit.service.resources.outcomes import OutcomeItem
 
 _ERRORS: Final = {
     "400": "`body_not_json`",

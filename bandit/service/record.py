@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from bandit.errors import RequestError
-from bandit.service.appender import Appender
-from bandit.service.operations.metrics import Metrics
+from bandit.service.auth.privacy import PrivacyFilter
+from bandit.service.log_writer import Appender
+from bandit.service.ops.metrics import Metrics
 from bandit.service.requests import OutcomeRequest, derived_outcome_id
-from bandit.service.security.protection import PrivacyFilter
 from streams.events import OUTCOMES, REWARD, Outcome, Placement, encode
-from streams.log import Message
-from streams.traceparent import trace_headers
+from streams.logs.base import Message
+from streams.logs.cloudevents import trace_headers
 
 
 class Accepted(NamedTuple):

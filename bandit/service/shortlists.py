@@ -13,11 +13,11 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.eligibility import Entry, Lots, digest, seed_of
 from bandit.policy import Pmf
 from bandit.service.slots import SlotRequest
-from bandit.shortlist import Entry, Lots, digest, seed_of
 from streams.events import EMPTY, Action, Context
-from streams.shortlists import Shortlist, Shortlisted
+from streams.events.placement import Shortlist, Shortlisted
 
 KEPT_FOR: Final = 20.0
 """How many times as long as it took to find them weights are kept, whatever policy comes then."""

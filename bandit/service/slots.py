@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from bandit.errors import RequestError
 from bandit.policy import sample_seed
-from bandit.service.offer import ActionDistribution, CandidateSet, Selection
+from bandit.service.candidates import ActionDistribution, CandidateSet, Selection
 from streams.events import EMPTY, UNREADABLE, Action
 
 SLOT: Final = "slot"

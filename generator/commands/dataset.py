@@ -151,7 +151,7 @@ def _named(paths: list[Path]) -> list[Brief]:
 def _in_log(at: LogOptions) -> list[Brief]:
     """Returns the briefs that creatives were asked for, each once, the first one first."""
     from generator.brief.schema import brief_from_json, brief_hash
-    from streams.catalogue import CatalogueReader
+    from streams.catalogue.state import CatalogueReader
 
     with at.looked_into() as log:
         reader = CatalogueReader(log)

@@ -14,7 +14,7 @@ from streams.commands.options import Form, LogOptions
 from streams.commands.output import print_rows, progress
 
 if TYPE_CHECKING:  # torch and its company take seconds
-    from generator.reward.examples import Example
+    from generator.reward.regression import Example
     from generator.training.config import FinetuneConfig, Manifest
     from generator.training.running import Step
 
@@ -174,7 +174,7 @@ def _examples_of_tests(
     path: Path, columns: dict[str, str], exclude_weeks: tuple[int, int] | None
 ) -> list[Example]:
     from bandit.abtests.data import read_ab_tests
-    from generator.reward.examples import from_ab_tests
+    from generator.reward.regression import from_ab_tests
 
     found = read_ab_tests(
         path, columns=columns, min_headlines=2, min_impressions=500, exclude_weeks=exclude_weeks
@@ -184,8 +184,8 @@ def _examples_of_tests(
 
 def _examples_of_log(at: LogOptions) -> list[Example]:
     from generator.refresh import Rotator
-    from generator.reward.examples import from_states
-    from streams.catalogue import CatalogueReader
+    from generator.reward.regression import from_states
+    from streams.catalogue.state import CatalogueReader
 
     with at.looked_into() as log:
         reader = CatalogueReader(log)

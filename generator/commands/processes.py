@@ -9,7 +9,7 @@ import typer
 from bandit.commands.options import Model, Share, TeachOptions, TrialDecisions
 from generator.commands.options import BareModel, Gates, Reader
 from streams.commands.options import LogFormat, LogOptions, MetricsOptions, running
-from streams.generator_versions import CANARY_SHARE, TRIAL_DECISIONS
+from streams.events.creatives import CANARY_SHARE, TRIAL_DECISIONS
 
 
 def run(

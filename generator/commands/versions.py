@@ -14,15 +14,15 @@ import typer
 from generator.settings import CACHE, REFUSED
 from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
 from streams.commands.output import print_json, print_rows
-from streams.generator_versions import CANARY_SHARE
+from streams.events.creatives import CANARY_SHARE
 
 if TYPE_CHECKING:
     from generator.reward.model import Reward
     from generator.versions.gate import GateConfig
     from generator.versions.registry import VersionRegistry
     from generator.versions.store import Adopted
-    from streams.generator_versions import GateRow, GeneratorVersion
-    from streams.log import Log
+    from streams.events.creatives import GateRow, GeneratorVersion
+    from streams.logs.base import Log
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="As the list says.")]
 Why = Annotated[str, typer.Option(help="Kept with the version.")]

@@ -20,10 +20,10 @@ from generator.data.evidence import Evidence, gather
 from generator.data.fraud import ClickLook, suspicions
 from generator.screening.settings import CODES
 from generator.writing.creatives import channel_of
-from streams.catalogue import Catalogue, CatalogueReader
+from streams.catalogue.state import Catalogue, CatalogueReader
 from streams.events import INTERACTIONS, Creative, Interaction, decode
 from streams.fold import batches, ends
-from streams.log import Log
+from streams.logs.base import Log
 
 BESIDE_OTHERS: Final = ("cut_off", "required_claims", "duplicate", "crowding")
 """Refusals that say nothing against a text by itself."""

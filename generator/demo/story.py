@@ -24,18 +24,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bandit.audit import audit
 from bandit.client import Client, ClientError
 from bandit.ope.estimators.snips import rank_winners
 from bandit.simulate import TasteWorld
+from bandit.verification.decisions import audit
 from generator.brief.schema import Brief, load_brief
 from generator.demo.audience import Audience, TrafficTally
 from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.fold import scan
-from streams.log import Log, TopicPartition
-from streams.opening import open_log
+from streams.logs.base import Log, TopicPartition
+from streams.logs.opening import open_log
 
 BRIEFS: Final = Path(__file__).parent.parent / "briefs"
 WINDOW_SECONDS: Final = 20.0

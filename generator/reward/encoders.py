@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
-from generator.reward.contrasts import Floats, Ints, spans
+from generator.reward.regression import Floats, Ints, spans
 from generator.screening.gates.similarity import wordllama_model
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]

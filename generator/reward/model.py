@@ -16,7 +16,9 @@ import numpy as np
 from bandit.distributions import quantile
 from bandit.ope.base import Interval
 from generator.errors import RewardModelError
-from generator.reward.contrasts import (
+from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.regression import (
+    Example,
     Floats,
     GroupedExamples,
     Ints,
@@ -25,8 +27,6 @@ from generator.reward.contrasts import (
     fit_ridge,
     significant_pairs,
 )
-from generator.reward.encoders import Encoder, open_encoder
-from generator.reward.examples import Example
 
 LEVEL: Final = 0.95
 REPLICATES: Final = 1000

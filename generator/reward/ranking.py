@@ -15,19 +15,19 @@ from typing import Final
 import numpy as np
 
 from generator.errors import BackendMissing, RewardModelError
+from generator.refresh import RotationState
 from generator.reward.encoders import Encoder, check_reader, open_encoder
-from generator.reward.examples import from_states
 from generator.reward.model import (
     Reward,
     RewardModel,
     fit_reward_model,
     load_reward_model,
 )
-from generator.rotation import RotationState
+from generator.reward.regression import from_states
 from generator.screening.settings import Thresholds
 from generator.settings import CACHE
 from generator.writing.texts import AS_THEY_COME, Rank, Selection
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 
 OVER: Final = 4.0
 """How many texts pass for each that is kept, once it is known which are the best."""

@@ -18,9 +18,9 @@ from generator.models.base import SMOLLM2
 from generator.models.device import pick_device, use_one_thread
 from generator.models.opening import model_folder
 from generator.models.transformers import quietly
-from generator.reward.contrasts import Floats
 from generator.reward.encoders import READS_AS, Encoder, open_encoder
 from generator.reward.model import LEVEL, Accuracy, Scores, logistic
+from generator.reward.regression import Floats
 
 METHOD: Final = "reward"
 BATCH: Final = 32

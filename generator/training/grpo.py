@@ -25,8 +25,8 @@ from generator.data.dataset import Imitate, Judge, Prefer
 from generator.errors import DatasetError
 from generator.models.base import ended
 from generator.models.device import own_device
-from generator.reward.contrasts import Floats
 from generator.reward.ranking import open_trusted
+from generator.reward.regression import Floats
 from generator.screening.gates import similarity
 from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
 from generator.screening.settings import usual

@@ -18,9 +18,9 @@ from trl.trainer.reward_trainer import RewardTrainer
 from generator.data.dataset import Prefer
 from generator.errors import DatasetError
 from generator.models.device import own_device
-from generator.reward.contrasts import Pairs
 from generator.reward.encoders import READS_AS
 from generator.reward.model import calibrate, measure_accuracy
+from generator.reward.regression import Pairs
 from generator.reward.transformer import read_scores
 from generator.training.running import (
     StageResult,

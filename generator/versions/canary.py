@@ -21,13 +21,13 @@ from bandit.errors import GeneratorVersionError
 from bandit.generator_versions import promoted, rejected
 from bandit.ope.betting import Bets, ValueBets
 from generator.versions.registry import VersionRegistry
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.checkpoint import Checkpoints
 from streams.errors import ChangeRefused, EventError
 from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
+from streams.events.creatives import TRIAL_DECISIONS, Canary, GeneratorVersion
 from streams.fold import scan_topic
-from streams.generator_versions import TRIAL_DECISIONS, Canary, GeneratorVersion
-from streams.log import Log
+from streams.logs.base import Log
 
 CHECKPOINT: Final = "canary"
 ALPHA: Final = 0.025

@@ -21,7 +21,7 @@ from generator.errors import GateError
 from generator.reward.model import Reward
 from generator.screening.gates.similarity import Scorer
 from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
-from streams.generator_versions import GateRow
+from streams.events.creatives import GateRow
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 FOLDER: Final = Path(__file__).parent / "briefs"

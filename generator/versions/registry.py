@@ -19,15 +19,12 @@ from bandit.generator_versions import (
 )
 from generator.versions.gate import passed, verdict
 from generator.versions.store import Adopted, summary
-from streams.catalogue import (
-    Catalogue,
-    CatalogueReader,
-)
-from streams.catalogue_writer import CatalogueWriter
-from streams.embedded import wall_clock_ms
+from streams.catalogue.state import Catalogue, CatalogueReader
+from streams.catalogue.writer import CatalogueWriter
 from streams.events import Catalogued
-from streams.generator_versions import CANARY_SHARE, Canary, GateRow, GeneratorVersion
-from streams.log import Log
+from streams.events.creatives import CANARY_SHARE, Canary, GateRow, GeneratorVersion
+from streams.logs.base import Log
+from streams.logs.embedded import wall_clock_ms
 
 GENERATOR: Final = "generator"
 """Who is recorded where the generator acts by itself."""

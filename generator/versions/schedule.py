@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from bandit.service.supervisor import die_with_parent
+from bandit.service.supervise import die_with_parent
 from generator.data.dataset import CARD, EvidenceThresholds, build_dataset, write_dataset
 from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError
@@ -29,11 +29,11 @@ from generator.models.adapters import ADAPTER, MANIFEST
 from generator.reward.model import is_saved_trusted
 from generator.settings import REFUSED, UNLEARNED
 from generator.training.config import FinetuneConfig, SftConfig, load_config
-from streams.catalogue import CatalogueReader
+from streams.catalogue.state import CatalogueReader
 from streams.events import INTERACTIONS
+from streams.events.creatives import CANARY_SHARE
 from streams.fold import ends, follow
-from streams.generator_versions import CANARY_SHARE
-from streams.log import Log
+from streams.logs.base import Log
 
 DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""

@@ -17,9 +17,9 @@ from generator.models.adapters import SHAPE
 from generator.models.base import Backend
 from generator.versions.store import Versions
 from generator.writing.requests import ActiveVersion
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.events import Generation
-from streams.generator_versions import GeneratorVersion
+from streams.events.creatives import GeneratorVersion
 
 LOADED: Final = "already been loaded"
 """What vLLM says of a name that it knows."""

@@ -19,7 +19,7 @@ from generator.screening.gates.text import SMALL, words
 from generator.screening.segments import shares_apart, tones_of
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.fold import partitions, scan
-from streams.log import Log, TopicPartition
+from streams.logs.base import Log, TopicPartition
 
 LEAST_PEOPLE: Final = 20
 """Of a segment, and behind each word that is said of it: people who clicked."""

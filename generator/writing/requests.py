@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from bandit.features import creative_features
+from bandit.features.flatten import creative_features
 from generator.brief.channels import Channel
 from generator.brief.schema import Brief, brief_from_json
 from generator.errors import PlacementUnknown
@@ -31,7 +31,7 @@ from generator.writing.creatives import (
 )
 from generator.writing.insights import Impression, with_insights
 from generator.writing.texts import TAUGHT, USUAL, Selection
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
 
 SEEN_STATUSES: Final = frozenset({"proposed", "screened", "live", "paused", "retired"})

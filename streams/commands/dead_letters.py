@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from streams.audit_log import act_message
+from streams.catalogue.audit_log import act_message
 from streams.commands.options import (
     Form,
     LogOptions,
@@ -22,9 +22,9 @@ from streams.commands.options import (
 from streams.commands.output import moment, print_json, print_rows
 from streams.dead_letters import Letter, find_letter, latest, read_letters, readable
 from streams.dead_letters import replay as send
-from streams.embedded import wall_clock_ms
 from streams.events import UNREADABLE
-from streams.tail import printable
+from streams.inspect import printable
+from streams.logs.embedded import wall_clock_ms
 
 Reason = Annotated[str | None, typer.Option(help="Only those with this reason.")]
 

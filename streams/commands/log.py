@@ -22,15 +22,15 @@ from streams.commands.options import (
     running,
 )
 from streams.commands.output import print_rows
-from streams.opening import log_exists
+from streams.logs.opening import log_exists
 from streams.process import stop_on_signals
 from streams.topics import create_topics
 
 
 def join(at: LogOptions, metrics: MetricsOptions) -> None:
     """Join outcomes to decisions and write interactions, until stopped."""
-    from streams.joined_partition import JoinCounts
-    from streams.joiner import run_joiner
+    from streams.join.partition import JoinCounts
+    from streams.join.worker import run_joiner
     from streams.metrics import JOIN
 
     counts = JoinCounts()
@@ -61,8 +61,8 @@ def ingest(
     ] = "oldest",
 ) -> None:
     """Append an outcome for each record of the mapped topics, until stopped."""
-    from streams.ingest import IngestCounts, run_ingest
-    from streams.mapping import read_mapping
+    from streams.ingest.mapping import read_mapping
+    from streams.ingest.worker import IngestCounts, run_ingest
     from streams.metrics import INGEST
 
     mappings, counts = [read_mapping(file) for file in mapping or ()], IngestCounts()
@@ -88,7 +88,7 @@ def tail(
 ) -> None:
     """Show the log's records, a line each, as they come."""
     from streams.events import TOPICS
-    from streams.tail import tail as lines
+    from streams.inspect import tail as lines
 
     stop = stop_on_signals()
     with at.opened() as here:
@@ -109,8 +109,7 @@ def schema(
     """Print the JSON Schema of the events, or an AsyncAPI document of the topics."""
     import json
 
-    from streams.asyncapi import asyncapi
-    from streams.schema import json_schema
+    from streams.schema import asyncapi, json_schema
 
     document = json_schema() if form == "json-schema" else asyncapi()
     if out is not None and out.suffix in (".yaml", ".yml"):
@@ -163,7 +162,7 @@ def lag(
     """Show how far behind each group is: joiner, learner and, with --mapping, ingest."""
     from msgspec.structs import astuple
 
-    from streams.lag import Lag, lags
+    from streams.inspect import Lag, lags
     from streams.topics import GROUPS, INGEST_GROUP
 
     ingested = {INGEST_GROUP: _mapped_topics(mapping)}
@@ -176,17 +175,17 @@ def lag(
 
 def _mapped_topics(files: Sequence[Path] | None) -> list[str]:
     """Returns the topics that the mappings in these files are of."""
-    from streams.mapping import read_mapping
+    from streams.ingest.mapping import read_mapping
 
     return [read_mapping(file).topic for file in files or ()]
 
 
 def _acl_commands(url: str, principal: str, ingested: Sequence[str]) -> list[str]:
-    from streams.acls import acl_commands
+    from streams.topics import acl_commands
 
     if not url.startswith("kafka://"):
         raise typer.BadParameter("only Kafka has ACLs; give --log kafka://HOST:PORT")
-    from streams.kafka.options import read_url
+    from streams.logs.kafka.options import read_url
 
     options = read_url(url)
     return acl_commands(

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 import typer
 
 from streams.errors import LogUrlError
-from streams.log import Log
-from streams.opening import log_exists, open_log
+from streams.logs.base import Log
+from streams.logs.opening import log_exists, open_log
 from streams.process import Running, long_running
 
 DATA: Final = Path("copyloop-data")

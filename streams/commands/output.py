@@ -116,6 +116,6 @@ def progress() -> Iterator[Progress]:
 
 
 def _printable(text: str) -> str:
-    from streams.tail import printable
+    from streams.inspect import printable
 
     return printable(text.encode("utf-8", "backslashreplace"))

@@ -6,10 +6,10 @@ from functools import cache
 
 from msgspec import Raw
 
-from bandit.learner import PlacementFold
+from bandit.learning.fold import PlacementFold
 from bandit.policies import load_policy, parse_policy
 from bandit.policy import sample, sample_seed
-from streams.catalogue import catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import (
     DECISIONS,
     INTERACTIONS,
@@ -20,8 +20,8 @@ from streams.events import (
     Placement,
     encode,
 )
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
+from streams.logs.base import Message, TopicPartition
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 NOW_MS = 1_700_000_000_000

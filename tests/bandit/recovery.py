@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bandit.client import Client, ClientError, Retries
 from streams.events import INTERACTIONS
-from streams.log import TopicPartition
-from streams.opening import open_log
-from streams.patience import RetryingLog
+from streams.logs.base import TopicPartition
+from streams.logs.opening import open_log
+from streams.logs.wrappers import RetryingLog
 from streams.topics import create_topics
 from tests.running import free_port, wait_until_ready
 

@@ -6,12 +6,12 @@ from collections import defaultdict
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from bandit.audit import audit
 from bandit.errors import BanditError
-from bandit.learner import PartitionFold
-from streams.catalogue import CatalogueReader
+from bandit.learning.fold import PartitionFold
+from bandit.verification.decisions import audit
+from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoints
-from streams.dead_letter import origin
+from streams.dead_letters import origin
 from streams.errors import EventError
 from streams.events import (
     CATALOGUE,
@@ -27,9 +27,9 @@ from streams.events import (
     decode,
 )
 from streams.fold import partitions, scan_topic
-from streams.joiner import run_joiner
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.join.worker import run_joiner
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 from tests.bandit.recovery import until
 

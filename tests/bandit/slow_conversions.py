@@ -1,8 +1,8 @@
 """A placement whose best creative converts late, run through the real join and the real learner.
 
 Everything happens in memory and in the log's own time: decisions and conversions go into
-`streams.join` in their order, what it says goes into the placement's fold, and the next decision
-is made by what that has become.
+the join in their order, its interactions go into the placement's fold, and the next decision is
+made by the policy that results.
 """
 
 import math
@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 
 from bandit.abtests.prior import fit_delay
-from bandit.learner import PlacementFold
+from bandit.learning.fold import PlacementFold
 from bandit.policy import sample
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.events import (
     EMPTY,
     Action,
@@ -29,7 +29,7 @@ from streams.events import (
     decode,
 )
 from streams.events import encode as to_json
-from streams.join import Join
+from streams.join.machine import Join
 
 START_MS = 1_700_000_000_000
 EVERY_MS = 30_000

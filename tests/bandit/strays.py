@@ -23,7 +23,7 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.log import Message
+from streams.logs.base import Message
 from tests.bandit.recovery import until
 from tests.bandit.recovery_findings import records
 

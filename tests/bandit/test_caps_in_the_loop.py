@@ -8,17 +8,17 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from bandit.audit import audit
 from bandit.errors import RequestError
-from bandit.learner import PartitionFold
+from bandit.learning.fold import PartitionFold
+from bandit.learning.worker import Learner
 from bandit.policies import parse_policy
-from bandit.service.learner import Learner
-from bandit.service.snapshots import Snapshots
-from streams.caps import Caps, Shown
-from streams.catalogue import CatalogueReader
+from bandit.service.state import Snapshots
+from bandit.verification.decisions import audit
+from streams.catalogue.state import CatalogueReader
 from streams.events import INTERACTIONS, POLICIES, decode
+from streams.events.placement import Caps, Shown
 from streams.fold import AdaptiveInterval
-from streams.log import TopicPartition
+from streams.logs.base import TopicPartition
 from tests.bandit.histories import (
     ACTIONS,
     NOW_MS,

@@ -8,17 +8,17 @@ import time
 
 import pytest
 
-from bandit.audit import audit
-from bandit.service.learner import run_learner
+from bandit.learning.worker import run_learner
 from bandit.service.settings import Secret, Settings
+from bandit.verification.decisions import audit
 from streams.archive import read_archive, run_archive
 from streams.checkpoint import exclusive
 from streams.events import DECISIONS, INTERACTIONS, decode
-from streams.forgetting.wanted import FORGOTTEN
-from streams.joiner import run_joiner
-from streams.log import Message, TopicPartition
+from streams.forgetting import FORGOTTEN
+from streams.join.worker import run_joiner
+from streams.logs.base import Message, TopicPartition
+from streams.logs.sqlite import SqliteLog
 from streams.spool import claimed_spool
-from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import Api, running
 from tests.running import COPYLOOP
 

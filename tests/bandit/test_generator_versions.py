@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown
 from bandit.generator_versions import TRANSITIONS, on_trial, promoted, rejected, rolled_back
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.events import Creative, Generation, Lineage, Placement
-from streams.generator_versions import GeneratorVersion
+from streams.events.creatives import GeneratorVersion
 
 SAID = {"now_ms": 9, "by": "ann", "why": "because"}
 

@@ -10,10 +10,10 @@ import pytest
 from msgspec import Raw
 from typer.testing import CliRunner
 
-from bandit.service.learner import run_learner
-from bandit.service.snapshots import Snapshots
+from bandit.learning.worker import run_learner
+from bandit.service.state import Snapshots
 from streams.__main__ import app
-from streams.catalogue import catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.dead_letters import read_letters
 from streams.events import (
     CATALOGUE,
@@ -26,14 +26,14 @@ from streams.events import (
     Placement,
     encode,
 )
-from streams.ingest import run_ingest
-from streams.joiner import run_joiner
-from streams.kafka import KafkaLog
-from streams.log import Message, TopicPartition
-from streams.mapping import TopicMapping
-from streams.merge import TICK
+from streams.ingest.mapping import TopicMapping
+from streams.ingest.worker import run_ingest
+from streams.join.partition import TICK
+from streams.join.worker import run_joiner
+from streams.logs.base import Message, TopicPartition
+from streams.logs.kafka import KafkaLog
 from streams.topics import create_topics
-from tests.streams.ingesting import running
+from tests.streams.ingest.ingesting import running
 
 pytestmark = pytest.mark.kafka
 

@@ -6,12 +6,12 @@ from typer.testing import CliRunner
 from bandit.__main__ import app
 from bandit.errors import ReviewError
 from bandit.review import creatives_with, review
-from streams.catalogue import catalogue_message
-from streams.catalogue_writer import CatalogueWriter
+from streams.catalogue.state import catalogue_message
+from streams.catalogue.writer import CatalogueWriter
 from streams.errors import LogUrlError
 from streams.events import Creative, Placement
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 

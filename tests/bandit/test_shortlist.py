@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit.shortlist import Lots, digest, seed_of
+from bandit.eligibility import Lots, digest, seed_of
 from streams.events import Action
 
 N = 12

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from bandit.audit import audit
+from bandit.verification.decisions import audit
 from streams.events import INTERACTIONS, decode
-from streams.log import TopicPartition
-from streams.memory import MemoryLog
+from streams.logs.base import TopicPartition
+from streams.logs.embedded import MemoryLog
+from tests.bandit.learning.test_worker import learning, published, undisturbed
 from tests.bandit.service.api_server import running, wait_until
-from tests.bandit.test_learner_service import learning, published, undisturbed
-from tests.streams.joiner_runs import joining
+from tests.streams.join.joiner_runs import joining
 
 EVENTS = 6
 SLOTS = [{"id": "top"}, {"id": "side", "features": {"wide": True}}, {"id": "foot"}]

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from streams.catalogue import CatalogueReader
+from streams.catalogue.state import CatalogueReader
 from streams.events import POLICIES, PolicySnapshot, decode
-from streams.log import TopicPartition
-from streams.opening import open_log
+from streams.logs.base import TopicPartition
+from streams.logs.opening import open_log
 from tests.running import COPYLOOP
 
 PLACEMENTS = ["budget-app", "coffee", "night-train"]

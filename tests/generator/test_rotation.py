@@ -3,9 +3,8 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from generator.refresh import CHECKPOINT, Rotator
-from generator.rotation import SPAN_MS, RotationState, turn
-from streams.catalogue import Catalogue, CatalogueReader, catalogue_message
+from generator.refresh import CHECKPOINT, SPAN_MS, RotationState, Rotator, turn
+from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
     EMPTY,
@@ -18,9 +17,9 @@ from streams.events import (
     Placement,
     encode,
 )
-from streams.log import Message
-from streams.memory import MemoryLog
-from streams.rotation import Rotation
+from streams.events.placement import Rotation
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 BRIEF = Raw(b'{"version":2,"product":"coffee"}')

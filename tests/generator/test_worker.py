@@ -10,12 +10,12 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from bandit.features import creative_features
+from bandit.features.flatten import creative_features
 from generator.brief.schema import Environment, Material, Segment, brief_hash, brief_to_json
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
 from generator.writing.requests import creative_id
-from streams.catalogue import PARTITION, CatalogueReader, catalogue_message
+from streams.catalogue.state import PARTITION, CatalogueReader, catalogue_message
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
 from streams.events import (
@@ -28,10 +28,10 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.log import Message
-from streams.memory import MemoryLog
-from streams.rotation import Rotation
-from streams.sqlite import SqliteLog
+from streams.events.placement import Rotation
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.generator.scripted import Scripted
 from tests.generator.working import (

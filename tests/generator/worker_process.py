@@ -3,8 +3,8 @@
 import sys
 
 from generator.worker import run_generator
+from streams.logs.sqlite import SqliteLog
 from streams.process import log_to_stderr, stop_on_signals
-from streams.sqlite import SqliteLog
 
 
 def main(path, directory):

@@ -5,7 +5,7 @@ import time
 
 from generator.brief.schema import Brief, brief_to_json
 from generator.worker import run_generator
-from streams.catalogue import CatalogueReader, catalogue_message
+from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.events import Generation, Placement
 from streams.topics import create_topics
 

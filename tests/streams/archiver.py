@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from streams.archive import run_archive
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 
 
 def main(path, directory):

@@ -6,9 +6,6 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 from msgspec.json import encode
 
-from streams.access import SCOPES, Act, ApiKey, KeySecret, Protection
-from streams.assignments import Assignment, Flag
-from streams.caps import Caps, Seen, Shown
 from streams.events import (
     FIRST_VERSION,
     LONGEST_WINDOW_SECONDS,
@@ -26,10 +23,18 @@ from streams.events import (
     RewardRule,
     Tick,
 )
-from streams.generator_versions import Canary, GateRow, GeneratorVersion, VersionStatus
-from streams.rotation import Rotation
-from streams.shortlists import Shortlist, Shortlisted
-from streams.trials import Safety, TrialResult
+from streams.events.access import SCOPES, Act, ApiKey, Assignment, Flag, KeySecret, Protection
+from streams.events.creatives import Canary, GateRow, GeneratorVersion, VersionStatus
+from streams.events.placement import (
+    Caps,
+    Rotation,
+    Safety,
+    Seen,
+    Shortlist,
+    Shortlisted,
+    Shown,
+    TrialResult,
+)
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ids = words.filter(bool)

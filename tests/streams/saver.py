@@ -4,7 +4,7 @@ import itertools
 import sys
 
 from streams.checkpoint import Checkpoints, exclusive
-from streams.log import TopicPartition
+from streams.logs.base import TopicPartition
 
 
 def main(directory):

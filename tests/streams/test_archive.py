@@ -22,12 +22,12 @@ from streams.archive import (
 from streams.checkpoint import exclusive
 from streams.errors import ArchiveError, LockError
 from streams.events import CATALOGUE, DECISIONS, OUTCOMES, POLICIES
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams.logs.base import Message, TopicPartition
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
-from tests.streams.log_laws import read_all
-from tests.streams.patient import AwayAtTimes
+from tests.streams.logs.log_laws import read_all
+from tests.streams.logs.patient import AwayAtTimes
 
 PATIENCE_SECONDS = 60.0
 
@@ -172,7 +172,7 @@ def test_a_file_that_was_not_finished_does_not_count(tmp_path):
 
 
 def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.patience.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("streams.logs.wrappers.RETRY_SECONDS", 0.001)
     log, stop = new_log(), threading.Event()
     log.append(outcomes(range(50)))
     away = AwayAtTimes(log, seed=4)

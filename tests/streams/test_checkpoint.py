@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.checkpoint import Checkpoints, exclusive, file_name
 from streams.errors import CheckpointError, LockError
-from streams.log import TopicPartition
+from streams.logs.base import TopicPartition
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 offsets = st.dictionaries(

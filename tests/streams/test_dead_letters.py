@@ -1,9 +1,9 @@
 import pytest
 
-from streams.dead_letter import dead_letter_message
 from streams.dead_letters import (
     REPLAYED_FROM,
     REPLAYED_ORIGIN,
+    dead_letter_message,
     find_letter,
     latest,
     letter_of,
@@ -15,9 +15,9 @@ from streams.dead_letters import (
 from streams.errors import DeadLetterError, SchemaError, TopicError
 from streams.events import DEAD_LETTER, INTERACTIONS, OUTCOMES, POLICIES, Outcome, Tick, encode
 from streams.fold import scan_topic
-from streams.log import Message, Record, TopicPartition
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams.logs.base import Message, Record, TopicPartition
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 CLICK = Outcome(event_id="e-1", outcome_id="o-1", kind="click", timestamp_ms=5)

@@ -16,8 +16,8 @@ from streams.fold import (
     scan,
     scan_topic,
 )
-from streams.log import Message, Record, TopicPartition
-from streams.memory import MemoryLog
+from streams.logs.base import Message, Record, TopicPartition
+from streams.logs.embedded import MemoryLog
 
 PLACE = TopicPartition("t", 0)
 

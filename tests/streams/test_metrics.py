@@ -11,23 +11,22 @@ from urllib.error import URLError
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from bandit.service.learner import LEARN, LearnCounts
+from bandit.learning.worker import LEARN, LearnCounts
 from generator.worker import COUNTED, GeneratorCounts
 from streams import metrics as metrics_module
 from streams.archive import ARCHIVED, ArchiveCounts, run_archive
 from streams.errors import ListenError, LogUnavailable
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES
-from streams.ingest import IngestCounts
-from streams.join_latency import JoinLatency
-from streams.joined_partition import JoinCounts
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.ingest.worker import IngestCounts
+from streams.join.partition import JoinCounts, JoinLatency
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.metrics import ARCHIVE, INGEST, JOIN, LatencyCollector, ProcessMetrics, served
-from streams.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.scraping import Scraped, scrape
-from tests.streams.ingesting import click, ingest_all, write
-from tests.streams.joiner_runs import (
+from tests.streams.ingest.ingesting import click, ingest_all, write
+from tests.streams.join.joiner_runs import (
     append_all,
     expected,
     has_come_out,
@@ -37,8 +36,8 @@ from tests.streams.joiner_runs import (
     prepared_log,
     steps,
 )
-from tests.streams.joiner_runs import wait_until as wait_for_joiner
-from tests.streams.log_laws import Follower
+from tests.streams.join.joiner_runs import wait_until as wait_for_joiner
+from tests.streams.logs.log_laws import Follower
 
 
 @contextmanager

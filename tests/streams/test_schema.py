@@ -9,13 +9,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from streams import cloudevents
-from streams.asyncapi import asyncapi
-from streams.dead_letter import dead_letter_message
+from streams.dead_letters import dead_letter_message
 from streams.errors import EventError
 from streams.events import SCHEMA_VERSION, TOPICS, Event, decode, encode
-from streams.log import Record
-from streams.schema import BY_TOPIC, EVENTS, event_type, json_schema
+from streams.logs import cloudevents
+from streams.logs.base import Record
+from streams.schema import BY_TOPIC, EVENTS, asyncapi, event_type, json_schema
 from tests.streams.made_events import MADE, json_values
 
 SCHEMA = json_schema()

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import seek
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams import inspect as seek
+from streams.logs.base import Message, TopicPartition
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 
 TOPIC = "found"
 

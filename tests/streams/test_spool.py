@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import LogUnavailable, SpoolDamaged, SpoolError, SpoolFull
-from streams.log import Message
+from streams.logs.base import Message
 from streams.spool import FILE, Spool, _pack, claimed_spool, spooled
 
 ROOM = 1 << 20

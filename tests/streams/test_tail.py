@@ -4,9 +4,9 @@ from itertools import islice
 import pytest
 
 from streams.errors import TopicError
-from streams.log import Message, Record
-from streams.memory import MemoryLog
-from streams.tail import line, tail
+from streams.inspect import line, tail
+from streams.logs.base import Message, Record
+from streams.logs.embedded import MemoryLog
 
 
 @pytest.fixture

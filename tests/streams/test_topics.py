@@ -6,18 +6,16 @@ import pytest
 from msgspec import Raw
 
 from bandit.generator_versions import rejected
-from bandit.service.learner import run_learner
-from bandit.service.openfeature.assignments import Assignments
-from bandit.service.security.key_ring import KeyRing
-from bandit.service.security.keys import key_messages, make_key
-from bandit.service.snapshots import Snapshots
-from bandit.versions import counted, versions_of
+from bandit.learning.versions import counted, versions_of
+from bandit.learning.worker import run_learner
+from bandit.service.auth.keys import KeyRing, key_messages, make_key
+from bandit.service.compat.openfeature.flags import Assignments
+from bandit.service.state import Snapshots
 from generator.refresh import Rotator
 from generator.versions.registry import VersionRegistry
-from streams.acls import PROCESSES, acl_commands
 from streams.archive import ARCHIVED, run_archive
-from streams.audit_log import latest_acts
-from streams.catalogue import catalogue_message
+from streams.catalogue.audit_log import latest_acts
+from streams.catalogue.state import catalogue_message
 from streams.events import (
     ACCESS,
     ASSIGNMENTS,
@@ -32,15 +30,15 @@ from streams.events import (
     Placement,
     encode,
 )
-from streams.generator_versions import GeneratorVersion
-from streams.ingest import run_ingest
-from streams.joiner import run_joiner
-from streams.lag import Lag, lags
-from streams.log import Message, TopicPartition
-from streams.mapping import Kind, TopicMapping
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
-from streams.topics import GROUPS, LAYOUT, create_topics, topic_states
+from streams.events.creatives import GeneratorVersion
+from streams.ingest.mapping import Kind, TopicMapping
+from streams.ingest.worker import run_ingest
+from streams.inspect import Lag, lags
+from streams.join.worker import run_joiner
+from streams.logs.base import Message, TopicPartition
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
+from streams.topics import GROUPS, LAYOUT, PROCESSES, acl_commands, create_topics, topic_states
 
 
 @pytest.fixture(params=["memory", "sqlite"])

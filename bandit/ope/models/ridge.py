@@ -15,7 +15,7 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from bandit.errors import EstimateError
-from bandit.features import Feature, flatten, hash_vector
+from bandit.features.flatten import Feature, flatten, hash_vector
 from bandit.ope.base import Floats
 from bandit.ope.readers.events import LoggedEvent
 from streams.events import Action, Context

@@ -12,12 +12,12 @@ from msgspec import Meta, Struct
 from bandit.errors import PolicySpecError, RequestError
 from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
+from bandit.service.api.dependencies import After, Desk, Limit, Placed, page_of
+from bandit.service.decide import new_id
 from bandit.service.evaluations.jobs import Job, JobCandidate, Jobs, Kind, Status, Stretch
-from bandit.service.ids import new_id
 from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
-from bandit.service.resources.desk import After, Desk, Limit, Placed, page_of
 from streams.events import MAX_ID_LENGTH, Placement, PolicySpec, TimestampMs
-from streams.fields import doc
+from streams.events.fields import doc
 
 EVALUATIONS: Final[Kind] = "evaluations"
 ONLINE: Final = "online"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from bandit.distributions import quantile
+from bandit.service.figures.lift import LiftPlan, Lifts
 
 _QUANTILE: Final = quantile(0.95)
 
@@ -63,3 +67,198 @@ class Counts(Struct):
         self.total += other.total
         self.squares += other.squares
         self.expected += other.expected
+
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
+KEPT: Final = {MINUTE_MS: 24 * 60, HOUR_MS: 30 * 24}
+"""How many buckets of each length are kept: a day of minutes, and thirty days of hours."""
+MAX_FIELDS: Final = 20
+MAX_VALUES: Final = 30
+"""How many fields of a context, and values of each, are told apart; what is beyond is left out."""
+LONGEST_VALUE: Final = 64
+DELAYS_SECONDS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 43_200, 86_400, 604_800)
+SEEN: Final = (0, 1, 2, 3, 5, 10)
+"""How often a user saw a creative before, from each of these on up to the next."""
+
+
+class _Named(Struct):
+    id: str
+
+
+class _Decision(Struct):
+    placement: str
+    timestamp_ms: int
+    context: Raw
+    actions: list[_Named]
+    pmf: list[float]
+    index: int
+    policy_version: str
+
+
+class _Outcome(Struct):
+    kind: str
+    timestamp_ms: int
+
+
+class Seen(Struct):
+    """What is read of an interaction."""
+
+    decision: _Decision
+    reward: float
+    status: str
+    previous_reward: float | None = None
+    outcomes: list[_Outcome] = []
+
+
+read_interaction: msgspec.json.Decoder[Seen] = msgspec.json.Decoder(Seen)
+_fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+class Bucket(Struct):
+    """One stretch of time: all of it, and each creative; `changed_ms` is by the log's time.
+
+    `entropy` and `explored` are sums over the showings of what `exploration` returns.
+    """
+
+    start_ms: int
+    changed_ms: int = 0
+    policy_version: str = ""
+    all: Counts = msgspec.field(default_factory=Counts)
+    creatives: dict[str, Counts] = {}
+    entropy: float = 0.0
+    explored: float = 0.0
+
+
+class Tally:
+    """One placement's figures."""
+
+    def __init__(self) -> None:
+        self.all = Counts()
+        self.creatives: dict[str, Counts] = {}
+        self.segments: dict[str, dict[str, dict[str, Counts]]] = {}
+        self.delays: dict[str, list[int]] = {}
+        self.fatigue: list[Counts] = []
+        self.lifts: Lifts | None = None
+        self.policy_version = ""
+        self.changed_ms = 0
+        self.latest_ms = 0
+        self._seen_path: str | None = None
+        self._buckets: dict[int, dict[int, Bucket]] = {length: {} for length in KEPT}
+
+    def plan(self, plan: LiftPlan | None, seen_path: str | None) -> None:
+        """Says what lifts are over, and where contexts say what their users have seen."""
+        if plan != (None if self.lifts is None else self.lifts.plan):
+            self.lifts = None if plan is None else Lifts(plan)
+        self._seen_path = seen_path
+
+    def add(self, seen: Seen, at_ms: int) -> None:
+        """Counts an interaction that the log took in at `at_ms`."""
+        decision, previous = seen.decision, seen.previous_reward
+        chosen = decision.actions[decision.index].id
+        self.changed_ms = at_ms
+        self.latest_ms = max(self.latest_ms, decision.timestamp_ms)
+        self.all.add(seen.reward, previous)
+        _of(self.creatives, chosen).add(seen.reward, previous)
+        explored = exploration(decision.pmf) if previous is None else (0.0, 0.0)
+        for length in KEPT:
+            bucket = self._bucket(length, decision.timestamp_ms)
+            bucket.entropy += explored[0]
+            bucket.explored += explored[1]
+            self._count(bucket, seen, chosen, at_ms)
+        if previous is None:
+            self.policy_version = decision.policy_version
+        context = _fields.decode(decision.context)
+        self._segment(context, chosen, seen.reward, previous)
+        self._tire(context, chosen, seen.reward, previous)
+        if self.lifts is not None and seen.status == "closed":
+            ids = [action.id for action in decision.actions]
+            self.lifts.take(ids, decision.pmf, decision.index, seen.reward, decision.timestamp_ms)
+        self._delay(seen)
+
+    def buckets(self, length_ms: int, since_ms: int, until_ms: int) -> Iterator[Bucket]:
+        """Yields the buckets of this length that begin in [since_ms, until_ms), oldest first."""
+        held = self._buckets[length_ms]
+        for start_ms in sorted(held):
+            if since_ms <= start_ms < until_ms:
+                yield held[start_ms]
+
+    def changed_since(self, at_ms: int) -> list[Bucket]:
+        """Returns the minutes about which the log told something at this time, or later."""
+        held = self._buckets[MINUTE_MS]
+        return [held[s] for s in sorted(held) if held[s].changed_ms >= at_ms]
+
+    def _bucket(self, length_ms: int, at_ms: int) -> Bucket:
+        held, start_ms = self._buckets[length_ms], at_ms - at_ms % length_ms
+        found = held.get(start_ms)
+        if found is None:
+            found = held[start_ms] = Bucket(start_ms)
+            if len(held) > KEPT[length_ms]:
+                del held[min(held)]
+        return found
+
+    def _count(self, bucket: Bucket, seen: Seen, chosen: str, at_ms: int) -> None:
+        bucket.changed_ms = at_ms
+        bucket.all.add(seen.reward, seen.previous_reward)
+        _of(bucket.creatives, chosen).add(seen.reward, seen.previous_reward)
+        if seen.previous_reward is None:
+            bucket.policy_version = seen.decision.policy_version
+            for action, propensity in zip(seen.decision.actions, seen.decision.pmf, strict=True):
+                _of(bucket.creatives, action.id).expected += propensity
+
+    def _segment(
+        self, context: dict[str, Any], chosen: str, reward: float, previous: float | None
+    ) -> None:
+        for field, value in context.items():
+            if not isinstance(value, str | bool) or len(str(value)) > LONGEST_VALUE:
+                continue
+            values = self.segments.get(field)
+            if values is None:
+                if len(self.segments) >= MAX_FIELDS:
+                    continue
+                values = self.segments[field] = {}
+            word = value if isinstance(value, str) else str(value).lower()
+            if word in values or len(values) < MAX_VALUES:
+                _of(values.setdefault(word, {}), chosen).add(reward, previous)
+
+    def _tire(
+        self, context: dict[str, Any], chosen: str, reward: float, previous: float | None
+    ) -> None:
+        """Counts by how often the context says that its user saw the chosen one before."""
+        if self._seen_path is None:
+            return
+        found: Any = context
+        for key in (*self._seen_path.split("."), chosen):
+            found = found.get(key, 0) if isinstance(found, dict) else None
+        if isinstance(found, int) and found >= 0:
+            self.fatigue = self.fatigue or [Counts() for _ in SEEN]
+            self.fatigue[bisect_right(SEEN, found) - 1].add(reward, previous)
+
+    def _delay(self, seen: Seen) -> None:
+        # Of a correction the last outcome is the news; the others were counted before.
+        news = seen.outcomes if seen.previous_reward is None else seen.outcomes[-1:]
+        for outcome in news:
+            seconds = max(outcome.timestamp_ms - seen.decision.timestamp_ms, 0) / 1e3
+            counts = self.delays.setdefault(outcome.kind, [0] * (len(DELAYS_SECONDS) + 1))
+            counts[bisect_left(DELAYS_SECONDS, seconds)] += 1
+
+
+def exploration(pmf: Sequence[float]) -> tuple[float, float]:
+    """Returns how even a pmf is, 0 to 1, and what of it is not on the most likely action.
+
+    That is its entropy, in shares of the entropy of as many actions all alike.
+
+    >>> exploration([0.5, 0.5])
+    (1.0, 0.5)
+    """
+    if len(pmf) < 2:
+        return 0.0, 0.0
+    entropy = -sum(p * math.log(p) for p in pmf if p > 0.0)
+    return entropy / math.log(len(pmf)), max(1.0 - max(pmf), 0.0)
+
+
+def _of(counts: dict[str, Counts], name: str) -> Counts:
+    found = counts.get(name)
+    if found is None:
+        found = counts[name] = Counts()
+    return found

@@ -17,7 +17,7 @@ from bandit.ope.base import Batch
 from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.estimators.compare import BettingDifference
 from streams.events import Placement, PolicySpec, RewardRule
-from streams.fields import doc
+from streams.events.fields import doc
 
 Over: TypeAlias = Literal["uniform", "baseline"]
 

@@ -13,19 +13,22 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
-from bandit.service.figures.assembly import Span, beliefs_of, figures_view, glance_view
-from bandit.service.figures.follower import FiguresFold
-from bandit.service.figures.models import (
+from bandit.service.api.dependencies import Desk, Placed, Since
+from bandit.service.api.editor import Editor
+from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, Tally
+from bandit.service.figures.fold import FiguresFold
+from bandit.service.figures.views import (
     CountsView,
     FiguresView,
     GlanceView,
     LiveView,
     OverviewView,
     PointView,
+    Span,
+    beliefs_of,
+    figures_view,
+    glance_view,
 )
-from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Tally
-from bandit.service.resources.desk import Desk, Placed, Since
-from bandit.service.resources.editor import Editor
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a first question waits for the log to be read."""

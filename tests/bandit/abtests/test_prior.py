@@ -15,7 +15,7 @@ from bandit.abtests.prior import LEAST_STRENGTH, MOST_STRENGTH
 from bandit.abtests.prior import fit_prior as fit_contrasts
 from bandit.abtests.replay import make_stage, play
 from bandit.errors import ReplayError
-from bandit.features import creative_features
+from bandit.features.flatten import creative_features
 from bandit.ope.readers.events import LoggedEvent
 from bandit.policies import open_policy, parse_policy
 from bandit.policies.headlines import HEADLINES
@@ -24,8 +24,8 @@ from bandit.policy import sample
 from benchmarks.upworthy import DATA, OPTIONS, read_upworthy
 from streams.archive import run_archive
 from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 real = pytest.mark.skipif(not DATA.exists(), reason="the Upworthy archive is not at ../shared/data")

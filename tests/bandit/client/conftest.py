@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from bandit.client import AsyncClient, Client
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import running
 
 

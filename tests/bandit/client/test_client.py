@@ -19,7 +19,7 @@ from bandit.client import (
 from bandit.client.wire import any_call, decision_of, refusal_of
 from bandit.service.settings import Secret, Settings
 from streams.events import DECISIONS
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
 
 

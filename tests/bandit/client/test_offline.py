@@ -5,8 +5,8 @@ import pytest
 from bandit.client import Baseline, Batching, Client, Offline, Retries, Unreachable
 from streams.errors import SpoolDamaged
 from streams.events import DECISIONS
+from streams.logs.sqlite import SqliteLog
 from streams.spool import spooled
-from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
 from tests.running import free_port
 

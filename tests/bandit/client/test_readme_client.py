@@ -3,7 +3,7 @@
 import re
 
 from streams.events import OUTCOMES
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running
 from tests.readme import section
 

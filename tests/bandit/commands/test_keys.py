@@ -6,12 +6,11 @@ import subprocess
 import pytest
 
 from bandit.errors import SettingError
-from bandit.service.security.exposure import check_exposure
-from bandit.service.security.key_ring import KeyRing
+from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.tls_cors import check_exposure
 from bandit.service.settings import Settings
-from streams.embedded import wall_clock_ms
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams.logs.embedded import MemoryLog, wall_clock_ms
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import code_of, running
 from tests.running import COPYLOOP

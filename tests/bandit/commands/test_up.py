@@ -10,8 +10,8 @@ import pytest
 
 from bandit.client import Client
 from bandit.commands.up import MEASURED, process_specs
-from streams.log import Message
-from streams.sqlite import SqliteLog
+from streams.logs.base import Message
+from streams.logs.sqlite import SqliteLog
 from tests.running import copyloop_up
 from tests.scraping import PATIENCE_SECONDS, scrape
 

@@ -6,7 +6,7 @@ import time
 import msgspec
 from playwright.sync_api import expect
 
-from streams.generator_versions import Canary, GateRow, GeneratorVersion
+from streams.events.creatives import Canary, GateRow, GeneratorVersion
 from tests.axe import serious_faults
 
 

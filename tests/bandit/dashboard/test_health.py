@@ -6,9 +6,9 @@ from contextlib import closing
 
 from playwright.sync_api import expect
 
-from streams.dead_letter import dead_letter_message
-from streams.log import Record
-from streams.opening import open_log
+from streams.dead_letters import dead_letter_message
+from streams.logs.base import Record
+from streams.logs.opening import open_log
 from tests.axe import serious_faults
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from bandit.client import AsyncClient
 from bandit.dashboard.app import create_dashboard
 from bandit.dashboard.visit import CREDENTIAL
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.dashboard.visits import Dashboard, visiting, wait_for_pages
 from tests.bandit.service.api_server import running
 from tests.running import free_port

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import httpx
 
 from bandit.client import ApiError, Client
-from streams.catalogue import catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import Creative
-from streams.opening import open_log
+from streams.logs.opening import open_log
 from tests.bandit.service.api_server import wait_until
 from tests.chromium import Watched
 

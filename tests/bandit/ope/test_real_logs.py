@@ -16,8 +16,8 @@ from bandit.ope.evaluate import evaluate
 from bandit.ope.readers import open_reader
 from streams.archive import run_archive
 from streams.events import INTERACTIONS, Action, Decision, Interaction, encode
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 DSJSON = Path(__file__).parents[3].parent / "shared" / "data" / "dsjson"

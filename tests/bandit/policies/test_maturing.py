@@ -15,17 +15,9 @@ from bandit.policies import load_policy, open_policy
 from bandit.policies.base import unseal
 from bandit.policies.maturing import BUCKETS, Maturing
 from streams.archive import run_archive
-from streams.events import (
-    EMPTY,
-    INTERACTIONS,
-    Action,
-    Decision,
-    Interaction,
-    Outcome,
-    encode,
-)
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, Outcome, encode
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws
 

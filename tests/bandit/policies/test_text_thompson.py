@@ -212,7 +212,7 @@ def test_another_state_is_refused(state):
 
 
 def test_the_default_weights_read_what_creatives_are_served_with():
-    from bandit.features import creative_features
+    from bandit.features.flatten import creative_features
 
     shown = [
         Action(text, creative_features({"headline": text}))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from bandit.errors import PolicySpecError, PolicyStateError
-from bandit.features import Feature, flatten, vw_text
+from bandit.features.flatten import Feature, flatten, vw_text
 from bandit.policies import load_policy, open_policy
 from bandit.policies.base import seal, unseal
 from bandit.policies.vw import REBASE_EVERY, VwModel

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import httpx
 import uvicorn
 
-from bandit.service.app import create_app
-from bandit.service.server import server_config
+from bandit.service.app import create_app, server_config
 from bandit.service.settings import Settings
 from streams.events import DECISIONS, OUTCOMES, decode
 from streams.fold import scan_topic

@@ -1,6 +1,6 @@
 import pytest
 
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import running
 
 

@@ -17,8 +17,8 @@ from bandit.policy import sample, sample_seed
 from bandit.service.app import create_app
 from bandit.service.settings import Settings
 from streams.events import DECISIONS, OUTCOMES, Decision, decode
-from streams.log import TopicOffset
-from streams.memory import MemoryLog
+from streams.logs.base import TopicOffset
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 AT_ONCE = 200

@@ -4,8 +4,8 @@ import threading
 
 from streams.errors import LogUnavailable
 from streams.events import OUTCOMES, Outcome, encode
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
+from streams.logs.base import Message, TopicPartition
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 AT = TopicPartition(OUTCOMES, 0)

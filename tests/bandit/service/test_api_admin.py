@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bandit.policies import DEFAULT, open_policy
-from streams.catalogue import CatalogueReader
+from streams.catalogue.state import CatalogueReader
 from streams.events import Generation
 from tests.bandit.service.api_server import code_of
 

@@ -3,8 +3,7 @@ import asyncio
 import pytest
 
 from bandit.errors import RequestError
-from bandit.service.appender import MAX_GROUP, Appender
-from bandit.service.log_thread import LogThread
+from bandit.service.log_writer import MAX_GROUP, Appender, LogThread
 from tests.bandit.service.gated_log import GatedLog, message
 
 

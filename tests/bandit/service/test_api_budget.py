@@ -8,8 +8,8 @@ from bandit.client import Client
 from bandit.policies.linear import LinTs
 from bandit.service.settings import Settings
 from streams.events import DECISIONS
-from streams.memory import MemoryLog
-from streams.sqlite import SqliteLog
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import code_of, running
 
 SLOTS = [{"id": "top"}, {"id": "side", "excluded": ["b"]}]

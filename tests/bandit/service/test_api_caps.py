@@ -5,12 +5,12 @@ import time
 import msgspec
 import pytest
 
-from bandit.constraints import DAY_MS
+from bandit.eligibility import DAY_MS
 from bandit.policies import open_policy
 from bandit.policy import policy_version
-from streams.caps import Shown
 from streams.events import POLICIES, PolicySnapshot, encode
-from streams.log import Message
+from streams.events.placement import Shown
+from streams.logs.base import Message
 from tests.bandit.service.api_server import code_of, wait_until
 
 

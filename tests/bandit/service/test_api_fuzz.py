@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.events import DECISIONS, OUTCOMES
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

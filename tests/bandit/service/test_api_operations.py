@@ -9,7 +9,7 @@ import pytest
 from bandit.service.app import create_app
 from bandit.service.requests import RankAnswer, RankSlotsAnswer
 from bandit.service.settings import Settings
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import code_of, running
 

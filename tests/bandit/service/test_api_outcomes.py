@@ -1,7 +1,7 @@
 import pytest
 
 from streams.events import DECISIONS, OUTCOMES
-from streams.log import TopicPartition
+from streams.logs.base import TopicPartition
 from tests.bandit.service.api_server import code_of
 
 NOW_MS = 1_700_000_000_000

@@ -1,8 +1,8 @@
-from bandit.learner import PlacementFold
+from bandit.learning.fold import PlacementFold
+from bandit.learning.trials import Plan
 from bandit.policies import open_policy
-from bandit.trials import Plan
 from streams.events import POLICIES, encode
-from streams.log import Message
+from streams.logs.base import Message
 from tests.bandit.histories import decision, interaction
 from tests.bandit.service.api_server import code_of, wait_until
 

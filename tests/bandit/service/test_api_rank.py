@@ -10,8 +10,8 @@ from bandit.policies import open_policy
 from bandit.policy import policy_version
 from bandit.service.settings import Settings
 from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, encode
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

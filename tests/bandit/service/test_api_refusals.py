@@ -9,7 +9,7 @@ from bandit.errors import PolicyError
 from bandit.service.requests import MAX_DEPTH, nesting
 from bandit.service.settings import Settings
 from streams.events import DECISIONS, OUTCOMES
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
 
 MAX_BODY = 100_000
@@ -197,9 +197,9 @@ def test_a_failure_of_ours_is_told_and_survived(small, monkeypatch):
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("bandit.service.offer.draw", broken)
+    monkeypatch.setattr("bandit.service.candidates.draw", broken)
     assert code_of(post(small, "p/rank", {})) == (500, "internal_error")
-    monkeypatch.setattr("bandit.service.resources.generations.new_id", broken)
+    monkeypatch.setattr("bandit.service.api.generator.new_id", broken)
     assert code_of(post(small, "p/generations", {"brief": {}})) == (500, "internal_error")
     monkeypatch.undo()
     assert post(small, "p/rank", {}).status_code == 200

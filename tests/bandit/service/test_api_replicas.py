@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
 
 

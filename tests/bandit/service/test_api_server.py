@@ -11,7 +11,7 @@ import pytest
 
 from bandit.service.settings import Settings
 from streams.events import DECISIONS
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import Api, code_of, running, wait_until
 
 

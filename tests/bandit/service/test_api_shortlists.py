@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from bandit.audit import audit
+from bandit.eligibility import Lots, seed_of
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.service.settings import Settings
 from bandit.service.shortlists import ShortlistSampler
-from bandit.shortlist import Lots, seed_of
+from bandit.verification.decisions import audit
 from streams.events import (
     CATALOGUE,
     DECISIONS,
@@ -23,13 +23,13 @@ from streams.events import (
     Placement,
     decode,
 )
-from streams.log import Message, TopicPartition
-from streams.memory import MemoryLog
-from streams.shortlists import Shortlist
-from streams.sqlite import SqliteLog
+from streams.events.placement import Shortlist
+from streams.logs.base import Message, TopicPartition
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import Api, running
-from tests.bandit.service.openfeature.test_flags import ask
+from tests.bandit.service.compat.openfeature.test_flags import ask
 from tests.bandit.test_forget import fold
 
 MANY = [f"c{number:02}" for number in range(40)]

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from bandit.audit import audit
 from bandit.client import Client
 from bandit.policy import sample, sample_seed
 from bandit.service.settings import Settings
+from bandit.verification.decisions import audit
 from streams.events import DECISIONS
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
 
 SLOTS = [{"id": "top", "features": {"wide": True}}, {"id": "side"}, {"id": "foot"}]

@@ -5,8 +5,7 @@ from contextlib import closing, suppress
 import pytest
 
 from bandit.errors import RequestError
-from bandit.service.appender import Appender
-from bandit.service.log_thread import LogThread
+from bandit.service.log_writer import Appender, LogThread
 from bandit.service.spooling import Spooling
 from streams.errors import LogUnavailable
 from streams.spool import Spool

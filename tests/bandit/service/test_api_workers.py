@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from bandit.errors import SettingError
-from bandit.service.operations.siblings import merged
+from bandit.service.ops.worker_metrics import merged
 from bandit.service.settings import Settings
-from bandit.service.workers import bound, serve_workers
+from bandit.service.supervise import bound, serve_workers
 from streams.events import DECISIONS, decode
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import wait_until
-from tests.streams.log_laws import read_all
+from tests.streams.logs.log_laws import read_all
 
 CREATIVES = [{"id": name, "parts": {"headline": name}, "status": "live"} for name in "ab"]
 RANK = "/v1/placements/p/rank"

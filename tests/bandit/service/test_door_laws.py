@@ -8,17 +8,17 @@ from itertools import count
 
 import pytest
 
-from bandit.audit import audit
 from bandit.policies import open_policy
 from bandit.policies.linear import LinTs
 from bandit.policy import policy_version, sample, sample_seed
 from bandit.service.settings import Secret, Settings
-from streams.caps import Shown
+from bandit.verification.decisions import audit
 from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, encode
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.events.placement import Shown
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.spool import Spool
-from streams.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
 from tests.bandit.service.doors import DECIDING, IDS, REWARDING, TRACE, decisions
 from tests.bandit.service.gated_log import GatedLog

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from streams.events import DECISIONS, OUTCOMES
-from streams.kafka import KafkaLog
+from streams.logs.kafka import KafkaLog
 from tests.bandit.service.api_server import Api, wait_until
 from tests.kafka_broker import free_ports
 

@@ -8,11 +8,11 @@ from typing import Final
 import pytest
 
 from bandit.service.settings import Settings
-from streams.catalogue import catalogue_message
-from streams.dead_letter import dead_letter_message
-from streams.generator_versions import GeneratorVersion
-from streams.log import Record
-from streams.sqlite import SqliteLog
+from streams.catalogue.state import catalogue_message
+from streams.dead_letters import dead_letter_message
+from streams.events.creatives import GeneratorVersion
+from streams.logs.base import Record
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
 from tests.bandit.service.test_api_server import served
 

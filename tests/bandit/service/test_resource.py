@@ -10,11 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from bandit.errors import RequestError
 from bandit.service.resource import Page, Resource, model_of, plain, view_of
-from streams.caps import Caps
 from streams.events import Lineage, RewardKind, RewardRule
-from streams.fields import doc
-from streams.objectives import ValuePerImpression
-from streams.trials import Safety
+from streams.events.fields import doc
+from streams.events.placement import Caps, Safety, ValuePerImpression
 
 
 class Body(Struct, Resource, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from msgspec import Raw
 from bandit.errors import RequestError
 from bandit.policies import open_policy
 from bandit.policy import sample, sample_seed
-from bandit.service.offer import ActionDistribution, CandidateSet
+from bandit.service.candidates import ActionDistribution, CandidateSet
 from bandit.service.requests import RankSlot, slot_requests
 from bandit.service.slots import check_enough, fill, slot_contexts
 from streams.events import Action

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 from generator.__main__ import app
 from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
-from streams.opening import open_log
+from streams.logs.opening import open_log
 from tests.generator.data.made_log import made_log
 
 

@@ -3,9 +3,9 @@
 import msgspec
 import numpy as np
 
-from bandit.features import creative_features
+from bandit.features.flatten import creative_features
 from generator.brief.schema import brief_from_json, brief_hash
-from streams.catalogue import catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import (
     INTERACTIONS,
     Action,
@@ -19,8 +19,8 @@ from streams.events import (
     encode,
 )
 from streams.fold import scan_topic
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 RATES = {"Beans that wake you": 0.3, "Coffee, daily": 0.2, "Brown water": 0.1, "Hot cup": 0.2}

@@ -13,8 +13,8 @@ from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, read_da
 from generator.errors import DatasetError
 from generator.models.base import SMOLLM2
 from generator.writing.samples import Sampler, SamplingConfig
-from streams.catalogue import catalogue_message
-from streams.opening import open_log
+from streams.catalogue.state import catalogue_message
+from streams.logs.opening import open_log
 from tests.generator.data.made_log import RATES, made_log
 from tests.generator.scripted import Scripted
 from tests.generator.working import prepare, requested

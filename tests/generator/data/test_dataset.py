@@ -17,7 +17,7 @@ from generator.data.evidence import chance_better, segment_of
 from generator.data.reading import Reading
 from generator.errors import DatasetError
 from streams.events import INTERACTIONS, encode
-from streams.log import Message
+from streams.logs.base import Message
 from tests.generator.data.made_log import RATES, interactions, made_log
 
 PRODUCTS = ("coffee", "tea", "cocoa", "juice", "soda")

@@ -18,9 +18,9 @@ from generator.data.dataset import (
 from generator.data.fraud import ClickLook, departing
 from generator.data.reading import Reading
 from streams.events import INTERACTIONS, Outcome, encode
-from streams.log import Message
-from streams.memory import MemoryLog
-from streams.opening import open_log
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
+from streams.logs.opening import open_log
 from tests.generator.data.made_log import interactions, made_log
 
 PRODUCTS = ("coffee", "tea", "cocoa", "juice", "soda")

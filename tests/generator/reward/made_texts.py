@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from generator.reward.examples import Example
+from generator.reward.regression import Example
 
 OPENINGS = ("Sleep well", "Wake up", "Drink less", "Run further", "Save money", "Learn Spanish")
 TWISTS = ("for free", "with friends", "in silence", "before breakfast", "like a king", "by train")

@@ -1,9 +1,9 @@
 import pytest
 
 from bandit.abtests.data import AbTest, Arm
-from generator.reward.examples import from_ab_tests, from_states
-from generator.rotation import RotationState
-from streams.catalogue import Catalogue
+from generator.refresh import RotationState
+from generator.reward.regression import from_ab_tests, from_states
+from streams.catalogue.state import Catalogue
 from streams.events import EMPTY, Action, Creative, Decision, Interaction
 
 

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from generator.errors import RewardModelError
-from generator.reward.contrasts import Pairs, significant_pairs
 from generator.reward.encoders import Encoder
 from generator.reward.model import (
     fit_reward_model,
@@ -12,6 +11,7 @@ from generator.reward.model import (
     logistic,
     measure_accuracy,
 )
+from generator.reward.regression import Pairs, significant_pairs
 from tests.generator.reward.made_texts import made_examples
 
 

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 from bandit.ope.estimators.snips import SnipsSums
 from generator.__main__ import app
 from generator.errors import RewardModelError
+from generator.refresh import RotationState
 from generator.reward.model import fit_reward_model
 from generator.reward.ranking import OVER, CandidateRanking, rank, ranking_of
-from generator.rotation import RotationState
 from generator.writing.texts import AS_THEY_COME
-from streams.catalogue import Catalogue
+from streams.catalogue.state import Catalogue
 from streams.events import Creative
 from tests.generator.reward.made_texts import ENDS, TWISTS, made_examples
 

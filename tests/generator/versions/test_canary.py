@@ -7,7 +7,7 @@ import pytest
 
 from generator.versions.canary import CHECKPOINT, CanaryJudge, MassDifference, decided
 from generator.versions.registry import VersionRegistry
-from streams.catalogue import catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
     EMPTY,
@@ -20,9 +20,9 @@ from streams.events import (
     Placement,
     encode,
 )
-from streams.generator_versions import Canary, GeneratorVersion
-from streams.log import Message
-from streams.sqlite import SqliteLog
+from streams.events.creatives import Canary, GeneratorVersion
+from streams.logs.base import Message
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 ACTIONS = ("old-1", "old-2", "new-1", "new-2", "by-hand")

@@ -7,8 +7,8 @@ from bandit.ope.base import Interval
 from generator.brief.prompts import PRODUCTS
 from generator.brief.schema import Brief
 from generator.errors import GateError
-from generator.reward.contrasts import Ridge
 from generator.reward.model import Accuracy, RewardModel
+from generator.reward.regression import Ridge
 from generator.versions.gate import GateConfig, held_out, judge, passed, rows, verdict
 from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
 from tests.generator.scripted import Scripted

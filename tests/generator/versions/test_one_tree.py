@@ -10,7 +10,7 @@ import pytest
 
 from bandit.client import Client
 from generator.training.config import SftConfig
-from streams.sqlite import SqliteLog
+from streams.logs.sqlite import SqliteLog
 from tests.generator.data.made_log import made_log
 from tests.generator.training.conftest import quick
 from tests.running import copyloop_up

@@ -10,12 +10,12 @@ from bandit.generator_versions import promoted, rejected
 from generator.__main__ import app
 from generator.brief.schema import Brief, brief_to_json
 from generator.versions.registry import VersionRegistry
-from streams.audit_log import latest_acts
-from streams.catalogue import catalogue_message
+from streams.catalogue.audit_log import latest_acts
+from streams.catalogue.state import catalogue_message
 from streams.errors import ChangeRefused
 from streams.events import Creative, Generation, Lineage, Placement
-from streams.generator_versions import GateRow, GeneratorVersion
-from streams.sqlite import SqliteLog
+from streams.events.creatives import GateRow, GeneratorVersion
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 ROW = GateRow(rule="kl", value=1.0, bound=3.0, passed=True, why="1 nats per token")

@@ -29,11 +29,11 @@ from generator.versions.schedule import (
     due,
     step_limits,
 )
-from streams.catalogue import CatalogueReader, catalogue_message
+from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.events import INTERACTIONS
-from streams.generator_versions import GeneratorVersion
-from streams.log import Message, TopicPartition
-from streams.sqlite import SqliteLog
+from streams.events.creatives import GeneratorVersion
+from streams.logs.base import Message, TopicPartition
+from streams.logs.sqlite import SqliteLog
 from tests.generator.data.made_log import RATES, made_log
 
 

@@ -12,10 +12,10 @@ from generator.models.catalog import Endpoint
 from generator.models.remote import RemoteBackend
 from generator.versions.serving import version_resolver
 from generator.versions.store import Versions
-from streams.catalogue import Catalogue, catalogue_message
+from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import Generation
-from streams.generator_versions import GeneratorVersion
-from streams.sqlite import SqliteLog
+from streams.events.creatives import GeneratorVersion
+from streams.logs.sqlite import SqliteLog
 from tests.generator.scripted import Scripted
 from tests.generator.working import BRIEF, LINES, prepare, requested, run_opening
 

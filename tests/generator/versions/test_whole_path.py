@@ -14,8 +14,8 @@ from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, Prefer,
 from generator.models.opening import open_backend
 from generator.versions.gate import GateConfig
 from generator.writing.samples import SamplingConfig
-from streams.catalogue import catalogue_message
-from streams.sqlite import SqliteLog
+from streams.catalogue.state import catalogue_message
+from streams.logs.sqlite import SqliteLog
 from tests.generator.working import catalogue_of, prepare, requested, run_opening
 
 PRODUCTS = {

@@ -12,8 +12,8 @@ from generator.writing.insights import (
 )
 from generator.writing.insights import Impression as Seen
 from streams.events import INTERACTIONS, Action, Decision, Interaction, encode
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 WARM, DULL = "Happy warm mornings", "A bag of beans"

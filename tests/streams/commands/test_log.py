@@ -8,16 +8,14 @@ import yaml
 from typer.testing import CliRunner
 
 from generator.commands.main import app as copyloop
-from streams.asyncapi import asyncapi
-from streams.audit_log import latest_acts
-from streams.dead_letter import dead_letter_message
-from streams.dead_letters import origin_of
+from streams.catalogue.audit_log import latest_acts
+from streams.dead_letters import dead_letter_message, origin_of
 from streams.errors import DeadLetterError, LogUrlError, MappingError
 from streams.events import INTERACTIONS, TOPICS
 from streams.fold import scan_topic
-from streams.log import Message, Record
-from streams.schema import json_schema
-from streams.sqlite import SqliteLog
+from streams.logs.base import Message, Record
+from streams.logs.sqlite import SqliteLog
+from streams.schema import asyncapi, json_schema
 from streams.topics import create_topics
 
 runner = CliRunner()

@@ -7,8 +7,8 @@ from bandit.ope.readers import open_reader
 from streams.archive import run_archive
 from streams.errors import ArchiveError
 from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
-from streams.log import Message
-from streams.memory import MemoryLog
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bandit.errors import ReaderError
-from bandit.features import flatten, vw_text
+from bandit.features.flatten import flatten, vw_text
 from bandit.ope.readers import open_reader
 
 EVENTS = """shared 'first |user age:0.5 plan=free |time hour

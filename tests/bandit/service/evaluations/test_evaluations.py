@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from bandit.service.settings import Settings
-from streams.memory import MemoryLog
+from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running, wait_until
 from tests.running import copyloop_up
 

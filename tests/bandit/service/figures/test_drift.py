@@ -3,8 +3,8 @@
 import pytest
 
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.service.figures.drift import creative_drift, series_of
-from bandit.service.figures.tally import HOUR_MS, MINUTE_MS, Tally
+from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, Tally
+from bandit.service.figures.fold import creative_drift, series_of
 from tests.bandit.service.figures.test_tally import interaction
 
 

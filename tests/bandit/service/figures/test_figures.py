@@ -7,11 +7,11 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from bandit.service.learner import run_learner
-from streams.catalogue import CatalogueReader, catalogue_message
+from bandit.learning.worker import run_learner
+from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.events import Lineage
-from streams.joiner import run_joiner
-from streams.sqlite import SqliteLog
+from streams.join.worker import run_joiner
+from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import code_of, running, wait_until
 
 

@@ -4,8 +4,7 @@ import msgspec
 import pytest
 
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.service.figures.lift import LiftPlan
-from bandit.service.figures.tally import (
+from bandit.service.figures.counts import (
     HOUR_MS,
     MAX_VALUES,
     MINUTE_MS,
@@ -13,6 +12,7 @@ from bandit.service.figures.tally import (
     exploration,
     read_interaction,
 )
+from bandit.service.figures.lift import LiftPlan
 from streams.events import Action, Decision, Interaction, Outcome, encode
 
 

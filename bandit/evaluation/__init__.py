@@ -1,1 +1,0 @@
-"""The commands that judge policies on a log; what they run is in `bandit.ope`."""

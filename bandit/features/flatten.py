@@ -1,0 +1,314 @@
+"""From the JSON that a caller sends to what a policy computes with.
+
+A context or an action is one JSON object, nested as it comes; policies want flat features: named
+numbers in namespaces. Whatever is no feature is refused here, with its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec import Raw
+from numpy.typing import NDArray
+
+from bandit.errors import FeatureError
+from bandit.features.text import attributes, embed, minilm, minilm_installed
+
+MAX_DEPTH: Final = 8
+MAX_VALUE: Final = 1e15
+MAX_TOKEN: Final = 64
+"""A longer name is written as a hash of itself."""
+
+_SPECIAL: Final = re.compile(r"[\x00-\x20\x7f|:%]")
+
+
+class Feature(NamedTuple):
+    """A named number. `namespace` is the top-level key that it came from."""
+
+    namespace: str
+    name: str
+    value: float
+
+
+def flatten(features: Raw, *, namespace: str, zeros: bool = False) -> list[Feature]:
+    """Returns the features in one JSON object, in its order.
+
+    A top-level key whose value is an object or an array is a namespace; plain values at the top
+    are of the given `namespace`. Names of what is nested are joined by dots. A number is a
+    feature of that value (0 is left out), true one of value 1 (false is left out), and a string
+    the feature `name=string` of value 1. In an array of numbers each is named by its position,
+    strings and objects in an array are a set. null is as if the key were not there.
+
+    Args:
+        features: one JSON object.
+        namespace: of the values at the top level.
+        zeros: keep numbers that are 0, for whom midnight is an hour like any other.
+
+    Raises:
+        FeatureError: not an object, nested deeper than 8, a null in an array, an array in an
+            array, or a number beyond 1e15; the message names the path.
+
+    >>> flatten(Raw(b'{"hour": 9, "user": {"plan": "free", "new": true}}'), namespace="context")
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [Feature(namespace='context', name='hour', value=9.0),
+     Feature(namespace='user', name='plan=free', value=1.0),
+     Feature(namespace='user', name='new', value=1.0)]
+    """
+    top = _decode(features)
+    found: list[Feature] = []
+    for key, value in top.items():
+        if isinstance(value, dict | list):
+            found += (Feature(key, n, v) for n, v in _walk("", value, key, 1))
+        else:
+            found += (Feature(namespace, n, v) for n, v in _walk(key, value, key, 1))
+    return found if zeros else [feature for feature in found if feature.value]
+
+
+def _decode(features: Raw) -> dict[str, object]:
+    try:
+        top = msgspec.json.decode(features)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FeatureError(f"features cannot be read: {error}") from error
+    except RecursionError as error:
+        raise FeatureError(f"features are nested deeper than {MAX_DEPTH}") from error
+    if not isinstance(top, dict):
+        raise FeatureError(f"features are {_shown(top)}; expected a JSON object")
+    return top
+
+
+def _walk(name: str, value: object, path: str, depth: int) -> Iterator[tuple[str, float]]:
+    """Yields name and value of each feature in `value`; `path` is where it is, for errors."""
+    if depth > MAX_DEPTH:
+        raise FeatureError(f"features are nested deeper than {MAX_DEPTH} at {path}")
+    match value:
+        case bool() | None:
+            if value:
+                yield name, 1.0
+        case int() | float():
+            if not abs(value) <= MAX_VALUE:
+                raise FeatureError(f"{path} is {value}; a feature is at most {MAX_VALUE:g}")
+            yield name, float(value)
+        case str():
+            yield f"{name}={value}", 1.0
+        case dict():
+            for key, inner in value.items():
+                yield from _walk(_join(name, key), inner, f"{path}.{key}", depth + 1)
+        case list():
+            for position, inner in enumerate(value):
+                yield from _walk_item(name, position, inner, f"{path}.{position}", depth + 1)
+        case _:
+            raise FeatureError(f"{path} is {_shown(value)}; not a feature")
+
+
+def _walk_item(
+    name: str, position: int, value: object, path: str, depth: int
+) -> Iterator[tuple[str, float]]:
+    if value is None or isinstance(value, bool | list):
+        raise FeatureError(f"{path} is {_shown(value)}; an array holds numbers, strings or objects")
+    named = _join(name, str(position)) if isinstance(value, int | float) else name
+    yield from _walk(named, value, path, depth)
+
+
+def _join(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key
+
+
+def _shown(value: object) -> str:
+    return msgspec.json.encode(value).decode()[:40]
+
+
+def vw_text(features: Iterable[Feature]) -> str:
+    """Returns the features as one line of Vowpal Wabbit's text format, without a label.
+
+    In names, what means something to that format (white space, `|`, `:`) is percent-encoded, so
+    no text can become more features than it is; long names are hashed.
+
+    >>> vw_text([Feature("user", "plan=a|b", 1.0), Feature("user", "age", 0.3)])
+    '|user plan=a%7Cb age:0.3'
+    """
+    parts: list[str] = []
+    current: str | None = None
+    for namespace, name, value in features:
+        if namespace != current:
+            parts.append("|" + _token(namespace))
+            current = namespace
+        token = _token(name)
+        parts.append(token if value == 1.0 else f"{token}:{value:.9g}")
+    return " ".join(parts)
+
+
+def _token(name: str) -> str:
+    if len(name) > MAX_TOKEN:
+        # The start is kept, since Vowpal Wabbit tells namespaces apart by their first letter.
+        name = name[:16] + "~" + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    # "%" alone is what no other name is written as.
+    return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", name) or "%"
+
+
+def hash_vector(features: Iterable[Feature], size: int, *, seed: int) -> NDArray[np.float64]:
+    """Returns the features as one vector by signed hashing, shape (size,).
+
+    Each feature adds its value, with a sign, at an index; both come from a hash of its name and
+    the seed, so that inner products are kept on average (Weinberger et al. 2009, equation 2).
+
+    >>> hash_vector([Feature("user", "age", 0.3)], 4, seed=1).round(1).tolist()
+    [0.0, 0.3, 0.0, 0.0]
+    """
+    vector = np.zeros(size)
+    key = seed.to_bytes(8, "big")
+    for namespace, name, value in features:
+        text = f"{namespace}\x00{name}".encode()
+        digest = hashlib.blake2b(text, digest_size=8, key=key).digest()
+        bits = int.from_bytes(digest, "big")
+        vector[(bits >> 1) % size] += value if bits & 1 else -value
+    return vector
+
+
+Embedding: TypeAlias = Literal["wordllama", "minilm"]
+"""What says what a text is about: quick and always there, or slower, and twice as telling."""
+
+
+def default_embedding() -> Embedding:
+    """Returns `minilm` where it is installed, which is how it is chosen, else `wordllama`."""
+    return "minilm" if minilm_installed() else "wordllama"
+
+
+def creative_features(parts: Mapping[str, str], embedding: Embedding | None = None) -> Raw:
+    """Returns a creative's features, from its text alone, as one JSON object.
+
+    `text` holds structural attributes. `embedding` (of wordllama) or `minilm` holds 32 numbers
+    that say roughly what it is about: by another name, so that nobody takes the one for the
+    other. Parts are taken together, in the order of their names.
+
+    Args:
+        parts: the creative's text by part.
+        embedding: which; None is `default_embedding()`.
+
+    Raises:
+        EmbeddingError: it is not installed.
+
+    >>> bytes(creative_features({"headline": "Sleep well tonight?"}))[:28]
+    b'{"text":{"capitals":0.0625,"'
+    """
+    text = "\n".join(parts[name] for name in sorted(parts))
+    form = attributes(text)
+    if (embedding or default_embedding()) == "minilm":
+        return Raw(msgspec.json.encode({"text": form, "minilm": minilm(text)}))
+    return Raw(msgspec.json.encode({"text": form, "embedding": embed(text)}))
+
+
+PERIODS: Final = {"hour": 24.0, "weekday": 7.0, "day_of_week": 7.0, "month": 12.0}
+"""Numbers by these names, or by names that end in `.` or `_` and one of them, go in circles."""
+HARMONICS: Final = 2
+CACHE_SIZE: Final = 16_384
+
+
+def standardised(features: Iterable[Feature]) -> Iterator[Feature]:
+    """Yields the features with every number brought to between -1 and 1.
+
+    What goes in circles becomes sines and cosines of the whole period and of half of it, so that
+    23 is next to 0. Another number stays as it is up to 1; a larger one becomes its place on a
+    scale of powers of two, shared between the two marks that it lies between.
+
+    >>> [(f.name, round(f.value, 2)) for f in standardised([Feature("user", "age", 48.0)])]
+    [('age', 1.0), ('age~5', 0.42), ('age~6', 0.58)]
+    """
+    for feature in features:
+        period = _period(feature.name)
+        if period is not None:
+            yield from _circle(feature, period)
+        elif abs(feature.value) <= 1.0:
+            yield feature
+        else:
+            yield from _scale(feature)
+
+
+def _period(name: str) -> float | None:
+    # A string's name ends in its value: "hour=late" is no number.
+    last = name.rpartition(".")[2]
+    for known, period in PERIODS.items():
+        if last == known or last.endswith(f"_{known}"):
+            return period
+    return None
+
+
+def _circle(feature: Feature, period: float) -> Iterator[Feature]:
+    namespace, name, value = feature
+    angle = 2.0 * math.pi * value / period
+    length = HARMONICS**-0.5
+    for harmonic in range(1, HARMONICS + 1):
+        yield Feature(namespace, f"{name}~cos{harmonic}", length * math.cos(harmonic * angle))
+        yield Feature(namespace, f"{name}~sin{harmonic}", length * math.sin(harmonic * angle))
+
+
+def _scale(feature: Feature) -> Iterator[Feature]:
+    namespace, name, value = feature
+    sign = math.copysign(1.0, value)
+    share, mark = math.modf(math.log2(abs(value)))
+    yield Feature(namespace, name, sign)
+    if mark:
+        yield Feature(namespace, f"{name}~{mark:.0f}", sign * (1.0 - share))
+    if share:
+        yield Feature(namespace, f"{name}~{mark + 1.0:.0f}", sign * share)
+
+
+def balanced(features: Iterable[Feature]) -> list[Feature]:
+    """Returns the features scaled so that all namespaces count alike, and to length 1 in all.
+
+    A namespace that is longer than 1 is shortened to that, so an embedding is not lost among
+    many flags, nor are many flags worth more than one.
+    """
+    found = list(features)
+    squares: dict[str, float] = {}
+    for namespace, _, value in found:
+        squares[namespace] = squares.get(namespace, 0.0) + value * value
+    total = math.sqrt(len(squares))
+    lengths = {name: total * max(math.sqrt(square), 1.0) for name, square in squares.items()}
+    return [Feature(n, name, value / lengths[n]) for n, name, value in found]
+
+
+class Codebook:
+    """A random direction for every name: features become their weighted sum.
+
+    A direction's entries are ±1/√size, by a hash of the name and the seed, so inner products are
+    kept on average, off by about 1/√size (Achlioptas 2003, equation 4). As long as there are fewer
+    names than dimensions, no two of them are ever mistaken for each other, as they are where
+    names share buckets.
+
+    >>> book = Codebook(4, seed=1)
+    >>> book.vector([Feature("user", "age", 0.5)]).round(2).tolist()
+    [0.25, 0.25, -0.25, 0.25]
+    """
+
+    def __init__(self, size: int, *, seed: int) -> None:
+        self._size = size
+        self._key = seed.to_bytes(8, "big")
+        self._codes: dict[tuple[str, str], NDArray[np.float64]] = {}
+
+    def vector(self, features: Iterable[Feature]) -> NDArray[np.float64]:
+        """Returns the sum of the features' directions, shape (size,)."""
+        total = np.zeros(self._size)
+        for namespace, name, value in features:
+            total += value * self._code(namespace, name)
+        return total
+
+    def _code(self, namespace: str, name: str) -> NDArray[np.float64]:
+        """Returns the name's direction, kept from last time."""
+        key = (namespace, name)
+        found = self._codes.get(key)
+        if found is None:
+            if len(self._codes) >= CACHE_SIZE:
+                self._codes.clear()
+            found = self._codes[key] = self._draw(f"{namespace}\x00{name}")
+        return found
+
+    def _draw(self, text: str) -> NDArray[np.float64]:
+        digest = hashlib.shake_128(self._key + text.encode()).digest(-(-self._size // 8))
+        bits = np.unpackbits(np.frombuffer(digest, dtype=np.uint8), count=self._size)
+        return (2.0 * bits - 1.0).astype(np.float64) / math.sqrt(self._size)

@@ -1,0 +1,298 @@
+"""The route that looks a decision up in the log, with what came after it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from msgspec import Meta, Raw, Struct
+from pydantic import BaseModel, Field
+
+from bandit.errors import RequestError
+from bandit.service.api.dependencies import Desk, Since
+from bandit.service.asgi import trace_of
+from bandit.service.decide import serving_of
+from bandit.service.record import Accepted, Recorder
+from bandit.service.requests import Id, OneSlot, OutcomeId, OutcomeRequest
+from bandit.service.resource import Resource, view_of
+from streams.errors import EventError
+from streams.events import (
+    DECISIONS,
+    MAX_ID_LENGTH,
+    OUTCOMES,
+    Action,
+    Decision,
+    Outcome,
+    TimestampMs,
+    decode,
+)
+from streams.events.fields import doc
+from streams.inspect import Search, by_key
+from streams.logs.base import Log, Record
+
+MAX_SCAN: Final = 50_000
+"""How many records of a partition are read for one answer: a second or so at the most."""
+EARLY_MS: Final = 10_000
+"""By how much the log's clock may be behind that of whoever made the id."""
+LATE_MS: Final = 3_600_000
+"""How long after its id a decision is looked for: a spool may have held it up."""
+_OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
+"""An id that the API made, signed or not."""
+_TIME_DIGITS: Final = 12
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+
+
+class DecisionView(Struct, frozen=True, kw_only=True):
+    """A decision as the log has it; `place` is topic/partition@offset."""
+
+    event_id: str
+    slot: int
+    placement: str
+    timestamp_ms: int
+    context: Raw
+    actions: tuple[Action, ...]
+    pmf: tuple[float, ...]
+    index: int
+    propensity: float
+    policy_version: str
+    deferred: bool
+    place: str
+
+
+class OutcomeView(Struct, frozen=True, kw_only=True):
+    """Something that came after the decision, as the log has it; duplicates are told by the id."""
+
+    outcome_id: str
+    kind: str
+    value: float
+    slot: int
+    timestamp_ms: int
+    place: str
+
+
+class EventView(Struct, Resource, frozen=True, kw_only=True):
+    """All decisions of one event, one a slot, and the outcomes that came for it."""
+
+    event_id: str
+    decisions: list[DecisionView]
+    outcomes: list[OutcomeView]
+    outcomes_complete: Annotated[
+        bool, doc("Whether all outcomes since the decision were looked through.")
+    ]
+
+
+@router.get("/decisions/{event_id:path}")
+async def read_decision(
+    desk: Desk,
+    event_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)],
+    since_ms: Since = None,
+) -> EventView:
+    """One event's decisions and outcomes, from the log.
+
+    No index is kept. An id that the API made begins with its time, so its records are found by
+    halving: some 20 reads and the records of a moment. For an id of yours say with `since_ms` from
+    when on to look, or the last hour is looked through. At most 50,000 records a partition are
+    read; the refusal says up to where.
+    """
+    return await run_in_threadpool(_find, desk.log, event_id, since_ms, desk.clock_ms())
+
+
+def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventView:
+    from_ms, until_ms = _between(event_id, since_ms, now_ms)
+    key = event_id.encode()
+    search = by_key(log, DECISIONS, key, from_ms=from_ms, until_ms=until_ms, limit=MAX_SCAN)
+    decisions = [
+        (record, event) for record, event in _events(search.records) if isinstance(event, Decision)
+    ]
+    if not decisions:
+        raise _not_found(event_id, from_ms, until_ms, search)
+    # Outcomes may come before their decision, by as much as clocks and queues differ.
+    came_ms = decisions[0][0].timestamp_ms - EARLY_MS
+    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
+    return EventView(
+        event_id=event_id,
+        decisions=[view_of(DecisionView, event, place=_place(at)) for at, event in decisions],
+        outcomes=[
+            view_of(OutcomeView, event, place=_place(record))
+            for record, event in _events(later.records)
+            if isinstance(event, Outcome)
+        ],
+        outcomes_complete=later.complete,
+    )
+
+
+def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int]:
+    """Returns from when to when, by the log's time, the decision is looked for."""
+    if since_ms is not None:
+        return since_ms, now_ms + LATE_MS
+    if _OURS.fullmatch(event_id):
+        made_ms = int(event_id[:_TIME_DIGITS], 16)
+        if made_ms <= now_ms + EARLY_MS:
+            return max(made_ms - EARLY_MS, 0), made_ms + LATE_MS
+    return now_ms - LATE_MS, now_ms + LATE_MS
+
+
+def _not_found(event_id: str, from_ms: int, until_ms: int, search: Search) -> RequestError:
+    stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
+    return RequestError(
+        404,
+        "decision_not_found",
+        f"no decision {event_id!r} came into the log from {from_ms} to {until_ms} (ms){stopped}; "
+        "say with since_ms from when on to look",
+        target="event_id",
+    )
+
+
+def _events(records: Sequence[Record]) -> list[tuple[Record, Any]]:
+    found = []
+    for record in records:
+        try:
+            found.append((record, decode(record.value)))
+        except EventError:  # whoever folds the topic lays it aside
+            continue
+    return found
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}/{record.partition}@{record.offset}"
+
+
+MAX_OUTCOMES: Final = 1000
+
+
+class OutcomeItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happened after a decision of a placement, both named.
+
+    A `kind` of `reward` brings the reward itself, in the placement's range; `activation`
+    activates a deferred decision.
+    """
+
+    placement: str
+    event_id: Id
+    kind: Id
+    value: float = 1.0
+    outcome_id: OutcomeId | None = None
+    timestamp_ms: (
+        Annotated[TimestampMs, Meta(description="When it happened; now if left out.")] | None
+    ) = None
+    slot: OneSlot = 0
+
+
+class RefusedView(BaseModel):
+    """An outcome that was not taken: its number in the request, and why, as in any refusal."""
+
+    index: int
+    code: str = Field(description="Stable; branch on it.")
+    message: str
+    target: str | None
+
+
+class TakenView(BaseModel):
+    """How many outcomes were taken in, duplicates included, and which were not."""
+
+    accepted: int
+    refused: list[RefusedView]
+
+
+def _recorder(request: Request) -> Recorder:
+    found: Recorder = request.app.state.recorder
+    return found
+
+
+Recording = Annotated[Recorder, Depends(_recorder)]
+
+_items: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
+_item: msgspec.json.Decoder[OutcomeItem] = msgspec.json.Decoder(OutcomeItem)
+_EXAMPLE: Final = [
+    {"placement": "home", "event_id": "01935d3ac1f0a9b4e0c2d7f85b61e3aa", "kind": "click"},
+    {
+        "placement": "home",
+        "event_id": "01935d3ac1f0a9b4e0c2d7f85b61e3aa",
+        "kind": "conversion",
+        "value": 19.9,
+        "outcome_id": "order-1",
+    },
+]
+_SCHEMA: Final[dict[str, Any]] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_OUTCOMES,
+    "items": {"$ref": "#/components/schemas/OutcomeItem"},
+}
+
+
+@router.post(
+    "/outcomes",
+    status_code=202,
+    response_model=TakenView,
+    responses={207: {"description": "Some were refused.", "model": TakenView}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _SCHEMA,
+                    "examples": {"two": {"value": _EXAMPLE}},
+                }
+            },
+        }
+    },
+)
+async def take_outcomes(request: Request, response: Response, recorder: Recording) -> TakenView:
+    """Takes in what happened after decisions, of any events and placements: 202 if all was taken.
+
+    Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
+    sure: send all of them again, since one that came twice counts once.
+    """
+    trace, snapshots = trace_of(request.scope), request.app.state.snapshots
+    accepted: list[Accepted] = []
+    refused: list[RefusedView] = []
+    for index, raw in enumerate(_list_of(await request.body())):
+        try:
+            item = _decoded(raw)
+            placement = serving_of(snapshots, item.placement).placement
+            said = OutcomeRequest(
+                kind=item.kind,
+                value=item.value,
+                outcome_id=item.outcome_id,
+                timestamp_ms=item.timestamp_ms,
+                slot=item.slot,
+            )
+            accepted += recorder.accepted(placement, item.event_id, [said], trace)
+        except RequestError as error:
+            refused.append(
+                RefusedView(index=index, code=error.code, message=str(error), target=error.target)
+            )
+    await recorder.write(accepted)
+    response.status_code = 207 if refused else 202
+    return TakenView(accepted=len(accepted), refused=refused)
+
+
+def _list_of(body: bytes) -> list[Raw]:
+    try:
+        items = _items.decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestError(422, "body_invalid", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(400, "body_not_json", str(error)) from error
+    if not 0 < len(items) <= MAX_OUTCOMES:
+        message = f"{len(items)} outcomes; expected 1 to {MAX_OUTCOMES} at a time"
+        raise RequestError(422, "outcomes_count_invalid", message)
+    return items
+
+
+def _decoded(raw: Raw) -> OutcomeItem:
+    try:
+        bytes(raw).decode()
+        return _item.decode(raw)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        target = where.rstrip("`").lstrip(".") or None
+        raise RequestError(422, "body_invalid", what, target=target) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(422, "body_invalid", str(error)) from error

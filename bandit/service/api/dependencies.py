@@ -1,0 +1,157 @@
+"""What admin routes ask for besides their bodies: the editor, a page, a condition, a key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Header, Path, Query, Request, Response
+
+from bandit.errors import BanditError, RequestError
+from bandit.service.api.editor import Editor
+from bandit.service.auth.caller import caller_of
+from bandit.service.auth.privacy import PrivacyFilter
+from streams.catalogue.writer import Condition, Repeatable
+from streams.events import MAX_ID_LENGTH
+
+ANY: Final = "*"
+
+
+@contextmanager
+def refusing(*answers: tuple[type[BanditError], int, str]) -> Iterator[None]:
+    """Answers errors of the block as refusals, each by its class with a status and a target.
+
+    Raises:
+        RequestError: with the error's own code.
+    """
+    try:
+        yield
+    except BanditError as error:
+        for kind, status, target in answers:
+            if isinstance(error, kind):
+                raise RequestError(status, error.code, str(error), target=target) from error
+        raise
+
+
+def _editor(request: Request) -> Editor:
+    found: Editor = request.app.state.editor
+    return found.on_behalf_of(caller_of(request.scope))
+
+
+def _condition(
+    if_match: Annotated[
+        str | None,
+        Header(description="Entity tags, or `*`: 412 unless it is there, and as one of them says."),
+    ] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: 412 if it is there.")] = None,
+) -> Condition | None:
+    if if_none_match is not None and if_none_match.strip() != ANY:
+        raise RequestError(
+            422,
+            "condition_invalid",
+            f"If-None-Match is {if_none_match!r}; a change takes `*` only, or If-Match",
+            target="If-None-Match",
+        )
+    if if_none_match is not None:
+        return Condition(absent=True)
+    if if_match is None:
+        return None
+    return Condition(tags_of(if_match), any_tag=if_match.strip() == ANY)
+
+
+def _match_condition(
+    if_match: Annotated[
+        str | None,
+        Header(description="Entity tags, or `*`: 412 unless it is as one of them says."),
+    ] = None,
+) -> Condition | None:
+    return _condition(if_match, None)
+
+
+async def _repeatable(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            description="Yours, one a request: the same request that is sent again with it within "
+            "a day, to whichever replica, is done once and answered as the first time.",
+        ),
+    ] = None,
+) -> Repeatable | None:
+    if idempotency_key is None:
+        return None
+    asked = hashlib.blake2b(digest_size=12)
+    for part in (request.method.encode(), request.scope["raw_path"], await request.body()):
+        asked.update(len(part).to_bytes(8, "big") + part)
+    return Repeatable(idempotency_key, asked.hexdigest())
+
+
+def _protection(request: Request) -> PrivacyFilter:
+    found: PrivacyFilter = request.app.state.protection
+    return found
+
+
+Desk = Annotated[Editor, Depends(_editor)]
+Protecting = Annotated[PrivacyFilter, Depends(_protection)]
+Placed = Annotated[
+    str,
+    Path(alias="placement", max_length=MAX_ID_LENGTH, description="The placement's name."),
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many items, at most.")]
+After = Annotated[str | None, Query(description="The `next` of the page before.")]
+Since = Annotated[int | None, Query(ge=0, lt=2**53, description="In milliseconds since 1970.")]
+Conditional = Annotated[Condition | None, Depends(_condition)]
+Matching = Annotated[Condition | None, Depends(_match_condition)]
+Once = Annotated[Repeatable | None, Depends(_repeatable)]
+Known = Annotated[
+    str | None,
+    Header(alias="if-none-match", description="Entity tags that you have: 304 if it is one."),
+]
+
+_TAG: Final = {"description": "Another for every change.", "schema": {"type": "string"}}
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"headers": {"ETag": _TAG}},
+    304: {"description": "It is as you have it.", "headers": {"ETag": _TAG}},
+}
+"""What a route that answers with an entity tag documents."""
+
+_Item = TypeVar("_Item")
+
+
+def tags_of(header: str) -> frozenset[str]:
+    """Returns the entity tags that a header lists; a weak one counts as the strong one.
+
+    >>> sorted(tags_of('"1-a", W/"2-b"'))
+    ['"1-a"', '"2-b"']
+    """
+    return frozenset(tag.strip().removeprefix("W/") for tag in header.split(","))
+
+
+def unchanged(known: str | None, tag: str) -> Response | None:
+    """Returns the answer to who has what this tag names already, None for others."""
+    if known is not None and (known.strip() == ANY or tag in tags_of(known)):
+        return Response(status_code=304, headers={"ETag": tag})
+    return None
+
+
+def page_of(
+    found: Sequence[_Item], limit: int, after: str | None, key: Callable[[_Item], str]
+) -> tuple[Sequence[_Item], str | None]:
+    """Returns the items that follow `after`, and what the next page comes after.
+
+    Raises:
+        RequestError: `after_invalid`: no item has that key.
+    """
+    start = 0
+    if after is not None:
+        positions = [position for position, item in enumerate(found) if key(item) == after]
+        if not positions:
+            message = f"there is no item {after!r} to list after; start without `after`"
+            raise RequestError(422, "after_invalid", message, target="after")
+        start = positions[0] + 1
+    page = found[start : start + limit]
+    return page, key(page[-1]) if start + limit < len(found) else None

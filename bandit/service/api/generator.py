@@ -1,0 +1,351 @@
+"""The admin routes of the generator's versions: which there are, and which one speaks."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Response
+from msgspec import Meta, Raw, Struct
+
+from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, RequestError
+from bandit.generator_versions import StatusChange, promoted, rejected, rolled_back, touched
+from bandit.service.api.dependencies import (
+    TAGGED,
+    After,
+    Desk,
+    Known,
+    Limit,
+    Matching,
+    Once,
+    Placed,
+    Since,
+    page_of,
+    refusing,
+    unchanged,
+)
+from bandit.service.api.editor import Editor
+from bandit.service.decide import new_id
+from bandit.service.resource import JsonBody, Page, Resource, Text, view_of
+from streams.catalogue.state import catalogue_key
+from streams.events import MAX_ID_LENGTH, Catalogued, Generation
+from streams.events.creatives import GeneratorVersion, VersionStatus
+from streams.events.fields import doc
+
+_refusing = refusing(
+    (GeneratorVersionUnknown, 404, "version"), (GeneratorVersionError, 409, "version")
+)
+router = APIRouter(prefix="/v1/generator", tags=["generator"])
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """A status that it came to, and why."""
+
+    status: VersionStatus
+    timestamp_ms: int
+    reason: str | None
+    by: str | None
+
+
+class GeneratorVersionView(GeneratorVersion, Resource, frozen=True, kw_only=True):
+    """A version of the generator, and how far it has come."""
+
+    steps: Annotated[list[StepView], doc("Every status that it came to, oldest first.")]
+    etag: Annotated[str, doc("For `If-Match`.")]
+
+    @classmethod
+    def of(
+        cls, version: GeneratorVersion, steps: Sequence[GeneratorVersion], tag: str
+    ) -> GeneratorVersionView:
+        """Returns the view of a version that took these steps, with this entity tag."""
+        return view_of(
+            cls,
+            version,
+            manifest=Raw(msgspec.json.encode(version.manifest_fields())),
+            steps=[view_of(StepView, step) for step in steps],
+            etag=tag,
+        )
+
+
+class WhyBody(Struct, Resource, frozen=True, kw_only=True):
+    """Why; kept with the version."""
+
+    examples = ({"why": "reads as one voice"},)
+
+    why: Annotated[str, Meta(min_length=1, max_length=1000)] = "by hand"
+
+
+class ChampionView(Struct, Resource, frozen=True):
+    """Which version writes now; null: the bare model."""
+
+    champion: GeneratorVersionView | None
+
+
+OfVersion = Annotated[
+    str, Path(alias="version_id", max_length=MAX_ID_LENGTH, description="The version's id.")
+]
+OfVersionStatus = Annotated[
+    list[VersionStatus] | None, Query(description="Only these; may come several times.")
+]
+
+
+@router.get("/versions")
+async def list_generator_versions(
+    desk: Desk, limit: Limit = 100, after: After = None, status: OfVersionStatus = None
+) -> Page[GeneratorVersionView]:
+    """The versions of the generator, newest first."""
+    found = [
+        version
+        for version in reversed(desk.catalogue.generator_versions())
+        if not status or version.status in status
+    ]
+    page, following = page_of(found, limit, after, lambda version: version.id)
+    return Page(items=[_view(desk, version) for version in page], next=following)
+
+
+@router.get("/versions/{version_id}", response_model=GeneratorVersionView, responses=TAGGED)
+async def read_generator_version(
+    desk: Desk, version_id: OfVersion, response: Response, known: Known = None
+) -> Any:
+    """One version: how it was trained and judged, and what became of it."""
+    version = desk.generator_version(version_id)
+    tag = desk.tag(catalogue_key(version))
+    response.headers["ETag"] = tag
+    return unchanged(known, tag) or _view(desk, version)
+
+
+@router.post("/versions/{version_id}/promote")
+async def promote_generator_version(
+    desk: Desk,
+    version_id: OfVersion,
+    body: JsonBody[WhyBody],
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> GeneratorVersionView:
+    """Makes a version the champion, whatever its canary says so far; the one before retires."""
+    return await _changed(desk, version_id, promoted, body.why, condition, once, response)
+
+
+@router.post("/versions/{version_id}/reject")
+async def reject_generator_version(
+    desk: Desk,
+    version_id: OfVersion,
+    body: JsonBody[WhyBody],
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> GeneratorVersionView:
+    """Rejects a version that is not the champion; its creatives retire."""
+    return await _changed(desk, version_id, rejected, body.why, condition, once, response)
+
+
+@router.post("/rollback")
+async def roll_back_generator(
+    desk: Desk, body: JsonBody[WhyBody], condition: Matching, once: Once
+) -> ChampionView:
+    """Takes the champion back: its creatives retire, and the version before it is live again."""
+    champion = desk.catalogue.champion
+
+    @_refusing
+    def made() -> list[Catalogued]:
+        return rolled_back(desk.catalogue, now_ms=desk.clock_ms(), by=desk.who, why=body.why)
+
+    names = touched(desk.catalogue, "" if champion is None else champion.id)
+    await desk.change(names, made, condition=condition, repeatable=once)
+    now = desk.catalogue.champion
+    return ChampionView(champion=None if now is None else _view(desk, now))
+
+
+async def _changed(
+    desk: Editor,
+    version_id: str,
+    change: StatusChange,
+    why: str,
+    condition: Matching,
+    once: Once,
+    response: Response,
+) -> GeneratorVersionView:
+    desk.generator_version(version_id)
+
+    @_refusing
+    def made() -> list[Catalogued]:
+        return change(desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=why)
+
+    names = touched(desk.catalogue, version_id)
+    await desk.change(names, made, condition=condition, repeatable=once)
+    version = desk.generator_version(version_id)
+    response.headers["ETag"] = desk.tag(catalogue_key(version))
+    return _view(desk, version)
+
+
+def _view(desk: Editor, version: GeneratorVersion) -> GeneratorVersionView:
+    steps = desk.catalogue.generator_steps(version.id)
+    return GeneratorVersionView.of(version, steps, desk.tag(catalogue_key(version)))
+
+
+generations_router = APIRouter(prefix="/v1", tags=["generations"])
+
+
+class GenerationBody(Struct, Resource, frozen=True, kw_only=True):
+    """A request for new creatives from a brief."""
+
+    examples = (
+        {
+            "brief": {"product": "wool socks", "audience": "hikers"},
+            "n": 20,
+            "seed": 7,
+            "winners": ["Warm feet, all winter"],
+        },
+    )
+
+    brief: Raw
+    n: Annotated[int, Meta(ge=1, le=1000, description="How many to write.")] = 10
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**31)] | None, doc("Chosen by chance if left out.")
+    ] = None
+    winners: Annotated[
+        tuple[Text, ...], Meta(max_length=100, description="Texts that did well.")
+    ] = ()
+
+
+class GenerationView(Generation, Resource, frozen=True):
+    """A generation, and how it went."""
+
+
+class BriefView(Struct, Resource, frozen=True, kw_only=True):
+    """A brief that creatives of a placement were asked for from, and what came of it."""
+
+    id: Annotated[str, doc("A hash of the placement and the brief.")]
+    placement: str
+    brief: Raw
+    first_ms: Annotated[int, doc("When it was first asked for.")]
+    last_ms: int
+    generations: Annotated[list[str], doc("Their ids, oldest first.")]
+    waiting: Annotated[int, doc("How many of them are still `requested`.")]
+    accepted: Annotated[int, doc("Creatives that passed the gates.")]
+    rejected: int
+
+    @classmethod
+    def of(cls, brief_id: str, asked: Sequence[Generation]) -> BriefView:
+        """Returns the view of a brief, of which these are the generations, at least one."""
+        return view_of(
+            cls,
+            asked[0],
+            id=brief_id,
+            first_ms=asked[0].timestamp_ms,
+            last_ms=asked[-1].timestamp_ms,
+            generations=[generation.id for generation in asked],
+            waiting=sum(generation.status == "requested" for generation in asked),
+            accepted=sum(generation.accepted for generation in asked),
+            rejected=sum(generation.rejected for generation in asked),
+        )
+
+
+Status: TypeAlias = Literal["requested", "done", "failed"]
+OfStatus = Annotated[list[Status] | None, Query(description="Only these; may come several times.")]
+OfPlacement = Annotated[str | None, Query(description="Of this placement.")]
+
+
+@generations_router.get("/generations")
+async def list_all_generations(
+    desk: Desk,
+    limit: Limit = 100,
+    after: After = None,
+    placement: OfPlacement = None,
+    status: OfStatus = None,
+    since_ms: Since = None,
+) -> Page[GenerationView]:
+    """The generations of all placements, in the order in which they were asked for."""
+    found = _wanted(desk.catalogue.generations(placement), status, since_ms)
+    page, following = page_of(found, limit, after, lambda generation: generation.id)
+    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
+
+
+@generations_router.get("/briefs")
+async def list_briefs(
+    desk: Desk,
+    limit: Limit = 100,
+    after: After = None,
+    placement: OfPlacement = None,
+    since_ms: Since = None,
+) -> Page[BriefView]:
+    """The briefs that creatives were asked for from, each once a placement, oldest first."""
+    found = _briefs(_wanted(desk.catalogue.generations(placement), None, since_ms))
+    page, following = page_of(found, limit, after, lambda brief: brief.id)
+    return Page(items=list(page), next=following)
+
+
+@generations_router.get("/briefs/{brief_id}")
+async def read_brief(desk: Desk, brief_id: str) -> BriefView:
+    """One brief, with all that was generated from it."""
+    for brief in _briefs(desk.catalogue.generations()):
+        if brief.id == brief_id:
+            return brief
+    raise RequestError(404, "brief_not_found", f"there is no brief {brief_id!r}", target="brief")
+
+
+@generations_router.get("/placements/{placement}/generations")
+async def list_generations(
+    desk: Desk,
+    name: Placed,
+    limit: Limit = 100,
+    after: After = None,
+    status: OfStatus = None,
+    since_ms: Since = None,
+) -> Page[GenerationView]:
+    """The placement's generations, in the order in which they were asked for."""
+    desk.placement(name)
+    found = _wanted(desk.catalogue.generations(name), status, since_ms)
+    page, following = page_of(found, limit, after, lambda generation: generation.id)
+    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
+
+
+@generations_router.post("/placements/{placement}/generations", status_code=202)
+async def request_generation(
+    desk: Desk, name: Placed, body: JsonBody[GenerationBody], once: Once
+) -> GenerationView:
+    """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
+    desk.placement(name)
+    now_ms = desk.clock_ms()
+    generation = Generation(
+        id=new_id(now_ms),
+        placement=name,
+        brief=body.brief,
+        n=body.n,
+        seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
+        status="requested",
+        timestamp_ms=now_ms,
+        winners=body.winners,
+    )
+    made = await desk.change([], lambda: [generation], repeatable=once)
+    return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
+
+
+@generations_router.get("/placements/{placement}/generations/{generation_id}")
+async def read_generation(desk: Desk, name: Placed, generation_id: str) -> GenerationView:
+    """One generation: `requested`, then `done` or `failed`."""
+    return view_of(GenerationView, desk.generation(name, generation_id))
+
+
+def _wanted(
+    generations: Sequence[Generation], status: list[Status] | None, since_ms: int | None
+) -> list[Generation]:
+    return [
+        generation
+        for generation in generations
+        if (not status or generation.status in status)
+        and generation.timestamp_ms >= (since_ms or 0)
+    ]
+
+
+def _briefs(generations: Sequence[Generation]) -> list[BriefView]:
+    """Returns the briefs of the generations: the same words for the same placement are one."""
+    found: dict[str, list[Generation]] = {}
+    for generation in generations:
+        said = generation.placement.encode() + b"\0" + bytes(generation.brief)
+        found.setdefault(hashlib.blake2b(said, digest_size=8).hexdigest(), []).append(generation)
+    return [BriefView.of(brief_id, asked) for brief_id, asked in found.items()]

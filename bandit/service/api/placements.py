@@ -1,0 +1,225 @@
+"""The admin routes of placements.
+
+They read the catalogue that this replica follows and change it by appending to the log; a
+change is answered once it can be read back.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from bandit.errors import PolicySpecError, RequestError
+from bandit.learning.versions import checked, policy_for, resolved
+from bandit.policies import default_policy
+from bandit.service.api.dependencies import (
+    TAGGED,
+    After,
+    Conditional,
+    Desk,
+    Known,
+    Limit,
+    Matching,
+    Placed,
+    Protecting,
+    refusing,
+    unchanged,
+)
+from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
+from streams.catalogue.state import catalogue_key
+from streams.events import Placement, PolicySpec, RewardRule
+from streams.events.access import Flag, Protection
+from streams.events.fields import doc
+from streams.events.placement import Caps, Rotation, Safety, Seen, Shortlist
+
+router = APIRouter(prefix="/v1/placements", tags=["placements"])
+
+
+Challengers = Annotated[
+    dict[Name, PolicySpec],
+    Meta(
+        description="Policies that learn beside it, unshown, by name.",
+        extra={"max_length": 10},
+    ),
+]
+
+
+class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
+    """A placement: its policy, what it rewards, and when it learns."""
+
+    examples = (
+        {
+            "policy": {"name": "text_thompson"},
+            "reward": {"window_seconds": 600},
+            "learn": "realtime",
+        },
+    )
+
+    policy: Annotated[
+        PolicySpec | UnsetType,
+        doc(
+            "The policy's name and parameters. Left out, it stays as it is; a new placement gets "
+            "the default, `text_thompson`, or `hybrid` for rewards outside 0 to 1."
+        ),
+    ] = UNSET
+    reward: RewardRule = msgspec.field(default_factory=RewardRule)
+    learn: Annotated[
+        Literal["window", "realtime"],
+        doc(
+            "`realtime` learns each decision at once and corrects it; `window` learns it once, "
+            "when its window ends."
+        ),
+    ] = "realtime"
+    caps: Annotated[Caps | UnsetType, doc("Of each of its creatives that has none of its own.")] = (
+        UNSET
+    )
+    seen: Seen | UnsetType = UNSET
+    challengers: Challengers = {}
+    safety: Safety | UnsetType = UNSET
+    protection: Protection | UnsetType = UNSET
+    flag: Flag | UnsetType = UNSET
+    rotation: Rotation | UnsetType = UNSET
+    review: Annotated[bool, doc("What the generator writes waits for a person's approval.")] = False
+    shortlist: Annotated[
+        Shortlist | UnsetType | None,
+        doc(
+            "How many creatives a decision chooses from at most; null for all. Left out, it stays "
+            "as it is; a new placement gets the default."
+        ),
+    ] = UNSET
+
+    def to_event(self, name: str, before: Placement | None) -> Placement:
+        """Returns the placement of this name.
+
+        Args:
+            name: the placement's.
+            before: what it is now, None if there is no such placement yet.
+
+        Raises:
+            RequestError: `body_invalid`: the reward rule contradicts itself.
+        """
+        try:
+            reward = resolved(self.reward)
+            self._check_flag(reward)
+            default = default_policy(reward)
+        except ValueError as error:
+            raise RequestError(422, "body_invalid", str(error), target="reward") from error
+        if reward.objective:
+            default = policy_for(reward.objective, default)
+        known = before or Placement(name=name, policy=default, shortlist=Shortlist())
+        fields = msgspec.structs.asdict(self) | {
+            "policy": known.policy if self.policy is UNSET else self.policy,
+            "reward": reward,
+            "challengers": self.challengers or UNSET,
+            "review": self.review or UNSET,
+            "shortlist": known.shortlist if self.shortlist is UNSET else self.shortlist or UNSET,
+        }
+        return Placement(name=name, **fields)
+
+    def _check_flag(self, reward: RewardRule) -> None:
+        """Refuses a flag that gives users a creative for longer than what they do may count."""
+        sticky_seconds = self.flag.sticky_seconds if self.flag else None
+        if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
+            raise ValueError(
+                f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
+                f"{reward.window_seconds} of the reward: what came later would not count"
+            )
+
+
+class PlacementView(PlacementBody, frozen=True, kw_only=True):
+    """A placement as it is now."""
+
+    name: str
+    policy: PolicySpec
+    etag: Annotated[str, doc("For `If-Match`.")]
+
+    @classmethod
+    def of(cls, placement: Placement, tag: str) -> PlacementView:
+        """Returns the view of a placement with this entity tag."""
+        return view_of(cls, placement, etag=tag)
+
+
+@router.get("")
+async def list_placements(
+    desk: Desk,
+    limit: Limit = 100,
+    after: After = None,
+    prefix: Annotated[str, Query(description="What the name starts with.")] = "",
+    policy: Annotated[str | None, Query(description="The policy's name.")] = None,
+) -> Page[PlacementView]:
+    """The placements, by name."""
+    found = [
+        placement
+        for placement in desk.catalogue.placements()
+        if placement.name.startswith(prefix) and policy in (None, placement.policy["name"])
+    ]
+    # By where the name would be: the placement that a page ended with may be gone.
+    start = 0 if after is None else bisect_right(found, after, key=lambda each: each.name)
+    page = found[start : start + limit]
+    return Page(
+        items=[_view(desk, placement) for placement in page],
+        next=page[-1].name if start + limit < len(found) else None,
+    )
+
+
+@router.get("/{placement}", response_model=PlacementView, responses=TAGGED)
+async def read_placement(desk: Desk, name: Placed, response: Response, known: Known = None) -> Any:
+    """One placement."""
+    placement = desk.placement(name)
+    tag = desk.tag(catalogue_key(placement))
+    response.headers["ETag"] = tag
+    return unchanged(known, tag) or _view(desk, placement)
+
+
+@router.put(
+    "/{placement}", responses={201: {"description": "It was made.", "model": PlacementView}}
+)
+async def put_placement(
+    desk: Desk,
+    name: Placed,
+    body: JsonBody[PlacementBody],
+    response: Response,
+    condition: Conditional,
+    protection: Protecting,
+) -> PlacementView:
+    """Makes the placement, or replaces what it is; its creatives stay.
+
+    A placement whose policy changes is served by the old one until the new one has learned
+    from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
+    """
+    now = desk.catalogue.placement(name)
+    with refusing((PolicySpecError, 422, "policy")):
+        placement = checked(body.to_event(name, now))
+        protection.check(placement)
+    response.status_code = 201
+
+    def replaced() -> list[Placement]:
+        before = desk.catalogue.placement(name)
+        response.status_code = 201 if before is None else 200
+        if before is None:
+            return [placement]
+        # What others keep with it is none of this route's business.
+        kept = msgspec.structs.replace(placement, attributes=before.attributes)
+        return [] if msgspec.structs.replace(before, why=UNSET) == kept else [kept]
+
+    await desk.change([catalogue_key(placement)], replaced, condition=condition)
+    response.headers["ETag"] = desk.tag(catalogue_key(placement))
+    return _view(desk, placement)
+
+
+@router.delete("/{placement}", status_code=204, response_class=Response)
+async def delete_placement(desk: Desk, name: Placed, condition: Matching) -> None:
+    """Ends the placement; what was logged for it stays, and so do its creatives."""
+
+    def deleted() -> list[Placement]:
+        return [msgspec.structs.replace(desk.placement(name), deleted=True)]
+
+    await desk.change([f"placement/{name}"], deleted, condition=condition)
+
+
+def _view(desk: Desk, placement: Placement) -> PlacementView:
+    return PlacementView.of(placement, desk.tag(catalogue_key(placement)))

@@ -1,0 +1,1 @@
+"""Other systems' protocols, translated to the acts of the service."""

@@ -1,0 +1,176 @@
+"""What OFREP takes and answers: its bodies, its errors, and a placement's creative as a value."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from bandit.errors import BanditError
+from streams.events import MAX_ID_LENGTH, UNREADABLE
+from streams.events.access import Flag
+
+TARGETING_KEY: Final = "targetingKey"
+ErrorCode: TypeAlias = Literal[
+    "PARSE_ERROR",
+    "TARGETING_KEY_MISSING",
+    "INVALID_CONTEXT",
+    "GENERAL",
+    "FLAG_NOT_FOUND",
+]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class FlagError(BanditError):
+    """An evaluation that has no value: how OFREP says so, with the HTTP status of one flag's."""
+
+    def __init__(self, status: int, code: ErrorCode, details: str) -> None:
+        super().__init__(details)
+        self.status = status
+        self.error_code: ErrorCode = code
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """A flag's value: the creative is the variant, and the metadata says how it was decided."""
+
+    key: str
+    value: str | dict[str, str]
+    variant: str
+    reason: Literal["SPLIT"] = "SPLIT"
+    metadata: dict[str, str | float | bool]
+
+
+class Failure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A flag that has no value, and why."""
+
+    key: str | None = None
+    error_code: ErrorCode
+    error_details: str
+
+
+class Evaluations(Struct, frozen=True, kw_only=True):
+    """Every flag's value."""
+
+    flags: list[Evaluation | Failure]
+    metadata: dict[str, str] = {}
+
+
+class User(Struct, frozen=True):
+    """Who asks: the targeting key, and the rest of the context as policies see it."""
+
+    targeting_key: str
+    context: Raw
+
+
+class TrackDetails(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What an event is worth, and which evaluation it is about."""
+
+    value: float = 1.0
+    flag: str | None = None
+    event_id: str | None = None
+    outcome_id: str | None = None
+
+
+class TrackBody(Struct, frozen=True, kw_only=True):
+    """Something that a user did."""
+
+    event: str
+    context: Raw
+    details: TrackDetails = TrackDetails()
+
+
+class _Body(Struct):
+    context: Raw
+
+
+_body: msgspec.json.Decoder[_Body] = msgspec.json.Decoder(_Body)
+_track: msgspec.json.Decoder[TrackBody] = msgspec.json.Decoder(TrackBody)
+_fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+def user_of(body: bytes) -> User:
+    """Returns who asks for an evaluation.
+
+    Raises:
+        FlagError: `PARSE_ERROR`, `INVALID_CONTEXT` or `TARGETING_KEY_MISSING`.
+    """
+    try:
+        found = _body.decode(_text(body))
+    except msgspec.ValidationError as error:
+        raise FlagError(400, "INVALID_CONTEXT", f"{error}; send {{context: {{…}}}}") from error
+    except UNREADABLE as error:
+        raise FlagError(400, "PARSE_ERROR", f"the body is no JSON: {error}") from error
+    return _user(found.context)
+
+
+def track_of(body: bytes) -> tuple[TrackBody, User]:
+    """Returns what happened, and to whom.
+
+    Raises:
+        FlagError: `PARSE_ERROR`, `INVALID_CONTEXT` or `TARGETING_KEY_MISSING`.
+    """
+    try:
+        found = _track.decode(_text(body))
+    except UNREADABLE as error:
+        raise FlagError(400, "PARSE_ERROR", str(error)) from error
+    details = found.details
+    for name, said in (
+        ("event", found.event),
+        ("details.eventId", details.event_id),
+        ("details.outcomeId", details.outcome_id),
+    ):
+        if said is not None and not 0 < len(said) <= MAX_ID_LENGTH:
+            message = f"{name} has {len(said)} characters; 1 to {MAX_ID_LENGTH}"
+            raise FlagError(400, "PARSE_ERROR", message)
+    return found, _user(found.context)
+
+
+def value_of(flag: Flag, creative_id: str, parts: dict[str, str]) -> str | dict[str, str]:
+    """Returns what the flag is worth where this creative is shown.
+
+    Raises:
+        FlagError: `GENERAL`: it lacks the part that is wanted.
+    """
+    if flag.part is None:
+        return parts
+    if flag.part not in parts:
+        message = f"creative {creative_id!r} has no part {flag.part!r}; it has {', '.join(parts)}"
+        raise FlagError(400, "GENERAL", message)
+    return parts[flag.part]
+
+
+def failure_of(key: str | None, error: FlagError) -> Failure:
+    """Returns the error as OFREP answers it."""
+    return Failure(key=key, error_code=error.error_code, error_details=str(error))
+
+
+def encoded(answer: Evaluation | Evaluations | Failure) -> bytes:
+    """Returns the answer's JSON; a number stays a float where it is one."""
+    return _encode(answer)
+
+
+def tag_of(body: bytes) -> str:
+    """Returns the entity tag of an answer: the same as long as every value is."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _text(body: bytes) -> bytes:
+    if not body.isascii():
+        body.decode()
+    return body
+
+
+def _user(context: Raw) -> User:
+    try:
+        fields = _fields.decode(context)
+    except UNREADABLE as error:
+        message = f"context is no JSON object: {error}"
+        raise FlagError(400, "INVALID_CONTEXT", message) from error
+    key = fields.pop(TARGETING_KEY, None)
+    if not isinstance(key, str) or not key:
+        message = f"context.{TARGETING_KEY} is {key!r}; a text that tells users apart"
+        raise FlagError(400, "TARGETING_KEY_MISSING", message)
+    return User(key, Raw(_encode(fields)))

@@ -1,0 +1,201 @@
+"""Answers what is asked at Personalizer's addresses, and hands everything else on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from bandit.errors import RequestError
+from bandit.service.asgi import (
+    AsgiApp,
+    Receive,
+    Scope,
+    Send,
+    raw_headers,
+    read_body,
+    send_response,
+    trace_of,
+)
+from bandit.service.auth.caller import CALLER
+from bandit.service.compat.personalizer import (
+    decisions,
+    evaluations,
+)
+from bandit.service.compat.personalizer import (
+    settings_routes as loop_settings,
+)
+from bandit.service.compat.personalizer.loops import DEFAULT, Call, Loops, Reply
+from bandit.service.compat.personalizer.wire import PersonalizerError, refusal
+from bandit.service.errors import internal_error
+
+logger = logging.getLogger(__name__)
+
+BY_QUERY: Final = "2022-09-01-preview"
+"""The one version that an address names by `api-version`, not by a segment."""
+_VERSION: Final = re.compile(r"v1\.0|v1\.1-preview(\.\d+)?")
+_REQUEST_ID: Final = re.compile(rb"[\w-]{8,64}")
+_NAMED: Final = "*"
+"""A segment of an address that is an id."""
+
+Handler: TypeAlias = Callable[[Loops, Call], Awaitable[Reply]]
+
+ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
+    ("rank",): {"POST": decisions.rank_one},
+    ("events", _NAMED, "reward"): {"POST": decisions.reward_one},
+    ("events", _NAMED, "activate"): {"POST": decisions.activate},
+    ("multislot", "rank"): {"POST": decisions.rank_several},
+    ("multislot", "events", _NAMED, "reward"): {"POST": decisions.reward_several},
+    ("multislot", "events", _NAMED, "activate"): {"POST": decisions.activate},
+    ("configurations", "service"): {
+        "GET": loop_settings.read_configuration,
+        "PUT": loop_settings.write_configuration,
+    },
+    ("configurations", "policy"): {
+        "GET": loop_settings.read_policy,
+        "PUT": loop_settings.write_policy,
+        "DELETE": loop_settings.reset_policy,
+    },
+    ("configurations", "applyFromEvaluation"): {"POST": evaluations.apply_evaluation},
+    ("evaluations",): {"GET": evaluations.list_evaluations, "POST": evaluations.create_evaluation},
+    ("evaluations", _NAMED): {
+        "GET": evaluations.read_evaluation,
+        "PUT": evaluations.put_evaluation,
+        "DELETE": evaluations.delete_evaluation,
+    },
+    ("featureImportances",): {"GET": evaluations.list_importances},
+    ("featureImportances", _NAMED): {
+        "GET": evaluations.read_importance,
+        "PUT": evaluations.put_importance,
+        "DELETE": evaluations.delete_importance,
+    },
+    ("model",): {
+        "GET": loop_settings.read_model,
+        "PUT": loop_settings.import_model,
+        "DELETE": loop_settings.reset_model,
+    },
+    ("model", "properties"): {"GET": loop_settings.read_model_properties},
+    ("logs",): {"DELETE": loop_settings.delete_logs},
+    ("logs", "properties"): {"GET": loop_settings.read_log_properties},
+}
+
+
+class Address(NamedTuple):
+    """Where a request goes; `version` is empty if the query says it, `rest` names the route."""
+
+    placement: str
+    version: str
+    rest: tuple[str, ...]
+
+
+class PersonalizerRouter:
+    """The application, with Personalizer's addresses before it.
+
+    Args:
+        app: answers everything else.
+        loops: what the routes work with.
+    """
+
+    def __init__(self, app: AsgiApp, loops: Loops) -> None:
+        self._app = app
+        self._loops = loops
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or hands it on (ASGI 3)."""
+        address = address_of(scope["raw_path"]) if scope["type"] == "http" else None
+        if address is None:
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        pattern, reply = await self._reply(address, scope, receive)
+        await send_response(send, reply.status, reply.body, reply.headers, reply.content_type)
+        template = "/".join(("", "personalizer", *(pattern or ("unmatched",))))
+        seconds = time.perf_counter() - started
+        self._loops.metrics.request(template.replace(_NAMED, "{id}"), reply.status, seconds)
+
+    async def _reply(
+        self, address: Address, scope: Scope, receive: Receive
+    ) -> tuple[tuple[str, ...] | None, Reply]:
+        version, pattern = address.version, None
+        try:
+            query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            version = version or _version_in(query)
+            pattern, handlers, ids = _match(address.rest)
+            handler = handlers.get(scope["method"])
+            if handler is None:
+                message = f"{scope['method']}: expected {', '.join(handlers)}"
+                raise RequestError(405, "method_not_allowed", message)
+            sent = dict(scope["headers"])
+            body = await read_body(sent, receive, self._loops.settings.max_body_bytes)
+            request_id = _request_id(sent.get(b"x-ms-client-request-id"))
+            caller = scope[CALLER]
+            call = Call(
+                address.placement, version, ids, query, body, caller, trace_of(scope), request_id
+            )
+            return pattern, await handler(self._loops, call)
+        except RequestError as error:
+            return pattern, _refused(error, version)
+        except Exception:  # one request's failure, whatever it is, must not end the others
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            return pattern, _refused(internal_error(), version)
+
+
+def address_of(raw_path: bytes) -> Address | None:
+    """Returns where the request goes, None if not to Personalizer's addresses.
+
+    An endpoint may end in a slash, which makes two, and may name a placement.
+
+    >>> address_of(b"/placements/shop//personalizer/v1.0/rank")
+    Address(placement='shop', version='v1.0', rest=('rank',))
+    >>> address_of(b"/personalizer/configurations/service")
+    Address(placement='default', version='', rest=('configurations', 'service'))
+    >>> address_of(b"/v1/placements/shop/rank")
+    """
+    if b"/personalizer/" not in raw_path:
+        return None
+    segments = [unquote(part) for part in raw_path.decode("latin-1").split("/") if part]
+    placement = DEFAULT
+    if segments[0] == "placements" and len(segments) > 1:
+        placement, segments = segments[1], segments[2:]
+    if segments[:1] != ["personalizer"]:
+        return None
+    version = ""
+    if len(segments) > 1 and _VERSION.fullmatch(segments[1]):
+        version, segments = segments[1], segments[1:]
+    return Address(placement, version, tuple(segments[1:]))
+
+
+def _version_in(query: dict[str, str]) -> str:
+    found = query.get("api-version")
+    if found != BY_QUERY:
+        raise PersonalizerError(
+            "InvalidRequest",
+            "api_version_invalid",
+            f"api-version is {found!r}; expected {BY_QUERY}, or v1.0 or v1.1-preview.N as the "
+            "segment after /personalizer",
+            target="api-version",
+        )
+    return found
+
+
+def _match(
+    rest: tuple[str, ...],
+) -> tuple[tuple[str, ...], dict[str, Handler], tuple[str, ...]]:
+    for pattern, handlers in ROUTES.items():
+        pairs = list(zip(pattern, rest, strict=False))
+        if len(pattern) == len(rest) and all(p in (_NAMED, s) for p, s in pairs):
+            return pattern, handlers, tuple(s for p, s in pairs if p == _NAMED)
+    message = f"there is no /{'/'.join(rest)} in Personalizer's API"
+    raise PersonalizerError("ResourceNotFound", "not_found", message, status=404)
+
+
+def _request_id(value: bytes | None) -> str | None:
+    return value.decode() if value is not None and _REQUEST_ID.fullmatch(value) else None
+
+
+def _refused(error: RequestError, version: str) -> Reply:
+    status, code, body = refusal(error, version)
+    return Reply(status, body, (*raw_headers(error), (b"x-ms-error-code", code.encode())))

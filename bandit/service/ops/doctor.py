@@ -1,0 +1,329 @@
+"""A doctor: looks at settings, log and machine, and says what is wrong and what to do about it.
+
+It only reads. Each check is a function that yields findings; one that cannot look, because what
+it needs is not there, leaves the word to the check whose matter that is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
+from packaging.requirements import Requirement
+
+from bandit.errors import RequestError, SettingError
+from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.privacy import PrivacyFilter
+from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
+from bandit.service.auth.tokens import Tokens
+from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
+from bandit.service.state import Snapshots
+from streams.dead_letters import read_letters
+from streams.errors import StreamsError
+from streams.events import DECISIONS
+from streams.fold import ends
+from streams.inspect import lags
+from streams.logs.base import Log, TopicPartition
+from streams.logs.opening import log_exists, open_log, redacted, sqlite_path
+from streams.topics import GROUPS, topic_states
+
+SLOW_SECONDS: Final = 1.0
+FAR_BEHIND: Final = 10_000
+"""How many records a group may be behind before the doctor minds."""
+SOON_MS: Final = 14 * 86_400_000
+CLOCK_MS: Final = 5_000
+LITTLE_BYTES: Final = 1 << 30
+LEAST_BYTES: Final = 200 << 20
+CHECKED_BYTES: Final = 256 << 20
+"""A larger SQLite file takes too long to go through while somebody waits."""
+STARTS: Final = {"joiner": "copyloop streams join", "learner": "copyloop bandit learn"}
+_START: Final = "`copyloop up` makes it; or name another with --data or --log"
+_REACH: Final = "see that it runs, that this machine reaches it, and what its own log says"
+
+State: TypeAlias = Literal["ok", "warning", "failure"]
+Seen: TypeAlias = Iterator[tuple[State, str, str]]
+"""What a check yields: a state, what was found, and what to do."""
+
+
+class Finding(Struct, frozen=True):
+    """Whether something is well, what it is, and what to do if it is not."""
+
+    check: str
+    state: State
+    found: str
+    do: str = ""
+
+
+class Patient(NamedTuple):
+    """What is looked at."""
+
+    settings: Settings
+    log: Log
+    now_ms: int
+
+
+def examine(
+    arguments: Mapping[str, object],
+    now_ms: int,
+    environment: Mapping[str, str] = ENVIRONMENT,
+) -> list[Finding]:
+    """Returns everything that was found.
+
+    Args:
+        arguments: settings as the command line gives them, None where it does not.
+        now_ms: the time.
+        environment: the variables that the API would be started with.
+    """
+    try:
+        settings = load_settings(arguments, environment)
+    except SettingError as error:
+        wrong = Finding("settings", "failure", str(error), "set it right")
+        return [*_as_findings("versions", _versions()), wrong]
+    findings = look_at_machine(settings)
+    findings += _as_findings("settings", _settings(settings, environment))
+    url = settings.log_url
+    if not log_exists(url):
+        return [*findings, Finding("log", "warning", f"there is none at {url} yet", _START)]
+    try:
+        with closing(open_log(url)) as log:
+            findings += look(Patient(settings, log, now_ms))
+    except StreamsError as error:
+        findings.append(Finding("log", "failure", f"{redacted(url)}: {error}", _REACH))
+    return findings
+
+
+def look_at_machine(settings: Settings) -> list[Finding]:
+    """Returns what is found on this machine: installed versions, and the disk's room."""
+    return [*_as_findings("versions", _versions()), *_as_findings("disk", _disk(settings))]
+
+
+def look(patient: Patient) -> list[Finding]:
+    """Returns what is found in the log that is served, and in what must fit to it."""
+    checks = {
+        "log": _log,
+        "clock": _clock,
+        "policies": _policies,
+        "lag": _lag,
+        "dead letters": _dead_letters,
+        "keys": _keys,
+        "protection": _protection,
+    }
+    return [
+        finding for name, check in checks.items() for finding in _as_findings(name, check(patient))
+    ]
+
+
+def _as_findings(check: str, seen: Seen) -> list[Finding]:
+    try:
+        return [Finding(check, *each) for each in seen]
+    except StreamsError as error:
+        return [Finding(check, "failure", f"cannot be looked at: {error}", _REACH)]
+
+
+def _settings(settings: Settings, environment: Mapping[str, str]) -> Seen:
+    for variable in unknown_variables(environment):
+        yield "failure", f"no setting is called {variable}", "mind the spelling"
+    try:
+        PrivacyFilter(settings.private_salt, settings.reward_secret)
+        edge_options(settings)
+        for_origins(_nothing, settings.cors_origins)
+        if settings.jwt_jwks_url:
+            Tokens(settings)
+    except SettingError as error:
+        yield "failure", str(error), "set it right; the API does not start"
+    else:
+        yield "ok", "every one can be", ""
+    if settings.durability == "buffered":
+        found = "durability is buffered: a crash loses decisions that were answered"
+        yield "warning", found, "set COPYLOOP_DURABILITY=logged unless meant"
+    if settings.cors_origins == "*":
+        found = "any page may ask the API (COPYLOOP_CORS_ORIGINS is *)"
+        yield "warning", found, "name the origins of your own pages"
+
+
+async def _nothing(scope: object, receive: object, send: object) -> None:
+    """Stands for an application where only its settings are looked at."""
+
+
+def _log(patient: Patient) -> Seen:
+    states = topic_states(patient.log, create=False)
+    missing = [each.topic.name for each in states if each.state == "missing"]
+    if missing:
+        found = f"topics are missing: {', '.join(missing)}"
+        yield "failure", found, "`copyloop streams topics` makes them"
+        return
+    began = time.monotonic()
+    end = sum(ends(patient.log, DECISIONS).values())
+    seconds = time.monotonic() - began
+    place = redacted(patient.settings.log_url)
+    if seconds > SLOW_SECONDS:
+        yield "warning", f"{place} took {seconds:.1f} s to answer", _REACH
+    else:
+        yield "ok", f"{place} has {end} decisions, and answers", ""
+    yield from _sqlite_file(patient.settings.log_url)
+
+
+def _decisions(log: Log) -> list[TopicPartition]:
+    return [TopicPartition(DECISIONS, number) for number in range(log.partitions(DECISIONS))]
+
+
+def _clock(patient: Patient) -> Seen:
+    latest_ms = 0
+    for partition, end in ends(patient.log, DECISIONS).items():
+        records = patient.log.read(partition, max(end - 1, 0), limit=1) if end else []
+        latest_ms = max([latest_ms, *(record.timestamp_ms for record in records)])
+    ahead_ms = latest_ms - patient.now_ms
+    if ahead_ms > CLOCK_MS:
+        found = f"the log's latest decision is {ahead_ms / 1000:.0f} s in the future of this clock"
+        yield "failure", found, "have NTP set the clocks of all machines"
+    else:
+        yield "ok", "not behind the log's", ""
+
+
+def _policies(patient: Patient) -> Seen:
+    snapshots = _snapshots(patient.log)
+    names = [placement.name for placement in snapshots.catalogue.placements()]
+    looked = f"{len(names)} placements looked at"
+    if snapshots.refused:
+        found = f"{snapshots.refused} snapshots hold other bytes than their hash says"
+        do = "see that `copyloop bandit learn` runs: its next one replaces them; and what damaged"
+        yield "failure", found, f"{do} the log"
+    for name in names:
+        serving = snapshots.placement(name)
+        if serving is None:
+            found = f"{name!r} has no policy that can be served"
+            yield "failure", found, "PUT the placement with another policy"
+        elif not serving.actions:
+            found = f"{name!r} has no live creative"
+            yield "warning", found, "add one, or approve one; or callers bring actions"
+    yield "ok", looked if snapshots.refused else f"{looked}, hashes agree", ""
+
+
+def _snapshots(log: Log) -> Snapshots:
+    snapshots = Snapshots(log)
+    snapshots.start()
+    snapshots.stop()
+    return snapshots
+
+
+def _lag(patient: Patient) -> Seen:
+    behind = lags(patient.log, GROUPS)
+    for one in behind:
+        where = f"group {one.group!r} in {one.topic}/{one.partition}"
+        if one.committed is None and one.end:
+            found = f"{where} never read anything of {one.end} records"
+            yield "failure", found, f"start it: {STARTS[one.group]}"
+        elif one.lag > FAR_BEHIND:
+            found = f"{where} is {one.lag} records behind"
+            yield "warning", found, "see that it runs; more partitions share work"
+    if not any(one.lag > FAR_BEHIND for one in behind):
+        yield "ok", f"at most {max((one.lag for one in behind), default=0)} records", ""
+
+
+def _dead_letters(patient: Patient) -> Seen:
+    reasons = Counter(letter.reason for letter in read_letters(patient.log))
+    if not reasons:
+        yield "ok", "none", ""
+    for reason, count in reasons.most_common():
+        do = f"`copyloop streams dead-letter list --reason {reason}`, then mend and replay"
+        yield "warning", f"{count} for {reason}", do
+
+
+def _keys(patient: Patient) -> Seen:
+    ring = KeyRing(patient.log, lambda: patient.now_ms)
+    ring.catch_up()
+    active = ring.active()
+    try:
+        check_exposure(patient.settings, ring)
+    except SettingError as error:
+        yield "failure", str(error), "as it says"
+    if ring.has_keys and not active and not patient.settings.jwt_jwks_url:
+        found = "no key opens anything: nobody may ask the API anything"
+        yield "failure", found, "`copyloop keys create`"
+    for key in active:
+        named = f"key {key.id} ({key.name})"
+        if key.expires_ms is not None and key.expires_ms - patient.now_ms < SOON_MS:
+            days = (key.expires_ms - patient.now_ms) / 86_400_000
+            yield "warning", f"{named} ends in {days:.1f} days", "make another in time"
+        if "admin" in key.scopes and {"rank", "reward"} & set(key.scopes):
+            do = "give each use a key of its own, that may no more than it needs"
+            yield "warning", f"{named} asks and administers", do
+    if active:
+        yield "ok", f"{len(active)} of {len(ring.every())} keys are active", ""
+    elif not ring.has_keys:
+        yield "ok", f"none; everyone on {patient.settings.host} may do everything", ""
+
+
+def _protection(patient: Patient) -> Seen:
+    try:
+        shield = PrivacyFilter(patient.settings.private_salt, patient.settings.reward_secret)
+    except SettingError:
+        return
+    for placement in _snapshots(patient.log).catalogue.placements():
+        if not placement.protection:
+            continue
+        try:
+            shield.check(placement)
+        except RequestError as error:
+            yield "failure", str(error), "ranks of it are refused until then"
+        else:
+            yield "ok", f"{placement.name!r} is protected, secrets are there", ""
+
+
+def _versions() -> Seen:
+    """Looks whether what is installed is what this version was tested with."""
+    wrong = 0
+    for text in requires("copyloop") or ():
+        need = Requirement(text)
+        install = f"pip install '{need.name}{need.specifier}'"
+        optional = need.marker is not None and not need.marker.evaluate({"extra": ""})
+        try:
+            there = version(need.name)
+        except PackageNotFoundError:
+            if not optional:
+                wrong += 1
+                yield "failure", f"{need.name} is missing", install
+            continue
+        if not need.specifier.contains(there, prereleases=True):
+            wrong += 1
+            found = f"{need.name} is {there}; tested with {need.specifier}"
+            yield "warning" if optional else "failure", found, install
+    if not wrong:
+        yield "ok", f"copyloop {version('copyloop')}, and what it was tested with", ""
+
+
+def _disk(settings: Settings) -> Seen:
+    """Looks whether there is room where decisions are written."""
+    folder = settings.data
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    # What may come to wait on disk while Kafka is away.
+    spools = settings.spool_max_bytes if settings.log_url.startswith("kafka://") else 0
+    found = f"{free >> 20} MiB are free for {settings.data}"
+    do = "make room: an append that finds none is refused, and the loop stands still"
+    if free < LEAST_BYTES:
+        yield "failure", found, do
+    elif free < LITTLE_BYTES or spools > free:
+        yield "warning", found, do
+    else:
+        yield "ok", found, ""
+
+
+def _sqlite_file(url: str) -> Seen:
+    """Looks whether the file of a SQLite log holds together, if it can be gone through soon."""
+    path = sqlite_path(url)
+    if path is None or path.stat().st_size > CHECKED_BYTES:
+        return
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+    if verdict != "ok":
+        do = "stop everything, keep a copy, and restore the archive into a new log"
+        yield "failure", f"{path} is damaged: {verdict}", do

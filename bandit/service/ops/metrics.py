@@ -1,0 +1,251 @@
+"""What the API counts, for Prometheus.
+
+Each application has a registry of its own, so that two in one process do not mix. Routes are
+labelled by their template, never by a path that a client chose.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from typing import Final, TypeVar
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as MetricCounter
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from bandit.service.state import Snapshots
+from streams.spool import Spool
+
+LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+MOST_CREATIVES: Final = 100
+"""How many of a placement's creatives have a series of their own; callers may bring any number."""
+OTHER: Final = "(other)"
+_BOUNDS: Final = (*map(str, LATENCY_BUCKETS), "+Inf")
+
+_Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
+
+
+class Tally(Collector):
+    """Requests by route and status, how long they took, and decisions by what was chosen."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._slots: dict[str, list[int]] = {}
+        self._seconds: dict[str, float] = {}
+        self._chosen: dict[str, Counter[str]] = {}
+        self._explored: Counter[str] = Counter()
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Counts a request that was answered."""
+        self._requests[route, status] += 1
+        slots = self._slots.get(route)
+        if slots is None:
+            slots = self._slots[route] = [0] * len(_BOUNDS)
+            self._seconds[route] = 0.0
+        slots[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self._seconds[route] += seconds
+
+    def decision(self, placement: str, creative: str, *, explored: bool) -> None:
+        """Counts a decision.
+
+        Args:
+            placement: one that exists.
+            creative: the id of what was chosen.
+            explored: something else had a higher propensity.
+        """
+        chosen = self._chosen.get(placement)
+        if chosen is None:
+            chosen = self._chosen[placement] = Counter()
+        if creative not in chosen and len(chosen) >= MOST_CREATIVES:
+            creative = OTHER
+        chosen[creative] += 1
+        if explored:
+            self._explored[placement] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields what was counted."""
+        yield labelled(
+            CounterMetricFamily(
+                "copyloop_requests", "Requests by route and status.", labels=("route", "status")
+            ),
+            (((route, str(status)), count) for (route, status), count in self._requests.items()),
+        )
+        seconds = HistogramMetricFamily(
+            "copyloop_request_seconds",
+            "Time from a request's headers to the end of its answer.",
+            labels=("route",),
+        )
+        for route, slots in list(self._slots.items()):
+            buckets = list(zip(_BOUNDS, map(float, accumulate(slots)), strict=True))
+            seconds.add_metric((route,), buckets, self._seconds[route])
+        yield seconds
+        chosen = {placement: dict(counts) for placement, counts in list(self._chosen.items())}
+        yield labelled(
+            CounterMetricFamily(
+                "copyloop_decisions", "Decisions taken, by placement.", labels=("placement",)
+            ),
+            (((placement,), sum(counts.values())) for placement, counts in chosen.items()),
+        )
+        yield labelled(
+            CounterMetricFamily(
+                "copyloop_creative_decisions",
+                f"Decisions by what was chosen: {MOST_CREATIVES} a placement, and the rest as one.",
+                labels=("placement", "creative"),
+            ),
+            (
+                ((placement, creative), count)
+                for placement, counts in chosen.items()
+                for creative, count in counts.items()
+            ),
+        )
+        yield labelled(
+            CounterMetricFamily(
+                "copyloop_explored_decisions",
+                "Decisions for something that was not the most probable.",
+                labels=("placement",),
+            ),
+            (((placement,), self._explored[placement]) for placement in chosen),
+        )
+
+
+def labelled(family: _Family, values: Iterable[tuple[tuple[str, ...], float]]) -> _Family:
+    """Returns the family with a sample for each of these labels."""
+    for labels, value in list(values):
+        family.add_metric(labels, value)
+    return family
+
+
+GROUP_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """The counters of one application, and the text that `/metrics` answers with."""
+
+    def __init__(
+        self, snapshots: Snapshots, clock_ms: Callable[[], int], spool: Spool | None = None
+    ) -> None:
+        registry = self._registry = CollectorRegistry()
+        tally = Tally()
+        registry.register(tally)
+        self.request, self.decision = tally.request, tally.decision
+        self._outcomes = MetricCounter(
+            "copyloop_outcomes",
+            "Outcomes accepted, by placement.",
+            ("placement",),
+            registry=registry,
+        )
+        self.group = Histogram(
+            "copyloop_append_group_messages",
+            "Messages appended to the log at once.",
+            buckets=GROUP_BUCKETS,
+            registry=registry,
+        ).observe
+        self.spooled = MetricCounter(
+            "copyloop_spooled_messages",
+            "Messages that went to disk because the log was away.",
+            registry=registry,
+        ).inc
+        self.forwarded = MetricCounter(
+            "copyloop_forwarded_messages",
+            "Messages that went from disk to the log.",
+            registry=registry,
+        ).inc
+        self._unlogged = MetricCounter(
+            "copyloop_unlogged_decisions",
+            "Decisions that were answered but not recorded: the spool was full.",
+            ("placement",),
+            registry=registry,
+        )
+        self._fallbacks = MetricCounter(
+            "copyloop_fallback_decisions",
+            "Decisions that the policy was too late for: the first action was taken.",
+            ("placement",),
+            registry=registry,
+        )
+        registry.register(_Served(snapshots, clock_ms))
+        if spool is not None:
+            registry.register(_Spooled(spool, clock_ms))
+
+    def outcomes(self, placement: str, count: int) -> None:
+        """Counts outcomes of a placement that exists."""
+        self._outcomes.labels(placement).inc(count)
+
+    def fallbacks(self, placement: str, count: int) -> None:
+        """Counts decisions that were taken in place of the policy."""
+        self._fallbacks.labels(placement).inc(count)
+
+    def unlogged(self, placement: str, count: int) -> None:
+        """Counts decisions that were answered, and are recorded nowhere."""
+        self._unlogged.labels(placement).inc(count)
+
+    def add(self, collector: Collector) -> None:
+        """Registers another collector."""
+        self._registry.register(collector)
+
+    def text(self) -> bytes:
+        """Returns everything counted so far in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Served(Collector):
+    """What is served now, read when it is asked for."""
+
+    def __init__(self, snapshots: Snapshots, clock_ms: Callable[[], int]) -> None:
+        self._snapshots = snapshots
+        self._clock_ms = clock_ms
+
+    def collect(self) -> Iterator[Metric]:
+        names = [placement.name for placement in self._snapshots.catalogue.placements()]
+        served = [found for name in names if (found := self._snapshots.placement(name))]
+        now_ms = self._clock_ms()
+        yield _gauge(
+            "copyloop_policy_age_seconds",
+            "Time since the log took in the policy that is served.",
+            ((s.placement.name, (now_ms - s.snapshot_ms) / 1e3) for s in served if s.snapshot_ms),
+        )
+        yield _gauge(
+            "copyloop_live_creatives",
+            "Creatives that may be shown.",
+            ((s.placement.name, len(s.actions)) for s in served),
+        )
+        yield GaugeMetricFamily(
+            "copyloop_policies_refused",
+            "Policy snapshots that were damaged, and so not served.",
+            self._snapshots.refused,
+        )
+
+
+class _Spooled(Collector):
+    """What waits on disk, read when it is asked for."""
+
+    def __init__(self, spool: Spool, clock_ms: Callable[[], int]) -> None:
+        self._spool = spool
+        self._clock_ms = clock_ms
+
+    def collect(self) -> Iterator[Metric]:
+        spool = self._spool
+        yield GaugeMetricFamily(
+            "copyloop_spool_bytes", "Bytes on disk that wait for the log.", spool.size_bytes
+        )
+        yield GaugeMetricFamily(
+            "copyloop_spool_messages", "Messages on disk that wait for the log.", spool.messages
+        )
+        yield GaugeMetricFamily(
+            "copyloop_spool_oldest_seconds",
+            "How long the oldest message on disk has waited, 0 if there is none.",
+            spool.oldest_seconds(self._clock_ms()),
+        )
+
+
+def _gauge(name: str, words: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, words, labels=("placement",))
+    return labelled(family, (((placement,), value) for placement, value in values))

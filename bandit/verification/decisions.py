@@ -1,0 +1,357 @@
+"""Proof that the log tells the truth: every decision derived again and compared.
+
+The interactions give back each policy that was ever served, the policy and the logged context
+give back the pmf, and the pmf and the event id give back the draw.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from rich.box import HEAVY_HEAD
+from rich.table import Table
+
+from bandit.eligibility import under_lid
+from bandit.errors import FeatureError, LearnError, PolicyError
+from bandit.learning.fold import PlacementFold, interaction_of
+from bandit.policies import load_policy
+from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
+from bandit.verification.shortlists import Shortlists
+from streams.catalogue.state import CatalogueReader
+from streams.errors import EventError
+from streams.events import DECISIONS, INTERACTIONS, Decision, Interaction, Placement, decode
+from streams.fold import Progress, history
+from streams.forgetting import is_forgotten
+from streams.logs.base import Log, Record, TopicPartition
+
+TOLERANCE: Final = 1e-9
+"""The most that a logged and a derived probability may differ by."""
+SHOWN: Final = 20
+"""How many mismatches the table lists; the JSON lists all."""
+BATCH: Final = 1000
+
+Reason: TypeAlias = Literal[
+    "pmf_differs",
+    "sample_differs",
+    "shortlist_differs",
+    "version_unknown",
+    "decision_unreadable",
+    "features_invalid",
+]
+
+
+class Mismatch(Struct, frozen=True, kw_only=True):
+    """One decision that cannot be derived again, and where it stands in the log."""
+
+    reason: Reason
+    event_id: str
+    slot: int
+    placement: str
+    policy_version: str
+    partition: int
+    offset: int
+    detail: str
+
+
+class AuditReport(Struct, frozen=True, kw_only=True):
+    """How many decisions and policy versions were looked at, and what did not agree.
+
+    `forgotten` decisions had something taken out of their context, so that their propensities
+    cannot be derived again; nor can those of `unprovable` ones, whose policy learned from such.
+    Of `undrawn` ones it cannot be told how their shortlist was drawn: creatives were capped, or
+    the catalogue was compacted since.
+    """
+
+    decisions: int
+    versions: int
+    versions_verified: int
+    tolerance: float
+    mismatches: tuple[Mismatch, ...]
+    forgotten: int = 0
+    unprovable: int = 0
+    undrawn: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything agreed."""
+        return not self.mismatches
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many mismatches there are, by reason."""
+        return dict(sorted(Counter(found.reason for found in self.mismatches).items()))
+
+    def summary(self) -> str:
+        """Returns the verdict in one line."""
+        if self.clean:
+            verdict = "everything agrees"
+        else:
+            verdict = ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
+        if lost := self.forgotten + self.unprovable:
+            verdict += f", but for {lost} that cannot be proved since something was forgotten"
+        if self.undrawn:
+            verdict += f", but for {self.undrawn} whose shortlists cannot be drawn again"
+        return (
+            f"{self.decisions} decisions, {self.versions_verified} of {self.versions} policy "
+            f"versions verified: {verdict}"
+        )
+
+    def to_json(self) -> str:
+        """Returns the report as one JSON object."""
+        fields = {"clean": self.clean, "counts": self.counts(), **msgspec.structs.asdict(self)}
+        return msgspec.json.encode(fields).decode()
+
+    def to_table(self) -> Table:
+        """Returns the report as a table to print."""
+        table = Table(
+            title=self.summary(),
+            caption=f"probabilities compared to {self.tolerance:g}",
+            show_header=not self.clean,
+            box=None if self.clean else HEAVY_HEAD,
+        )
+        for column in ("reason", "event id", "slot", "placement", "decisions at", "detail"):
+            table.add_column(column, overflow="fold")
+        for found in self.mismatches[:SHOWN]:
+            place = f"{found.partition}@{found.offset}"
+            row = (found.reason, found.event_id, str(found.slot), found.placement, place)
+            table.add_row(*row, found.detail)
+        if len(self.mismatches) > SHOWN:
+            table.add_row("…", f"{len(self.mismatches) - SHOWN} more", "", "", "", "see the JSON")
+        return table
+
+
+def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
+    """Derives every decision in the log again, and reports those that disagree.
+
+    1. Reads the decisions once: draws each again from its own pmf and event id.
+    2. Folds the interactions once, with every policy that their placement ever had, and so finds
+       each policy version that a decision names, by its hash at its offset.
+    3. Asks each version found for the pmf of its decisions, and compares to `TOLERANCE`; draws
+       their shortlists again, where they have any.
+
+    Else it takes as logged which actions there were to choose from: that a creative was rightly
+    left out, since it was paused or capped, it does not prove.
+    """
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    claims = _Claims(log)
+    claims.collect(progress)
+    trials = {
+        name: _Trial(claims, name, reader.catalogue.placement_history(name))
+        for name in claims.placements()
+    }
+    for record in chain.from_iterable(history(log, INTERACTIONS, progress)):
+        with suppress(EventError, LearnError):
+            interaction = interaction_of(record)
+            if trial := trials.get(interaction.decision.placement):
+                trial.take(interaction, record)
+    verified = sum(trial.finish() for trial in trials.values())
+    return AuditReport(
+        decisions=claims.decisions,
+        versions=sum(len(claims.versions(name)) for name in trials),
+        versions_verified=verified,
+        tolerance=TOLERANCE,
+        mismatches=tuple(sorted(claims.mismatches, key=lambda m: (m.partition, m.offset))),
+        forgotten=claims.forgotten,
+        unprovable=claims.unprovable,
+        undrawn=claims.undrawn,
+    )
+
+
+class _Claims:
+    """Which version each decision says that it came from; only offsets are kept of them."""
+
+    def __init__(self, log: Log) -> None:
+        self.decisions = 0
+        self.forgotten = 0
+        self.unprovable = 0
+        self.undrawn = 0
+        self.shortlists = Shortlists(log)
+        self.mismatches: list[Mismatch] = []
+        self._log = log
+        self._offsets: defaultdict[str, defaultdict[str, dict[int, array[int]]]] = defaultdict(
+            lambda: defaultdict(dict)
+        )
+
+    def placements(self) -> list[str]:
+        return sorted(self._offsets)
+
+    def versions(self, placement: str) -> set[str]:
+        return set(self._offsets[placement])
+
+    def collect(self, progress: Progress | None) -> None:
+        """Reads all decisions, and checks that each was drawn from its own pmf."""
+        for record in chain.from_iterable(history(self._log, DECISIONS, progress)):
+            try:
+                decision = decode(record.value)
+            except EventError as error:
+                self._refuse_record(record, str(error))
+                continue
+            if not isinstance(decision, Decision):
+                continue
+            self.decisions += 1
+            # The draw is of the pmf alone; what was taken out does not touch it.
+            self._check_draw(decision, record)
+            if is_forgotten(record):
+                self.forgotten += 1
+                continue
+            offsets = self._offsets[decision.placement][decision.policy_version]
+            offsets.setdefault(record.partition, array("q")).append(record.offset)
+
+    def _check_draw(self, decision: Decision, record: Record) -> None:
+        drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
+        if drawn != decision.index:
+            detail = f"index {decision.index} is logged, {drawn} is drawn"
+            self.refuse("sample_differs", decision, record, detail)
+
+    def made_by(self, placement: str, version: str) -> Iterator[tuple[Decision, Record]]:
+        """Yields the decisions of the placement that name the version."""
+        for partition, offsets in self._offsets[placement][version].items():
+            for run in _runs(offsets):
+                wanted = set(run)
+                start = TopicPartition(DECISIONS, partition), run[0]
+                for record in self._log.read(*start, limit=run[-1] - run[0] + 1):
+                    event = decode(record.value) if record.offset in wanted else None
+                    if isinstance(event, Decision):
+                        yield event, record
+
+    def refuse(self, reason: Reason, decision: Decision, record: Record, detail: str) -> None:
+        self.mismatches.append(
+            Mismatch(
+                reason=reason,
+                event_id=decision.event_id,
+                slot=decision.slot,
+                placement=decision.placement,
+                policy_version=decision.policy_version,
+                partition=record.partition,
+                offset=record.offset,
+                detail=detail,
+            )
+        )
+
+    def _refuse_record(self, record: Record, detail: str) -> None:
+        self.mismatches.append(
+            Mismatch(
+                reason="decision_unreadable",
+                event_id=record.key.decode(errors="replace"),
+                slot=0,
+                placement="",
+                policy_version="",
+                partition=record.partition,
+                offset=record.offset,
+                detail=detail,
+            )
+        )
+
+
+class _Trial:
+    """One placement's claims, held against what its interactions lead to."""
+
+    def __init__(self, claims: _Claims, name: str, history: Sequence[Placement]) -> None:
+        self._claims = claims
+        self._name = name
+        self._open = claims.versions(name)
+        self._verified = 0
+        self._forgotten_at: int | None = None
+        # Where in the interactions a version was taken, the next one last.
+        offsets = {offset for version in self._open if (offset := _offset_of(version)) is not None}
+        self._stops = sorted(offsets, reverse=True)
+        self._folds: list[PlacementFold] = []
+        for placement in history:
+            if all(placement.policy != fold.spec for fold in self._folds):
+                # A spec that makes no policy never served one.
+                with suppress(PolicyError):
+                    self._folds.append(PlacementFold(placement.policy))
+
+    def take(self, interaction: Interaction, record: Record) -> None:
+        offset = record.offset
+        self._stop_before(offset)
+        if self._forgotten_at is None and is_forgotten(record):
+            self._forgotten_at = offset
+        for fold in self._folds:
+            with suppress(FeatureError, LearnError):
+                fold.take(interaction, offset)
+
+    def finish(self) -> int:
+        """Settles what is left; returns how many versions were found."""
+        if self._stops:
+            self._stop_before(self._stops[0])
+        for version in sorted(self._open):
+            for decision, record in self._claims.made_by(self._name, version):
+                if self._learned_from_forgotten(version):
+                    self._claims.unprovable += 1
+                    continue
+                detail = f"no policy of {self._name!r} folded from the log is {version}"
+                self._claims.refuse("version_unknown", decision, record, detail)
+        return self._verified
+
+    def _learned_from_forgotten(self, version: str) -> bool:
+        offset, forgotten_at = _offset_of(version), self._forgotten_at
+        return offset is not None and forgotten_at is not None and offset > forgotten_at
+
+    def _stop_before(self, offset: int) -> None:
+        """Checks the versions that were taken before the interaction at `offset`."""
+        if not self._stops or self._stops[-1] > offset:
+            return
+        while self._stops and self._stops[-1] <= offset:
+            self._stops.pop()
+        for fold in self._folds:
+            state = fold.policy.to_bytes()
+            version = policy_version(state, fold.offset)
+            if version in self._open:
+                self._open.remove(version)
+                self._verified += 1
+                self._check_pmfs(version, load_policy(state))
+
+    def _check_pmfs(self, version: str, policy: Policy) -> None:
+        for decision, record in self._claims.made_by(self._name, version):
+            try:
+                self._check_shortlist(policy, decision, record)
+                derived = _derived(policy, decision)
+            except FeatureError as error:
+                self._claims.refuse("features_invalid", decision, record, str(error))
+                continue
+            difference = float(np.max(np.abs(derived - np.asarray(decision.pmf))))
+            if difference > TOLERANCE:
+                detail = f"logged and derived probabilities are up to {difference:.3g} apart"
+                self._claims.refuse("pmf_differs", decision, record, detail)
+
+    def _check_shortlist(self, policy: Policy, decision: Decision, record: Record) -> None:
+        difference = self._claims.shortlists.differs(policy, decision)
+        if difference is None:
+            self._claims.undrawn += 1
+        elif difference:
+            self._claims.refuse("shortlist_differs", decision, record, difference)
+
+
+def _derived(policy: Policy, decision: Decision) -> Pmf:
+    """Returns the pmf that the decision should have: certainty of the first if it is a fallback."""
+    if decision.fallback:
+        return np.array([1.0] + [0.0] * (len(decision.actions) - 1))
+    pmf = policy.pmf(decision.context, decision.actions)
+    return under_lid(pmf, decision.actions, decision.lid or None)
+
+
+def _runs(offsets: Iterable[int]) -> Iterator[list[int]]:
+    """Yields the offsets in runs that are worth one read each: close together, and not long."""
+    run: list[int] = []
+    for offset in offsets:
+        if run and (offset - run[-1] > 16 or offset - run[0] >= BATCH):
+            yield run
+            run = []
+        run.append(offset)
+    if run:
+        yield run
+
+
+def _offset_of(version: str) -> int | None:
+    """Returns the offset that a policy version names, None if it is not of that form."""
+    offset = version.rpartition("@")[2]
+    return int(offset) if offset.isdecimal() else None

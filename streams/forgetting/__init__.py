@@ -1,1 +1,0 @@
-"""Taking a value out of a log that only grows, where somebody has a right to that."""

@@ -1,0 +1,167 @@
+"""Feeds outcomes from other people's topics into ours, once each, whatever crashes.
+
+Where it is in each partition is saved only after what it read was written; what is then read a
+second time makes the same outcomes under the same ids, and the join counts them once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from streams.checkpoint import Checkpoint
+from streams.dead_letters import PARTITION as DEAD_LETTERS
+from streams.dead_letters import WrittenLetters
+from streams.errors import MappingError, UnmappedError
+from streams.events import OUTCOMES, TOPICS, encode
+from streams.fold import AdaptiveInterval, PartitionWorker, commit
+from streams.ingest.mapping import Mapper, TopicMapping
+from streams.logs.base import Log, Message, Record, TopicPartition
+from streams.logs.cloudevents import STATE as TRACESTATE
+from streams.logs.cloudevents import trace_headers
+from streams.logs.wrappers import RetryingLog
+from streams.topics import INGEST_GROUP
+
+BATCH: Final = 2000
+POLL_SECONDS: Final = 0.25
+CHECKPOINT_SECONDS: Final = 1.0
+
+
+@dataclass
+class IngestCounts:
+    """What became of the records that were read: each is one of the last three."""
+
+    records: int = 0
+    outcomes: int = 0
+    skipped: int = 0
+    refused: int = 0
+
+
+def run_ingest(
+    log: Log,
+    checkpoints_directory: Path,
+    mappings: Sequence[TopicMapping],
+    *,
+    stop: threading.Event,
+    source: Log | None = None,
+    begin: Literal["oldest", "newest"] = "oldest",
+    batch: int = BATCH,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    counts: IngestCounts | None = None,
+) -> IngestCounts:
+    """Appends an outcome for each record of the mapped topics, until `stop` is set.
+
+    A record that cannot be mapped goes to the dead letters, as it is.
+
+    Args:
+        log: holds the topics of `create_topics`.
+        checkpoints_directory: where it keeps how far it is.
+        mappings: one for each topic.
+        stop: ends the run after the batch at hand.
+        source: the log that has the mapped topics, if it is another.
+        begin: where to begin in a partition that was never read: at the oldest record, or
+            with what comes from now on.
+        batch: about how many records are mapped at a time.
+        checkpoint_seconds: how often it saves how far it is.
+        counts: where to count, for who looks on meanwhile.
+
+    Raises:
+        MappingError: a mapping cannot be, or two are of one topic.
+        LockError: another process does this with the same directory.
+        CheckpointError: a checkpoint is damaged, or of another log.
+        TopicError: a topic is missing.
+        LogUnavailable: the log was out of reach until `stop` was set.
+    """
+    counts = counts or IngestCounts()
+    reading = log if source is None else source
+    mappers = _mappers(mappings, same_log=reading is log)
+    log, reading = RetryingLog(log, stop=stop), RetryingLog(reading, stop=stop)
+
+    def take_up(partition: TopicPartition, checkpoint: Checkpoint | None) -> _Ingested:
+        return _Ingested(log, reading, partition, checkpoint, begin, counts)
+
+    worker = PartitionWorker(
+        reading,
+        checkpoints_directory,
+        take_up,
+        name=lambda partition: f"ingest-{partition.topic}-{partition.partition}",
+        saving=AdaptiveInterval(checkpoint_seconds),
+        counts=counts,
+    )
+    with worker.consumer(mappers, group=INGEST_GROUP) as consumer:
+        while not stop.is_set():
+            records = consumer.poll(POLL_SECONDS, limit=batch)
+            log.append([m for r in records for m in worker[r[:2]].mapped(r, mappers)])
+            commit(consumer, worker.save_due())
+    return counts
+
+
+class _Ingested:
+    """A partition at hand.
+
+    The group's commits matter where a partition moves to a machine that has no checkpoint of it,
+    or an old one: the further of the two is right.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        source: Log,
+        partition: TopicPartition,
+        checkpoint: Checkpoint | None,
+        begin: Literal["oldest", "newest"],
+        counts: IngestCounts,
+    ) -> None:
+        offsets = checkpoint.offsets if checkpoint else {}
+        committed = source.committed(INGEST_GROUP, partition)
+        known = [at for at in (offsets.get(partition), committed) if at is not None]
+        newest = not known and begin == "newest"
+        self.position = source.end_offset(partition) if newest else max(known, default=None)
+        """The offset to read next, None for the oldest there is."""
+        # Saved at once, since where the newest record is will be elsewhere by the next start.
+        self.changed = self.position is not None
+        self._partition = partition
+        self._letters = WrittenLetters(
+            log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
+        )
+        self._counts = counts
+
+    def offsets(self) -> dict[TopicPartition, int]:
+        return {} if self.position is None else {self._partition: self.position}
+
+    def checkpoint(self) -> Checkpoint:
+        letters = {DEAD_LETTERS: self._letters.offset(self.position or 0)}
+        return Checkpoint(b"", self.offsets() | letters)
+
+    def mapped(self, record: Record, mappers: Mapping[str, Mapper]) -> list[Message]:
+        """Takes in the next record; returns its outcome or dead letter, where there is one."""
+        self.position, self.changed = record.offset + 1, True
+        self._counts.records += 1
+        try:
+            outcome = mappers[record.topic].outcome(record)
+        except UnmappedError as error:
+            self._counts.refused += 1
+            return self._letters.message(record, error.code, str(error))
+        if outcome is None:
+            self._counts.skipped += 1
+            return []
+        self._counts.outcomes += 1
+        headers = trace_headers(outcome.traceparent)
+        if headers:
+            headers += tuple(header for header in record.headers if header[0] == TRACESTATE)
+        return [Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), headers)]
+
+
+def _mappers(mappings: Sequence[TopicMapping], *, same_log: bool) -> dict[str, Mapper]:
+    mappers: dict[str, Mapper] = {}
+    for mapping in mappings:
+        topic = mapping.topic
+        if topic in mappers:
+            raise MappingError(f"two mappings are of topic {topic!r}; a topic has one")
+        if same_log and topic in TOPICS:
+            raise MappingError(f"topic {topic!r} is copyloop's own; map one of yours")
+        mappers[topic] = Mapper(mapping)
+    return mappers

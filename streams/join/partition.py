@@ -1,0 +1,423 @@
+"""One partition of decisions and outcomes, joined: records in, messages to write out.
+
+It does what the state machine must not: it reads bytes, lays aside what cannot be used, and
+leaves out what was already written before a crash.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+import msgspec
+
+from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
+from streams.checkpoint import Checkpoint
+from streams.dead_letters import PARTITION as DEAD_LETTERS
+from streams.dead_letters import Place, WrittenLetters
+from streams.errors import EventError, SchemaError
+from streams.events import (
+    CATALOGUE,
+    DECISIONS,
+    INTERACTIONS,
+    OUTCOMES,
+    UNREADABLE,
+    Decision,
+    Outcome,
+    Status,
+    Tick,
+    decode,
+    encode,
+)
+from streams.fold import ends, partitions, scan
+from streams.join.machine import Join
+from streams.join.state import Emitted, Refusal
+from streams.logs.base import Log, Message, Record, TopicPartition
+from streams.logs.cloudevents import trace_headers_of, traced
+
+TICK: Final = encode(Tick())
+OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
+
+
+class Merge:
+    """The two sides of one partition, each in the order of its offsets, made one.
+
+    A timestamp that goes back within a side, as not every log prevents, is raised to the one
+    before it. `start_ms` is the time that the records before these led up to, -1 if there
+    were none: no record counts as older.
+    """
+
+    def __init__(self, start_ms: int = -1) -> None:
+        self._decisions: deque[Record] = deque()
+        self._outcomes: deque[Record] = deque()
+        self._sides = {DECISIONS: self._decisions, OUTCOMES: self._outcomes}
+        self._seen_ms = {DECISIONS: start_ms, OUTCOMES: start_ms}
+
+    def add(self, record: Record) -> None:
+        """Takes in the next record of its side."""
+        seen_ms = self._seen_ms[record.topic]
+        if record.timestamp_ms < seen_ms:
+            record = record._replace(timestamp_ms=seen_ms)
+        self._sides[record.topic].append(record)
+        self._seen_ms[record.topic] = record.timestamp_ms
+
+    def release(self) -> list[Record]:
+        """Returns the next records of the merged order, as far as it is settled."""
+        decisions, outcomes = self._decisions, self._outcomes
+        released: list[Record] = []
+        while decisions or outcomes:
+            if self._decision_is_next():
+                released.append(decisions.popleft())
+            elif self._outcome_is_next():
+                released.append(outcomes.popleft())
+            else:
+                break
+        return released
+
+    def waiting(self, topic: str) -> int:
+        """Returns how many records of that side wait for the other."""
+        return len(self._sides[topic])
+
+    def blocked_by(self) -> tuple[str, int] | None:
+        """Returns the side that must move on, and past when, for what waits to be released.
+
+        None if nothing waits but ticks, which are worth nothing by themselves.
+        """
+        for topic, side in self._sides.items():
+            if any(record.value != TICK for record in side):
+                return OTHER[topic], side[-1].timestamp_ms
+        return None
+
+    def first_waiting(self, topic: str) -> int | None:
+        """Returns the offset of the side's first record that waits, None if none does."""
+        side = self._sides[topic]
+        return side[0].offset if side else None
+
+    def _decision_is_next(self) -> bool:
+        if not self._decisions:
+            return False
+        # An outcome of the same millisecond comes after the decision, so it settles the tie.
+        earliest_ms = self._outcomes[0].timestamp_ms if self._outcomes else self._seen_ms[OUTCOMES]
+        return earliest_ms >= self._decisions[0].timestamp_ms
+
+    def _outcome_is_next(self) -> bool:
+        if not self._outcomes:
+            return False
+        head = self._decisions[0] if self._decisions else None
+        earliest_ms = head.timestamp_ms if head else self._seen_ms[DECISIONS]
+        return earliest_ms > self._outcomes[0].timestamp_ms
+
+
+BOUNDS_MS: Final = (
+    *(5, 10, 25, 50, 100, 250, 500),
+    *(1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000),
+)
+"""The buckets' upper bounds; one more bucket holds what took longer."""
+STATUSES: Final[tuple[Status, ...]] = ("provisional", "corrected", "closed")
+
+
+class JoinLatency:
+    """The time from what made an interaction due to its being durable in the log, by status.
+
+    Due is a `corrected` one with the record of its outcome, a `provisional` one with that of its
+    decision, and a `closed` one with the end of its window: each is its `timestamp_ms`.
+    """
+
+    def __init__(self) -> None:
+        self.counts = {status: [0] * (len(BOUNDS_MS) + 1) for status in STATUSES}
+        self.sums_ms = dict.fromkeys(STATUSES, 0)
+        self._due: list[tuple[Status, int]] = []
+
+    def due(self, status: Status, timestamp_ms: int) -> None:
+        """Notes an interaction that is to be written."""
+        self._due.append((status, timestamp_ms))
+
+    def written(self, now_ms: int) -> None:
+        """Counts those that were noted, all of which are written now."""
+        for status, timestamp_ms in self._due:
+            took_ms = max(now_ms - timestamp_ms, 0)
+            self.counts[status][bisect_left(BOUNDS_MS, took_ms)] += 1
+            self.sums_ms[status] += took_ms
+        self._due.clear()
+
+
+class _Sequenced(msgspec.Struct):
+    source: int
+    sequence: int
+
+
+_decoder = msgspec.json.Decoder(_Sequenced)
+
+
+class Written:
+    """What the join of partition `source` had written, and does not write again.
+
+    Args:
+        log: where it was written.
+        source: the partition whose join it is.
+        offsets: where to look from, as `offsets` gave them; an output that is left out is
+            looked through from its start.
+
+    Attributes:
+        letters: its dead letters.
+        catalogue_offset: what cannot be used of the catalogue before here has its letters.
+    """
+
+    def __init__(self, log: Log, source: int, offsets: Mapping[TopicPartition, int]) -> None:
+        self._log = log
+        outputs = partitions(log, INTERACTIONS)
+        self._offsets = {place: offsets[place] for place in outputs if place in offsets}
+        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
+        self.letters = WrittenLetters(
+            log, offsets.get(DEAD_LETTERS), lambda place: _is_of(place, source)
+        )
+        records = (record for place in outputs for record in scan(log, place, offsets.get(place)))
+        found = (_sequenced(record) for record in records)
+        self._sequences = {each.sequence for each in found if each and each.source == source}
+
+    def interaction(self, sequence: int) -> bool:
+        """Returns whether the interaction is there; each can be asked for once."""
+        if sequence not in self._sequences:
+            return False
+        self._sequences.remove(sequence)
+        return True
+
+    def offsets(self) -> dict[TopicPartition, int]:
+        """Returns where the next start must look from, if the join's state is as of now.
+
+        That moves on only once all that was found has been asked for: until then the state is
+        older than what is written.
+        """
+        if not self._sequences:
+            self._offsets = ends(self._log, INTERACTIONS)
+        others = {DEAD_LETTERS: self.letters.offset(), CATALOGUE_PARTITION: self.catalogue_offset}
+        return self._offsets | others
+
+
+def _sequenced(record: Record) -> _Sequenced | None:
+    try:
+        return _decoder.decode(record.value)
+    except UNREADABLE:
+        # No join wrote that; the learner lays it aside.
+        return None
+
+
+def _is_of(place: Place, source: int) -> bool:
+    topic, partition, _ = place
+    # The catalogue has one partition, and so has the join of the same number lay it aside.
+    return topic in (DECISIONS, OUTCOMES, CATALOGUE) and partition == source
+
+
+IDLE_SECONDS: Final = 0.02
+"""A side that had no record for this long is idle, and moved on by a tick if the other waits."""
+OVERDUE_MS: Final = 100
+"""A window that ended this long ago, with nothing going on, is closed by ticks."""
+REPEATED: Final = ("duplicate_outcome", "repeated_decision")
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class JoinCounts:
+    """What a joiner has seen and done since it started.
+
+    `refused` are the records that could not be used for any reason but being late, orphan or a
+    duplicate; `defaulted` are those of the `closed` decisions that got the default reward.
+    """
+
+    events: int = 0
+    interactions: int = 0
+    closed: int = 0
+    defaulted: int = 0
+    late: int = 0
+    orphan: int = 0
+    duplicate: int = 0
+    refused: int = 0
+    dead_lettered: int = 0
+    ticks: int = 0
+    latency: JoinLatency = field(default_factory=JoinLatency, repr=False, compare=False)
+
+    @property
+    def default_rate(self) -> float:
+        """The share of closed decisions that got the default reward; 0 if none was closed."""
+        return self.defaulted / self.closed if self.closed else 0.0
+
+    def __str__(self) -> str:
+        return f"{self!r}, default rate {self.default_rate:.3f}"
+
+
+class JoinedPartition:
+    """The join of one partition, between its records and the messages that follow from them.
+
+    Args:
+        join: its state, as of the records before `offsets`.
+        offsets: the next offset to read of each side; one that is left out is at its start.
+        written: what was written of the records from there on; not to be written again.
+        counts: where to count.
+    """
+
+    def __init__(
+        self,
+        join: Join,
+        offsets: dict[TopicPartition, int],
+        written: Written,
+        counts: JoinCounts,
+    ) -> None:
+        self.join = join
+        self.merge = Merge(join.time_ms)
+        self.changed = False
+        self.paused: set[str] = set()
+        """The sides that are not read for now."""
+        self._offsets = offsets
+        self.written = written
+        self._counts = counts
+        self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
+
+    def add(self, record: Record, now: float) -> None:
+        """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
+        self.merge.add(record)
+        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        self._seen_at[record.topic] = now
+        self.changed = True
+
+    def advance(self, log: Log) -> list[Message]:
+        """Joins as far as the records reach; returns what is to be written of that."""
+        letters: list[Message] = []
+        released = self.merge.release()
+        for record in released:
+            error = self._feed(record)
+            if error is not None:
+                letters += self.lay_aside(record, error.code, str(error))
+        interactions, refusals = self.join.take()
+        if refusals:
+            at_hand = {(record.topic, record.offset): record for record in released}
+            for refusal in refusals:
+                letters += self._refused(log, refusal, at_hand)
+        # Letters go first: a decision that was laid aside stays so when it is read again.
+        return letters + [
+            message for emitted in interactions for message in self._to_write(emitted)
+        ]
+
+    def offsets(self) -> dict[TopicPartition, int]:
+        """Returns the offset of each side from which the join's state goes on."""
+        return {
+            side: offset if (first := self.merge.first_waiting(side.topic)) is None else first
+            for side, offset in self._offsets.items()
+        }
+
+    def checkpoint(self) -> Checkpoint:
+        """Returns what to save: the join, and the offsets of its inputs and outputs."""
+        return Checkpoint(self.join.to_bytes(), self.offsets() | self.written.offsets())
+
+    def tick_due(self, now: float, now_ms: int) -> tuple[float, tuple[str, ...]]:
+        """Returns in how many seconds time must be helped on, and on which sides.
+
+        A side that keeps the other waiting gets a tick once it is idle. When all is quiet and
+        a window has ended, both sides get one. (inf, ()) if there is nothing to wait for.
+        """
+        blocked = self.merge.blocked_by()
+        if blocked is not None:
+            side, past_ms = blocked
+            idle_in = self._seen_at[side] + IDLE_SECONDS - now
+            return max(idle_in, (past_ms + 1 - now_ms) / 1000), (side,)
+        deadline_ms = self.join.deadline_ms()
+        if deadline_ms is None:
+            return inf, ()
+        idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
+        return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
+
+    def ticks(self, now: float, now_ms: int) -> list[Message]:
+        """Returns the ticks that are due."""
+        due_in, sides = self.tick_due(now, now_ms)
+        if due_in > 0:
+            return []
+        for side in sides:
+            self._seen_at[side] = now
+        self._counts.ticks += len(sides)
+        return [Message(side, b"", TICK, partition=self.join.source) for side in sides]
+
+    def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
+        """Returns the record's dead letter, or nothing if that is written already."""
+        letters = self.written.letters.message(record, code, error)
+        self._counts.dead_lettered += len(letters)
+        return letters
+
+    def _feed(self, record: Record) -> EventError | None:
+        """Feeds the join one record; returns what is wrong with the record, if anything."""
+        if record.value == TICK:
+            self.join.tick(record.timestamp_ms)
+            return None
+        self._counts.events += 1
+        # Its placement may be known by now, but it was not when this decision was refused.
+        if record.topic == DECISIONS and self.written.letters.take(record):
+            self.join.tick(record.timestamp_ms)
+            return None
+        try:
+            event = decode(record.value)
+        except EventError as error:
+            return self._unusable(record, error)
+        match event:
+            case Decision() if record.topic == DECISIONS:
+                self.join.decide(event, record.value, record.timestamp_ms, record.offset)
+            case Outcome() if record.topic == OUTCOMES:
+                if record.headers:
+                    event = traced(event, record.headers)
+                self.join.observe(event, record.timestamp_ms, record.offset)
+            case Tick():
+                self.join.tick(record.timestamp_ms)
+            case _:
+                kind = type(event).__name__.lower()
+                mistake = SchemaError(f"a {kind} is in the topic {record.topic!r} by mistake")
+                return self._unusable(record, mistake)
+        return None
+
+    def _unusable(self, record: Record, error: EventError) -> EventError:
+        self._counts.refused += 1
+        self.join.tick(record.timestamp_ms)
+        return error
+
+    def _refused(
+        self, log: Log, refusal: Refusal, at_hand: dict[tuple[str, int], Record]
+    ) -> list[Message]:
+        self._count(refusal.code)
+        if refusal.code in REPEATED:
+            # What it repeats was used, so that nothing of it is lost.
+            return []
+        record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(log, refusal)
+        return self.lay_aside(record, refusal.code, refusal.error)
+
+    def _count(self, code: str) -> None:
+        match code:
+            case "late":
+                self._counts.late += 1
+            case "orphan":
+                self._counts.orphan += 1
+            case "duplicate_outcome" | "duplicate_decision" | "repeated_decision":
+                self._counts.duplicate += 1
+            case _:
+                self._counts.refused += 1
+
+    def _read_again(self, log: Log, refusal: Refusal) -> Record:
+        """Returns the record of an outcome that was given up on long after it came."""
+        side = TopicPartition(refusal.topic, self.join.source)
+        records = log.read(side, refusal.offset, limit=1)
+        if records and records[0].offset == refusal.offset:
+            return records[0]
+        # The log kept it for less long than its window: what is left of it is the event.
+        key = refusal.event.event_id.encode()
+        return Record(*side, refusal.offset, self.join.time_ms, key, encode(refusal.event))
+
+    def _to_write(self, emitted: Emitted) -> list[Message]:
+        interaction = emitted.interaction
+        self._counts.interactions += 1
+        if interaction.status == "closed":
+            self._counts.closed += 1
+            self._counts.defaulted += emitted.defaulted
+        if self.written.interaction(interaction.sequence):
+            return []
+        self._counts.latency.due(interaction.status, interaction.timestamp_ms)
+        headers = trace_headers_of(interaction.decision)
+        return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction), headers)]

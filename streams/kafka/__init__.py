@@ -1,5 +1,0 @@
-"""The log on Apache Kafka, for many machines: topics are topics, partitions are partitions."""
-
-from streams.kafka.log import KafkaLog
-
-__all__ = ["KafkaLog"]

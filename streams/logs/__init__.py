@@ -1,0 +1,1 @@
+"""The Log protocol, and every log that keeps it."""

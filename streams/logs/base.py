@@ -1,0 +1,142 @@
+"""The log: what every part of copyloop reads and writes, whatever keeps it.
+
+A log has topics; a topic has partitions; a partition is an ordered run of records, each with
+an offset that only grows. This module imports no implementation; `streams.logs.opening` picks one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Shared(NamedTuple):
+    """A part that many values have alike, and where it begins in this one."""
+
+    part: bytes
+    start: int
+
+
+class Message(NamedTuple):
+    """What is appended. The key picks the partition unless `partition` does.
+
+    `timestamp_ms` None is the log's own clock at the append, which is the rule; history that
+    is written back brings its own. Timestamps never go back within a partition: the log raises
+    one that would to that of the record before it.
+
+    `shared` is a hint: a log may keep that part of the value once for all messages that have it.
+    The value is whole all the same, and so is the record that is read.
+    """
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+    partition: int | None = None
+    shared: Shared | None = None
+
+
+class Record(NamedTuple):
+    """What is read: a message in its place."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    headers: Headers = ()
+
+
+class Assignee(Protocol):
+    """Who folds partitions: told which it holds, and before it loses one."""
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Returns the offset to start each partition from; one left out starts at the oldest."""
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Saves what these partitions led to; returns the offsets to commit for them."""
+
+
+class Consumer(Protocol):
+    """Reads the partitions that it holds, each in order."""
+
+    def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
+        """Returns up to about `limit` next records; waits for the first at most the timeout."""
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Returns nothing more from these until they are resumed."""
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Takes these up again."""
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Makes known how far the group is (the next offset to read)."""
+
+    def close(self) -> None:
+        """Has the assignee save what it holds (`revoked`), commits that, and leaves."""
+
+
+class Log(Protocol):
+    """Topics of records. Safe to use from several threads and, but for memory, processes."""
+
+    def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
+        """Makes the topic unless it is there. A compact one may drop a key's older records."""
+
+    def partitions(self, topic: str) -> int:
+        """Returns how many partitions the topic has.
+
+        Raises:
+            TopicError: there is no such topic.
+        """
+
+    def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Writes all the messages, in order, and returns where; durable when it returns.
+
+        Raises:
+            TopicError: a topic or partition is unknown; nothing was written.
+            LogUnavailable: the log could not be reached; retriable.
+        """
+
+    def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
+        """Returns the next records at or after `offset`, without waiting; empty at the end."""
+
+    def start_offset(self, partition: TopicPartition) -> int:
+        """Returns the offset of the oldest record that is kept."""
+
+    def end_offset(self, partition: TopicPartition) -> int:
+        """Returns the offset that the next append gets."""
+
+    def consumer(
+        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+    ) -> Consumer:
+        """Returns a consumer of the topics' partitions.
+
+        With a `group`, partitions are shared among its members; without, it holds them all.
+        `assignee.assigned` is called from within `poll`.
+        """
+
+    def committed(self, group: str, partition: TopicPartition) -> int | None:
+        """Returns the group's committed offset, None if it never committed."""
+
+    def close(self) -> None:
+        """Lets go of files and connections."""
+
+
+class TopicOffset(NamedTuple):
+    """Where one message went."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int

@@ -1,0 +1,231 @@
+"""How a fold lives with a log that is away for a while: it waits.
+
+What it has read must not be lost, and what it keeps in memory need not be built anew, because
+a broker was restarted; so every call is made again until it goes through.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple, ParamSpec, TypeVar
+
+from streams.errors import LogUnavailable
+from streams.logs.base import Assignee, Consumer, Log, Message, Record, TopicOffset, TopicPartition
+
+RETRY_SECONDS: Final = 0.5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class RetryingLog:
+    """Another log, whose calls last as long as it is out of reach.
+
+    An append that failed may have written a part and is then made again in full, so this is
+    for those whose messages twice are the same as once.
+
+    Every method of a log is there, and raises `LogUnavailable` if the log is still out of reach
+    when `stop` is set. A consumer is that of the log itself.
+
+    Args:
+        log: the log that is asked.
+        stop: ends the waiting.
+        retry_seconds: how long after a failure the call is made again; `RETRY_SECONDS` if None.
+    """
+
+    def __init__(
+        self, log: Log, *, stop: threading.Event, retry_seconds: float | None = None
+    ) -> None:
+        self._stop = stop
+        self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
+        self._append = self._patient(log.append)
+        self.create_topic = self._patient(log.create_topic)
+        self.partitions = self._patient(log.partitions)
+        self.read = self._patient(log.read)
+        self.start_offset = self._patient(log.start_offset)
+        self.end_offset = self._patient(log.end_offset)
+        self.consumer = self._patient(log.consumer)
+        self.committed = self._patient(log.committed)
+        self.close = log.close
+
+    def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Writes all the messages, and returns where they are; asks nothing for none."""
+        return self._append(messages) if messages else []
+
+    def _patient(self, ask: Callable[P, T]) -> Callable[P, T]:
+        def patiently(*args: P.args, **options: P.kwargs) -> T:
+            while True:
+                try:
+                    return ask(*args, **options)
+                except LogUnavailable as error:
+                    if self._stop.wait(self._retry_seconds):
+                        raise
+                    logger.warning("the log is out of reach, trying again: %s", error)
+
+        return patiently
+
+
+_topic: Final = attrgetter("topic")
+_place: Final = attrgetter("topic", "partition")
+
+
+class Behind(NamedTuple):
+    """How many records a consumer of this process has not read yet; the group "" is none."""
+
+    group: str
+    topic: str
+    partition: int
+    records: int
+
+
+class Traffic:
+    """How many records went through, and how many bytes of keys and values, by topic."""
+
+    def __init__(self) -> None:
+        self.records: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, topic: str, items: Sequence[Message | Record]) -> None:
+        """Counts what went through; from any thread."""
+        size = sum([len(item.key) + len(item.value) for item in items])
+        with self._lock:
+            self.records[topic] += len(items)
+            self.bytes[topic] += size
+
+
+class MeteredLog:
+    """The log that it is handed, counted.
+
+    `appended` is what was written since the start, and `taken` what was handed out, to
+    consumers and otherwise. What is not counted is the log's own.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.appended = Traffic()
+        self.taken = Traffic()
+        self._log = log
+        self._holders: set[_Holder] = set()
+        self.create_topic = log.create_topic
+        self.partitions = log.partitions
+        self.start_offset = log.start_offset
+        self.end_offset = log.end_offset
+        self.committed = log.committed
+        self.close = log.close
+
+    def behind(self) -> list[Behind]:
+        """Returns how far behind each consumer is, in the partitions that it holds.
+
+        On Kafka the marks of transactions count as well. Where a partition is held twice for
+        the same group, the one further behind counts.
+
+        Raises:
+            LogError: the log did not say.
+        """
+        found: dict[tuple[str, TopicPartition], int] = {}
+        for holder in list(self._holders):
+            for partition, position in dict(holder.positions).items():
+                at = self._log.start_offset(partition) if position is None else position
+                # The end is asked for last, so that who keeps up never seems ahead of it.
+                records = max(self._log.end_offset(partition) - at, 0)
+                key = holder.group, partition
+                found[key] = max(found.get(key, 0), records)
+        if not found:
+            self._ask_for_anything()
+        return [Behind(group, *partition, records) for (group, partition), records in found.items()]
+
+    def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
+        """Writes all the messages, in order, and returns where; counted once they are there."""
+        written = self._log.append(messages)
+        for topic, run in groupby(messages, _topic):
+            self.appended.add(topic, list(run))
+        return written
+
+    def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
+        """Returns the next records at or after `offset`, without waiting; empty at the end."""
+        records = self._log.read(partition, offset, limit=limit)
+        if records:
+            self.taken.add(partition.topic, records)
+        return records
+
+    def consumer(
+        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+    ) -> MeteredConsumer:
+        """Returns a consumer of the topics' partitions, counted until it is closed."""
+        holder = _Holder(assignee, group or "")
+        consumer = self._log.consumer(topics, holder, group=group)
+        self._holders.add(holder)
+        return MeteredConsumer(
+            consumer, holder, self.taken, on_close=lambda: self._holders.discard(holder)
+        )
+
+    def _ask_for_anything(self) -> None:
+        """Asks the log a question although nobody is behind: that it answers is the answer."""
+        for topic in [*self.taken.records, *self.appended.records][:1]:
+            self._log.end_offset(TopicPartition(topic, 0))
+
+
+class MeteredConsumer:
+    """The consumer that it is handed, counted."""
+
+    def __init__(
+        self, consumer: Consumer, holder: _Holder, taken: Traffic, *, on_close: Callable[[], None]
+    ) -> None:
+        self._consumer = consumer
+        self._holder = holder
+        self._taken = taken
+        self._on_close = on_close
+        self.pause = consumer.pause
+        self.resume = consumer.resume
+        self.commit = consumer.commit
+
+    def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
+        """Returns up to about `limit` next records; waits for the first at most the timeout."""
+        records = self._consumer.poll(timeout_seconds, limit=limit)
+        for _, run in groupby(records, _place):
+            found = list(run)
+            self._taken.add(found[0].topic, found)
+            self._holder.passed(found[-1])
+        return records
+
+    def close(self) -> None:
+        """Has the assignee save what it holds, commits that, and leaves."""
+        try:
+            self._consumer.close()
+        finally:
+            self._on_close()
+
+
+class _Holder:
+    """The assignee of a consumer, overheard: which partitions it holds, and where it is in each.
+
+    A position is None for the oldest record that there is.
+    """
+
+    def __init__(self, assignee: Assignee, group: str) -> None:
+        self.group = group
+        self.positions: dict[TopicPartition, int | None] = {}
+        self._assignee = assignee
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        starts = self._assignee.assigned(partitions)
+        self.positions.update({partition: starts.get(partition) for partition in partitions})
+        return starts
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        for partition in partitions:
+            self.positions.pop(partition, None)
+        return self._assignee.revoked(partitions)
+
+    def passed(self, record: Record) -> None:
+        partition = TopicPartition(record.topic, record.partition)
+        # What was revoked while it was on its way is no longer ours to report on.
+        if partition in self.positions:
+            self.positions[partition] = record.offset + 1

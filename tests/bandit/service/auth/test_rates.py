@@ -1,0 +1,76 @@
+"""Token buckets, and what a caller who asks too often is told."""
+
+import pytest
+
+from bandit.service.auth import guard as module
+from bandit.service.auth.caller import OPEN, Caller
+from bandit.service.auth.guard import Rates
+from bandit.service.settings import Settings
+from streams.logs.embedded import MemoryLog
+from tests.bandit.service.api_server import code_of, running
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def caller(name, rate=None):
+    return Caller(name, frozenset(), rate)
+
+
+def allowed(rates, who, times):
+    return sum(rates.wait_seconds(who) == 0 for _ in range(times))
+
+
+def test_a_bucket_empties_and_fills_again():
+    clock = Clock()
+    rates = Rates(10, 2.0, clock=clock)
+    assert allowed(rates, caller("a"), 30) == 20, "two seconds' worth at once"
+    assert rates.wait_seconds(caller("a")) == pytest.approx(0.1)
+    clock.now += 0.5
+    assert allowed(rates, caller("a"), 30) == 5
+    clock.now += 1000
+    assert allowed(rates, caller("a"), 30) == 20, "it holds no more than it did"
+
+
+def test_callers_do_not_share_and_may_have_a_rate_of_their_own():
+    rates = Rates(5, 1.0, clock=Clock())
+    assert allowed(rates, caller("a"), 9) == 5
+    assert allowed(rates, caller("b"), 9) == 5
+    assert allowed(rates, caller("c", 2.0), 9) == 2
+    assert allowed(Rates(0, 1.0, clock=Clock()), caller("a"), 1000) == 1000
+    assert allowed(Rates(0, 1.0, clock=Clock()), caller("c", 2.0), 9) == 2
+
+
+def test_a_rate_below_one_lets_one_through():
+    clock = Clock()
+    rates = Rates(0.1, 1.0, clock=clock)
+    assert allowed(rates, caller("a"), 3) == 1
+    assert rates.wait_seconds(caller("a")) == pytest.approx(10)
+    clock.now += 10
+    assert allowed(rates, caller("a"), 3) == 1
+
+
+def test_buckets_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "MOST_BUCKETS", 10)
+    clock = Clock()
+    rates = Rates(1, 1.0, clock=clock)
+    for n in range(100):
+        clock.now += 0.01
+        assert rates.wait_seconds(caller(f"jwt:{n}")) == 0
+    assert len(rates._buckets) <= 10
+    assert rates.wait_seconds(caller("jwt:99")) > 0, "the latest is still known"
+
+
+def test_who_asks_too_often_is_told_when_to_come_back():
+    with running(MemoryLog(), Settings(rate_per_second=0.2, rate_burst_seconds=20)) as api:
+        codes = [api.client.get("/v1/placements").status_code for _ in range(6)]
+        assert codes == [200] * 4 + [429] * 2
+        refused = api.client.get("/v1/placements")
+        assert code_of(refused) == (429, "rate_limited")
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        assert OPEN.id in refused.json()["error"]["message"]
+        assert api.client.get("/health").status_code == 200, "probes are not counted"

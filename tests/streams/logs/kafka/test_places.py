@@ -1,0 +1,34 @@
+"""What the client reads, as our records."""
+
+from types import SimpleNamespace
+
+from streams.logs.base import Record, TopicPartition
+from streams.logs.kafka.producer import TIMESTAMP, to_records
+
+PLACE = TopicPartition("t", 3)
+
+
+def read(**fields):
+    found = {"offset": 7, "timestamp": 1_000, "key": b"k", "value": b"v", "headers": []}
+    (record,) = to_records(PLACE, [SimpleNamespace(**found | fields)])
+    return record
+
+
+def test_a_record_keeps_its_place_and_its_headers():
+    headers = [("ce_id", b"1"), ("h", b""), ("h", b"again")]
+    assert read(headers=headers) == Record("t", 3, 7, 1_000, b"k", b"v", tuple(headers))
+
+
+def test_what_others_leave_null_is_empty():
+    record = read(key=None, value=None, headers=[("h", None), (TIMESTAMP, None)])
+    assert record == Record("t", 3, 7, 1_000, b"", b"", (("h", b""), (TIMESTAMP, b"")))
+
+
+def test_the_time_that_a_message_brought_along_is_the_records():
+    record = read(headers=[("h", b"1"), (TIMESTAMP, b"900")])
+    assert (record.timestamp_ms, record.headers) == (900, (("h", b"1"),))
+
+
+def test_a_header_that_only_bears_the_times_name_is_kept():
+    headers = [(TIMESTAMP, b"yesterday")]
+    assert read(headers=headers) == Record("t", 3, 7, 1_000, b"k", b"v", tuple(headers))
