@@ -20,7 +20,7 @@ from bandit.policy import Pmf
 from streams.catalogue.state import Catalogue
 from streams.events import Action, Context, Creative, Decision, Placement
 from streams.events.creatives import CANARY_SHARE
-from streams.events.placement import Caps, Lid, Seen, Shown
+from streams.events.placement import Caps, Seen, Shown, TrafficCap
 
 DAY_MS: Final = 86_400_000
 MOST_SEEN: Final = 10
@@ -195,7 +195,7 @@ def limited(pmf: Pmf, under: NDArray[np.bool_], share: float) -> Pmf:
     return scaled / math.fsum(scaled)
 
 
-def under_lid(pmf: Pmf, actions: Sequence[Action], lid: Lid | None) -> Pmf:
+def under_traffic_cap(pmf: Pmf, actions: Sequence[Action], lid: TrafficCap | None) -> Pmf:
     """Returns the pmf that the lid leaves of a policy's, shape (n_actions,)."""
     if lid is None:
         return pmf
@@ -203,23 +203,23 @@ def under_lid(pmf: Pmf, actions: Sequence[Action], lid: Lid | None) -> Pmf:
     return limited(pmf, np.array([action.id in below for action in actions]), lid.share)
 
 
-def lid_over(actions: Sequence[Action], lid: Lid | None) -> Lid | None:
+def traffic_cap_over(actions: Sequence[Action], lid: TrafficCap | None) -> TrafficCap | None:
     """Returns the lid over those of the actions that it is on; None if it is on none."""
     if lid is None:
         return None
     below = frozenset(lid.actions)
     found = tuple(action.id for action in actions if action.id in below)
-    return Lid(lid.share, found) if found else None
+    return TrafficCap(lid.share, found) if found else None
 
 
-def canary_lid(catalogue: Catalogue, live: Sequence[Creative]) -> Lid | None:
+def canary_traffic_cap(catalogue: Catalogue, live: Sequence[Creative]) -> TrafficCap | None:
     """Returns the lid on those live creatives that are of the canary; None if none is."""
     canary = catalogue.canary
     if canary is None:
         return None
     ids = tuple(creative.id for creative in live if creative.written_by(canary.id))
     share = canary.canary.share if canary.canary else CANARY_SHARE
-    return Lid(share, ids) if ids else None
+    return TrafficCap(share, ids) if ids else None
 
 
 _SEED_BYTES: Final = 16

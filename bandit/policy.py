@@ -131,7 +131,7 @@ class Belief(NamedTuple):
 
 
 @runtime_checkable
-class Believing(Protocol):
+class HasPosterior(Protocol):
     """A policy that has a posterior of each creative's mean reward, whatever the context.
 
     To be asked changes nothing, so it may be asked while another thread asks for a pmf.

@@ -69,14 +69,14 @@ class RotationState(msgspec.Struct):
         return past, recent
 
 
-class Turn(NamedTuple):
+class RefreshStep(NamedTuple):
     """What is to be done: creatives that had their time, and a request for new ones, if any."""
 
     retired: list[Creative]
     request: Generation | None
 
 
-def turn(catalogue: Catalogue, placement: Placement, state: RotationState) -> Turn:
+def turn(catalogue: Catalogue, placement: Placement, state: RotationState) -> RefreshStep:
     """Returns what a placement's rotation asks for now.
 
     The request's id is made from how many there were before, so that a process that died after
@@ -84,7 +84,7 @@ def turn(catalogue: Catalogue, placement: Placement, state: RotationState) -> Tu
     """
     rotation = placement.rotation
     if rotation is UNSET:
-        return Turn([], None)
+        return RefreshStep([], None)
     live = catalogue.live(placement.name)
     retired = _beaten(live, state, rotation) if rotation.retire else []
     gone = {creative.id for creative in retired}
@@ -96,7 +96,7 @@ def turn(catalogue: Catalogue, placement: Placement, state: RotationState) -> Tu
         n, why = _wanted(staying, len(coming), earlier, state, rotation)
         if n:
             request = _request(placement, rotation, earlier, staying, state, n, why)
-    return Turn(retired, request)
+    return RefreshStep(retired, request)
 
 
 def _must_wait(earlier: Sequence[Generation], state: RotationState) -> bool:

@@ -68,7 +68,7 @@ def origin(letter: Record) -> Place | None:
         return None
 
 
-class WrittenLetters:
+class WrittenDeadLetters:
     """The dead letters that were written since a checkpoint, and are not written again.
 
     A process that was killed reads the records since its checkpoint again.
@@ -120,7 +120,7 @@ Text: TypeAlias = str | dict[str, str]
 """Bytes as JSON can show them: their text, or `base64` where they are none."""
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """One dead letter: what was laid aside, from where, when, and why.
 
     `headers`, `key` and `value` are those of the record; `source` is its topic, partition and
@@ -142,12 +142,12 @@ class Letter(NamedTuple):
         return "unknown" if self.source is None else _place(*self.source)
 
 
-def letter_of(record: Record) -> Letter:
+def letter_of(record: Record) -> DeadLetter:
     """Returns the dead letter that a record of the topic is."""
     headers, source = record.headers, origin(record)
     ours = source is not None and tuple(name for name, _ in headers[-len(ADDED) :]) == ADDED
     said = dict(headers[-len(ADDED) :]) if ours else {}
-    return Letter(
+    return DeadLetter(
         f"{record.partition}-{record.offset}",
         said.get("reason", b"").decode(errors="replace"),
         said.get("error", b"").decode(errors="replace"),
@@ -159,7 +159,7 @@ def letter_of(record: Record) -> Letter:
     )
 
 
-def read_letters(log: Log, *, reason: str | None = None) -> Iterator[Letter]:
+def read_dead_letters(log: Log, *, reason: str | None = None) -> Iterator[DeadLetter]:
     """Returns the dead letters (of one reason), partition by partition, oldest first.
 
     Raises:
@@ -171,7 +171,7 @@ def read_letters(log: Log, *, reason: str | None = None) -> Iterator[Letter]:
 
 def latest(
     log: Log, limit: int, *, reason: str | None = None
-) -> tuple[list[Letter], dict[str, int]]:
+) -> tuple[list[DeadLetter], dict[str, int]]:
     """Returns the newest dead letters (of one reason), newest first, and how many have which.
 
     Raises:
@@ -179,8 +179,8 @@ def latest(
     """
     counts: Counter[str] = Counter()
 
-    def counted() -> Iterator[Letter]:
-        for letter in read_letters(log):
+    def counted() -> Iterator[DeadLetter]:
+        for letter in read_dead_letters(log):
             counts[letter.reason] += 1
             if reason in (None, letter.reason):
                 yield letter
@@ -189,7 +189,7 @@ def latest(
     return [letter for _, letter in newest], dict(counts.most_common())
 
 
-def find_letter(log: Log, letter_id: str) -> Letter:
+def find_dead_letter(log: Log, letter_id: str) -> DeadLetter:
     """Returns the dead letter of that ID, `partition-offset`.
 
     Raises:
@@ -207,7 +207,9 @@ def find_letter(log: Log, letter_id: str) -> Letter:
     )
 
 
-def replay(log: Log, letters: Sequence[Letter], *, value: bytes | None = None) -> list[TopicOffset]:
+def replay(
+    log: Log, letters: Sequence[DeadLetter], *, value: bytes | None = None
+) -> list[TopicOffset]:
     """Appends what the letters hold to the topics that they came from; returns where it went.
 
     Each gets the headers `REPLAYED_FROM` and `REPLAYED_ORIGIN`; its letter stays. What then
@@ -243,7 +245,7 @@ def origin_of(record: Record) -> str:
     return _place(record.topic, record.partition, record.offset)
 
 
-def readable(letter: Letter) -> dict[str, object]:
+def readable(letter: DeadLetter) -> dict[str, object]:
     """Returns all of the letter for JSON."""
     return {
         "id": letter.id,
@@ -257,7 +259,7 @@ def readable(letter: Letter) -> dict[str, object]:
     }
 
 
-def _message(letter: Letter, value: bytes | None) -> Message:
+def _message(letter: DeadLetter, value: bytes | None) -> Message:
     if letter.source is None:
         raise DeadLetterError(f"dead letter {letter.id} does not say what topic it is from")
     topic = letter.source[0]
@@ -273,7 +275,7 @@ def _message(letter: Letter, value: bytes | None) -> Message:
     return Message(topic, _key(letter, topic, value), sent, kept + added)
 
 
-def _key(letter: Letter, topic: str, mended: bytes | None) -> bytes:
+def _key(letter: DeadLetter, topic: str, mended: bytes | None) -> bytes:
     """Returns the key: of decisions and outcomes their event's id, since that is how they meet."""
     if topic not in (DECISIONS, OUTCOMES):
         return letter.key

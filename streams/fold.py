@@ -18,7 +18,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from streams.checkpoint import TAKEOVER_SECONDS, Checkpoint, Checkpoints, exclusive
 from streams.errors import CheckpointError, LogUnavailable
-from streams.logs.base import Assignee, Consumer, Log, Record, TopicPartition
+from streams.logs.base import Consumer, Log, RebalanceListener, Record, TopicPartition
 
 BATCH: Final = 1000
 RETRY_SECONDS: Final = 0.5
@@ -323,7 +323,7 @@ class PartitionWorker(Generic[State]):
 
     @contextmanager
     def consumer(
-        self, topics: Iterable[str], *, group: str, assignee: Assignee | None = None
+        self, topics: Iterable[str], *, group: str, assignee: RebalanceListener | None = None
     ) -> Iterator[Consumer]:
         """Yields a consumer for the block; after an error all partitions are abandoned.
 

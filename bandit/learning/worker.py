@@ -23,7 +23,7 @@ from streams.catalogue.state import CatalogueReader
 from streams.catalogue.writer import CatalogueWriter
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenLetters
+from streams.dead_letters import WrittenDeadLetters
 from streams.errors import ChangeRefused, EventError
 from streams.events import INTERACTIONS, POLICIES, Placement, PolicySpec, encode
 from streams.events.placement import TrialResult
@@ -110,7 +110,11 @@ class _Learned:
     """One partition: its policies, how far they are, and what of them is not yet published."""
 
     def __init__(
-        self, partition: TopicPartition, fold: PartitionFold, position: int, letters: WrittenLetters
+        self,
+        partition: TopicPartition,
+        fold: PartitionFold,
+        position: int,
+        letters: WrittenDeadLetters,
     ) -> None:
         self.partition = partition
         self.fold = fold
@@ -192,7 +196,7 @@ class Learner:
         else:
             fold, offsets = PartitionFold.from_bytes(checkpoint.state), checkpoint.offsets
         position = offsets.get(partition, self._log.start_offset(partition))
-        letters = WrittenLetters(
+        letters = WrittenDeadLetters(
             self._log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
         )
         return _Learned(partition, fold, position, letters)

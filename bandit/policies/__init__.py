@@ -31,7 +31,7 @@ _PLACES: Final = {
     "vw": "vw.Vw",
     "floor": "wrappers.Floor",
     "apprentice": "wrappers.Apprentice",
-    "newcomers": "wrappers.Newcomers",
+    "newcomers": "wrappers.ColdStartCap",
     "guarded": "wrappers.Guarded",
 }
 """The module and the class of each policy."""

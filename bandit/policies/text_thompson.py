@@ -26,8 +26,8 @@ from bandit.policies.base import (
     check_share,
 )
 from bandit.policies.best import Floats, normal_best
+from bandit.policies.delayed_feedback import Curve, DelayedFeedback
 from bandit.policies.headlines import HEADLINES
-from bandit.policies.maturing import Curve, Maturing
 from bandit.policies.segments import Segments, segment_of
 from bandit.policies.simple import Arms
 from bandit.policies.thompson import History
@@ -123,7 +123,7 @@ class TextThompson(Configured[TextThompsonConfig]):
         arms, self._information, self._response, known, maturing = _unpack(state, plain)
         self._arms = Arms(arms)
         self._segments = None if config.segments is UNSET else Segments(known)
-        self._maturing = None if config.delay is UNSET else Maturing(config.delay, maturing)
+        self._maturing = None if config.delay is UNSET else DelayedFeedback(config.delay, maturing)
         self._scores: dict[tuple[str, bytes], float] = {}
         self._cache: dict[tuple[float, tuple[_Seen, ...]], dict[_Seen, float]] = {}
         spread = config.segment_spread

@@ -17,7 +17,7 @@ from msgspec import Meta
 from bandit.eligibility import limited
 from bandit.errors import LearnError, PolicyStateError
 from bandit.policies.base import Configured, PolicyConfig, Share
-from bandit.policy import Believing, Correctable, Pmf, Policy, is_context_free, take_over
+from bandit.policy import Correctable, HasPosterior, Pmf, Policy, is_context_free, take_over
 from streams.events import Action, Context, Decision, PolicySpec
 
 CLICK: Final = 0.25
@@ -61,7 +61,7 @@ class Wrapper(Configured[Config], Generic[Config]):
         self.context_free = is_context_free(policy)
         if self.same_rewards and isinstance(policy, Correctable):
             self.correct = policy.correct
-        if self.same_rewards and isinstance(policy, Believing):
+        if self.same_rewards and isinstance(policy, HasPosterior):
             self.beliefs = policy.beliefs
 
     @classmethod
@@ -76,9 +76,7 @@ class Wrapper(Configured[Config], Generic[Config]):
         try:
             known, beneath = cls.kept.decode(state)
         except msgspec.DecodeError as error:
-            raise PolicyStateError(
-                f"not the state of a {cls.__name__.lower()} policy: {error}"
-            ) from error
+            raise PolicyStateError(f"not the state of a {cls.__name__} policy: {error}") from error
         return known, beneath
 
     def learn(self, decision: Decision, reward: float) -> None:
@@ -174,14 +172,14 @@ def baseline_index(baseline: str | None, actions: Sequence[Action]) -> int:
     return 0
 
 
-class NewcomersConfig(WrapperConfig, frozen=True, kw_only=True, tag="newcomers"):
+class ColdStartCapConfig(WrapperConfig, frozen=True, kw_only=True, tag="newcomers"):
     """`share` is the most that newcomers get together; `showings` is when one ceases to be one."""
 
     share: Share = 0.2
     showings: Annotated[int, Meta(ge=1, le=10**9)] = 500
 
 
-class Newcomers(Wrapper[NewcomersConfig]):
+class ColdStartCap(Wrapper[ColdStartCapConfig]):
     """Scales a policy's pmf so that actions shown fewer than `showings` times keep to `share`.
 
     New creatives come by the dozen, and a policy that explores gives each a try: together they
@@ -192,7 +190,7 @@ class Newcomers(Wrapper[NewcomersConfig]):
     >>> from bandit.policies.simple import Uniform, UniformConfig
     >>> from streams.events import EMPTY
     >>> inner = Uniform(UniformConfig())
-    >>> policy = Newcomers(NewcomersConfig(policy=inner.spec, share=0.1, showings=1), inner)
+    >>> policy = ColdStartCap(ColdStartCapConfig(policy=inner.spec, share=0.1, showings=1), inner)
     >>> old = Decision(event_id="1", placement="home", timestamp_ms=0, context=EMPTY,
     ...     actions=(Action("old"),), pmf=(1.0,), index=0, policy_version="x")
     >>> policy.learn(old, 0.0)
@@ -200,7 +198,7 @@ class Newcomers(Wrapper[NewcomersConfig]):
     [0.9, 0.05, 0.05]
     """
 
-    Config = NewcomersConfig
+    Config = ColdStartCapConfig
     kept = msgspec.msgpack.Decoder(tuple[dict[str, int], bytes])
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:

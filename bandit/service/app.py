@@ -20,7 +20,7 @@ from bandit.service.api import access as act_routes
 from bandit.service.api import access as caller_routes
 from bandit.service.api import access as dashboard_door
 from bandit.service.api import access as key_routes
-from bandit.service.api.access import KeyDesk
+from bandit.service.api.access import KeyService
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
 from bandit.service.auth.guard import Guard, Rates
@@ -37,7 +37,7 @@ from bandit.service.errors import refuse_alike
 from bandit.service.evaluations import routes as evaluation_routes
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.figures import routes as figure_routes
-from bandit.service.figures.fold import FiguresFold, aim_of
+from bandit.service.figures.fold import FiguresFold, figure_settings_of
 from bandit.service.hot import HotRouter
 from bandit.service.log_writer import Appender
 from bandit.service.openapi import REFUSED, add_hot_routes
@@ -135,9 +135,11 @@ def create_app(
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
     rest.state.checkup = checkup.Checkup(log, settings, clock_ms)
-    rest.state.keys = KeyDesk(ring, appender, clock_ms)
-    follower = FiguresFold(log, clock_ms, lambda name: aim_of(snapshots.catalogue, name))
-    rest.state.figures = figure_routes.Desktop(follower)
+    rest.state.keys = KeyService(ring, appender, clock_ms)
+    follower = FiguresFold(
+        log, clock_ms, lambda name: figure_settings_of(snapshots.catalogue, name)
+    )
+    rest.state.figures = figure_routes.FiguresService(follower)
     rest.state.flags = Flags(snapshots, decider, recorder, assignments)
     rest.state.health = health.Health(
         log, snapshots, appender, figures, settings, clock_ms, drain, ring

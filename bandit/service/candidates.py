@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from bandit.eligibility import lid_over
+from bandit.eligibility import traffic_cap_over
 from bandit.policy import Policy, draw, is_context_free
 from streams.events import (
     DECISIONS,
@@ -27,7 +27,7 @@ from streams.events import (
     Creative,
     check_pmf,
 )
-from streams.events.placement import Lid, Shortlisted
+from streams.events.placement import Shortlisted, TrafficCap
 from streams.logs.base import Message, Shared
 from streams.logs.cloudevents import trace_headers
 
@@ -68,14 +68,14 @@ class CandidateSet:
         placement: str,
         actions: tuple[Action, ...],
         creatives: Mapping[str, Creative],
-        lid: Lid | None = None,
+        lid: TrafficCap | None = None,
     ) -> None:
         self.name = placement
         self.asking = Lock()
         self.placement = _encode(placement)
         self.actions = actions
         self.json = b',"actions":%b,"pmf":' % _encode(actions)
-        self.lid = lid_over(actions, lid)
+        self.lid = traffic_cap_over(actions, lid)
         self.mark = b"" if self.lid is None else b'"lid":%b,' % _encode(self.lid)
         self._creatives = creatives
         self._part: CandidateSet | None = None

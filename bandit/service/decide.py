@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
 
-from bandit.eligibility import under_lid
+from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf
 from bandit.service.auth.privacy import PrivacyFilter
@@ -236,7 +236,7 @@ def action_pmf(serving: ServingPlacement, context: Raw, actions: tuple[Action, .
     Raises:
         RequestError: as `policy_pmf`.
     """
-    return under_lid(policy_pmf(serving, context, actions), actions, serving.offer.lid)
+    return under_traffic_cap(policy_pmf(serving, context, actions), actions, serving.offer.lid)
 
 
 def policy_pmf(serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]) -> Pmf:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from bandit.eligibility import Constraints, canary_lid, constraints_of
+from bandit.eligibility import Constraints, canary_traffic_cap, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version, take_over
@@ -238,7 +238,9 @@ class Snapshots:
             loaded.version,
             actions,
             creatives,
-            CandidateSet(placement.name, actions, creatives, canary_lid(self.catalogue, live)),
+            CandidateSet(
+                placement.name, actions, creatives, canary_traffic_cap(self.catalogue, live)
+            ),
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
             loaded.trials,

@@ -19,7 +19,7 @@ from msgspec import Struct
 from rich.box import HEAVY_HEAD
 from rich.table import Table
 
-from bandit.eligibility import under_lid
+from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learning.fold import PlacementFold, interaction_of
 from bandit.policies import load_policy
@@ -336,7 +336,7 @@ def _derived(policy: Policy, decision: Decision) -> Pmf:
     if decision.fallback:
         return np.array([1.0] + [0.0] * (len(decision.actions) - 1))
     pmf = policy.pmf(decision.context, decision.actions)
-    return under_lid(pmf, decision.actions, decision.lid or None)
+    return under_traffic_cap(pmf, decision.actions, decision.lid or None)
 
 
 def _runs(offsets: Iterable[int]) -> Iterator[list[int]]:

@@ -20,7 +20,7 @@ from streams.commands.options import (
     operator,
 )
 from streams.commands.output import moment, print_json, print_rows
-from streams.dead_letters import Letter, find_letter, latest, read_letters, readable
+from streams.dead_letters import DeadLetter, find_dead_letter, latest, read_dead_letters, readable
 from streams.dead_letters import replay as send
 from streams.events import UNREADABLE
 from streams.inspect import printable
@@ -58,7 +58,7 @@ def show(
 ) -> None:
     """Show one dead letter: why, where from, its headers and its value."""
     with at.looked_into() as here:
-        letter = find_letter(here, letter_id)
+        letter = find_dead_letter(here, letter_id)
     if raw:
         sys.stdout.buffer.write(letter.value)
     elif form == "json":
@@ -90,8 +90,8 @@ def replay(
     if value is not None:
         mended = sys.stdin.buffer.read() if str(value) == "-" else value.read_bytes()
     with at.looked_into() as here:
-        letters = [find_letter(here, letter_id) for letter_id in letter_ids or ()]
-        letters = letters or list(read_letters(here, reason=reason))
+        letters = [find_dead_letter(here, letter_id) for letter_id in letter_ids or ()]
+        letters = letters or list(read_dead_letters(here, reason=reason))
         with looked_into(source) if source else nullcontext(here) as there:
             written = send(there, letters, value=mended)
         who, what = operator(), "dead letter replayed" if mended is None else "dead letter mended"
@@ -100,7 +100,7 @@ def replay(
     print_rows(form, ("id", "topic", "partition", "offset"), rows)
 
 
-def _described(letter: Letter) -> str:
+def _described(letter: DeadLetter) -> str:
     """Returns the whole letter for a terminal: its JSON indented, and no byte of it obeyed."""
     lines = [
         f"id          {letter.id}",

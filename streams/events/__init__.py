@@ -32,7 +32,6 @@ from streams.events.fields import Slot as Slot
 from streams.events.fields import TimestampMs as TimestampMs
 from streams.events.placement import (
     Caps,
-    Lid,
     Objective,
     Rotation,
     Safety,
@@ -40,6 +39,7 @@ from streams.events.placement import (
     Shortlist,
     Shortlisted,
     Shown,
+    TrafficCap,
     TrialResult,
 )
 
@@ -108,7 +108,7 @@ class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decisio
     deferred: bool = False
     fallback: Literal[True] | UnsetType = UNSET
     shortlist: Shortlisted | UnsetType = UNSET
-    lid: Lid | UnsetType = UNSET
+    lid: TrafficCap | UnsetType = UNSET
     traceparent: str | None = None
     v: Version = FIRST_VERSION
 

@@ -41,7 +41,7 @@ class Shown(Struct, frozen=True, array_like=True):
     today: int
 
 
-class Lid(Struct, frozen=True):
+class TrafficCap(Struct, frozen=True):
     """What a decision held down: the `actions`, by id, that got `share` together at most."""
 
     share: float

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenLetters
+from streams.dead_letters import WrittenDeadLetters
 from streams.errors import MappingError, UnmappedError
 from streams.events import OUTCOMES, TOPICS, encode
 from streams.fold import AdaptiveInterval, PartitionWorker, commit
@@ -124,7 +124,7 @@ class _Ingested:
         # Saved at once, since where the newest record is will be elsewhere by the next start.
         self.changed = self.position is not None
         self._partition = partition
-        self._letters = WrittenLetters(
+        self._letters = WrittenDeadLetters(
             log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
         )
         self._counts = counts

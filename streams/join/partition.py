@@ -18,7 +18,7 @@ import msgspec
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import Place, WrittenLetters
+from streams.dead_letters import Place, WrittenDeadLetters
 from streams.errors import EventError, SchemaError
 from streams.events import (
     CATALOGUE,
@@ -172,7 +172,7 @@ class Written:
         outputs = partitions(log, INTERACTIONS)
         self._offsets = {place: offsets[place] for place in outputs if place in offsets}
         self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        self.letters = WrittenLetters(
+        self.letters = WrittenDeadLetters(
             log, offsets.get(DEAD_LETTERS), lambda place: _is_of(place, source)
         )
         records = (record for place in outputs for record in scan(log, place, offsets.get(place)))

@@ -58,7 +58,7 @@ class Record(NamedTuple):
     headers: Headers = ()
 
 
-class Assignee(Protocol):
+class RebalanceListener(Protocol):
     """Who folds partitions: told which it holds, and before it loses one."""
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -118,7 +118,7 @@ class Log(Protocol):
         """Returns the offset that the next append gets."""
 
     def consumer(
-        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+        self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> Consumer:
         """Returns a consumer of the topics' partitions.
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from zlib import crc32
 
 from streams.errors import LockError, LogError, TopicError
-from streams.logs.base import Assignee, Log, Message, Record, TopicOffset, TopicPartition
+from streams.logs.base import Log, Message, RebalanceListener, Record, TopicOffset, TopicPartition
 
 # News of what is paused is news too; who finds nothing to take looks up less and less often.
 PAUSE_SECONDS: Final = 0.0002
@@ -91,7 +91,11 @@ class EmbeddedConsumer:
     """
 
     def __init__(
-        self, log: EmbeddedLog, topics: Sequence[str], assignee: Assignee, group: str | None
+        self,
+        log: EmbeddedLog,
+        topics: Sequence[str],
+        assignee: RebalanceListener,
+        group: str | None,
     ) -> None:
         self._log = log
         self._assignee = assignee
@@ -251,7 +255,7 @@ class MemoryLog:
         return self._partition(partition).next_offset
 
     def consumer(
-        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+        self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> EmbeddedConsumer:
         """Returns a consumer that holds all the topics' partitions.
 

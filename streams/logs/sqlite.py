@@ -19,7 +19,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from streams.errors import LogError, LogUnavailable, TopicError
-from streams.logs.base import Assignee, Headers, Message, Record, TopicOffset, TopicPartition
+from streams.logs.base import (
+    Headers,
+    Message,
+    RebalanceListener,
+    Record,
+    TopicOffset,
+    TopicPartition,
+)
 from streams.logs.embedded import (
     EmbeddedConsumer,
     check_partition,
@@ -266,7 +273,7 @@ class SqliteLog:
         return int(rows[0][0])
 
     def consumer(
-        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+        self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> EmbeddedConsumer:
         """Returns a consumer that holds all the topics' partitions.
 

@@ -15,7 +15,15 @@ from operator import attrgetter
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from streams.errors import LogUnavailable
-from streams.logs.base import Assignee, Consumer, Log, Message, Record, TopicOffset, TopicPartition
+from streams.logs.base import (
+    Consumer,
+    Log,
+    Message,
+    RebalanceListener,
+    Record,
+    TopicOffset,
+    TopicPartition,
+)
 
 RETRY_SECONDS: Final = 0.5
 
@@ -156,7 +164,7 @@ class MeteredLog:
         return records
 
     def consumer(
-        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+        self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> MeteredConsumer:
         """Returns a consumer of the topics' partitions, counted until it is closed."""
         holder = _Holder(assignee, group or "")
@@ -209,7 +217,7 @@ class _Holder:
     A position is None for the oldest record that there is.
     """
 
-    def __init__(self, assignee: Assignee, group: str) -> None:
+    def __init__(self, assignee: RebalanceListener, group: str) -> None:
         self.group = group
         self.positions: dict[TopicPartition, int | None] = {}
         self._assignee = assignee

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from bandit.errors import FeatureError, LearnError, PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policy import Believing, Correctable, Policy, is_context_free, sample, take_over
+from bandit.policy import Correctable, HasPosterior, Policy, is_context_free, sample, take_over
 from streams.events import Action, Decision
 
 law = settings(
@@ -168,7 +168,7 @@ class PolicyLaws(_Suite):
     @given(history=histories, numbers=some_actions)
     def test_who_believes_says_so_of_each_action_and_lies_within_its_bounds(self, history, numbers):
         policy = self.after(history)
-        if isinstance(policy, Believing):
+        if isinstance(policy, HasPosterior):
             beliefs = policy.beliefs(tuple(map(action, numbers)))
             assert [b.creative_id for b in beliefs] == [action(n).id for n in numbers]
             assert all(b.low < b.mean < b.high for b in beliefs)

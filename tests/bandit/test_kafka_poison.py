@@ -14,7 +14,7 @@ from bandit.learning.worker import run_learner
 from bandit.service.state import Snapshots
 from streams.__main__ import app
 from streams.catalogue.state import catalogue_message
-from streams.dead_letters import read_letters
+from streams.dead_letters import read_dead_letters
 from streams.events import (
     CATALOGUE,
     DECISIONS,
@@ -135,7 +135,7 @@ def came_round(cluster, snapshots):
     home = snapshots.placement("home")
     # The provisional interaction, and the one that the click corrects.
     learned = home is not None and not home.version.endswith(("@0", "@1"))
-    return learned and len([*read_letters(cluster.log)]) >= len(LAID_ASIDE)
+    return learned and len([*read_dead_letters(cluster.log)]) >= len(LAID_ASIDE)
 
 
 def now_ms():
@@ -143,7 +143,7 @@ def now_ms():
 
 
 def test_what_nobody_can_use_is_laid_aside_with_where_it_was(cluster):
-    letters = {letter.source[0]: letter for letter in read_letters(cluster.log)}
+    letters = {letter.source[0]: letter for letter in read_dead_letters(cluster.log)}
     assert set(letters) == set(LAID_ASIDE)
     for topic, letter in letters.items():
         assert letter.source == cluster.poisoned[topic]

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from bandit.eligibility import canary_lid, lid_over, limited, under_lid
+from bandit.eligibility import canary_traffic_cap, limited, traffic_cap_over, under_traffic_cap
 from bandit.verification.decisions import audit
 from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import DECISIONS, Action, Creative, Decision, Lineage, Placement, decode, encode
 from streams.events.creatives import Canary, GeneratorVersion
-from streams.events.placement import Lid
+from streams.events.placement import TrafficCap
 from streams.fold import scan_topic
 from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import running, wait_until
@@ -42,11 +42,13 @@ def test_what_is_under_the_lid_keeps_to_its_share(weighted, share):
 
 def test_a_lid_is_on_those_that_are_there():
     actions = [Action("a"), Action("b"), Action("c")]
-    lid = Lid(0.1, ("c", "b", "elsewhere"))
-    assert lid_over(actions, lid) == Lid(0.1, ("b", "c"))
-    assert lid_over(actions[:1], lid) is None
-    assert under_lid(np.full(3, 1 / 3), actions, lid).tolist() == pytest.approx([0.9, 0.05, 0.05])
-    assert under_lid(np.full(3, 1 / 3), actions, None).tolist() == [1 / 3] * 3
+    lid = TrafficCap(0.1, ("c", "b", "elsewhere"))
+    assert traffic_cap_over(actions, lid) == TrafficCap(0.1, ("b", "c"))
+    assert traffic_cap_over(actions[:1], lid) is None
+    assert under_traffic_cap(np.full(3, 1 / 3), actions, lid).tolist() == pytest.approx(
+        [0.9, 0.05, 0.05]
+    )
+    assert under_traffic_cap(np.full(3, 1 / 3), actions, None).tolist() == [1 / 3] * 3
 
 
 def creative(name, adapter=None, status="live"):
@@ -67,13 +69,13 @@ def test_only_a_canary_has_a_lid():
     live = [creative("a"), creative("b", "v1")]
     for event in (Placement(name="home"), *live):
         catalogue.apply(event, 1)
-    assert canary_lid(catalogue, live) is None
+    assert canary_traffic_cap(catalogue, live) is None
     catalogue.apply(version("canary"), 1)
-    assert canary_lid(catalogue, live) == Lid(0.2, ("b",))
-    assert canary_lid(catalogue, live[:1]) is None
+    assert canary_traffic_cap(catalogue, live) == TrafficCap(0.2, ("b",))
+    assert canary_traffic_cap(catalogue, live[:1]) is None
     before = catalogue.version_of("home")
     catalogue.apply(version("live"), 2)
-    assert canary_lid(catalogue, live) is None
+    assert canary_traffic_cap(catalogue, live) is None
     assert catalogue.version_of("home") > before, "who serves must look again"
 
 
@@ -82,7 +84,7 @@ def test_a_decision_from_before_lids_reads_and_writes_as_it_did():
     assert decode(before).lid is UNSET
     assert encode(decode(before)) == before
     under = BEFORE % b'"lid":{"share":0.1,"actions":["b"]},'
-    assert decode(under).lid == Lid(0.1, ("b",))
+    assert decode(under).lid == TrafficCap(0.1, ("b",))
     assert encode(decode(under)) == under
 
 
@@ -114,7 +116,7 @@ def test_what_is_served_is_what_is_logged_and_audited(tmp_path):
         api.rank("home").raise_for_status()
     found = decisions(log)
     first, last = found[0], found[-1]
-    assert first.lid == Lid(0.2, ("c0", "c1", "c2"))
+    assert first.lid == TrafficCap(0.2, ("c0", "c1", "c2"))
     assert dict(zip([a.id for a in first.actions], first.pmf, strict=True))["by-hand"] == 0.8
     assert last.lid is UNSET
     report = audit(log)

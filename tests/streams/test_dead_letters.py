@@ -4,11 +4,11 @@ from streams.dead_letters import (
     REPLAYED_FROM,
     REPLAYED_ORIGIN,
     dead_letter_message,
-    find_letter,
+    find_dead_letter,
     latest,
     letter_of,
     origin_of,
-    read_letters,
+    read_dead_letters,
     readable,
     replay,
 )
@@ -47,7 +47,7 @@ def only(log, topic):
 
 
 def test_a_letter_says_what_was_laid_aside_and_why(log):
-    letter = find_letter(log, lay_aside(log, b"\x00bytes"))
+    letter = find_dead_letter(log, lay_aside(log, b"\x00bytes"))
     assert (letter.reason, letter.error) == ("late", "late indeed")
     assert letter.place == "clicks/1@7"
     assert (letter.key, letter.value, letter.headers) == (b"k", b"\x00bytes", HEADERS)
@@ -64,7 +64,7 @@ def test_the_latest_come_first_and_all_are_counted(log):
 def test_letters_can_be_picked_by_reason(log):
     for n in range(4):
         lay_aside(log, b"%d" % n, code="late" if n % 2 else "orphan")
-    assert [letter.value for letter in read_letters(log, reason="late")] == [b"1", b"3"]
+    assert [letter.value for letter in read_dead_letters(log, reason="late")] == [b"1", b"3"]
     letters, counts = latest(log, 1, reason="late")
     assert [letter.value for letter in letters] == [b"3"]
     assert counts == {"orphan": 2, "late": 2}
@@ -74,12 +74,12 @@ def test_letters_can_be_picked_by_reason(log):
 def test_a_letter_that_is_not_there_is_an_error(log, letter_id):
     lay_aside(log)
     with pytest.raises(DeadLetterError, match="no dead letter"):
-        find_letter(log, letter_id)
+        find_dead_letter(log, letter_id)
 
 
 def test_what_others_wrote_into_the_topic_is_shown_as_it_is(log):
     log.append([Message(DEAD_LETTER, b"k", b"v", (("offset", b"1"), ("note", b"n")))])
-    (letter,) = read_letters(log)
+    (letter,) = read_dead_letters(log)
     assert (letter.reason, letter.place, letter.headers[1]) == ("", "unknown", ("note", b"n"))
     with pytest.raises(DeadLetterError, match="what topic"):
         replay(log, [letter])
@@ -87,7 +87,7 @@ def test_what_others_wrote_into_the_topic_is_shown_as_it_is(log):
 
 def test_a_replay_appends_the_original_with_its_headers_and_where_it_is_from(log):
     letter_id = lay_aside(log, b"\xffraw")
-    (written,) = replay(log, [find_letter(log, letter_id)])
+    (written,) = replay(log, [find_dead_letter(log, letter_id)])
     record = only(log, "clicks")
     assert written.offset == record.offset
     assert (record.key, record.value) == (b"k", b"\xffraw")
@@ -97,10 +97,10 @@ def test_a_replay_appends_the_original_with_its_headers_and_where_it_is_from(log
 
 
 def test_what_is_replayed_from_a_replay_still_knows_its_first_place(log):
-    replay(log, [find_letter(log, lay_aside(log))])
+    replay(log, [find_dead_letter(log, lay_aside(log))])
     again = only(log, "clicks")
     (written,) = log.append([dead_letter_message(again, "late", "still")])
-    letter = find_letter(log, f"0-{written.offset}")
+    letter = find_dead_letter(log, f"0-{written.offset}")
     assert letter.place == f"clicks/{again.partition}@{again.offset}"
     (third,) = replay(log, [letter])
     (record,) = log.read(TopicPartition("clicks", third.partition), third.offset)
@@ -112,19 +112,19 @@ def test_what_is_replayed_from_a_replay_still_knows_its_first_place(log):
 
 def test_an_outcome_is_replayed_to_where_its_decision_is(log):
     wrongly_keyed = lay_aside(log, encode(CLICK), topic=OUTCOMES, key=b"user-9")
-    replay(log, [find_letter(log, wrongly_keyed)])
+    replay(log, [find_dead_letter(log, wrongly_keyed)])
     assert only(log, OUTCOMES).key == b"e-1"
 
 
 def test_mended_bytes_go_by_the_key_that_they_now_have(log):
-    letter = find_letter(log, lay_aside(log, b"{", topic=OUTCOMES))
+    letter = find_dead_letter(log, lay_aside(log, b"{", topic=OUTCOMES))
     replay(log, [letter], value=encode(CLICK))
     record = only(log, OUTCOMES)
     assert (record.key, record.value) == (b"e-1", encode(CLICK))
 
 
 def test_bytes_that_are_still_no_event_are_refused_before_they_are_sent(log):
-    letter = find_letter(log, lay_aside(log, b"{", topic=OUTCOMES))
+    letter = find_dead_letter(log, lay_aside(log, b"{", topic=OUTCOMES))
     with pytest.raises(SchemaError):
         replay(log, [letter], value=b'{"type":"outcome"}')
     assert log.end_offset(TopicPartition(OUTCOMES, 0)) == 0
@@ -132,7 +132,7 @@ def test_bytes_that_are_still_no_event_are_refused_before_they_are_sent(log):
 
 def test_unreadable_bytes_and_other_events_keep_their_key(log):
     for n, value in enumerate([b"{", encode(Tick())]):
-        replay(log, [find_letter(log, lay_aside(log, value, topic=OUTCOMES, offset=n))])
+        replay(log, [find_dead_letter(log, lay_aside(log, value, topic=OUTCOMES, offset=n))])
     partitions = (TopicPartition(OUTCOMES, n) for n in range(4))
     assert {r.key for partition in partitions for r in log.read(partition, 0)} == {b"k"}
 
@@ -140,14 +140,14 @@ def test_unreadable_bytes_and_other_events_keep_their_key(log):
 @pytest.mark.parametrize("topic", [INTERACTIONS, POLICIES])
 def test_what_follows_from_other_records_is_not_replayed(log, topic):
     replayable, derived = lay_aside(log), lay_aside(log, topic=topic)
-    letters = [find_letter(log, letter_id) for letter_id in (replayable, derived)]
+    letters = [find_dead_letter(log, letter_id) for letter_id in (replayable, derived)]
     with pytest.raises(DeadLetterError, match="follow from others"):
         replay(log, letters)
     assert log.end_offset(TopicPartition("clicks", 0)) == 0
 
 
 def test_a_topic_that_is_gone_is_an_error_and_nothing_is_sent(log):
-    letters = [find_letter(log, lay_aside(log, topic=topic)) for topic in ("clicks", "gone")]
+    letters = [find_dead_letter(log, lay_aside(log, topic=topic)) for topic in ("clicks", "gone")]
     with pytest.raises(TopicError):
         replay(log, letters)
     assert log.end_offset(TopicPartition("clicks", 0)) == 0

@@ -81,7 +81,7 @@ class KeyList(Struct, Resource, frozen=True):
     items: list[KeyView]
 
 
-class KeyDesk:
+class KeyService:
     """Reads and changes the keys of one log, from one event loop."""
 
     def __init__(self, ring: KeyRing, appender: Appender, clock_ms: Callable[[], int]) -> None:
@@ -112,8 +112,8 @@ class KeyDesk:
         await run_in_threadpool(self.ring.catch_up)
 
 
-def _desk(request: Request) -> KeyDesk:
-    found: KeyDesk = request.app.state.keys
+def _desk(request: Request) -> KeyService:
+    found: KeyService = request.app.state.keys
     return found
 
 
@@ -121,52 +121,52 @@ def _asking(request: Request) -> Caller:
     return caller_of(request.scope)
 
 
-Desk = Annotated[KeyDesk, Depends(_desk)]
+KeysOf = Annotated[KeyService, Depends(_desk)]
 Asking = Annotated[Caller, Depends(_asking)]
 KeyId = Annotated[str, Path(alias="key", max_length=256, description="The key's id.")]
 
 
 @router.get("")
-async def list_keys(desk: Desk) -> KeyList:
+async def list_keys(keys: KeysOf) -> KeyList:
     """Every key, without its secret."""
-    return KeyList(items=[view_of(KeyView, key) for key in desk.ring.every()])
+    return KeyList(items=[view_of(KeyView, key) for key in keys.ring.every()])
 
 
 @router.post("", status_code=201)
-async def create_key(desk: Desk, who: Asking, body: JsonBody[KeyBody]) -> NewKeyView:
+async def create_key(keys: KeysOf, who: Asking, body: JsonBody[KeyBody]) -> NewKeyView:
     """Makes a key and tells its text, this once. With the first one, the others are asked for."""
     key, text = make_key(
         body.name,
         body.scopes,
-        desk.clock_ms(),
+        keys.clock_ms(),
         lasts_seconds=body.lasts_seconds,
         rate_per_second=body.rate_per_second,
     )
-    async with desk.turn:
-        await desk.write(who, "created", None, key)
+    async with keys.turn:
+        await keys.write(who, "created", None, key)
     return view_of(NewKeyView, key, key=text)
 
 
 @router.post("/{key}/rotate")
 async def rotate_key(
-    desk: Desk, who: Asking, key_id: KeyId, body: JsonBody[RotationBody]
+    keys: KeysOf, who: Asking, key_id: KeyId, body: JsonBody[RotationBody]
 ) -> NewKeyView:
     """Gives the key a new secret and tells it, this once; the old one works for the grace yet."""
-    async with desk.turn:
-        before = desk.key(key_id)
-        key, text = rotated(before, desk.clock_ms(), grace_seconds=body.grace_seconds)
-        await desk.write(who, "rotated", before, key)
+    async with keys.turn:
+        before = keys.key(key_id)
+        key, text = rotated(before, keys.clock_ms(), grace_seconds=body.grace_seconds)
+        await keys.write(who, "rotated", before, key)
     return view_of(NewKeyView, key, key=text)
 
 
 @router.delete("/{key}")
-async def revoke_key(desk: Desk, who: Asking, key_id: KeyId) -> KeyView:
+async def revoke_key(keys: KeysOf, who: Asking, key_id: KeyId) -> KeyView:
     """Ends the key, on every replica within a second."""
-    async with desk.turn:
-        before = desk.key(key_id)
-        after = revoked(before, desk.clock_ms())
+    async with keys.turn:
+        before = keys.key(key_id)
+        after = revoked(before, keys.clock_ms())
         if after is not before:
-            await desk.write(who, "revoked", before, after)
+            await keys.write(who, "revoked", before, after)
     return view_of(KeyView, after)
 
 

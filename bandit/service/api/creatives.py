@@ -18,7 +18,7 @@ from bandit.review import TRANSITIONS, WAITING
 from bandit.service.api.dependencies import (
     TAGGED,
     After,
-    Desk,
+    Editing,
     Known,
     Limit,
     Matching,
@@ -144,33 +144,33 @@ Filters = Annotated[Wanted, Depends(_wanted)]
 
 @router.get("/creatives")
 async def list_all_creatives(
-    desk: Desk, wanted: Filters, limit: Limit = 100, after: After = None
+    editor: Editing, wanted: Filters, limit: Limit = 100, after: After = None
 ) -> Page[CreativeView]:
     """The creatives of all placements, by placement, in the order in which they came."""
     found = [
         creative
-        for placement in desk.catalogue.placements()
-        for creative in desk.catalogue.creatives(placement.name)
+        for placement in editor.catalogue.placements()
+        for creative in editor.catalogue.creatives(placement.name)
         if wanted.keeps(creative)
     ]
     page, following = page_of(found, limit, after, catalogue_key)
-    return Page(items=[creative_view(desk, creative) for creative in page], next=following)
+    return Page(items=[creative_view(editor, creative) for creative in page], next=following)
 
 
 @router.get("/placements/{placement}/creatives")
 async def list_creatives(
-    desk: Desk, name: Placed, wanted: Filters, limit: Limit = 100, after: After = None
+    editor: Editing, name: Placed, wanted: Filters, limit: Limit = 100, after: After = None
 ) -> Page[CreativeView]:
     """The placement's creatives, in the order in which they came."""
-    desk.placement(name)
-    found = [creative for creative in desk.catalogue.creatives(name) if wanted.keeps(creative)]
+    editor.placement(name)
+    found = [creative for creative in editor.catalogue.creatives(name) if wanted.keeps(creative)]
     page, following = page_of(found, limit, after, lambda creative: creative.id)
-    return Page(items=[creative_view(desk, creative) for creative in page], next=following)
+    return Page(items=[creative_view(editor, creative) for creative in page], next=following)
 
 
 @router.post("/placements/{placement}/creatives", status_code=201)
 async def add_creatives(
-    desk: Desk, name: Placed, body: JsonBody[OneOrMany], once: Once
+    editor: Editing, name: Placed, body: JsonBody[OneOrMany], once: Once
 ) -> Page[CreativeView]:
     """Adds one creative or many: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
@@ -178,17 +178,17 @@ async def add_creatives(
         raise RequestError(
             422, "body_invalid", f"{len(bodies)} creatives; expected 1 to {MAX_CREATIVES} at a time"
         )
-    desk.placement(name)
+    editor.placement(name)
     # The first text embedding loads its weights, which would hold up every other request.
-    creatives = await run_in_threadpool(_creatives, name, bodies, desk.clock_ms())
+    creatives = await run_in_threadpool(_creatives, name, bodies, editor.clock_ms())
 
     def added() -> list[Creative]:
-        _check_new(desk, creatives)
+        _check_new(editor, creatives)
         return creatives
 
-    made = await desk.change([catalogue_key(c) for c in creatives], added, repeatable=once)
+    made = await editor.change([catalogue_key(c) for c in creatives], added, repeatable=once)
     return Page(
-        items=[creative_view(desk, event) for event in made if isinstance(event, Creative)],
+        items=[creative_view(editor, event) for event in made if isinstance(event, Creative)],
         next=None,
     )
 
@@ -199,18 +199,18 @@ async def add_creatives(
     responses=TAGGED,
 )
 async def read_creative(
-    desk: Desk, name: Placed, creative_id: OfCreative, response: Response, known: Known = None
+    editor: Editing, name: Placed, creative_id: OfCreative, response: Response, known: Known = None
 ) -> Any:
     """One creative."""
-    creative = desk.creative(name, creative_id)
-    tag = desk.tag(catalogue_key(creative))
+    creative = editor.creative(name, creative_id)
+    tag = editor.tag(catalogue_key(creative))
     response.headers["ETag"] = tag
-    return unchanged(known, tag) or creative_view(desk, creative)
+    return unchanged(known, tag) or creative_view(editor, creative)
 
 
 @router.patch("/placements/{placement}/creatives/{creative_id:path}")
 async def change_creative(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     creative_id: OfCreative,
     body: JsonBody[CreativeChange],
@@ -230,7 +230,7 @@ async def change_creative(
     asked_for = creative_id
 
     def changed() -> list[Creative]:
-        before = desk.creative(name, asked_for)
+        before = editor.creative(name, asked_for)
         status = body.status or before.status
         caps = body.caps or before.caps
         reason = body.reason if body.status else before.reason
@@ -240,15 +240,15 @@ async def change_creative(
         check_transition(before, status, (before.status, *TRANSITIONS[before.status]))
         return [after]
 
-    await desk.change([f"creative/{name}/{creative_id}"], changed, condition=condition)
-    creative = desk.creative(name, creative_id)
-    response.headers["ETag"] = desk.tag(catalogue_key(creative))
-    return creative_view(desk, creative)
+    await editor.change([f"creative/{name}/{creative_id}"], changed, condition=condition)
+    creative = editor.creative(name, creative_id)
+    response.headers["ETag"] = editor.tag(catalogue_key(creative))
+    return creative_view(editor, creative)
 
 
-def creative_view(desk: Editor, creative: Creative) -> CreativeView:
+def creative_view(editor: Editor, creative: Creative) -> CreativeView:
     """Returns the creative as it is answered, with its present tag."""
-    return CreativeView.of(creative, desk.tag(catalogue_key(creative)))
+    return CreativeView.of(creative, editor.tag(catalogue_key(creative)))
 
 
 def check_transition(
@@ -291,10 +291,10 @@ def _id_of_text(parts: dict[str, str]) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _check_new(desk: Editor, creatives: Sequence[Creative]) -> None:
+def _check_new(editor: Editor, creatives: Sequence[Creative]) -> None:
     seen: set[str] = set()
     for creative in creatives:
-        known = desk.catalogue.creative(creative.placement, creative.id)
+        known = editor.catalogue.creative(creative.placement, creative.id)
         if known is not None or creative.id in seen:
             raise RequestError(
                 409,
@@ -308,7 +308,7 @@ def _check_new(desk: Editor, creatives: Sequence[Creative]) -> None:
 
 @router.post("/placements/{placement}/creatives/{creative_id:path}/review")
 async def review_creative(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     creative_id: OfCreative,
     body: JsonBody[ReviewBody],
@@ -327,7 +327,7 @@ async def review_creative(
     asked_for = creative_id
 
     def reviewed() -> list[Creative]:
-        before = desk.creative(name, asked_for)
+        before = editor.creative(name, asked_for)
         if before.status not in WAITING:
             check_transition(before, status, ())
         after = msgspec.structs.replace(before, status=status, reason=body.reason)
@@ -335,12 +335,12 @@ async def review_creative(
             after = msgspec.structs.replace(after, parts=parts, features=features)
         return [after]
 
-    await desk.change(
+    await editor.change(
         [f"creative/{name}/{creative_id}"], reviewed, condition=condition, repeatable=once
     )
-    creative = desk.creative(name, creative_id)
-    response.headers["ETag"] = desk.tag(catalogue_key(creative))
-    return creative_view(desk, creative)
+    creative = editor.creative(name, creative_id)
+    response.headers["ETag"] = editor.tag(catalogue_key(creative))
+    return creative_view(editor, creative)
 
 
 def _check(body: ReviewBody) -> None:

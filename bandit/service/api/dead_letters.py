@@ -14,9 +14,9 @@ from fastapi.concurrency import run_in_threadpool
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Desk, Limit, Since
+from bandit.service.api.dependencies import Editing, Limit, Since
 from bandit.service.resource import JsonBody, Page, Resource, view_of
-from streams.dead_letters import Letter, find_letter, letter_of, readable, replay
+from streams.dead_letters import DeadLetter, find_dead_letter, letter_of, readable, replay
 from streams.errors import DeadLetterError, EventError, TopicError
 from streams.events import DEAD_LETTER
 from streams.events.fields import doc
@@ -83,7 +83,7 @@ class ReplayedView(Struct, Resource, frozen=True):
 
 @router.get("")
 async def list_letters(
-    desk: Desk,
+    editor: Editing,
     limit: Limit = 100,
     after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     reason: Annotated[str | None, Query(description="Only this one.")] = None,
@@ -95,7 +95,7 @@ async def list_letters(
 ) -> Page[LetterView]:
     """The dead letters, newest first; a page may be short, or empty, and still have a `next`."""
 
-    def wanted(letter: Letter) -> bool:
+    def wanted(letter: DeadLetter) -> bool:
         return (
             reason in (None, letter.reason)
             and (topic is None or (letter.source is not None and letter.source[0] == topic))
@@ -104,43 +104,47 @@ async def list_letters(
 
     ends = {} if after is None else _ends_of(after)  # without: from the end
     # In a thread: the log may take its time, and the event loop has ranks to answer.
-    found, following = await run_in_threadpool(_page, desk.log, ends, limit, since_ms or 0, wanted)
+    found, following = await run_in_threadpool(
+        _page, editor.log, ends, limit, since_ms or 0, wanted
+    )
     return Page(items=[_view(letter) for letter in found], next=following)
 
 
 @router.get("/{letter_id}")
-async def read_letter(desk: Desk, letter_id: str) -> LetterView:
+async def read_letter(editor: Editing, letter_id: str) -> LetterView:
     """One dead letter."""
-    return _view(await run_in_threadpool(_find, desk.log, letter_id))
+    return _view(await run_in_threadpool(_find, editor.log, letter_id))
 
 
 @router.post("/replay")
-async def replay_letters(desk: Desk, body: JsonBody[ReplayBody]) -> ReplayedView:
+async def replay_letters(editor: Editing, body: JsonBody[ReplayBody]) -> ReplayedView:
     """Sends letters again, all or none, as they were.
 
     It is safe to do twice: each carries its own id, and nothing counts twice. What happens then
     is up to whoever reads the topic; what is still late is laid aside again.
     """
-    replayed = await run_in_threadpool(_replay, desk.log, body.ids, None)
+    replayed = await run_in_threadpool(_replay, editor.log, body.ids, None)
     for letter_id in body.ids:
-        await desk.record("dead letter replayed", letter_id)
+        await editor.record("dead letter replayed", letter_id)
     return replayed
 
 
 @router.post("/{letter_id}/replay")
-async def replay_letter(desk: Desk, letter_id: str, body: JsonBody[MendBody]) -> ReplayedView:
+async def replay_letter(editor: Editing, letter_id: str, body: JsonBody[MendBody]) -> ReplayedView:
     """Sends one letter again, as it was or mended."""
     value = None if body.value is None else body.value.encode()
-    replayed = await run_in_threadpool(_replay, desk.log, [letter_id], value)
-    await desk.record("dead letter replayed" if value is None else "dead letter mended", letter_id)
+    replayed = await run_in_threadpool(_replay, editor.log, [letter_id], value)
+    await editor.record(
+        "dead letter replayed" if value is None else "dead letter mended", letter_id
+    )
     return replayed
 
 
 def _page(
-    log: Log, ends: dict[int, int], limit: int, since_ms: int, wanted: Callable[[Letter], bool]
-) -> tuple[list[Letter], str | None]:
+    log: Log, ends: dict[int, int], limit: int, since_ms: int, wanted: Callable[[DeadLetter], bool]
+) -> tuple[list[DeadLetter], str | None]:
     """Returns some letters before these offsets, and where the page after it starts."""
-    found: list[Letter] = []
+    found: list[DeadLetter] = []
     for partition in partitions(log, DEAD_LETTER):  # what comes meanwhile is on no later page
         ends.setdefault(partition.partition, log.end_offset(partition))
     for record in islice(newest_first(log, DEAD_LETTER, ends), MAX_SCAN):
@@ -171,9 +175,9 @@ def _ends_of(cursor: str) -> dict[int, int]:
     return dict(pairs)
 
 
-def _find(log: Log, letter_id: str) -> Letter:
+def _find(log: Log, letter_id: str) -> DeadLetter:
     try:
-        return find_letter(log, letter_id)
+        return find_dead_letter(log, letter_id)
     except DeadLetterError as error:
         raise RequestError(404, "dead_letter_not_found", str(error), target="id") from error
 
@@ -189,11 +193,11 @@ def _replay(log: Log, ids: Sequence[str], value: bytes | None) -> ReplayedView:
     return ReplayedView(sent=[view_of(PlaceView, place) for place in written])
 
 
-def _view(letter: Letter) -> LetterView:
+def _view(letter: DeadLetter) -> LetterView:
     return msgspec.convert(readable(letter), LetterView)
 
 
-def _placement_of(letter: Letter) -> str | None:
+def _placement_of(letter: DeadLetter) -> str | None:
     try:
         return msgspec.json.decode(letter.value, type=_Placed).placement
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 from pydantic import BaseModel, Field
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Desk, Since
+from bandit.service.api.dependencies import Editing, Since
 from bandit.service.asgi import trace_of
 from bandit.service.decide import serving_of
 from bandit.service.record import Accepted, Recorder
@@ -88,7 +88,7 @@ class EventView(Struct, Resource, frozen=True, kw_only=True):
 
 @router.get("/decisions/{event_id:path}")
 async def read_decision(
-    desk: Desk,
+    editor: Editing,
     event_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)],
     since_ms: Since = None,
 ) -> EventView:
@@ -99,7 +99,7 @@ async def read_decision(
     when on to look, or the last hour is looked through. At most 50,000 records a partition are
     read; the refusal says up to where.
     """
-    return await run_in_threadpool(_find, desk.log, event_id, since_ms, desk.clock_ms())
+    return await run_in_threadpool(_find, editor.log, event_id, since_ms, editor.clock_ms())
 
 
 def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventView:

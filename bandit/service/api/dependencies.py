@@ -95,7 +95,7 @@ def _protection(request: Request) -> PrivacyFilter:
     return found
 
 
-Desk = Annotated[Editor, Depends(_editor)]
+Editing = Annotated[Editor, Depends(_editor)]
 Protecting = Annotated[PrivacyFilter, Depends(_protection)]
 Placed = Annotated[
     str,

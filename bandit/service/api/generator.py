@@ -16,7 +16,7 @@ from bandit.generator_versions import StatusChange, promoted, rejected, rolled_b
 from bandit.service.api.dependencies import (
     TAGGED,
     After,
-    Desk,
+    Editing,
     Known,
     Limit,
     Matching,
@@ -94,32 +94,32 @@ OfVersionStatus = Annotated[
 
 @router.get("/versions")
 async def list_generator_versions(
-    desk: Desk, limit: Limit = 100, after: After = None, status: OfVersionStatus = None
+    editor: Editing, limit: Limit = 100, after: After = None, status: OfVersionStatus = None
 ) -> Page[GeneratorVersionView]:
     """The versions of the generator, newest first."""
     found = [
         version
-        for version in reversed(desk.catalogue.generator_versions())
+        for version in reversed(editor.catalogue.generator_versions())
         if not status or version.status in status
     ]
     page, following = page_of(found, limit, after, lambda version: version.id)
-    return Page(items=[_view(desk, version) for version in page], next=following)
+    return Page(items=[_view(editor, version) for version in page], next=following)
 
 
 @router.get("/versions/{version_id}", response_model=GeneratorVersionView, responses=TAGGED)
 async def read_generator_version(
-    desk: Desk, version_id: OfVersion, response: Response, known: Known = None
+    editor: Editing, version_id: OfVersion, response: Response, known: Known = None
 ) -> Any:
     """One version: how it was trained and judged, and what became of it."""
-    version = desk.generator_version(version_id)
-    tag = desk.tag(catalogue_key(version))
+    version = editor.generator_version(version_id)
+    tag = editor.tag(catalogue_key(version))
     response.headers["ETag"] = tag
-    return unchanged(known, tag) or _view(desk, version)
+    return unchanged(known, tag) or _view(editor, version)
 
 
 @router.post("/versions/{version_id}/promote")
 async def promote_generator_version(
-    desk: Desk,
+    editor: Editing,
     version_id: OfVersion,
     body: JsonBody[WhyBody],
     response: Response,
@@ -127,12 +127,12 @@ async def promote_generator_version(
     once: Once,
 ) -> GeneratorVersionView:
     """Makes a version the champion, whatever its canary says so far; the one before retires."""
-    return await _changed(desk, version_id, promoted, body.why, condition, once, response)
+    return await _changed(editor, version_id, promoted, body.why, condition, once, response)
 
 
 @router.post("/versions/{version_id}/reject")
 async def reject_generator_version(
-    desk: Desk,
+    editor: Editing,
     version_id: OfVersion,
     body: JsonBody[WhyBody],
     response: Response,
@@ -140,28 +140,28 @@ async def reject_generator_version(
     once: Once,
 ) -> GeneratorVersionView:
     """Rejects a version that is not the champion; its creatives retire."""
-    return await _changed(desk, version_id, rejected, body.why, condition, once, response)
+    return await _changed(editor, version_id, rejected, body.why, condition, once, response)
 
 
 @router.post("/rollback")
 async def roll_back_generator(
-    desk: Desk, body: JsonBody[WhyBody], condition: Matching, once: Once
+    editor: Editing, body: JsonBody[WhyBody], condition: Matching, once: Once
 ) -> ChampionView:
     """Takes the champion back: its creatives retire, and the version before it is live again."""
-    champion = desk.catalogue.champion
+    champion = editor.catalogue.champion
 
     @_refusing
     def made() -> list[Catalogued]:
-        return rolled_back(desk.catalogue, now_ms=desk.clock_ms(), by=desk.who, why=body.why)
+        return rolled_back(editor.catalogue, now_ms=editor.clock_ms(), by=editor.who, why=body.why)
 
-    names = touched(desk.catalogue, "" if champion is None else champion.id)
-    await desk.change(names, made, condition=condition, repeatable=once)
-    now = desk.catalogue.champion
-    return ChampionView(champion=None if now is None else _view(desk, now))
+    names = touched(editor.catalogue, "" if champion is None else champion.id)
+    await editor.change(names, made, condition=condition, repeatable=once)
+    now = editor.catalogue.champion
+    return ChampionView(champion=None if now is None else _view(editor, now))
 
 
 async def _changed(
-    desk: Editor,
+    editor: Editor,
     version_id: str,
     change: StatusChange,
     why: str,
@@ -169,22 +169,24 @@ async def _changed(
     once: Once,
     response: Response,
 ) -> GeneratorVersionView:
-    desk.generator_version(version_id)
+    editor.generator_version(version_id)
 
     @_refusing
     def made() -> list[Catalogued]:
-        return change(desk.catalogue, version_id, now_ms=desk.clock_ms(), by=desk.who, why=why)
+        return change(
+            editor.catalogue, version_id, now_ms=editor.clock_ms(), by=editor.who, why=why
+        )
 
-    names = touched(desk.catalogue, version_id)
-    await desk.change(names, made, condition=condition, repeatable=once)
-    version = desk.generator_version(version_id)
-    response.headers["ETag"] = desk.tag(catalogue_key(version))
-    return _view(desk, version)
+    names = touched(editor.catalogue, version_id)
+    await editor.change(names, made, condition=condition, repeatable=once)
+    version = editor.generator_version(version_id)
+    response.headers["ETag"] = editor.tag(catalogue_key(version))
+    return _view(editor, version)
 
 
-def _view(desk: Editor, version: GeneratorVersion) -> GeneratorVersionView:
-    steps = desk.catalogue.generator_steps(version.id)
-    return GeneratorVersionView.of(version, steps, desk.tag(catalogue_key(version)))
+def _view(editor: Editor, version: GeneratorVersion) -> GeneratorVersionView:
+    steps = editor.catalogue.generator_steps(version.id)
+    return GeneratorVersionView.of(version, steps, editor.tag(catalogue_key(version)))
 
 
 generations_router = APIRouter(prefix="/v1", tags=["generations"])
@@ -252,7 +254,7 @@ OfPlacement = Annotated[str | None, Query(description="Of this placement.")]
 
 @generations_router.get("/generations")
 async def list_all_generations(
-    desk: Desk,
+    editor: Editing,
     limit: Limit = 100,
     after: After = None,
     placement: OfPlacement = None,
@@ -260,29 +262,29 @@ async def list_all_generations(
     since_ms: Since = None,
 ) -> Page[GenerationView]:
     """The generations of all placements, in the order in which they were asked for."""
-    found = _wanted(desk.catalogue.generations(placement), status, since_ms)
+    found = _wanted(editor.catalogue.generations(placement), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
     return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
 @generations_router.get("/briefs")
 async def list_briefs(
-    desk: Desk,
+    editor: Editing,
     limit: Limit = 100,
     after: After = None,
     placement: OfPlacement = None,
     since_ms: Since = None,
 ) -> Page[BriefView]:
     """The briefs that creatives were asked for from, each once a placement, oldest first."""
-    found = _briefs(_wanted(desk.catalogue.generations(placement), None, since_ms))
+    found = _briefs(_wanted(editor.catalogue.generations(placement), None, since_ms))
     page, following = page_of(found, limit, after, lambda brief: brief.id)
     return Page(items=list(page), next=following)
 
 
 @generations_router.get("/briefs/{brief_id}")
-async def read_brief(desk: Desk, brief_id: str) -> BriefView:
+async def read_brief(editor: Editing, brief_id: str) -> BriefView:
     """One brief, with all that was generated from it."""
-    for brief in _briefs(desk.catalogue.generations()):
+    for brief in _briefs(editor.catalogue.generations()):
         if brief.id == brief_id:
             return brief
     raise RequestError(404, "brief_not_found", f"there is no brief {brief_id!r}", target="brief")
@@ -290,7 +292,7 @@ async def read_brief(desk: Desk, brief_id: str) -> BriefView:
 
 @generations_router.get("/placements/{placement}/generations")
 async def list_generations(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     limit: Limit = 100,
     after: After = None,
@@ -298,19 +300,19 @@ async def list_generations(
     since_ms: Since = None,
 ) -> Page[GenerationView]:
     """The placement's generations, in the order in which they were asked for."""
-    desk.placement(name)
-    found = _wanted(desk.catalogue.generations(name), status, since_ms)
+    editor.placement(name)
+    found = _wanted(editor.catalogue.generations(name), status, since_ms)
     page, following = page_of(found, limit, after, lambda generation: generation.id)
     return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
 
 
 @generations_router.post("/placements/{placement}/generations", status_code=202)
 async def request_generation(
-    desk: Desk, name: Placed, body: JsonBody[GenerationBody], once: Once
+    editor: Editing, name: Placed, body: JsonBody[GenerationBody], once: Once
 ) -> GenerationView:
     """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
-    desk.placement(name)
-    now_ms = desk.clock_ms()
+    editor.placement(name)
+    now_ms = editor.clock_ms()
     generation = Generation(
         id=new_id(now_ms),
         placement=name,
@@ -321,14 +323,14 @@ async def request_generation(
         timestamp_ms=now_ms,
         winners=body.winners,
     )
-    made = await desk.change([], lambda: [generation], repeatable=once)
+    made = await editor.change([], lambda: [generation], repeatable=once)
     return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
 
 
 @generations_router.get("/placements/{placement}/generations/{generation_id}")
-async def read_generation(desk: Desk, name: Placed, generation_id: str) -> GenerationView:
+async def read_generation(editor: Editing, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
-    return view_of(GenerationView, desk.generation(name, generation_id))
+    return view_of(GenerationView, editor.generation(name, generation_id))
 
 
 def _wanted(

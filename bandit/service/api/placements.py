@@ -20,7 +20,7 @@ from bandit.service.api.dependencies import (
     TAGGED,
     After,
     Conditional,
-    Desk,
+    Editing,
     Known,
     Limit,
     Matching,
@@ -145,7 +145,7 @@ class PlacementView(PlacementBody, frozen=True, kw_only=True):
 
 @router.get("")
 async def list_placements(
-    desk: Desk,
+    editor: Editing,
     limit: Limit = 100,
     after: After = None,
     prefix: Annotated[str, Query(description="What the name starts with.")] = "",
@@ -154,32 +154,34 @@ async def list_placements(
     """The placements, by name."""
     found = [
         placement
-        for placement in desk.catalogue.placements()
+        for placement in editor.catalogue.placements()
         if placement.name.startswith(prefix) and policy in (None, placement.policy["name"])
     ]
     # By where the name would be: the placement that a page ended with may be gone.
     start = 0 if after is None else bisect_right(found, after, key=lambda each: each.name)
     page = found[start : start + limit]
     return Page(
-        items=[_view(desk, placement) for placement in page],
+        items=[_view(editor, placement) for placement in page],
         next=page[-1].name if start + limit < len(found) else None,
     )
 
 
 @router.get("/{placement}", response_model=PlacementView, responses=TAGGED)
-async def read_placement(desk: Desk, name: Placed, response: Response, known: Known = None) -> Any:
+async def read_placement(
+    editor: Editing, name: Placed, response: Response, known: Known = None
+) -> Any:
     """One placement."""
-    placement = desk.placement(name)
-    tag = desk.tag(catalogue_key(placement))
+    placement = editor.placement(name)
+    tag = editor.tag(catalogue_key(placement))
     response.headers["ETag"] = tag
-    return unchanged(known, tag) or _view(desk, placement)
+    return unchanged(known, tag) or _view(editor, placement)
 
 
 @router.put(
     "/{placement}", responses={201: {"description": "It was made.", "model": PlacementView}}
 )
 async def put_placement(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     body: JsonBody[PlacementBody],
     response: Response,
@@ -191,14 +193,14 @@ async def put_placement(
     A placement whose policy changes is served by the old one until the new one has learned
     from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
     """
-    now = desk.catalogue.placement(name)
+    now = editor.catalogue.placement(name)
     with refusing((PolicySpecError, 422, "policy")):
         placement = checked(body.to_event(name, now))
         protection.check(placement)
     response.status_code = 201
 
     def replaced() -> list[Placement]:
-        before = desk.catalogue.placement(name)
+        before = editor.catalogue.placement(name)
         response.status_code = 201 if before is None else 200
         if before is None:
             return [placement]
@@ -206,20 +208,20 @@ async def put_placement(
         kept = msgspec.structs.replace(placement, attributes=before.attributes)
         return [] if msgspec.structs.replace(before, why=UNSET) == kept else [kept]
 
-    await desk.change([catalogue_key(placement)], replaced, condition=condition)
-    response.headers["ETag"] = desk.tag(catalogue_key(placement))
-    return _view(desk, placement)
+    await editor.change([catalogue_key(placement)], replaced, condition=condition)
+    response.headers["ETag"] = editor.tag(catalogue_key(placement))
+    return _view(editor, placement)
 
 
 @router.delete("/{placement}", status_code=204, response_class=Response)
-async def delete_placement(desk: Desk, name: Placed, condition: Matching) -> None:
+async def delete_placement(editor: Editing, name: Placed, condition: Matching) -> None:
     """Ends the placement; what was logged for it stays, and so do its creatives."""
 
     def deleted() -> list[Placement]:
-        return [msgspec.structs.replace(desk.placement(name), deleted=True)]
+        return [msgspec.structs.replace(editor.placement(name), deleted=True)]
 
-    await desk.change([f"placement/{name}"], deleted, condition=condition)
+    await editor.change([f"placement/{name}"], deleted, condition=condition)
 
 
-def _view(desk: Desk, placement: Placement) -> PlacementView:
-    return PlacementView.of(placement, desk.tag(catalogue_key(placement)))
+def _view(editor: Editing, placement: Placement) -> PlacementView:
+    return PlacementView.of(placement, editor.tag(catalogue_key(placement)))

@@ -24,7 +24,7 @@ from bandit.learning.versions import (
     versions_in,
 )
 from bandit.policy import Deciding, Verdict
-from bandit.service.api.dependencies import Desk, Matching, Once, Placed, Protecting, refusing
+from bandit.service.api.dependencies import Editing, Matching, Once, Placed, Protecting, refusing
 from bandit.service.api.editor import Editor
 from bandit.service.api.placements import PlacementView
 from bandit.service.decide import action_pmf
@@ -91,17 +91,17 @@ Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
 
 @router.get("/{placement}/policy")
 async def read_policy(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     protection: Protecting,
     context: Annotated[str, Query(description="A context, as JSON.")] = "{}",
 ) -> PolicyView:
     """The policy that is served, and its pmf over the live creatives in a context."""
-    serving = desk.serving(name)
+    serving = editor.serving(name)
     policy = serving.policy
     seen, actions = protection.hidden(serving.placement, parse_context(context)), serving.actions
     if serving.constraints is not None:
-        actions = serving.constraints.left(seen, actions, desk.clock_ms())
+        actions = serving.constraints.left(seen, actions, editor.clock_ms())
     allowed = {action.id for action in actions}
     # In the event loop's thread, as rank is: a policy is not asked from two threads at once.
     pmf = action_pmf(serving, seen, actions).tolist() if actions else []
@@ -110,7 +110,7 @@ async def read_policy(
         spec=policy.spec,
         version=serving.version,
         offset=int(serving.version.rpartition("@")[2]),
-        age_ms=desk.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
+        age_ms=editor.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
         pmf=[
             ActionPropensity(action.id, propensity)
             for action, propensity in zip(actions, pmf, strict=True)
@@ -123,26 +123,26 @@ async def read_policy(
 
 @router.get("/{placement}/policy/versions")
 async def list_versions(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     count: Annotated[
         bool, Query(description="Count decisions and rewards, by reading all interactions.")
     ] = False,
 ) -> list[VersionView]:
     """The policies that the placement has had, oldest first."""
-    found = _versions(desk, name)
+    found = _versions(editor, name)
     if count:
         # It may take seconds, and the event loop has ranks to answer.
-        found = await run_in_threadpool(counted, desk.log, name, found)
+        found = await run_in_threadpool(counted, editor.log, name, found)
     return [view_of(VersionView, each) for each in found]
 
 
 @router.get("/{placement}/policy/diff")
 async def compare_versions(
-    desk: Desk, name: Placed, before: Number = None, after: Number = None
+    editor: Editing, name: Placed, before: Number = None, after: Number = None
 ) -> list[DifferenceView]:
     """The parameters in which two versions differ; without numbers, the last two."""
-    versions = _versions(desk, name)
+    versions = _versions(editor, name)
     with refusing((VersionError, 404, "version")):
         one, other = version(versions, before), version(versions, after or len(versions))
     found = differences(one.spec, other.spec)
@@ -151,7 +151,7 @@ async def compare_versions(
 
 @router.post("/{placement}/policy/promote")
 async def promote(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     body: JsonBody[PromotionBody],
     response: Response,
@@ -162,19 +162,19 @@ async def promote(
 
     @refusing((VersionError, 404, "challenger"), (PolicySpecError, 422, "policy"))
     def promoted() -> list[Placement]:
-        desk.placement(name)
+        editor.placement(name)
         if (body.challenger is None) == (body.policy is None):
             message = "name either a policy or a challenger"
             raise RequestError(422, "body_invalid", message, target="policy")
-        return promotion(desk.catalogue, name, body.challenger, body.policy, body.why)
+        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why)
 
-    await desk.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
-    return _now(desk, name, response)
+    await editor.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
+    return _now(editor, name, response)
 
 
 @router.post("/{placement}/policy/rollback")
 async def roll_back(
-    desk: Desk,
+    editor: Editing,
     name: Placed,
     body: JsonBody[RollbackBody],
     response: Response,
@@ -185,19 +185,19 @@ async def roll_back(
 
     @refusing((VersionError, 404, "version"), (PolicySpecError, 409, "version"))
     def rolled() -> list[Placement]:
-        desk.placement(name)
-        return rollback(desk.catalogue, name, body.version)
+        editor.placement(name)
+        return rollback(editor.catalogue, name, body.version)
 
-    await desk.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
-    return _now(desk, name, response)
+    await editor.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
+    return _now(editor, name, response)
 
 
-def _now(desk: Editor, name: str, response: Response) -> PlacementView:
-    tag = desk.tag(f"placement/{name}")
+def _now(editor: Editor, name: str, response: Response) -> PlacementView:
+    tag = editor.tag(f"placement/{name}")
     response.headers["ETag"] = tag
-    return PlacementView.of(desk.placement(name), tag)
+    return PlacementView.of(editor.placement(name), tag)
 
 
-def _versions(desk: Editor, name: str) -> list[Version]:
-    desk.placement(name)
-    return versions_in(desk.catalogue, name)
+def _versions(editor: Editor, name: str) -> list[Version]:
+    editor.placement(name)
+    return versions_in(editor.catalogue, name)

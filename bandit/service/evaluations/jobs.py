@@ -43,7 +43,7 @@ class JobCandidate(Struct, frozen=True):
     arguments: str = ""
 
 
-class Stretch(Struct, frozen=True):
+class ValueOverTime(Struct, frozen=True):
     """What a policy earns per decision, from `at_ms` on; the bounds are at 95 %."""
 
     at_ms: int
@@ -63,10 +63,10 @@ class Result(Struct, frozen=True):
     name: str
     arguments: str
     origin: Origin
-    total: Stretch
+    total: ValueOverTime
     weight: float
-    over_time: tuple[Stretch, ...]
-    over_logged: Stretch | None = None
+    over_time: tuple[ValueOverTime, ...]
+    over_logged: ValueOverTime | None = None
     verdict: str = ""
     words: str = ""
 
@@ -93,7 +93,7 @@ class Job(Struct, frozen=True, kw_only=True):
     status: Status = "NotSubmitted"
     description: str = ""
     results: tuple[Result, ...] = ()
-    logged: Stretch | None = None
+    logged: ValueOverTime | None = None
     optimal: str | None = None
     scores: tuple[FeatureScore, ...] = ()
 

@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from bandit.errors import PolicySpecError, RequestError
 from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
-from bandit.service.api.dependencies import After, Desk, Limit, Placed, page_of
+from bandit.service.api.dependencies import After, Editing, Limit, Placed, page_of
 from bandit.service.decide import new_id
-from bandit.service.evaluations.jobs import Job, JobCandidate, Jobs, Kind, Status, Stretch
+from bandit.service.evaluations.jobs import Job, JobCandidate, Jobs, Kind, Status, ValueOverTime
 from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
 from streams.events import MAX_ID_LENGTH, Placement, PolicySpec, TimestampMs
 from streams.events.fields import doc
@@ -68,11 +68,11 @@ class JudgedView(Struct, frozen=True, kw_only=True):
     name: str
     origin: Annotated[str, doc("`Online`: served now; `Baseline`, `Random`, or `Custom`.")]
     spec: PolicySpec | None
-    total: Stretch
-    over_logged: Annotated[Stretch | None, doc("How much more than what was shown.")]
+    total: ValueOverTime
+    over_logged: Annotated[ValueOverTime | None, doc("How much more than what was shown.")]
     verdict: Annotated[str, doc("`ok`, or why these figures decide nothing.")]
     words: Annotated[str, doc("The same, for people.")]
-    over_time: tuple[Stretch, ...]
+    over_time: tuple[ValueOverTime, ...]
 
 
 class EvaluationItem(Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ class EvaluationItem(Struct, frozen=True, kw_only=True):
 class EvaluationView(EvaluationItem, Resource, frozen=True, kw_only=True):
     """An evaluation with what it found; `shown` is what was earned in fact."""
 
-    shown: Stretch | None
+    shown: ValueOverTime | None
     policies: list[JudgedView]
 
 
@@ -131,10 +131,10 @@ Evaluated = Annotated[
 
 @router.get("")
 async def list_evaluations(
-    desk: Desk, jobs: Judging, name: Placed, limit: Limit = 100, after: After = None
+    editor: Editing, jobs: Judging, name: Placed, limit: Limit = 100, after: After = None
 ) -> Page[EvaluationItem]:
     """The placement's evaluations, newest first, whoever asked for them."""
-    desk.placement(name)
+    editor.placement(name)
     found = await run_in_threadpool(jobs.all, EVALUATIONS, name)
     page, following = page_of(found, limit, after, lambda job: job.id)
     return Page(items=[evaluation_item(job) for job in page], next=following)
@@ -142,18 +142,18 @@ async def list_evaluations(
 
 @router.post("", status_code=202)
 async def start_evaluation(
-    desk: Desk, jobs: Judging, name: Placed, body: JsonBody[EvaluationBody]
+    editor: Editing, jobs: Judging, name: Placed, body: JsonBody[EvaluationBody]
 ) -> EvaluationView:
     """Has the log judged by each policy: that which is online, chance, the baseline, and yours.
 
     A process of its own does it, one after the other, at low priority; ask for it by its id.
     """
-    now_ms = desk.clock_ms()
+    now_ms = editor.clock_ms()
     until_ms = now_ms if body.until_ms is None else body.until_ms
     if body.since_ms >= until_ms:
         message = f"since_ms {body.since_ms} is not before until_ms {until_ms}"
         raise RequestError(422, "time_range_invalid", message, target="since_ms")
-    entrants = tuple(_entrants(desk.placement(name), body.policies))
+    entrants = tuple(_entrants(editor.placement(name), body.policies))
     job = Job(
         id=new_id(now_ms),
         kind=EVALUATIONS,
@@ -165,28 +165,28 @@ async def start_evaluation(
         entrants=entrants,
     )
     jobs.submit(job)
-    await desk.record("evaluation started", f"{name}/{job.id}")
+    await editor.record("evaluation started", f"{name}/{job.id}")
     return evaluation_view(job)
 
 
 @router.get("/{evaluation_id}")
 async def read_evaluation(
-    desk: Desk, jobs: Judging, name: Placed, evaluation_id: Evaluated
+    editor: Editing, jobs: Judging, name: Placed, evaluation_id: Evaluated
 ) -> EvaluationView:
     """One evaluation, with what it found once it is done."""
-    desk.placement(name)
+    editor.placement(name)
     return evaluation_view(await run_in_threadpool(jobs.read, EVALUATIONS, name, evaluation_id))
 
 
 @router.delete("/{evaluation_id}", status_code=204)
 async def delete_evaluation(
-    desk: Desk, jobs: Judging, name: Placed, evaluation_id: Evaluated
+    editor: Editing, jobs: Judging, name: Placed, evaluation_id: Evaluated
 ) -> None:
     """Removes an evaluation; one that runs is not told of."""
-    desk.placement(name)
+    editor.placement(name)
     jobs.read(EVALUATIONS, name, evaluation_id)
     jobs.delete(EVALUATIONS, name, evaluation_id)
-    await desk.record("evaluation deleted", f"{name}/{evaluation_id}")
+    await editor.record("evaluation deleted", f"{name}/{evaluation_id}")
 
 
 def _entrants(placement: Placement, asked: Sequence[CandidateBody]) -> Iterator[JobCandidate]:

@@ -29,7 +29,7 @@ from bandit.service.evaluations.jobs import (
     Job,
     JobCandidate,
     Result,
-    Stretch,
+    ValueOverTime,
     load,
     save,
 )
@@ -193,15 +193,15 @@ def _evaluated(job: Job, placement: Placement, log: Log) -> Job:
     )
 
 
-def _total(found: PolicyEvaluation, job: Job) -> Stretch:
+def _total(found: PolicyEvaluation, job: Job) -> ValueOverTime:
     row = found.estimates[0]
     return _stretch(job.start_ms, found.diagnostics.n, row.value or 0.0, row.interval)
 
 
-def _stretch(at_ms: int, n: int, value: float, interval: Interval | None) -> Stretch:
+def _stretch(at_ms: int, n: int, value: float, interval: Interval | None) -> ValueOverTime:
     if interval is None:
-        return Stretch(at_ms, n, value, None, None)
-    return Stretch(at_ms, n, value, interval.low, interval.high)
+        return ValueOverTime(at_ms, n, value, None, None)
+    return ValueOverTime(at_ms, n, value, interval.low, interval.high)
 
 
 def _result(entrant: JobCandidate, found: PolicyEvaluation, job: Job) -> Result:

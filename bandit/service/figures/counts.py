@@ -130,7 +130,7 @@ class Bucket(Struct):
     explored: float = 0.0
 
 
-class Tally:
+class PlacementCounts:
     """One placement's figures."""
 
     def __init__(self) -> None:

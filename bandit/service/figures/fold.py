@@ -16,7 +16,14 @@ import msgspec
 
 from bandit.ope.drift import Drift, TimeBucket, drift_of
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.service.figures.counts import HOUR_MS, KEPT, MINUTE_MS, Bucket, Tally, read_interaction
+from bandit.service.figures.counts import (
+    HOUR_MS,
+    KEPT,
+    MINUTE_MS,
+    Bucket,
+    PlacementCounts,
+    read_interaction,
+)
 from bandit.service.figures.lift import LiftPlan, lift_plan
 from streams.catalogue.state import Catalogue
 from streams.events import INTERACTIONS
@@ -34,19 +41,19 @@ BATCH: Final = 200
 """How many interactions are folded before others get a turn."""
 
 
-class Aim(NamedTuple):
-    """What of a placement's settings its figures depend on: see `Tally.plan`."""
+class FigureSettings(NamedTuple):
+    """What of a placement's settings its figures depend on: see `PlacementCounts.plan`."""
 
     lift: LiftPlan | None
     seen_path: str | None
 
 
-def aim_of(catalogue: Catalogue, name: str) -> Aim | None:
+def figure_settings_of(catalogue: Catalogue, name: str) -> FigureSettings | None:
     """Returns what a placement's figures are to tell; None if it is not in the catalogue."""
     placement = catalogue.placement(name)
     if placement is None:
         return None
-    return Aim(lift_plan(catalogue.dated_history(name)), (placement.seen or Seen()).path)
+    return FigureSettings(lift_plan(catalogue.dated_history(name)), (placement.seen or Seen()).path)
 
 
 class FiguresFold:
@@ -59,13 +66,13 @@ class FiguresFold:
     """
 
     def __init__(
-        self, log: Log, clock_ms: Callable[[], int], aim: Callable[[str], Aim | None]
+        self, log: Log, clock_ms: Callable[[], int], aim: Callable[[str], FigureSettings | None]
     ) -> None:
         self._log = log
         self._aim = aim
         self._clock_ms = clock_ms
         self._asked = 0.0
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, PlacementCounts] = {}
         self._offsets: dict[TopicPartition, int] = {}
         self._follower = self._new_follower()
         self._stopped = False
@@ -80,12 +87,12 @@ class FiguresFold:
         """Whether all that there was at the start has been read."""
         return self._caught_up.is_set()
 
-    def tally(self, placement: str) -> Tally:
+    def tally(self, placement: str) -> PlacementCounts:
         """Returns a placement's figures so far, to be read with the lock held."""
         self.wake()
         found = self._tallies.get(placement)
         if found is None:
-            found = Tally()
+            found = PlacementCounts()
             if (aim := self._aim(placement)) is not None:
                 found.plan(*aim)
         return found
@@ -137,16 +144,16 @@ class FiguresFold:
         return offsets
 
     def _fold(self, records: Iterable[Record]) -> None:
-        aims: dict[str, Aim | None] = {}
+        aims: dict[str, FigureSettings | None] = {}
         with self.lock:
             for record in records:
                 self._take(record, aims)
 
-    def _take(self, record: Record, aims: dict[str, Aim | None]) -> None:
+    def _take(self, record: Record, aims: dict[str, FigureSettings | None]) -> None:
         try:
             seen = read_interaction.decode(record.value)
             name = seen.decision.placement
-            tally = self._tallies.setdefault(name, Tally())
+            tally = self._tallies.setdefault(name, PlacementCounts())
             if name not in aims:  # once a batch
                 aims[name] = self._aim(name)
             if (aim := aims[name]) is not None:
@@ -179,7 +186,7 @@ class Changed(NamedTuple):
     after: float
 
 
-def series_of(tally: Tally, reward_range: RewardRange, window_ms: int) -> Series:
+def series_of(tally: PlacementCounts, reward_range: RewardRange, window_ms: int) -> Series:
     """Returns the placement's series, without decisions whose rewards may still come."""
     until_ms = tally.latest_ms - window_ms
     for length_ms in (MINUTE_MS, HOUR_MS, DAY_MS):
@@ -213,6 +220,6 @@ def creative_drift(series: Series, creative_id: str) -> Changed | None:
     )
 
 
-def _is_long(tally: Tally) -> bool:
+def _is_long(tally: PlacementCounts) -> bool:
     """Whether minutes are not all that there is, since they are let go after a day."""
     return next(tally.buckets(HOUR_MS, 0, tally.latest_ms - DAY_MS), None) is not None

@@ -13,9 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Desk, Placed, Since
+from bandit.service.api.dependencies import Editing, Placed, Since
 from bandit.service.api.editor import Editor
-from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, Tally
+from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, PlacementCounts
 from bandit.service.figures.fold import FiguresFold
 from bandit.service.figures.views import (
     CountsView,
@@ -39,7 +39,7 @@ MAX_STREAMS: Final = 100
 router = APIRouter(prefix="/v1", tags=["figures"])
 
 
-class Desktop:
+class FiguresService:
     """The figures, and how many streams are open."""
 
     def __init__(self, follower: FiguresFold) -> None:
@@ -47,17 +47,17 @@ class Desktop:
         self.streams = 0
 
 
-def _desktop(request: Request) -> Desktop:
-    found: Desktop = request.app.state.figures
+def _desktop(request: Request) -> FiguresService:
+    found: FiguresService = request.app.state.figures
     return found
 
 
-Figures = Annotated[Desktop, Depends(_desktop)]
+Figures = Annotated[FiguresService, Depends(_desktop)]
 
 
 @router.get("/placements/{placement}/figures", response_model=FiguresView)
 async def read_figures(
-    desk: Desk,
+    editor: Editing,
     figures: Figures,
     name: Placed,
     since_ms: Since = None,
@@ -79,7 +79,7 @@ async def read_figures(
     nobody asks for ten minutes; the first waits for up to five seconds, and says in `complete`
     whether that was enough.
     """
-    serving = desk.serving(name)
+    serving = editor.serving(name)
     complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
     span = Span(
         MINUTE_MS if resolution == "minute" else HOUR_MS,
@@ -94,7 +94,7 @@ async def read_figures(
         with follower.lock:
             tally = follower.tally(name)
             view = figures_view(
-                name, tally, follower.since_ms, complete, span, desk.catalogue, posteriors
+                name, tally, follower.since_ms, complete, span, editor.catalogue, posteriors
             )
         return msgspec.json.encode(view)
 
@@ -104,12 +104,12 @@ async def read_figures(
 
 
 @router.get("/overview")
-async def read_overview(desk: Desk, figures: Figures) -> OverviewView:
+async def read_overview(editor: Editing, figures: Figures) -> OverviewView:
     """Every placement at a glance: what it earned, and by how much that is more than chance."""
     complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
-    names = sorted(each.name for each in desk.catalogue.placements())
+    names = sorted(each.name for each in editor.catalogue.placements())
     # In a thread, and each by itself: intervals take a moment, and ranks are not to wait for all.
-    items = [await run_in_threadpool(_glance, figures.follower, name, desk) for name in names]
+    items = [await run_in_threadpool(_glance, figures.follower, name, editor) for name in names]
     return OverviewView(since_ms=figures.follower.since_ms, complete=complete, items=items)
 
 
@@ -120,7 +120,7 @@ async def read_overview(desk: Desk, figures: Figures) -> OverviewView:
 )
 async def stream_figures(
     request: Request,
-    desk: Desk,
+    editor: Editing,
     figures: Figures,
     placement: Annotated[
         list[str] | None, Query(description="Only these; may come several times.")
@@ -142,26 +142,26 @@ async def stream_figures(
     off. A comment comes every 15 seconds where nothing changes.
     """
     for name in placement or ():
-        desk.placement(name)
+        editor.placement(name)
     since_ms = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
     if figures.streams >= MAX_STREAMS:
         message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
         raise RequestError(503, "too_many_streams", message)
     await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
-    told = _told(request, desk, figures, placement, creative, interval_seconds, since_ms, once)
+    told = _told(request, editor, figures, placement, creative, interval_seconds, since_ms, once)
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
 
-def _glance(follower: FiguresFold, name: str, desk: Editor) -> GlanceView:
+def _glance(follower: FiguresFold, name: str, editor: Editor) -> GlanceView:
     with follower.lock:
-        return glance_view(name, follower.tally(name), desk.catalogue)
+        return glance_view(name, follower.tally(name), editor.catalogue)
 
 
 async def _told(
     request: Request,
-    desk: Editor,
-    figures: Desktop,
+    editor: Editor,
+    figures: FiguresService,
     wanted: list[str] | None,
     kept: list[str] | None,
     interval_seconds: float,
@@ -174,7 +174,7 @@ async def _told(
         yield f"retry: {RETRY_MS}\n\n"
         beaten = time.monotonic()
         while not await request.is_disconnected():
-            names = wanted or [each.name for each in desk.catalogue.placements()]
+            names = wanted or [each.name for each in editor.catalogue.placements()]
             for event in _changed(figures.follower, names, kept, seen, since_ms):
                 beaten = time.monotonic()
                 yield event
@@ -208,7 +208,7 @@ def _changed(
         yield f"event: figures\nid: {live.changed_ms}\ndata: {data}\n\n"
 
 
-def _live(name: str, tally: Tally, kept: list[str] | None, since_ms: int) -> LiveView:
+def _live(name: str, tally: PlacementCounts, kept: list[str] | None, since_ms: int) -> LiveView:
     points = [PointView.of_bucket(bucket, kept) for bucket in tally.changed_since(since_ms)]
     shares = {c: share.pmf for c, share in points[-1].creatives.items()} if points else {}
     return LiveView(

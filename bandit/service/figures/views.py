@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from bandit.learning.versions import versions_of
 from bandit.ope.drift import drift_of_all
-from bandit.policy import Believing, Policy
-from bandit.service.figures.counts import DELAYS_SECONDS, SEEN, Bucket, Counts, Tally
+from bandit.policy import HasPosterior, Policy
+from bandit.service.figures.counts import DELAYS_SECONDS, SEEN, Bucket, Counts, PlacementCounts
 from bandit.service.figures.fold import Changed, creative_drift, series_of
 from bandit.service.figures.lift import Lift
 from bandit.service.resource import Resource, view_of
@@ -210,7 +210,7 @@ class Span(NamedTuple):
 
 def beliefs_of(policy: Policy, actions: Sequence[Action]) -> dict[str, PosteriorView]:
     """Returns what a policy believes of each creative, nothing if it has no such posterior."""
-    if not isinstance(policy, Believing):
+    if not isinstance(policy, HasPosterior):
         return {}
     return {
         belief.creative_id: view_of(PosteriorView, belief) for belief in policy.beliefs(actions)
@@ -219,7 +219,7 @@ def beliefs_of(policy: Policy, actions: Sequence[Action]) -> dict[str, Posterior
 
 def figures_view(
     name: str,
-    tally: Tally,
+    tally: PlacementCounts,
     from_ms: int,
     complete: bool,
     span: Span,
@@ -254,7 +254,7 @@ def figures_view(
     )
 
 
-def _drifts(tally: Tally) -> dict[str, Changed]:
+def _drifts(tally: PlacementCounts) -> dict[str, Changed]:
     """Returns what is known of each creative that was shown long enough; none without a plan."""
     if tally.lifts is None:
         return {}
@@ -264,7 +264,7 @@ def _drifts(tally: Tally) -> dict[str, Changed]:
     return {name: changed for name, changed in found.items() if changed is not None}
 
 
-def glance_view(name: str, tally: Tally, catalogue: Catalogue) -> GlanceView:
+def glance_view(name: str, tally: PlacementCounts, catalogue: Catalogue) -> GlanceView:
     """Returns the little of a placement's figures that a list of placements shows."""
     return GlanceView(
         placement=name,
@@ -275,7 +275,7 @@ def glance_view(name: str, tally: Tally, catalogue: Catalogue) -> GlanceView:
     )
 
 
-def _points(tally: Tally, span: Span) -> list[PointView]:
+def _points(tally: PlacementCounts, span: Span) -> list[PointView]:
     buckets = list(tally.buckets(span.length_ms, span.since_ms, span.until_ms))
     if span.top is None:
         return [PointView.of_bucket(bucket, span.kept) for bucket in buckets]
@@ -299,7 +299,7 @@ def _drift_of_all(drifts: Mapping[str, Changed]) -> PlacementDriftView | None:
     return PlacementDriftView(drifts=enough, log_evidence=evidence)
 
 
-def _fatigue(tally: Tally) -> list[FatigueView]:
+def _fatigue(tally: PlacementCounts) -> list[FatigueView]:
     bounds = [*pairwise(SEEN), (SEEN[-1], None)]
     return [
         FatigueView.of(counts, seen_from=first, seen_to=None if after is None else after - 1)
@@ -308,7 +308,7 @@ def _fatigue(tally: Tally) -> list[FatigueView]:
 
 
 def _creatives(
-    tally: Tally,
+    tally: PlacementCounts,
     creatives: dict[str, Creative],
     posteriors: Mapping[str, PosteriorView],
     drifts: Mapping[str, Changed],
@@ -325,7 +325,7 @@ def _creatives(
     }
 
 
-def _generators(tally: Tally, creatives: dict[str, Creative]) -> list[GeneratorView]:
+def _generators(tally: PlacementCounts, creatives: dict[str, Creative]) -> list[GeneratorView]:
     found: dict[str, tuple[int, Counts]] = {}
     for name, creative in creatives.items():
         generator = _generator(creative) or BY_HAND
@@ -342,7 +342,7 @@ def _generator(creative: Creative) -> str | None:
     return creative.lineage.adapter or creative.lineage.model
 
 
-def _segments(tally: Tally) -> dict[str, dict[str, dict[str, CountsView]]]:
+def _segments(tally: PlacementCounts) -> dict[str, dict[str, dict[str, CountsView]]]:
     return {
         field: {
             value: {name: CountsView.of(counts) for name, counts in by_creative.items()}

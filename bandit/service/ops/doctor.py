@@ -25,7 +25,7 @@ from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origi
 from bandit.service.auth.tokens import Tokens
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.state import Snapshots
-from streams.dead_letters import read_letters
+from streams.dead_letters import read_dead_letters
 from streams.errors import StreamsError
 from streams.events import DECISIONS
 from streams.fold import ends
@@ -228,7 +228,7 @@ def _lag(patient: Patient) -> Seen:
 
 
 def _dead_letters(patient: Patient) -> Seen:
-    reasons = Counter(letter.reason for letter in read_letters(patient.log))
+    reasons = Counter(letter.reason for letter in read_dead_letters(patient.log))
     if not reasons:
         yield "ok", "none", ""
     for reason, count in reasons.most_common():

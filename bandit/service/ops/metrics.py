@@ -34,7 +34,7 @@ _BOUNDS: Final = (*map(str, LATENCY_BUCKETS), "+Inf")
 _Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
 
 
-class Tally(Collector):
+class RequestCounts(Collector):
     """Requests by route and status, how long they took, and decisions by what was chosen."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class Metrics:
         self, snapshots: Snapshots, clock_ms: Callable[[], int], spool: Spool | None = None
     ) -> None:
         registry = self._registry = CollectorRegistry()
-        tally = Tally()
+        tally = RequestCounts()
         registry.register(tally)
         self.request, self.decision = tally.request, tally.decision
         self._outcomes = MetricCounter(

@@ -16,7 +16,7 @@ from kafka import errors as kafka
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from streams.errors import LogError, LogUnavailable
-from streams.logs.base import Assignee, Record, TopicPartition
+from streams.logs.base import RebalanceListener, Record, TopicPartition
 from streams.logs.kafka.options import translated
 from streams.logs.kafka.producer import Names, to_records
 
@@ -47,7 +47,7 @@ class KafkaLogConsumer:
         client: Any,
         names: Names,
         topics: Sequence[str],
-        assignee: Assignee,
+        assignee: RebalanceListener,
         *,
         group: str | None,
         partitions: Callable[[str], int],

@@ -17,7 +17,7 @@ from kafka import errors as kafka
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streams.errors import LogError, LogUnavailable, TopicError
-from streams.logs.base import Assignee, Message, Record, TopicOffset, TopicPartition
+from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
 from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_partition, unknown_topic, wall_clock_ms
 from streams.logs.kafka.consumer import KafkaLogConsumer
@@ -239,7 +239,7 @@ class KafkaLog:
         return self._open_reader().end(partition)
 
     def consumer(
-        self, topics: Sequence[str], assignee: Assignee, *, group: str | None = None
+        self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> KafkaLogConsumer:
         """Returns a consumer of the topics' partitions, as a member of the group if there is one.
 

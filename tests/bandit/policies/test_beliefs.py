@@ -3,7 +3,7 @@
 import pytest
 
 from bandit.policies import open_policy, parse_policy
-from bandit.policy import Believing
+from bandit.policy import HasPosterior
 from tests.bandit.policy_laws import Step, action, teach
 
 BELIEVING = [
@@ -27,7 +27,7 @@ def opened(spec):
 @pytest.mark.parametrize("spec", BELIEVING, ids=str)
 def test_beliefs_narrow_around_what_was_seen(spec):
     policy = opened(spec)
-    assert isinstance(policy, Believing)
+    assert isinstance(policy, HasPosterior)
     pair = (action(0), action(1))
     before = policy.beliefs(pair)
     assert all(each.low < each.mean < each.high for each in before)
@@ -46,7 +46,7 @@ def breadth(belief):
     "spec", ["uniform", {"name": "floor", "policy": {"name": "uniform"}}], ids=str
 )
 def test_who_has_no_posterior_does_not_claim_one(spec):
-    assert not isinstance(opened(spec), Believing)
+    assert not isinstance(opened(spec), HasPosterior)
 
 
 def test_no_actions_have_no_beliefs():

@@ -114,5 +114,5 @@ def test_in_the_long_run_it_shows_the_best_of_those_that_are_clicked_enough():
 
 
 def test_a_state_that_is_none_is_refused():
-    with pytest.raises(PolicyStateError, match="not the state of a guarded policy"):
+    with pytest.raises(PolicyStateError, match="not the state of a Guarded policy"):
         Guarded.split(b"\x00")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from streams.dead_letters import read_letters
+from streams.dead_letters import read_dead_letters
 from streams.ingest.worker import run_ingest
 from streams.logs.base import Message, TopicPartition
 from streams.logs.kafka import KafkaLog
@@ -74,7 +74,7 @@ def assert_each_once(log):
     """After deduplication by the outcome's id, which is the record's place."""
     by_id = {outcome.outcome_id: outcome.event_id for outcome in outcomes(log)}
     assert sorted(by_id.values()) == sorted(json.loads(r)["e"] for r in ROWS if r not in WRONG)
-    assert Counter(letter.value for letter in read_letters(log)) == WRONG
+    assert Counter(letter.value for letter in read_dead_letters(log)) == WRONG
 
 
 def test_a_crash_between_append_and_checkpoint_counts_nothing_twice(log, team, tmp_path):

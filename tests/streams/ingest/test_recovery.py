@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from streams.catalogue.state import catalogue_message
 from streams.checkpoint import Checkpoints
-from streams.dead_letters import find_letter, read_letters, replay
+from streams.dead_letters import find_dead_letter, read_dead_letters, replay
 from streams.errors import CheckpointError, LockError, LogUnavailable
 from streams.events import (
     DECISIONS,
@@ -70,7 +70,7 @@ def test_a_crash_loses_nothing_and_lays_nothing_aside_twice(log, tmp_path, n, wr
         with pytest.raises(Crash):
             run_ingest(fragile, tmp_path, [CLICKS], stop=threading.Event(), batch=10, **saving)
     ingest_all(log, tmp_path)
-    letters = Counter(letter.value for letter in read_letters(log))
+    letters = Counter(letter.value for letter in read_dead_letters(log))
     assert letters == Counter(row for row in rows if isinstance(row, bytes))
     by_id = {o.outcome_id: o.event_id for o in outcomes(log)}
     assert sorted(by_id.values()) == sorted(r["e"] for r in rows if isinstance(r, dict))
@@ -121,7 +121,7 @@ def test_killed_again_and_again_it_loses_nothing(tmp_path):
         _, said = process.communicate()
         assert process.returncode == -signal.SIGKILL, said
     ingest_all(log, tmp_path / "checkpoints")
-    letters = Counter(letter.value for letter in read_letters(log))
+    letters = Counter(letter.value for letter in read_dead_letters(log))
     assert letters == Counter(row for row in rows if isinstance(row, bytes))
     assert {o.event_id for o in outcomes(log)} == {r["e"] for r in rows if isinstance(r, dict)}
     log.close()
@@ -181,9 +181,9 @@ def test_from_the_teams_topic_to_the_reward_each_counts_once(log, tmp_path):
     forgetful = Forgetful(log)
     with running(run_ingest, forgetful, tmp_path / "second", [CLICKS]) as thread:
         wait_until(lambda: len(outcomes(log)) == 4, thread)
-    (letter, *_) = read_letters(log)
+    (letter, *_) = read_dead_letters(log)
     for _ in range(2):
-        replay(log, [find_letter(log, letter.id)], value=letter.value + b"}")
+        replay(log, [find_dead_letter(log, letter.id)], value=letter.value + b"}")
     ingest_all(log, tmp_path / "first")
     # Whatever counts by the time that these do was before them.
     write(log, *(click(n, "buy", v=10) for n in range(4)))

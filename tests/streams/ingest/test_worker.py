@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from streams.dead_letters import read_letters, replay
+from streams.dead_letters import read_dead_letters, replay
 from streams.errors import MappingError, TopicError
 from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, decode
 from streams.ingest.mapping import TopicMapping
@@ -70,7 +70,7 @@ def test_the_trace_goes_with_the_outcome(log, tmp_path):
 def test_a_record_that_cannot_be_mapped_is_laid_aside_as_it_is(log, tmp_path):
     write(log, b"{\xff", headers=(("traceparent", TRACE),))
     ingest_all(log, tmp_path)
-    (letter,) = read_letters(log)
+    (letter,) = read_dead_letters(log)
     assert letter.reason == "mapping_not_json"
     assert (letter.key, letter.value, letter.headers) == (b"0", b"{\xff", (("traceparent", TRACE),))
     assert letter.source[0] == "clicks"
@@ -118,7 +118,7 @@ def test_topics_may_be_in_another_log(log, tmp_path):
     write(source, click(1), b"{")
     ingest_all(log, tmp_path, source=source)
     assert [o.event_id for o in outcomes(log)] == ["e-1"]
-    (letter,) = read_letters(log)
+    (letter,) = read_dead_letters(log)
     replay(source, [letter], value=json.dumps(click(2)).encode())
     ingest_all(log, tmp_path, source=source)
     assert {o.event_id for o in outcomes(log)} == {"e-1", "e-2"}

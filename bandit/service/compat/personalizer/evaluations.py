@@ -29,7 +29,7 @@ from bandit.service.compat.personalizer.wire import (
     decode,
 )
 from bandit.service.decide import new_id
-from bandit.service.evaluations.jobs import Job, JobCandidate, Kind, Result, Stretch, named
+from bandit.service.evaluations.jobs import Job, JobCandidate, Kind, Result, ValueOverTime, named
 from streams.events import Placement, PolicySpec
 
 INVALID: Final = "InvalidEvaluationContract"
@@ -271,7 +271,7 @@ def _content(job: Job, call: Call) -> dict[str, Any]:
     }
 
 
-def _summary(stretch: Stretch) -> dict[str, Any]:
+def _summary(stretch: ValueOverTime) -> dict[str, Any]:
     bounds = [] if stretch.low is None else [stretch.low, stretch.high]
     return {"expectedReward": stretch.value, "confidenceInterval": bounds}
 
@@ -300,7 +300,7 @@ def _first_result(result: Result, window: str, whole: str) -> dict[str, Any]:
     }
 
 
-def _first_summary(stretch: Stretch, window: str) -> dict[str, Any]:
+def _first_summary(stretch: ValueOverTime, window: str) -> dict[str, Any]:
     found = {
         "timeStamp": iso_time(stretch.at_ms),
         "ipsEstimatorNumerator": stretch.value * stretch.n,

@@ -3,14 +3,14 @@
 import pytest
 
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, Tally
+from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, PlacementCounts
 from bandit.service.figures.fold import creative_drift, series_of
 from tests.bandit.service.figures.test_tally import interaction
 
 
 def shown(rates, step_ms, each=40):
     """A tally of a creative that earned so often in each stretch."""
-    tally = Tally()
+    tally = PlacementCounts()
     for number, rate in enumerate(rates):
         for showing in range(each):
             reward = float(showing < rate * each)
@@ -48,4 +48,4 @@ def test_rates_are_told_in_rewards():
 
 def test_what_was_shown_once_has_no_drift():
     assert creative_drift(series_of(shown([0.5], HOUR_MS), RewardRange(), 0), "a") is None
-    assert creative_drift(series_of(Tally(), RewardRange(), 0), "a") is None
+    assert creative_drift(series_of(PlacementCounts(), RewardRange(), 0), "a") is None

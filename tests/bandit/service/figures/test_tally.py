@@ -8,7 +8,7 @@ from bandit.service.figures.counts import (
     HOUR_MS,
     MAX_VALUES,
     MINUTE_MS,
-    Tally,
+    PlacementCounts,
     exploration,
     read_interaction,
 )
@@ -36,7 +36,7 @@ def interaction(
 
 
 def test_a_correction_replaces_a_reward_and_counts_no_showing():
-    tally = Tally()
+    tally = PlacementCounts()
     tally.add(interaction(0.0), 1)
     tally.add(interaction(1.0, previous=0.0), 2)
     tally.add(interaction(0.5, previous=1.0), 3)
@@ -48,7 +48,7 @@ def test_a_correction_replaces_a_reward_and_counts_no_showing():
 
 
 def test_a_band_covers_its_mean():
-    tally = Tally()
+    tally = PlacementCounts()
     for reward in (0.0, 1.0, 0.0, 1.0):
         tally.add(interaction(reward), 1)
     low, high = tally.all.band()
@@ -57,7 +57,7 @@ def test_a_band_covers_its_mean():
 
 
 def test_old_buckets_are_let_go():
-    tally = Tally()
+    tally = PlacementCounts()
     for hour in range(24 * 40):
         tally.add(interaction(0.0, at_ms=hour * HOUR_MS), hour)
     hours = list(tally.buckets(HOUR_MS, 0, 2**53))
@@ -67,7 +67,7 @@ def test_old_buckets_are_let_go():
 
 
 def test_segments_are_bounded():
-    tally = Tally()
+    tally = PlacementCounts()
     for number in range(500):
         context = {f"f{number % 50}": f"v{number}", "big": "x" * 99, "flag": True, "n": 1}
         tally.add(interaction(0.0, context=context), 1)
@@ -79,7 +79,7 @@ def test_segments_are_bounded():
 
 
 def test_delays_count_every_outcome_once():
-    tally = Tally()
+    tally = PlacementCounts()
     tally.add(interaction(0.0), 1)
     tally.add(interaction(1.0, previous=0.0, delays=[900]), 2)
     tally.add(interaction(2.0, previous=1.0, delays=[900, 70_000]), 3)
@@ -91,7 +91,7 @@ def test_delays_count_every_outcome_once():
 def test_exploration_is_counted_once_a_showing():
     assert exploration([1.0]) == (0.0, 0.0)
     assert exploration([0.25] * 4) == pytest.approx((1.0, 0.75))
-    tally = Tally()
+    tally = PlacementCounts()
     tally.add(interaction(0.0), 1)
     tally.add(interaction(1.0, previous=0.0), 2)
     (minute,) = tally.buckets(MINUTE_MS, 0, 2**53)
@@ -100,7 +100,7 @@ def test_exploration_is_counted_once_a_showing():
 
 
 def test_who_saw_it_often_is_told_apart():
-    tally = Tally()
+    tally = PlacementCounts()
     tally.plan(None, "user.seen")
     for times in (0, 1, 1, 3, 4, 7, 400):
         tally.add(interaction(1.0, context={"user": {"seen": {"a": times, "b": 99}}}), 1)
@@ -111,7 +111,7 @@ def test_who_saw_it_often_is_told_apart():
 
 
 def test_only_closed_decisions_count_for_a_lift():
-    tally = Tally()
+    tally = PlacementCounts()
     tally.plan(LiftPlan(0, RewardRange(), 0.5, None), None)
     tally.add(interaction(0.0), 1)
     tally.add(interaction(1.0, previous=0.0, status="corrected"), 2)

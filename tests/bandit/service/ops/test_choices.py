@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bandit.service.ops.metrics import MOST_CREATIVES, OTHER, Tally
+from bandit.service.ops.metrics import MOST_CREATIVES, OTHER, RequestCounts
 from streams.events import ACCESS
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running, wait_until
@@ -20,7 +20,7 @@ def samples(text, name):
 
 
 def test_a_placement_has_so_many_series_and_no_more():
-    tally = Tally()
+    tally = RequestCounts()
     for n in range(5 * MOST_CREATIVES):
         tally.decision("home", f"brought-{n}", explored=False)
         tally.decision("home", "brought-0", explored=True)

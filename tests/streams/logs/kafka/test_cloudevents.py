@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from streams.catalogue.state import catalogue_message
-from streams.dead_letters import read_letters
+from streams.dead_letters import read_dead_letters
 from streams.events import (
     CATALOGUE,
     DECISIONS,
@@ -139,7 +139,7 @@ def test_what_copyloop_writes_is_a_cloudevent_and_still_what_it_was(log, prefix,
     assert {dict(tick.headers)["ce_type"] for tick in ticks} == {b"copyloop.tick.v1"}
     written_back = [r for r in read(log, OUTCOMES) if r.key == b"e-0"]
     assert [record.headers for record in written_back] == [()]
-    letters = {letter.value: letter.headers for letter in read_letters(log)}
+    letters = {letter.value: letter.headers for letter in read_dead_letters(log)}
     assert letters[b"{"] == (("shop", b"1"),)
 
 
@@ -182,5 +182,5 @@ def test_a_team_may_have_cloudevents_in_either_mode(log, prefix, producer, tmp_p
     # What is written of them are CloudEvents of ours.
     ours = dict(found["ce-1"].headers)
     assert (ours["ce_id"], ours["ce_traceparent"]) == (b"e-1/ce-1", TRACE)
-    assert not [*read_letters(log)]
+    assert not [*read_dead_letters(log)]
     team.close()

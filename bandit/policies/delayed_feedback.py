@@ -35,7 +35,7 @@ class _State(Struct, array_like=True):
 _decoder = msgspec.msgpack.Decoder(_State)
 
 
-class Maturing:
+class DelayedFeedback:
     """How much of each creative's showings is not yet to be counted.
 
     With F the curve, a showing of age a counts as F(a): then clicks divided by showings is an

@@ -13,7 +13,7 @@ from bandit.abtests.prior import QUANTILES, fit_delay
 from bandit.errors import PolicySpecError, ReplayError
 from bandit.policies import load_policy, open_policy
 from bandit.policies.base import unseal
-from bandit.policies.maturing import BUCKETS, Maturing
+from bandit.policies.delayed_feedback import BUCKETS, DelayedFeedback
 from streams.archive import run_archive
 from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, Outcome, encode
 from streams.logs.base import Message
@@ -68,7 +68,7 @@ def decided(name, at_ms, number):
 
 
 def test_showings_count_as_far_as_the_curve_says():
-    maturing = Maturing([100.0])  # everything comes evenly within 100 s
+    maturing = DelayedFeedback([100.0])  # everything comes evenly within 100 s
     for at_ms in (0, 0, 50_000):
         maturing.learn("a", at_ms)
     maturing.learn("b", 75_000)
@@ -84,7 +84,7 @@ def test_showings_count_as_far_as_the_curve_says():
 
 def test_order_does_not_matter_and_the_state_stays_small():
     times = [int(t) for t in np.random.default_rng(0).integers(0, 300_000, 500)]
-    one, other = Maturing([1.0, 60.0]), Maturing([1.0, 60.0])
+    one, other = DelayedFeedback([1.0, 60.0]), DelayedFeedback([1.0, 60.0])
     for at_ms in times:
         one.learn("a", at_ms)
     for at_ms in sorted(times):
