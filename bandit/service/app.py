@@ -16,10 +16,6 @@ from fastapi.openapi.utils import get_openapi
 
 from bandit.features.flatten import creative_features
 from bandit.service.api import ROUTERS
-from bandit.service.api import access as act_routes
-from bandit.service.api import access as caller_routes
-from bandit.service.api import access as dashboard_door
-from bandit.service.api import access as key_routes
 from bandit.service.api.access import KeyService
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
@@ -42,7 +38,6 @@ from bandit.service.hot import HotRouter
 from bandit.service.log_writer import Appender
 from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.ops import health
-from bandit.service.ops import health as checkup
 from bandit.service.ops.health import Drain
 from bandit.service.ops.metrics import Metrics
 from bandit.service.ops.traces import TracedApp, open_traces
@@ -134,7 +129,7 @@ def create_app(
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
-    rest.state.checkup = checkup.Checkup(log, settings, clock_ms)
+    rest.state.checkup = health.Checkup(log, settings, clock_ms)
     rest.state.keys = KeyService(ring, appender, clock_ms)
     follower = FiguresFold(
         log, clock_ms, lambda name: figure_settings_of(snapshots.catalogue, name)
@@ -186,12 +181,8 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         openfeature.router,
         figure_routes.router,
         evaluation_routes.router,
-        checkup.checkup_router,
-        key_routes.router,
-        act_routes.acts_router,
-        caller_routes.caller_router,
+        health.checkup_router,
         health.router,
-        dashboard_door.dashboard_router,
     ):
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)

@@ -12,7 +12,7 @@ AT = TopicPartition(OUTCOMES, 0)
 
 
 class GatedLog(MemoryLog):
-    """A log whose appends wait for a gate, and fail for as long as they are told to.
+    """A log whose appends and ends wait for gates; appends fail for as long as they are told to.
 
     A failing append writes the first `prefix` of its messages, as a cluster may.
     """
@@ -22,6 +22,8 @@ class GatedLog(MemoryLog):
         create_topics(self)
         self.gate = threading.Event()
         self.gate.set()
+        self.end_gate = threading.Event()
+        self.end_gate.set()
         self.groups = []
         self.failures = 0
         self.failure = LogUnavailable("busy on purpose")
@@ -35,6 +37,10 @@ class GatedLog(MemoryLog):
             raise self.failure
         self.groups.append(len(messages))
         return super().append(messages)
+
+    def end_offset(self, partition):
+        self.end_gate.wait(5)
+        return super().end_offset(partition)
 
     def ids(self):
         return [record.key.decode() for record in self.read(AT, 0, limit=10_000)]

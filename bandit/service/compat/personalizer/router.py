@@ -24,9 +24,7 @@ from bandit.service.auth.caller import CALLER
 from bandit.service.compat.personalizer import (
     decisions,
     evaluations,
-)
-from bandit.service.compat.personalizer import (
-    settings_routes as loop_settings,
+    settings_routes,
 )
 from bandit.service.compat.personalizer.loops import DEFAULT, Call, Loops, Reply
 from bandit.service.compat.personalizer.wire import PersonalizerError, refusal
@@ -51,13 +49,13 @@ ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
     ("multislot", "events", _NAMED, "reward"): {"POST": decisions.reward_several},
     ("multislot", "events", _NAMED, "activate"): {"POST": decisions.activate},
     ("configurations", "service"): {
-        "GET": loop_settings.read_configuration,
-        "PUT": loop_settings.write_configuration,
+        "GET": settings_routes.read_configuration,
+        "PUT": settings_routes.write_configuration,
     },
     ("configurations", "policy"): {
-        "GET": loop_settings.read_policy,
-        "PUT": loop_settings.write_policy,
-        "DELETE": loop_settings.reset_policy,
+        "GET": settings_routes.read_policy,
+        "PUT": settings_routes.write_policy,
+        "DELETE": settings_routes.reset_policy,
     },
     ("configurations", "applyFromEvaluation"): {"POST": evaluations.apply_evaluation},
     ("evaluations",): {"GET": evaluations.list_evaluations, "POST": evaluations.create_evaluation},
@@ -73,13 +71,13 @@ ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
         "DELETE": evaluations.delete_importance,
     },
     ("model",): {
-        "GET": loop_settings.read_model,
-        "PUT": loop_settings.import_model,
-        "DELETE": loop_settings.reset_model,
+        "GET": settings_routes.read_model,
+        "PUT": settings_routes.import_model,
+        "DELETE": settings_routes.reset_model,
     },
-    ("model", "properties"): {"GET": loop_settings.read_model_properties},
-    ("logs",): {"DELETE": loop_settings.delete_logs},
-    ("logs", "properties"): {"GET": loop_settings.read_log_properties},
+    ("model", "properties"): {"GET": settings_routes.read_model_properties},
+    ("logs",): {"DELETE": settings_routes.delete_logs},
+    ("logs", "properties"): {"GET": settings_routes.read_log_properties},
 }
 
 
