@@ -229,7 +229,7 @@ def hand(tmp_path):
 @pytest.fixture
 def run(hand, monkeypatch, capsys):
     """Returns what runs a command on the log, and returns its exit code and stderr."""
-    monkeypatch.setattr("streams.command_line.open_log", lambda url: hand.log)
+    monkeypatch.setattr("streams.commands.options.open_log", lambda url: hand.log)
 
     def run(*words):
         command = [*words, "--log", "memory://"]
