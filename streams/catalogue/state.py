@@ -104,8 +104,7 @@ class Catalogue:
 
     def placement_history(self, name: str) -> list[Placement]:
         """Returns every state that the placement has been in, oldest first."""
-        history = self._history.get(name)
-        return list(history[1]) if history else []
+        return [placement for _, placement in self.dated_history(name)]
 
     def dated_history(self, name: str) -> list[tuple[int, Placement]]:
         """Returns every state that the placement has been in, with since when, oldest first."""

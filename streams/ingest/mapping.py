@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -171,23 +172,13 @@ class _Given:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self._document: object = msgspec.UNSET
 
-    @property
+    @cached_property
     def document(self) -> object:
-        if self._document is msgspec.UNSET:
-            try:
-                self._document = _decode(self.record.value)
-            except UNREADABLE as error:
-                raise UnmappedError("mapping_not_json", f"value: {error}") from error
-        return self._document
-
-    def header(self, name: str) -> bytes | None:
-        # Of several by one name the last counts, as with Kafka's own clients.
-        for found, value in reversed(self.record.headers):
-            if found == name:
-                return value
-        return None
+        try:
+            return _decode(self.record.value)
+        except UNREADABLE as error:
+            raise UnmappedError("mapping_not_json", f"value: {error}") from error
 
 
 _Find: TypeAlias = Callable[[_Given], object]
@@ -199,7 +190,13 @@ def _finder(field: str, path: str) -> _Find:
         return lambda given: given.record.key.decode() or None
     if path.startswith(HEADER):
         name = path.removeprefix(HEADER)
-        return lambda given: None if (found := given.header(name)) is None else found.decode()
+
+        def header(given: _Given) -> str | None:
+            # Of several by one name the last counts, as with Kafka's own clients.
+            value = dict(given.record.headers).get(name)
+            return None if value is None else value.decode()
+
+        return header
     try:
         search: Callable[[object], Any] = jmespath.compile(path).search
         # A function that does not exist shows only when it is called.

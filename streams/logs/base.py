@@ -81,7 +81,12 @@ class Consumer(Protocol):
         """Takes these up again."""
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Makes known how far the group is (the next offset to read)."""
+        """Makes known how far the group is (the next offset to read).
+
+        Raises:
+            LogError: the consumer has no group to commit for.
+            LogUnavailable: the log could not be reached; retriable.
+        """
 
     def close(self) -> None:
         """Has the assignee save what it holds (`revoked`), commits that, and leaves."""
@@ -91,7 +96,13 @@ class Log(Protocol):
     """Topics of records. Safe to use from several threads and, but for memory, processes."""
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there. A compact one may drop a key's older records."""
+        """Makes the topic unless it is there. A compact one may drop a key's older records.
+
+        Raises:
+            TopicError: fewer than one partition, or a name that the log does not take.
+            LogError: we may not make it.
+            LogUnavailable: the log could not be reached; retriable.
+        """
 
     def partitions(self, topic: str) -> int:
         """Returns how many partitions the topic has.
@@ -109,7 +120,10 @@ class Log(Protocol):
         """
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
-        """Returns the next records at or after `offset`, without waiting; empty at the end."""
+        """Returns the next records at or after `offset`, without waiting; empty at the end.
+
+        This and what follows raise `TopicError` and `LogUnavailable` as `append` does.
+        """
 
     def start_offset(self, partition: TopicPartition) -> int:
         """Returns the offset of the oldest record that is kept."""
@@ -124,6 +138,11 @@ class Log(Protocol):
 
         With a `group`, partitions are shared among its members; without, it holds them all.
         `assignee.assigned` is called from within `poll`.
+
+        Raises:
+            TopicError: there is no such topic.
+            LockError: the group has a member already, in a log of one process or machine.
+            LogUnavailable: the log could not be reached; retriable.
         """
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from streams.errors import LogError, LogUnavailable, TopicError
+from streams.errors import LogError, LogUnavailable
 from streams.logs.base import (
     Headers,
     Message,
@@ -29,8 +29,9 @@ from streams.logs.base import (
 )
 from streams.logs.embedded import (
     EmbeddedConsumer,
+    check_count,
     check_partition,
-    place,
+    destination,
     unknown_topic,
     wall_clock_ms,
 )
@@ -54,10 +55,7 @@ class PartWriter:
     def cut(
         self, message: Message, database: sqlite3.Connection
     ) -> tuple[bytes, int | None, int | None]:
-        """Returns what is left of the value, the id of what was cut out, and where that was.
-
-        A part that is new to the file is written in the transaction that `database` is in.
-        """
+        """Returns what is left of the value, the id of what was cut out, and where that was."""
         value, shared = message.value, message.shared
         if shared is None:
             return value, None, None
@@ -67,19 +65,6 @@ class PartWriter:
             return value, None, None
         number = self._ids.get(part) or self._add(part, database)
         return value[:start] + value[start + len(part) :], number, start
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Forgets the ids that it knows if the block fails, for some may be of parts never kept.
-
-        No other thread may write to the file during the block.
-        """
-        try:
-            yield
-        except BaseException:
-            self._ids.clear()
-            self._size = 0
-            raise
 
     def _add(self, part: bytes, database: sqlite3.Connection) -> int:
         digest = hashlib.blake2b(part, digest_size=_DIGEST_BYTES).digest()
@@ -187,14 +172,8 @@ class SqliteLog:
             raise
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there. A compact one keeps the last record of each key.
-
-        Raises:
-            TopicError: fewer than one partition.
-            LogUnavailable: the file is busy.
-        """
-        if partitions < 1:
-            raise TopicError(f"topic {topic!r} with {partitions} partitions: expected 1 or more")
+        """Makes the topic unless it is there. A compact one keeps the last record of each key."""
+        check_count(topic, partitions)
         if self._find(topic) is not None:
             return
         with self._writing() as database:
@@ -208,25 +187,21 @@ class SqliteLog:
                 )
 
     def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has.
-
-        Raises:
-            TopicError: there is no such topic.
-        """
+        """Returns how many partitions the topic has."""
         return len(self._topic(topic).ids)
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        """Writes all the messages in one transaction, and returns where; durable by then.
-
-        Raises:
-            TopicError: a topic or partition is unknown; nothing was written.
-            LogUnavailable: the file is busy, or the disk is full; retriable.
-        """
+        """Writes all the messages in one transaction, and returns where; durable by then."""
         if not messages:
             return []
-        places = [place(m, len(self._topic(m.topic).ids)) for m in messages]
+        places = [destination(m, len(self._topic(m.topic).ids)) for m in messages]
         with self._writing() as database:
-            ends = {p: self._end(database, p) for p in dict.fromkeys(places)}
+            ends: dict[TopicPartition, tuple[int, int]] = {}
+            for where in dict.fromkeys(places):
+                found = database.execute(
+                    "SELECT next_offset, last_ms FROM partitions WHERE id = ?", (self._id(where),)
+                )
+                (ends[where],) = found
             now_ms = self._clock()
             written = []
             for message, where in zip(messages, places, strict=True):
@@ -278,10 +253,6 @@ class SqliteLog:
         """Returns a consumer that holds all the topics' partitions.
 
         Two processes that consume in one group are kept apart by their `exclusive` lock.
-
-        Raises:
-            TopicError: there is no such topic.
-            LockError: the group has a member in this log already.
         """
         return EmbeddedConsumer(self, topics, assignee, group)
 
@@ -313,6 +284,19 @@ class SqliteLog:
             database.execute(
                 "DELETE FROM records WHERE partition_id = ? AND offset < ?",
                 (self._id(partition), offset),
+            )
+
+    def rewrite(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        """Puts the records in the place of those at their offsets, all or none.
+
+        From then on this log overwrites what it removes; `compact` does so with all older copies.
+        """
+        with self._writing() as database:
+            database.execute("PRAGMA secure_delete = ON")
+            database.executemany(
+                "UPDATE records SET value = ?, headers = ?, shared_id = NULL, shared_at = NULL "
+                "WHERE partition_id = ? AND offset = ?",
+                [(r.value, _pack(r.headers), self._id(partition), r.offset) for r in records],
             )
 
     def compact(self) -> None:
@@ -357,13 +341,14 @@ class SqliteLog:
         self._check_open()
         # The lock also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
         # commit and a checkpoint at the same instant could, very rarely, spoil the file.
-        with (
-            translated(self._path),
-            self._lock.held(),
-            self._part_writer.transaction(),
-            transaction(self._writer),
-        ):
-            yield self._writer
+        with translated(self._path), self._lock.held():
+            try:
+                with transaction(self._writer):
+                    yield self._writer
+            except BaseException:
+                # Some of the ids that it knows may be of parts that were never kept.
+                self._part_writer = PartWriter()
+                raise
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
         self._check_open()
@@ -406,12 +391,6 @@ class SqliteLog:
         self._writer.execute(
             "INSERT OR REPLACE INTO latest VALUES (?, ?, ?)", (partition_id, key, offset)
         )
-
-    def _end(self, database: sqlite3.Connection, partition: TopicPartition) -> tuple[int, int]:
-        ((offset, last_ms),) = database.execute(
-            "SELECT next_offset, last_ms FROM partitions WHERE id = ?", (self._id(partition),)
-        )
-        return offset, last_ms
 
     def _id(self, partition: TopicPartition) -> int:
         ids = self._topic(partition.topic).ids

@@ -22,7 +22,7 @@ from streams.join.partition import JoinCounts, JoinLatency
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
-from streams.metrics import ARCHIVE, INGEST, JOIN, LatencyCollector, ProcessMetrics, served
+from streams.metrics import ARCHIVE, INGEST, JOIN, ProcessMetrics, served
 from streams.topics import create_topics
 from tests.scraping import Scraped, scrape
 from tests.streams.ingest.ingesting import click, ingest_all, write
@@ -111,13 +111,13 @@ def test_latency_is_counted_once_an_interaction_however_often_it_is_joined(tmp_p
 
 
 def test_latency_goes_into_the_bucket_that_holds_it():
-    latency, registry = JoinLatency(), CollectorRegistry()
-    registry.register(LatencyCollector(latency))
+    latency, metrics = JoinLatency(), ProcessMetrics()
+    metrics.add_latency(latency)
     for timestamp_ms in (1000, 995, 994, 1001, -10_000_000):
         latency.due("closed", timestamp_ms)
     latency.written(1000)
     latency.written(9000)
-    text = Scraped(generate_latest(registry).decode())
+    text = Scraped(generate_latest(metrics.registry).decode())
     name = "copyloop_join_latency_seconds"
     buckets = {le: text(f"{name}_bucket", status="closed", le=le) for le in ("0.005", "0.01")}
     assert buckets == {"0.005": 3, "0.01": 4}
