@@ -16,21 +16,17 @@ from streams.errors import DeadLetterError, SchemaError, TopicError
 from streams.events import DEAD_LETTER, INTERACTIONS, OUTCOMES, POLICIES, Outcome, Tick, encode
 from streams.fold import scan_topic
 from streams.logs.base import Message, Record, TopicPartition
-from streams.logs.embedded import MemoryLog
-from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 CLICK = Outcome(event_id="e-1", outcome_id="o-1", kind="click", timestamp_ms=5)
 HEADERS = (("traceparent", b"00-1"), ("reason", b"the shop's own"), ("\u00e4", b"\xff"))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    opened = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
-    create_topics(opened, partitions=4)
-    opened.create_topic("clicks", partitions=2)
-    yield opened
-    opened.close()
+@pytest.fixture
+def log(empty_log):
+    create_topics(empty_log, partitions=4)
+    empty_log.create_topic("clicks", partitions=2)
+    return empty_log
 
 
 def lay_aside(log, value=b"{", *, topic="clicks", code="late", key=b"k", at=None, offset=7):

@@ -114,36 +114,23 @@ class Clock:
         return self.now
 
 
-def test_a_step_is_due_at_first_and_then_after_its_interval():
+@pytest.mark.parametrize(
+    ("interval_seconds", "took_seconds", "period_seconds"),
+    [(0.1, 0.0, 0.1), (0.1, 0.02, 20 * 0.02), (1.0, 20.0, LONGEST_SECONDS)],
+    ids=["its interval", "a costly step: 20 times its cost", "a step that had to wait"],
+)
+def test_a_step_is_due_at_first_and_then_after(interval_seconds, took_seconds, period_seconds):
     clock = Clock()
-    interval = AdaptiveInterval(0.1, clock, clock)
+    interval = AdaptiveInterval(interval_seconds, clock, clock)
     assert interval.wait_seconds() == 0.0
-    interval.run(lambda: None)
-    assert interval.wait_seconds() == pytest.approx(0.1)
-    clock.now += 0.2
-    assert interval.wait_seconds() == 0.0
-
-
-def test_a_costly_step_takes_a_twentieth_of_the_time():
-    clock = Clock()
-    interval = AdaptiveInterval(0.1, clock, clock)
 
     def step():
-        clock.now += 0.02
+        clock.now += took_seconds
 
     interval.run(step)
-    assert interval.wait_seconds() == pytest.approx(0.4 - 0.02)
-
-
-def test_a_step_that_had_to_wait_is_due_again_before_long():
-    clock = Clock()
-    interval = AdaptiveInterval(1.0, clock, clock)
-
-    def step():
-        clock.now += 20.0
-
-    interval.run(step)
-    assert interval.wait_seconds() == pytest.approx(LONGEST_SECONDS - 20.0)
+    assert interval.wait_seconds() == pytest.approx(period_seconds - took_seconds)
+    clock.now += LONGEST_SECONDS
+    assert interval.wait_seconds() == 0.0
 
 
 def test_waiting_for_others_costs_nothing_by_a_clock_of_processor_time():

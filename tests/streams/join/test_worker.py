@@ -36,7 +36,6 @@ from tests.streams.join.joiner_runs import (
     letters,
     message,
     prepare,
-    prepared_log,
     read,
     reasons,
     steps,
@@ -44,10 +43,10 @@ from tests.streams.join.joiner_runs import (
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    with prepared_log(request.param, tmp_path) as opened:
-        yield opened
+@pytest.fixture
+def log(empty_log):
+    prepare(empty_log)
+    return empty_log
 
 
 def test_end_to_end(log, tmp_path):
