@@ -30,6 +30,7 @@ from streams.events import (
 )
 from streams.fold import Progress, history
 from streams.logs.base import Log, Record, TopicPartition
+from streams.logs.opening import sqlite_path
 from streams.logs.sqlite import SqliteLog
 from streams.spool import spooled
 
@@ -165,10 +166,6 @@ def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Record | None:
     return record._replace(value=value, headers=(*kept, (FORGOTTEN, str(now_ms).encode())))
 
 
-SQLITE: Final = "sqlite:///"
-KAFKA: Final = "kafka://"
-
-
 class Held(Struct, frozen=True, kw_only=True):
     """Records of one partition that have the value, from which offset and time to which."""
 
@@ -225,16 +222,8 @@ def forget(
     """Takes a value out of the log, the archive and the checkpoints, and reports it.
 
     With a SQLite log joiner, learner and archive must not run: what they have in mind they would
-    write again.
-
-    Args:
-        log: opened from the URL.
-        url: the log's.
-        data: the folder of checkpoints, archive and spool.
-        wanted: what is to go.
-        now_ms: the time that rewritten records carry.
-        dry_run: only look.
-        progress: told how far it is.
+    write again. `url` is what the log was opened from, `data` the folder of checkpoints, archive
+    and spool. Rewritten records carry the time `now_ms`; a `dry_run` rewrites none.
 
     Raises:
         LockError: one of them runs.
@@ -242,14 +231,19 @@ def forget(
         LogError: it cannot be read or written.
         ArchiveError: a file of the archive is damaged.
     """
-    if not url.startswith((SQLITE, KAFKA)):
+    path = sqlite_path(url)
+    in_place = path is not None
+    if not in_place and not url.startswith("kafka://"):
         raise LogUrlError(f"log URL {url!r}: nothing but a SQLite or a Kafka log remembers")
-    in_place = url.startswith(SQLITE)
     with ExitStack() as held:
         file = None
-        if in_place and not dry_run:
-            _hold(held, log, data)
-            file = SqliteLog(url.removeprefix(SQLITE), patience_seconds=PATIENCE_SECONDS)
+        if path is not None and not dry_run:
+            # Nobody may fold the log meanwhile.
+            for group, topic in (("join", OUTCOMES), ("learn", INTERACTIONS)):
+                for number in range(log.partitions(topic)):
+                    held.enter_context(exclusive(data / "checkpoints", f"{group}-{number}"))
+            held.enter_context(exclusive(data / "archive", "archive"))
+            file = SqliteLog(path, patience_seconds=PATIENCE_SECONDS)
             held.enter_context(closing(file))
         found = _go_through(log, wanted, file, now_ms, progress)
         archived = {
@@ -304,17 +298,6 @@ def _go_through(
     if file is not None and found:
         file.compact()
     return list(found.values())
-
-
-def _hold(held: ExitStack, log: Log, data: Path) -> None:
-    """Sees to it that nobody folds the log meanwhile."""
-    checkpoints = data / "checkpoints"
-    for name in (
-        *(f"join-{number}" for number in range(log.partitions(OUTCOMES))),
-        *(f"learn-{number}" for number in range(log.partitions(INTERACTIONS))),
-    ):
-        held.enter_context(exclusive(checkpoints, name))
-    held.enter_context(exclusive(data / "archive", "archive"))
 
 
 def _checkpoints(directory: Path, wanted: Wanted) -> tuple[list[Path], list[Path]]:

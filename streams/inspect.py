@@ -43,15 +43,10 @@ def offset_at(log: Log, partition: TopicPartition, at_ms: int) -> int:
 
 
 def by_key(log: Log, topic: str, key: bytes, *, from_ms: int, until_ms: int, limit: int) -> Search:
-    """Returns the records of a key in [from_ms, until_ms), oldest first.
+    """Returns the records of a key in [from_ms, until_ms) of the log's time, oldest first.
 
-    Args:
-        log: holds the topic.
-        topic: all of its partitions are looked through, for only the log knows which has the key.
-        key: of the records.
-        from_ms: as the log's time goes, not that of the events.
-        until_ms: likewise.
-        limit: how many records of each partition are read at most.
+    At most `limit` records of each partition are read. All partitions are looked through, since
+    only the log knows which one has the key.
     """
     found: list[Record] = []
     complete = True

@@ -64,17 +64,14 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessMetrics:
-    """All that one process tells; `registry` is what is served."""
+    """All that one process tells; `registry` is what is served, `metered` counts a log."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._logs = LogCollector()
-        self.registry.register(self._logs)
+        logs = LogCollector()
+        self.metered = logs.metered
+        self.registry.register(logs)
         ProcessCollector(registry=self.registry)
-
-    def metered(self, log: Log, name: str) -> MeteredLog:
-        """Returns the log, counted under this name from now on."""
-        return self._logs.metered(log, name)
 
     def add_counts(self, process: str, counts: object, words: Mapping[str, str]) -> None:
         """Tells each of these attributes as `copyloop_PROCESS_ATTRIBUTE_total`, with its words."""

@@ -85,7 +85,10 @@ class Spool:
             try:
                 self._start = self._log.start_offset(QUEUE)
                 self._count()
-                self._take_over_old()
+                # A crash meanwhile has a part of what an earlier version left forwarded twice.
+                for group in old_groups(self.directory):
+                    self._append([_pack(message) for message in group.messages], group.arrived_ms)
+                remove_old(self.directory)
             except BaseException:
                 self._log.close()
                 raise
@@ -171,12 +174,6 @@ class Spool:
             self.size_bytes += len(record.value)
             if self.oldest_ms is None:
                 self.oldest_ms = record.timestamp_ms
-
-    def _take_over_old(self) -> None:
-        """Moves what an earlier version left; a crash meanwhile has a part forwarded twice."""
-        for group in old_groups(self.directory):
-            self._append([_pack(message) for message in group.messages], group.arrived_ms)
-        remove_old(self.directory)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -48,12 +48,7 @@ def act_message(
     return Message(ACTS, act.id.encode(), encode(act), partition=0)
 
 
-def catalogue_act(
-    who: str,
-    before: Catalogued | None,
-    after: Catalogued,
-    now_ms: int,
-) -> Message:
+def catalogue_act(who: str, before: Catalogued | None, after: Catalogued, now_ms: int) -> Message:
     """Returns the message that records a change of the catalogue."""
     kind = str(after.__struct_config__.tag)
     what = "created" if before is None else "changed"

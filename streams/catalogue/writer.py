@@ -99,8 +99,8 @@ class Committing:
     def __iter__(self) -> Iterator[list[Message]]:
         changes = self.followed.changes
         for _ in range(ATTEMPTS):
-            if self.repeatable and (written := _repeated(changes, self.repeatable)):
-                self.written = written
+            if self.repeatable and (before := _repeated(changes, self.repeatable)):
+                self.written = before
                 return
             # Looked at before `make` looks: what comes between makes the change count not.
             stamps = {name: changes.stamp(name) for name in self.names}
@@ -109,7 +109,15 @@ class Committing:
             made = list(self.make())
             if not made:
                 return
-            change = self._change(made, stamps)
+            written = {catalogue_key(event) for event in made}
+            key, request = self.repeatable or (None, "")
+            change = Change(
+                id=secrets.token_hex(12),
+                size=len(made),
+                expects={name: stamp for name, stamp in stamps.items() if name in written},
+                key=key,
+                request=request,
+            )
             acts = [
                 catalogue_act(self.by, self.followed.catalogue.as_it_is(event), event, self.now_ms)
                 for event in made
@@ -124,17 +132,6 @@ class Committing:
         raise ChangeRefused(
             "contended",
             f"others changed {self.names[0]} {ATTEMPTS} times meanwhile; try again",
-        )
-
-    def _change(self, made: Sequence[Catalogued], stamps: dict[str, str]) -> Change:
-        written = {catalogue_key(event) for event in made}
-        key, request = self.repeatable or (None, "")
-        return Change(
-            id=secrets.token_hex(12),
-            size=len(made),
-            expects={name: stamp for name, stamp in stamps.items() if name in written},
-            key=key,
-            request=request,
         )
 
 

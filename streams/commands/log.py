@@ -149,7 +149,15 @@ def topics(
 ) -> None:
     """Make the topics that are missing, and show how each is laid out."""
     if acls:
-        typer.echo("\n".join(_acl_commands(at.url, principal, _mapped_topics(mapping))))
+        if not at.url.startswith("kafka://"):
+            raise typer.BadParameter("only Kafka has ACLs; give --log kafka://HOST:PORT")
+        from streams.logs.kafka.options import read_url
+
+        options, ingested = read_url(at.url), _mapped_topics(mapping)
+        commands = acl_commands(
+            options.bootstrap, prefix=options.prefix, ingested=ingested, principal=principal
+        )
+        typer.echo("\n".join(commands))
         return
     # What is not there has no topics, and neither has a log in memory.
     with opened(at.url if log_exists(at.url) or not dry_run else "memory://") as here:
@@ -179,17 +187,6 @@ def _mapped_topics(files: Sequence[Path] | None) -> list[str]:
     from streams.ingest.mapping import read_mapping
 
     return [read_mapping(file).topic for file in files or ()]
-
-
-def _acl_commands(url: str, principal: str, ingested: Sequence[str]) -> list[str]:
-    if not url.startswith("kafka://"):
-        raise typer.BadParameter("only Kafka has ACLs; give --log kafka://HOST:PORT")
-    from streams.logs.kafka.options import read_url
-
-    options = read_url(url)
-    return acl_commands(
-        options.bootstrap, prefix=options.prefix, ingested=ingested, principal=principal
-    )
 
 
 Reason = Annotated[str | None, typer.Option(help="Only those with this reason.")]
@@ -268,6 +265,10 @@ def replay(
 
 def _described(letter: DeadLetter) -> str:
     """Returns the whole letter for a terminal: its JSON indented, and no byte of it obeyed."""
+    try:
+        value = msgspec.json.format(letter.value, indent=2)
+    except UNREADABLE:
+        value = letter.value
     lines = [
         f"id          {letter.id}",
         f"laid aside  {moment(letter.timestamp_ms)} UTC",
@@ -276,21 +277,14 @@ def _described(letter: DeadLetter) -> str:
         f"from        {letter.place}",
         f"key         {printable(letter.key)}",
         *(
-            f"header      {printable(n.encode())}: {printable(value)}"
-            for n, value in letter.headers
+            f"header      {printable(n.encode())}: {printable(content)}"
+            for n, content in letter.headers
         ),
         f"value       {len(letter.value)} bytes",
         "",
-        *(printable(line) for line in _indented(letter.value).split(b"\n")),
+        *(printable(line) for line in value.split(b"\n")),
     ]
     return "\n".join(lines)
-
-
-def _indented(value: bytes) -> bytes:
-    try:
-        return msgspec.json.format(value, indent=2)
-    except UNREADABLE:
-        return value
 
 
 app = make_app(

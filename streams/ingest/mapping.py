@@ -141,7 +141,7 @@ class Mapper:
             else _at("outcome_id", mapping.outcome_id, _text)
         )
         self._value = _given_or_at("value", mapping.value, _number)
-        self._slot = _given_or_at("slot", mapping.slot, _slot)
+        self._slot = _given_or_at("slot", mapping.slot, lambda found: _whole(_number(found), 2**16))
 
     def outcome(self, record: Record) -> Outcome | None:
         """Returns the record's outcome, None where the mapping skips its kind.
@@ -294,10 +294,6 @@ def _whole(number: float, limit: int) -> int:
     if not 0 <= number < limit or number != int(number):
         raise ValueError(f"{number:g} is no whole number from 0 to {limit - 1}")
     return int(number)
-
-
-def _slot(found: object) -> int:
-    return _whole(_number(found), 2**16)
 
 
 def _from_ms(found: object) -> int:

@@ -18,7 +18,7 @@ import msgspec
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import Place, WrittenDeadLetters
+from streams.dead_letters import WrittenDeadLetters
 from streams.errors import EventError, SchemaError
 from streams.events import (
     CATALOGUE,
@@ -159,8 +159,12 @@ class Written:
         outputs = partitions(log, INTERACTIONS)
         self._offsets = {place: offsets[place] for place in outputs if place in offsets}
         self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
+        # The catalogue has one partition, and so has the join of the same number lay it aside.
+        topics = (DECISIONS, OUTCOMES, CATALOGUE)
         self.letters = WrittenDeadLetters(
-            log, offsets.get(DEAD_LETTERS), lambda place: _is_of(place, source)
+            log,
+            offsets.get(DEAD_LETTERS),
+            lambda place: place[0] in topics and place[1] == source,
         )
         records = (record for place in outputs for record in scan(log, place, offsets.get(place)))
         found = (_sequenced(record) for record in records)
@@ -191,12 +195,6 @@ def _sequenced(record: Record) -> _Sequenced | None:
     except UNREADABLE:
         # No join wrote that; the learner lays it aside.
         return None
-
-
-def _is_of(place: Place, source: int) -> bool:
-    topic, partition, _ = place
-    # The catalogue has one partition, and so has the join of the same number lay it aside.
-    return topic in (DECISIONS, OUTCOMES, CATALOGUE) and partition == source
 
 
 IDLE_SECONDS: Final = 0.02

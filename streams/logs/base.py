@@ -85,7 +85,6 @@ class Consumer(Protocol):
 
         Raises:
             LogError: the consumer has no group to commit for.
-            LogUnavailable: the log could not be reached; retriable.
         """
 
     def close(self) -> None:
@@ -93,37 +92,32 @@ class Consumer(Protocol):
 
 
 class Log(Protocol):
-    """Topics of records. Safe to use from several threads and, but for memory, processes."""
+    """Topics of records. Safe to use from several threads and, but for memory, processes.
+
+    Raises:
+        TopicError: from every method, if it is asked for a topic or partition that is not there.
+        LogUnavailable: from every method, if the log is out of reach; retriable.
+        LogError: from every method, if the log cannot do what is asked of it.
+    """
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
         """Makes the topic unless it is there. A compact one may drop a key's older records.
 
         Raises:
             TopicError: fewer than one partition, or a name that the log does not take.
-            LogError: we may not make it.
-            LogUnavailable: the log could not be reached; retriable.
         """
 
     def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has.
-
-        Raises:
-            TopicError: there is no such topic.
-        """
+        """Returns how many partitions the topic has."""
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, in order, and returns where; durable when it returns.
 
-        Raises:
-            TopicError: a topic or partition is unknown; nothing was written.
-            LogUnavailable: the log could not be reached; retriable.
+        Where a topic or a partition is unknown, nothing is written.
         """
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
-        """Returns the next records at or after `offset`, without waiting; empty at the end.
-
-        This and what follows raise `TopicError` and `LogUnavailable` as `append` does.
-        """
+        """Returns the next records at or after `offset`, without waiting; empty at the end."""
 
     def start_offset(self, partition: TopicPartition) -> int:
         """Returns the offset of the oldest record that is kept."""
@@ -140,9 +134,7 @@ class Log(Protocol):
         `assignee.assigned` is called from within `poll`.
 
         Raises:
-            TopicError: there is no such topic.
             LockError: the group has a member already, in a log of one process or machine.
-            LogUnavailable: the log could not be reached; retriable.
         """
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:

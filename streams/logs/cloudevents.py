@@ -14,19 +14,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw, Struct, defstruct
 
-from streams.events import (
-    ACCESS,
-    ACTS,
-    ASSIGNMENTS,
-    CATALOGUE,
-    DECISIONS,
-    FIRST_VERSION,
-    INTERACTIONS,
-    OUTCOMES,
-    POLICIES,
-    UNREADABLE,
-    Outcome,
-)
+from streams.events import DEAD_LETTER, FIRST_VERSION, TOPICS, UNREADABLE, Outcome
 from streams.logs.base import Headers, Message
 
 HEADER: Final = "traceparent"
@@ -94,14 +82,8 @@ def trace_headers_of(decision: Raw) -> Headers:
 SOURCE: Final = "copyloop"
 """What events come from unless told otherwise; their topic is added."""
 CONTENT_TYPE: Final = "content-type"
-VERSION: Final = ("ce_specversion", b"1.0")
-JSON: Final = (CONTENT_TYPE, b"application/json")
-TRACE: Final = (HEADER, STATE)
-TOPICS: Final = (
-    *(DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE),
-    *(ACCESS, ACTS, ASSIGNMENTS),
-)
-"""Whose records are events of ours: not the dead letters, and nobody else's topic."""
+OURS: Final = frozenset(TOPICS) - {DEAD_LETTER}
+"""The topics whose records are events of ours: dead letters and others' topics hold anything."""
 LAST_MS: Final = 253_402_300_799_999
 """The end of the year 9999, beyond which RFC 3339 has no times."""
 HEADERS: Final = {
@@ -191,7 +173,7 @@ def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
         source: a URI reference, which only the messages of this topic have.
         now_ms: the time of what does not say it: changes of the catalogue, keys, and ticks.
     """
-    if message.topic not in TOPICS or message.timestamp_ms is not None:
+    if message.topic not in OURS or message.timestamp_ms is not None:
         return message
     if any(name.startswith(CLOUDEVENTS) or name == CONTENT_TYPE for name, _ in message.headers):
         return message
@@ -201,7 +183,7 @@ def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
         return message
     id_, subject, at_ms = _about(event, message, now_ms)
     added = [
-        VERSION,
+        ("ce_specversion", b"1.0"),
         ("ce_id", id_.encode()),
         ("ce_source", source.encode()),
         ("ce_type", f"copyloop.{event.__struct_config__.tag}.v{event.v}".encode()),
@@ -210,8 +192,11 @@ def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
         added.append(("ce_time", rfc3339(at_ms).encode()))
     if subject:
         added.append(("ce_subject", subject.encode()))
-    added += [(CLOUDEVENTS + name, value) for name, value in message.headers if name in TRACE]
-    return message._replace(headers=(*message.headers, *added, JSON))
+    added += [
+        (CLOUDEVENTS + name, value) for name, value in message.headers if name in (HEADER, STATE)
+    ]
+    added.append((CONTENT_TYPE, b"application/json"))
+    return message._replace(headers=(*message.headers, *added))
 
 
 def _about(event: _Event, message: Message, now_ms: int) -> tuple[str, str, int]:

@@ -123,7 +123,13 @@ class EmbeddedConsumer:
         """Returns up to about `limit` next records; waits for the first at most the timeout."""
         self._check_open()
         if not self._assigned:
-            self._assign()
+            starts = self._assignee.assigned(self._held)
+            for partition in self._held:
+                start = starts.get(partition)
+                if start is None:
+                    start = self._log.start_offset(partition)
+                self._offsets[partition] = start
+            self._assigned = True
         deadline = time.monotonic() + timeout_seconds
         pause_seconds = 0.0
         # The version is taken before the reading, so that nothing arrives unseen in between.
@@ -165,13 +171,6 @@ class EmbeddedConsumer:
             self._closed = True
             if self._group is not None:
                 self._log.members.pop(self._group, None)
-
-    def _assign(self) -> None:
-        starts = self._assignee.assigned(self._held)
-        for partition in self._held:
-            start = starts.get(partition)
-            self._offsets[partition] = self._log.start_offset(partition) if start is None else start
-        self._assigned = True
 
     def _take(self, limit: int) -> list[Record]:
         active = [partition for partition in self._held if partition not in self._paused]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -35,7 +35,7 @@ from streams.logs.embedded import (
     unknown_topic,
     wall_clock_ms,
 )
-from streams.logs.sqlite_file import FairLock, compact, connect, prepare, transaction, translated
+from streams.logs.sqlite_file import FairLock, connect, prepare, transaction, translated
 
 SMALLEST_PART: Final = 256
 """A shorter part is not worth a look-up."""
@@ -116,8 +116,6 @@ INSERTS: Final = {
     rows: " ".join(("INSERT INTO records VALUES", ", ".join([ROW] * rows)))
     for rows in range(1, MOST_ROWS + 1)
 }
-
-Row: TypeAlias = tuple[object, ...]
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Headers).decode
@@ -307,7 +305,9 @@ class SqliteLog:
         """
         self._check_open()
         with translated(self._path), self._lock.held():
-            compact(self._writer)
+            self._writer.execute("VACUUM")
+            # The write-ahead log must not have the removed bytes either.
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""
@@ -365,7 +365,7 @@ class SqliteLog:
             self._writer.close()
 
     def _insert(self, messages: Sequence[Message], written: Sequence[TopicOffset]) -> None:
-        rows: list[Row] = []
+        rows: list[tuple[object, ...]] = []
         for message, at in zip(messages, written, strict=True):
             topic = self._topic(at.topic)
             value, shared_id, shared_at = self._part_writer.cut(message, self._writer)

@@ -102,12 +102,6 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
 
 
-def compact(connection: sqlite3.Connection) -> None:
-    """Rewrites the file, so that no page and no write-ahead log has the removed bytes."""
-    connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commits what the block writes, or nothing of it."""
