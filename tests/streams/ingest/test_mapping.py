@@ -156,11 +156,12 @@ def test_structured_cloudevents_are_json_like_any_other():
     )
 
 
-def test_the_trace_may_be_an_attribute_of_the_cloudevent():
+def test_the_trace_may_be_an_attribute_of_the_cloudevent_and_a_malformed_one_is_left_out():
     attribute, header = ("ce_traceparent", TRACE.encode()), ("traceparent", OTHER_TRACE.encode())
     assert outcome(record({"e": "x"}, headers=(attribute,))).traceparent == TRACE
     # Of the two, the header tells the latest hop.
     assert outcome(record({"e": "x"}, headers=(header, attribute))).traceparent == OTHER_TRACE
+    assert outcome(record({"e": "x"}, headers=(("traceparent", b"nonsense"),))).traceparent is None
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,6 @@ def test_the_trace_may_be_an_attribute_of_the_cloudevent():
 )
 def test_an_id_may_be_a_header_the_key_or_a_whole_number(given, path, event_id):
     assert outcome(given, event_id=path).event_id == event_id
-
-
-def test_a_malformed_trace_is_left_out():
-    assert outcome(record({"e": "x"}, headers=(("traceparent", b"nonsense"),))).traceparent is None
 
 
 @pytest.mark.parametrize(

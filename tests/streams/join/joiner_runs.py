@@ -60,8 +60,8 @@ def prepare(log):
 
 
 def decided(event_id, placement="p", **more):
-    """The message of a decision among one action, taken a second ago."""
-    at_ms = int(time.time() * 1000) - 1000
+    """The message of a decision among one action, taken now."""
+    at_ms = int(time.time() * 1000)
     row = {"event_id": event_id, "placement": placement, "timestamp_ms": at_ms} | more
     topic, value = event_of({"at": at_ms, "decision": row})
     return Message(topic, event_id.encode(), value)

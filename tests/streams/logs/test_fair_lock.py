@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from streams.errors import LogUnavailable
-from streams.logs.sqlite_file import FairLock
+from streams.logs.sqlite_file import FairLock, flocked
 from tests.streams.logs.log_laws import in_threads
 
 
@@ -64,9 +64,7 @@ def test_who_waits_is_next(tmp_path):
 
 
 def is_free(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    fcntl.flock(file, fcntl.LOCK_UN)
-    return True
+    free = flocked(file.fileno(), deadline=0.0, retry_seconds=0.0)
+    if free:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    return free

@@ -188,15 +188,20 @@ def test_an_error_while_saving_comes_out_of_close_and_commits_nothing(log, topic
     assert log.committed(group, TopicPartition(topic, 0)) is None
 
 
-@pytest.mark.parametrize("group", [None, "g"])
-def test_new_partitions_are_noticed(admin, log, topic, group):
-    follower = Follower()
+def with_a_new_partition(admin, log, topic, group):
+    """A consumer that has read one record, and a partition with another that came since."""
+    follower, new = Follower(), TopicPartition(topic, 1)
     consumer = log.consumer([topic], follower, group=group and f"g-{uuid4().hex}")
     log.append([Message(topic, b"k", b"first")])
     assert len(poll_until(consumer, 1)) == 1
     admin.create_partitions({f"group.{topic}": 2})
-    new = TopicPartition(topic, 1)
     wait_until(lambda: appended(log, Message(topic, b"k", b"second", partition=1)))
+    return follower, consumer, new
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_new_partitions_are_noticed(admin, log, topic, group):
+    follower, consumer, new = with_a_new_partition(admin, log, topic, group)
     records = []
     while new not in {(r.topic, r.partition) for r in records}:
         records += poll_until(consumer, 1)
@@ -206,14 +211,8 @@ def test_new_partitions_are_noticed(admin, log, topic, group):
 
 
 def test_a_join_that_outlasts_its_poll_is_not_forgotten(admin, log, topic):
-    follower = Follower()
-    consumer = log.consumer([topic], follower, group=f"g-{uuid4().hex}")
-    log.append([Message(topic, b"k", b"first")])
-    assert len(poll_until(consumer, 1)) == 1
-    admin.create_partitions({f"group.{topic}": 2})
-    new, records = TopicPartition(topic, 1), []
-    wait_until(lambda: appended(log, Message(topic, b"k", b"v", partition=1)))
-
+    follower, consumer, new = with_a_new_partition(admin, log, topic, "g")
+    records = []
     # Its join goes on behind a poll that is over, and is to be there for the next one.
     for _ in range(20):
         records += consumer.poll(0.001)
