@@ -185,10 +185,7 @@ def rewrite_file(
 ) -> int:
     """Returns how many records of a file `change` replaces; the file is the new one by then.
 
-    Args:
-        path: the file; it is left alone where nothing changes.
-        change: returns a record in the place of one, None to keep it.
-        dry_run: only count.
+    `change` returns a record in the place of one, or None to keep it. A `dry_run` only counts.
 
     Raises:
         ArchiveError: the file is damaged.
@@ -220,10 +217,19 @@ def restore(directory: Path, log: Log) -> int:
     topics = {topic: files for topic in ARCHIVED if (files := archive_files(directory, topic))}
     if not topics:
         raise ArchiveError(f"there is no archive in {directory}")
-    layout = {topic: _partitions(files[0]) for topic, files in topics.items()}
+    layout = {
+        topic: int(pq.read_schema(files[0].path).metadata[PARTITIONS])
+        for topic, files in topics.items()
+    }
     create_topics(log, partitions=max(layout.values()))
     for topic, archived in layout.items():
-        _check_new(log, topic, archived)
+        if log.partitions(topic) != archived:
+            raise ArchiveError(
+                f"the log has {log.partitions(topic)} partitions of {topic!r} and the archive "
+                f"{archived}; restore into a new log"
+            )
+        if any(log.start_offset(partition) != end for partition, end in ends(log, topic).items()):
+            raise ArchiveError(f"the log already has records in {topic!r}; restore into a new log")
     restored = 0
     for topic in topics:
         records = read_archive(directory, topic)
@@ -266,21 +272,6 @@ def _archived(log: Log, directory: Path) -> dict[TopicPartition, int]:
         for file in archive_files(directory, topic):
             offsets[TopicPartition(topic, file.partition)] = file.last + 1
     return offsets
-
-
-def _check_new(log: Log, topic: str, archived: int) -> None:
-    if log.partitions(topic) != archived:
-        raise ArchiveError(
-            f"the log has {log.partitions(topic)} partitions of {topic!r} and the archive "
-            f"{archived}; restore into a new log"
-        )
-    for partition, end in ends(log, topic).items():
-        if log.start_offset(partition) != end:
-            raise ArchiveError(f"the log already has records in {topic!r}; restore into a new log")
-
-
-def _partitions(file: ArchiveFile) -> int:
-    return int(pq.read_schema(file.path).metadata[PARTITIONS])
 
 
 def _table(records: Sequence[Record]) -> pa.Table:

@@ -1,12 +1,11 @@
 """Checkpoints: a fold's state and the offsets it has read, written together or not at all.
 
 So a process that is killed goes on from where its state says, and neither skips a record nor
-folds one twice. A checkpoint that was damaged is refused rather than half believed.
+folds one twice.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
@@ -20,6 +19,7 @@ import msgspec
 
 from streams.errors import CheckpointError, LockError
 from streams.logs.base import TopicPartition
+from streams.logs.sqlite_file import flocked
 
 MAGIC: Final = b"copyloop checkpoint 1\n"
 MAX_NAME_LENGTH: Final = 150
@@ -101,7 +101,7 @@ def exclusive(directory: str | Path, name: str, *, patience_seconds: float = 0.0
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        if not _locked(file, patience_seconds):
+        if not flocked(file, time.monotonic() + patience_seconds, RETRY_SECONDS):
             holder = os.read(file, 20).decode("ascii", "replace")
             raise LockError(
                 f"{name!r} is already running on {path.parent} (process {holder or 'unknown'}); "
@@ -129,29 +129,11 @@ def write_durably(path: Path, data: bytes) -> None:
 def publish(unfinished: Path, path: Path) -> None:
     """Gives a finished file its name, durably."""
     unfinished.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Makes durable which files a directory has."""
-    directory = os.open(path, os.O_RDONLY)
+    directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _locked(file: int, patience_seconds: float) -> bool:
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(RETRY_SECONDS)
-        else:
-            return True
 
 
 def file_name(name: str) -> str:

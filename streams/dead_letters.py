@@ -1,4 +1,4 @@
-"""Dead letters: records that could not be used, as they were, to look through, mend and send again.
+"""Dead letters: records that could not be used, to look through, correct and send again.
 
 A letter holds the original bytes, and in its headers the reason and where the record stood.
 """
@@ -31,12 +31,9 @@ Place = tuple[str, int, int]
 
 
 def dead_letter_message(record: Record, code: str, error: str) -> Message:
-    """Returns the message that lays the record aside.
+    """Returns the dead letter of a record, whose bytes are kept as they are.
 
-    Args:
-        record: what could not be used; its bytes are kept as they are.
-        code: the stable code of the reason, as in the header `reason`.
-        error: what was wrong with this one, in words, as in the header `error`.
+    Its headers have the stable code as `reason`, and what was wrong with this record as `error`.
 
     >>> from streams.logs.base import Record
     >>> letter = dead_letter_message(Record("outcomes", 1, 7, 0, b"e", b"{"), "late", "too late")
@@ -212,14 +209,9 @@ def replay(
 ) -> list[TopicOffset]:
     """Appends what the letters hold to the topics that they came from; returns where it went.
 
-    Each gets the headers `REPLAYED_FROM` and `REPLAYED_ORIGIN`; its letter stays. What then
-    happens is up to whoever reads the topic: an outcome that was counted meanwhile is a
-    duplicate, one that is still late is laid aside again.
-
-    Args:
-        log: holds the topics that the letters came from.
-        letters: what to send again, in this order.
-        value: mended bytes instead of those of the letters.
+    Each gets the headers `REPLAYED_FROM` and `REPLAYED_ORIGIN`; its letter stays. With a `value`
+    these corrected bytes are sent instead. The topic's reader decides: an outcome that was counted
+    meanwhile is a duplicate, and one that is still late becomes a dead letter again.
 
     Raises:
         DeadLetterError: one holds nothing that could be read again; nothing was appended.

@@ -90,11 +90,8 @@ def scan_topic(
 ) -> Iterator[Record]:
     """Yields the topic's records, partition by partition, to where each ends by then.
 
-    Args:
-        log: holds the topic.
-        topic: all of its partitions are read.
-        offsets: where to start each partition, the oldest record if left out. An offset moves on
-            before its record is yielded, so what the caller saves has that record in it.
+    Each partition starts at its offset in `offsets`, or at the oldest record. An offset moves on
+    before its record is yielded, so what the caller saves has that record in it.
     """
     offsets = {} if offsets is None else offsets
     for partition in partitions(log, topic):
@@ -103,22 +100,16 @@ def scan_topic(
             yield record
 
 
-def history(
-    log: Log, topic: str, progress: Progress | None = None, *, limit: int = BATCH
-) -> Iterator[list[Record]]:
+def history(log: Log, topic: str, progress: Progress | None = None) -> Iterator[list[Record]]:
     """Yields batches of the topic's records, by partition, to where it ends when this is called.
 
-    Args:
-        log: holds the topic.
-        topic: all of its partitions are read.
-        progress: told after each batch how far it is.
-        limit: how many records are read at once.
+    After each batch `progress` is told how far the reading is.
     """
     until = ends(log, topic)
     starts = {partition: log.start_offset(partition) for partition in until}
     done, total = 0, sum(until.values()) - sum(starts.values())
     for partition, start in starts.items():
-        for records in batches(log, partition, start, end=until[partition], limit=limit):
+        for records in batches(log, partition, start, end=until[partition], limit=BATCH):
             yield records
             done += len(records)
             if progress is not None:

@@ -1,14 +1,13 @@
 """Forgets a value: finds it in a log and all that was made of it, and takes it out.
 
-A SQLite log is rewritten in place. A Kafka log cannot be: there it is said where the value is,
-and what becomes of it.
+A SQLite log is rewritten in place. Kafka cannot rewrite records, so the report names theirs.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ from msgspec import Raw, Struct
 
 from streams.archive import archive_files, rewrite_file
 from streams.checkpoint import exclusive
-from streams.errors import EventError, LogError, LogUrlError
+from streams.errors import EventError, LogUrlError
 from streams.events import (
     DEAD_LETTER,
     DECISIONS,
@@ -31,7 +30,8 @@ from streams.events import (
 )
 from streams.fold import Progress, history
 from streams.logs.base import Log, Record, TopicPartition
-from streams.logs.sqlite_file import FairLock, compact, connect, transaction, translated
+from streams.logs.opening import sqlite_path
+from streams.logs.sqlite import SqliteLog
 from streams.spool import spooled
 
 _encode = msgspec.json.Encoder().encode
@@ -156,8 +156,6 @@ TOPICS: Final = (DECISIONS, INTERACTIONS, DEAD_LETTER)
 """Where contexts are; outcomes have none."""
 PATIENCE_SECONDS: Final = 30.0
 
-_pack = msgspec.msgpack.Encoder().encode
-
 
 def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Record | None:
     """Returns the record without what is wanted, None if it has nothing of it."""
@@ -166,66 +164,6 @@ def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Record | None:
         return None
     kept = tuple(header for header in record.headers if header[0] != FORGOTTEN)
     return record._replace(value=value, headers=(*kept, (FORGOTTEN, str(now_ms).encode())))
-
-
-class SqliteFile:
-    """The file of a SQLite log, opened to change what an append never does."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = FairLock(path, patience_seconds=PATIENCE_SECONDS)
-        self._database = connect(path, PATIENCE_SECONDS)
-        # What is taken out is overwritten, not only let go of.
-        self._database.execute("PRAGMA secure_delete = ON")
-
-    def write(self, partition: TopicPartition, records: Sequence[Record]) -> None:
-        """Puts the records in the place of those at their offsets, all or none."""
-        with translated(self._path), self._lock.held(), transaction(self._database):
-            found = self._database.execute(
-                "SELECT id FROM partitions WHERE topic = ? AND partition = ?", partition
-            ).fetchall()
-            if not found:
-                raise LogError(f"{self._path} has no {partition.topic}/{partition.partition}")
-            self._database.executemany(
-                "UPDATE records SET value = ?, headers = ?, shared_id = NULL, shared_at = NULL "
-                "WHERE partition_id = ? AND offset = ?",
-                [(r.value, _pack(r.headers), found[0][0], r.offset) for r in records],
-            )
-
-    def compact(self) -> None:
-        """Writes the file anew, so that no page and no write-ahead log has what was taken out."""
-        with translated(self._path), self._lock.held():
-            compact(self._database)
-
-    def close(self) -> None:
-        """Lets go of the file."""
-        self._database.close()
-        self._lock.close()
-
-
-def rewrite_archive(
-    directory: Path, wanted: Wanted, now_ms: int, *, dry_run: bool
-) -> dict[str, int]:
-    """Returns how many records of each of the archive's files were rewritten, or would be.
-
-    Raises:
-        ArchiveError: a file is damaged.
-    """
-    changed: dict[str, int] = {}
-    if not directory.is_dir():
-        return changed
-    for topic in TOPICS:
-        for file in archive_files(directory, topic):
-            count = rewrite_file(
-                file.path, lambda record: rewritten(record, wanted, now_ms), dry_run=dry_run
-            )
-            if count:
-                changed[str(file.path.relative_to(directory))] = count
-    return changed
-
-
-SQLITE: Final = "sqlite:///"
-KAFKA: Final = "kafka://"
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -284,31 +222,37 @@ def forget(
     """Takes a value out of the log, the archive and the checkpoints, and reports it.
 
     With a SQLite log joiner, learner and archive must not run: what they have in mind they would
-    write again.
-
-    Args:
-        log: opened from the URL.
-        url: the log's.
-        data: the folder of checkpoints, archive and spool.
-        wanted: what is to go.
-        now_ms: the time that rewritten records carry.
-        dry_run: only look.
-        progress: told how far it is.
+    write again. `url` is what the log was opened from, `data` the folder of checkpoints, archive
+    and spool. Rewritten records carry the time `now_ms`; a `dry_run` rewrites none.
 
     Raises:
         LockError: one of them runs.
         LogUrlError: the log is in memory.
         LogError: it cannot be read or written.
+        ArchiveError: a file of the archive is damaged.
     """
-    if not url.startswith((SQLITE, KAFKA)):
+    path = sqlite_path(url)
+    in_place = path is not None
+    if not in_place and not url.startswith("kafka://"):
         raise LogUrlError(f"log URL {url!r}: nothing but a SQLite or a Kafka log remembers")
-    in_place = url.startswith(SQLITE)
     with ExitStack() as held:
-        if in_place and not dry_run:
-            _hold(held, log, data)
-        path = Path(url.removeprefix(SQLITE)) if in_place and not dry_run else None
-        found = _go_through(log, wanted, path, now_ms, progress)
-        archive = rewrite_archive(data / "archive", wanted, now_ms, dry_run=dry_run)
+        file = None
+        if path is not None and not dry_run:
+            # Nobody may fold the log meanwhile.
+            for group, topic in (("join", OUTCOMES), ("learn", INTERACTIONS)):
+                for number in range(log.partitions(topic)):
+                    held.enter_context(exclusive(data / "checkpoints", f"{group}-{number}"))
+            held.enter_context(exclusive(data / "archive", "archive"))
+            file = SqliteLog(path, patience_seconds=PATIENCE_SECONDS)
+            held.enter_context(closing(file))
+        found = _go_through(log, wanted, file, now_ms, progress)
+        archived = {
+            str(file.path.relative_to(data / "archive")): rewrite_file(
+                file.path, lambda record: rewritten(record, wanted, now_ms), dry_run=dry_run
+            )
+            for topic in TOPICS
+            for file in archive_files(data / "archive", topic)
+        }
         joining, learning = _checkpoints(data / "checkpoints", wanted)
         if in_place and not dry_run:
             for checkpoint in joining:
@@ -321,7 +265,7 @@ def forget(
         dry_run=dry_run,
         rewritten=in_place,
         log=tuple(found),
-        archive=archive,
+        archive={name: count for name, count in archived.items() if count},
         checkpoints_removed=tuple(str(p) for p in joining) if in_place else (),
         checkpoints_noted=tuple(str(p) for p in (learning if in_place else joining + learning)),
         spool=tuple(sorted(spool)),
@@ -330,61 +274,39 @@ def forget(
 
 
 def _go_through(
-    log: Log, wanted: Wanted, path: Path | None, now_ms: int, progress: Progress | None
+    log: Log, wanted: Wanted, file: SqliteLog | None, now_ms: int, progress: Progress | None
 ) -> list[Held]:
-    """Returns where the value is; with a path, it is not there any more by then."""
-    file = None if path is None else SqliteFile(path)
+    """Returns where the value is; with a file, it is not there any more by then."""
     found: dict[TopicPartition, Held] = {}
-    try:
-        for records in (batch for topic in TOPICS for batch in history(log, topic, progress)):
-            changed = [new for r in records if (new := rewritten(r, wanted, now_ms)) is not None]
-            if changed:
-                partition = TopicPartition(*records[0][:2])
-                found[partition] = _added(found.get(partition), changed)
-                if file is not None:
-                    file.write(partition, changed)
-        if file is not None and found:
-            file.compact()
-    finally:
-        if file is not None:
-            file.close()
+    for records in (batch for topic in TOPICS for batch in history(log, topic, progress)):
+        changed = [new for r in records if (new := rewritten(r, wanted, now_ms)) is not None]
+        if changed:
+            partition = TopicPartition(*records[0][:2])
+            first, last = changed[0], changed[-1]
+            before = found.get(partition)
+            found[partition] = Held(
+                topic=partition.topic,
+                partition=partition.partition,
+                records=len(changed) + (before.records if before else 0),
+                first_offset=before.first_offset if before else first.offset,
+                last_offset=last.offset,
+                first_ms=before.first_ms if before else first.timestamp_ms,
+                last_ms=last.timestamp_ms,
+            )
+            if file is not None:
+                file.rewrite(partition, changed)
+    if file is not None and found:
+        file.compact()
     return list(found.values())
-
-
-def _added(held: Held | None, changed: Sequence[Record]) -> Held:
-    first, last = changed[0], changed[-1]
-    return Held(
-        topic=first.topic,
-        partition=first.partition,
-        records=len(changed) + (held.records if held else 0),
-        first_offset=held.first_offset if held else first.offset,
-        last_offset=last.offset,
-        first_ms=held.first_ms if held else first.timestamp_ms,
-        last_ms=last.timestamp_ms,
-    )
-
-
-def _hold(held: ExitStack, log: Log, data: Path) -> None:
-    """Sees to it that nobody folds the log meanwhile."""
-    checkpoints = data / "checkpoints"
-    for name in (
-        *(f"join-{number}" for number in range(log.partitions(OUTCOMES))),
-        *(f"learn-{number}" for number in range(log.partitions(INTERACTIONS))),
-    ):
-        held.enter_context(exclusive(checkpoints, name))
-    held.enter_context(exclusive(data / "archive", "archive"))
 
 
 def _checkpoints(directory: Path, wanted: Wanted) -> tuple[list[Path], list[Path]]:
     """Returns the checkpoints that seem to have the value: the joiner's, and the others."""
-    having = [p for p in _files(directory) if wanted.is_in(p.read_bytes())]
+    found = sorted(directory.rglob("*")) if directory.is_dir() else ()
+    files = (path for path in found if path.is_file() and path.suffix != ".lock")
+    having = [path for path in files if wanted.is_in(path.read_bytes())]
     joining = [path for path in having if path.name.startswith("join-")]
     return joining, [path for path in having if path not in joining]
-
-
-def _files(directory: Path) -> list[Path]:
-    found = directory.rglob("*") if directory.is_dir() else ()
-    return sorted(p for p in found if p.is_file() and p.suffix != ".lock")
 
 
 def _left(

@@ -43,15 +43,10 @@ def offset_at(log: Log, partition: TopicPartition, at_ms: int) -> int:
 
 
 def by_key(log: Log, topic: str, key: bytes, *, from_ms: int, until_ms: int, limit: int) -> Search:
-    """Returns the records of a key in [from_ms, until_ms), oldest first.
+    """Returns the records of a key in [from_ms, until_ms) of the log's time, oldest first.
 
-    Args:
-        log: holds the topic.
-        topic: all of its partitions are looked through, for only the log knows which has the key.
-        key: of the records.
-        from_ms: as the log's time goes, not that of the events.
-        until_ms: likewise.
-        limit: how many records of each partition are read at most.
+    At most `limit` records of each partition are read. All partitions are looked through, since
+    only the log knows which one has the key.
     """
     found: list[Record] = []
     complete = True
@@ -109,20 +104,15 @@ def lags(log: Log, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
     Raises:
         TopicError: there is no such topic.
     """
-    return [
-        _lag(log, group, partition)
-        for group, topics in groups.items()
-        for topic in topics
-        for partition in partitions(log, topic)
-    ]
-
-
-def _lag(log: Log, group: str, partition: TopicPartition) -> Lag:
-    # The end is asked for last, so that a group that keeps up never seems ahead of it.
-    committed = log.committed(group, partition)
-    read_to = max(committed or 0, log.start_offset(partition))
-    end = log.end_offset(partition)
-    return Lag(group, *partition, committed, end, max(end - read_to, 0))
+    found = []
+    for group, topics in groups.items():
+        for partition in (each for topic in topics for each in partitions(log, topic)):
+            committed = log.committed(group, partition)
+            read_to = max(committed or 0, log.start_offset(partition))
+            # The end is asked for last, so that a group that keeps up never seems ahead of it.
+            end = log.end_offset(partition)
+            found.append(Lag(group, *partition, committed, end, max(end - read_to, 0)))
+    return found
 
 
 def tail(
@@ -132,12 +122,10 @@ def tail(
     stop: threading.Event,
     last: int = 10,
     follow: bool = True,
-    width: int = 160,
 ) -> Iterator[str]:
     """Yields a line a record: the `last` ones of each partition, then what comes until `stop`.
 
-    Without `follow` it ends where the log does now. What stands in a line of the record's value
-    is cut at `width` characters.
+    Without `follow` it ends where the log does now.
 
     Raises:
         TopicError: there is no such topic.
@@ -150,19 +138,19 @@ def tail(
             start = max(end - last, log.start_offset(partition))
             # What came since `end` was asked for is the consumer's to show.
             records += [r for r in log.read(partition, start, limit=last) if r.offset < end]
-    yield from _lines(records, width)
+    yield from _lines(records)
     if not follow:
         return
     consumer = log.consumer(topics, Viewer(offsets))
     try:
         while not stop.is_set():
-            yield from _lines(consumer.poll(0.2), width)
+            yield from _lines(consumer.poll(0.2))
     finally:
         consumer.close()
 
 
 def line(record: Record, *, width: int = 160) -> str:
-    """Returns the record in one line: local time, place, key, headers and value.
+    """Returns the record in one line: local time, place, key, headers, value cut at `width`.
 
     >>> line(Record("outcomes", 0, 7, 0, b"event-1", b'{"kind":"click"}'))[13:]
     'outcomes/0@7 event-1 {"kind":"click"}'
@@ -180,6 +168,5 @@ def printable(data: bytes) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _lines(records: Sequence[Record], width: int) -> Iterator[str]:
-    for record in sorted(records, key=attrgetter("timestamp_ms")):
-        yield line(record, width=width)
+def _lines(records: Sequence[Record]) -> Iterator[str]:
+    return map(line, sorted(records, key=attrgetter("timestamp_ms")))

@@ -1,7 +1,6 @@
 """What a process tells Prometheus: the counts that it keeps anyway, read when they are asked for.
 
-Nothing here runs while records are folded. An answer costs what it costs when it is given, and
-a log that does not answer by then is reported as such, not waited for.
+Nothing here runs while records are folded, and a log that does not answer is not waited for.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import accumulate
@@ -54,66 +53,65 @@ ARCHIVE: Final = {
     "rows": "Records written to Parquet files.",
     "files": "Parquet files written.",
 }
+TRAFFIC: Final[Mapping[str, tuple[str, Callable[[MeteredLog], Mapping[str, int]]]]] = {
+    "read_records": ("Records read.", lambda log: log.taken.records),
+    "read_bytes": ("Bytes of keys and values read.", lambda log: log.taken.bytes),
+    "appended_messages": ("Messages written, and durable.", lambda log: log.appended.records),
+    "appended_bytes": ("Bytes of keys and values written.", lambda log: log.appended.bytes),
+}
 
 logger = logging.getLogger(__name__)
 
 
 class ProcessMetrics:
-    """All that one process tells; `registry` is what is served."""
+    """All that one process tells; `registry` is what is served, `metered` counts a log."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._logs = LogCollector()
-        self.registry.register(self._logs)
+        logs = LogCollector()
+        self.metered = logs.metered
+        self.registry.register(logs)
         ProcessCollector(registry=self.registry)
-
-    def metered(self, log: Log, name: str) -> MeteredLog:
-        """Returns the log, counted under this name from now on."""
-        return self._logs.metered(log, name)
 
     def add_counts(self, process: str, counts: object, words: Mapping[str, str]) -> None:
         """Tells each of these attributes as `copyloop_PROCESS_ATTRIBUTE_total`, with its words."""
-        self.registry.register(CountsCollector(process, counts, words))
+
+        def counters() -> Iterator[Metric]:
+            for name, about in words.items():
+                value = getattr(counts, name)
+                yield CounterMetricFamily(f"copyloop_{process}_{name}", about, value=value)
+
+        self.registry.register(_Collected(counters))
 
     def add_latency(self, latency: JoinLatency) -> None:
         """Tells how long interactions waited to be written."""
-        self.registry.register(LatencyCollector(latency))
+        self.registry.register(_Collected(lambda: [latency_histogram(latency)]))
 
 
-class CountsCollector(Collector):
-    """Whole numbers that only grow, attributes of an object that somebody else keeps."""
+class _Collected(Collector):
+    """A collector of the metrics that a function returns."""
 
-    def __init__(self, process: str, counts: object, words: Mapping[str, str]) -> None:
-        self._process = process
-        self._counts = counts
-        self._words = words
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
 
-    def collect(self) -> Iterator[Metric]:
-        """Yields a counter an attribute."""
-        for name, words in self._words.items():
-            value = getattr(self._counts, name)
-            yield CounterMetricFamily(f"copyloop_{self._process}_{name}", words, value=value)
+    def collect(self) -> Iterable[Metric]:
+        """Returns the metrics."""
+        return self._read()
 
 
-class LatencyCollector(Collector):
-    """The histogram of how long interactions waited to be written."""
-
-    def __init__(self, latency: JoinLatency) -> None:
-        self._latency = latency
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields the histogram, by status."""
-        family = HistogramMetricFamily(
-            "copyloop_join_latency_seconds",
-            "From an interaction's cause (provisional: its decision's record; corrected: its "
-            "outcome's; closed: its window's end) to its being written.",
-            labels=("status",),
-        )
-        bounds = [*(str(bound_ms / 1000) for bound_ms in BOUNDS_MS), "+Inf"]
-        for status, counts in self._latency.counts.items():
-            buckets = list(zip(bounds, accumulate(counts), strict=True))
-            family.add_metric((status,), buckets, self._latency.sums_ms[status] / 1000)
-        yield family
+def latency_histogram(latency: JoinLatency) -> HistogramMetricFamily:
+    """Returns the histogram of how long interactions waited to be written, by status."""
+    family = HistogramMetricFamily(
+        "copyloop_join_latency_seconds",
+        "From an interaction's cause (provisional: its decision's record; corrected: its "
+        "outcome's; closed: its window's end) to its being written.",
+        labels=("status",),
+    )
+    bounds = [*(str(bound_ms / 1000) for bound_ms in BOUNDS_MS), "+Inf"]
+    for status, counts in latency.counts.items():
+        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        family.add_metric((status,), buckets, latency.sums_ms[status] / 1000)
+    return family
 
 
 class LogCollector(Collector):
@@ -132,28 +130,13 @@ class LogCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields traffic by topic, and lag by partition as far as the logs tell it in time."""
         logs = dict(self._logs)
-        taken = {name: log.taken for name, log in logs.items()}
-        appended = {name: log.appended for name, log in logs.items()}
-        yield _by_topic(
-            "read_records",
-            "Records read.",
-            {name: traffic.records for name, traffic in taken.items()},
-        )
-        yield _by_topic(
-            "read_bytes",
-            "Bytes of keys and values read.",
-            {name: traffic.bytes for name, traffic in taken.items()},
-        )
-        yield _by_topic(
-            "appended_messages",
-            "Messages written, and durable.",
-            {name: traffic.records for name, traffic in appended.items()},
-        )
-        yield _by_topic(
-            "appended_bytes",
-            "Bytes of keys and values written.",
-            {name: traffic.bytes for name, traffic in appended.items()},
-        )
+        for metric, (words, counted) in TRAFFIC.items():
+            name = f"copyloop_log_{metric}"
+            family = CounterMetricFamily(name, words, labels=("log", "topic"))
+            for log_name, log in logs.items():
+                for topic, count in dict(counted(log)).items():
+                    family.add_metric((log_name, topic), count)
+            yield family
         yield from self._lag(logs)
 
     def _lag(self, logs: Mapping[str, MeteredLog]) -> Iterator[Metric]:
@@ -202,17 +185,6 @@ def _answer(log: MeteredLog, asked: Future[list[Behind]]) -> None:
         asked.set_result(log.behind())
     except Exception as error:  # noqa: BLE001  # whoever asked raises it, or tells
         asked.set_exception(error)
-
-
-def _by_topic(
-    name: str, words: str, counts: Mapping[str, Mapping[str, int]]
-) -> CounterMetricFamily:
-    """Returns a counter from counts by log, then by topic."""
-    family = CounterMetricFamily(f"copyloop_log_{name}", words, labels=("log", "topic"))
-    for log, by_topic in counts.items():
-        for topic, count in dict(by_topic).items():
-            family.add_metric((log, topic), count)
-    return family
 
 
 @contextmanager

@@ -177,12 +177,13 @@ def _message_names(topic: Topic) -> list[str]:
 
 def _message(event: type[Event]) -> dict[str, Any]:
     name = event_type(event)
+    keys = dict.fromkeys(topic.key for topic in LAYOUT if event in BY_TOPIC.get(topic.name, ()))
     return {
         "name": name,
         "title": event.__name__,
         "payload": {"$ref": f"#/components/schemas/{event.__name__}"},
         "headers": _headers(HEADERS),
-        "bindings": _key_binding(" or ".join(_keys_of(event))),
+        "bindings": _key_binding(" or ".join(keys)),
     }
 
 
@@ -196,11 +197,6 @@ def _letter() -> dict[str, Any]:
         "headers": _headers(LETTER_HEADERS) | {"required": list(ADDED)},
         "bindings": _key_binding("that of the record"),
     }
-
-
-def _keys_of(event: type[Event]) -> list[str]:
-    keys = [topic.key for topic in LAYOUT if event in BY_TOPIC.get(topic.name, ())]
-    return list(dict.fromkeys(keys))
 
 
 def _headers(described: dict[str, str]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A queue of messages on disk: what was answered for while the log is away, until it is there.
 
 It is a SQLite log of one topic, drained from its start: so it keeps order, is bounded, and
-outlives kill -9 and a power cut. Its messages are forwarded at least once; a crash in between has
-the last batch forwarded again, which readers of the log know how to take.
+outlives kill -9 and a power cut. Its messages are forwarded at least once. It takes over what a
+spool of an earlier version holds, so that an upgrade during an outage loses nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -29,7 +31,6 @@ from streams.errors import (
 from streams.fold import scan
 from streams.logs.base import Message, Record, TopicPartition
 from streams.logs.sqlite import SqliteLog
-from streams.old_spool import old_groups, remove_old
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,10 @@ class Spool:
             try:
                 self._start = self._log.start_offset(QUEUE)
                 self._count()
-                self._take_over_old()
+                # A crash meanwhile has a part of what an earlier version left forwarded twice.
+                for group in old_groups(self.directory):
+                    self._append([_pack(message) for message in group.messages], group.arrived_ms)
+                remove_old(self.directory)
             except BaseException:
                 self._log.close()
                 raise
@@ -171,12 +175,6 @@ class Spool:
             if self.oldest_ms is None:
                 self.oldest_ms = record.timestamp_ms
 
-    def _take_over_old(self) -> None:
-        """Moves what an earlier version left; a crash meanwhile has a part forwarded twice."""
-        for group in old_groups(self.directory):
-            self._append([_pack(message) for message in group.messages], group.arrived_ms)
-        remove_old(self.directory)
-
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Raises errors of the SQLite log in the block as those of the spool."""
@@ -205,12 +203,21 @@ def claimed_spool(directory: str | Path, max_bytes: int) -> Iterator[Spool]:
         SpoolDamaged: one of them cannot be read.
     """
     with ExitStack() as held:
-        number = _claim(Path(directory), held)
+        for number in count():
+            with suppress(LockError):
+                held.enter_context(exclusive(directory, str(number)))
+                break
         own = held.enter_context(closing(Spool(Path(directory, str(number)), max_bytes)))
         for other in _numbers(Path(directory)):
             # A spool that is held has a process of its own that forwards it.
-            with suppress(LockError), exclusive(directory, str(other)):
-                _take_over(Path(directory, str(other)), own)
+            with (
+                suppress(LockError),
+                exclusive(directory, str(other)),
+                closing(Spool(Path(directory, str(other)), max_bytes)) as left,
+            ):
+                if left.messages:
+                    logger.info("%d messages in %s were left behind", left.messages, left.directory)
+                own.adopt(left)
         yield own
 
 
@@ -241,24 +248,8 @@ def _opened(directory: Path) -> SqliteLog:
     return log
 
 
-def _claim(directory: Path, held: ExitStack) -> int:
-    number = 0
-    while True:
-        with suppress(LockError):
-            held.enter_context(exclusive(directory, str(number)))
-            return number
-        number += 1
-
-
 def _numbers(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
-
-
-def _take_over(directory: Path, own: Spool) -> None:
-    with closing(Spool(directory, own.max_bytes)) as left:
-        if left.messages:
-            logger.info("%d messages in %s were left behind", left.messages, directory)
-        own.adopt(left)
 
 
 def _pack(message: Message) -> bytes:
@@ -275,3 +266,102 @@ def _unpack(record: Record, directory: Path) -> Message:
             f"checksum is right; move {directory} away to go on without what it holds"
         )
     return _decode(payload)
+
+
+MAGIC: Final = b"\xffclp"
+# magic, place in the spool, bytes and number of the messages, time in ms, their checksum
+_HEAD: Final = Struct(">4sQIIQI")
+_CHECKSUM: Final = Struct(">I")
+_MARK: Final = Struct(">Q")
+
+_decode_all = msgspec.msgpack.Decoder(list[Message]).decode
+
+
+class Group(NamedTuple):
+    """Messages that an earlier version wrote at once, when, and where in the spool they end."""
+
+    messages: list[Message]
+    arrived_ms: int
+    end: int
+
+
+def old_groups(directory: Path) -> Iterator[Group]:
+    """Yields the messages that an earlier version left, in its groups, oldest first.
+
+    The last group may be torn by a crash before anybody relied on it; it is left out.
+
+    Raises:
+        SpoolDamaged: a segment is missing, or a group in the middle is unsound.
+    """
+    paths = _segments(directory)
+    place = int(paths[0].stem) if paths else 0
+    forwarded = _mark(directory)
+    if paths and forwarded is not None and place > forwarded:
+        raise _damaged(directory, forwarded)
+    for path in paths:
+        base, data = int(path.stem), path.read_bytes()
+        if base != place:
+            raise _damaged(directory, place)
+        while place < base + len(data):
+            group = _group(data, base, place)
+            if group is None:
+                if path != paths[-1] or _goes_on_after(data, base, place):
+                    raise _damaged(directory, place)
+                logger.warning("%s: an unfinished write at byte %d is left out", directory, place)
+                break
+            place = group.end
+            if forwarded is None or group.end > forwarded:
+                yield group
+    if paths and forwarded is not None and place < forwarded:
+        raise _damaged(directory, place)
+
+
+def remove_old(directory: Path) -> None:
+    """Removes the files of the old layout."""
+    # The mark goes first, so that what is left stays sound.
+    (directory / "forwarded").unlink(missing_ok=True)
+    for path in _segments(directory):
+        path.unlink()
+
+
+def _segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.segment"))
+
+
+def _mark(directory: Path) -> int | None:
+    """Returns the place up to which all was forwarded, None if that is not known."""
+    path = directory / "forwarded"
+    data = path.read_bytes() if path.exists() else b""
+    mark, checksum = data[: _MARK.size], data[_MARK.size :]
+    return int.from_bytes(mark) if checksum == _CHECKSUM.pack(crc32(mark)) else None
+
+
+def _group(data: bytes, base: int, place: int) -> Group | None:
+    """Returns the group at that place of the spool, None if it is unsound."""
+    start = place - base
+    head = data[start : start + _HEAD.size]
+    rest = start + _HEAD.size + _CHECKSUM.size
+    if data[start + _HEAD.size : rest] != _CHECKSUM.pack(crc32(head)) or len(head) < _HEAD.size:
+        return None
+    magic, written_place, length, _, arrived_ms, checksum = _HEAD.unpack(head)
+    payload = data[rest : rest + length]
+    if magic != MAGIC or written_place != place or crc32(payload) != checksum:
+        return None
+    return Group(_decode_all(payload), arrived_ms, base + rest + length)
+
+
+def _goes_on_after(data: bytes, base: int, place: int) -> bool:
+    """Returns whether a sound group begins later: what is unsound was written before it, then."""
+    start = data.find(MAGIC, place - base + 1)
+    while start > 0:
+        if _group(data, base, base + start) is not None:
+            return True
+        start = data.find(MAGIC, start + 1)
+    return False
+
+
+def _damaged(directory: Path, place: int) -> SpoolDamaged:
+    return SpoolDamaged(
+        f"the spool {directory} is damaged at byte {place} of its segments: expected a group of "
+        "messages whose checksum is right; move it away to go on without what it holds"
+    )

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
-from streams import events
 from streams.errors import TopicError
 from streams.events import (
     ACCESS,
@@ -26,8 +25,8 @@ JOINER_GROUP: Final = "joiner"
 LEARNER_GROUP: Final = "learner"
 INGEST_GROUP: Final = "ingest"
 GROUPS: Final = {
-    JOINER_GROUP: (events.DECISIONS, events.OUTCOMES),
-    LEARNER_GROUP: (events.INTERACTIONS,),
+    JOINER_GROUP: (DECISIONS, OUTCOMES),
+    LEARNER_GROUP: (INTERACTIONS,),
 }
 """What each group reads; `ingest` reads what its mappings name."""
 
@@ -45,6 +44,10 @@ class Topic(NamedTuple):
     partitioned: bool = False
     compact: bool = False
 
+    def count(self, partitions: int) -> int:
+        """Returns how many partitions it gets where these are asked for."""
+        return partitions if self.partitioned else 1
+
     @property
     def retention(self) -> str:
         """Returns what is kept, in words."""
@@ -52,15 +55,15 @@ class Topic(NamedTuple):
 
 
 LAYOUT: Final = (
-    Topic(events.DECISIONS, "every choice that was made", "event id", partitioned=True),
-    Topic(events.OUTCOMES, "what happened after decisions", "event id", partitioned=True),
-    Topic(events.INTERACTIONS, "decisions with their reward", "placement", partitioned=True),
-    Topic(events.POLICIES, "snapshots of policies", "placement", partitioned=True, compact=True),
-    Topic(events.CATALOGUE, "placements, creatives and generations", "kind/name"),
-    Topic(events.DEAD_LETTER, "records that nobody could use", "that of the record"),
-    Topic(events.ACCESS, "keys of the API, without their secrets", "key id", compact=True),
-    Topic(events.ACTS, "what people had the service do", "act id"),
-    Topic(events.ASSIGNMENTS, "who keeps which creative", "user/placement", compact=True),
+    Topic(DECISIONS, "every choice that was made", "event id", partitioned=True),
+    Topic(OUTCOMES, "what happened after decisions", "event id", partitioned=True),
+    Topic(INTERACTIONS, "decisions with their reward", "placement", partitioned=True),
+    Topic(POLICIES, "snapshots of policies", "placement", partitioned=True, compact=True),
+    Topic(CATALOGUE, "placements, creatives and generations", "kind/name"),
+    Topic(DEAD_LETTER, "records that nobody could use", "that of the record"),
+    Topic(ACCESS, "keys of the API, without their secrets", "key id", compact=True),
+    Topic(ACTS, "what people had the service do", "act id"),
+    Topic(ASSIGNMENTS, "who keeps which creative", "user/placement", compact=True),
 )
 
 
@@ -79,7 +82,7 @@ def create_topics(log: Log, *, partitions: int = 1) -> None:
     placement; the catalogue is one ordered partition, since everyone reads all of it.
     """
     for topic in LAYOUT:
-        _create(log, topic, partitions)
+        log.create_topic(topic.name, partitions=topic.count(partitions), compact=topic.compact)
 
 
 def topic_states(log: Log, *, partitions: int = 1, create: bool) -> list[TopicState]:
@@ -93,16 +96,11 @@ def topic_states(log: Log, *, partitions: int = 1, create: bool) -> list[TopicSt
         try:
             states.append(TopicState(topic, log.partitions(topic.name), "there"))
         except TopicError:
+            count = topic.count(partitions)
             if create:
-                _create(log, topic, partitions)
-            count = partitions if topic.partitioned else 1
+                log.create_topic(topic.name, partitions=count, compact=topic.compact)
             states.append(TopicState(topic, count, "made" if create else "missing"))
     return states
-
-
-def _create(log: Log, topic: Topic, partitions: int) -> None:
-    count = partitions if topic.partitioned else 1
-    log.create_topic(topic.name, partitions=count, compact=topic.compact)
 
 
 class Access(NamedTuple):

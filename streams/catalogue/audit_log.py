@@ -18,7 +18,7 @@ from streams.errors import EventError
 from streams.events import ACTS, Catalogued, Generation, Placement, decode, encode
 from streams.events.access import Act
 from streams.fold import scan
-from streams.logs.base import Log, Message, Record, TopicPartition
+from streams.logs.base import Log, Message, TopicPartition
 
 PARTITION: Final = TopicPartition(ACTS, 0)
 _UNTOLD: Final = frozenset({"features", "type", "v"})
@@ -48,12 +48,7 @@ def act_message(
     return Message(ACTS, act.id.encode(), encode(act), partition=0)
 
 
-def catalogue_act(
-    who: str,
-    before: Catalogued | None,
-    after: Catalogued,
-    now_ms: int,
-) -> Message:
+def catalogue_act(who: str, before: Catalogued | None, after: Catalogued, now_ms: int) -> Message:
     """Returns the message that records a change of the catalogue."""
     kind = str(after.__struct_config__.tag)
     what = "created" if before is None else "changed"
@@ -84,22 +79,17 @@ def read_acts(log: Log, *, since: int = 0, who: str | None = None) -> Iterator[t
     """
     since = max(since, log.start_offset(PARTITION))
     for record in scan(log, PARTITION, since):
-        act = _act(record)
-        if act is not None and who in (None, act.who):
+        try:
+            act = decode(record.value)
+        except EventError:  # what a newer copyloop wrote; `copyloop streams tail` shows it
+            continue
+        if isinstance(act, Act) and who in (None, act.who):
             yield record.offset, act
 
 
 def latest_acts(log: Log, *, limit: int, who: str | None = None) -> list[Act]:
     """Returns the latest acts, oldest of them first."""
     return [act for _, act in deque(read_acts(log, who=who), maxlen=limit)]
-
-
-def _act(record: Record) -> Act | None:
-    try:
-        event = decode(record.value)
-    except EventError:  # what a newer copyloop wrote; `copyloop streams tail` shows it
-        return None
-    return event if isinstance(event, Act) else None
 
 
 def _fields(event: msgspec.Struct | None) -> dict[str, Any] | None:

@@ -108,9 +108,7 @@ class Changes:
         if change is not None:
             _forget(self._verdicts, record.timestamp_ms - KEPT_MS)
             _forget(self._kept, record.timestamp_ms - KEPT_MS)
-            if change.id not in self._verdicts:
-                self._judge(change, record.timestamp_ms)
-            verdict = self._verdicts[change.id]
+            verdict = self._verdicts.get(change.id) or self._judge(change, record.timestamp_ms)
             if not verdict.counts or name in verdict.written:  # too late, or appended again
                 return False
             verdict.written.add(name)
@@ -121,13 +119,14 @@ class Changes:
         self._stamps[name] = f"{count:x}-{digest}"
         return True
 
-    def _judge(self, change: Change, at_ms: int) -> None:
+    def _judge(self, change: Change, at_ms: int) -> _Verdict:
         counts = all(self.stamp(name) == stamp for name, stamp in change.expects.items())
         if change.key is not None:
             counts = counts and change.key not in self._kept
             if counts:
                 self._kept[change.key] = Kept(change, at_ms, [])
-        self._verdicts[change.id] = _Verdict(at_ms, counts, set())
+        verdict = self._verdicts[change.id] = _Verdict(at_ms, counts, set())
+        return verdict
 
 
 def _forget(dated: dict[str, _Dated], before_ms: int) -> None:

@@ -58,7 +58,11 @@ class Catalogue:
                 self._generations[event.id] = event
             case GeneratorVersion():
                 self._generator[event.id] = event
-                self._step(event)
+                steps = self._steps.setdefault(event.id, [])
+                # How a trial goes on is told again and again, and is one step.
+                if steps and (steps[-1].status, steps[-1].reason) == (event.status, event.reason):
+                    steps.pop()
+                steps.append(event)
                 # The share that its creatives may have hangs on its status.
                 for placement, creatives in self._creatives.items():
                     if any(creative.written_by(event.id) for creative in creatives.values()):
@@ -104,8 +108,7 @@ class Catalogue:
 
     def placement_history(self, name: str) -> list[Placement]:
         """Returns every state that the placement has been in, oldest first."""
-        history = self._history.get(name)
-        return list(history[1]) if history else []
+        return [placement for _, placement in self.dated_history(name)]
 
     def dated_history(self, name: str) -> list[tuple[int, Placement]]:
         """Returns every state that the placement has been in, with since when, oldest first."""
@@ -179,13 +182,6 @@ class Catalogue:
     def champion(self) -> GeneratorVersion | None:
         """The version that became live last and still is, None where the bare model writes."""
         return None if self._champion is None else self._generator[self._champion]
-
-    def _step(self, version: GeneratorVersion) -> None:
-        steps = self._steps.setdefault(version.id, [])
-        # How a trial goes on is told again and again, and is one step.
-        if steps and (steps[-1].status, steps[-1].reason) == (version.status, version.reason):
-            steps.pop()
-        steps.append(version)
 
     @property
     def canary(self) -> GeneratorVersion | None:

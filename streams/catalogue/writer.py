@@ -34,11 +34,20 @@ class Condition(NamedTuple):
     any_tag: bool = False
     absent: bool = False
 
-    def met_by(self, tag: str, *, present: bool) -> bool:
-        """Returns whether a thing with this tag is as demanded."""
-        if self.absent:
-            return not present
-        return present and (self.any_tag or tag in self.tags)
+    def check(self, followed: Followed, name: str) -> None:
+        """Refuses the change if what has this catalogue key is not as demanded.
+
+        Raises:
+            ChangeRefused: `precondition_failed`.
+        """
+        tag, present = tag_of(followed.changes, name), is_present(followed, name)
+        met = not present if self.absent else present and (self.any_tag or tag in self.tags)
+        if met:
+            return
+        now = f"it has the tag {tag} now" if present else "it is not there now"
+        raise ChangeRefused(
+            "precondition_failed", f"{name} is not as it was seen: {now}; look at it again"
+        )
 
 
 class Repeatable(NamedTuple):
@@ -90,17 +99,25 @@ class Committing:
     def __iter__(self) -> Iterator[list[Message]]:
         changes = self.followed.changes
         for _ in range(ATTEMPTS):
-            if self.repeatable and (written := _repeated(changes, self.repeatable)):
-                self.written = written
+            if self.repeatable and (before := _repeated(changes, self.repeatable)):
+                self.written = before
                 return
             # Looked at before `make` looks: what comes between makes the change count not.
             stamps = {name: changes.stamp(name) for name in self.names}
             if self.condition is not None:
-                _check(self.condition, self.followed, self.names[0])
+                self.condition.check(self.followed, self.names[0])
             made = list(self.make())
             if not made:
                 return
-            change = self._change(made, stamps)
+            written = {catalogue_key(event) for event in made}
+            key, request = self.repeatable or (None, "")
+            change = Change(
+                id=secrets.token_hex(12),
+                size=len(made),
+                expects={name: stamp for name, stamp in stamps.items() if name in written},
+                key=key,
+                request=request,
+            )
             acts = [
                 catalogue_act(self.by, self.followed.catalogue.as_it_is(event), event, self.now_ms)
                 for event in made
@@ -115,17 +132,6 @@ class Committing:
         raise ChangeRefused(
             "contended",
             f"others changed {self.names[0]} {ATTEMPTS} times meanwhile; try again",
-        )
-
-    def _change(self, made: Sequence[Catalogued], stamps: dict[str, str]) -> Change:
-        written = {catalogue_key(event) for event in made}
-        key, request = self.repeatable or (None, "")
-        return Change(
-            id=secrets.token_hex(12),
-            size=len(made),
-            expects={name: stamp for name, stamp in stamps.items() if name in written},
-            key=key,
-            request=request,
         )
 
 
@@ -187,15 +193,6 @@ def is_present(followed: Followed, name: str) -> bool:
     if kind == "placement":
         return followed.catalogue.placement(rest) is not None
     return followed.changes.stamp(name) != ABSENT
-
-
-def _check(condition: Condition, followed: Followed, name: str) -> None:
-    tag, present = tag_of(followed.changes, name), is_present(followed, name)
-    if not condition.met_by(tag, present=present):
-        now = f"it has the tag {tag} now" if present else "it is not there now"
-        raise ChangeRefused(
-            "precondition_failed", f"{name} is not as it was seen: {now}; look at it again"
-        )
 
 
 def _repeated(changes: Changes, repeatable: Repeatable) -> list[Catalogued]:

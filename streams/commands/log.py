@@ -1,15 +1,17 @@
-"""The commands of `streams`: the joiner, the archive, outcomes from elsewhere, looks at the log."""
+"""The commands of `streams`: joiner, archive, ingest, looks at the log, and dead letters."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
-from streams.commands import dead_letters
+from streams.catalogue.audit_log import act_message
 from streams.commands.options import (
     Form,
     LogOptions,
@@ -19,12 +21,19 @@ from streams.commands.options import (
     looked_into,
     make_app,
     opened,
+    operator,
     running,
 )
-from streams.commands.output import print_rows
+from streams.commands.output import moment, print_json, print_rows
+from streams.dead_letters import DeadLetter, find_dead_letter, latest, read_dead_letters, readable
+from streams.dead_letters import replay as send
+from streams.events import TOPICS, UNREADABLE
+from streams.inspect import Lag, lags, printable
+from streams.inspect import tail as lines
+from streams.logs.embedded import wall_clock_ms
 from streams.logs.opening import log_exists
 from streams.process import stop_on_signals
-from streams.topics import create_topics
+from streams.topics import GROUPS, INGEST_GROUP, acl_commands, create_topics, topic_states
 
 
 def join(at: LogOptions, metrics: MetricsOptions) -> None:
@@ -66,8 +75,10 @@ def ingest(
     from streams.metrics import INGEST
 
     mappings, counts = [read_mapping(file) for file in mapping or ()], IngestCounts()
-    elsewhere = opened(source) if source else nullcontext()
-    with running("ingest", at, metrics) as process, elsewhere as there:
+    with (
+        running("ingest", at, metrics) as process,
+        opened(source) if source else nullcontext() as there,
+    ):
         process.metrics.add_counts("ingest", counts, INGEST)
         run_ingest(
             process.log,
@@ -87,9 +98,6 @@ def tail(
     follow: Annotated[bool, typer.Option(help="Go on as records come, until stopped.")] = True,
 ) -> None:
     """Show the log's records, a line each, as they come."""
-    from streams.events import TOPICS
-    from streams.inspect import tail as lines
-
     stop = stop_on_signals()
     with at.opened() as here:
         create_topics(here)
@@ -140,10 +148,16 @@ def topics(
     form: Form = "table",
 ) -> None:
     """Make the topics that are missing, and show how each is laid out."""
-    from streams.topics import topic_states
-
     if acls:
-        typer.echo("\n".join(_acl_commands(at.url, principal, _mapped_topics(mapping))))
+        if not at.url.startswith("kafka://"):
+            raise typer.BadParameter("only Kafka has ACLs; give --log kafka://HOST:PORT")
+        from streams.logs.kafka.options import read_url
+
+        options, ingested = read_url(at.url), _mapped_topics(mapping)
+        commands = acl_commands(
+            options.bootstrap, prefix=options.prefix, ingested=ingested, principal=principal
+        )
+        typer.echo("\n".join(commands))
         return
     # What is not there has no topics, and neither has a log in memory.
     with opened(at.url if log_exists(at.url) or not dry_run else "memory://") as here:
@@ -160,17 +174,12 @@ def lag(
     at: LogOptions, mapping: MappingFiles = None, source: SourceUrl = None, form: Form = "table"
 ) -> None:
     """Show how far behind each group is: joiner, learner and, with --mapping, ingest."""
-    from msgspec.structs import astuple
-
-    from streams.inspect import Lag, lags
-    from streams.topics import GROUPS, INGEST_GROUP
-
     ingested = {INGEST_GROUP: _mapped_topics(mapping)}
     with at.looked_into() as here:
         found = lags(here, GROUPS)
     with looked_into(source or at.url) as there:
         found += lags(there, ingested)
-    print_rows(form, Lag.__struct_fields__, [astuple(row) for row in found])
+    print_rows(form, Lag.__struct_fields__, [msgspec.structs.astuple(row) for row in found])
 
 
 def _mapped_topics(files: Sequence[Path] | None) -> list[str]:
@@ -180,17 +189,102 @@ def _mapped_topics(files: Sequence[Path] | None) -> list[str]:
     return [read_mapping(file).topic for file in files or ()]
 
 
-def _acl_commands(url: str, principal: str, ingested: Sequence[str]) -> list[str]:
-    from streams.topics import acl_commands
+Reason = Annotated[str | None, typer.Option(help="Only those with this reason.")]
 
-    if not url.startswith("kafka://"):
-        raise typer.BadParameter("only Kafka has ACLs; give --log kafka://HOST:PORT")
-    from streams.logs.kafka.options import read_url
 
-    options = read_url(url)
-    return acl_commands(
-        options.bootstrap, prefix=options.prefix, ingested=ingested, principal=principal
-    )
+def list_letters(
+    at: LogOptions,
+    reason: Reason = None,
+    last: Annotated[int, typer.Option(min=0, help="At most so many, the newest.")] = 20,
+    form: Form = "table",
+) -> None:
+    """List dead letters, newest first, and count all by reason."""
+    with at.looked_into() as here:
+        letters, counts = latest(here, last, reason=reason)
+    if form == "json":
+        print_json({"counts": counts, "letters": [readable(letter) for letter in letters]})
+        return
+    columns = ("id", "laid aside (UTC)", "reason", "from", "key", "error")
+    rows = [
+        (x.id, moment(x.timestamp_ms), x.reason, x.place, printable(x.key), x.error)
+        for x in letters
+    ]
+    print_rows(form, columns, rows)
+    print_rows(form, ("reason", "letters"), list(counts.items()))
+
+
+def show(
+    letter_id: Annotated[str, typer.Argument(metavar="ID")],
+    at: LogOptions,
+    raw: Annotated[bool, typer.Option("--raw", help="The record's bytes and only those.")] = False,
+    form: Form = "table",
+) -> None:
+    """Show one dead letter: why, where from, its headers and its value."""
+    with at.looked_into() as here:
+        letter = find_dead_letter(here, letter_id)
+    if raw:
+        sys.stdout.buffer.write(letter.value)
+    elif form == "json":
+        print_json(readable(letter))
+    else:
+        typer.echo(_described(letter))
+
+
+def replay(
+    at: LogOptions,
+    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
+    source: SourceUrl = None,
+    reason: Annotated[str | None, typer.Option(help="Instead of IDs: all with this one.")] = None,
+    value: Annotated[
+        Path | None, typer.Option(help="Mended bytes for the one ID; - for stdin.")
+    ] = None,
+    form: Form = "table",
+) -> None:
+    """Send dead letters again to the topics that they came from.
+
+    It is safe to do so twice: an outcome that was counted is a duplicate, and counts no more.
+    One that came too late is too late again. The letters stay.
+    """
+    if bool(letter_ids) == bool(reason):
+        raise typer.BadParameter("name either IDs or a --reason")
+    if value is not None and len(letter_ids or ()) != 1:
+        raise typer.BadParameter("--value mends one letter; name its ID alone")
+    mended = None
+    if value is not None:
+        mended = sys.stdin.buffer.read() if str(value) == "-" else value.read_bytes()
+    with at.looked_into() as here:
+        letters = [find_dead_letter(here, letter_id) for letter_id in letter_ids or ()]
+        letters = letters or list(read_dead_letters(here, reason=reason))
+        with looked_into(source) if source else nullcontext(here) as there:
+            written = send(there, letters, value=mended)
+        who, what = operator(), "dead letter replayed" if mended is None else "dead letter mended"
+        here.append([act_message(who, what, letter.id, wall_clock_ms()) for letter in letters])
+    rows = [(letter.id, *to[:3]) for letter, to in zip(letters, written, strict=True)]
+    print_rows(form, ("id", "topic", "partition", "offset"), rows)
+
+
+def _described(letter: DeadLetter) -> str:
+    """Returns the whole letter for a terminal: its JSON indented, and no byte of it obeyed."""
+    try:
+        value = msgspec.json.format(letter.value, indent=2)
+    except UNREADABLE:
+        value = letter.value
+    lines = [
+        f"id          {letter.id}",
+        f"laid aside  {moment(letter.timestamp_ms)} UTC",
+        f"reason      {letter.reason}",
+        f"error       {printable(letter.error.encode())}",
+        f"from        {letter.place}",
+        f"key         {printable(letter.key)}",
+        *(
+            f"header      {printable(n.encode())}: {printable(content)}"
+            for n, content in letter.headers
+        ),
+        f"value       {len(letter.value)} bytes",
+        "",
+        *(printable(line) for line in value.split(b"\n")),
+    ]
+    return "\n".join(lines)
 
 
 app = make_app(
@@ -205,4 +299,9 @@ app = make_app(
         "lag": lag,
     },
 )
-app.add_typer(dead_letters.app, name="dead-letter")
+app.add_typer(
+    make_app(
+        "Records that nobody could use.", {"list": list_letters, "show": show, "replay": replay}
+    ),
+    name="dead-letter",
+)

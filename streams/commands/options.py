@@ -10,7 +10,7 @@ import inspect
 import os
 import pwd
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -91,19 +91,14 @@ def log_url(log: str | None, data: Path) -> str:
     return log or f"sqlite:///{data / 'log.db'}"
 
 
-@contextmanager
-def opened(url: str) -> Iterator[Log]:
-    """Opens the log for the block.
+def opened(url: str) -> AbstractContextManager[Log]:
+    """Opens the log, for a block that closes it.
 
     Raises:
         LogUrlError: no log goes by that URL.
         LogError: the log cannot be opened.
     """
-    log = open_log(url)
-    try:
-        yield log
-    finally:
-        log.close()
+    return closing(open_log(url))
 
 
 def looked_into(url: str) -> AbstractContextManager[Log]:

@@ -21,13 +21,9 @@ def print_rows(
     rows: Sequence[Sequence[object]],
     value: object = _ABSENT,
 ) -> None:
-    """Prints rows as a table, or as a JSON array of objects.
+    """Prints rows as a table, or as a JSON array of objects; or `value` as JSON in their place.
 
-    Args:
-        form: which of the two.
-        columns: their names.
-        rows: a cell for each column; None is shown as a dash.
-        value: printed as JSON in place of the rows.
+    A row has a cell for each column; None is shown as a dash.
     """
     if form == "json":
         as_objects = [dict(zip(columns, row, strict=True)) for row in rows]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -140,7 +141,7 @@ class Mapper:
             else _at("outcome_id", mapping.outcome_id, _text)
         )
         self._value = _given_or_at("value", mapping.value, _number)
-        self._slot = _given_or_at("slot", mapping.slot, _slot)
+        self._slot = _given_or_at("slot", mapping.slot, lambda found: _whole(_number(found), 2**16))
 
     def outcome(self, record: Record) -> Outcome | None:
         """Returns the record's outcome, None where the mapping skips its kind.
@@ -171,23 +172,13 @@ class _Given:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self._document: object = msgspec.UNSET
 
-    @property
+    @cached_property
     def document(self) -> object:
-        if self._document is msgspec.UNSET:
-            try:
-                self._document = _decode(self.record.value)
-            except UNREADABLE as error:
-                raise UnmappedError("mapping_not_json", f"value: {error}") from error
-        return self._document
-
-    def header(self, name: str) -> bytes | None:
-        # Of several by one name the last counts, as with Kafka's own clients.
-        for found, value in reversed(self.record.headers):
-            if found == name:
-                return value
-        return None
+        try:
+            return _decode(self.record.value)
+        except UNREADABLE as error:
+            raise UnmappedError("mapping_not_json", f"value: {error}") from error
 
 
 _Find: TypeAlias = Callable[[_Given], object]
@@ -199,7 +190,13 @@ def _finder(field: str, path: str) -> _Find:
         return lambda given: given.record.key.decode() or None
     if path.startswith(HEADER):
         name = path.removeprefix(HEADER)
-        return lambda given: None if (found := given.header(name)) is None else found.decode()
+
+        def header(given: _Given) -> str | None:
+            # Of several by one name the last counts, as with Kafka's own clients.
+            value = dict(given.record.headers).get(name)
+            return None if value is None else value.decode()
+
+        return header
     try:
         search: Callable[[object], Any] = jmespath.compile(path).search
         # A function that does not exist shows only when it is called.
@@ -297,10 +294,6 @@ def _whole(number: float, limit: int) -> int:
     if not 0 <= number < limit or number != int(number):
         raise ValueError(f"{number:g} is no whole number from 0 to {limit - 1}")
     return int(number)
-
-
-def _slot(found: object) -> int:
-    return _whole(_number(found), 2**16)
 
 
 def _from_ms(found: object) -> int:

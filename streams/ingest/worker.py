@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -79,14 +80,10 @@ def run_ingest(
     reading = log if source is None else source
     mappers = _mappers(mappings, same_log=reading is log)
     log, reading = RetryingLog(log, stop=stop), RetryingLog(reading, stop=stop)
-
-    def take_up(partition: TopicPartition, checkpoint: Checkpoint | None) -> _Ingested:
-        return _Ingested(log, reading, partition, checkpoint, begin, counts)
-
     worker = PartitionWorker(
         reading,
         checkpoints_directory,
-        take_up,
+        partial(_Ingested, log, reading, begin, counts),
         name=lambda partition: f"ingest-{partition.topic}-{partition.partition}",
         saving=AdaptiveInterval(checkpoint_seconds),
         counts=counts,
@@ -110,10 +107,10 @@ class _Ingested:
         self,
         log: Log,
         source: Log,
-        partition: TopicPartition,
-        checkpoint: Checkpoint | None,
         begin: Literal["oldest", "newest"],
         counts: IngestCounts,
+        partition: TopicPartition,
+        checkpoint: Checkpoint | None,
     ) -> None:
         offsets = checkpoint.offsets if checkpoint else {}
         committed = source.committed(INGEST_GROUP, partition)

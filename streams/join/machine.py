@@ -23,7 +23,6 @@ from streams.events import (
     Placement,
     Status,
 )
-from streams.join.reward import Terms, terms_of
 from streams.join.state import (
     CLOSED,
     OPEN,
@@ -35,10 +34,12 @@ from streams.join.state import (
     Key,
     Refusal,
     State,
+    Terms,
     key_of,
     or_default,
     pack,
     reckon,
+    terms_of,
     unpack,
 )
 

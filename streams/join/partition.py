@@ -1,7 +1,7 @@
 """One partition of decisions and outcomes, joined: records in, messages to write out.
 
-It does what the state machine must not: it reads bytes, lays aside what cannot be used, and
-leaves out what was already written before a crash.
+Around the state machine it merges the two sides, reads bytes, writes dead letters, leaves out
+what was written before a crash, asks for ticks, and counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import Place, WrittenDeadLetters
+from streams.dead_letters import WrittenDeadLetters
 from streams.errors import EventError, SchemaError
 from streams.events import (
     CATALOGUE,
@@ -52,9 +52,7 @@ class Merge:
     """
 
     def __init__(self, start_ms: int = -1) -> None:
-        self._decisions: deque[Record] = deque()
-        self._outcomes: deque[Record] = deque()
-        self._sides = {DECISIONS: self._decisions, OUTCOMES: self._outcomes}
+        self._sides: dict[str, deque[Record]] = {DECISIONS: deque(), OUTCOMES: deque()}
         self._seen_ms = {DECISIONS: start_ms, OUTCOMES: start_ms}
 
     def add(self, record: Record) -> None:
@@ -67,12 +65,15 @@ class Merge:
 
     def release(self) -> list[Record]:
         """Returns the next records of the merged order, as far as it is settled."""
-        decisions, outcomes = self._decisions, self._outcomes
+        decisions, outcomes = self._sides[DECISIONS], self._sides[OUTCOMES]
         released: list[Record] = []
         while decisions or outcomes:
-            if self._decision_is_next():
+            decided_ms = decisions[0].timestamp_ms if decisions else self._seen_ms[DECISIONS]
+            outcome_ms = outcomes[0].timestamp_ms if outcomes else self._seen_ms[OUTCOMES]
+            # An outcome of the same millisecond comes after the decision, so it settles the tie.
+            if decisions and outcome_ms >= decided_ms:
                 released.append(decisions.popleft())
-            elif self._outcome_is_next():
+            elif outcomes and decided_ms > outcome_ms:
                 released.append(outcomes.popleft())
             else:
                 break
@@ -96,20 +97,6 @@ class Merge:
         """Returns the offset of the side's first record that waits, None if none does."""
         side = self._sides[topic]
         return side[0].offset if side else None
-
-    def _decision_is_next(self) -> bool:
-        if not self._decisions:
-            return False
-        # An outcome of the same millisecond comes after the decision, so it settles the tie.
-        earliest_ms = self._outcomes[0].timestamp_ms if self._outcomes else self._seen_ms[OUTCOMES]
-        return earliest_ms >= self._decisions[0].timestamp_ms
-
-    def _outcome_is_next(self) -> bool:
-        if not self._outcomes:
-            return False
-        head = self._decisions[0] if self._decisions else None
-        earliest_ms = head.timestamp_ms if head else self._seen_ms[DECISIONS]
-        return earliest_ms > self._outcomes[0].timestamp_ms
 
 
 BOUNDS_MS: Final = (
@@ -172,8 +159,12 @@ class Written:
         outputs = partitions(log, INTERACTIONS)
         self._offsets = {place: offsets[place] for place in outputs if place in offsets}
         self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
+        # The catalogue has one partition, and so has the join of the same number lay it aside.
+        topics = (DECISIONS, OUTCOMES, CATALOGUE)
         self.letters = WrittenDeadLetters(
-            log, offsets.get(DEAD_LETTERS), lambda place: _is_of(place, source)
+            log,
+            offsets.get(DEAD_LETTERS),
+            lambda place: place[0] in topics and place[1] == source,
         )
         records = (record for place in outputs for record in scan(log, place, offsets.get(place)))
         found = (_sequenced(record) for record in records)
@@ -206,16 +197,14 @@ def _sequenced(record: Record) -> _Sequenced | None:
         return None
 
 
-def _is_of(place: Place, source: int) -> bool:
-    topic, partition, _ = place
-    # The catalogue has one partition, and so has the join of the same number lay it aside.
-    return topic in (DECISIONS, OUTCOMES, CATALOGUE) and partition == source
-
-
 IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
 OVERDUE_MS: Final = 100
 """A window that ended this long ago, with nothing going on, is closed by ticks."""
+COUNTED: Final = {"late": "late", "orphan": "orphan"} | dict.fromkeys(
+    ("duplicate_outcome", "duplicate_decision", "repeated_decision"), "duplicate"
+)
+"""By refusal code, what of `JoinCounts` it counts as; all others are `refused`."""
 REPEATED: Final = ("duplicate_outcome", "repeated_decision")
 _encode = msgspec.json.Encoder().encode
 
@@ -382,23 +371,13 @@ class JoinedPartition:
     def _refused(
         self, log: Log, refusal: Refusal, at_hand: dict[tuple[str, int], Record]
     ) -> list[Message]:
-        self._count(refusal.code)
+        counted = COUNTED.get(refusal.code, "refused")
+        setattr(self._counts, counted, getattr(self._counts, counted) + 1)
         if refusal.code in REPEATED:
             # What it repeats was used, so that nothing of it is lost.
             return []
         record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(log, refusal)
         return self.lay_aside(record, refusal.code, refusal.error)
-
-    def _count(self, code: str) -> None:
-        match code:
-            case "late":
-                self._counts.late += 1
-            case "orphan":
-                self._counts.orphan += 1
-            case "duplicate_outcome" | "duplicate_decision" | "repeated_decision":
-                self._counts.duplicate += 1
-            case _:
-                self._counts.refused += 1
 
     def _read_again(self, log: Log, refusal: Refusal) -> Record:
         """Returns the record of an outcome that was given up on long after it came."""

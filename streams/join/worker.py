@@ -127,10 +127,10 @@ class Joiner:
 
     def _take_up(self, side: TopicPartition, checkpoint: Checkpoint | None) -> JoinedPartition:
         number, catalogue = side.partition, self._catalogue.catalogue
-        if checkpoint is None:
-            join, offsets = Join(number, catalogue), {}
-        else:
-            join, offsets = Join.from_bytes(checkpoint.state, catalogue), checkpoint.offsets
+        offsets = checkpoint.offsets if checkpoint else {}
+        join = (
+            Join.from_bytes(checkpoint.state, catalogue) if checkpoint else Join(number, catalogue)
+        )
         inputs = {place: offset for place, offset in offsets.items() if place.topic in SIDES}
         return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
 

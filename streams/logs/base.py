@@ -81,31 +81,39 @@ class Consumer(Protocol):
         """Takes these up again."""
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Makes known how far the group is (the next offset to read)."""
+        """Makes known how far the group is (the next offset to read).
+
+        Raises:
+            LogError: the consumer has no group to commit for.
+        """
 
     def close(self) -> None:
         """Has the assignee save what it holds (`revoked`), commits that, and leaves."""
 
 
 class Log(Protocol):
-    """Topics of records. Safe to use from several threads and, but for memory, processes."""
+    """Topics of records. Safe to use from several threads and, but for memory, processes.
+
+    Raises:
+        TopicError: from every method, if it is asked for a topic or partition that is not there.
+        LogUnavailable: from every method, if the log is out of reach; retriable.
+        LogError: from every method, if the log cannot do what is asked of it.
+    """
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there. A compact one may drop a key's older records."""
-
-    def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has.
+        """Makes the topic unless it is there. A compact one may drop a key's older records.
 
         Raises:
-            TopicError: there is no such topic.
+            TopicError: fewer than one partition, or a name that the log does not take.
         """
+
+    def partitions(self, topic: str) -> int:
+        """Returns how many partitions the topic has."""
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, in order, and returns where; durable when it returns.
 
-        Raises:
-            TopicError: a topic or partition is unknown; nothing was written.
-            LogUnavailable: the log could not be reached; retriable.
+        Where a topic or a partition is unknown, nothing is written.
         """
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
@@ -124,6 +132,9 @@ class Log(Protocol):
 
         With a `group`, partitions are shared among its members; without, it holds them all.
         `assignee.assigned` is called from within `poll`.
+
+        Raises:
+            LockError: the group has a member already, in a log of one process or machine.
         """
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:

@@ -1,32 +1,20 @@
-"""Our records as CloudEvents 1.0, in the binary mode of its Kafka protocol binding.
+"""Headers of records: the trace that led to one, and what makes a CloudEvent 1.0 of it.
 
-A record's value stays the event's own JSON, and all that CloudEvents adds is in headers: whoever
-routes, traces or deduplicates by CloudEvents can, and whoever reads our events need not look.
+That is the binary mode of the Kafka protocol binding of CloudEvents: a record's value stays the
+event's own JSON, and readers of our events need not look at the headers.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, Union
 from zlib import crc32
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, defstruct
 
-from streams.events import (
-    ACCESS,
-    ACTS,
-    ASSIGNMENTS,
-    CATALOGUE,
-    DECISIONS,
-    FIRST_VERSION,
-    INTERACTIONS,
-    OUTCOMES,
-    POLICIES,
-    UNREADABLE,
-    Outcome,
-)
+from streams.events import DEAD_LETTER, FIRST_VERSION, TOPICS, UNREADABLE, Outcome
 from streams.logs.base import Headers, Message
 
 HEADER: Final = "traceparent"
@@ -94,14 +82,8 @@ def trace_headers_of(decision: Raw) -> Headers:
 SOURCE: Final = "copyloop"
 """What events come from unless told otherwise; their topic is added."""
 CONTENT_TYPE: Final = "content-type"
-VERSION: Final = ("ce_specversion", b"1.0")
-JSON: Final = (CONTENT_TYPE, b"application/json")
-TRACE: Final = (HEADER, STATE)
-TOPICS: Final = (
-    *(DECISIONS, OUTCOMES, INTERACTIONS, POLICIES, CATALOGUE),
-    *(ACCESS, ACTS, ASSIGNMENTS),
-)
-"""Whose records are events of ours: not the dead letters, and nobody else's topic."""
+OURS: Final = frozenset(TOPICS) - {DEAD_LETTER}
+"""The topics whose records are events of ours: dead letters and others' topics hold anything."""
 LAST_MS: Final = 253_402_300_799_999
 """The end of the year 9999, beyond which RFC 3339 has no times."""
 HEADERS: Final = {
@@ -137,10 +119,6 @@ class _Outcome(Struct, tag_field="type", tag="outcome"):
     v: int = FIRST_VERSION
 
 
-class _Tick(Struct, tag_field="type", tag="tick"):
-    v: int = FIRST_VERSION
-
-
 class _Interaction(Struct, tag_field="type", tag="interaction"):
     source: int
     sequence: int
@@ -156,41 +134,32 @@ class _Policy(Struct, tag_field="type", tag="policy"):
     v: int = FIRST_VERSION
 
 
-class _Placement(Struct, tag_field="type", tag="placement"):
+class _Keyed(Struct):
+    """Any other event: its record's key says what it is about, and its time is the append's."""
+
     v: int = FIRST_VERSION
 
 
-class _Creative(Struct, tag_field="type", tag="creative"):
-    v: int = FIRST_VERSION
+class _Timed(_Keyed, kw_only=True):
+    """The same with a time of its own."""
 
-
-class _Generation(Struct, tag_field="type", tag="generation"):
-    v: int = FIRST_VERSION
-
-
-class _GeneratorVersion(Struct, tag_field="type", tag="generator_version"):
-    v: int = FIRST_VERSION
-
-
-class _ApiKey(Struct, tag_field="type", tag="api_key"):
-    v: int = FIRST_VERSION
-
-
-class _Act(Struct, tag_field="type", tag="act"):
     timestamp_ms: int
-    v: int = FIRST_VERSION
 
 
-class _Assignment(Struct, tag_field="type", tag="assignment"):
-    timestamp_ms: int
-    v: int = FIRST_VERSION
-
-
-_OfDecisions: TypeAlias = _Decision | _Outcome | _Tick | _Interaction | _Policy
-_OfCatalogue: TypeAlias = _Placement | _Creative | _Generation | _GeneratorVersion
-_Event: TypeAlias = _OfDecisions | _OfCatalogue | _ApiKey | _Act | _Assignment
+_TIMED: Final = ("act", "assignment")
+_KEYED: Final = ("tick", "placement", "creative", "generation", "generator_version", "api_key")
+_Event: TypeAlias = _Decision | _Outcome | _Interaction | _Policy | _Keyed
 # It skips what is long: actions, states of policies.
-_decoder: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
+_decoder: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(
+    Union[  # of classes that are made here
+        _Decision,
+        _Outcome,
+        _Interaction,
+        _Policy,
+        *(defstruct(tag, (), bases=(_Keyed,), tag_field="type", tag=tag) for tag in _KEYED),
+        *(defstruct(tag, (), bases=(_Timed,), tag_field="type", tag=tag) for tag in _TIMED),
+    ]
+)
 
 
 def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
@@ -204,7 +173,7 @@ def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
         source: a URI reference, which only the messages of this topic have.
         now_ms: the time of what does not say it: changes of the catalogue, keys, and ticks.
     """
-    if message.topic not in TOPICS or message.timestamp_ms is not None:
+    if message.topic not in OURS or message.timestamp_ms is not None:
         return message
     if any(name.startswith(CLOUDEVENTS) or name == CONTENT_TYPE for name, _ in message.headers):
         return message
@@ -212,24 +181,22 @@ def as_cloudevent(message: Message, *, source: str, now_ms: int) -> Message:
         event = _decoder.decode(message.value)
     except UNREADABLE:
         return message
-    added = _headers(event, message, source, now_ms)
-    return message._replace(headers=(*message.headers, *added, JSON))
-
-
-def _headers(event: _Event, message: Message, source: str, now_ms: int) -> Headers:
     id_, subject, at_ms = _about(event, message, now_ms)
-    headers = [
-        VERSION,
+    added = [
+        ("ce_specversion", b"1.0"),
         ("ce_id", id_.encode()),
         ("ce_source", source.encode()),
         ("ce_type", f"copyloop.{event.__struct_config__.tag}.v{event.v}".encode()),
     ]
     if 0 <= at_ms <= LAST_MS:
-        headers.append(("ce_time", rfc3339(at_ms).encode()))
+        added.append(("ce_time", rfc3339(at_ms).encode()))
     if subject:
-        headers.append(("ce_subject", subject.encode()))
-    headers += [(CLOUDEVENTS + name, value) for name, value in message.headers if name in TRACE]
-    return tuple(headers)
+        added.append(("ce_subject", subject.encode()))
+    added += [
+        (CLOUDEVENTS + name, value) for name, value in message.headers if name in (HEADER, STATE)
+    ]
+    added.append((CONTENT_TYPE, b"application/json"))
+    return message._replace(headers=(*message.headers, *added))
 
 
 def _about(event: _Event, message: Message, now_ms: int) -> tuple[str, str, int]:
@@ -247,10 +214,10 @@ def _about(event: _Event, message: Message, now_ms: int) -> tuple[str, str, int]
         case _Policy():
             id_ = f"{_escaped(event.placement)}/{event.version}"
             return id_, event.placement, event.timestamp_ms
-        case _Tick():
-            return f"tick/{message.partition}@{now_ms}", "", now_ms
-        case _Act() | _Assignment():
+        case _Timed():
             now_ms = event.timestamp_ms
+        case _ if event.__struct_config__.tag == "tick":
+            return f"tick/{message.partition}@{now_ms}", "", now_ms
     key = message.key.decode(errors="replace")
     # Two changes may have one key and one millisecond, as long as they differ.
     return f"{key}@{now_ms}-{crc32(message.value):08x}", key, now_ms

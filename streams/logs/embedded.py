@@ -1,7 +1,6 @@
-"""The common part of the embedded logs, memory and SQLite: placing messages, and consuming.
+"""The log in memory, and what it has in common with the log in SQLite: placing and consuming.
 
-Neither has a broker that could share partitions among members, so one member holds them all;
-what differs between the two (how news is awaited, where commits go) they bring themselves.
+Neither has a broker that could share partitions among members, so one member holds them all.
 """
 
 from __future__ import annotations
@@ -36,14 +35,16 @@ def partition_of(key: bytes, partitions: int) -> int:
     return crc32(key) % partitions if partitions > 1 else 0
 
 
-def place(message: Message, partitions: int) -> TopicPartition:
+def destination(
+    message: Message, partitions: int, by_key: Callable[[bytes, int], int] = partition_of
+) -> TopicPartition:
     """Returns where a message goes in a topic of so many partitions.
 
     Raises:
         TopicError: it names a partition that the topic does not have.
     """
     if message.partition is None:
-        return TopicPartition(message.topic, partition_of(message.key, partitions))
+        return TopicPartition(message.topic, by_key(message.key, partitions))
     chosen = TopicPartition(message.topic, message.partition)
     check_partition(chosen, partitions)
     return chosen
@@ -56,6 +57,12 @@ def check_partition(partition: TopicPartition, partitions: int) -> None:
             f"topic {partition.topic!r} has no partition {partition.partition}; "
             f"it has 0 to {partitions - 1}"
         )
+
+
+def check_count(topic: str, partitions: int) -> None:
+    """Refuses a topic that would have no partition."""
+    if partitions < 1:
+        raise TopicError(f"topic {topic!r} with {partitions} partitions: expected 1 or more")
 
 
 def unknown_topic(topic: str) -> TopicError:
@@ -116,7 +123,13 @@ class EmbeddedConsumer:
         """Returns up to about `limit` next records; waits for the first at most the timeout."""
         self._check_open()
         if not self._assigned:
-            self._assign()
+            starts = self._assignee.assigned(self._held)
+            for partition in self._held:
+                start = starts.get(partition)
+                if start is None:
+                    start = self._log.start_offset(partition)
+                self._offsets[partition] = start
+            self._assigned = True
         deadline = time.monotonic() + timeout_seconds
         pause_seconds = 0.0
         # The version is taken before the reading, so that nothing arrives unseen in between.
@@ -139,11 +152,7 @@ class EmbeddedConsumer:
         self._paused.difference_update(partitions)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Makes known how far the group is (the next offset to read).
-
-        Raises:
-            LogError: the consumer has no group to commit for.
-        """
+        """Makes known how far the group is (the next offset to read)."""
         self._check_open()
         if self._group is None:
             raise LogError("this consumer has no group; give one to log.consumer() to commit")
@@ -162,13 +171,6 @@ class EmbeddedConsumer:
             self._closed = True
             if self._group is not None:
                 self._log.members.pop(self._group, None)
-
-    def _assign(self) -> None:
-        starts = self._assignee.assigned(self._held)
-        for partition in self._held:
-            start = starts.get(partition)
-            self._offsets[partition] = self._log.start_offset(partition) if start is None else start
-        self._assigned = True
 
     def _take(self, limit: int) -> list[Record]:
         active = [partition for partition in self._held if partition not in self._paused]
@@ -202,32 +204,19 @@ class MemoryLog:
         self._news = threading.Condition()
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there. A compact one keeps the last record of each key.
-
-        Raises:
-            TopicError: fewer than one partition.
-        """
-        if partitions < 1:
-            raise TopicError(f"topic {topic!r} with {partitions} partitions: expected 1 or more")
+        """Makes the topic unless it is there. A compact one keeps the last record of each key."""
+        check_count(topic, partitions)
         with self._news:
             self._topics.setdefault(topic, [_Partition(compact) for _ in range(partitions)])
 
     def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has.
-
-        Raises:
-            TopicError: there is no such topic.
-        """
+        """Returns how many partitions the topic has."""
         return len(self._topic(topic))
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        """Writes all the messages, in order, and returns where.
-
-        Raises:
-            TopicError: a topic or partition is unknown; nothing was written.
-        """
+        """Writes all the messages, in order, and returns where."""
         with self._news:
-            places = [self._place(message) for message in messages]
+            places = [destination(m, len(self._topic(m.topic))) for m in messages]
             now_ms = self._clock()
             written = [
                 self._partition(place).append(place, message, now_ms)
@@ -257,12 +246,7 @@ class MemoryLog:
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> EmbeddedConsumer:
-        """Returns a consumer that holds all the topics' partitions.
-
-        Raises:
-            TopicError: there is no such topic.
-            LockError: the group has a member already.
-        """
+        """Returns a consumer that holds all the topics' partitions."""
         return EmbeddedConsumer(self, topics, assignee, group)
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:
@@ -305,10 +289,6 @@ class MemoryLog:
         check_partition(partition, len(partitions))
         return partitions[partition.partition]
 
-    def _place(self, message: Message) -> TopicPartition:
-        partitions = len(self._topic(message.topic))
-        return place(message, partitions)
-
 
 class _Partition:
     """The records of one partition; only those that are the last of their key if compact."""
@@ -324,14 +304,12 @@ class _Partition:
         wanted_ms = now_ms if message.timestamp_ms is None else message.timestamp_ms
         self._last_ms = max(wanted_ms, self._last_ms)
         if self._latest is not None:
-            self._drop(self._latest.get(message.key))
+            replaced = self._latest.get(message.key)
+            if replaced is not None:
+                del self.records[bisect_left(self.records, replaced, key=attrgetter("offset"))]
             self._latest[message.key] = offset
         self.records.append(
             Record(*place, offset, self._last_ms, message.key, message.value, message.headers)
         )
         self.next_offset += 1
         return TopicOffset(*place, offset, self._last_ms)
-
-    def _drop(self, offset: int | None) -> None:
-        if offset is not None:
-            del self.records[bisect_left(self.records, offset, key=attrgetter("offset"))]

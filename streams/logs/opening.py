@@ -38,7 +38,21 @@ def open_log(url: str) -> Log:
 
         return SqliteLog(rest[1:])
     if scheme == "kafka":
-        return _open_kafka(url)
+        try:
+            from streams.logs.kafka import KafkaLog
+            from streams.logs.kafka.options import read_url
+        except ImportError as error:
+            raise LogUrlError(
+                f"no Kafka client ({error}); pip install 'copyloop[kafka]'"
+            ) from error
+        options = read_url(url)
+        return KafkaLog(
+            options.bootstrap,
+            prefix=options.prefix,
+            replication_factor=options.replication_factor,
+            cloudevents=options.cloudevents,
+            **options.client,
+        )
     raise LogUrlError(
         f"log URL {redacted(url)!r}: expected memory://, sqlite:///path/to/file.db or "
         "kafka://host:port"
@@ -68,19 +82,3 @@ def redacted(url: str) -> str:
     'kafka://h:9092?sasl_plain_username=ads&sasl_plain_password=***&linger_ms=5'
     """
     return _SECRET.sub(lambda secret: f"{secret[1] or secret[2]}***", url)
-
-
-def _open_kafka(url: str) -> Log:
-    try:
-        from streams.logs.kafka import KafkaLog
-        from streams.logs.kafka.options import read_url
-    except ImportError as error:
-        raise LogUrlError(f"no Kafka client ({error}); pip install 'copyloop[kafka]'") from error
-    options = read_url(url)
-    return KafkaLog(
-        options.bootstrap,
-        prefix=options.prefix,
-        replication_factor=options.replication_factor,
-        cloudevents=options.cloudevents,
-        **options.client,
-    )

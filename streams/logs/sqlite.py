@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from streams.errors import LogError, LogUnavailable, TopicError
+from streams.errors import LogError, LogUnavailable
 from streams.logs.base import (
     Headers,
     Message,
@@ -29,12 +29,13 @@ from streams.logs.base import (
 )
 from streams.logs.embedded import (
     EmbeddedConsumer,
+    check_count,
     check_partition,
-    place,
+    destination,
     unknown_topic,
     wall_clock_ms,
 )
-from streams.logs.sqlite_file import FairLock, compact, connect, prepare, transaction, translated
+from streams.logs.sqlite_file import FairLock, connect, prepare, transaction, translated
 
 SMALLEST_PART: Final = 256
 """A shorter part is not worth a look-up."""
@@ -54,10 +55,7 @@ class PartWriter:
     def cut(
         self, message: Message, database: sqlite3.Connection
     ) -> tuple[bytes, int | None, int | None]:
-        """Returns what is left of the value, the id of what was cut out, and where that was.
-
-        A part that is new to the file is written in the transaction that `database` is in.
-        """
+        """Returns what is left of the value, the id of what was cut out, and where that was."""
         value, shared = message.value, message.shared
         if shared is None:
             return value, None, None
@@ -67,19 +65,6 @@ class PartWriter:
             return value, None, None
         number = self._ids.get(part) or self._add(part, database)
         return value[:start] + value[start + len(part) :], number, start
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Forgets the ids that it knows if the block fails, for some may be of parts never kept.
-
-        No other thread may write to the file during the block.
-        """
-        try:
-            yield
-        except BaseException:
-            self._ids.clear()
-            self._size = 0
-            raise
 
     def _add(self, part: bytes, database: sqlite3.Connection) -> int:
         digest = hashlib.blake2b(part, digest_size=_DIGEST_BYTES).digest()
@@ -131,8 +116,6 @@ INSERTS: Final = {
     rows: " ".join(("INSERT INTO records VALUES", ", ".join([ROW] * rows)))
     for rows in range(1, MOST_ROWS + 1)
 }
-
-Row: TypeAlias = tuple[object, ...]
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Headers).decode
@@ -187,14 +170,8 @@ class SqliteLog:
             raise
 
     def create_topic(self, topic: str, *, partitions: int = 1, compact: bool = False) -> None:
-        """Makes the topic unless it is there. A compact one keeps the last record of each key.
-
-        Raises:
-            TopicError: fewer than one partition.
-            LogUnavailable: the file is busy.
-        """
-        if partitions < 1:
-            raise TopicError(f"topic {topic!r} with {partitions} partitions: expected 1 or more")
+        """Makes the topic unless it is there. A compact one keeps the last record of each key."""
+        check_count(topic, partitions)
         if self._find(topic) is not None:
             return
         with self._writing() as database:
@@ -208,25 +185,21 @@ class SqliteLog:
                 )
 
     def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has.
-
-        Raises:
-            TopicError: there is no such topic.
-        """
+        """Returns how many partitions the topic has."""
         return len(self._topic(topic).ids)
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        """Writes all the messages in one transaction, and returns where; durable by then.
-
-        Raises:
-            TopicError: a topic or partition is unknown; nothing was written.
-            LogUnavailable: the file is busy, or the disk is full; retriable.
-        """
+        """Writes all the messages in one transaction, and returns where; durable by then."""
         if not messages:
             return []
-        places = [place(m, len(self._topic(m.topic).ids)) for m in messages]
+        places = [destination(m, len(self._topic(m.topic).ids)) for m in messages]
         with self._writing() as database:
-            ends = {p: self._end(database, p) for p in dict.fromkeys(places)}
+            ends: dict[TopicPartition, tuple[int, int]] = {}
+            for where in dict.fromkeys(places):
+                found = database.execute(
+                    "SELECT next_offset, last_ms FROM partitions WHERE id = ?", (self._id(where),)
+                )
+                (ends[where],) = found
             now_ms = self._clock()
             written = []
             for message, where in zip(messages, places, strict=True):
@@ -278,10 +251,6 @@ class SqliteLog:
         """Returns a consumer that holds all the topics' partitions.
 
         Two processes that consume in one group are kept apart by their `exclusive` lock.
-
-        Raises:
-            TopicError: there is no such topic.
-            LockError: the group has a member in this log already.
         """
         return EmbeddedConsumer(self, topics, assignee, group)
 
@@ -315,6 +284,19 @@ class SqliteLog:
                 (self._id(partition), offset),
             )
 
+    def rewrite(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        """Puts the records in the place of those at their offsets, all or none.
+
+        From then on this log overwrites what it removes; `compact` does so with all older copies.
+        """
+        with self._writing() as database:
+            database.execute("PRAGMA secure_delete = ON")
+            database.executemany(
+                "UPDATE records SET value = ?, headers = ?, shared_id = NULL, shared_at = NULL "
+                "WHERE partition_id = ? AND offset = ?",
+                [(r.value, _pack(r.headers), self._id(partition), r.offset) for r in records],
+            )
+
     def compact(self) -> None:
         """Rewrites the file without dropped records, which gives their room back to the disk.
 
@@ -323,7 +305,9 @@ class SqliteLog:
         """
         self._check_open()
         with translated(self._path), self._lock.held():
-            compact(self._writer)
+            self._writer.execute("VACUUM")
+            # The write-ahead log must not have the removed bytes either.
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""
@@ -357,13 +341,14 @@ class SqliteLog:
         self._check_open()
         # The lock also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
         # commit and a checkpoint at the same instant could, very rarely, spoil the file.
-        with (
-            translated(self._path),
-            self._lock.held(),
-            self._part_writer.transaction(),
-            transaction(self._writer),
-        ):
-            yield self._writer
+        with translated(self._path), self._lock.held():
+            try:
+                with transaction(self._writer):
+                    yield self._writer
+            except BaseException:
+                # Some of the ids that it knows may be of parts that were never kept.
+                self._part_writer = PartWriter()
+                raise
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
         self._check_open()
@@ -380,7 +365,7 @@ class SqliteLog:
             self._writer.close()
 
     def _insert(self, messages: Sequence[Message], written: Sequence[TopicOffset]) -> None:
-        rows: list[Row] = []
+        rows: list[tuple[object, ...]] = []
         for message, at in zip(messages, written, strict=True):
             topic = self._topic(at.topic)
             value, shared_id, shared_at = self._part_writer.cut(message, self._writer)
@@ -406,12 +391,6 @@ class SqliteLog:
         self._writer.execute(
             "INSERT OR REPLACE INTO latest VALUES (?, ?, ?)", (partition_id, key, offset)
         )
-
-    def _end(self, database: sqlite3.Connection, partition: TopicPartition) -> tuple[int, int]:
-        ((offset, last_ms),) = database.execute(
-            "SELECT next_offset, last_ms FROM partitions WHERE id = ?", (self._id(partition),)
-        )
-        return offset, last_ms
 
     def _id(self, partition: TopicPartition) -> int:
         ids = self._topic(partition.topic).ids

@@ -1,7 +1,6 @@
-"""The file behind the SQLite log: its tables, its settings, and whether it is ours at all.
+"""The file behind the SQLite log: tables, settings, transactions, and a fair lock of its writers.
 
-A path may name anything, so a file is checked before it is written, and errors of SQLite become
-errors of the log.
+A path may name anything, so a file is checked before it is written.
 """
 
 from __future__ import annotations
@@ -103,12 +102,6 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
 
 
-def compact(connection: sqlite3.Connection) -> None:
-    """Rewrites the file, so that no page and no write-ahead log has the removed bytes."""
-    connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commits what the block writes, or nothing of it."""
@@ -139,6 +132,19 @@ def translated(path: Path) -> Iterator[None]:
 RETRY_SECONDS: Final = 0.0003
 
 
+def flocked(file: int, deadline: float, retry_seconds: float) -> bool:
+    """Returns whether the kernel's lock of the file became ours by the (monotonic) deadline."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(retry_seconds)
+        else:
+            return True
+
+
 class FairLock:
     """A lock among the threads and processes that open the same two files beside `path`.
 
@@ -164,9 +170,11 @@ class FairLock:
         if not self._thread.acquire(timeout=self._patience_seconds):
             raise self._busy()
         try:
-            self._wait_for(self._queue, deadline)
+            if not flocked(self._queue, deadline, RETRY_SECONDS):
+                raise self._busy()
             try:
-                self._wait_for(self._lock, deadline)
+                if not flocked(self._lock, deadline, RETRY_SECONDS):
+                    raise self._busy()
             finally:
                 fcntl.flock(self._queue, fcntl.LOCK_UN)
             try:
@@ -180,17 +188,6 @@ class FairLock:
         """Closes the files; they stay, since another process may have them open."""
         os.close(self._queue)
         os.close(self._lock)
-
-    def _wait_for(self, file: int, deadline: float) -> None:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise self._busy() from None
-                time.sleep(RETRY_SECONDS)
-            else:
-                return
 
     def _busy(self) -> LogUnavailable:
         return LogUnavailable(

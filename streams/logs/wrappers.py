@@ -1,7 +1,7 @@
-"""How a fold lives with a log that is away for a while: it waits.
+"""Logs around another log: one repeats calls while the other is out of reach, one counts.
 
-What it has read must not be lost, and what it keeps in memory need not be built anew, because
-a broker was restarted; so every call is made again until it goes through.
+A fold keeps what it has in memory while a broker restarts, so its calls wait for the log. Counts
+of what passes are for metrics.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class MeteredLog:
         self.appended = Traffic()
         self.taken = Traffic()
         self._log = log
-        self._holders: set[_Holder] = set()
+        self._consumers: set[MeteredConsumer] = set()
         self.create_topic = log.create_topic
         self.partitions = log.partitions
         self.start_offset = log.start_offset
@@ -138,15 +138,17 @@ class MeteredLog:
             LogError: the log did not say.
         """
         found: dict[tuple[str, TopicPartition], int] = {}
-        for holder in list(self._holders):
-            for partition, position in dict(holder.positions).items():
+        for consumer in list(self._consumers):
+            for partition, position in dict(consumer.positions).items():
                 at = self._log.start_offset(partition) if position is None else position
                 # The end is asked for last, so that who keeps up never seems ahead of it.
                 records = max(self._log.end_offset(partition) - at, 0)
-                key = holder.group, partition
+                key = consumer.group, partition
                 found[key] = max(found.get(key, 0), records)
         if not found:
-            self._ask_for_anything()
+            # Nobody is behind, and the question is still whether the log answers.
+            for topic in [*self.taken.records, *self.appended.records][:1]:
+                self._log.end_offset(TopicPartition(topic, 0))
         return [Behind(group, *partition, records) for (group, partition), records in found.items()]
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
@@ -167,32 +169,36 @@ class MeteredLog:
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> MeteredConsumer:
         """Returns a consumer of the topics' partitions, counted until it is closed."""
-        holder = _Holder(assignee, group or "")
-        consumer = self._log.consumer(topics, holder, group=group)
-        self._holders.add(holder)
-        return MeteredConsumer(
-            consumer, holder, self.taken, on_close=lambda: self._holders.discard(holder)
-        )
-
-    def _ask_for_anything(self) -> None:
-        """Asks the log a question although nobody is behind: that it answers is the answer."""
-        for topic in [*self.taken.records, *self.appended.records][:1]:
-            self._log.end_offset(TopicPartition(topic, 0))
+        return MeteredConsumer(self._log, topics, assignee, group, self.taken, self._consumers)
 
 
 class MeteredConsumer:
-    """The consumer that it is handed, counted."""
+    """A consumer of another log, counted, and the rebalance listener that it gives to that log.
+
+    Attributes:
+        group: that of the consumer, "" if it has none.
+        positions: where it is in each partition that it holds; None for the oldest record.
+    """
 
     def __init__(
-        self, consumer: Consumer, holder: _Holder, taken: Traffic, *, on_close: Callable[[], None]
+        self,
+        log: Log,
+        topics: Sequence[str],
+        assignee: RebalanceListener,
+        group: str | None,
+        taken: Traffic,
+        consumers: set[MeteredConsumer],
     ) -> None:
-        self._consumer = consumer
-        self._holder = holder
+        self.group = group or ""
+        self.positions: dict[TopicPartition, int | None] = {}
+        self._assignee = assignee
         self._taken = taken
-        self._on_close = on_close
-        self.pause = consumer.pause
-        self.resume = consumer.resume
-        self.commit = consumer.commit
+        self._consumers = consumers
+        self._consumer: Consumer = log.consumer(topics, self, group=group)
+        self.pause = self._consumer.pause
+        self.resume = self._consumer.resume
+        self.commit = self._consumer.commit
+        consumers.add(self)
 
     def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
         """Returns up to about `limit` next records; waits for the first at most the timeout."""
@@ -200,7 +206,10 @@ class MeteredConsumer:
         for _, run in groupby(records, _place):
             found = list(run)
             self._taken.add(found[0].topic, found)
-            self._holder.passed(found[-1])
+            partition = TopicPartition(*found[0][:2])
+            # What was revoked while it was on its way is no longer ours to report on.
+            if partition in self.positions:
+                self.positions[partition] = found[-1].offset + 1
         return records
 
     def close(self) -> None:
@@ -208,32 +217,16 @@ class MeteredConsumer:
         try:
             self._consumer.close()
         finally:
-            self._on_close()
-
-
-class _Holder:
-    """The assignee of a consumer, overheard: which partitions it holds, and where it is in each.
-
-    A position is None for the oldest record that there is.
-    """
-
-    def __init__(self, assignee: RebalanceListener, group: str) -> None:
-        self.group = group
-        self.positions: dict[TopicPartition, int | None] = {}
-        self._assignee = assignee
+            self._consumers.discard(self)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Notes where the assignee starts each partition."""
         starts = self._assignee.assigned(partitions)
         self.positions.update({partition: starts.get(partition) for partition in partitions})
         return starts
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Forgets these partitions, and has the assignee save them."""
         for partition in partitions:
             self.positions.pop(partition, None)
         return self._assignee.revoked(partitions)
-
-    def passed(self, record: Record) -> None:
-        partition = TopicPartition(record.topic, record.partition)
-        # What was revoked while it was on its way is no longer ours to report on.
-        if partition in self.positions:
-            self.positions[partition] = record.offset + 1

@@ -1,10 +1,8 @@
 import random
-import subprocess
-import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,16 +18,15 @@ from streams.archive import (
     write_file,
 )
 from streams.checkpoint import exclusive
-from streams.errors import ArchiveError, LockError
+from streams.errors import ArchiveError, LockError, LogUnavailable
 from streams.events import CATALOGUE, DECISIONS, OUTCOMES, POLICIES
 from streams.logs.base import Message, TopicPartition
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.streams.ingest.ingesting import running, wait_until
 from tests.streams.logs.log_laws import read_all
 from tests.streams.logs.patient import AwayAtTimes
-
-PATIENCE_SECONDS = 60.0
 
 
 def new_log(partitions=2):
@@ -97,40 +94,21 @@ def test_a_file_holds_so_many_rows_and_is_named_after_them(tmp_path):
     assert archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES)
 
 
-@contextmanager
-def archiving(log, directory, **options):
-    stop = threading.Event()
-    options["stop"] = stop
-    runner = threading.Thread(target=run_archive, args=(log, directory), kwargs=options)
-    runner.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        runner.join()
-
-
-def wait_until(true):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true()
-
-
 def test_it_follows_the_log_until_it_is_stopped(tmp_path):
     log = new_log()
-    with archiving(log, tmp_path, interval_seconds=0.01):
+    with running(run_archive, log, tmp_path, interval_seconds=0.01) as thread:
         for numbers in (range(5), range(5, 10)):
             log.append(outcomes(numbers))
             wanted = read_all(log, OUTCOMES)
-            assert wait_until(lambda wanted=wanted: archived(tmp_path, OUTCOMES) == wanted)
+            wait_until(lambda wanted=wanted: archived(tmp_path, OUTCOMES) == wanted, thread)
 
 
 def test_a_full_file_does_not_wait_for_the_interval_and_the_rest_for_the_end(tmp_path):
     log = new_log(partitions=1)
     log.append(outcomes(range(15)))
-    with archiving(log, tmp_path, interval_seconds=3600.0, rows_per_file=10):
-        assert wait_until(lambda: archive_files(tmp_path, OUTCOMES))
+    options = {"interval_seconds": 3600.0, "rows_per_file": 10}
+    with running(run_archive, log, tmp_path, **options) as thread:
+        wait_until(lambda: archive_files(tmp_path, OUTCOMES), thread)
         assert [f.last for f in archive_files(tmp_path, OUTCOMES)] == [9]
     assert [f.last for f in archive_files(tmp_path, OUTCOMES)] == [9, 14]
 
@@ -143,13 +121,12 @@ def test_snapshots_of_policies_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_kill_9_leaves_nothing_out_and_nothing_twice(tmp_path, seed):
+def test_a_kill_9_leaves_nothing_out_and_nothing_twice(start, tmp_path, seed):
     path, directory = tmp_path / "log.db", tmp_path / "archive"
     log = SqliteLog(path)
     create_topics(log, partitions=2)
     log.append(outcomes(range(6000)))
-    command = [sys.executable, "-m", "tests.streams.archiver", str(path), str(directory)]
-    archiver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    archiver = start("archive", path, directory)
     assert archiver.stdout.readline() == "started\n"
     time.sleep(random.Random(seed).uniform(0.0, 0.15))
     archiver.kill()
@@ -173,16 +150,14 @@ def test_a_file_that_was_not_finished_does_not_count(tmp_path):
 
 def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr("streams.logs.wrappers.RETRY_SECONDS", 0.001)
-    log, stop = new_log(), threading.Event()
+    log = new_log()
     log.append(outcomes(range(50)))
     away = AwayAtTimes(log, seed=4)
-    options = {"stop": stop, "interval_seconds": 0.01, "rows_per_file": 20}
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run_archive, away, tmp_path, **options)
-        while len(archived(tmp_path, OUTCOMES)) < 50 and not running.done():
-            time.sleep(0.01)
+    options = {"interval_seconds": 0.01, "rows_per_file": 20}
+    # A call that failed just before `stay` is not made again once the archive is to stop.
+    with suppress(LogUnavailable), running(run_archive, away, tmp_path, **options) as thread:
+        wait_until(lambda: len(archived(tmp_path, OUTCOMES)) == 50, thread)
         away.stay()
-        stop.set()
     assert sorted(archived(tmp_path, OUTCOMES)) == sorted(read_all(log, OUTCOMES))
     assert {"partitions", "read", "start_offset", "end_offset"} <= away.failed
 
@@ -202,26 +177,24 @@ def test_reports_read_it_as_it_is(tmp_path):
     assert duckdb.sql(query).fetchall() == [(11, 45, 1, "event-0")]
 
 
-@pytest.mark.parametrize("keep", [0.5, 0.999])
-def test_a_file_cut_short_is_an_error_that_names_it(tmp_path, keep):
-    log = new_log(partitions=1)
-    log.append(outcomes(range(1000)))
-    archive_once(log, tmp_path)
-    (file,) = archive_files(tmp_path, OUTCOMES)
-    whole = file.path.read_bytes()
-    file.path.write_bytes(whole[: int(len(whole) * keep)])
-    with pytest.raises(ArchiveError, match=file.path.name):
-        archived(tmp_path, OUTCOMES)
+def cut(data, keep):
+    return data[: int(len(data) * keep)]
 
 
-def test_a_file_with_changed_bytes_is_an_error_that_names_it(tmp_path):
+def flipped(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize("damaged", [partial(cut, keep=0.5), partial(cut, keep=0.999), flipped])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path, damaged):
     log = new_log(partitions=1)
-    log.append([Message(OUTCOMES, b"k", random.Random(1).randbytes(5000))])
+    log.append(
+        [*outcomes(range(1000)), Message(OUTCOMES, b"k", random.Random(1).randbytes(90_000))]
+    )
     archive_once(log, tmp_path)
     (file,) = archive_files(tmp_path, OUTCOMES)
-    data = bytearray(file.path.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.path.write_bytes(data)
+    file.path.write_bytes(damaged(file.path.read_bytes()))
     with pytest.raises(ArchiveError, match=file.path.name):
         archived(tmp_path, OUTCOMES)
 

@@ -1,7 +1,5 @@
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 
@@ -25,9 +23,9 @@ def directory(tmp_path):
     return tmp_path / "checkpoints"
 
 
-def start_saver(directory):
-    command = [sys.executable, "-m", "tests.streams.saver", str(directory)]
-    saver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def saver(start, directory):
+    saver = start("save", directory)
     assert saver.stdout.readline() == "0\n"
     return saver
 
@@ -85,8 +83,7 @@ def test_the_checkpoint_of_another_name_is_refused(directory):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_reader_and_a_kill_9_meet_whole_checkpoints_only(directory, seed):
-    saver = start_saver(directory)
+def test_a_reader_and_a_kill_9_meet_whole_checkpoints_only(saver, directory, seed):
     numbers = []
     until = time.monotonic() + random.Random(seed).uniform(0.01, 0.1)
     while time.monotonic() < until:
@@ -104,8 +101,7 @@ def number_of(checkpoint):
     return number
 
 
-def test_one_process_at_a_time_holds_a_name_and_a_killed_one_lets_go(directory):
-    saver = start_saver(directory)
+def test_one_process_at_a_time_holds_a_name_and_a_killed_one_lets_go(saver, directory):
     with pytest.raises(LockError, match=f"process {saver.pid}"), exclusive(directory, "fold"):
         pass
     with exclusive(directory, "other"):
@@ -116,12 +112,10 @@ def test_one_process_at_a_time_holds_a_name_and_a_killed_one_lets_go(directory):
         assert (directory / "fold.lock").read_text() == str(os.getpid())
 
 
-def test_whoever_has_patience_gets_a_name_when_it_is_let_go_of(directory):
-    saver = start_saver(directory)
+def test_whoever_has_patience_gets_a_name_when_it_is_let_go_of(saver, directory):
     threading.Timer(0.2, saver.kill).start()
     with exclusive(directory, "fold", patience_seconds=30.0):
         assert saver.wait() < 0
-    saver.communicate()
 
 
 def test_a_name_is_free_again_after_the_block(directory):

@@ -16,28 +16,24 @@ from streams.errors import DeadLetterError, SchemaError, TopicError
 from streams.events import DEAD_LETTER, INTERACTIONS, OUTCOMES, POLICIES, Outcome, Tick, encode
 from streams.fold import scan_topic
 from streams.logs.base import Message, Record, TopicPartition
-from streams.logs.embedded import MemoryLog
-from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 
 CLICK = Outcome(event_id="e-1", outcome_id="o-1", kind="click", timestamp_ms=5)
 HEADERS = (("traceparent", b"00-1"), ("reason", b"the shop's own"), ("\u00e4", b"\xff"))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    opened = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
-    create_topics(opened, partitions=4)
-    opened.create_topic("clicks", partitions=2)
-    yield opened
-    opened.close()
+@pytest.fixture
+def log(empty_log):
+    create_topics(empty_log, partitions=4)
+    empty_log.create_topic("clicks", partitions=2)
+    return empty_log
 
 
 def lay_aside(log, value=b"{", *, topic="clicks", code="late", key=b"k", at=None, offset=7):
     record = Record(topic, 1, offset, 0, key, value, HEADERS)
     message = dead_letter_message(record, code, f"{code} indeed")
     (written,) = log.append([message._replace(timestamp_ms=at)])
-    return f"{written.partition}-{written.offset}"
+    return find_dead_letter(log, f"{written.partition}-{written.offset}")
 
 
 def only(log, topic):
@@ -47,7 +43,7 @@ def only(log, topic):
 
 
 def test_a_letter_says_what_was_laid_aside_and_why(log):
-    letter = find_dead_letter(log, lay_aside(log, b"\x00bytes"))
+    letter = lay_aside(log, b"\x00bytes")
     assert (letter.reason, letter.error) == ("late", "late indeed")
     assert letter.place == "clicks/1@7"
     assert (letter.key, letter.value, letter.headers) == (b"k", b"\x00bytes", HEADERS)
@@ -86,18 +82,18 @@ def test_what_others_wrote_into_the_topic_is_shown_as_it_is(log):
 
 
 def test_a_replay_appends_the_original_with_its_headers_and_where_it_is_from(log):
-    letter_id = lay_aside(log, b"\xffraw")
-    (written,) = replay(log, [find_dead_letter(log, letter_id)])
+    letter = lay_aside(log, b"\xffraw")
+    (written,) = replay(log, [letter])
     record = only(log, "clicks")
     assert written.offset == record.offset
     assert (record.key, record.value) == (b"k", b"\xffraw")
-    added = ((REPLAYED_FROM, letter_id.encode()), (REPLAYED_ORIGIN, b"clicks/1@7"))
+    added = ((REPLAYED_FROM, letter.id.encode()), (REPLAYED_ORIGIN, b"clicks/1@7"))
     assert record.headers == HEADERS + added
     assert origin_of(record) == "clicks/1@7"
 
 
 def test_what_is_replayed_from_a_replay_still_knows_its_first_place(log):
-    replay(log, [find_dead_letter(log, lay_aside(log))])
+    replay(log, [lay_aside(log)])
     again = only(log, "clicks")
     (written,) = log.append([dead_letter_message(again, "late", "still")])
     letter = find_dead_letter(log, f"0-{written.offset}")
@@ -111,20 +107,19 @@ def test_what_is_replayed_from_a_replay_still_knows_its_first_place(log):
 
 
 def test_an_outcome_is_replayed_to_where_its_decision_is(log):
-    wrongly_keyed = lay_aside(log, encode(CLICK), topic=OUTCOMES, key=b"user-9")
-    replay(log, [find_dead_letter(log, wrongly_keyed)])
+    replay(log, [lay_aside(log, encode(CLICK), topic=OUTCOMES, key=b"user-9")])
     assert only(log, OUTCOMES).key == b"e-1"
 
 
 def test_mended_bytes_go_by_the_key_that_they_now_have(log):
-    letter = find_dead_letter(log, lay_aside(log, b"{", topic=OUTCOMES))
+    letter = lay_aside(log, b"{", topic=OUTCOMES)
     replay(log, [letter], value=encode(CLICK))
     record = only(log, OUTCOMES)
     assert (record.key, record.value) == (b"e-1", encode(CLICK))
 
 
 def test_bytes_that_are_still_no_event_are_refused_before_they_are_sent(log):
-    letter = find_dead_letter(log, lay_aside(log, b"{", topic=OUTCOMES))
+    letter = lay_aside(log, b"{", topic=OUTCOMES)
     with pytest.raises(SchemaError):
         replay(log, [letter], value=b'{"type":"outcome"}')
     assert log.end_offset(TopicPartition(OUTCOMES, 0)) == 0
@@ -132,22 +127,21 @@ def test_bytes_that_are_still_no_event_are_refused_before_they_are_sent(log):
 
 def test_unreadable_bytes_and_other_events_keep_their_key(log):
     for n, value in enumerate([b"{", encode(Tick())]):
-        replay(log, [find_dead_letter(log, lay_aside(log, value, topic=OUTCOMES, offset=n))])
+        replay(log, [lay_aside(log, value, topic=OUTCOMES, offset=n)])
     partitions = (TopicPartition(OUTCOMES, n) for n in range(4))
     assert {r.key for partition in partitions for r in log.read(partition, 0)} == {b"k"}
 
 
 @pytest.mark.parametrize("topic", [INTERACTIONS, POLICIES])
 def test_what_follows_from_other_records_is_not_replayed(log, topic):
-    replayable, derived = lay_aside(log), lay_aside(log, topic=topic)
-    letters = [find_dead_letter(log, letter_id) for letter_id in (replayable, derived)]
+    letters = [lay_aside(log), lay_aside(log, topic=topic)]
     with pytest.raises(DeadLetterError, match="follow from others"):
         replay(log, letters)
     assert log.end_offset(TopicPartition("clicks", 0)) == 0
 
 
 def test_a_topic_that_is_gone_is_an_error_and_nothing_is_sent(log):
-    letters = [find_dead_letter(log, lay_aside(log, topic=topic)) for topic in ("clicks", "gone")]
+    letters = [lay_aside(log, topic=topic) for topic in ("clicks", "gone")]
     with pytest.raises(TopicError):
         replay(log, letters)
     assert log.end_offset(TopicPartition("clicks", 0)) == 0

@@ -67,10 +67,11 @@ def test_an_offset_has_moved_on_by_the_time_its_record_is_there():
         assert offsets == {PLACE: record.offset + 1}
 
 
-def test_history_ends_where_the_log_did_and_tells_how_far_it_is():
+def test_history_ends_where_the_log_did_and_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr("streams.fold.BATCH", 2)
     log, told = numbered(3, 2), []
     found = []
-    for records in history(log, "t", lambda *far: told.append(far), limit=2):
+    for records in history(log, "t", lambda *far: told.append(far)):
         log.append([Message("t", b"", b"later", partition=0)])
         found += [record.value for record in records]
     assert found == [b"0", b"1", b"2", b"0", b"1"]
@@ -114,36 +115,23 @@ class Clock:
         return self.now
 
 
-def test_a_step_is_due_at_first_and_then_after_its_interval():
+@pytest.mark.parametrize(
+    ("interval_seconds", "took_seconds", "period_seconds"),
+    [(0.1, 0.0, 0.1), (0.1, 0.02, 20 * 0.02), (1.0, 20.0, LONGEST_SECONDS)],
+    ids=["its interval", "a costly step: 20 times its cost", "a step that had to wait"],
+)
+def test_a_step_is_due_at_first_and_then_after(interval_seconds, took_seconds, period_seconds):
     clock = Clock()
-    interval = AdaptiveInterval(0.1, clock, clock)
+    interval = AdaptiveInterval(interval_seconds, clock, clock)
     assert interval.wait_seconds() == 0.0
-    interval.run(lambda: None)
-    assert interval.wait_seconds() == pytest.approx(0.1)
-    clock.now += 0.2
-    assert interval.wait_seconds() == 0.0
-
-
-def test_a_costly_step_takes_a_twentieth_of_the_time():
-    clock = Clock()
-    interval = AdaptiveInterval(0.1, clock, clock)
 
     def step():
-        clock.now += 0.02
+        clock.now += took_seconds
 
     interval.run(step)
-    assert interval.wait_seconds() == pytest.approx(0.4 - 0.02)
-
-
-def test_a_step_that_had_to_wait_is_due_again_before_long():
-    clock = Clock()
-    interval = AdaptiveInterval(1.0, clock, clock)
-
-    def step():
-        clock.now += 20.0
-
-    interval.run(step)
-    assert interval.wait_seconds() == pytest.approx(LONGEST_SECONDS - 20.0)
+    assert interval.wait_seconds() == pytest.approx(period_seconds - took_seconds)
+    clock.now += LONGEST_SECONDS
+    assert interval.wait_seconds() == 0.0
 
 
 def test_waiting_for_others_costs_nothing_by_a_clock_of_processor_time():

@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.error import URLError
+from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,10 +23,10 @@ from streams.join.partition import JoinCounts, JoinLatency
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
-from streams.metrics import ARCHIVE, INGEST, JOIN, LatencyCollector, ProcessMetrics, served
+from streams.metrics import ARCHIVE, INGEST, JOIN, ProcessMetrics, served
 from streams.topics import create_topics
 from tests.scraping import Scraped, scrape
-from tests.streams.ingest.ingesting import click, ingest_all, write
+from tests.streams.ingest.ingesting import click, ingest_all, wait_until, write
 from tests.streams.join.joiner_runs import (
     append_all,
     expected,
@@ -37,7 +38,7 @@ from tests.streams.join.joiner_runs import (
     steps,
 )
 from tests.streams.join.joiner_runs import wait_until as wait_for_joiner
-from tests.streams.logs.log_laws import Follower
+from tests.streams.logs.log_laws import Follower, poll_until
 
 
 @contextmanager
@@ -111,13 +112,13 @@ def test_latency_is_counted_once_an_interaction_however_often_it_is_joined(tmp_p
 
 
 def test_latency_goes_into_the_bucket_that_holds_it():
-    latency, registry = JoinLatency(), CollectorRegistry()
-    registry.register(LatencyCollector(latency))
+    latency, metrics = JoinLatency(), ProcessMetrics()
+    metrics.add_latency(latency)
     for timestamp_ms in (1000, 995, 994, 1001, -10_000_000):
         latency.due("closed", timestamp_ms)
     latency.written(1000)
     latency.written(9000)
-    text = Scraped(generate_latest(registry).decode())
+    text = Scraped(generate_latest(metrics.registry).decode())
     name = "copyloop_join_latency_seconds"
     buckets = {le: text(f"{name}_bucket", status="closed", le=le) for le in ("0.005", "0.01")}
     assert buckets == {"0.005": 3, "0.01": 4}
@@ -232,6 +233,41 @@ def test_a_log_that_does_not_answer_is_not_waited_for_and_asked_once(moody, monk
     log.answers.set()
     while lag_and_reachable(ask()) != ([0], 1):
         pass
+
+
+@pytest.mark.kafka
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.usefixtures("collected")
+def test_lag_on_kafka_is_told_and_a_broker_that_hangs_is_not_waited_for(kafka_broker, caplog):
+    from streams.logs.kafka import KafkaLog
+
+    topic = f"t-{uuid4().hex[:8]}"
+    kafka = KafkaLog(kafka_broker.bootstrap, prefix="metrics.", request_timeout_ms=5_000)
+    with scraped_process(caplog) as (metrics, ask), closing(metrics.metered(kafka, "log")) as log:
+
+        def told():
+            """Returns the lag of both partitions, and whether the log is told to be there."""
+            answer, labels = ask(), {"log": "log", "group": "g", "topic": topic}
+            lags = [answer("copyloop_consumer_lag_records", **labels, partition=n) for n in (0, 1)]
+            return lags, answer("copyloop_log_reachable", log="log")
+
+        log.create_topic(topic, partitions=2)
+        consumer = log.consumer([topic], Follower(), group="g")
+        log.append([Message(topic, b"", b"v", partition=n) for n in (0, 1, 1)])
+        assert len(poll_until(consumer, 3)) == 3
+        assert told() == ([0, 0], 1)
+        log.append([Message(topic, b"", b"v", partition=1)] * 4)
+        assert told() == ([0, 4], 1)
+        kafka_broker.suspend()
+        try:
+            # The broker answers nothing for as long as it is asked, and the process is told so.
+            assert [told() for _ in range(2)] == [([None, None], 0)] * 2
+        finally:
+            kafka_broker.resume()
+        wait_until(lambda: told() == ([0, 4], 1))
+        assert len(poll_until(consumer, 4)) == 4
+        assert told() == ([0, 0], 1)
+        consumer.close()
 
 
 def test_names_and_types_are_as_prometheus_wants_them(tmp_path, caplog):

@@ -18,6 +18,7 @@ from streams.schema import BY_TOPIC, EVENTS, asyncapi, event_type, json_schema
 from tests.streams.made_events import MADE, json_values
 
 SCHEMA = json_schema()
+DOCUMENT = asyncapi()
 VALIDATOR = Draft202012Validator(SCHEMA)
 FREE = {"context", "features", "brief", "manifest"}
 
@@ -131,28 +132,25 @@ def resolve(document, reference):
 
 
 def test_every_reference_of_the_asyncapi_document_resolves():
-    document = asyncapi()
-    found = set(references(document))
+    found = set(references(DOCUMENT))
     assert len(found) > 20
     for reference in found:
-        assert isinstance(resolve(document, reference), dict)
+        assert isinstance(resolve(DOCUMENT, reference), dict)
 
 
 def test_the_asyncapi_document_has_a_channel_a_topic_with_its_messages():
-    document = asyncapi()
-    assert document["asyncapi"] == "3.0.0"
-    assert list(document["channels"]) == list(TOPICS)
-    for name, channel in document["channels"].items():
+    assert DOCUMENT["asyncapi"] == "3.0.0"
+    assert list(DOCUMENT["channels"]) == list(TOPICS)
+    for name, channel in DOCUMENT["channels"].items():
         assert channel["address"] == name
         messages = {event_type(event) for event in BY_TOPIC.get(name, ())} or {"dead-letter"}
         assert set(channel["messages"]) == messages
         for reference in references(channel["messages"]):
-            assert resolve(document, reference)["name"] in messages
+            assert resolve(DOCUMENT, reference)["name"] in messages
 
 
 def test_what_an_operation_is_about_is_in_its_channel():
-    document = asyncapi()
-    for operation in document["operations"].values():
+    for operation in DOCUMENT["operations"].values():
         channel = operation["channel"]["$ref"]
         assert operation["action"] in {"send", "receive"}
         for message in operation["messages"]:
@@ -160,15 +158,14 @@ def test_what_an_operation_is_about_is_in_its_channel():
 
 
 def test_the_payloads_of_the_asyncapi_document_are_the_events():
-    document = asyncapi()
     for event in EVENTS:
-        message = document["components"]["messages"][event_type(event)]
-        payload = resolve(document, message["payload"]["$ref"])
+        message = DOCUMENT["components"]["messages"][event_type(event)]
+        payload = resolve(DOCUMENT, message["payload"]["$ref"])
         assert payload["properties"]["type"]["enum"] == [event_type(event)]
 
 
 def test_the_headers_that_events_get_are_told_of():
-    messages = asyncapi()["components"]["messages"]
+    messages = DOCUMENT["components"]["messages"]
     for name in map(event_type, EVENTS):
         told = set(messages[name]["headers"]["properties"])
         assert told >= {"traceparent", "replayed-from", "replayed-origin", *cloudevents.HEADERS}
@@ -176,7 +173,7 @@ def test_the_headers_that_events_get_are_told_of():
 
 def test_the_headers_of_a_dead_letter_are_those_that_it_gets():
     letter = dead_letter_message(Record("t", 0, 0, 0, b"", b""), "code", "error")
-    headers = asyncapi()["components"]["messages"]["dead-letter"]["headers"]
+    headers = DOCUMENT["components"]["messages"]["dead-letter"]["headers"]
     assert (
         headers["required"] == [name for name, _ in letter.headers] == list(headers["properties"])
     )

@@ -1,9 +1,6 @@
 import shlex
-import threading
-import time
 
 import pytest
-from msgspec import Raw
 
 from bandit.generator_versions import rejected
 from bandit.learning.versions import counted, versions_of
@@ -25,10 +22,7 @@ from streams.events import (
     OUTCOMES,
     POLICIES,
     TOPICS,
-    Action,
-    Decision,
     Placement,
-    encode,
 )
 from streams.events.creatives import GeneratorVersion
 from streams.ingest.mapping import Kind, TopicMapping
@@ -37,15 +31,15 @@ from streams.inspect import Lag, lags
 from streams.join.worker import run_joiner
 from streams.logs.base import Message, TopicPartition
 from streams.logs.embedded import MemoryLog
-from streams.logs.sqlite import SqliteLog
 from streams.topics import GROUPS, LAYOUT, PROCESSES, acl_commands, create_topics, topic_states
+from tests.streams.ingest.ingesting import running, wait_until
+from tests.streams.join.joiner_runs import decided
+from tests.streams.logs.log_laws import Follower
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    opened = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
-    yield opened
-    opened.close()
+@pytest.fixture
+def log(empty_log):
+    return empty_log
 
 
 def test_every_topic_has_a_layout():
@@ -81,22 +75,12 @@ def test_only_policies_keys_and_assignments_are_compacted(log):
     assert [topic.name for topic in LAYOUT if topic.compact] == compact
 
 
-class NoOne:
-    """Reads from where it is told to, and commits nothing by itself."""
-
-    def assigned(self, partitions):
-        return {}
-
-    def revoked(self, partitions):
-        return {}
-
-
 def test_lag_is_what_a_group_has_not_saved(log):
     create_topics(log)
     log.append([Message(INTERACTIONS, b"k", b"%d" % n) for n in range(5)])
     partition = TopicPartition(INTERACTIONS, 0)
     assert lags(log, {"g": [INTERACTIONS]}) == [Lag("g", INTERACTIONS, 0, None, 5, 5)]
-    consumer = log.consumer([INTERACTIONS], NoOne(), group="g")
+    consumer = log.consumer([INTERACTIONS], Follower(), group="g")
     consumer.commit({partition: 3})
     assert lags(log, {"g": [INTERACTIONS]}) == [Lag("g", INTERACTIONS, 0, 3, 5, 2)]
     consumer.commit({partition: 5})
@@ -131,18 +115,8 @@ class Watched(MemoryLog):
 
 def run_briefly(target, *arguments, until, **options):
     """Runs a process of ours in a thread until it has done what we wait for."""
-    stop = threading.Event()
-    thread = threading.Thread(target=target, args=arguments, kwargs={"stop": stop, **options})
-    thread.start()
-    deadline = time.monotonic() + 30
-    try:
-        while not until():
-            assert thread.is_alive(), "it ended"
-            assert time.monotonic() < deadline, "it does not come"
-            time.sleep(0.005)
-    finally:
-        stop.set()
-        thread.join()
+    with running(target, *arguments, **options) as thread:
+        wait_until(until, thread)
 
 
 @pytest.fixture
@@ -152,18 +126,8 @@ def watched():
     create_topics(log)
     log.create_topic("clicks")
     log.append([catalogue_message(Placement(name="p"))])
-    decided = Decision(
-        event_id="e",
-        placement="p",
-        timestamp_ms=int(time.time() * 1000),
-        context=Raw(b"{}"),
-        actions=(Action("a"),),
-        pmf=(1.0,),
-        index=0,
-        policy_version="v",
-    )
     junk = [Message(topic, b"k", b"{") for topic in (DECISIONS, OUTCOMES, INTERACTIONS, "clicks")]
-    log.append([Message(DECISIONS, b"e", encode(decided)), *junk])
+    log.append([decided("e"), *junk])
     log.append([Message("clicks", b"k", b'{"e":"e"}')])
     return log
 

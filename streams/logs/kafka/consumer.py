@@ -111,12 +111,7 @@ class KafkaLogConsumer:
         self._client.resume(*map(self._names.theirs, self._still_held(partitions)))
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Makes known how far the group is; nothing happens if the group has just moved on.
-
-        Raises:
-            LogError: the consumer has no group to commit for.
-            LogUnavailable: the group's broker could not be reached.
-        """
+        """Makes known how far the group is; nothing happens if the group has just moved on."""
         self._check_open()
         if self._group is None:
             raise LogError("this consumer has no group; give one to log.consumer() to commit")

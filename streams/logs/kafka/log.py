@@ -19,7 +19,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
 from streams.logs.cloudevents import as_cloudevent
-from streams.logs.embedded import check_partition, unknown_topic, wall_clock_ms
+from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import open_client, patiently, translated
 from streams.logs.kafka.producer import Appender, Names, to_records
@@ -157,7 +157,7 @@ class KafkaLog:
         self._clock_ms = clock_ms
         self._options = client_options
         self._opening = threading.Lock()
-        self._appender: Appender | None = None
+        self._appender = Appender(bootstrap, self._names, client_options, self._last_ms)
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
         self._closed = False
@@ -169,14 +169,8 @@ class KafkaLog:
 
         The brokers give each record its time, and nothing expires; whoever runs the cluster can
         set a retention later. Partitions cannot be added without parting keys from their past.
-
-        Raises:
-            TopicError: fewer than one partition, or a name that Kafka does not take.
-            LogError: the cluster does not let us make it.
-            LogUnavailable: the cluster cannot be reached.
         """
-        if partitions < 1:
-            raise TopicError(f"topic {topic!r} with {partitions} partitions: expected 1 or more")
+        check_count(topic, partitions)
         # Many clusters let us use topics that we may not make, so this comes first.
         if self._look_up(topic) is not None:
             return
@@ -190,11 +184,7 @@ class KafkaLog:
         self._patiently(lambda: self._admin.wait_for_topics([name], timeout_ms=self._timeout_ms))
 
     def partitions(self, topic: str) -> int:
-        """Returns how many partitions the topic has.
-
-        Raises:
-            TopicError: there is no such topic.
-        """
+        """Returns how many partitions the topic has."""
         count = self._look_up(topic)
         if count is None:
             raise unknown_topic(topic)
@@ -208,17 +198,20 @@ class KafkaLog:
         process knows: history is for one writer, before anybody else writes.
 
         Raises:
-            TopicError: a topic or partition is unknown; nothing was written.
             LogUnavailable: not all could be written in time: of each partition's messages a
                 first part may be there, the rest is not. Appending them again is safe wherever
                 a message twice is the same as once.
         """
+        if not messages:
+            return []
+        self._check_open()
         for topic in {message.topic for message in messages}:
             if topic not in self._counts:
                 self.partitions(topic)
         if self._cloudevents is not None:
-            messages = self._as_cloudevents(messages, f"{self._cloudevents}/{self._names.prefix}")
-        return self._open_appender().append(messages) if messages else []
+            source, now_ms = f"{self._cloudevents}/{self._names.prefix}", self._clock_ms()
+            messages = [as_cloudevent(m, source=source + m.topic, now_ms=now_ms) for m in messages]
+        return self._appender.append(messages)
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
         """Returns the next records at or after `offset`, without waiting; empty at the end.
@@ -241,12 +234,7 @@ class KafkaLog:
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> KafkaLogConsumer:
-        """Returns a consumer of the topics' partitions, as a member of the group if there is one.
-
-        Raises:
-            TopicError: there is no such topic.
-            LogUnavailable: the cluster cannot be reached.
-        """
+        """Returns a consumer of the topics' partitions, as a member of the group if given one."""
         for topic in topics:
             self.partitions(topic)
         return KafkaLogConsumer(
@@ -276,10 +264,6 @@ class KafkaLog:
         for part in (self._appender, self._reader, self._admin):
             if part is not None:
                 part.close()
-
-    def _as_cloudevents(self, messages: Sequence[Message], source: str) -> list[Message]:
-        now_ms = self._clock_ms()
-        return [as_cloudevent(m, source=source + m.topic, now_ms=now_ms) for m in messages]
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         return patiently(self._what, ask, timeout_ms=self._timeout_ms)
@@ -315,15 +299,6 @@ class KafkaLog:
         if partition.partition >= self._counts.get(partition.topic, 0):
             self.partitions(partition.topic)
         check_partition(partition, self._counts[partition.topic])
-
-    def _open_appender(self) -> Appender:
-        with self._opening:
-            self._check_open()
-            if self._appender is None:
-                self._appender = Appender(
-                    self._bootstrap, self._names, self._options, self._last_ms
-                )
-            return self._appender
 
     def _open_reader(self) -> Reader:
         with self._opening:

@@ -1,7 +1,7 @@
-"""What a `kafka://` URL says: the brokers, the prefix, and the client's own options.
+"""Kafka's clients: the options that a `kafka://` URL gives them, and how they are opened.
 
-Every option of kafka-python that text can say goes through, typed as the client's default is,
-so that whatever a cluster asks for (TLS, SASL, racks) needs nothing from us.
+Every option of kafka-python that text can say goes through, typed as the client's default is.
+The clients' errors become errors of the log.
 """
 
 from __future__ import annotations

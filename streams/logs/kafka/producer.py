@@ -18,7 +18,7 @@ from kafka import errors as kafka_errors
 
 from streams.errors import LogError, LogUnavailable
 from streams.logs.base import Headers, Message, Record, TopicOffset, TopicPartition
-from streams.logs.embedded import check_partition
+from streams.logs.embedded import destination
 from streams.logs.kafka.options import open_client, translated
 
 SEED: Final = 0x9747B28C
@@ -40,6 +40,10 @@ def murmur2(key: bytes) -> int:
         state = (state ^ int.from_bytes(rest, "little")) * FACTOR & MASK
     state = (state ^ state >> 13) * FACTOR & MASK
     return state ^ state >> 15
+
+
+def _partition_of(key: bytes, partitions: int) -> int:
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 TIMESTAMP: Final = "copyloop-timestamp-ms"
@@ -185,7 +189,7 @@ class Appender:
             topic: len(producer.partitions_for(self._names.prefix + topic))
             for topic in {message.topic for message in messages}
         }
-        places = [_place(message, counts[message.topic]) for message in messages]
+        places = [destination(m, counts[m.topic], _partition_of) for m in messages]
         # History is written by one at a time, or its times would go back after all.
         dated = any(message.timestamp_ms is not None for message in messages)
         with self._history if dated else nullcontext():
@@ -258,12 +262,3 @@ def abandon(producer: Any) -> None:
     producer._sender.force_close()
     producer._sender.join()
     producer.close(timeout=0)
-
-
-def _place(message: Message, partitions: int) -> TopicPartition:
-    if message.partition is None:
-        number = (murmur2(message.key) & 0x7FFFFFFF) % partitions
-        return TopicPartition(message.topic, number)
-    place = TopicPartition(message.topic, message.partition)
-    check_partition(place, partitions)
-    return place

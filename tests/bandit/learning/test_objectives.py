@@ -19,7 +19,7 @@ from streams.events.placement import (
     ConversionsWithClicks,
     ValuePerImpression,
 )
-from streams.join.reward import earned, in_order, terms_of
+from streams.join.state import earned, in_order, terms_of
 
 GUARDED = {"name": "guarded", "policy": {"name": "thompson"}, "least": 0.9}
 

@@ -7,8 +7,7 @@ from streams.catalogue.state import Catalogue
 from streams.errors import SchemaError
 from streams.events import Creative, Placement, PolicySnapshot, RewardKind, decode, encode
 from streams.events.placement import Caps, Seen, Shown
-from streams.join.reward import KindTerms, terms_of
-from streams.join.state import State, pack, unpack
+from streams.join.state import KindTerms, State, pack, terms_of, unpack
 
 BEFORE = [
     b'{"type":"placement","name":"home","policy":{"name":"thompson"},"reward":{"kinds":{"click":'

@@ -10,7 +10,7 @@ from streams.fold import scan_topic
 from streams.ingest.mapping import Kind, TopicMapping
 from streams.ingest.worker import run_ingest
 from streams.logs.base import Message, TopicPartition
-from streams.topics import INGEST_GROUP
+from streams.topics import INGEST_GROUP, create_topics
 
 PARTITIONS = 2
 PATIENCE_SECONDS = 60
@@ -21,6 +21,13 @@ CLICKS = TopicMapping(
     value="v || `1`",
 )
 QUICKLY = {"checkpoint_seconds": 0.01}
+
+
+def with_clicks(log):
+    """Makes our topics and the team's in the log, and returns it."""
+    create_topics(log, partitions=PARTITIONS)
+    log.create_topic("clicks", partitions=PARTITIONS)
+    return log
 
 
 def write(log, *documents, headers=()):
@@ -80,10 +87,10 @@ def running(target, *arguments, **options):
         raise raised[0]
 
 
-def wait_until(condition, thread):
+def wait_until(condition, *threads):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert thread.is_alive(), "it ended"
+        assert all(thread.is_alive() for thread in threads), "it ended"
         assert time.monotonic() < deadline, "it does not come"
         time.sleep(0.005)
 

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections import Counter
 from uuid import uuid4
 
@@ -15,12 +14,12 @@ from streams.logs.kafka import KafkaLog
 from streams.topics import create_topics
 from tests.streams.ingest.ingesting import (
     CLICKS,
-    PATIENCE_SECONDS,
     Crash,
     Fragile,
     click,
     outcomes,
     running,
+    wait_until,
 )
 
 pytestmark = pytest.mark.kafka
@@ -55,14 +54,6 @@ def team(kafka_broker, prefix):
 
 def write(team, rows):
     team.append([Message("clicks", b"user-%d" % (n % 7), row) for n, row in enumerate(rows)])
-
-
-def wait_until(condition, *threads):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert all(thread.is_alive() for thread in threads), "it ended"
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.05)
 
 
 def all_came(log):

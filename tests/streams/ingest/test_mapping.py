@@ -156,24 +156,24 @@ def test_structured_cloudevents_are_json_like_any_other():
     )
 
 
-def test_the_trace_may_be_an_attribute_of_the_cloudevent():
+def test_the_trace_may_be_an_attribute_of_the_cloudevent_and_a_malformed_one_is_left_out():
     attribute, header = ("ce_traceparent", TRACE.encode()), ("traceparent", OTHER_TRACE.encode())
     assert outcome(record({"e": "x"}, headers=(attribute,))).traceparent == TRACE
     # Of the two, the header tells the latest hop.
     assert outcome(record({"e": "x"}, headers=(header, attribute))).traceparent == OTHER_TRACE
-
-
-def test_of_several_headers_by_one_name_the_last_counts():
-    twice = record({}, headers=(("id", b"first"), ("id", b"last")))
-    assert outcome(twice, event_id="header:id").event_id == "last"
-
-
-def test_the_records_key_can_be_the_event_id():
-    assert outcome(record({}, key=b"e-7"), event_id="record:key").event_id == "e-7"
-
-
-def test_a_malformed_trace_is_left_out():
     assert outcome(record({"e": "x"}, headers=(("traceparent", b"nonsense"),))).traceparent is None
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "event_id"),
+    [
+        (record({}, headers=(("id", b"first"), ("id", b"last"))), "header:id", "last"),
+        (record({}, key=b"e-7"), "record:key", "e-7"),
+        (record({"e": 17}), "e", "17"),
+    ],
+)
+def test_an_id_may_be_a_header_the_key_or_a_whole_number(given, path, event_id):
+    assert outcome(given, event_id=path).event_id == event_id
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,6 @@ def test_an_id_that_is_none_is_refused(event_id):
     code, message = refusal({"e": event_id})
     assert code == "mapping_field_invalid"
     assert "event_id" in message
-
-
-def test_a_whole_number_will_do_as_an_id():
-    assert outcome({"e": 17}).event_id == "17"
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[" * 100_000])

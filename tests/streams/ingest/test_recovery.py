@@ -8,33 +8,18 @@ import time
 from collections import Counter
 
 import pytest
-from msgspec import Raw
 
 from streams.catalogue.state import catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.dead_letters import find_dead_letter, read_dead_letters, replay
 from streams.errors import CheckpointError, LockError, LogUnavailable
-from streams.events import (
-    DECISIONS,
-    INTERACTIONS,
-    Action,
-    Decision,
-    Placement,
-    RewardKind,
-    RewardRule,
-    decode,
-    encode,
-)
+from streams.events import INTERACTIONS, Placement, RewardKind, RewardRule, decode
 from streams.ingest.worker import run_ingest
 from streams.join.worker import run_joiner
-from streams.logs.base import Message, TopicPartition
-from streams.logs.embedded import MemoryLog
-from streams.logs.opening import open_log
+from streams.logs.base import TopicPartition
 from streams.logs.sqlite import SqliteLog
-from streams.topics import create_topics
 from tests.streams.ingest.ingesting import (
     CLICKS,
-    PARTITIONS,
     QUICKLY,
     Crash,
     Fragile,
@@ -45,17 +30,15 @@ from tests.streams.ingest.ingesting import (
     read,
     running,
     wait_until,
+    with_clicks,
     write,
 )
+from tests.streams.join.joiner_runs import decided
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    opened = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
-    create_topics(opened, partitions=PARTITIONS)
-    opened.create_topic("clicks", partitions=PARTITIONS)
-    yield opened
-    opened.close()
+@pytest.fixture
+def log(empty_log):
+    return with_clicks(empty_log)
 
 
 @pytest.mark.parametrize("saving", [{"checkpoint_seconds": 0}, {}], ids=["saving", "not saving"])
@@ -86,8 +69,7 @@ def test_it_waits_for_a_log_that_is_out_of_reach(log, tmp_path, monkeypatch):
 def test_one_process_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
     logs = [SqliteLog(tmp_path / "log.db") for _ in range(2)]
-    create_topics(logs[0])
-    logs[0].create_topic("clicks", partitions=PARTITIONS)
+    with_clicks(logs[0])
     write(logs[0], click(1))
     with running(run_ingest, logs[0], tmp_path, [CLICKS], **QUICKLY) as thread:
         wait_until(lambda: caught_up(logs[0]), thread)
@@ -104,9 +86,7 @@ def test_a_checkpoint_of_another_log_is_refused(log, tmp_path):
 
 
 def test_killed_again_and_again_it_loses_nothing(tmp_path):
-    log = SqliteLog(tmp_path / "log.db")
-    create_topics(log, partitions=PARTITIONS)
-    log.create_topic("clicks", partitions=PARTITIONS)
+    log = with_clicks(SqliteLog(tmp_path / "log.db"))
     rows = [b"{%d" % i if i % 50 == 0 else click(i) for i in range(3000)]
     mapping = tmp_path / "clicks.yaml"
     mapping.write_text("topic: clicks\nevent_id: e\nkind: t\n")
@@ -129,9 +109,7 @@ def test_killed_again_and_again_it_loses_nothing(tmp_path):
 
 def test_the_command_ends_when_asked_to(tmp_path):
     data = tmp_path / "data"
-    log = open_log(f"sqlite:///{data / 'log.db'}")
-    create_topics(log)
-    log.create_topic("clicks", partitions=PARTITIONS)
+    log = with_clicks(SqliteLog(data / "log.db"))
     write(log, click(1))
     mapping = tmp_path / "clicks.toml"
     mapping.write_text('topic = "clicks"\nevent_id = "e"\nkind = "t"\n')
@@ -160,21 +138,7 @@ def test_from_the_teams_topic_to_the_reward_each_counts_once(log, tmp_path):
         kinds={"click": RewardKind(), "sale": RewardKind()}, maximum=100, window_seconds=600
     )
     log.append([catalogue_message(Placement(name="p", reward=rule))])
-    now_ms = int(time.time() * 1000)
-    decided = [
-        Decision(
-            event_id=f"e-{n}",
-            placement="p",
-            timestamp_ms=now_ms - 1000,
-            context=Raw(b"{}"),
-            actions=(Action("a"),),
-            pmf=(1.0,),
-            index=0,
-            policy_version="v",
-        )
-        for n in range(4)
-    ]
-    log.append([Message(DECISIONS, d.event_id.encode(), encode(d)) for d in decided])
+    log.append([decided(f"e-{n}") for n in range(4)])
     write(log, click(0), click(1, "buy", v="49.90"), b'{"t":"click","e":"e-2"')
     ingest_all(log, tmp_path / "first")
     # Whoever has neither checkpoints nor the group's commits reads it all a second time.

@@ -12,8 +12,6 @@ from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, decode
 from streams.ingest.mapping import TopicMapping
 from streams.ingest.worker import run_ingest
 from streams.logs.embedded import MemoryLog
-from streams.logs.sqlite import SqliteLog
-from streams.topics import create_topics
 from tests.streams.ingest.ingesting import (
     CLICKS,
     PARTITIONS,
@@ -25,19 +23,16 @@ from tests.streams.ingest.ingesting import (
     read,
     running,
     wait_until,
+    with_clicks,
     write,
 )
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    opened = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
-    create_topics(opened, partitions=PARTITIONS)
-    opened.create_topic("clicks", partitions=PARTITIONS)
-    yield opened
-    opened.close()
+@pytest.fixture
+def log(empty_log):
+    return with_clicks(empty_log)
 
 
 def test_records_become_outcomes_keyed_by_their_event(log, tmp_path):

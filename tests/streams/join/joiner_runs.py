@@ -59,6 +59,14 @@ def prepare(log):
     log.append([catalogue_message(p)._replace(timestamp_ms=1) for p in PLACEMENTS])
 
 
+def decided(event_id, placement="p", **more):
+    """The message of a decision among one action, taken now."""
+    at_ms = int(time.time() * 1000)
+    row = {"event_id": event_id, "placement": placement, "timestamp_ms": at_ms} | more
+    topic, value = event_of({"at": at_ms, "decision": row})
+    return Message(topic, event_id.encode(), value)
+
+
 def message(row):
     """A row of the conformance set as a message of history, appended at its time."""
     topic, value = event_of(row)

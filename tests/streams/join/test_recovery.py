@@ -1,9 +1,6 @@
 import random
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +9,7 @@ from streams.events import DECISIONS, INTERACTIONS, OUTCOMES, Placement
 from streams.join import worker as joiner_module
 from streams.logs.base import TopicPartition
 from streams.logs.sqlite import SqliteLog
+from tests.streams.ingest.ingesting import Crash, Fragile
 from tests.streams.join.joiner_runs import (
     PARTITIONS,
     START_MS,
@@ -25,7 +23,6 @@ from tests.streams.join.joiner_runs import (
     joining,
     letters,
     prepare,
-    prepared_log,
     read,
     reasons,
     steps,
@@ -34,10 +31,10 @@ from tests.streams.join.joiner_runs import (
 from tests.streams.logs.patient import AwayAtTimes
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    with prepared_log(request.param, tmp_path) as opened:
-        yield opened
+@pytest.fixture
+def log(empty_log):
+    prepare(empty_log)
+    return empty_log
 
 
 def test_a_restart_goes_on_where_the_checkpoint_says(log, tmp_path):
@@ -68,10 +65,6 @@ def test_without_its_checkpoints_it_writes_nothing_twice(log, tmp_path):
     counts = join_all(log, tmp_path / "others")
     assert counts.dead_lettered == 0
     assert_joined(log)
-
-
-class Crash(Exception):
-    pass
 
 
 class CrashingLog:
@@ -112,16 +105,11 @@ def test_a_crash_at_any_append_loses_and_doubles_nothing(seed, log, tmp_path, mo
 
 
 def test_a_decision_that_was_refused_stays_so_after_a_crash(log, tmp_path):
-    class DiesOnce(CrashingLog):
-        def append(self, messages):
-            self._log.append(messages)
-            raise Crash
-
     rows = [{"at": START_MS, "decision": {"event_id": "a", "placement": "new"}}]
     rows += [{"at": START_MS + n, "decision": {"event_id": f"b{n}"}} for n in range(3)]
     append_all(log, [*rows, {"at": START_MS + 9, "outcome": {"event_id": "b", "outcome_id": "o"}}])
     with pytest.raises(Crash):
-        steps(DiesOnce(log, 0), tmp_path, 1)
+        steps(Fragile(log, 1, Crash(), written=True), tmp_path, 1)
     assert reasons(log) == ["unknown_placement"]
     log.append([catalogue_message(Placement(name="new"))])
     join_all(log, tmp_path)
@@ -142,19 +130,11 @@ def test_a_log_that_is_away_at_times_is_waited_for(log, tmp_path, monkeypatch):
     assert {"append", "read", "start_offset", "end_offset"} <= away.failed
 
 
-def start(path, directory):
-    script = Path(__file__).with_name("joiner_process.py")
-    command = [sys.executable, str(script), str(path), str(directory)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
-    assert process.stdout.readline() == "joining\n"
-    return process
-
-
 def written(log):
     return sum(log.end_offset(TopicPartition(INTERACTIONS, n)) for n in range(PARTITIONS))
 
 
-def test_killed_again_and_again_it_writes_the_same(tmp_path):
+def test_killed_again_and_again_it_writes_the_same(start, tmp_path):
     """What kill -9 leaves behind is completed to exactly what an undisturbed run writes."""
     log = SqliteLog(tmp_path / "log.db")
     prepare(log)
@@ -164,12 +144,17 @@ def test_killed_again_and_again_it_writes_the_same(tmp_path):
     calm = SqliteLog(tmp_path / "calm.db")
     join_all(calm, tmp_path / "calm")
 
+    def start_joiner():
+        process = start("join", tmp_path / "log.db", tmp_path / "killed")
+        assert process.stdout.readline() == "started\n"
+        return process
+
     rng = random.Random(7)
     log = SqliteLog(tmp_path / "log.db")
     wanted = len(read(calm, INTERACTIONS))
     ends = []
     for _ in range(12):
-        process = start(tmp_path / "log.db", tmp_path / "killed")
+        process = start_joiner()
         # by what is written, not by the clock: a slow machine is killed at work as well
         enough = ends[-1] + rng.randrange(wanted // 10) if ends else 0
         while written(log) < min(enough, wanted):
@@ -177,15 +162,13 @@ def test_killed_again_and_again_it_writes_the_same(tmp_path):
             time.sleep(0.001)
         process.kill()
         process.wait()
-        process.stdout.close()
         ends.append(written(log))
-    process = start(tmp_path / "log.db", tmp_path / "killed")
+    process = start_joiner()
     while len(read(log, INTERACTIONS)) < wanted or len(reasons(log)) < len(reasons(calm)):
         assert process.poll() is None
         time.sleep(0.05)
     process.terminate()
     assert process.wait() == 0
-    process.stdout.close()
 
     assert len(set(ends)) > 3, "it was never killed at work"
     assert by_source(log) == by_source(calm)

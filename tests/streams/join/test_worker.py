@@ -1,5 +1,6 @@
 import threading
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -36,7 +37,6 @@ from tests.streams.join.joiner_runs import (
     letters,
     message,
     prepare,
-    prepared_log,
     read,
     reasons,
     steps,
@@ -44,10 +44,10 @@ from tests.streams.join.joiner_runs import (
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    with prepared_log(request.param, tmp_path) as opened:
-        yield opened
+@pytest.fixture
+def log(empty_log):
+    prepare(empty_log)
+    return empty_log
 
 
 def test_end_to_end(log, tmp_path):
@@ -254,3 +254,30 @@ def test_a_side_that_runs_ahead_is_paused(tmp_path, monkeypatch):
     assert hands.paused == set()
     assert_joined(log)
     hands.take(0, 1)
+
+
+@pytest.mark.kafka
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.usefixtures("collected")
+def test_the_broker_crashes_while_it_is_joined_and_nothing_is_lost_or_doubled(
+    kafka_broker, tmp_path
+):
+    from streams.logs.kafka import KafkaLog
+
+    log = KafkaLog(kafka_broker.bootstrap, prefix=f"joiner-{uuid4().hex[:8]}.")
+    prepare(log)
+    append_all(log, history(600))
+    wanted = expected(log)
+    ends = [TopicPartition(INTERACTIONS, n) for n in (0, 1)]
+    with joining(log, tmp_path / "checkpoints", batch=50, checkpoint_seconds=0.1) as future:
+        wait_until(lambda: any(map(log.end_offset, ends)), future)
+        kafka_broker.kill()
+        kafka_broker.start()
+        assert not has_come_out(log, *wanted), "it was over before the crash"
+        wait_until(lambda: has_come_out(log, *wanted), future)
+    assert_joined(log)
+    with joining(log, tmp_path / "checkpoints") as future:
+        time.sleep(1.0)
+    assert future.result().interactions == 0
+    assert_joined(log)
+    log.close()

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -51,6 +52,15 @@ def poll_until(consumer, count):
     while len(records) < count and time.monotonic() < deadline:
         records += consumer.poll(0.5)
     return records
+
+
+def in_threads(*targets):
+    """Runs each in a thread of its own, and waits for all."""
+    threads = [threading.Thread(target=target) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def read_all(log, topic, *, limit=1000):
@@ -237,11 +247,7 @@ class LogLaws:
             except LogError as error:
                 failures.append(error)
 
-        threads = [threading.Thread(target=append, args=(name,)) for name in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(*(partial(append, name) for name in range(4)))
         assert failures == []
         records = read_all(log, topic)
         for name in range(4):
@@ -321,9 +327,8 @@ class LogLaws:
         consumer.close()
 
     def test_a_group_goes_on_from_what_it_committed(self, log, new_topic):
-        topic = new_topic()
+        topic, group = new_topic(), f"g-{uuid4().hex}"
         partition = TopicPartition(topic, 0)
-        group = f"g-{uuid4().hex}"
         assert log.committed(group, partition) is None
         log.append([Message(topic, b"k", b"%d" % n) for n in range(6)])
         first = log.consumer([topic], Follower(), group=group)
@@ -339,9 +344,8 @@ class LogLaws:
         assert log.committed(f"{group}-other", partition) is None
 
     def test_closing_commits_what_the_assignee_saved(self, log, new_topic):
-        topic = new_topic()
+        topic, group = new_topic(), f"g-{uuid4().hex}"
         partition = TopicPartition(topic, 0)
-        group = f"g-{uuid4().hex}"
         log.append([Message(topic, b"k", b"v")] * 3)
         follower = Follower(ends={partition: 2})
         consumer = log.consumer([topic], follower, group=group)
@@ -352,9 +356,8 @@ class LogLaws:
         assert log.committed(group, partition) == 2
 
     def test_what_was_not_committed_comes_again(self, log, new_topic):
-        topic = new_topic()
+        topic, group = new_topic(), f"g-{uuid4().hex}"
         partition = TopicPartition(topic, 0)
-        group = f"g-{uuid4().hex}"
         log.append([Message(topic, b"k", b"%d" % n) for n in range(4)])
         seen = []
         for _ in range(2):

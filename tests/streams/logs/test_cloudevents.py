@@ -1,7 +1,8 @@
-"""Our records as CloudEvents: which headers they get, and that an id is one event's alone."""
+"""Headers: those of our records as CloudEvents, each with an id of its own, and the trace."""
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,9 +29,16 @@ from streams.events import (
 from streams.events.creatives import GeneratorVersion
 from streams.join.partition import TICK
 from streams.logs.base import Message, Record
-from streams.logs.cloudevents import HEADERS, as_cloudevent, rfc3339, trace_headers
+from streams.logs.cloudevents import (
+    HEADERS,
+    as_cloudevent,
+    rfc3339,
+    trace_headers,
+    trace_headers_of,
+    trace_in,
+)
 from streams.schema import event_type
-from tests.streams.made_events import MADE, ids, slots
+from tests.streams.made_events import MADE, decisions, ids, slots
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 AT_MS = 1795428000007
@@ -226,3 +234,35 @@ def test_a_time_that_rfc_3339_cannot_tell_is_left_out():
     assert "ce_time" not in headers(message(OUTCOMES, far))
     last = replace(OUTCOME, timestamp_ms=253_402_300_799_999)
     assert headers(message(OUTCOMES, last))["ce_time"] == b"9999-12-31T23:59:59.999Z"
+
+
+# The trace
+
+OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACED = (("traceparent", TRACE.encode()),)
+
+
+@given(decisions())
+def test_a_decisions_trace_is_found_in_its_json_however_it_is_written(decision):
+    for trace, headers in ((TRACE, TRACED), (None, ()), ("00-malformed", ())):
+        written = encode(replace(decision, traceparent=trace))
+        assert trace_headers_of(Raw(written)) == headers
+        assert trace_headers_of(Raw(msgspec.json.format(written, indent=2))) == headers
+
+
+@pytest.mark.parametrize(
+    ("json", "headers"),
+    [
+        (b'{"traceparent":"%s","context":{"traceparent":null,"v":1}}' % TRACE.encode(), TRACED),
+        (b'{"context":{"traceparent":"%s"}}' % TRACE.encode(), ()),
+        (b'{"v":1}', ()),
+    ],
+)
+def test_only_the_decisions_own_field_counts(json, headers):
+    assert trace_headers_of(Raw(json)) == headers
+
+
+def test_what_headers_tell_is_what_they_were_given():
+    assert trace_in(trace_headers(TRACE)) == TRACE
+    assert trace_in((("traceparent", OTHER.encode()), *TRACED)) == TRACE
+    assert trace_in(()) is None

@@ -1,11 +1,13 @@
 import fcntl
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from streams.errors import LogUnavailable
-from streams.logs.sqlite_file import FairLock
+from streams.logs.sqlite_file import FairLock, flocked
+from tests.streams.logs.log_laws import in_threads
 
 
 def test_one_holds_it_at_a_time(tmp_path):
@@ -20,14 +22,7 @@ def test_one_holds_it_at_a_time(tmp_path):
                 held.remove(name)
 
     locks = [FairLock(tmp_path / "log.db", patience_seconds=30.0) for _ in range(2)]
-    threads = [
-        threading.Thread(target=work, args=(lock, name))
-        for name, lock in enumerate([*locks, locks[0]])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(*(partial(work, lock, name) for name, lock in enumerate([*locks, locks[0]])))
     for lock in locks:
         lock.close()
     assert overlaps == []
@@ -69,9 +64,7 @@ def test_who_waits_is_next(tmp_path):
 
 
 def is_free(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    fcntl.flock(file, fcntl.LOCK_UN)
-    return True
+    free = flocked(file.fileno(), deadline=0.0, retry_seconds=0.0)
+    if free:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    return free

@@ -1,8 +1,6 @@
 import os
 import random
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -12,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.errors import LockError, LogError, LogUnavailable
+from streams.errors import LogError, LogUnavailable
 from streams.logs.base import Message, Shared, TopicPartition
 from streams.logs.embedded import MemoryLog
 from streams.logs.opening import open_log
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_file import FairLock, connect
-from tests.streams.logs.appender import BATCH, batch
 from tests.streams.logs.log_laws import Follower, LogLaws, poll_until, read_all
+from tests.streams.processes import BATCH, batch
 
 
 class TestSqliteLog(LogLaws):
@@ -43,11 +41,6 @@ def log(path):
     log.close()
 
 
-def start_appender(path, name, *batches):
-    command = [sys.executable, "-m", "tests.streams.logs.appender", str(path), name, *batches]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 def values_of(log, name):
     return [r.value for r in read_all(log, "t") if r.key == name.encode()]
 
@@ -59,9 +52,9 @@ def batches_of(name, count):
 # Several processes
 
 
-def test_processes_append_at_once_and_nothing_is_lost(log, path):
+def test_processes_append_at_once_and_nothing_is_lost(start, log, path):
     names = ["first", "second", "third"]
-    appenders = [start_appender(path, name, "40") for name in names]
+    appenders = [start("append", path, name, "40") for name in names]
     for _ in range(40):
         log.append(batch("here", 0))
     assert [appender.communicate() and appender.returncode for appender in appenders] == [0, 0, 0]
@@ -75,9 +68,9 @@ def test_processes_append_at_once_and_nothing_is_lost(log, path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_acknowledged_outlives_kill_9(log, path, seed):
+def test_what_was_acknowledged_outlives_kill_9(start, log, path, seed):
     wait_seconds = random.Random(seed).uniform(0.0, 0.06)
-    appenders = {name: start_appender(path, name) for name in ("first", "second")}
+    appenders = {name: start("append", path, name) for name in ("first", "second")}
     acknowledged = {name: appender.stdout.readline() for name, appender in appenders.items()}
     time.sleep(wait_seconds)
     for name, appender in appenders.items():
@@ -93,10 +86,10 @@ def test_what_was_acknowledged_outlives_kill_9(log, path, seed):
     assert values_of(log, "after") == [b""]
 
 
-def test_a_poll_sees_what_another_process_appends(log, path):
+def test_a_poll_sees_what_another_process_appends(start, log, path):
     consumer = log.consumer(["t"], Follower())
     assert consumer.poll(0.0) == []
-    appender = start_appender(path, "other", "2")
+    appender = start("append", path, "other", "2")
     records = poll_until(consumer, 2 * BATCH)
     appender.communicate()
     consumer.close()
@@ -127,14 +120,6 @@ def test_every_commit_is_synced(path):
     database = connect(path, 1.0)
     assert database.execute("PRAGMA synchronous").fetchone() == (2,)
     database.close()
-
-
-def test_a_group_has_one_member_at_a_time(log):
-    first = log.consumer(["t"], Follower(), group="g")
-    with pytest.raises(LockError):
-        log.consumer(["t"], Follower(), group="g")
-    first.close()
-    log.consumer(["t"], Follower(), group="g").close()
 
 
 # Compact topics

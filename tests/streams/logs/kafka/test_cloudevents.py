@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import kafka
 import pytest
-from msgspec import Raw
 
 from streams.catalogue.state import catalogue_message
 from streams.dead_letters import read_dead_letters
@@ -15,8 +14,6 @@ from streams.events import (
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
-    Action,
-    Decision,
     Outcome,
     Placement,
     RewardRule,
@@ -31,6 +28,7 @@ from streams.logs.kafka import KafkaLog
 from streams.logs.opening import open_log
 from streams.topics import create_topics
 from tests.streams.ingest.ingesting import read, running, wait_until
+from tests.streams.join.joiner_runs import decided
 
 pytestmark = pytest.mark.kafka
 
@@ -75,23 +73,9 @@ def producer(kafka_broker):
     producer.close()
 
 
-def decision(event_id):
-    return Decision(
-        event_id=event_id,
-        placement="home",
-        timestamp_ms=int(time.time() * 1000),
-        context=Raw(b"{}"),
-        actions=(Action("a"),),
-        pmf=(1.0,),
-        index=0,
-        policy_version="v",
-        traceparent=TRACE.decode(),
-    )
-
-
-def decide(log, *event_ids):
-    headers = (("traceparent", TRACE),)
-    log.append([Message(DECISIONS, e.encode(), encode(decision(e)), headers) for e in event_ids])
+def decide(log, event_id):
+    made = decided(event_id, "home", traceparent=TRACE.decode())
+    log.append([made._replace(headers=(("traceparent", TRACE),))])
 
 
 def attributes(event_id, id_):

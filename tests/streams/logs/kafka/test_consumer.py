@@ -12,6 +12,7 @@ import pytest
 from streams.errors import CheckpointError, LogError, TopicError
 from streams.logs.base import Message, TopicPartition
 from streams.logs.kafka import KafkaLog
+from tests.streams.ingest.ingesting import wait_until
 from tests.streams.logs.log_laws import PATIENCE_SECONDS, Follower, poll_until, read_all
 
 pytestmark = pytest.mark.kafka
@@ -26,6 +27,13 @@ def log(kafka_broker):
     )
     yield log
     log.close()
+
+
+@pytest.fixture(scope="module")
+def admin(kafka_broker):
+    client = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
+    yield client
+    client.close()
 
 
 @pytest.fixture
@@ -78,13 +86,6 @@ class Member(threading.Thread):
         self._stop_reading.set()
         self.join(PATIENCE_SECONDS)
         assert not self.is_alive()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.05)
 
 
 def appended(log, message):
@@ -187,17 +188,20 @@ def test_an_error_while_saving_comes_out_of_close_and_commits_nothing(log, topic
     assert log.committed(group, TopicPartition(topic, 0)) is None
 
 
-@pytest.mark.parametrize("group", [None, "g"])
-def test_new_partitions_are_noticed(kafka_broker, log, topic, group):
-    follower = Follower()
+def with_a_new_partition(admin, log, topic, group):
+    """A consumer that has read one record, and a partition with another that came since."""
+    follower, new = Follower(), TopicPartition(topic, 1)
     consumer = log.consumer([topic], follower, group=group and f"g-{uuid4().hex}")
     log.append([Message(topic, b"k", b"first")])
     assert len(poll_until(consumer, 1)) == 1
-    admin = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
     admin.create_partitions({f"group.{topic}": 2})
-    admin.close()
-    new = TopicPartition(topic, 1)
     wait_until(lambda: appended(log, Message(topic, b"k", b"second", partition=1)))
+    return follower, consumer, new
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_new_partitions_are_noticed(admin, log, topic, group):
+    follower, consumer, new = with_a_new_partition(admin, log, topic, group)
     records = []
     while new not in {(r.topic, r.partition) for r in records}:
         records += poll_until(consumer, 1)
@@ -206,17 +210,9 @@ def test_new_partitions_are_noticed(kafka_broker, log, topic, group):
     assert follower.told[-1] == ("revoked", [TopicPartition(topic, 0), new])
 
 
-def test_a_join_that_outlasts_its_poll_is_not_forgotten(kafka_broker, log, topic):
-    follower = Follower()
-    consumer = log.consumer([topic], follower, group=f"g-{uuid4().hex}")
-    log.append([Message(topic, b"k", b"first")])
-    assert len(poll_until(consumer, 1)) == 1
-    admin = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
-    admin.create_partitions({f"group.{topic}": 2})
-    admin.close()
-    new, records = TopicPartition(topic, 1), []
-    wait_until(lambda: appended(log, Message(topic, b"k", b"v", partition=1)))
-
+def test_a_join_that_outlasts_its_poll_is_not_forgotten(admin, log, topic):
+    follower, consumer, new = with_a_new_partition(admin, log, topic, "g")
+    records = []
     # Its join goes on behind a poll that is over, and is to be there for the next one.
     for _ in range(20):
         records += consumer.poll(0.001)
@@ -227,12 +223,10 @@ def test_a_join_that_outlasts_its_poll_is_not_forgotten(kafka_broker, log, topic
 
 
 @pytest.mark.parametrize("group", [None, "g"])
-def test_what_retention_removed_unread_is_told(kafka_broker, log, topic, group, caplog):
+def test_what_retention_removed_unread_is_told(admin, log, topic, group, caplog):
     partition = TopicPartition(topic, 0)
     log.append([Message(topic, b"k", b"%d" % n) for n in range(10)])
-    admin = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
     admin.delete_records({kafka.TopicPartition(f"group.{topic}", 0): 6})
-    admin.close()
     assert log.start_offset(partition) == 6
     assert [r.offset for r in log.read(partition, 0)] == [6, 7, 8, 9]
     follower = Follower({partition: 2})
@@ -250,12 +244,10 @@ def test_a_start_beyond_the_end_is_an_error_and_no_second_reading(log, topic):
     consumer.close()
 
 
-def test_a_topic_with_its_producers_times_is_told(kafka_broker, log, caplog):
+def test_a_topic_with_its_producers_times_is_told(admin, log, caplog):
     topic = f"t-{uuid4().hex[:8]}"
-    admin = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
     layout = {"num_partitions": 1, "replication_factor": 1}
     admin.create_topics({f"group.{topic}": layout}, wait_for_metadata=True)
-    admin.close()
     log.create_topic(topic)
     log.append([Message(topic, b"k", b"v")])
     consumer = log.consumer([topic], Follower())

@@ -34,6 +34,13 @@ def new_name():
     return f"t-{uuid4().hex[:8]}"
 
 
+@pytest.fixture
+def topic(kafka_log):
+    topic = new_name()
+    kafka_log.create_topic(topic)
+    return topic
+
+
 class TestKafkaLog(LogLaws):
     @pytest.fixture
     def log(self, kafka_log):
@@ -56,9 +63,7 @@ def test_what_javas_producer_writes_lands_beside_ours(kafka_broker, kafka_log):
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_others_may_compress_and_leave_out_keys_and_values(kafka_broker, kafka_log, codec):
-    topic = new_name()
-    kafka_log.create_topic(topic)
+def test_others_may_compress_and_leave_out_keys_and_values(kafka_broker, kafka_log, topic, codec):
     with kafka.KafkaProducer(
         bootstrap_servers=kafka_broker.bootstrap, compression_type=codec
     ) as producer:
@@ -68,9 +73,7 @@ def test_others_may_compress_and_leave_out_keys_and_values(kafka_broker, kafka_l
     assert kept == [(b"", b"no key"), (b"no value", b"")]
 
 
-def test_open_and_aborted_transactions_are_not_read(kafka_broker, kafka_log):
-    topic = new_name()
-    kafka_log.create_topic(topic)
+def test_open_and_aborted_transactions_are_not_read(kafka_broker, kafka_log, topic):
     partition = TopicPartition(topic, 0)
     with kafka.KafkaProducer(
         bootstrap_servers=kafka_broker.bootstrap, transactional_id=new_name()
@@ -135,18 +138,14 @@ def test_a_large_append_keeps_its_order(kafka_log):
         assert of_partition == sorted(of_partition)
 
 
-def test_a_message_too_large_is_refused_and_nothing_is_written(kafka_log):
-    topic = new_name()
-    kafka_log.create_topic(topic)
+def test_a_message_too_large_is_refused_and_nothing_is_written(kafka_log, topic):
     kafka_log.append([Message(topic, b"k", bytes(3 << 20))])
     with pytest.raises(LogError, match="max_request_size"):
         kafka_log.append([Message(topic, b"k", b"small"), Message(topic, b"k", bytes(17 << 20))])
     assert len(read_all(kafka_log, topic)) == 1
 
 
-def test_history_keeps_its_times_though_the_broker_gives_its_own(kafka_broker, kafka_log):
-    topic = new_name()
-    kafka_log.create_topic(topic)
+def test_history_keeps_its_times_though_the_broker_gives_its_own(kafka_broker, kafka_log, topic):
     kafka_log.append([Message(topic, b"k", b"then", (("h", b"1"),), timestamp_ms=1_000)])
     (now,) = kafka_log.append([Message(topic, b"k", b"now")])
     late = KafkaLog(kafka_broker.bootstrap, prefix="laws.")

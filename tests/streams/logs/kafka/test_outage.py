@@ -1,6 +1,5 @@
 """KafkaLog when its broker is killed, hangs, or was never there."""
 
-import gc
 import threading
 import time
 from collections import Counter
@@ -13,21 +12,16 @@ from streams.logs.base import Message, TopicPartition
 from streams.logs.kafka import KafkaLog
 from streams.logs.opening import open_log
 from tests.kafka_broker import free_ports
+from tests.streams.ingest.ingesting import wait_until
 from tests.streams.logs.log_laws import PATIENCE_SECONDS, Follower, poll_until, read_all
 
 pytestmark = [
     pytest.mark.kafka,
-    # The client leaves the sockets of refused connections to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
 ]
 
 HASTY = {"request_timeout_ms": 700, "delivery_timeout_ms": 2_000, "max_block_ms": 700}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected():
-    yield
-    gc.collect()
 
 
 @pytest.fixture
@@ -87,12 +81,10 @@ def test_crashes_while_appending_lose_and_repeat_nothing(kafka_broker, log, topi
         appender.start()
     for _ in range(2):
         seen = len(acknowledged)
-        while len(acknowledged) < seen + 600:
-            time.sleep(0.01)
+        wait_until(lambda seen=seen: len(acknowledged) >= seen + 600)
         crash(kafka_broker)
     seen = len(acknowledged)
-    while len(acknowledged) < seen + 200:
-        time.sleep(0.01)
+    wait_until(lambda: len(acknowledged) >= seen + 200)
     stop.set()
     for appender in appenders:
         appender.join(PATIENCE_SECONDS)

@@ -34,9 +34,13 @@ def test_a_compact_topic_drops_what_was_replaced():
     assert log.start_offset(TopicPartition("t", 0)) == 1
 
 
-def test_a_group_has_one_member_at_a_time():
-    log = MemoryLog()
-    log.create_topic("t")
+@pytest.fixture
+def log(empty_log):
+    empty_log.create_topic("t")
+    return empty_log
+
+
+def test_a_group_has_one_member_at_a_time(log):
     first = log.consumer(["t"], Follower(), group="g")
     with pytest.raises(LockError):
         log.consumer(["t"], Follower(), group="g")
@@ -44,22 +48,18 @@ def test_a_group_has_one_member_at_a_time():
     log.consumer(["t"], Follower(), group="g").close()
 
 
-def test_a_closed_consumer_says_so():
-    log = MemoryLog()
-    log.create_topic("t")
+def test_a_closed_consumer_says_so(log):
     consumer = log.consumer(["t"], Follower())
     consumer.close()
     with pytest.raises(LogError, match="closed"):
         consumer.poll(0.0)
 
 
-def test_a_member_that_fails_to_save_leaves_all_the_same():
+def test_a_member_that_fails_to_save_leaves_all_the_same(log):
     class Failing(Follower):
         def revoked(self, partitions):
             raise OSError("disk full")
 
-    log = MemoryLog()
-    log.create_topic("t")
     consumer = log.consumer(["t"], Failing(), group="g")
     consumer.poll(0.0)
     with pytest.raises(OSError, match="disk full"):
