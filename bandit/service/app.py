@@ -44,9 +44,8 @@ from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.ops import health
 from bandit.service.ops import health as checkup
 from bandit.service.ops.health import Drain
-from bandit.service.ops.metrics import Metrics
+from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
-from bandit.service.ops.worker_metrics import WorkerMetrics
 from bandit.service.record import Recorder
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
@@ -134,7 +133,6 @@ def create_app(
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
-    rest.state.checkup = checkup.Checkup(log, settings, clock_ms)
     rest.state.keys = KeyService(ring, appender, clock_ms)
     follower = FiguresFold(
         log, clock_ms, lambda name: figure_settings_of(snapshots.catalogue, name)
