@@ -39,9 +39,8 @@ from bandit.service.log_writer import Appender
 from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.ops import health
 from bandit.service.ops.health import Drain
-from bandit.service.ops.metrics import Metrics
+from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
-from bandit.service.ops.worker_metrics import WorkerMetrics
 from bandit.service.record import Recorder
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
@@ -129,7 +128,6 @@ def create_app(
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
-    rest.state.checkup = health.Checkup(log, settings, clock_ms)
     rest.state.keys = KeyService(ring, appender, clock_ms)
     follower = FiguresFold(
         log, clock_ms, lambda name: figure_settings_of(snapshots.catalogue, name)

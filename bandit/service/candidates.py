@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from bandit.eligibility import traffic_cap_over
 from bandit.policy import Policy, draw, is_context_free
@@ -202,7 +202,7 @@ class Selection(NamedTuple):
         return self.distribution.pmf[self.chosen]
 
 
-class RequestMetadata(NamedTuple):
+class RequestMetadata(Struct, frozen=True):
     """What the decisions of one request have in common; `fallback` as in `Decision`."""
 
     event_id: str
@@ -212,7 +212,7 @@ class RequestMetadata(NamedTuple):
     fallback: bool = False
 
 
-class Decided(NamedTuple):
+class Decided(Struct, frozen=True):
     """The decisions of one request, one a slot; `logged` is false if they are recorded nowhere."""
 
     metadata: RequestMetadata
@@ -224,9 +224,9 @@ def decision_message(selection: Selection, metadata: RequestMetadata) -> Message
     """Returns the decision for the log: the bytes of `streams.events.encode`, spliced."""
     context, distribution, chosen, slot, shortlist = selection
     candidates = distribution.candidates
-    event_id, timestamp_ms, deferred, traceparent, fallback = metadata
-    head = HEAD % (_encode(event_id), candidates.placement, timestamp_ms)
-    if slot or deferred or traceparent or fallback or shortlist or candidates.mark:
+    event_id, traceparent, fallback = metadata.event_id, metadata.traceparent, metadata.fallback
+    head = HEAD % (_encode(event_id), candidates.placement, metadata.timestamp_ms)
+    if slot or metadata.deferred or traceparent or fallback or shortlist or candidates.mark:
         mark, version = b"", FIRST_VERSION
         if fallback:
             mark, version = b'"fallback":true,', FALLBACK_VERSION
@@ -234,7 +234,7 @@ def decision_message(selection: Selection, metadata: RequestMetadata) -> Message
             mark, version = mark + b'"shortlist":%b,' % _encode(shortlist), SHORTLIST_VERSION
         if not fallback:
             mark += candidates.mark
-        rest = slot, _encode(deferred), mark, _encode(traceparent), version
+        rest = slot, _encode(metadata.deferred), mark, _encode(traceparent), version
         end, headers = END % rest, trace_headers(traceparent)
     else:
         end, headers = PLAIN_END, ()
@@ -257,7 +257,7 @@ def rank_answer(decided: Decided) -> bytes:
         distribution.answer(selection.chosen),
         b',"policy_version":',
         distribution.version,
-        _marks(decided),
+        b"}" if decided.logged and not decided.metadata.fallback else _marks(decided),
     )
     return b"".join(parts)
 
@@ -280,7 +280,5 @@ def slots_answer(decided: Decided, ids: Sequence[str]) -> bytes:
 
 def _marks(decided: Decided) -> bytes:
     """Returns the end of an answer, with what is out of the ordinary."""
-    if decided.logged and not decided.metadata.fallback:
-        return b"}"
     not_logged = b"" if decided.logged else b',"logged":false'
     return not_logged + (b',"fallback":true}' if decided.metadata.fallback else b"}")

@@ -13,9 +13,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from msgspec import Raw
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, PolicyError, RequestError
@@ -69,7 +70,7 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class DecisionRequest(NamedTuple):
+class DecisionRequest(Struct, frozen=True):
     """What is to be decided.
 
     Attributes:
@@ -118,7 +119,7 @@ class Decider:
         decided = await self.choose(serving, request)
         if await self.log((decided,)):
             return decided
-        return decided._replace(logged=False)
+        return replace(decided, logged=False)
 
     async def choose(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
         """Returns what is chosen, one selection a slot; nothing is logged.
@@ -136,16 +137,18 @@ class Decider:
         candidates = _candidates(serving, request.actions, context, now_ms)
         sampler = serving.draws if request.actions is None else None
         slots, contexts = request.slots or ONE_SLOT, [context]
-        one = request.slots is None
-        known = candidates.known(serving.policy) if one and sampler is None else None
-        if known is not None:
-            found: list[Selection] | None = [Selection(context, known, known.draw(event_id))]
-        else:
-            if not one:
-                check_enough(slots, candidates.actions)
-                contexts = slot_contexts(context, slots)
-            choose = partial(_selections, serving, sampler, candidates, slots, contexts, event_id)
-            found = choose() if self._budget is None else await self._budget.within(choose)
+        if request.slots is not None:
+            check_enough(slots, candidates.actions)
+            contexts = slot_contexts(context, slots)
+        budget = self._budget
+        if budget and request.slots is None and sampler is None:
+            budget = None if candidates.known(serving.policy) else budget
+        asked = serving, sampler, candidates, slots, contexts, event_id
+        found = (
+            _selections(*asked)
+            if budget is None
+            else await budget.within(partial(_selections, *asked))
+        )
         late = found is None
         if found is None:
             if sampler is not None:
@@ -179,15 +182,17 @@ class Decider:
             if not (self._unlogged and error.code == SpoolFull.code):
                 raise
             logged = False
-        for metadata, selections, _ in decided:
+        for each in decided:
+            metadata, selections = each.metadata, each.selections
             name = selections[0].distribution.candidates.name
             if metadata.fallback:
                 self._metrics.fallbacks(name, len(selections))
             if not logged:
                 self._metrics.unlogged(name, len(selections))
-            for one in selections:
-                explored = one.propensity < one.distribution.highest
-                self._metrics.decision(name, one.action.id, explored=explored)
+            for _, distribution, chosen, _, _ in selections:
+                explored = distribution.pmf[chosen] < distribution.highest
+                action = distribution.candidates.actions[chosen]
+                self._metrics.decision(name, action.id, explored=explored)
         return logged
 
 
@@ -284,6 +289,9 @@ def _selections(
     event_id: str,
 ) -> list[Selection]:
     """Returns what the policy chooses, of a shortlist where the sampler makes one."""
+    if sampler is None and slots is ONE_SLOT:
+        distribution = _distribution(serving, candidates, contexts[0], candidates)
+        return [Selection(contexts[0], distribution, distribution.draw(event_id))]
     distribution_of, shortlist = partial(_distribution, serving, candidates), None
     if sampler is not None:
         pmf_of, size = partial(policy_pmf, serving), sampler.size(slots)

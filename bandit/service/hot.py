@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.asgi import (
@@ -35,15 +36,16 @@ from bandit.service.errors import internal_error
 from bandit.service.ops.metrics import Metrics
 from bandit.service.record import Recorder
 from bandit.service.requests import (
+    ActivateRequest,
     OutcomeRequest,
     OutcomesAnswer,
+    OutcomesRequest,
+    RewardRequest,
     brought_actions,
     check_depth,
     check_event_id,
-    decode_activate,
-    decode_outcomes,
+    decode_body,
     decode_rank,
-    decode_reward,
     slot_requests,
 )
 from bandit.service.settings import Settings
@@ -58,9 +60,14 @@ RANK_SEGMENTS: Final = 5  # an empty one first, then v1, placements, {placement}
 EVENT_SEGMENTS: Final = 7
 
 _encode = msgspec.json.Encoder().encode
+_reward: msgspec.json.Decoder[RewardRequest] = msgspec.json.Decoder(RewardRequest)
+_outcomes: msgspec.json.Decoder[OutcomeRequest | list[OutcomeRequest]] = msgspec.json.Decoder(
+    OutcomesRequest
+)
+_activate: msgspec.json.Decoder[ActivateRequest] = msgspec.json.Decoder(ActivateRequest)
 
 
-class Call(NamedTuple):
+class HotRequest(Struct, frozen=True):
     """One request of a hot route: what its path and headers say, and its body.
 
     `event_id` is empty for rank, whose event does not exist yet.
@@ -72,7 +79,7 @@ class Call(NamedTuple):
     traceparent: str | None
 
 
-class Answer(NamedTuple):
+class HotAnswer(Struct, frozen=True):
     """What is sent back: an HTTP status and a JSON body, empty where there is none."""
 
     status: int
@@ -124,7 +131,7 @@ class HotRouter:
             template = getattr(scope.get("route"), "path_format", UNMATCHED)
         self._metrics.request(template, status, time.perf_counter() - started)
 
-    async def rank(self, call: Call) -> Answer:
+    async def rank(self, call: HotRequest) -> HotAnswer:
         """Chooses one action, or one for each of `slots`: 200 with what was decided."""
         request = decode_rank(call.body, max_actions=self._max_actions)
         actions, slots = request.actions, request.slots
@@ -138,35 +145,38 @@ class HotRouter:
         )
         decided = await self._decider.decide(call.serving, asked)
         if slots is None:
-            return Answer(200, rank_answer(decided))
-        return Answer(200, slots_answer(decided, [slot.id for slot in slots]))
+            return HotAnswer(200, rank_answer(decided))
+        return HotAnswer(200, slots_answer(decided, [slot.id for slot in slots]))
 
-    async def reward(self, call: Call) -> Answer:
+    async def reward(self, call: HotRequest) -> HotAnswer:
         """Takes in what a decision earned: 204."""
-        request = decode_reward(call.body)
+        request = decode_body(_reward, call.body)
         outcome = OutcomeRequest(
             kind=REWARD, value=request.value, slot=request.slot, outcome_id=request.outcome_id
         )
-        return await self._take(call, [outcome], Answer(204))
+        await self._take(call, [outcome])
+        return HotAnswer(204)
 
-    async def outcomes(self, call: Call) -> Answer:
+    async def outcomes(self, call: HotRequest) -> HotAnswer:
         """Takes in what happened after a decision: 202 with how many."""
-        outcomes = decode_outcomes(call.body)
-        return await self._take(call, outcomes, Answer(202, _encode(OutcomesAnswer(len(outcomes)))))
+        found = decode_body(_outcomes, call.body)
+        outcomes = found if isinstance(found, list) else [found]
+        await self._take(call, outcomes)
+        return HotAnswer(202, _encode(OutcomesAnswer(len(outcomes))))
 
-    async def activate(self, call: Call) -> Answer:
+    async def activate(self, call: HotRequest) -> HotAnswer:
         """Makes a deferred decision count, in all its slots or in the `slots` shown: 204."""
-        slots = decode_activate(call.body).slots
+        slots = decode_body(_activate, call.body).slots if call.body else None
         if slots is None:
             activations = [OutcomeRequest(kind=ACTIVATION)]
         else:
             activations = [OutcomeRequest(kind=SLOT_ACTIVATION, slot=slot) for slot in slots]
-        return await self._take(call, activations, Answer(204))
+        await self._take(call, activations)
+        return HotAnswer(204)
 
-    async def _take(self, call: Call, outcomes: list[OutcomeRequest], answer: Answer) -> Answer:
+    async def _take(self, call: HotRequest, outcomes: list[OutcomeRequest]) -> None:
         placement = call.serving.placement
         await self._recorder.take(placement, call.event_id, outcomes, call.traceparent)
-        return answer
 
     async def _answer_hot(
         self, route: HotRoute, segments: list[bytes], scope: Scope, receive: Receive, send: Send
@@ -204,19 +214,19 @@ class HotRouter:
             logger.exception("%s %s failed", scope["method"], scope["path"])
         return status
 
-    def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> Call:
+    def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> HotRequest:
         # No placement has a name that is not UTF-8, so what stands in for it is not found either.
         name = _unquoted(segments[3]).decode(errors="replace")
         serving = serving_of(self._snapshots, name)
         event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
-        return Call(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
+        return HotRequest(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
 
 
 class HotRoute(NamedTuple):
     """A hot route: its template, which metrics and the documentation show, and its handler."""
 
     template: str
-    handler: Callable[[HotRouter, Call], Awaitable[Answer]]
+    handler: Callable[[HotRouter, HotRequest], Awaitable[HotAnswer]]
 
 
 _EVENT: Final = "/v1/placements/{placement}/events/{event_id}"

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from bandit.service.api.decisions import OutcomeItem
+from bandit.service.compat.openfeature.wire import EvaluateBody, TrackBody
 from bandit.service.hot import OF_EVENTS, RANK, HotRoute
 from bandit.service.requests import (
     ActivateRequest,
@@ -152,8 +153,8 @@ _ROUTES: Final = (
 
 def add_hot_routes(document: dict[str, Any]) -> dict[str, Any]:
     """Returns FastAPI's OpenAPI document with the hot routes added to it."""
-    requests = [OutcomeRequest, OutcomeItem, *(documented.request for documented in _ROUTES)]
-    types = requests + [answer for documented in _ROUTES for answer in documented.answers]
+    types = [OutcomeRequest, OutcomeItem, EvaluateBody, TrackBody]
+    types += [kind for each in _ROUTES for kind in (each.request, *each.answers)]
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )

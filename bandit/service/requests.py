@@ -176,11 +176,6 @@ class OutcomesAnswer(Struct, frozen=True):
 
 
 _rank: msgspec.json.Decoder[RankRequest] = msgspec.json.Decoder(RankRequest)
-_reward: msgspec.json.Decoder[RewardRequest] = msgspec.json.Decoder(RewardRequest)
-_outcomes: msgspec.json.Decoder[OutcomeRequest | list[OutcomeRequest]] = msgspec.json.Decoder(
-    OutcomesRequest
-)
-_activate: msgspec.json.Decoder[ActivateRequest] = msgspec.json.Decoder(ActivateRequest)
 _context: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)
 _T = TypeVar("_T")
 
@@ -193,7 +188,7 @@ def decode_rank(body: bytes, *, max_actions: int) -> RankRequest:
             `actions_count_invalid`, `action_without_features`, `duplicate_action_id`,
             `slots_count_invalid` or `duplicate_slot_id`.
     """
-    request = _decode(_rank, body)
+    request = decode_body(_rank, body)
     check_features(request.context, "context")
     if request.event_id is not None:
         check_event_id(request.event_id)
@@ -204,41 +199,13 @@ def decode_rank(body: bytes, *, max_actions: int) -> RankRequest:
     return request
 
 
-def decode_reward(body: bytes) -> RewardRequest:
-    """Returns the reward that the body holds.
-
-    Raises:
-        RequestError: `body_not_json` or `body_invalid`.
-    """
-    return _decode(_reward, body)
-
-
-def decode_outcomes(body: bytes) -> list[OutcomeRequest]:
-    """Returns the outcome, or the outcomes, that the body holds.
-
-    Raises:
-        RequestError: `body_not_json` or `body_invalid`.
-    """
-    found = _decode(_outcomes, body)
-    return found if isinstance(found, list) else [found]
-
-
-def decode_activate(body: bytes) -> ActivateRequest:
-    """Returns which slots the body activates: all of them if there is no body.
-
-    Raises:
-        RequestError: `body_not_json` or `body_invalid`.
-    """
-    return _decode(_activate, body) if body else ActivateRequest()
-
-
 def parse_context(text: str) -> Raw:
     """Returns the context that a query's text holds.
 
     Raises:
         RequestError: `body_not_json`, `body_invalid` or `features_invalid`.
     """
-    context = _decode(_context, text.encode())
+    context = decode_body(_context, text.encode())
     check_features(context, "context")
     return context
 
@@ -323,7 +290,12 @@ def nesting(body: bytes) -> int:
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+def decode_body(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    """Returns what the body holds.
+
+    Raises:
+        RequestError: `body_not_json`, `body_invalid` or `features_invalid`.
+    """
     try:
         if not body.isascii():
             body.decode()

@@ -126,14 +126,17 @@ def model_of(struct: Any) -> type[BaseModel]:
     fields: dict[str, Any] = {name: (Literal[tag], ...) for name, tag in _tag(kind).items()}
     for field in msgspec.structs.fields(struct):
         if field.name not in _EVENTS_OWN:
-            fields[field.name] = (_type(field.type, kind), _default(field))
+            fields[field.encode_name] = (_type(field.type, kind), _default(field))
     examples = list(vars(kind).get("examples", ()))
     return create_model(
         _name(struct),
         __config__=ConfigDict(
             extra="forbid",
             json_schema_extra={"examples": examples} if examples else None,
-            json_schema_serialization_defaults_required=True,  # as `plain` spells them out
+            # `plain` spells defaults out; a resource that omits them is encoded by its route.
+            json_schema_serialization_defaults_required=not (
+                issubclass(kind, Resource) and kind.__struct_config__.omit_defaults
+            ),
         ),
         __doc__=cleandoc(kind.__doc__ or ""),
         __module__=kind.__module__,

@@ -25,6 +25,13 @@ Around: TypeAlias = Callable[[Sequence[Message]], AbstractContextManager[object]
 
 _T = TypeVar("_T")
 
+logger = logging.getLogger(__name__)
+
+FORWARDED_AT_ONCE: Final = 1000
+RETRY_SECONDS: Final = 0.2
+FAILURE_SECONDS: Final = 5.0
+"""How long to wait after any other failure than a log that is away; a person has to repair it."""
+
 
 class _Task(NamedTuple):
     run: Callable[[], object]
@@ -84,7 +91,7 @@ class LogThread:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             if self._closed:
-                _tell(task.done, _cancel)
+                _tell(task.done, asyncio.Future.cancel)
                 continue
             try:
                 found = task.run()
@@ -94,7 +101,7 @@ class LogThread:
                 _tell(task.done, _finish, found)
 
 
-def _tell(done: asyncio.Future[object], how: Callable[..., None], *what: object) -> None:
+def _tell(done: asyncio.Future[object], how: Callable[..., object], *what: object) -> None:
     try:
         done.get_loop().call_soon_threadsafe(how, done, *what)
     except RuntimeError:  # the loop is closed: nobody waits any more
@@ -109,20 +116,6 @@ def _finish(done: asyncio.Future[object], found: object) -> None:
 def _fail(done: asyncio.Future[object], error: Exception) -> None:
     if not done.done():
         done.set_exception(error)
-
-
-def _cancel(done: asyncio.Future[object]) -> None:
-    done.cancel()
-
-
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
-
-FORWARDED_AT_ONCE: Final = 1000
-RETRY_SECONDS: Final = 0.2
-FAILURE_SECONDS: Final = 5.0
-"""How long to wait after any other failure than a log that is away; a person has to repair it."""
 
 
 class Spooling:
@@ -277,5 +270,5 @@ class Spooling:
         self._full = False
         self._on_forwarded(len(batch.messages))
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)

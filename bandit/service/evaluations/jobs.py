@@ -29,8 +29,8 @@ FOLDER: Final = "evaluations"
 NO_WORD: Final = "the process that ran it ended without a word; submit it again"
 SERVER_ENDED: Final = "the server ended before it was done; submit it again"
 
-Kind = Literal["evaluations", "featureImportances"]
-Status = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
+JobKind = Literal["evaluations", "featureImportances"]
+JobStatus = Literal["NotSubmitted", "Running", "Succeeded", "Failed"]
 Origin = Literal["Online", "Baseline", "Random", "Custom", "OfflineExperimentation"]
 
 
@@ -83,14 +83,14 @@ class Job(Struct, frozen=True, kw_only=True):
     """An evaluation or a feature importance of one placement, over decisions in [start, end)."""
 
     id: str
-    kind: Kind
+    kind: JobKind
     placement: str
     name: str
     start_ms: int
     end_ms: int
     created_ms: int
     entrants: tuple[JobCandidate, ...] = ()
-    status: Status = "NotSubmitted"
+    status: JobStatus = "NotSubmitted"
     description: str = ""
     results: tuple[Result, ...] = ()
     logged: ValueOverTime | None = None
@@ -139,7 +139,7 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    def read(self, kind: Kind, placement: str, job_id: str) -> Job:
+    def read(self, kind: JobKind, placement: str, job_id: str) -> Job:
         """Returns the job as it is now.
 
         Raises:
@@ -159,18 +159,18 @@ class Jobs:
             job = msgspec.structs.replace(job, status="Failed", description=NO_WORD)
         return job
 
-    def all(self, kind: Kind, placement: str) -> list[Job]:
+    def all(self, kind: JobKind, placement: str) -> list[Job]:
         """Returns the placement's jobs, newest first."""
         folder = self._path(kind, placement, "any").parent
         ids = [load(path).id for path in folder.glob("*.json")]
         found = [self.read(kind, placement, job_id) for job_id in ids]
         return sorted(found, key=lambda job: (-job.created_ms, job.id))
 
-    def delete(self, kind: Kind, placement: str, job_id: str) -> None:
+    def delete(self, kind: JobKind, placement: str, job_id: str) -> None:
         """Removes the job, whether it is there or not; one that runs finds nobody to tell."""
         self._path(kind, placement, job_id).unlink(missing_ok=True)
 
-    def _path(self, kind: Kind, placement: str, job_id: str) -> Path:
+    def _path(self, kind: JobKind, placement: str, job_id: str) -> Path:
         return self._folder / kind / file_name(placement) / f"{file_name(job_id)}.json"
 
     async def _run(self, path: Path) -> None:

@@ -14,12 +14,19 @@ from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
 from bandit.service.api.dependencies import After, Editing, Limit, Placed, page_of
 from bandit.service.decide import new_id
-from bandit.service.evaluations.jobs import Job, JobCandidate, Jobs, Kind, Status, ValueOverTime
+from bandit.service.evaluations.jobs import (
+    Job,
+    JobCandidate,
+    JobKind,
+    Jobs,
+    JobStatus,
+    ValueOverTime,
+)
 from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
 from streams.events import MAX_ID_LENGTH, Placement, PolicySpec, TimestampMs
 from streams.events.fields import doc
 
-EVALUATIONS: Final[Kind] = "evaluations"
+EVALUATIONS: Final[JobKind] = "evaluations"
 ONLINE: Final = "online"
 RANDOM: Final = "uniform"
 BASELINE: Final = "baseline"
@@ -30,7 +37,7 @@ router = APIRouter(prefix="/v1/placements/{placement}/evaluations", tags=["evalu
 
 MAX_POLICIES: Final = 10
 State = Literal["waiting", "running", "succeeded", "failed"]
-STATES: Final[dict[Status, State]] = {
+STATES: Final[dict[JobStatus, State]] = {
     "NotSubmitted": "waiting",
     "Running": "running",
     "Succeeded": "succeeded",

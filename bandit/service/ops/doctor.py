@@ -30,7 +30,7 @@ from streams.errors import StreamsError
 from streams.events import DECISIONS
 from streams.fold import ends
 from streams.inspect import lags
-from streams.logs.base import Log, TopicPartition
+from streams.logs.base import Log
 from streams.logs.opening import log_exists, open_log, redacted, sqlite_path
 from streams.topics import GROUPS, topic_states
 
@@ -168,10 +168,6 @@ def _log(patient: Patient) -> Seen:
     else:
         yield "ok", f"{place} has {end} decisions, and answers", ""
     yield from _sqlite_file(patient.settings.log_url)
-
-
-def _decisions(log: Log) -> list[TopicPartition]:
-    return [TopicPartition(DECISIONS, number) for number in range(log.partitions(DECISIONS))]
 
 
 def _clock(patient: Patient) -> Seen:

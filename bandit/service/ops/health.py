@@ -92,7 +92,7 @@ class Ready(BaseModel):
 
 
 class Health:
-    """Tells whether one application can do its work."""
+    """Tells whether one application can do its work, and what the doctor finds."""
 
     def __init__(
         self,
@@ -105,14 +105,15 @@ class Health:
         drain: Drain,
         ring: KeyRing,
     ) -> None:
-        self._log = log
+        self.log = log
         self._snapshots = snapshots
         self._appender = appender
         self.figures = figures
-        self._refuses = settings.spool_full == "refuse"
-        self._clock_ms = clock_ms
+        self._settings = settings
+        self.clock_ms = clock_ms
         self._drain = drain
         self._ring = ring
+        self._looking = asyncio.Semaphore(1)
 
     async def ready(self) -> Ready:
         """Returns what is served.
@@ -131,7 +132,7 @@ class Health:
                 raise RequestError(503, "log_unavailable", "the latest append to the log failed")
             await self._ask_log(PATIENCE_SECONDS)
             return self._ready(None)
-        if spooling.full and self._refuses:
+        if spooling.full and self._settings.spool_full == "refuse":
             message = f"the log is away, and the spool in {spooling.spool.directory} is full"
             raise RequestError(503, SpoolFull.code, message)
         if spooling.active:
@@ -155,8 +156,15 @@ class Health:
             if not running:
                 raise RequestError(503, "thread_ended", f"the thread that follows {name} ended")
 
+    async def look(self, now_ms: int) -> list[Finding]:
+        """Returns what the doctor finds, one look at a time: each reads all dead letters."""
+        async with self._looking:
+            patient = Patient(self._settings, self.log, now_ms)
+            machine = await run_in_threadpool(look_at_machine, self._settings)
+            return machine + await run_in_threadpool(look, patient)
+
     async def _ask_log(self, patience_seconds: float) -> None:
-        reading = asyncio.to_thread(self._log.end_offset, PARTITION)
+        reading = asyncio.to_thread(self.log.end_offset, PARTITION)
         try:
             await asyncio.wait_for(reading, patience_seconds)
         except (LogError, TimeoutError) as error:
@@ -173,7 +181,7 @@ class Health:
             ready.spool = Spooled(
                 messages=spool.messages,
                 bytes=spool.size_bytes,
-                oldest_seconds=spool.oldest_seconds(self._clock_ms()),
+                oldest_seconds=spool.oldest_seconds(self.clock_ms()),
             )
         return ready
 
@@ -207,33 +215,6 @@ def metrics(health: Checked) -> Response:
 
 
 checkup_router = APIRouter(prefix="/v1", tags=["operations"])
-
-
-class Checkup:
-    """Has the doctor look, one look at a time: each reads the catalogue and all dead letters."""
-
-    def __init__(self, log: Log, settings: Settings, clock_ms: Callable[[], int]) -> None:
-        self.log = log
-        self.clock_ms = clock_ms
-        self._settings = settings
-        self._turn = asyncio.Semaphore(1)
-
-    async def look(self, now_ms: int) -> list[Finding]:
-        """Returns what was found, versions and disk of this machine included."""
-        async with self._turn:
-            return await run_in_threadpool(self._found, now_ms)
-
-    def _found(self, now_ms: int) -> list[Finding]:
-        patient = Patient(self._settings, self.log, now_ms)
-        return [*look_at_machine(self._settings), *look(patient)]
-
-
-def _checkup(request: Request) -> Checkup:
-    found: Checkup = request.app.state.checkup
-    return found
-
-
-Checking = Annotated[Checkup, Depends(_checkup)]
 
 
 class FindingsView(Struct, Resource, frozen=True):
@@ -270,16 +251,16 @@ class LagView(Struct, Resource, frozen=True):
 
 
 @checkup_router.get("/doctor")
-async def read_findings(checkup: Checking) -> FindingsView:
+async def read_findings(health: Checked) -> FindingsView:
     """What `copyloop doctor` finds, as seen by this process: it only reads, which may take long."""
-    now_ms = checkup.clock_ms()
-    return FindingsView(now_ms, await checkup.look(now_ms))
+    now_ms = health.clock_ms()
+    return FindingsView(now_ms, await health.look(now_ms))
 
 
 @checkup_router.get("/lag")
-def read_lag(checkup: Checking) -> LagView:
+def read_lag(health: Checked) -> LagView:
     """How far joiner and learner are behind: one that does not move while there is lag is down."""
-    return LagView(looked_ms=checkup.clock_ms(), groups=_groups(lags(checkup.log, GROUPS)))
+    return LagView(looked_ms=health.clock_ms(), groups=_groups(lags(health.log, GROUPS)))
 
 
 def _groups(found: Sequence[Lag]) -> list[GroupLagView]:

@@ -1,14 +1,19 @@
 """What the API counts, for Prometheus.
 
 Each application has a registry of its own, so that two in one process do not mix. Routes are
-labelled by their template, never by a path that a client chose.
+labelled by their template, never by a path that a client chose. Several workers of one port tell
+their figures to whichever of them is asked.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import accumulate
 from typing import Final, TypeVar
 
@@ -20,9 +25,12 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from bandit.service.state import Snapshots
+from bandit.service.supervise import Worker
 from streams.spool import Spool
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -249,3 +257,97 @@ class _Spooled(Collector):
 def _gauge(name: str, words: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, words, labels=("placement",))
     return labelled(family, (((placement,), value) for placement, value in values))
+
+
+SUFFIX: Final = ".sock"
+LABEL: Final = "worker"
+PATIENCE_SECONDS: Final = 2.0
+
+
+class WorkerMetrics:
+    """One worker's way to its siblings' figures.
+
+    Each tells its own to whoever connects to its socket in the folder that they share; the one
+    that was asked tells them all, each sample with the label `worker`.
+
+    Args:
+        worker: who this is.
+        text: what this one counts, in Prometheus' text format.
+    """
+
+    def __init__(self, worker: Worker, text: Callable[[], bytes]) -> None:
+        self._worker = worker
+        self._text = text
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begins to tell; in place of a worker of the same name that is gone."""
+        path = self._worker.folder / f"{self._worker.name}{SUFFIX}"
+        with suppress(FileNotFoundError):
+            path.unlink()
+        # The folder is its owner's alone, and so is all that is in it.
+        self._server = await asyncio.start_unix_server(self._tell, path)
+
+    def stop(self) -> None:
+        """Tells nothing any more."""
+        if self._server is not None:
+            self._server.close()
+
+    def text(self) -> bytes:
+        """Returns what all of them count; one that does not answer is left out.
+
+        Not in the event loop's thread: the others are waited for.
+        """
+        texts = {self._worker.name: self._text()}
+        for path in sorted(self._worker.folder.glob(f"*{SUFFIX}")):
+            if path.stem not in texts:
+                with suppress(OSError):
+                    texts[path.stem] = _asked(os.fspath(path))
+        return merged(texts)
+
+    async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(await asyncio.to_thread(self._text))
+            await writer.drain()
+        finally:
+            writer.close()
+
+
+def merged(texts: dict[str, bytes]) -> bytes:
+    """Returns the figures of several workers, by name, as one text with their label."""
+    registry = CollectorRegistry()
+    registry.register(_Merged(texts))
+    return generate_latest(registry)
+
+
+class _Merged(Collector):
+    def __init__(self, texts: dict[str, bytes]) -> None:
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        for name, text in self._texts.items():
+            for metric in text_string_to_metric_families(text.decode()):
+                family = found.setdefault(
+                    metric.name, Metric(metric.name, metric.documentation, metric.type)
+                )
+                family.samples += _of_worker(metric, name)
+        yield from found.values()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
+def _of_worker(metric: Metric, worker: str) -> Iterator[Sample]:
+    for sample in metric.samples:
+        yield sample._replace(labels={LABEL: worker, **sample.labels})
+
+
+def _asked(path: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(PATIENCE_SECONDS)
+        asking.connect(path)
+        parts: list[bytes] = []
+        while part := asking.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)

@@ -11,7 +11,7 @@ from bandit.policies.base import unseal
 from bandit.policies.segments import MOST_SEGMENTS, OTHERS, Segments, segment_of
 from bandit.policy import sample
 from streams.events import Action, Decision
-from tests.bandit.policies.test_maturing import alike
+from tests.bandit.policies.test_delayed_feedback import alike
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, raw
 
 BY_DEVICE = {"name": "text_thompson", "weights": {}, "segments": ["device"]}

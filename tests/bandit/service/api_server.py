@@ -1,20 +1,27 @@
 """A real server in a thread, for the tests of the API."""
 
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from itertools import count
 
 import httpx
 import uvicorn
 
+from bandit.policy import policy_version
 from bandit.service.app import create_app, server_config
 from bandit.service.settings import Settings
-from streams.events import DECISIONS, OUTCOMES, decode
+from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, decode, encode
 from streams.fold import scan_topic
+from streams.logs.base import Message
 from streams.topics import create_topics
 
 PATIENCE_SECONDS = 30
+OFFSETS = count(1)
 
 
 class Api:
@@ -57,27 +64,69 @@ class Api:
     def outcomes(self, event_id):
         return self.logged(OUTCOMES, event_id)
 
+    def publish(self, name, policy, *, offset=None, **shown):
+        """Publishes what a learner would that has this policy and has counted so much."""
+        state, offset = policy.to_bytes(), next(OFFSETS) if offset is None else offset
+        snapshot = PolicySnapshot(
+            placement=name, version=policy_version(state, offset), spec=policy.spec, partition=0,
+            offset=offset, state=state, timestamp_ms=0, shown=shown,
+        )  # fmt: skip
+        self.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
+        served = f"/v1/placements/{name}/policy"
+        wait_until(lambda: self.client.get(served).json()["version"] == snapshot.version)
+        return snapshot.version
+
 
 @contextmanager
 def running(log, settings=None, partitions=1, spool=None, port=0, **options):
     """Serves the log for as long as the block lasts."""
     create_topics(log, partitions=partitions)
     settings = settings or Settings()
-    server = uvicorn.Server(
-        server_config(create_app(log, settings, spool=spool, **options), settings)
-    )
-    listening = socket.create_server(("127.0.0.1", port))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    app = create_app(log, settings, spool=spool, **options)
+    with (
+        listening(app, settings, port) as address,
+        httpx.Client(base_url=f"http://{address}", timeout=PATIENCE_SECONDS) as client,
+    ):
+        yield Api(f"http://{address}", client, log)
+
+
+@contextmanager
+def listening(app, settings, port=0):
+    """Runs the application in a thread; yields its host and port."""
+    server = uvicorn.Server(server_config(app, settings))
+    opened = socket.create_server(("127.0.0.1", port))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
     thread.start()
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
         wait_until(lambda: server.started or not thread.is_alive())
-        with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client:
-            yield Api(url, client, log)
+        yield f"127.0.0.1:{opened.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive(), "the server did not stop"
+
+
+def start_process(folder, *options):
+    """Starts `copyloop bandit serve` with a free port, unless the options name one."""
+    command = [sys.executable, "-m", "bandit", "serve", "--data", str(folder), "--port", "0"]
+    return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def served(folder, *options, log=None):
+    """A server in a process of its own: the process, and its API."""
+    process = start_process(folder, *options)
+    try:
+        url = None
+        while url is None:
+            line = process.stderr.readline()
+            assert line, "the server ended before it served"
+            url = re.search(r"http://\S+", line)
+        with httpx.Client(base_url=url[0], timeout=2 * PATIENCE_SECONDS) as client:
+            yield process, Api(url[0], client, log)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def wait_until(condition):

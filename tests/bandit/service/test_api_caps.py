@@ -7,11 +7,8 @@ import pytest
 
 from bandit.eligibility import DAY_MS
 from bandit.policies import open_policy
-from bandit.policy import policy_version
-from streams.events import POLICIES, PolicySnapshot, encode
 from streams.events.placement import Shown
-from streams.logs.base import Message
-from tests.bandit.service.api_server import code_of, wait_until
+from tests.bandit.service.api_server import code_of
 
 
 def ids(answer):
@@ -20,18 +17,6 @@ def ids(answer):
 
 def policy_of(api, name):
     return api.client.get(f"/v1/placements/{name}/policy").json()
-
-
-def publish(api, name, shown):
-    """Publishes what a learner would that has counted so much."""
-    policy = open_policy({"name": "thompson"})
-    state = policy.to_bytes()
-    snapshot = PolicySnapshot(
-        placement=name, version=policy_version(state, 9), spec=policy.spec, partition=0, offset=9,
-        state=state, timestamp_ms=0, shown=shown,
-    )  # fmt: skip
-    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
-    wait_until(lambda: policy_of(api, name)["version"] == snapshot.version)
 
 
 def test_what_a_user_has_seen_enough_has_no_share(api):
@@ -63,7 +48,7 @@ def test_budgets_follow_the_published_counts(api):
     today = time.time_ns() // 1_000_000 // DAY_MS
     yesterday = today - 1
     shown = {"a": Shown(9, yesterday, 1), "b": Shown(6, yesterday, 5), "c": Shown(5, today, 5)}
-    publish(api, name, shown)
+    api.publish(name, open_policy({"name": "thompson"}), **shown)
     served = policy_of(api, name)
     assert served["capped"] == ["a", "c"]
     assert ids(served) == ids(api.rank(name).json()) == ["b"]

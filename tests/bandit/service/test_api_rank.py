@@ -2,17 +2,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import msgspec
 import pytest
 
 from bandit import policies
 from bandit.policies import open_policy
-from bandit.policy import policy_version
-from bandit.service.settings import Settings
-from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, encode
-from streams.logs.base import Message
-from streams.logs.embedded import MemoryLog
-from tests.bandit.service.api_server import running, wait_until
+from streams.events import DECISIONS, OUTCOMES
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -63,13 +57,7 @@ def test_a_policy_by_segments_is_asked_in_each_contexts_own(api):
     decision = api.decision(api.rank(name).json()["event_id"])
     for number in range(300):
         learned.learn(decision, float(number % 10 == 0))
-    version = policy_version(learned.to_bytes(), 1)
-    snapshot = PolicySnapshot(
-        placement=name, version=version, spec=learned.spec, partition=0, offset=1,
-        state=learned.to_bytes(), timestamp_ms=0,
-    )  # fmt: skip
-    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
-    wait_until(lambda: api.rank(name).json()["policy_version"] == version)
+    api.publish(name, learned)
     nowhere, phone = (propensities(api.rank(name, context=c).json()) for c in ({}, {"device": "x"}))
     assert nowhere != phone
     refused = api.rank(name, context={"device": {"os": "x"}})
@@ -152,17 +140,11 @@ def test_a_published_policy_is_served(api):
     name = api.placement("swapped")
     before = api.rank(name).json()
     policy = open_policy({"name": "thompson"})
-    decision = msgspec.structs.replace(api.decision(before["event_id"]))
+    decision = api.decision(before["event_id"])
     for _ in range(50):
         policy.learn(decision, 1.0)
-    state = policy.to_bytes()
-    version = policy_version(state, 50)
-    snapshot = PolicySnapshot(
-        placement=name, version=version, spec=policy.spec, partition=0, offset=50, state=state,
-        timestamp_ms=0,
-    )  # fmt: skip
-    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
-    wait_until(lambda: api.rank(name).json()["policy_version"] == version)
+    version = api.publish(name, policy, offset=50)
+    assert api.rank(name).json()["policy_version"] == version
     after = api.rank(name).json()
     winner = before["index"]
     assert propensities(after)[winner] > propensities(before)[winner]
@@ -190,14 +172,3 @@ def test_many_at_once_are_each_logged_exactly_once(api):
     logged = [d for d in api.logged(DECISIONS) if d.placement == name]
     assert sorted(d.event_id for d in logged) == sorted(names)
     assert {d.event_id: d.index for d in logged} == {a["event_id"]: a["index"] for a in answers}
-
-
-def test_buffered_decisions_reach_the_log_too():
-    log = MemoryLog()
-    with running(log, Settings(durability="buffered")) as api:
-        name = api.placement("soon")
-        for number in range(10):
-            assert api.rank(name, event_id=f"soon-{number}").status_code == 200
-        assert api.event(name, "soon-0", "reward", {"value": 1}).status_code == 204
-    assert [d.event_id for d in api.logged(DECISIONS)] == [f"soon-{n}" for n in range(10)]
-    assert [o.kind for o in api.outcomes("soon-0")] == ["reward"]

@@ -1,44 +1,22 @@
-import re
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-import httpx
 import pytest
 
 from bandit.service.settings import Settings
 from streams.events import DECISIONS
 from streams.logs.sqlite import SqliteLog
-from tests.bandit.service.api_server import Api, code_of, running, wait_until
-
-
-def start(folder, *, host="127.0.0.1", port=0):
-    command = [sys.executable, "-m", "bandit", "serve", "--data", str(folder)]
-    return subprocess.Popen(
-        [*command, "--host", host, "--port", str(port)], stderr=subprocess.PIPE, text=True
-    )
+from tests.bandit.service.api_server import code_of, running, served, start_process, wait_until
 
 
 @contextmanager
-def served(folder):
-    """A server in a process of its own: the process, and its API."""
-    process = start(folder)
-    try:
-        url = None
-        while url is None:
-            line = process.stderr.readline()
-            assert line, "the server ended before it served"
-            url = re.search(r"http://\S+", line)
-        log = SqliteLog(folder / "log.db")
-        with httpx.Client(base_url=url[0], timeout=30) as client:
-            yield process, Api(url[0], client, log)
-        log.close()
-    finally:
-        process.kill()
-        process.communicate()
+def served_on_disk(folder):
+    """A server in a process of its own, and its API with the log that it serves."""
+    with served(folder) as (process, api), closing(SqliteLog(folder / "log.db")) as log:
+        api.log = log
+        yield process, api
 
 
 @pytest.fixture
@@ -58,7 +36,7 @@ def locked(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_in_flight_is_answered_before_the_end(tmp_path, number):
-    with served(tmp_path) as (process, api):
+    with served_on_disk(tmp_path) as (process, api):
         name = api.placement("p")
         host, port = api.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as connection:
@@ -85,20 +63,20 @@ def refuses_connections(host, port):
 
 
 def test_what_was_answered_survives_a_kill(tmp_path):
-    with served(tmp_path) as (process, api):
+    with served_on_disk(tmp_path) as (process, api):
         name = api.placement("p")
         answered = [api.rank(name).json()["event_id"] for _ in range(20)]
         process.kill()
         process.wait()
         assert [decision.event_id for decision in api.logged(DECISIONS)] == answered
-    with served(tmp_path) as (process, api):
+    with served_on_disk(tmp_path) as (process, api):
         assert api.rank(name).status_code == 200
 
 
 def test_a_port_that_is_taken_stops_the_start(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = start(tmp_path, port=port)
+        process = start_process(tmp_path, "--port", str(port))
         _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "setting_invalid" in said
@@ -107,14 +85,13 @@ def test_a_port_that_is_taken_stops_the_start(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "word"),
-    [({"host": "no.such.host.invalid"}, "--host"), ({"port": 70000}, "--port")],
+    ("option", "value"), [("--host", "no.such.host.invalid"), ("--port", "70000")]
 )
-def test_a_bad_setting_stops_the_start(tmp_path, settings, word):
-    process = start(tmp_path, **settings)
+def test_a_bad_setting_stops_the_start(tmp_path, option, value):
+    process = start_process(tmp_path, option, value)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert word in said
+    assert option in said
     assert "Traceback" not in said
 
 

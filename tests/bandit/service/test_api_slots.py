@@ -66,11 +66,6 @@ def test_a_slot_of_its_own_draws_as_the_request_without_slots(api, name):
         assert (slot["action"], slot["pmf"]) == (without["action"], without["pmf"])
 
 
-def test_the_same_request_again_is_answered_alike(api, name):
-    first, again = (api.rank(name, event_id="twice", slots=SLOTS).json() for _ in range(2))
-    assert first == again
-
-
 def test_what_a_slot_excludes_it_does_not_get(api, name):
     slots = [{"id": "top", "excluded": ["a", "b", "c"]}, {"id": "side", "excluded": ["gone", "a"]}]
     top, side = api.rank(name, slots=slots).json()["slots"]
@@ -105,19 +100,6 @@ def test_slots_that_are_off_are_refused(api, name, body, code, target):
     assert code_of(answer) == (422, code)
     assert answer.json()["error"]["target"] == target
     assert len(api.logged(DECISIONS)) == before
-
-
-@pytest.mark.parametrize(
-    ("slots", "target"),
-    [
-        ([{"id": str(n)} for n in range(5)], "slots[4]"),
-        ([{"id": "x", "excluded": list("abcd")}], "slots[0]"),
-    ],
-)
-def test_a_slot_that_may_be_left_without_an_action_is_said(api, name, slots, target):
-    answer = api.rank(name, slots=slots)
-    assert code_of(answer) == (409, "slot_without_actions")
-    assert answer.json()["error"]["target"] == target
 
 
 def test_fifty_slots_are_the_most():

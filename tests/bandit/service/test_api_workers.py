@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bandit.errors import SettingError
-from bandit.service.ops.worker_metrics import merged
+from bandit.service.ops.metrics import merged
 from bandit.service.settings import Settings
 from bandit.service.supervise import bound, serve_workers
 from streams.events import DECISIONS, decode

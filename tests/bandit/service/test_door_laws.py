@@ -4,22 +4,21 @@ import sqlite3
 import threading
 from collections import Counter
 from contextlib import closing, contextmanager
-from itertools import count
 
 import pytest
 
+from bandit.client import Client
 from bandit.policies import open_policy
 from bandit.policies.linear import LinTs
-from bandit.policy import policy_version, sample, sample_seed
+from bandit.policy import sample, sample_seed
 from bandit.service.settings import Secret, Settings
 from bandit.verification.decisions import audit
-from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, encode
+from streams.events import DECISIONS, OUTCOMES
 from streams.events.placement import Shown
-from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
 from streams.spool import Spool
-from tests.bandit.service.api_server import running, wait_until
+from tests.bandit.service.api_server import code_of, running, wait_until
 from tests.bandit.service.doors import DECIDING, IDS, REWARDING, TRACE, decisions
 from tests.bandit.service.gated_log import GatedLog
 from tests.bandit.service.test_api_operations import sample as counted
@@ -28,7 +27,6 @@ SECRETS = {
     "private_salt": Secret("salt " * 8),
     "reward_secret": Secret("s" * 32),
 }
-OFFSETS = count(1)
 GREEDY = {"name": "epsilon_greedy", "epsilon": 0.5}
 
 
@@ -52,18 +50,6 @@ def placement(api, request, door):
     """Makes a placement of the test's own."""
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     return lambda **body: api.placement(name, **body)
-
-
-def publish(api, name, policy, **shown):
-    """Publishes what a learner would that has this policy and has counted so much."""
-    state, offset = policy.to_bytes(), next(OFFSETS)
-    snapshot = PolicySnapshot(
-        placement=name, version=policy_version(state, offset), spec=policy.spec, partition=0,
-        offset=offset, state=state, timestamp_ms=0, shown=shown,
-    )  # fmt: skip
-    api.log.append([Message(POLICIES, name.encode(), encode(snapshot))])
-    served = f"/v1/placements/{name}/policy"
-    wait_until(lambda: api.client.get(served).json()["version"] == snapshot.version)
 
 
 class TestDecisions:
@@ -103,7 +89,7 @@ class TestDecisions:
         learned = open_policy(GREEDY)
         for _ in range(20):
             learned.learn(decisions(api, name)[0], 1.0)
-        publish(api, name, learned)
+        api.publish(name, learned)
         for _ in range(29):
             door.decide(api, name)
         made = decisions(api, name)
@@ -125,19 +111,13 @@ class TestDecisions:
     @every_door
     def test_what_is_capped_has_no_share(self, api, door, placement):
         name = placement(caps={"total": 2})
-        publish(api, name, open_policy({"name": "thompson"}), a=Shown(2, 0, 0), b=Shown(1, 0, 0))
+        api.publish(name, open_policy({"name": "thompson"}), a=Shown(2, 0, 0), b=Shown(1, 0, 0))
         door.decide(api, name)
         (decision,) = decisions(api, name)
         assert [action.id for action in decision.actions] == ["b", "c"]
         assert sum(decision.pmf) == pytest.approx(1.0)
-        publish(
-            api,
-            name,
-            open_policy({"name": "thompson"}),
-            a=Shown(2, 0, 0),
-            b=Shown(2, 0, 0),
-            c=Shown(9, 0, 0),
-        )
+        worn_out = {"a": Shown(2, 0, 0), "b": Shown(2, 0, 0), "c": Shown(9, 0, 0)}
+        api.publish(name, open_policy({"name": "thompson"}), **worn_out)
         worn = door.decide(api, name)
         assert door.code(worn.response) == "all_creatives_capped"
         assert len(decisions(api, name)) == 1
@@ -185,7 +165,7 @@ class TestDecisions:
     @slotted_door
     def test_a_slot_that_may_be_left_without_an_action_is_said(self, api, door, placement):
         name = placement(caps={"total": 1})
-        publish(api, name, open_policy({"name": "thompson"}), a=Shown(1, 0, 0), b=Shown(1, 0, 0))
+        api.publish(name, open_policy({"name": "thompson"}), a=Shown(1, 0, 0), b=Shown(1, 0, 0))
         refused = door.decide(api, name, slots=door.slots)
         assert door.code(refused.response) == "slot_without_actions"
         assert decisions(api, name) == []
@@ -245,6 +225,29 @@ class TestBudget:
         slow.set()
         wait_until(lambda: door.decide(api, name) and not decisions(api, name)[-1].fallback)
         assert decisions(api, name)[0].fallback
+
+    def test_the_answer_and_the_client_tell_that_it_was_not_the_policy(self, slow):
+        slots = [{"id": "top"}, {"id": "side", "excluded": ["b"]}]
+        log = MemoryLog()
+        with running(log, Settings(rank_budget_ms=30)) as api, Client(api.url) as client:
+            api.placement("p", policy={"name": "lin_ts"}, learn="window")
+            answer = api.rank("p", context={"hour": 9}).json()
+            assert (answer["fallback"], answer["index"], answer["propensity"]) == (True, 0, 1.0)
+            answer = api.rank("p", slots=slots).json()
+            shown = [slot["action"]["id"] for slot in answer["slots"]]
+            assert (answer["fallback"], shown) == (True, ["a", "c"])
+            assert client.rank("p", {"hour": 9}).source == "baseline"
+            assert client.rank_slots("p", {"hour": 9}, slots).source == "baseline"
+            slow.set()
+            assert "policy" in {client.rank("p", {}).source for _ in range(50)}
+            refused = api.rank("p", context={"deep": [[None]]})
+            assert code_of(refused) == (422, "features_invalid")
+
+    def test_without_a_budget_a_policy_is_waited_for(self, slow):
+        with running(MemoryLog()) as api:
+            api.placement("p", policy={"name": "lin_ts"}, learn="window")
+            threading.Timer(0.2, slow.set).start()
+            assert "fallback" not in api.rank("p").json()
 
 
 class TestFullSpool:

@@ -1,44 +1,18 @@
 """The API while its Kafka broker hangs or is dead: it answers, and everything gets there."""
 
-import re
 import signal
-import subprocess
-import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from streams.events import DECISIONS, OUTCOMES
 from streams.logs.kafka import KafkaLog
-from tests.bandit.service.api_server import Api, wait_until
+from tests.bandit.service.api_server import Api, served, start_process, wait_until
 from tests.kafka_broker import free_ports
 
 HASTY = "request_timeout_ms=1000&delivery_timeout_ms=2000&max_block_ms=1000"
 ANSWERED = 30
-
-
-def start(folder, log):
-    command = [sys.executable, "-m", "bandit", "serve", "--data", str(folder), "--log", log]
-    return subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
-
-
-@contextmanager
-def served(folder, log):
-    """A server in a process of its own: the process, and its API."""
-    process = start(folder, log)
-    try:
-        url = None
-        while url is None:
-            line = process.stderr.readline()
-            assert line, "the server ended before it served"
-            url = re.search(r"http://\S+", line)
-        with httpx.Client(base_url=url[0], timeout=60) as client:
-            yield process, Api(url[0], client, None)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 class Traffic:
@@ -85,7 +59,7 @@ def assert_all_there(read, ids):
 def test_a_broker_that_dies_keeps_nobody_waiting(tmp_path, kafka_broker, place):
     url, read = place
     traffic = Traffic()
-    with served(tmp_path, url) as (process, api):
+    with served(tmp_path, "--log", url) as (process, api):
         api.placement("p")
         traffic.go_on(api, 5)
         kafka_broker.kill()
@@ -108,7 +82,7 @@ def test_a_kill_while_the_broker_hangs_loses_nothing_that_was_answered(
 ):
     url, read = place
     traffic = Traffic()
-    with served(tmp_path, url) as (process, api):
+    with served(tmp_path, "--log", url) as (process, api):
         api.placement("p")
         traffic.go_on(api, 5)
         kafka_broker.suspend()
@@ -119,7 +93,7 @@ def test_a_kill_while_the_broker_hangs_loses_nothing_that_was_answered(
             process.wait()
         finally:
             kafka_broker.resume()
-    with served(tmp_path, url) as (process, api):
+    with served(tmp_path, "--log", url) as (process, api):
         traffic.go_on(api, 5)
         wait_until(lambda: status(api) == "ok")
     assert_all_there(read, traffic.ids)
@@ -127,7 +101,7 @@ def test_a_kill_while_the_broker_hangs_loses_nothing_that_was_answered(
 
 def test_a_start_without_a_broker_says_so_and_may_be_tried_again(tmp_path):
     (port,) = free_ports(1)
-    process = start(tmp_path, f"kafka://127.0.0.1:{port}?bootstrap_timeout_ms=300")
+    process = start_process(tmp_path, "--log", f"kafka://127.0.0.1:{port}?bootstrap_timeout_ms=300")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "log_unavailable" in said

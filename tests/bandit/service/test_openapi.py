@@ -13,8 +13,7 @@ from streams.dead_letters import dead_letter_message
 from streams.events.creatives import GeneratorVersion
 from streams.logs.base import Record
 from streams.logs.sqlite import SqliteLog
-from tests.bandit.service.api_server import running, wait_until
-from tests.bandit.service.test_api_server import served
+from tests.bandit.service.api_server import running, served, wait_until
 
 CHECKS: Final = (
     "not_a_server_error",

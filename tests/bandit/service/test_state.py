@@ -1,7 +1,6 @@
 """What an API replica serves follows the log: policies, creatives, and neither when damaged."""
 
 import threading
-import time
 from contextlib import contextmanager
 
 import msgspec
@@ -26,6 +25,7 @@ from tests.bandit.histories import (
     placement,
     put,
 )
+from tests.bandit.service.api_server import wait_until
 
 THOMPSON = {"name": "thompson"}
 FRESH = policy_version(open_policy(THOMPSON).to_bytes(), 0)
@@ -41,13 +41,6 @@ def following(log):
         yield snapshots, swapped
     finally:
         snapshots.stop()
-
-
-def until(condition, *, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
 
 
 def learned(n, name="home"):
@@ -94,11 +87,11 @@ def test_a_creative_that_is_switched_off_is_served_no_more_and_back_on_it_is():
     with following(log) as (snapshots, _):
         served = snapshots.placement("home")
         put(log, creative(ACTIONS[1], status="paused"))
-        until(lambda: snapshots.placement("home").actions == (ACTIONS[0], ACTIONS[2]))
+        wait_until(lambda: snapshots.placement("home").actions == (ACTIONS[0], ACTIONS[2]))
         assert "b" not in snapshots.placement("home").creatives
         assert served.actions == ACTIONS, "what a request was given must not change under it"
         put(log, creative(ACTIONS[1]))
-        until(lambda: snapshots.placement("home").actions == ACTIONS)
+        wait_until(lambda: snapshots.placement("home").actions == ACTIONS)
 
 
 def test_a_new_policy_keeps_the_actions_and_new_creatives_keep_the_policy():
@@ -111,7 +104,7 @@ def test_a_new_policy_keeps_the_actions_and_new_creatives_keep_the_policy():
         with_policy = snapshots.placement("home")
         assert with_policy.actions is before.actions
         put(log, creative(ACTIONS[1]))
-        until(lambda: len(snapshots.placement("home").actions) == 2)
+        wait_until(lambda: len(snapshots.placement("home").actions) == 2)
         assert snapshots.placement("home").policy is with_policy.policy
 
 
@@ -133,7 +126,7 @@ def test_a_damaged_snapshot_is_refused_loudly_and_the_one_before_stays(damage, c
     publish(log, learned(1))
     with following(log) as (snapshots, swapped):
         log.append([Message(POLICIES, b"home", damage(learned(2)))])
-        until(lambda: snapshots.refused == 1)
+        wait_until(lambda: snapshots.refused == 1)
         assert "snapshot refused" in caplog.text
         assert snapshots.placement("home").version == learned(1).version
         publish(log, learned(3))
@@ -147,10 +140,10 @@ def test_after_a_change_of_policy_the_old_one_goes_on_until_the_learner_is_ready
     publish(log, learned(1))
     with following(log) as (snapshots, _):
         put(log, placement(policy=uniform))
-        until(lambda: snapshots.placement("home").placement.policy == uniform)
+        wait_until(lambda: snapshots.placement("home").placement.policy == uniform)
         assert snapshots.placement("home").version == learned(1).version
         publish(log, PlacementFold(uniform).snapshot("home", 0))
-        until(lambda: snapshots.placement("home").version.endswith("@0"))
+        wait_until(lambda: snapshots.placement("home").version.endswith("@0"))
         assert snapshots.placement("home").policy.spec["name"] == "uniform"
 
 
@@ -186,8 +179,8 @@ def test_snapshots_of_another_process_arrive_through_the_file(tmp_path):
     with following(log) as (snapshots, swapped):
         publish(other, learned(1), learned(2, "aside"))
         assert swapped.wait(30)
-        until(lambda: snapshots.placement("aside").version == learned(2, "aside").version)
-        until(lambda: snapshots.placement("home").version == learned(1).version)
+        wait_until(lambda: snapshots.placement("aside").version == learned(2, "aside").version)
+        wait_until(lambda: snapshots.placement("home").version == learned(1).version)
     log.close()
     other.close()
 

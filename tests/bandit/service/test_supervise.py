@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from bandit.errors import SettingError
 from bandit.service.supervise import ProcessSpec, up
+from tests.bandit.service.api_server import wait_until
 
 UP = """
 import sys
@@ -80,13 +80,6 @@ def start():
         running.process.stderr.close()
 
 
-def until(condition, *, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def alive(pid):
     with suppress(ProcessLookupError, FileNotFoundError):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -96,9 +89,9 @@ def alive(pid):
 
 def test_a_killed_process_is_started_again_and_the_others_are_left_alone(start):
     running = start("api", POLITE, "learn", POLITE)
-    until(lambda: running.pids("api") and running.pids("learn"))
+    wait_until(lambda: running.pids("api") and running.pids("learn"))
     os.kill(running.pids("learn")[0], signal.SIGKILL)
-    until(lambda: len(running.pids("learn")) == 2)
+    wait_until(lambda: len(running.pids("learn")) == 2)
     assert "was killed by signal 9; starts again in 0.5 s" in running.said("learn")
     assert len(running.pids("api")) == 1
     assert alive(running.pids("api")[0])
@@ -106,7 +99,7 @@ def test_a_killed_process_is_started_again_and_the_others_are_left_alone(start):
 
 def test_a_process_that_keeps_dying_is_started_ever_more_seldom(start):
     running = start("learn", "raise SystemExit(1)")
-    until(lambda: len(running.said("learn")) >= 3)
+    wait_until(lambda: len(running.said("learn")) >= 3)
     assert running.said("learn")[:3] == [
         f"exited with code 1; starts again in {wait} s" for wait in ("0.5", "1", "2")
     ]
@@ -114,7 +107,7 @@ def test_a_process_that_keeps_dying_is_started_ever_more_seldom(start):
 
 def test_sigterm_ends_the_first_before_the_others_and_exits_0(start):
     running = start("api", SLOW_TO_END, "join", POLITE, "learn", POLITE)
-    until(lambda: all(running.pids(name) for name in ("api", "join", "learn")))
+    wait_until(lambda: all(running.pids(name) for name in ("api", "join", "learn")))
     running.process.terminate()
     assert running.end() == 0
     endings = [line.split(" ", 1)[0] for line in running.lines if "asked to end" in line]
@@ -136,10 +129,10 @@ def test_a_wrong_setting_stops_everything_with_its_message(start):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a death")
 def test_no_child_outlives_a_killed_supervisor(start):
     running = start("api", POLITE, "learn", POLITE)
-    until(lambda: running.pids("api") and running.pids("learn"))
+    wait_until(lambda: running.pids("api") and running.pids("learn"))
     running.process.kill()
     running.end()
-    until(lambda: not any(alive(running.pids(name)[0]) for name in ("api", "learn")))
+    wait_until(lambda: not any(alive(running.pids(name)[0]) for name in ("api", "learn")))
 
 
 def test_last_words_without_a_newline_are_relayed(start):
@@ -167,7 +160,7 @@ def run_until(condition, *codes):
     output, stop = StringIO(), threading.Event()
 
     def watch():
-        until(lambda: stop.is_set() or condition(output.getvalue()))
+        wait_until(lambda: stop.is_set() or condition(output.getvalue()))
         stop.set()
 
     watching = threading.Thread(target=watch)

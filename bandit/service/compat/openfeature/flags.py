@@ -20,8 +20,8 @@ from bandit.errors import RequestError
 from bandit.service.candidates import Decided
 from bandit.service.compat.openfeature.wire import (
     ErrorCode,
-    Evaluation,
     FlagError,
+    FlagValue,
     TrackBody,
     User,
     value_of,
@@ -143,7 +143,7 @@ class Flags:
 
     async def evaluate(
         self, placements: Sequence[ServingPlacement], user: User, traceparent: str | None
-    ) -> list[Evaluation | FlagError]:
+    ) -> list[FlagValue | FlagError]:
         """Returns the value of each placement for the user, or why it has none.
 
         What is decided now is in the log when this returns, unless the spool is full and the
@@ -162,7 +162,7 @@ class Flags:
                     await asyncio.to_thread(self._assignments.catch_up)
                 kept = self._still_good(placements, user_id)
             errors = await self._decide(placements, user, user_id, kept, traceparent)
-        found: list[Evaluation | FlagError] = []
+        found: list[FlagValue | FlagError] = []
         for serving in placements:
             name = serving.placement.name
             found.append(errors[name] if name in errors else _value(serving, kept[name]))
@@ -278,7 +278,7 @@ def _assignment(serving: ServingPlacement, user_id: str, decided: Decided) -> As
     )
 
 
-def _value(serving: ServingPlacement, kept: Assignment) -> Evaluation | FlagError:
+def _value(serving: ServingPlacement, kept: Assignment) -> FlagValue | FlagError:
     name = serving.placement.name
     creative = serving.creatives.get(kept.creative_id)
     if creative is None:  # switched off in this very moment
@@ -287,7 +287,7 @@ def _value(serving: ServingPlacement, kept: Assignment) -> Evaluation | FlagErro
         value = value_of(serving.placement.flag or _DEFAULT, creative.id, creative.parts)
     except FlagError as error:
         return error
-    return Evaluation(
+    return FlagValue(
         key=name,
         value=value,
         variant=creative.id,

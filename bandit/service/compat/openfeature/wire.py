@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from bandit.errors import BanditError
-from streams.events import MAX_ID_LENGTH, UNREADABLE
+from bandit.service.resource import Id, Resource
+from streams.events import UNREADABLE
 from streams.events.access import Flag
+from streams.events.fields import doc
 
 TARGETING_KEY: Final = "targetingKey"
 ErrorCode: TypeAlias = Literal[
@@ -33,29 +35,38 @@ class FlagError(BanditError):
         self.error_code: ErrorCode = code
 
 
-class Evaluation(Struct, frozen=True, kw_only=True):
-    """A flag's value: the creative is the variant, and the metadata says how it was decided."""
+class FlagValue(Struct, Resource, frozen=True, kw_only=True):
+    """A flag's value: a part's text, or an object of all parts; the creative is the variant."""
 
     key: str
     value: str | dict[str, str]
     variant: str
     reason: Literal["SPLIT"] = "SPLIT"
-    metadata: dict[str, str | float | bool]
+    metadata: Annotated[
+        dict[str, str | float | bool],
+        doc("`eventId`, `propensity`, `policyVersion`, `placement`."),
+    ]
 
 
-class Failure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A flag that has no value, and why."""
+class FlagFailure(Struct, Resource, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A flag without a value, or a request that nothing can be made of."""
 
     key: str | None = None
     error_code: ErrorCode
     error_details: str
 
 
-class Evaluations(Struct, frozen=True, kw_only=True):
-    """Every flag's value."""
+class FlagValues(Struct, Resource, frozen=True, kw_only=True):
+    """All flags, each with its value or why it has none."""
 
-    flags: list[Evaluation | Failure]
+    flags: list[FlagValue | FlagFailure]
     metadata: dict[str, str] = {}
+
+
+class Tracked(Struct, Resource, frozen=True):
+    """Of how many decisions the event was taken."""
+
+    tracked: int
 
 
 class User(Struct, frozen=True):
@@ -65,28 +76,44 @@ class User(Struct, frozen=True):
     context: Raw
 
 
+UserContext: TypeAlias = Annotated[
+    Raw,
+    Meta(
+        extra_json_schema={
+            "type": "object",
+            "required": [TARGETING_KEY],
+            "properties": {TARGETING_KEY: {"type": "string", "minLength": 1}},
+            "description": "Who asks, and what policies see; `targetingKey` itself is seen as a "
+            "hash.",
+        }
+    ),
+]
+
+
 class TrackDetails(Struct, frozen=True, kw_only=True, rename="camel"):
     """What an event is worth, and which evaluation it is about."""
 
     value: float = 1.0
-    flag: str | None = None
-    event_id: str | None = None
-    outcome_id: str | None = None
+    flag: Annotated[str | None, doc("Of this flag only.")] = None
+    event_id: Annotated[Id | None, doc("From the metadata: of that very evaluation.")] = None
+    outcome_id: Annotated[Id | None, doc("Tells duplicates apart.")] = None
 
 
 class TrackBody(Struct, frozen=True, kw_only=True):
     """Something that a user did."""
 
-    event: str
-    context: Raw
+    event: Annotated[Id, doc("`exposure`, or a kind of outcome that the placement knows.")]
+    context: UserContext
     details: TrackDetails = TrackDetails()
 
 
-class _Body(Struct):
-    context: Raw
+class EvaluateBody(Struct):
+    """Who asks for flags."""
+
+    context: UserContext
 
 
-_body: msgspec.json.Decoder[_Body] = msgspec.json.Decoder(_Body)
+_body: msgspec.json.Decoder[EvaluateBody] = msgspec.json.Decoder(EvaluateBody)
 _track: msgspec.json.Decoder[TrackBody] = msgspec.json.Decoder(TrackBody)
 _fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
@@ -116,15 +143,6 @@ def track_of(body: bytes) -> tuple[TrackBody, User]:
         found = _track.decode(_text(body))
     except UNREADABLE as error:
         raise FlagError(400, "PARSE_ERROR", str(error)) from error
-    details = found.details
-    for name, said in (
-        ("event", found.event),
-        ("details.eventId", details.event_id),
-        ("details.outcomeId", details.outcome_id),
-    ):
-        if said is not None and not 0 < len(said) <= MAX_ID_LENGTH:
-            message = f"{name} has {len(said)} characters; 1 to {MAX_ID_LENGTH}"
-            raise FlagError(400, "PARSE_ERROR", message)
     return found, _user(found.context)
 
 
@@ -142,12 +160,12 @@ def value_of(flag: Flag, creative_id: str, parts: dict[str, str]) -> str | dict[
     return parts[flag.part]
 
 
-def failure_of(key: str | None, error: FlagError) -> Failure:
+def failure_of(key: str | None, error: FlagError) -> FlagFailure:
     """Returns the error as OFREP answers it."""
-    return Failure(key=key, error_code=error.error_code, error_details=str(error))
+    return FlagFailure(key=key, error_code=error.error_code, error_details=str(error))
 
 
-def encoded(answer: Evaluation | Evaluations | Failure) -> bytes:
+def encoded(answer: FlagValue | FlagValues | FlagFailure) -> bytes:
     """Returns the answer's JSON; a number stays a float where it is one."""
     return _encode(answer)
 

@@ -86,7 +86,7 @@ _UNTOLD: Final = frozenset(("log_mirror_sas_uri",))
 """What is a secret is taken and forgotten."""
 
 
-class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LoopAttributes(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a placement keeps for Personalizer's clients.
 
     `configuration` is as they sent it, of which the placement itself is the truth in all that it
@@ -100,11 +100,11 @@ class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def new_placement(name: str, now_ms: int) -> Placement:
     """Returns a placement as a new loop of Personalizer was."""
-    return placement_of(name, DEFAULT, Kept(edited_ms=now_ms))
+    return placement_of(name, DEFAULT, LoopAttributes(edited_ms=now_ms))
 
 
 def placement_of(
-    name: str, wanted: ServiceConfiguration, kept: Kept, before: Placement | None = None
+    name: str, wanted: ServiceConfiguration, kept: LoopAttributes, before: Placement | None = None
 ) -> Placement:
     """Returns the placement that this configuration and these learning settings describe.
 
@@ -192,10 +192,10 @@ def settings_of(placement: Placement) -> LearningSettings:
     return LearningSettings(str(beneath["name"]), msgspec.json.encode(beneath).decode())
 
 
-def kept_of(placement: Placement) -> Kept:
+def kept_of(placement: Placement) -> LoopAttributes:
     """Returns what the placement keeps for Personalizer's clients."""
     found = (placement.attributes or {}).get(KEPT)
-    return Kept() if found is None else msgspec.json.decode(found, type=Kept)
+    return LoopAttributes() if found is None else msgspec.json.decode(found, type=LoopAttributes)
 
 
 def view(configuration: ServiceConfiguration, edited_ms: int) -> bytes:
@@ -252,7 +252,7 @@ def _rewards(before: RewardRule, wanted: ServiceConfiguration, wait_seconds: flo
     )
 
 
-def _raw(kept: Kept, wanted: ServiceConfiguration) -> msgspec.Raw:
+def _raw(kept: LoopAttributes, wanted: ServiceConfiguration) -> msgspec.Raw:
     secretless = msgspec.structs.replace(wanted, **dict.fromkeys(_UNTOLD))
     kept = msgspec.structs.replace(kept, configuration=msgspec.to_builtins(secretless))
     return msgspec.Raw(msgspec.json.encode(kept))
@@ -272,7 +272,7 @@ def _floored(learned: PolicySpec, share: float) -> PolicySpec:
     return {"name": "floor", "epsilon": share, "policy": learned} if share else learned
 
 
-def _mode_of(policy: PolicySpec, kept: Kept) -> tuple[Mode, float]:
+def _mode_of(policy: PolicySpec, kept: LoopAttributes) -> tuple[Mode, float]:
     mode: Mode = "Online"
     if policy["name"] == "apprentice":
         policy = _wrapped(policy)

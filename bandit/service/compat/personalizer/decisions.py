@@ -14,22 +14,22 @@ import msgspec
 from msgspec import Raw
 
 from bandit.service.candidates import Selection
-from bandit.service.compat.personalizer.loops import Call, Loops, Reply
+from bandit.service.compat.personalizer.loops import LoopRequest, Loops, Reply
 from bandit.service.compat.personalizer.wire import (
     RANK,
     REWARD,
     ActionBody,
+    ActionProbability,
     Features,
-    MultiSlotRankAnswer,
     MultiSlotRankBody,
+    MultiSlotRankReply,
     MultiSlotRewardBody,
     PersonalizerError,
-    RankAnswer,
     RankBody,
-    RankedAction,
+    RankReply,
     RewardBody,
-    SlotAnswer,
     SlotBody,
+    SlotReply,
     check_id,
     check_multi_slot,
     check_rank,
@@ -51,7 +51,7 @@ MAX_SLOT_NUMBER: Final = 2**16 - 1
 _encode = msgspec.json.Encoder().encode
 
 
-async def rank_one(loops: Loops, call: Call) -> Reply:
+async def rank_one(loops: Loops, call: LoopRequest) -> Reply:
     """Chooses one action: 201 with the ranking.
 
     What is excluded keeps its place in the ranking, at probability 0. In the other places stands
@@ -72,11 +72,11 @@ async def rank_one(loops: Loops, call: Call) -> Reply:
     decided = await loops.decider.decide(serving, _asked(call, request, actions, None))
     (selection,) = decided.selections
     ranking = _ranking([action.id for action in request.actions], selection)
-    answer = RankAnswer(ranking, decided.metadata.event_id, selection.action.id)
+    answer = RankReply(ranking, decided.metadata.event_id, selection.action.id)
     return Reply(201, _encode(answer))
 
 
-async def rank_several(loops: Loops, call: Call) -> Reply:
+async def rank_several(loops: Loops, call: LoopRequest) -> Reply:
     """Chooses an action for each slot: 201 with what to show in each.
 
     Slots are filled in their order, no action twice. Each sees its own baseline as the first
@@ -100,20 +100,20 @@ async def rank_several(loops: Loops, call: Call) -> Reply:
     asked = _asked(call, request, _actions(request.actions), slots)
     decided = await loops.decider.decide(serving, asked)
     answers = [
-        SlotAnswer(slot.id, selection.action.id)
+        SlotReply(slot.id, selection.action.id)
         for slot, selection in zip(slots, decided.selections, strict=True)
     ]
-    return Reply(201, _encode(MultiSlotRankAnswer(answers, decided.metadata.event_id)))
+    return Reply(201, _encode(MultiSlotRankReply(answers, decided.metadata.event_id)))
 
 
-async def reward_one(loops: Loops, call: Call) -> Reply:
+async def reward_one(loops: Loops, call: LoopRequest) -> Reply:
     """Takes in what an event earned: 204."""
     value = decode(call.body, RewardBody, REWARD).value
     check_reward(value, "value")
     return await _take(loops, call, [(REWARD_KIND, 0, value)])
 
 
-async def reward_several(loops: Loops, call: Call) -> Reply:
+async def reward_several(loops: Loops, call: LoopRequest) -> Reply:
     """Takes in what slots of an event earned: 204."""
     rewards = decode(call.body, MultiSlotRewardBody, REWARD).reward
     for position, reward in enumerate(rewards):
@@ -124,7 +124,7 @@ async def reward_several(loops: Loops, call: Call) -> Reply:
     return await _take(loops, call, numbered)
 
 
-async def activate(loops: Loops, call: Call) -> Reply:
+async def activate(loops: Loops, call: LoopRequest) -> Reply:
     """Makes a deferred event count, in all its slots: 204."""
     return await _take(loops, call, [(ACTIVATION, 0, 1.0)])
 
@@ -165,7 +165,7 @@ def slot_features(slot: SlotBody, target: str) -> list[dict[str, Any]]:
 
 
 def _asked(
-    call: Call,
+    call: LoopRequest,
     request: RankBody | MultiSlotRankBody,
     actions: tuple[Action, ...],
     slots: Sequence[SlotRequest] | None,
@@ -192,17 +192,17 @@ def _actions(bodies: Sequence[ActionBody]) -> tuple[Action, ...]:
     )
 
 
-def _ranking(ids: Sequence[str], selection: Selection) -> list[RankedAction]:
+def _ranking(ids: Sequence[str], selection: Selection) -> list[ActionProbability]:
     actions, pmf = selection.distribution.candidates.actions, selection.distribution.pmf
     order = sorted(range(len(actions)), key=lambda index: -pmf[index])
     first = order.index(selection.chosen)
     order[0], order[first] = order[first], order[0]
     could_be = {action.id for action in actions}
-    ranked = (RankedAction(actions[index].id, pmf[index]) for index in order)
-    return [next(ranked) if each in could_be else RankedAction(each, 0.0) for each in ids]
+    ranked = (ActionProbability(actions[index].id, pmf[index]) for index in order)
+    return [next(ranked) if each in could_be else ActionProbability(each, 0.0) for each in ids]
 
 
-async def _take(loops: Loops, call: Call, told: Sequence[tuple[str, int, float]]) -> Reply:
+async def _take(loops: Loops, call: LoopRequest, told: Sequence[tuple[str, int, float]]) -> Reply:
     """Takes outcomes, each a kind, a slot's number and a value: 204.
 
     Clients send a request again under the same request id, so that it counts once, while two

@@ -20,7 +20,7 @@ from bandit.service.compat.personalizer.configuration import (
     policy_of,
     settings_of,
 )
-from bandit.service.compat.personalizer.loops import Call, Loops, Reply
+from bandit.service.compat.personalizer.loops import LoopRequest, Loops, Reply
 from bandit.service.compat.personalizer.settings_routes import change_settings
 from bandit.service.compat.personalizer.wire import (
     PersonalizerError,
@@ -29,7 +29,7 @@ from bandit.service.compat.personalizer.wire import (
     decode,
 )
 from bandit.service.decide import new_id
-from bandit.service.evaluations.jobs import Job, JobCandidate, Kind, Result, ValueOverTime, named
+from bandit.service.evaluations.jobs import Job, JobCandidate, JobKind, Result, ValueOverTime, named
 from streams.events import Placement, PolicySpec
 
 INVALID: Final = "InvalidEvaluationContract"
@@ -48,8 +48,8 @@ EXPERIMENTS: Final = (
     "--cb_explore_adf --epsilon 0.2 --cb_type mtr -l 0.5",
 )
 """What is tried where an evaluation is to look for better learning settings."""
-EVALUATIONS: Final[Kind] = "evaluations"
-IMPORTANCES: Final[Kind] = "featureImportances"
+EVALUATIONS: Final[JobKind] = "evaluations"
+IMPORTANCES: Final[JobKind] = "featureImportances"
 
 
 class JobBody(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -70,42 +70,29 @@ class Reference(Struct, frozen=True, rename="camel"):
     policy_name: str
 
 
-async def create_evaluation(loops: Loops, call: Call) -> Reply:
+async def create_evaluation(loops: Loops, call: LoopRequest) -> Reply:
     """Takes an evaluation on under an id of ours (v1.1): 201 with it."""
     job = await _submitted(loops, call, EVALUATIONS, new_id(loops.clock_ms()))
     location = f"/placements/{call.placement}/personalizer/{call.version}/evaluations/{job.id}"
     return Reply(201, _json(_first(job)), ((b"location", location.encode("latin-1", "replace")),))
 
 
-async def put_evaluation(loops: Loops, call: Call) -> Reply:
-    """Takes an evaluation on under the caller's id (2022-09): 200."""
-    await _submitted(loops, call, EVALUATIONS, call.ids[0])
+async def put_job(kind: JobKind, loops: Loops, call: LoopRequest) -> Reply:
+    """Takes an evaluation or a feature importance on under the caller's id (2022-09): 200."""
+    await _submitted(loops, call, kind, call.ids[0])
     return Reply(200, b"{}")
 
 
-async def put_importance(loops: Loops, call: Call) -> Reply:
-    """Takes a feature importance on under the caller's id: 200."""
-    await _submitted(loops, call, IMPORTANCES, call.ids[0])
-    return Reply(200, b"{}")
-
-
-async def list_evaluations(loops: Loops, call: Call) -> Reply:
-    """Answers the placement's evaluations, newest first: 200."""
+async def list_jobs(kind: JobKind, loops: Loops, call: LoopRequest) -> Reply:
+    """Answers the placement's jobs of the kind, newest first: 200."""
     await loops.serving(call)
-    found = loops.jobs.all(EVALUATIONS, call.placement)
-    if _is_first(call):
+    found = loops.jobs.all(kind, call.placement)
+    if _is_first(call) and kind == EVALUATIONS:
         return Reply(200, _json([_first(job) for job in found]))
     return Reply(200, _json({"value": [_known(job) for job in _paged(found, call)]}))
 
 
-async def list_importances(loops: Loops, call: Call) -> Reply:
-    """Answers the placement's feature importances, newest first: 200."""
-    await loops.serving(call)
-    found = loops.jobs.all(IMPORTANCES, call.placement)
-    return Reply(200, _json({"value": [_known(job) for job in _paged(found, call)]}))
-
-
-async def read_evaluation(loops: Loops, call: Call) -> Reply:
+async def read_evaluation(loops: Loops, call: LoopRequest) -> Reply:
     """Answers one evaluation, with its results once it is done: 200."""
     job = _job(loops, call, EVALUATIONS, call.ids[0])
     if _is_first(call):
@@ -114,25 +101,19 @@ async def read_evaluation(loops: Loops, call: Call) -> Reply:
     return Reply(200, _json({**_known(job), **({"content": content} if content else {})}))
 
 
-async def read_importance(loops: Loops, call: Call) -> Reply:
+async def read_importance(loops: Loops, call: LoopRequest) -> Reply:
     """Answers one feature importance, with its scores once it is done: 200."""
     job = _job(loops, call, IMPORTANCES, call.ids[0])
     return Reply(200, _json({**_known(job), "featureScores": job.scores}))
 
 
-async def delete_evaluation(loops: Loops, call: Call) -> Reply:
-    """Removes an evaluation: 204."""
-    loops.jobs.delete(EVALUATIONS, call.placement, call.ids[0])
+async def delete_job(kind: JobKind, loops: Loops, call: LoopRequest) -> Reply:
+    """Removes an evaluation or a feature importance: 204."""
+    loops.jobs.delete(kind, call.placement, call.ids[0])
     return Reply(204)
 
 
-async def delete_importance(loops: Loops, call: Call) -> Reply:
-    """Removes a feature importance: 204."""
-    loops.jobs.delete(IMPORTANCES, call.placement, call.ids[0])
-    return Reply(204)
-
-
-async def apply_evaluation(loops: Loops, call: Call) -> Reply:
+async def apply_evaluation(loops: Loops, call: LoopRequest) -> Reply:
     """Gives the loop the learning settings that an evaluation judged: 204."""
     wanted = decode(call.body, Reference, "InvalidRequest")
     job = _job(loops, call, EVALUATIONS, wanted.evaluation_id)
@@ -150,7 +131,7 @@ async def apply_evaluation(loops: Loops, call: Call) -> Reply:
     return Reply(204)
 
 
-async def _submitted(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
+async def _submitted(loops: Loops, call: LoopRequest, kind: JobKind, job_id: str) -> Job:
     body = decode(call.body, JobBody, INVALID)
     check_id(job_id, "job_id_invalid", "id", INVALID)
     check_id(body.name, "name_invalid", "name", INVALID)
@@ -180,7 +161,7 @@ async def _submitted(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
     return job
 
 
-def _job(loops: Loops, call: Call, kind: Kind, job_id: str) -> Job:
+def _job(loops: Loops, call: LoopRequest, kind: JobKind, job_id: str) -> Job:
     try:
         return loops.jobs.read(kind, call.placement, job_id)
     except RequestError as error:
@@ -244,7 +225,7 @@ def _known(job: Job) -> dict[str, Any]:
     return found
 
 
-def _content(job: Job, call: Call) -> dict[str, Any]:
+def _content(job: Job, call: LoopRequest) -> dict[str, Any]:
     """Returns the results as the API of 2022-09 has them, within the times that it asks for."""
     start_ms = _time_in(call, "startTime", job.start_ms)
     end_ms = _time_in(call, "endTime", job.end_ms)
@@ -321,14 +302,14 @@ def _stretch(job: Job) -> timedelta:
     return timedelta(milliseconds=min(gaps, default=job.end_ms - job.start_ms))
 
 
-def _paged(found: Sequence[Job], call: Call) -> Sequence[Job]:
+def _paged(found: Sequence[Job], call: LoopRequest) -> Sequence[Job]:
     skip, top = _count(call, "skip", 0), _count(call, "top", len(found))
     wanted = call.query.get("filter", "")
     kept = [job for job in found if "'Auto'" not in wanted or job.kind == IMPORTANCES]
     return kept[skip : skip + top]
 
 
-def _count(call: Call, name: str, default: int) -> int:
+def _count(call: LoopRequest, name: str, default: int) -> int:
     text = call.query.get(name, str(default))
     if not text.isdecimal():
         raise PersonalizerError(
@@ -337,7 +318,7 @@ def _count(call: Call, name: str, default: int) -> int:
     return int(text)
 
 
-def _time_in(call: Call, name: str, default: int) -> int:
+def _time_in(call: LoopRequest, name: str, default: int) -> int:
     text = call.query.get(name)
     if text is None:
         return default
@@ -355,7 +336,7 @@ def _milliseconds(moment: datetime) -> int:
     return round(aware.timestamp() * 1000)
 
 
-def _is_first(call: Call) -> bool:
+def _is_first(call: LoopRequest) -> bool:
     return call.version.startswith("v1.")
 
 

@@ -22,7 +22,7 @@ DEFAULT: Final = "default"
 """The placement of a client whose endpoint names none; it is made when it is first asked for."""
 
 
-class Call(NamedTuple):
+class LoopRequest(NamedTuple):
     """One request: what its address and headers say, and its body."""
 
     placement: str
@@ -56,7 +56,7 @@ class Loops(NamedTuple):
     jobs: Jobs
     clock_ms: Callable[[], int]
 
-    async def serving(self, call: Call) -> ServingPlacement:
+    async def serving(self, call: LoopRequest) -> ServingPlacement:
         """Returns what the placement is served with; makes `default` if it is not there.
 
         Raises:
@@ -70,7 +70,7 @@ class Loops(NamedTuple):
         await self.change(call, lambda before: before)
         return self.editor.serving(call.placement)
 
-    async def change(self, call: Call, make: Callable[[Placement], Placement]) -> Placement:
+    async def change(self, call: LoopRequest, make: Callable[[Placement], Placement]) -> Placement:
         """Changes the placement, made as a new loop was if it is not there; returns what it is."""
         name = call.placement
         check_id(name, "placement_name_invalid", "placement", "BadRequest")

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -21,12 +22,9 @@ from bandit.service.asgi import (
     trace_of,
 )
 from bandit.service.auth.caller import CALLER
-from bandit.service.compat.personalizer import (
-    decisions,
-    evaluations,
-    settings_routes,
-)
-from bandit.service.compat.personalizer.loops import DEFAULT, Call, Loops, Reply
+from bandit.service.compat.personalizer import decisions, evaluations, settings_routes
+from bandit.service.compat.personalizer.evaluations import EVALUATIONS, IMPORTANCES
+from bandit.service.compat.personalizer.loops import DEFAULT, LoopRequest, Loops, Reply
 from bandit.service.compat.personalizer.wire import PersonalizerError, refusal
 from bandit.service.errors import internal_error
 
@@ -39,7 +37,7 @@ _REQUEST_ID: Final = re.compile(rb"[\w-]{8,64}")
 _NAMED: Final = "*"
 """A segment of an address that is an id."""
 
-Handler: TypeAlias = Callable[[Loops, Call], Awaitable[Reply]]
+Handler: TypeAlias = Callable[[Loops, LoopRequest], Awaitable[Reply]]
 
 ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
     ("rank",): {"POST": decisions.rank_one},
@@ -58,25 +56,28 @@ ROUTES: Final[dict[tuple[str, ...], dict[str, Handler]]] = {
         "DELETE": settings_routes.reset_policy,
     },
     ("configurations", "applyFromEvaluation"): {"POST": evaluations.apply_evaluation},
-    ("evaluations",): {"GET": evaluations.list_evaluations, "POST": evaluations.create_evaluation},
+    ("evaluations",): {
+        "GET": partial(evaluations.list_jobs, EVALUATIONS),
+        "POST": evaluations.create_evaluation,
+    },
     ("evaluations", _NAMED): {
         "GET": evaluations.read_evaluation,
-        "PUT": evaluations.put_evaluation,
-        "DELETE": evaluations.delete_evaluation,
+        "PUT": partial(evaluations.put_job, EVALUATIONS),
+        "DELETE": partial(evaluations.delete_job, EVALUATIONS),
     },
-    ("featureImportances",): {"GET": evaluations.list_importances},
+    ("featureImportances",): {"GET": partial(evaluations.list_jobs, IMPORTANCES)},
     ("featureImportances", _NAMED): {
         "GET": evaluations.read_importance,
-        "PUT": evaluations.put_importance,
-        "DELETE": evaluations.delete_importance,
+        "PUT": partial(evaluations.put_job, IMPORTANCES),
+        "DELETE": partial(evaluations.delete_job, IMPORTANCES),
     },
     ("model",): {
         "GET": settings_routes.read_model,
-        "PUT": settings_routes.import_model,
-        "DELETE": settings_routes.reset_model,
+        "PUT": settings_routes.refused_import,
+        "DELETE": settings_routes.refused_reset,
     },
     ("model", "properties"): {"GET": settings_routes.read_model_properties},
-    ("logs",): {"DELETE": settings_routes.delete_logs},
+    ("logs",): {"DELETE": settings_routes.refused_deletion},
     ("logs", "properties"): {"GET": settings_routes.read_log_properties},
 }
 
@@ -130,7 +131,7 @@ class PersonalizerRouter:
             body = await read_body(sent, receive, self._loops.settings.max_body_bytes)
             request_id = _request_id(sent.get(b"x-ms-client-request-id"))
             caller = scope[CALLER]
-            call = Call(
+            call = LoopRequest(
                 address.placement, version, ids, query, body, caller, trace_of(scope), request_id
             )
             return pattern, await handler(self._loops, call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NoReturn
 
 import msgspec
@@ -11,8 +11,8 @@ import msgspec
 from bandit.service.compat.personalizer.configuration import (
     ARGUMENTS,
     NAME,
-    Kept,
     LearningSettings,
+    LoopAttributes,
     ServiceConfiguration,
     configuration_of,
     iso_time,
@@ -21,7 +21,7 @@ from bandit.service.compat.personalizer.configuration import (
     settings_of,
     view,
 )
-from bandit.service.compat.personalizer.loops import Call, Loops, Reply
+from bandit.service.compat.personalizer.loops import LoopRequest, Loops, Reply
 from bandit.service.compat.personalizer.wire import PersonalizerError, decode
 from streams.errors import EventError
 from streams.events import DECISIONS, Decision, Placement
@@ -33,26 +33,26 @@ from streams.logs.base import Log, Record
 OCTETS: Final = b"application/octet-stream"
 
 
-async def read_configuration(loops: Loops, call: Call) -> Reply:
+async def read_configuration(loops: Loops, call: LoopRequest) -> Reply:
     """Answers the loop's configuration: 200."""
     placement = (await loops.serving(call)).placement
     return Reply(200, view(configuration_of(placement), kept_of(placement).edited_ms))
 
 
-async def write_configuration(loops: Loops, call: Call) -> Reply:
+async def write_configuration(loops: Loops, call: LoopRequest) -> Reply:
     """Configures the loop, and makes it if it is not there: 200 with the configuration."""
     wanted = decode(call.body, ServiceConfiguration, "InvalidServiceConfiguration")
     placement = await _change(loops, call, lambda kept: kept, wanted)
     return Reply(200, view(configuration_of(placement), kept_of(placement).edited_ms))
 
 
-async def read_policy(loops: Loops, call: Call) -> Reply:
+async def read_policy(loops: Loops, call: LoopRequest) -> Reply:
     """Answers the learning settings: 200."""
     placement = (await loops.serving(call)).placement
     return Reply(200, msgspec.json.encode(settings_of(placement)))
 
 
-async def write_policy(loops: Loops, call: Call) -> Reply:
+async def write_policy(loops: Loops, call: LoopRequest) -> Reply:
     """Gives the loop other learning settings: 200 with them.
 
     The log is folded anew with them, so what was learned is not lost.
@@ -61,18 +61,18 @@ async def write_policy(loops: Loops, call: Call) -> Reply:
     return await _set_policy(loops, call, settings)
 
 
-async def reset_policy(loops: Loops, call: Call) -> Reply:
+async def reset_policy(loops: Loops, call: LoopRequest) -> Reply:
     """Gives the loop the learning settings that a new one has: 200 with them."""
     return await _set_policy(loops, call, LearningSettings(NAME, ARGUMENTS))
 
 
-async def read_model(loops: Loops, call: Call) -> Reply:
+async def read_model(loops: Loops, call: LoopRequest) -> Reply:
     """Answers the bytes of the policy that is served, which `snapshot:FILE` evaluates: 200."""
     policy = (await loops.serving(call)).policy
     return Reply(200, policy.to_bytes(), content_type=OCTETS)
 
 
-async def read_model_properties(loops: Loops, call: Call) -> Reply:
+async def read_model_properties(loops: Loops, call: LoopRequest) -> Reply:
     """Answers since when there is a model, and when it last learned: 200."""
     serving = await loops.serving(call)
     made_ms = loops.editor.catalogue.dated_history(call.placement)[0][0]
@@ -83,27 +83,33 @@ async def read_model_properties(loops: Loops, call: Call) -> Reply:
     return Reply(200, msgspec.json.encode(found))
 
 
-async def import_model(loops: Loops, call: Call) -> NoReturn:
-    """Refuses: what a policy is follows from the log."""
-    raise PersonalizerError(
-        "OperationNotAllowed",
-        "model_from_log_only",
-        "a model is folded from the log and cannot be put in its place; `copyloop import "
-        "personalizer-logs` takes in the logs that it was learned from",
-    )
+def _refusing(code: str, message: str) -> Callable[[Loops, LoopRequest], Awaitable[Reply]]:
+    """Returns the handler of what a log makes senseless: an answer of 204 would be a lie."""
+
+    async def refuse(loops: Loops, call: LoopRequest) -> NoReturn:
+        raise PersonalizerError("OperationNotAllowed", code, message)
+
+    return refuse
 
 
-async def reset_model(loops: Loops, call: Call) -> NoReturn:
-    """Refuses: the log would make the same model again."""
-    raise PersonalizerError(
-        "OperationNotAllowed",
-        "model_from_log_only",
-        "a model is folded from the log, which would make the same one again; to start anew, use "
-        "another placement",
-    )
+refused_import: Final = _refusing(
+    "model_from_log_only",
+    "a model is folded from the log and cannot be put in its place; `copyloop import "
+    "personalizer-logs` takes in the logs that it was learned from",
+)
+refused_reset: Final = _refusing(
+    "model_from_log_only",
+    "a model is folded from the log, which would make the same one again; to start anew, use "
+    "another placement",
+)
+refused_deletion: Final = _refusing(
+    "log_append_only",
+    "the log is only ever added to, and policies follow from it: nothing was deleted. To start "
+    "anew use another placement; to end this one DELETE /v1/placements/{placement}",
+)
 
 
-async def read_log_properties(loops: Loops, call: Call) -> Reply:
+async def read_log_properties(loops: Loops, call: LoopRequest) -> Reply:
     """Answers from when to when the loop decided: 200."""
     await loops.serving(call)
     # It reads the log, which may take a while, and the event loop has ranks to answer.
@@ -120,17 +126,7 @@ async def read_log_properties(loops: Loops, call: Call) -> Reply:
     return Reply(200, msgspec.json.encode(body))
 
 
-async def delete_logs(loops: Loops, call: Call) -> NoReturn:
-    """Refuses: the log is only ever added to, and an answer of 204 would be a lie."""
-    raise PersonalizerError(
-        "OperationNotAllowed",
-        "log_append_only",
-        "the log is only ever added to, and policies follow from it: nothing was deleted. To start "
-        "anew use another placement; to end this one DELETE /v1/placements/{placement}",
-    )
-
-
-async def change_settings(loops: Loops, call: Call, settings: LearningSettings) -> Placement:
+async def change_settings(loops: Loops, call: LoopRequest, settings: LearningSettings) -> Placement:
     """Gives the placement other learning settings, and returns it as it is now.
 
     Raises:
@@ -140,15 +136,15 @@ async def change_settings(loops: Loops, call: Call, settings: LearningSettings) 
     return await _change(loops, call, lambda kept: msgspec.structs.replace(kept, settings=settings))
 
 
-async def _set_policy(loops: Loops, call: Call, settings: LearningSettings) -> Reply:
+async def _set_policy(loops: Loops, call: LoopRequest, settings: LearningSettings) -> Reply:
     changed = await change_settings(loops, call, settings)
     return Reply(200, msgspec.json.encode(settings_of(changed)))
 
 
 async def _change(
     loops: Loops,
-    call: Call,
-    change: Callable[[Kept], Kept],
+    call: LoopRequest,
+    change: Callable[[LoopAttributes], LoopAttributes],
     wanted: ServiceConfiguration | None = None,
 ) -> Placement:
     """Changes what the placement keeps, and its configuration where another is wanted."""

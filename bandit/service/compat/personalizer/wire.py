@@ -129,32 +129,32 @@ class MultiSlotRewardBody(Struct, frozen=True):
     reward: list[SlotReward]
 
 
-class RankedAction(Struct, frozen=True):
+class ActionProbability(Struct, frozen=True):
     """An action and its propensity, 0 if it could not be chosen."""
 
     id: str
     probability: float
 
 
-class RankAnswer(Struct, frozen=True, rename="camel"):
+class RankReply(Struct, frozen=True, rename="camel"):
     """The actions, best first but for those excluded, and which of them to show."""
 
-    ranking: list[RankedAction]
+    ranking: list[ActionProbability]
     event_id: str
     reward_action_id: str
 
 
-class SlotAnswer(Struct, frozen=True, rename="camel"):
+class SlotReply(Struct, frozen=True, rename="camel"):
     """Which action to show in a slot."""
 
     id: str
     reward_action_id: str
 
 
-class MultiSlotRankAnswer(Struct, frozen=True, rename="camel"):
+class MultiSlotRankReply(Struct, frozen=True, rename="camel"):
     """Which action to show in each slot."""
 
-    slots: list[SlotAnswer]
+    slots: list[SlotReply]
     event_id: str
 
 

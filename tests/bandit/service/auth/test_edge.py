@@ -2,24 +2,21 @@
 
 import datetime
 import ipaddress
-import socket
 import ssl
-import threading
 
 import httpx
 import pytest
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bandit.errors import SettingError
-from bandit.service.app import create_app, server_config
+from bandit.service.app import create_app
 from bandit.service.auth.tls_cors import HEADERS, edge_options, for_origins
 from bandit.service.settings import Secret, Settings, load_settings
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
-from tests.bandit.service.api_server import code_of, running, wait_until
+from tests.bandit.service.api_server import code_of, listening, running
 
 SHOP = "https://shop.example"
 
@@ -125,13 +122,8 @@ def test_it_speaks_tls_and_asks_for_certificates(tmp_path):
     )
     log = MemoryLog()
     create_topics(log)
-    server = uvicorn.Server(server_config(create_app(log, settings), settings))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        wait_until(lambda: server.started or not thread.is_alive())
-        url = f"https://127.0.0.1:{listening.getsockname()[1]}/health"
+    with listening(create_app(log, settings), settings) as address:
+        url = f"https://{address}/health"
         known = ssl.create_default_context(cafile=authority[0])
         known.verify_flags &= ~ssl.VERIFY_X509_STRICT
         with pytest.raises(httpx.TransportError):
@@ -140,10 +132,6 @@ def test_it_speaks_tls_and_asks_for_certificates(tmp_path):
         answer = httpx.get(url, verify=known)
         assert answer.status_code == 200
         assert "max-age" in answer.headers["strict-transport-security"]
-    finally:
-        server.should_exit = True
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 def test_half_of_tls_stops_the_start(tmp_path):

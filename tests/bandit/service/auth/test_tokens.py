@@ -4,9 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import http.server
 import json
-import threading
 import time
 
 import jwt
@@ -19,6 +17,7 @@ from bandit.service.auth.tokens import Tokens
 from bandit.service.settings import Settings
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
+from tests.bandit.service.http_stub import answering
 
 ISSUER, AUDIENCE = "https://id.example", "copyloop"
 
@@ -40,40 +39,22 @@ def public(kid, key):
 
 
 class Jwks:
-    """An identity provider's keys, on a server of its own."""
+    """An identity provider's keys."""
 
-    def __init__(self):
-        self.keys, self.asked, self.broken = [], 0, False
-        jwks = self
+    def __init__(self, keys):
+        self.keys, self.asked, self.broken = keys, 0, False
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                jwks.asked += 1
-                body = b"oops" if jwks.broken else json.dumps({"keys": jwks.keys}).encode()
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *words):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/jwks.json"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+    def answer(self, handler):
+        self.asked += 1
+        return b"oops" if self.broken else json.dumps({"keys": self.keys}).encode()
 
 
 @pytest.fixture
 def jwks(keys):
-    provider = Jwks()
-    provider.keys = [public("rsa", keys["rsa"]), public("ec", keys["ec"])]
-    yield provider
-    provider.close()
+    provider = Jwks([public("rsa", keys["rsa"]), public("ec", keys["ec"])])
+    with answering("GET", provider.answer) as url:
+        provider.url = f"{url}/jwks.json"
+        yield provider
 
 
 def settings_of(jwks, **more):

@@ -1,9 +1,7 @@
 """Spans as a collector gets them: which there are, and of which trace."""
 
 import gzip
-import http.server
 import sys
-import threading
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -14,6 +12,7 @@ from bandit.service.settings import Settings
 from streams.logs.base import Record
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running
+from tests.bandit.service.http_stub import answering
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -24,31 +23,15 @@ class Collector:
 
     def __init__(self):
         self.spans = []
-        collector = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                for group in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    for scope in group.scope_spans:
-                        collector.spans += scope.spans
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *words):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1/traces"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+    def answer(self, handler):
+        body = handler.rfile.read(int(handler.headers["content-length"]))
+        if handler.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for scope in group.scope_spans:
+                self.spans += scope.spans
+        return b""
 
     def named(self, name):
         return [span for span in self.spans if span.name == name]
@@ -57,8 +40,9 @@ class Collector:
 @pytest.fixture
 def collector():
     made = Collector()
-    yield made
-    made.close()
+    with answering("POST", made.answer) as url:
+        made.url = f"{url}/v1/traces"
+        yield made
 
 
 def attributes(span):

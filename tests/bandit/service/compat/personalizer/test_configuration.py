@@ -9,8 +9,8 @@ from bandit.service.compat.personalizer.configuration import (
     DEFAULT,
     KEPT,
     NAME,
-    Kept,
     LearningSettings,
+    LoopAttributes,
     ServiceConfiguration,
     configuration_of,
     kept_of,
@@ -52,7 +52,7 @@ def test_a_configuration_comes_back_from_its_placement(mode, aggregation, share)
         log_retention_days=30,
         auto_optimization_frequency=timedelta(days=7),
     )
-    placement = decode(encode(placement_of("shop", wanted, Kept())))
+    placement = decode(encode(placement_of("shop", wanted, LoopAttributes())))
     assert configuration_of(placement) == wanted
     assert settings_of(placement) == LearningSettings(NAME, ARGUMENTS)
     again = placement_of("shop", configuration_of(placement), kept_of(placement), placement)
@@ -61,7 +61,9 @@ def test_a_configuration_comes_back_from_its_placement(mode, aggregation, share)
 
 def test_logging_only_learns_nothing_and_apprentice_does():
     def beneath(mode):
-        return placement_of("shop", configured(learning_mode=mode), Kept()).policy["policy"]
+        return placement_of("shop", configured(learning_mode=mode), LoopAttributes()).policy[
+            "policy"
+        ]
 
     assert beneath("LoggingOnly") == {"name": "uniform"}
     assert beneath("Apprentice")["policy"]["name"] == "vw"
@@ -69,14 +71,16 @@ def test_logging_only_learns_nothing_and_apprentice_does():
 
 def test_a_secret_address_is_not_kept():
     wanted = configured(log_mirror_sas_uri="https://store.example/?sig=secret")
-    placement = placement_of("shop", wanted, Kept())
+    placement = placement_of("shop", wanted, LoopAttributes())
     assert b"secret" not in encode(placement)
 
 
 @pytest.mark.parametrize("seconds", [4, 2 * 86_400 + 1])
 def test_a_wait_that_is_too_short_or_too_long_is_refused(seconds):
     with pytest.raises(PersonalizerError) as refused:
-        placement_of("shop", configured(reward_wait_time=timedelta(seconds=seconds)), Kept())
+        placement_of(
+            "shop", configured(reward_wait_time=timedelta(seconds=seconds)), LoopAttributes()
+        )
     assert refused.value.known_code == "InvalidRewardWaitTime"
 
 
@@ -100,14 +104,14 @@ def test_vowpal_wabbits_arguments_explore_as_the_configuration_says(arguments, a
     ["--cb_explore_adf -f /tmp/x", "--cb_explore_adf --epsilon", "nobody", "/etc/passwd.json", "{"],
 )
 def test_settings_of_no_policy_are_refused(arguments):
-    kept = Kept(settings=LearningSettings("mine", arguments))
+    kept = LoopAttributes(settings=LearningSettings("mine", arguments))
     with pytest.raises(PersonalizerError) as refused:
         placement_of("shop", DEFAULT, kept)
     assert refused.value.known_code == "InvalidPolicyConfiguration"
 
 
 def test_a_policy_of_ours_learns_in_real_time():
-    kept = Kept(settings=LearningSettings("counts", "gaussian_thompson"))
+    kept = LoopAttributes(settings=LearningSettings("counts", "gaussian_thompson"))
     placement = placement_of("shop", DEFAULT, kept)
     assert placement.learn == "realtime"
     assert settings_of(placement) == kept.settings
@@ -119,7 +123,7 @@ def test_a_placement_made_otherwise_is_told_in_personalizers_words():
     assert configuration.exploration_percentage == 0.0
     assert (settings.name, settings.arguments[:1]) == ("thompson", "{")
     # Written back, it is the same but for what is kept with it.
-    again = placement_of("home", configuration, Kept(settings=settings), native)
+    again = placement_of("home", configuration, LoopAttributes(settings=settings), native)
     assert (again.policy, again.reward, again.learn) == (
         native.policy,
         native.reward,
@@ -131,7 +135,7 @@ def test_a_placement_made_otherwise_is_told_in_personalizers_words():
 def test_other_kinds_of_reward_stay():
     native = Placement(name="home")
     wanted = msgspec.structs.replace(configuration_of(native), reward_aggregation="earliest")
-    kept = Kept(settings=LearningSettings("counts", "gaussian_thompson"))
+    kept = LoopAttributes(settings=LearningSettings("counts", "gaussian_thompson"))
     rule = placement_of("home", wanted, kept, native).reward
     assert rule.kinds["click"] == native.reward.kinds["click"]
     assert (rule.kinds["reward"].aggregation, rule.minimum, rule.maximum) == ("first", -1.0, 1.0)
