@@ -60,7 +60,7 @@ def finetune(
     from msgspec.structs import replace
 
     from generator.models.adapters import read_manifest
-    from generator.training.config import FinetuneConfig, load_config
+    from generator.training.config import FinetuneConfig, Manifest, load_config
 
     said = {"method": method, "model": model, "parent": parent and str(parent), "seed": seed}
     told = {name: value for name, value in said.items() if value is not None}

@@ -62,6 +62,7 @@ class Order(NamedTuple):
             RewardModelError: there is no model to rank by in its file.
         """
         from generator.screening.settings import load_thresholds
+        from generator.writing.texts import Selection
 
         selection = Selection(self.over, thresholds=load_thresholds(self.thresholds))
         if self.reward is None:

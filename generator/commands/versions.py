@@ -176,6 +176,7 @@ def gate_config(path: Path | None) -> GateConfig:
     """
     from generator.errors import GateError
     from generator.files import converted, read_file
+    from generator.versions.gate import GateConfig
 
     if path is None:
         return GateConfig()
@@ -196,6 +197,7 @@ def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:
 
 
 def _registry(log: Log) -> VersionRegistry:
+    from generator.versions.registry import VersionRegistry
 
     return VersionRegistry(log, operator())
 
