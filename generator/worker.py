@@ -26,8 +26,7 @@ from generator.reward.ranking import CandidateRanking
 from generator.screening.settings import Thresholds
 from generator.versions.canary import CanaryJudge
 from generator.versions.registry import GENERATOR, VersionRegistry
-from generator.versions.serving import version_resolver
-from generator.versions.store import Versions
+from generator.versions.store import Versions, version_resolver
 from generator.writing.insights import ImpressionReader
 from generator.writing.requests import RequestHandler
 from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_key

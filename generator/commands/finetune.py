@@ -16,7 +16,7 @@ from streams.commands.output import print_rows, progress
 if TYPE_CHECKING:  # torch and its company take seconds
     from generator.reward.regression import Example
     from generator.training.config import FinetuneConfig, Manifest
-    from generator.training.running import Step
+    from generator.training.running import TrainingStep
 
 
 def finetune(
@@ -59,7 +59,7 @@ def finetune(
     """
     from msgspec.structs import replace
 
-    from generator.models.adapters import read_manifest
+    from generator.models.opening import read_manifest
     from generator.training.config import FinetuneConfig, Manifest, load_config
 
     said = {"method": method, "model": model, "parent": parent and str(parent), "seed": seed}
@@ -115,7 +115,7 @@ def _run(
     with progress() as bar:
         bar("loading", 0, None)
 
-        def told(step: Step) -> None:
+        def told(step: TrainingStep) -> None:
             bar("loading", 1, 1)
             loss = "" if step.loss is None else f" loss {step.loss:.3f}"
             bar(step.stage, step.done, step.total, loss)
@@ -164,7 +164,7 @@ def reward_model(
         "right": round(accuracy.value, 4),
         "low": round(accuracy.interval.low, 4),
         "high": round(accuracy.interval.high, 4),
-        "trusted": model.trusted,
+        "trusted": model.accuracy.trusted,
         "reader": reader,
     }
     print_rows(form, tuple(found), [tuple(found.values())], found)

@@ -21,14 +21,13 @@ from generator.data.dataset import Dataset, Imitate, Split
 from generator.errors import DatasetError
 from generator.models.base import Backend, Sampling
 from generator.screening.gates.similarity import vectors
-from generator.screening.screen import STOP, Screen, Written, clean, singly
+from generator.screening.screen import STOP, CandidateText, Screen, clean, singly
 from generator.screening.settings import Thresholds, usual
-from generator.writing.samples import Sampler, SamplingConfig, take_samples
-from generator.writing.texts import Rank
+from generator.writing.texts import Rank, Sampler, SamplingConfig, take_samples
 
 CLOSE: Final = 0.5
 """The least cosine, by small word embeddings, with the text that is said again."""
-Progress: TypeAlias = Callable[[int, int], None]
+RowProgress: TypeAlias = Callable[[int, int], None]
 """Told how many texts or briefs are done, and how many there are."""
 TRIES: Final = 4
 """How many are drawn for each that is wanted."""
@@ -48,7 +47,7 @@ def with_paraphrases(
     n: int,
     *,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> Dataset:
     """Returns the dataset with up to `n` paraphrases of each text to imitate that is trained on.
 
@@ -71,7 +70,7 @@ def with_paraphrases(
     for number, row in enumerate(train):
         drawn = backend.complete([_asked(row.text)] * (TRIES * n), SAMPLING, seed=seed + number)
         cleaned = [clean(completion.text) for completion in drawn]
-        written = [Written(text, ended=ended) for text, ended in cleaned]
+        written = [CandidateText(text, ended=ended) for text, ended in cleaned]
         kept = 0
         for text in _passed(row, written, limits):
             if kept < n and (row.prompt, text.casefold()) not in known:
@@ -89,7 +88,7 @@ def _asked(text: str) -> str:
     return "\n\n".join(lines).removesuffix('"')
 
 
-def _passed(row: Imitate, written: Sequence[Written], limits: Thresholds) -> list[str]:
+def _passed(row: Imitate, written: Sequence[CandidateText], limits: Thresholds) -> list[str]:
     """Returns the texts that pass the screen and say what the row's text says, in order."""
     verdicts = Screen(brief_said(row.prompt), thresholds=limits).judge(written)
     texts = [
@@ -122,7 +121,7 @@ def practised(
     *,
     rank: Rank | None = None,
     thresholds: Thresholds | None = None,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> Dataset:
     """Returns rows to imitate: for each brief the different texts that pass, the best first.
 

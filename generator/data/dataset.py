@@ -18,8 +18,7 @@ import pyarrow as pa
 from msgspec import Meta, Struct
 from pyarrow import parquet
 
-from generator.data.evidence import Evidence, chance_better
-from generator.data.fraud import Suspicion
+from generator.data.evidence import Evidence, Suspicion, chance_better
 from generator.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "test"]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 SMOLLM2: Final = "smollm2"
 """The name of the model that comes as a package."""
 
-Progress: TypeAlias = Callable[[float], None]
+CompletionProgress: TypeAlias = Callable[[float], None]
 """Told what share of a call is done, in (0, 1]."""
 
 
@@ -80,7 +80,7 @@ class Backend(Protocol):
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt, drawn anew for prompts that are the same.
 
@@ -150,7 +150,7 @@ class Ensemble:
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt (see `Backend.complete`)."""
         dealt = deal(len(prompts), [member.share for member in self._members])

@@ -1,4 +1,4 @@
-"""Opens backends, says what to install where one cannot be, and makes the packaged model loadable.
+"""Opens backends, says what to install where one cannot be, and finds models and adapters on disk.
 
 The package carries quantised GGUF weights, which transformers reads slowly and can neither save
 nor train as they are. So they are converted once, and every process loads the copy in the cache.
@@ -17,7 +17,10 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from generator.errors import BackendMissing, TrainingError
 from generator.files import files_hash
@@ -207,3 +210,45 @@ def model_folder(model: str, cache: Path | None = None) -> Path:
 def weights_hash(folder: Path) -> str:
     """Returns the hash of a model's own weights."""
     return files_hash(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
+
+
+# A training leaves `adapter/` and, written last, `manifest.json`.
+MANIFEST: Final = "manifest.json"
+ADAPTER: Final = "adapter"
+WEIGHTS: Final = "adapter_model.safetensors"
+SHAPE: Final = "adapter_config.json"
+
+T = TypeVar("T")
+
+
+class TaughtBy(Struct, frozen=True):
+    """What a manifest's configuration says of the method and the model."""
+
+    method: str = ""
+    model: str | None = None
+
+
+class Origin(Struct, frozen=True):
+    """What whoever loads an adapter reads of its manifest; another program may say less.
+
+    Attributes:
+        config: the method, and the name of the model that was taught.
+        base_sha256: the hash of the model's weights.
+        metrics: what was measured at the end.
+    """
+
+    config: TaughtBy = TaughtBy()
+    base_sha256: str | None = None
+    metrics: dict[str, float] = {}
+
+
+def read_manifest(path: Path, kind: type[T]) -> T:
+    """Returns the manifest in a file, as far as `kind` reads it.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise TrainingError(f"no manifest in {path}: {error}") from error

@@ -11,7 +11,14 @@ from typing import Any, Final
 from openai import APIError, DefaultHttpxClient, OpenAI
 
 from generator.errors import BackendError
-from generator.models.base import Completion, Progress, Sampling, Usage, derived_seed, ended
+from generator.models.base import (
+    Completion,
+    CompletionProgress,
+    Sampling,
+    Usage,
+    derived_seed,
+    ended,
+)
 from generator.models.catalog import Endpoint
 
 INSTRUCTION: Final = (
@@ -46,7 +53,7 @@ class RemoteBackend:
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt (see `Backend.complete`).
 

@@ -37,7 +37,7 @@ class Characters(Struct, frozen=True, forbid_unknown_fields=True):
     extra: str
 
 
-class Language(Struct, frozen=True, forbid_unknown_fields=True):
+class LanguageThresholds(Struct, frozen=True, forbid_unknown_fields=True):
     """When a text counts as another language."""
 
     sure: Share
@@ -103,7 +103,7 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     skip: Words
     length: Length
     characters: Characters
-    language: Language
+    language: LanguageThresholds
     grammar: Grammar
     profanity: ProfanityLists
     platform: Platform

@@ -18,7 +18,7 @@ from generator.models.base import SMOLLM2
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
-Kind: TypeAlias = Literal["lora", "adalora", "prefix"]
+AdapterKind: TypeAlias = Literal["lora", "adalora", "prefix"]
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Positive: TypeAlias = Annotated[float, Meta(gt=0.0)]
@@ -46,7 +46,7 @@ class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         positions: how long a prefix is, in tokens.
     """
 
-    kind: Kind = "lora"
+    kind: AdapterKind = "lora"
     rank: Count = 8
     alpha: Positive = 16.0
     dropout: Share = 0.05

@@ -23,16 +23,14 @@ from huggingface_hub import constants as hub
 from generator.data.dataset import CARD, ROWS, Dataset, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.files import files_hash, write_whole
-from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, WEIGHTS
-from generator.models.device import Device, pick_device, use_one_thread
+from generator.models.opening import ADAPTER, MANIFEST, SHAPE, WEIGHTS
+from generator.models.transformers import Device, pick_device, use_one_thread
 from generator.reward.ranking import open_trusted
-from generator.training.adapters import check_adapter, save_adapter
-from generator.training.base import Base, load_base, parent_adapter
+from generator.training.adapters import Base, check_adapter, load_base, parent_adapter, save_adapter
 from generator.training.config import FinetuneConfig, Manifest, installed_versions
 from generator.training.grpo import train_grpo
-from generator.training.methods import train_dpo, train_kto, train_sft
-from generator.training.running import Cost, Progress, StageResult, Stop, TrainingJob
-from generator.training.scorer import train_scorer
+from generator.training.methods import train_dpo, train_kto, train_scorer, train_sft
+from generator.training.running import Cost, StageResult, Stop, TrainingJob, TrainingProgress
 
 TRAIN: Final[dict[str, Callable[[TrainingJob], StageResult]]] = {
     "sft": train_sft,
@@ -66,7 +64,7 @@ class _Order(NamedTuple):
     device: Device
     state: PartialState
     checkpoints: Path
-    progress: Progress | None
+    progress: TrainingProgress | None
     stop: Stop | None
 
 
@@ -75,7 +73,7 @@ def finetune(
     out: Path,
     config: FinetuneConfig,
     *,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     stop: Stop | None = None,
     before: Manifest | None = None,
 ) -> Manifest:

@@ -24,11 +24,11 @@ from generator.brief.prompts import brief_said
 from generator.data.dataset import Imitate, Judge, Prefer
 from generator.errors import DatasetError
 from generator.models.base import ended
-from generator.models.device import own_device
+from generator.models.transformers import own_device
 from generator.reward.ranking import open_trusted
 from generator.reward.regression import Floats
 from generator.screening.gates import similarity
-from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
+from generator.screening.screen import STOP, CandidateText, Screen, clean, harmful, singly
 from generator.screening.settings import usual
 from generator.training.config import GrpoConfig
 from generator.training.running import StageResult, TrainingJob, arguments, run
@@ -88,7 +88,7 @@ class Rewards:
                 for text, ids in zip(completions, tokens, strict=True)
             ]
             cleaned = [clean(text) for text in whole]
-            written = [Written(text, ended=finished) for text, finished in cleaned]
+            written = [CandidateText(text, ended=finished) for text, finished in cleaned]
             self._last = key, self._told(prompts, written)
         return self._last[1]
 
@@ -105,7 +105,7 @@ class Rewards:
         reward.__name__ = name
         return reward
 
-    def _told(self, prompts: Sequence[str], written: Sequence[Written]) -> TextRewards:
+    def _told(self, prompts: Sequence[str], written: Sequence[CandidateText]) -> TextRewards:
         texts = [each.text for each in written]
         passed, harm = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
         for prompt in dict.fromkeys(prompts):

@@ -20,7 +20,7 @@ from generator.brief.schema import Brief, load_brief
 from generator.errors import GateError
 from generator.reward.model import Reward
 from generator.screening.gates.similarity import Scorer
-from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
 from streams.events.creatives import GateRow
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -151,7 +151,7 @@ def _reward_gain(ours: Samples, theirs: Samples, reward: Reward | None) -> GateR
 
     if reward is None:
         return uncounted("not counted: there is no reward model")
-    if not reward.trusted:
+    if not reward.accuracy.trusted:
         return uncounted("not counted: reward model not trusted")
     found = _gain(ours, theirs, reward)
     if found is None:

@@ -21,11 +21,11 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bandit.service.supervise import die_with_parent
-from generator.data.dataset import CARD, EvidenceThresholds, build_dataset, write_dataset
+from generator.data.dataset import CARD, EvidenceThresholds, write_dataset
 from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError
 from generator.files import write_whole
-from generator.models.adapters import ADAPTER, MANIFEST
+from generator.models.opening import ADAPTER, MANIFEST
 from generator.reward.model import is_saved_trusted
 from generator.settings import REFUSED, UNLEARNED
 from generator.training.config import FinetuneConfig, SftConfig, load_config
@@ -176,12 +176,7 @@ class Teacher:
         limits = EvidenceThresholds()
         reading = Reading(self._log)
         try:
-            found = build_dataset(
-                reading.evidence,
-                reading.prompt_of,
-                thresholds=limits,
-                suspicious=reading.suspicious,
-            )
+            found = reading.dataset(limits, refused=False)
         except DatasetError as error:
             logger.info("nothing to teach yet: %s", error)
             return None

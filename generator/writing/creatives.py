@@ -31,7 +31,7 @@ from streams.events import Lineage
 LEAST_ROOM: Final = 15
 """What a required claim must leave of the piece that it is added to."""
 
-Progress: TypeAlias = Callable[[str, int, int, float], None]
+CreativeProgress: TypeAlias = Callable[[str, int, int, float], None]
 """Told the piece at hand, how many of it are there and wanted, and the share of all work done."""
 
 
@@ -87,7 +87,7 @@ def generate_creatives(
     adapter: str | None = None,
     plain: bool = False,
     selection: Selection = AS_THEY_COME,
-    progress: Progress | None = None,
+    progress: CreativeProgress | None = None,
     stop: threading.Event | None = None,
 ) -> Drafts:
     """Returns up to `n` whole creatives, and the texts that did not get into one.

@@ -15,7 +15,7 @@ from generator.data.dataset import (
     read_dataset,
     write_dataset,
 )
-from generator.data.fraud import ClickLook, departing
+from generator.data.evidence import ClickLook, departing
 from generator.data.reading import Reading
 from streams.events import INTERACTIONS, Outcome, encode
 from streams.logs.base import Message

@@ -3,7 +3,7 @@
 import pytest
 
 from generator.data.dataset import build_dataset
-from generator.data.fraud import Suspicion
+from generator.data.evidence import Suspicion
 from generator.data.reading import WEIGHT, Reading, with_refusals
 from streams.catalogue.state import catalogue_message
 from streams.events import Creative, Lineage

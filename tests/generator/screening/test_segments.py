@@ -1,11 +1,11 @@
-from generator.screening.segments import Told, across_segments
+from generator.writing.insights import SegmentText, across_segments
 
 BRIGHT = "Lovely sunny mornings make happy people"
 GLOOMY = "Terrible lonely nights are killing your hope"
 
 
 def told(segment, text, code=None, times=20):
-    return [Told(segment, f"{text} {n}", code) for n in range(times)]
+    return [SegmentText(segment, f"{text} {n}", code) for n in range(times)]
 
 
 def concerns(texts):
@@ -33,8 +33,8 @@ def test_a_segment_of_which_fewer_texts_pass_is_told():
 
 
 def test_a_segment_that_is_spoken_to_in_a_gloomier_tone_is_told():
-    mixed = [Told("young", BRIGHT if n % 4 else GLOOMY, None) for n in range(20)]
-    darker = [Told("old", GLOOMY if n % 4 else BRIGHT, None) for n in range(20)]
+    mixed = [SegmentText("young", BRIGHT if n % 4 else GLOOMY, None) for n in range(20)]
+    darker = [SegmentText("old", GLOOMY if n % 4 else BRIGHT, None) for n in range(20)]
     found = concerns([*mixed, *darker])
     assert found["young"] == ()
     assert "its tone is -" in found["old"][0]
@@ -44,7 +44,7 @@ def test_one_harmful_text_is_enough_to_be_told():
     found = concerns(
         [
             *told("young", BRIGHT, times=2),
-            Told("old", "Not for old people", "harm"),
+            SegmentText("old", "Not for old people", "harm"),
             *told("old", BRIGHT, times=2),
         ]
     )

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from generator.data.dataset import Dataset, EvidenceThresholds, read_dataset, write_dataset
 from generator.errors import BackendMissing, DatasetError, TrainingError, TrainingStopped
-from generator.models.adapters import read_manifest
 from generator.models.base import Sampling
+from generator.models.opening import read_manifest
 from generator.models.transformers import TransformersBackend
 from generator.training.config import AdapterConfig, DpoConfig, Manifest, SftConfig
 from generator.training.finetune import finetune

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from generator.errors import DatasetError, RewardModelError, TrainingConfigError, TrainingStopped
-from generator.models.adapters import read_manifest
+from generator.models.opening import read_manifest
 from generator.reward.encoders import open_encoder
 from generator.reward.model import fit_reward_model
 from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights, Manifest

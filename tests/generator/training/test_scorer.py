@@ -12,15 +12,15 @@ from generator.errors import (
     TrainingStopped,
     VersionMissing,
 )
-from generator.models.adapters import ADAPTER, read_manifest
 from generator.models.base import Sampling
+from generator.models.opening import ADAPTER, read_manifest
 from generator.models.transformers import TransformersBackend
-from generator.reward.ranking import open_reward_model, open_trusted, ranking_of
+from generator.reward.ranking import open_reward_model, open_trusted, ranked_by
 from generator.training.config import AdapterConfig, GrpoConfig, Manifest, RewardConfig
 from generator.training.finetune import finetune
 from generator.versions.gate import GateConfig, rows
 from generator.versions.store import Versions
-from generator.writing.samples import Samples
+from generator.writing.texts import Samples
 from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
 
 THINGS = (
@@ -82,7 +82,7 @@ def test_its_scores_are_the_same_side_by_side_and_alone(scorer, tmp_path):
 
 def test_it_is_asked_wherever_a_reward_model_is(scorer, tmp_path):
     out, _ = scorer
-    order = ranking_of(out)([BADS[1], GOODS[0], BADS[2]])
+    order = ranked_by(open_trusted(out))([BADS[1], GOODS[0], BADS[2]])
     assert order[0] == 1
     passes = [[None] * 3]
     ours, theirs = Samples([GOODS], passes, 0), Samples([BADS], passes, 0)

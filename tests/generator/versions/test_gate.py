@@ -10,7 +10,7 @@ from generator.errors import GateError
 from generator.reward.model import Accuracy, RewardModel
 from generator.reward.regression import Ridge
 from generator.versions.gate import GateConfig, held_out, judge, passed, rows, verdict
-from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
 from tests.generator.scripted import Scripted
 
 BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))

@@ -13,9 +13,8 @@ from transformers import AutoModelForCausalLM
 from generator.commands.main import main
 from generator.data.dataset import read_dataset
 from generator.files import files_hash
-from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, read_manifest
 from generator.models.base import SMOLLM2
-from generator.models.opening import model_folder
+from generator.models.opening import ADAPTER, MANIFEST, WEIGHTS, model_folder, read_manifest
 from generator.reward.model import load_reward_model
 from generator.settings import CACHE
 from generator.training.config import Manifest
@@ -89,7 +88,7 @@ def test_a_round_trains_judges_and_keeps_the_verdict(log, tmp_path, ground, capl
     [version] = reader.catalogue.generator_versions()
     assert version.status == "rejected"
     assert "pass_rate" in version.reason
-    assert load_reward_model(here / REWARD, CACHE).encoder == "wordllama"
+    assert load_reward_model(here / REWARD, CACHE).reader.name == "wordllama"
     why = {row.rule: row.why for row in version.gate}
     assert why["reward_gain"] != "not counted: there is no reward model"
     assert "of 8 texts" in why["no_new_harm"], "the gate is the one that was asked for"

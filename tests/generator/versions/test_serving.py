@@ -10,8 +10,7 @@ from generator.brief.prompts import plain_prompt
 from generator.errors import BackendError, VersionMissing
 from generator.models.catalog import Endpoint
 from generator.models.remote import RemoteBackend
-from generator.versions.serving import version_resolver
-from generator.versions.store import Versions
+from generator.versions.store import Versions, version_resolver
 from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import Generation
 from streams.events.creatives import GeneratorVersion
