@@ -10,6 +10,7 @@ what they brought, by a reward model's order, and drops what the gates refuse.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, TypeAlias
 
@@ -139,15 +140,14 @@ def practised(
     """
     if not briefs:
         raise DatasetError("no briefs to write for; name some, or a log with requests")
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
     rows: list[Imitate] = []
     trained_on = round((1.0 - config.held_out) * len(briefs))
     for number, brief in enumerate(briefs):
         split: Split = "train" if number < trained_on else "test"
         written = take_samples(sampler, [brief], config.sampling, thresholds)
         texts = _different(written.passed[0], left_out)
-        for code in (code for code in written.refused[0] if code is not None):
-            left_out[code] = left_out.get(code, 0) + 1
+        left_out.update(code for code in written.refused[0] if code is not None)
         prompt, name = plain_prompt(brief), brief_hash(brief)
         rows += [
             Imitate(prompt, text, name, OWN, "", 0.0, 0.0, split)
@@ -157,27 +157,26 @@ def practised(
             progress(number + 1, len(briefs))
     if not rows:
         raise DatasetError(
-            f"nothing that the model wrote for {len(briefs)} briefs passed ({left_out}); teach it "
-            "texts by hand first (finetune --method sft), or take a larger one"
+            f"nothing that the model wrote for {len(briefs)} briefs passed ({dict(left_out)}); "
+            "teach it texts by hand first (finetune --method sft), or take a larger one"
         )
-    return Dataset(rows, [], [], left_out)
+    return Dataset(rows, [], [], dict(left_out))
 
 
-def _different(texts: Sequence[str], left_out: dict[str, int]) -> list[str]:
+def _different(texts: Sequence[str], left_out: Counter[str]) -> list[str]:
     different: dict[str, str] = {}
     for text in texts:
         different.setdefault(text.casefold(), text)
-    found = list(different.values())
-    if len(found) < len(texts):
-        left_out["said_twice"] = left_out.get("said_twice", 0) + len(texts) - len(found)
-    return found
+    if len(different) < len(texts):
+        left_out["said_twice"] += len(texts) - len(different)
+    return list(different.values())
 
 
 def _best(
-    texts: Sequence[str], rank: Rank | None, keep: float, left_out: dict[str, int]
+    texts: Sequence[str], rank: Rank | None, keep: float, left_out: Counter[str]
 ) -> list[str]:
     if rank is None or not texts:
         return list(texts)
     kept = max(1, round(keep * len(texts)))
-    left_out["promises_less"] = left_out.get("promises_less", 0) + len(texts) - kept
+    left_out["promises_less"] += len(texts) - kept
     return [texts[place] for place in list(rank(texts))[:kept]]

@@ -94,13 +94,7 @@ class TransformersBackend:
     def surprise(
         self, texts: Sequence[str], *, after: str, adapter: str | None = None
     ) -> list[float]:
-        """Returns how surprised the model is by each text, in nats per token.
-
-        It is the model itself that is asked unless an adapter is named, all texts in one pass.
-
-        Raises:
-            BackendError: the model failed.
-        """
+        """Returns how surprised the model is by each text (see `Scorer.surprise`)."""
         if not texts:
             return []
         prefix = self._use(adapter)
@@ -124,11 +118,7 @@ class TransformersBackend:
         return [float(surprise) for surprise in total]
 
     def _use(self, adapter: str | None) -> Prefix | None:
-        """Has the model write with this adapter, or with none; each is loaded once.
-
-        Returns:
-            What has to stand before everything that the model reads, of a prefix adapter.
-        """
+        """Has the model write with this adapter, or with none; returns its prefix, if any."""
         if adapter is not None and adapter not in self._adapters:
             self._adapters[adapter] = self._load(adapter)
         used = self._adapters.get(adapter) if adapter is not None else None
@@ -215,13 +205,7 @@ class TransformersBackend:
 
 
 def _after(prefix: Prefix | None, mask: Tensor, places: Tensor) -> dict[str, Any]:
-    """Returns how the model is to see tokens at these places: behind the prefix, if there is one.
-
-    Args:
-        prefix: of the adapter that is written with.
-        mask: of what is read, shape (rows, tokens).
-        places: of each token in its text, from 0, of the same shape.
-    """
+    """Returns how the model is to see tokens at these places: behind the prefix, if any."""
     if prefix is None:
         return {"attention_mask": mask, "position_ids": places}
     return {
@@ -259,12 +243,7 @@ class Prefix(NamedTuple):
 
 
 def _prefix_of(adapter: str, model: Any) -> Prefix | None:
-    """Returns the prefix in a folder or under a hub id; None if the adapter is of another kind.
-
-    Raises:
-        OSError: there is no adapter.
-        ValueError: there is none, it scores texts, or the prefix is not for a model of this shape.
-    """
+    """Returns the prefix in a folder or under a hub id; None if the adapter is of another kind."""
     # It takes a second, and most who write have no adapter.
     from peft import PeftConfig, PrefixTuningConfig, TaskType
     from peft.utils import load_peft_weights

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
-from generator.reward.regression import Floats, Ints, spans
+from generator.reward.regression import Floats, Ints
 from generator.screening.gates.similarity import wordllama_model
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -44,7 +44,8 @@ class TextEncoder:
     def __call__(self, texts: Sequence[str]) -> tuple[Floats, Ints]:
         """Returns the vectors, shape (n_texts, d), and which reader each dimension is of, (d,)."""
         parts = [reader(texts).astype(np.float64) for reader in self._readers]
-        return np.concatenate(parts, axis=1), spans([part.shape[1] for part in parts])
+        block = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
+        return np.concatenate(parts, axis=1), block
 
 
 def open_encoder(name: str, cache: Path) -> TextEncoder:

@@ -8,7 +8,6 @@ near-duplicates and crowds within its batches, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -117,17 +116,15 @@ class Screen:
             stated = brief.constraints.required_claims
             by_code["required_claims"] = _each(lambda t: claims.required({"text": t}, stated))
         if isinstance(reader, similarity.Scorer):
-            by_code["nonsense"] = partial(
-                _nonsense,
-                reader,
-                similarity.before(brief.product),
-                self._thresholds.nonsense.ceiling,
-            )
+            after, ceiling = similarity.before(brief.product), self._thresholds.nonsense.ceiling
+            by_code["nonsense"] = lambda texts: [
+                similarity.nonsense(surprise, ceiling)
+                for surprise in reader.surprise(texts, after=after)
+            ]
         skipped = self._thresholds.skip
         self._gates = [(c, by_code[c]) for c in CODES if c in by_code and c not in skipped]
-        sequential = [c for c in ("duplicate", "crowding") if c not in skipped]
-        self._sequential = sequential
-        self.gates = ("cut_off", *(code for code, _ in self._gates), *sequential)
+        self._sequential = [c for c in ALIKE if c not in skipped]
+        self.gates = ("cut_off", *(code for code, _ in self._gates), *self._sequential)
 
     def judge(self, batch: Sequence[CandidateText]) -> list[ScreenVerdict]:
         """Returns the verdict on each text, in order; those that pass are remembered as taken.
@@ -256,14 +253,6 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
 
 def _each(gate: Callable[[str], GateFinding]) -> Gate:
     return lambda texts: [gate(text) for text in texts]
-
-
-def _nonsense(
-    reader: similarity.Scorer, after: str, ceiling: float, texts: Sequence[str]
-) -> list[GateFinding]:
-    return [
-        similarity.nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)
-    ]
 
 
 def _unfinished(written: CandidateText) -> Rejection | None:

@@ -153,8 +153,6 @@ def train_grpo(job: TrainingJob) -> StageResult:
     Raises:
         DatasetError: there are fewer prompts than an update takes.
         RewardModelError: the reward model cannot be read, or is not to be trusted.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
     """
     config, settings = job.config, job.config.grpo
     train, test, left_out = _prompts(job)

@@ -1,6 +1,7 @@
 """Methods that learn from rows: texts to imitate, pairs to prefer by, texts judged good or bad.
 
-Each trains the adapter of a job in place and measures it on the rows that are held out.
+Each trains the adapter of a job in place, and measures it on the rows that are held out. It raises
+`DatasetError` where there are too few rows, and what `run` raises.
 """
 
 from __future__ import annotations
@@ -51,13 +52,7 @@ from generator.training.running import (
 
 
 def train_sft(job: TrainingJob) -> StageResult:
-    """Trains on the texts to imitate; only the text's tokens count, not its prompt's.
-
-    Raises:
-        DatasetError: there is no such text to train on.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
-    """
+    """Trains on the texts to imitate; only the text's tokens count, not its prompt's."""
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     train, test = (
         [row for each in rows if (row := reader.row(each.prompt, each.text)) is not None]
@@ -109,11 +104,6 @@ def train_dpo(job: TrainingJob) -> StageResult:
     The loss is `weight · -log sigmoid(beta · d) + anchor · NLL(better)`, where `d` is how much more
     the adapter raised the better text's log-probability than the worse one's (Rafailov et al. 2023,
     equation 7). The reference is the adapter that the training starts from, asked once beforehand.
-
-    Raises:
-        DatasetError: there is no pair to train on.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
     """
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     to_train, to_test = held_out_of(job.dataset.prefer)
@@ -240,11 +230,6 @@ def train_kto(job: TrainingJob) -> StageResult:
     """Trains on judged texts, without pairs (Ethayarajh et al. 2024); both kinds weigh the same.
 
     Labels must come from estimates (`Judge`): single clicks tell of slots and users, not of texts.
-
-    Raises:
-        DatasetError: there are no good texts to train on, or no bad ones.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
     """
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     train, test = (_read(reader, rows) for rows in held_out_of(job.dataset.judge))
@@ -310,11 +295,6 @@ def train_scorer(job: TrainingJob) -> StageResult:
 
     It is judged as the regression on embeddings is: by how often it picks the better of two texts
     that were held out.
-
-    Raises:
-        DatasetError: there is no pair to train on, or none of which traffic is sure to judge by.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
     """
     # Refused texts tell of the gates, and nothing of what people like.
     train, test = held_out_of([pair for pair in job.dataset.prefer if not pair.refused])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -122,14 +122,6 @@ def summary(manifest: Raw) -> Raw:
 
 def _hash(folder: Path) -> str:
     """Returns the id of what is in a folder: names and contents, the manifest first."""
-    digest = hashlib.sha256()
-    for name, path in _files(folder):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{name}\n{content}\n".encode())
-    return digest.hexdigest()[:DIGITS]
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     adapter = folder / ADAPTER
     if not (adapter / SHAPE).is_file():
         raise VersionMissing(
@@ -137,10 +129,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             "generator finetune wrote"
         )
     _manifest(folder / MANIFEST)
-    yield MANIFEST, folder / MANIFEST
-    for path in sorted(adapter.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path
+    digest = hashlib.sha256()
+    files = (path for path in sorted(adapter.rglob("*")) if path.is_file())
+    for path in (folder / MANIFEST, *files):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{content}\n".encode())
+    return digest.hexdigest()[:DIGITS]
 
 
 def _manifest(path: Path) -> bytes:

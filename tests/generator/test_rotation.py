@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from msgspec import Raw
@@ -7,13 +9,9 @@ from generator.refresh import CHECKPOINT, SPAN_MS, RotationState, Rotator, turn
 from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
-    EMPTY,
     INTERACTIONS,
-    Action,
     Creative,
-    Decision,
     Generation,
-    Interaction,
     Placement,
     encode,
 )
@@ -21,6 +19,7 @@ from streams.events.placement import Rotation
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.generator.shown import interaction
 
 BRIEF = Raw(b'{"version":2,"product":"coffee"}')
 HOUR = 3_600_000
@@ -55,36 +54,16 @@ def shown(rates, *, n=2000, start_ms=0, first=0, seed=0, hours=1.0):
     """Returns interactions of creatives with these click rates, shown evenly."""
     rng = np.random.default_rng(seed)
     names = list(rates)
-    actions = tuple(Action(name) for name in names)
-    pmf = tuple([1 / len(names)] * len(names))
     for number in range(first, first + n):
         index = number % len(names)
         at_ms = start_ms + int((number - first) * hours * HOUR / n)
-        decision = Decision(
-            event_id=f"e{number}",
-            placement="home",
-            timestamp_ms=at_ms,
-            context=EMPTY,
-            actions=actions,
-            pmf=pmf,
-            index=index,
-            policy_version="x@0",
-        )
-        yield Interaction(
-            source=0,
-            sequence=number,
-            decision=decision,
-            reward=float(rng.random() < rates[names[index]]),
-            status="closed",
-            timestamp_ms=at_ms,
-        )
+        yield interaction(number, names, index, rng.random() < rates[names[index]], at_ms=at_ms)
 
 
 def state_of(*streams):
     state = RotationState()
-    for stream in streams:
-        for interaction in stream:
-            state.add(interaction)
+    for each in itertools.chain(*streams):
+        state.add(each)
     return state
 
 

@@ -119,7 +119,7 @@ def test_one_that_learned_nothing_has_no_say(pairs, tmp_path):
     changed = dataset._replace(prefer=turned)
     write_dataset(changed, tmp_path / "rows", log=card.log, thresholds=card.thresholds)
     finetune(tmp_path / "rows", tmp_path / "run", told_to(pairs))
-    assert not open_reward_model(tmp_path / "run", tmp_path).trusted
+    assert not open_reward_model(tmp_path / "run", tmp_path).accuracy.trusted
     with pytest.raises(RewardModelError, match="must surely be above one half"):
         open_trusted(tmp_path / "run", tmp_path)
 
