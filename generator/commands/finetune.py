@@ -142,14 +142,23 @@ def reward_model(
     it writes ranks candidates: copyloop generate --reward FILE. The generator in `copyloop up`
     learns one by itself whenever creatives are asked for.
     """
+    from bandit.abtests.data import read_ab_tests
     from generator.errors import TooLittleEvidence
     from generator.reward.encoders import open_encoder
     from generator.reward.model import fit_reward_model
+    from generator.reward.regression import from_ab_tests
 
     if tests is None:
         examples = _examples_of_log(at)
     else:
-        examples = _examples_of_tests(tests, pairs_of(column), weeks_of(exclude_weeks))
+        finished = read_ab_tests(
+            tests,
+            columns=pairs_of(column),
+            min_headlines=2,
+            min_impressions=500,
+            exclude_weeks=weeks_of(exclude_weeks),
+        )
+        examples = from_ab_tests(finished)
     try:
         model = fit_reward_model(examples, open_encoder(reader, CACHE))
     except TooLittleEvidence as error:
@@ -168,18 +177,6 @@ def reward_model(
         "reader": reader,
     }
     print_rows(form, tuple(found), [tuple(found.values())], found)
-
-
-def _examples_of_tests(
-    path: Path, columns: dict[str, str], exclude_weeks: tuple[int, int] | None
-) -> list[Example]:
-    from bandit.abtests.data import read_ab_tests
-    from generator.reward.regression import from_ab_tests
-
-    found = read_ab_tests(
-        path, columns=columns, min_headlines=2, min_impressions=500, exclude_weeks=exclude_weeks
-    )
-    return from_ab_tests(found)
 
 
 def _examples_of_log(at: LogOptions) -> list[Example]:

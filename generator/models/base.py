@@ -135,7 +135,9 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = tuple(members)
-        self.name = " + ".join(_label(member) for member in self._members)
+        self.name = " + ".join(
+            f"{m.backend.name}@{m.adapter}" if m.adapter else m.backend.name for m in self._members
+        )
 
     @property
     def usage(self) -> Usage:
@@ -191,7 +193,3 @@ def deal(n: int, shares: Sequence[float]) -> list[int]:
         given[chosen] += 1
         dealt.append(chosen)
     return dealt
-
-
-def _label(member: Member) -> str:
-    return f"{member.backend.name}@{member.adapter}" if member.adapter else member.backend.name

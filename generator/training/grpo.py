@@ -171,8 +171,10 @@ def train_grpo(job: TrainingJob) -> StageResult:
         model=model,
         reward_funcs=functions,
         args=GRPOConfig(**_arguments(job, held_out=bool(test))),
-        train_dataset=_table(train),
-        eval_dataset=_table(test) if test and config.patience is not None else None,
+        train_dataset=datasets.Dataset.from_dict({"prompt": train}),
+        eval_dataset=datasets.Dataset.from_dict({"prompt": test})
+        if test and config.patience is not None
+        else None,
         processing_class=tokenizer,
     )
     steps = run(job, trainer)
@@ -278,7 +280,3 @@ def _cut(tokens: Sequence[int], ends: Iterable[int]) -> list[int]:
     known = set(ends)
     at = next((k for k, token in enumerate(tokens) if token in known), len(tokens))
     return list(tokens[: at + 1])
-
-
-def _table(prompts: Sequence[str]) -> Any:
-    return datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts])

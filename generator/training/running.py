@@ -109,6 +109,8 @@ def arguments(job: TrainingJob, *, held_out: bool) -> dict[str, Any]:
 def run(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
     """Trains, from the latest whole checkpoint if there is one; returns what was logged.
 
+    Each entry has the stage's name; of a resumed training the whole is there.
+
     Raises:
         TrainingStopped: it was told to stop; a checkpoint holds what it got to.
         TrainingError: torch failed, for want of memory say.
@@ -137,7 +139,13 @@ def run(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
             f"{job.stage} was stopped after {trainer.state.global_step} of "
             f"{trainer.state.max_steps} updates; the same call goes on from there"
         )
-    return _history(job, trainer)
+    kept: list[dict[str, float | str]] = []
+    for entry in trainer.state.log_history:
+        known = {name: value for name, value in entry.items() if value is not None}
+        if "train_runtime" not in known:
+            numbers = {name: float(value) for name, value in known.items() if name != "total_flos"}
+            kept.append({"stage": job.stage, **numbers})
+    return kept
 
 
 def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
@@ -159,17 +167,6 @@ def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
         except (OSError, ValueError, KeyError):
             shutil.rmtree(path, ignore_errors=True)
     return max(found)[1] if found else None
-
-
-def _history(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
-    """Returns what was logged, with the stage's name, the whole of a resumed training."""
-    kept: list[dict[str, float | str]] = []
-    for entry in trainer.state.log_history:
-        known = {name: value for name, value in entry.items() if value is not None}
-        numbers = {name: float(value) for name, value in known.items() if name != "total_flos"}
-        if "train_runtime" not in numbers:
-            kept.append({"stage": job.stage, **numbers})
-    return kept
 
 
 def held_out_of(rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:

@@ -9,7 +9,6 @@ from generator.errors import (
     DatasetError,
     RewardModelError,
     TrainingConfigError,
-    TrainingStopped,
     VersionMissing,
 )
 from generator.models.base import Sampling
@@ -21,7 +20,7 @@ from generator.training.finetune import finetune
 from generator.versions.gate import GateConfig, rows
 from generator.versions.store import Versions
 from generator.writing.texts import Samples
-from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
+from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick, resumed
 
 THINGS = (
     *("tea", "coffee", "boots", "maps", "lamps", "chairs", "desks", "pens", "cups", "hats"),
@@ -102,10 +101,7 @@ def test_grpo_learns_from_it(pairs, scorer, tmp_path):
 
 def test_it_goes_on_where_it_was_stopped(pairs, scorer, tmp_path):
     _, whole = scorer
-    stops = iter([False] * 16 + [True])
-    with pytest.raises(TrainingStopped):
-        finetune(pairs.dataset, tmp_path / "run", whole.config, stop=lambda: next(stops))
-    again = finetune(pairs.dataset, tmp_path / "run", whole.config)
+    again = resumed(pairs, tmp_path / "run", whole.config, after=17)
     assert again.adapter_sha256 == whole.adapter_sha256
     assert again.metrics == whole.metrics
 
