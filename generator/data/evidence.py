@@ -247,10 +247,9 @@ def departing(evidence: Sequence[Evidence]) -> list[Suspicion]:
                     f"it earned {one.winner.estimate:.4f} a showing and the others {level:.4f}: "
                     f"{apart:.1f} standard deviations above, theirs included"
                 )
+                creative = one.creative
                 found.append(
-                    Suspicion(
-                        one.creative.placement, one.creative.id, "departs", apart, DEPARTS, why
-                    )
+                    Suspicion(creative.placement, creative.id, "departs", apart, DEPARTS, why)
                 )
     return found
 

@@ -168,11 +168,15 @@ class Teacher:
 
     def _begin(self, rounds: Sequence[Path]) -> Path | None:
         """Returns the folder of a new round with its rows, None if none is due."""
-        past = _past(rounds[-1]) if rounds else Past()
-        ends = self._ends()
-        if ends < GROWTH * self._looked_at and not self._clock_is_due(past):
+        past, told = Past(), rounds[-1] / "past.json" if rounds else None
+        if told is not None and told.exists():  # not where its rows were never written to their end
+            past = msgspec.json.decode(told.read_bytes(), type=Past)
+        grown = sum(ends(self._log, INTERACTIONS).values())
+        hours = self._schedule.every_hours
+        clock_is_due = hours is not None and self._now_ms() - past.at_ms >= hours * HOUR_MS
+        if grown < GROWTH * self._looked_at and not clock_is_due:
             return None
-        self._looked_at = ends
+        self._looked_at = grown
         limits = EvidenceThresholds()
         reading = Reading(self._log)
         try:
@@ -307,14 +311,6 @@ class Teacher:
             logger.error("%s ended with code %d; see what it said above", words[0], code)
         return code
 
-    def _clock_is_due(self, past: Past) -> bool:
-        hours = self._schedule.every_hours
-        return hours is not None and self._now_ms() - past.at_ms >= hours * HOUR_MS
-
-    def _ends(self) -> int:
-        """Returns how many interactions were ever appended."""
-        return sum(ends(self._log, INTERACTIONS).values())
-
     def _now_ms(self) -> int:
         """Returns the time of the log's latest interaction."""
         latest = 0
@@ -337,10 +333,3 @@ def step_limits(schedule: Schedule) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
     return limit
-
-
-def _past(here: Path) -> Past:
-    try:
-        return msgspec.json.decode((here / "past.json").read_bytes(), type=Past)
-    except FileNotFoundError:  # a round whose rows were never written to their end
-        return Past()

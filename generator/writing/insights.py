@@ -150,18 +150,14 @@ def _liked_words(seen: list[SeenText]) -> list[str]:
     scored = []
     for word, texts in telling.items():
         mine = [impression for impression in seen if impression.text in texts]
-        z = _z(mine, [impression for impression in seen if impression.text not in texts])
+        others = [impression for impression in seen if impression.text not in texts]
+        if not others:
+            continue
+        rate, other = (fmean(each.clicked for each in side) for side in (mine, others))
+        z = shares_apart(rate, len(mine), other, len(others))
         if z >= SURE and _enough(impression for impression in mine if impression.clicked):
             scored.append((-z, word))
     return [word for _, word in sorted(scored)[:KEYWORDS]]
-
-
-def _z(mine: list[SeenText], others: list[SeenText]) -> float:
-    """Returns by how many standard errors the one click rate is above the other."""
-    if not mine or not others:
-        return 0.0
-    rate, other = (sum(s.clicked for s in side) / len(side) for side in (mine, others))
-    return shares_apart(rate, len(mine), other, len(others))
 
 
 def _tone(seen: list[SeenText]) -> float:
