@@ -26,11 +26,10 @@ from benchmarks.closed_loop import Watched, begin_with, open_placements, running
 from benchmarks.generator_loop import THRESHOLDS, Product, products
 from benchmarks.loop_audience import Audience
 from benchmarks.taste import HiddenTaste
-from generator.models.adapters import ADAPTER
-from generator.models.opening import open_backend
+from generator.models.opening import ADAPTER, open_backend
 from generator.training.config import FinetuneConfig
 from generator.versions.gate import GateConfig
-from generator.writing.samples import Sampler, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, SamplingConfig, take_samples
 
 SEED: Final = 1
 ROUNDS: Final = 3

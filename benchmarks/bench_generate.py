@@ -20,7 +20,7 @@ from generator.brief.schema import load_brief
 from generator.commands.brief import TEMPLATES
 from generator.models.base import Sampling
 from generator.models.opening import open_backend
-from generator.screening.screen import STOP, Screen, Written, clean
+from generator.screening.screen import STOP, CandidateText, Screen, clean
 from generator.writing.texts import MAX_REPEATS, PROMPTS_PER_BATCH, USUAL, Piece, generate
 from tests.generator.conftest import BRIEFS
 
@@ -73,7 +73,7 @@ def test_screening_a_batch(benchmark, backend, brief, batch):
     cleaned = [clean(p.opening + text) for p, text in zip(batch, completions, strict=True)]
 
     def screen():
-        batch = [Written(text, ended=ended) for text, ended in cleaned]
+        batch = [CandidateText(text, ended=ended) for text, ended in cleaned]
         return [verdict.rejection for verdict in Screen(brief).judge(batch)]
 
     rejections = benchmark.pedantic(screen, rounds=20, warmup_rounds=1)
@@ -127,7 +127,7 @@ def judge(backend, brief, piece):
     written = []
     for prompt, completion in zip(batch, completions, strict=True):
         text, ended = clean(prompt.opening + completion.text)
-        written.append(Written(text, prompt.opening, ended))
+        written.append(CandidateText(text, prompt.opening, ended))
     return [verdict.rejection for verdict in screen.judge(written)]
 
 

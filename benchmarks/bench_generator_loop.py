@@ -39,10 +39,9 @@ from benchmarks.generator_loop import (
 from benchmarks.taste import HiddenTaste
 from generator.data.augment import PracticeConfig, practised
 from generator.data.dataset import Dataset, EvidenceThresholds, write_dataset
-from generator.models.adapters import ADAPTER, MANIFEST
 from generator.models.base import Backend
-from generator.models.opening import open_backend
-from generator.reward.encoders import Encoder, open_encoder
+from generator.models.opening import ADAPTER, MANIFEST, open_backend
+from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.model import RewardModel
 from generator.reward.ranking import rank, ranked_by
 from generator.settings import CACHE
@@ -50,7 +49,7 @@ from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.finetune import finetune
 from generator.versions.gate import GateConfig, divergence, rows
 from generator.versions.schedule import FREELY, GENTLY
-from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
 
 SEEDS: Final = (1, 2, 3)
 PICKED: Final = 8
@@ -77,7 +76,7 @@ class Start(NamedTuple):
     """What all seeds share: a model that writes headlines, and what it wrote."""
 
     backend: Backend
-    reader: Encoder
+    reader: TextEncoder
     played: list[Product]
     shown: Samples
     reported: list[Product]
@@ -133,7 +132,7 @@ def test_shuffled_labels(benchmark: Any, start: Start) -> None:
     reader = open_encoder("wordllama", CACHE)
 
     def trusted() -> list[bool]:
-        return [reward_model(game.evidence, reader, shuffled=s).trusted for s in range(40)]
+        return [reward_model(game.evidence, reader, shuffled=s).accuracy.trusted for s in range(40)]
 
     found = benchmark.pedantic(trusted, rounds=1)
     benchmark.extra_info.update(shuffles=len(found), trusted=float(np.mean(found)))
@@ -209,7 +208,7 @@ def one_round(
 
     def tune() -> Path:
         preferring = trained(game.dataset, folder / "dpo", config)
-        if not (practise and model.trusted):
+        if not (practise and model.accuracy.trusted):
             return preferring
         return practised_by(start, preferring, model, folder, seed)
 
@@ -236,7 +235,7 @@ def one_round(
         "pairs": len(game.dataset.prefer),
         "suspicious": len(game.dataset.suspicious),
         "reward_accuracy": model.accuracy.value,
-        "reward_trusted": model.trusted,
+        "reward_trusted": model.accuracy.trusted,
         "examples": [text for texts in tuned.texts for text in texts[:2]],
     }
 

@@ -49,14 +49,13 @@ from benchmarks.latent import (
     winners,
 )
 from benchmarks.taste import HiddenTaste
-from generator.models.adapters import ADAPTER
-from generator.models.opening import open_backend
-from generator.reward.encoders import Encoder
+from generator.models.opening import ADAPTER, open_backend
+from generator.reward.encoders import TextEncoder
 from generator.reward.model import RewardModel
 from generator.reward.ranking import rank
 from generator.reward.regression import Floats
 from generator.settings import CACHE
-from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
 from streams.events import Action, Decision
 
 SEEDS: Final = (1, 2, 3)
@@ -82,7 +81,7 @@ class Tried(NamedTuple):
 class World(NamedTuple):
     """Products that meet traffic, products that nobody wrote for, and what the base wrote."""
 
-    reader: Encoder
+    reader: TextEncoder
     played: list[Product]
     shown: Samples
     reported: list[Product]
@@ -143,7 +142,7 @@ def came_of(pool: Pool, drawn: Sequence[list[int]], *, seed: int) -> tuple[float
 
 
 def choices(
-    pool: Pool, encoder: Encoder, model: RewardModel, won: Won, space: Autoencoder
+    pool: Pool, encoder: TextEncoder, model: RewardModel, won: Won, space: Autoencoder
 ) -> dict[str, Callable[[np.random.Generator], list[int]]]:
     """Returns the ways to choose, each from a source of chance to places in the pool."""
     best = rank(pool.texts, encoder=encoder, model=model, k=PICKED, diversity=DIVERSITY)

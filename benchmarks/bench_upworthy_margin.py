@@ -36,14 +36,14 @@ from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash
 from generator.data.dataset import Dataset, EvidenceThresholds, Prefer, build_dataset, write_dataset
 from generator.data.evidence import Evidence
-from generator.models.adapters import ADAPTER
-from generator.models.device import pick_device
+from generator.models.opening import ADAPTER
+from generator.models.transformers import pick_device
 from generator.reward.encoders import open_encoder
 from generator.reward.model import fit_reward_model
 from generator.reward.regression import Floats, from_ab_tests
 from generator.screening.screen import STOP
 from generator.settings import CACHE
-from generator.training.base import load_base
+from generator.training.adapters import load_base
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
 from generator.training.finetune import finetune
 from generator.training.rows import IGNORED, RowReader, log_probs

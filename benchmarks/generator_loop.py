@@ -21,14 +21,13 @@ from benchmarks.taste import EASY, HiddenTaste
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_from_json, brief_hash
 from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, build_dataset
-from generator.data.evidence import Evidence, gather
-from generator.data.fraud import ClickLook, suspicions
+from generator.data.evidence import ClickLook, Evidence, gather, suspicions
 from generator.data.reading import RefusedText, with_refusals
-from generator.reward.encoders import Encoder
+from generator.reward.encoders import TextEncoder
 from generator.reward.model import RewardModel, fit_reward_model
 from generator.reward.regression import Example, Floats
 from generator.screening.settings import usual
-from generator.writing.samples import Samples
+from generator.writing.texts import Samples
 from streams.events import Action, Creative, Decision, Interaction, Lineage, PolicySpec
 
 HEADLINES: Final = Path(__file__).parent / "headlines.yaml"
@@ -128,7 +127,7 @@ def _refusals(asked: Sequence[Product], written: Samples) -> list[RefusedText]:
 
 
 def reward_model(
-    evidence: Sequence[Evidence], encoder: Encoder, *, shuffled: int | None = None
+    evidence: Sequence[Evidence], encoder: TextEncoder, *, shuffled: int | None = None
 ) -> RewardModel:
     """Returns a model of what texts earn; with `shuffled`, of labels dealt out by that seed."""
     rows = [(each.winner.estimate, each.winner.effective_n) for each in evidence]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.taste import HiddenTaste
 from generator.data.evidence import Evidence, chance_better
-from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.regression import Floats
 
 LATENT: Final = 8
@@ -31,7 +31,7 @@ all texts in place of winners, what chose best for the products `chosen` and oth
 class Remembering:
     """Reads every text once, since the same ones are asked about again and again."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
         self._read: dict[str, NDArray[np.float32]] = {}
 
@@ -44,9 +44,9 @@ class Remembering:
         return np.array([self._read[text] for text in texts], dtype=np.float32)
 
 
-def open_remembering(name: str, cache: Path) -> Encoder:
+def open_remembering(name: str, cache: Path) -> TextEncoder:
     """Returns the encoder of this name, which reads no text twice."""
-    return Encoder(name, [Remembering(open_encoder(part, cache)) for part in name.split("+")])
+    return TextEncoder(name, [Remembering(open_encoder(part, cache)) for part in name.split("+")])
 
 
 class Won(NamedTuple):
@@ -80,7 +80,7 @@ class Autoencoder(nn.Module):
         return self.decoder(mean + (0.5 * log_variance).exp() * noise), apart
 
 
-def winners(evidence: Sequence[Evidence], encoder: Encoder) -> Won:
+def winners(evidence: Sequence[Evidence], encoder: TextEncoder) -> Won:
     """Returns the texts that earned more than their company, by how surely they did."""
     vectors, _ = encoder([each.creative.parts["headline"] for each in evidence])
     placements = np.array([each.creative.placement for each in evidence])
@@ -140,7 +140,7 @@ def drawn_winners(won: Won, rng: np.random.Generator, n: int) -> Any:
 
 
 def pool_of(
-    name: str, passed: Sequence[str], won: Won, encoder: Encoder, taste: HiddenTaste
+    name: str, passed: Sequence[str], won: Won, encoder: TextEncoder, taste: HiddenTaste
 ) -> Pool:
     """Returns what was written for a product, but for what comes twice."""
     texts = list(dict.fromkeys(passed))

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.regression import Floats
 
 LEVEL: Final = 0.035
@@ -41,7 +41,7 @@ class HiddenTaste:
     """
 
     def __init__(
-        self, seed: int, usual: Mapping[str, Sequence[str]], *, encoder: Encoder | None = None
+        self, seed: int, usual: Mapping[str, Sequence[str]], *, encoder: TextEncoder | None = None
     ) -> None:
         self._encode = encoder or open_encoder("minilm", Path())
         rng = np.random.default_rng(seed)

@@ -6,14 +6,20 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 import yaml
+from msgspec import Meta
 
 from generator.errors import GeneratorError
 
 T = TypeVar("T")
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+AboveZero: TypeAlias = Annotated[float, Meta(gt=0.0)]
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0)]
+Fraction: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+"""Of these are the numbers in files of settings."""
 
 
 class FieldError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -69,34 +69,28 @@ class RotationState(msgspec.Struct):
         return past, recent
 
 
-class RefreshStep(NamedTuple):
-    """What is to be done: creatives that had their time, and a request for new ones, if any."""
-
-    retired: list[Creative]
-    request: Generation | None
-
-
-def turn(catalogue: Catalogue, placement: Placement, state: RotationState) -> RefreshStep:
-    """Returns what a placement's rotation asks for now.
+def turn(
+    catalogue: Catalogue, placement: Placement, state: RotationState
+) -> list[Creative | Generation]:
+    """Returns the creatives that had their time, and then a request for new ones, if any.
 
     The request's id is made from how many there were before, so that a process that died after
     it asked does not ask twice.
     """
     rotation = placement.rotation
     if rotation is UNSET:
-        return RefreshStep([], None)
+        return []
     live = catalogue.live(placement.name)
     retired = _beaten(live, state, rotation) if rotation.retire else []
     gone = {creative.id for creative in retired}
     staying = [creative for creative in live if creative.id not in gone]
     earlier = catalogue.generations(placement.name)
-    request = None
-    if not _must_wait(earlier, state):
-        coming = [c for c in catalogue.creatives(placement.name) if c.status in COMING]
-        n, why = _wanted(staying, len(coming), earlier, state, rotation)
-        if n:
-            request = _request(placement, rotation, earlier, staying, state, n, why)
-    return RefreshStep(retired, request)
+    if _must_wait(earlier, state):
+        return [*retired]
+    coming = [c for c in catalogue.creatives(placement.name) if c.status in COMING]
+    n, why = _wanted(staying, len(coming), earlier, state, rotation)
+    request = [_request(placement, rotation, earlier, staying, state, n, why)] if n else []
+    return [*retired, *request]
 
 
 def _must_wait(earlier: Sequence[Generation], state: RotationState) -> bool:
@@ -110,25 +104,29 @@ def _must_wait(earlier: Sequence[Generation], state: RotationState) -> bool:
 
 def _beaten(live: Sequence[Creative], state: RotationState, rotation: Rotation) -> list[Creative]:
     """Returns the creatives whose upper bound lies below the best one's lower bound."""
-    judged = [
-        (creative, total)
-        for creative in live
-        if (total := state.total(creative.id)).effective_n >= rotation.showings
-    ]
+    judged = _judged(live, state, rotation)
     if len(judged) < 2:
         return []
-    best, best_sums = max(judged, key=lambda each: each[1].bounds[0])
-    low = best_sums.bounds[0]
+    best, (low, _) = judged[0]
     return [
         replace(
             creative,
             status="retired",
-            reason=f"beaten: earns {sums.bounds[1]:.4g} a showing at most, and {best.id!r} "
+            reason=f"beaten: earns {high:.4g} a showing at most, and {best.id!r} "
             f"{low:.4g} at least",
         )
-        for creative, sums in judged
-        if sums.bounds[1] < low
+        for creative, (_, high) in judged
+        if high < low
     ]
+
+
+def _judged(
+    live: Sequence[Creative], state: RotationState, rotation: Rotation
+) -> list[tuple[Creative, tuple[float, float]]]:
+    """Returns the creatives that were shown enough, with their bounds; the best one first."""
+    totals = ((creative, state.total(creative.id)) for creative in live)
+    shown = [(c, sums.bounds) for c, sums in totals if sums.effective_n >= rotation.showings]
+    return sorted(shown, key=lambda each: -each[1][0])
 
 
 def _wanted(
@@ -151,18 +149,15 @@ def _wanted(
     every = rotation.every_seconds
     if every is not None and state.now_ms - latest_ms >= every * 1000:
         return rotation.batch, f"nothing new came for {every:g} seconds"
-    judged = [c for c in live if state.total(c.id).effective_n >= rotation.showings]
+    judged = _judged(live, state, rotation)
     if not judged:
         return 0, ""
-    best = max(judged, key=lambda creative: state.total(creative.id).bounds[0])
-    if rotation.decline and (declined := _decline(best, state, rotation)):
+    if rotation.decline and (declined := _decline(judged[0][0], state, rotation)):
         return rotation.batch, declined
-    if rotation.bar is not None and len(judged) == len(live):
-        highest = max(state.total(creative.id).bounds[1] for creative in live)
-        if highest < rotation.bar:
-            return rotation.batch, f"none earns more than {highest:.4g}, and the bar is at " + (
-                f"{rotation.bar:g}"
-            )
+    highest = max(high for _, (_, high) in judged)
+    if rotation.bar is not None and len(judged) == len(live) and highest < rotation.bar:
+        why = f"none earns more than {highest:.4g}, and the bar is at {rotation.bar:g}"
+        return rotation.batch, why
     return 0, ""
 
 
@@ -189,8 +184,7 @@ def _request(
 ) -> Generation:
     name = f"{placement.name}\n{len(earlier)}".encode()
     digest = hashlib.blake2b(name, digest_size=8)
-    shown = [c for c in live if state.total(c.id).effective_n >= rotation.showings]
-    best = sorted(shown, key=lambda creative: -state.total(creative.id).bounds[0])
+    best = [creative for creative, _ in _judged(live, state, rotation)[:MAX_WINNERS]]
     return Generation(
         id=f"rotation-{digest.hexdigest()}",
         placement=placement.name,
@@ -199,7 +193,7 @@ def _request(
         seed=int.from_bytes(digest.digest()) >> 1,
         status="requested",
         timestamp_ms=state.now_ms,
-        winners=tuple(text for creative in best[:MAX_WINNERS] for text in creative.parts.values()),
+        winners=tuple(text for creative in best for text in creative.parts.values()),
         reason=why,
     )
 
@@ -248,10 +242,7 @@ class Rotator:
         writer = CatalogueWriter(self._log, reader=reader)
         for placement in rotating:
             state = self._states.get(placement.name, RotationState())
-            found = turn(reader.catalogue, placement, state)
-            events: list[Creative | Generation] = [*found.retired]
-            if found.request is not None:
-                events.append(found.request)
+            events = turn(reader.catalogue, placement, state)
             # As of this turn, and each on its own: one that comes too late stops no other.
             seen = [(event, writer.as_seen(catalogue_key(event))) for event in events]
             written += sum(_written(writer, event, condition) for event, condition in seen)

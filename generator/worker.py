@@ -26,15 +26,14 @@ from generator.reward.ranking import CandidateRanking
 from generator.screening.settings import Thresholds
 from generator.versions.canary import CanaryJudge
 from generator.versions.registry import GENERATOR, VersionRegistry
-from generator.versions.serving import version_resolver
-from generator.versions.store import Versions
+from generator.versions.store import Versions, version_resolver
 from generator.writing.insights import ImpressionReader
 from generator.writing.requests import RequestHandler
 from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_key
 from streams.catalogue.writer import CatalogueWriter
 from streams.checkpoint import Checkpoints, exclusive
 from streams.errors import ChangeRefused
-from streams.events import Catalogued, Creative, Generation
+from streams.events import Creative, Generation
 from streams.events.creatives import TRIAL_DECISIONS
 from streams.fold import follow
 from streams.logs.base import Log
@@ -154,8 +153,12 @@ def _answer_next(
         events = _answer(reader.catalogue, waiting[0], handler, stop)
         names = [name, *(catalogue_key(event) for event in events)]
         try:
-            written = writer.commit(names, lambda: _new(reader.catalogue, events), None, seen)
-            _count(counts, written)
+            for event in writer.commit(names, lambda: _new(reader.catalogue, events), None, seen):
+                if isinstance(event, Generation):
+                    counts.done += event.status == "done"
+                    counts.failed += event.status == "failed"
+                    counts.accepted += event.accepted
+                    counts.rejected += event.rejected
         except ChangeRefused as error:  # another generator came first
             logger.warning("%s: %s", name, error)
     return bool(waiting)
@@ -166,15 +169,6 @@ def _new(
 ) -> list[Creative | Generation]:
     """Returns the events but for creatives that are there, which somebody may have judged since."""
     return [e for e in events if isinstance(e, Generation) or catalogue.as_it_is(e) is None]
-
-
-def _count(counts: GeneratorCounts, events: Sequence[Catalogued]) -> None:
-    for event in events:
-        if isinstance(event, Generation):
-            counts.done += event.status == "done"
-            counts.failed += event.status == "failed"
-            counts.accepted += event.accepted
-            counts.rejected += event.rejected
 
 
 def _answer(

@@ -6,8 +6,8 @@ import pytest
 from typer.main import get_command
 
 from bandit.__main__ import app as bandit
-from generator.__main__ import app as generator
 from generator.commands.main import app as copyloop
+from generator.commands.main import generator_app as generator
 from streams.__main__ import app as streams
 
 KNOWN = Path(__file__).parent / "data" / "commands.txt"

@@ -21,7 +21,7 @@ from msgspec import Struct
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS, LANGUAGES, Brief, Constraints, Segment
 
 FILE: Final = Path(__file__).parent / "frames.yaml"
-Form: TypeAlias = Literal["line", "sentence"]
+TextForm: TypeAlias = Literal["line", "sentence"]
 ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.I)
 ROOM: Final = 0.6
 """An opening takes at most this share of a text's characters."""
@@ -48,7 +48,7 @@ _frames = msgspec.convert(yaml.safe_load(FILE.read_text(encoding="utf-8")), Fram
 PRODUCTS, LINES, SENTENCES = _frames.products, _frames.line, _frames.sentence
 EXAMPLES: Final = tuple(text for frame in (*LINES, *SENTENCES) for text in frame.examples)
 """Everything that a model is shown, and so must not write."""
-FORMS: Final[dict[Form, tuple[str, tuple[Frame, ...]]]] = {
+FORMS: Final[dict[TextForm, tuple[str, tuple[Frame, ...]]]] = {
     "line": ("Headline", LINES),
     "sentence": ("Description", SENTENCES),
 }
@@ -77,7 +77,7 @@ def prompts(
     *,
     seed: int,
     winners: Sequence[str] = (),
-    form: Form = "line",
+    form: TextForm = "line",
     max_characters: int | None = None,
 ) -> Iterator[Prompt]:
     """Yields prompts without end: frame after frame, and in each one opening after the other.
@@ -103,7 +103,7 @@ def prompts(
                 yield sheet.like_winner(winners, order)
 
 
-def plain_prompt(brief: Brief, *, segment: str | None = None, form: Form = "line") -> str:
+def plain_prompt(brief: Brief, *, segment: str | None = None, form: TextForm = "line") -> str:
     """Returns the brief alone, without examples or an opening: for a model that was taught.
 
     `segment` is the name of one of the brief's; another, or None, leaves the audience open.
@@ -113,7 +113,7 @@ def plain_prompt(brief: Brief, *, segment: str | None = None, form: Form = "line
     return sheet.prompt((), "", "plain", known).text
 
 
-def plain_prompts(brief: Brief, *, form: Form = "line") -> Iterator[Prompt]:
+def plain_prompts(brief: Brief, *, form: TextForm = "line") -> Iterator[Prompt]:
     """Yields plain prompts without end, one for each segment in turn."""
     segments: Sequence[str | None] = [segment.name for segment in brief.segments] or [None]
     return itertools.cycle(
@@ -147,7 +147,7 @@ class _Sheet(NamedTuple):
     """What the prompts of one brief and form have in common."""
 
     brief: Brief
-    form: Form
+    form: TextForm
     max_characters: int
 
     def openings(self, frame: Frame) -> list[Prompt]:

@@ -20,7 +20,7 @@ from generator.files import FieldError, converted, read_file
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Texts: TypeAlias = Annotated[tuple[Text, ...], Meta(max_length=16)]
-Words: TypeAlias = Annotated[tuple[Text, ...], Meta(max_length=200)]
+WordList: TypeAlias = Annotated[tuple[Text, ...], Meta(max_length=200)]
 Attributes: TypeAlias = Annotated[dict[Text, Text | float | bool], Meta(max_length=32)]
 """Named properties: {"roast": "medium", "weight_g": 250}."""
 BRIEF_VERSION: Final = 2
@@ -140,8 +140,8 @@ class Constraints(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_characters: Annotated[int, Meta(ge=15, le=200)] = DEFAULT_MAX_CHARACTERS
     required_claims: Texts = ()
     allowed_claims: Texts = ()
-    never_use: Words = ()
-    competitors: Words = ()
+    never_use: WordList = ()
+    competitors: WordList = ()
 
 
 class Brief(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -57,8 +57,8 @@ def dataset(
     are named in it with the reason, and teach nothing. Texts that a gate refused come in pairs
     with texts that passed, at the weight of a sure pair.
     """
-    from generator.data.dataset import EvidenceThresholds, build_dataset, write_dataset
-    from generator.data.reading import Reading, with_refusals
+    from generator.data.dataset import EvidenceThresholds, write_dataset
+    from generator.data.reading import Reading
 
     thresholds = EvidenceThresholds(
         effective_n=effective_n, sure=sure, best=best, held_out=held_out
@@ -70,14 +70,7 @@ def dataset(
             segment_field=segment_field,
             progress=partial(bar, "interactions"),
         )
-        found = build_dataset(
-            reading.evidence,
-            reading.prompt_of,
-            thresholds=thresholds,
-            suspicious=reading.suspicious,
-        )
-        if refused:
-            found = with_refusals(found, reading.evidence, reading.refusals())
+        found = reading.dataset(thresholds, refused=refused)
         if paraphrase:
             from generator.data.augment import with_paraphrases
             from generator.models.opening import open_backend
@@ -119,12 +112,12 @@ def practise(
     from generator.data.augment import PracticeConfig, practised
     from generator.data.dataset import EvidenceThresholds, write_dataset
     from generator.models.opening import open_backend
-    from generator.reward.ranking import ranking_of
-    from generator.writing.samples import Sampler, SamplingConfig
+    from generator.reward.ranking import open_trusted, ranked_by
+    from generator.writing.texts import Sampler, SamplingConfig
 
     asked = _named(briefs) if briefs else _in_log(at)
     sampling = SamplingConfig(samples=texts, temperature=temperature, seed=seed)
-    rank = ranking_of(reward) if reward is not None else None
+    rank = ranked_by(open_trusted(reward)) if reward is not None else None
     with progress() as bar:
         found = practised(
             Sampler(open_backend(model), adapter),

@@ -16,7 +16,7 @@ from streams.commands.output import print_rows, progress
 if TYPE_CHECKING:  # torch and its company take seconds
     from generator.reward.regression import Example
     from generator.training.config import FinetuneConfig, Manifest
-    from generator.training.running import Step
+    from generator.training.running import TrainingStep
 
 
 def finetune(
@@ -59,7 +59,7 @@ def finetune(
     """
     from msgspec.structs import replace
 
-    from generator.models.adapters import read_manifest
+    from generator.models.opening import read_manifest
     from generator.training.config import FinetuneConfig, Manifest, load_config
 
     said = {"method": method, "model": model, "parent": parent and str(parent), "seed": seed}
@@ -115,7 +115,7 @@ def _run(
     with progress() as bar:
         bar("loading", 0, None)
 
-        def told(step: Step) -> None:
+        def told(step: TrainingStep) -> None:
             bar("loading", 1, 1)
             loss = "" if step.loss is None else f" loss {step.loss:.3f}"
             bar(step.stage, step.done, step.total, loss)
@@ -142,14 +142,23 @@ def reward_model(
     it writes ranks candidates: copyloop generate --reward FILE. The generator in `copyloop up`
     learns one by itself whenever creatives are asked for.
     """
+    from bandit.abtests.data import read_ab_tests
     from generator.errors import TooLittleEvidence
     from generator.reward.encoders import open_encoder
     from generator.reward.model import fit_reward_model
+    from generator.reward.regression import from_ab_tests
 
     if tests is None:
         examples = _examples_of_log(at)
     else:
-        examples = _examples_of_tests(tests, pairs_of(column), weeks_of(exclude_weeks))
+        finished = read_ab_tests(
+            tests,
+            columns=pairs_of(column),
+            min_headlines=2,
+            min_impressions=500,
+            exclude_weeks=weeks_of(exclude_weeks),
+        )
+        examples = from_ab_tests(finished)
     try:
         model = fit_reward_model(examples, open_encoder(reader, CACHE))
     except TooLittleEvidence as error:
@@ -164,22 +173,10 @@ def reward_model(
         "right": round(accuracy.value, 4),
         "low": round(accuracy.interval.low, 4),
         "high": round(accuracy.interval.high, 4),
-        "trusted": model.trusted,
+        "trusted": model.accuracy.trusted,
         "reader": reader,
     }
     print_rows(form, tuple(found), [tuple(found.values())], found)
-
-
-def _examples_of_tests(
-    path: Path, columns: dict[str, str], exclude_weeks: tuple[int, int] | None
-) -> list[Example]:
-    from bandit.abtests.data import read_ab_tests
-    from generator.reward.regression import from_ab_tests
-
-    found = read_ab_tests(
-        path, columns=columns, min_headlines=2, min_impressions=500, exclude_weeks=exclude_weeks
-    )
-    return from_ab_tests(found)
 
 
 def _examples_of_log(at: LogOptions) -> list[Example]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from generator.brief.schema import Brief
     from generator.models.base import Usage
-    from generator.screening.segments import Told
     from generator.writing.creatives import Draft, Drafts
+    from generator.writing.insights import SegmentText
     from generator.writing.texts import Selection, WrittenText
 
 
@@ -67,9 +67,9 @@ class Order(NamedTuple):
         selection = Selection(self.over, thresholds=load_thresholds(self.thresholds))
         if self.reward is None:
             return selection
-        from generator.reward.ranking import ranking_of
+        from generator.reward.ranking import open_trusted, ranked_by
 
-        return selection._replace(rank=ranking_of(self.reward))
+        return selection._replace(rank=ranked_by(open_trusted(self.reward)))
 
 
 def generate(order: Order, form: Form = "table") -> None:
@@ -129,11 +129,11 @@ def screen(
     from rich.console import Console
 
     from generator.brief.schema import load_brief
-    from generator.screening.screen import Screen, Written, report, to_table
+    from generator.screening.screen import CandidateText, Screen, report, to_table
     from generator.screening.settings import load_thresholds
 
     found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
-    batch = [Written(line) for line in _lines(texts)]
+    batch = [CandidateText(line) for line in _lines(texts)]
     verdicts = found.judge(batch)
     judged = [
         (written.text, verdict.rejection, verdict.scores)
@@ -207,8 +207,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
-    from generator.screening.segments import across_segments
     from generator.writing.creatives import candidate_lineage, lineage
+    from generator.writing.insights import across_segments
 
     def creative(draft: Draft) -> dict[str, object]:
         return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
@@ -232,7 +232,7 @@ def _print_tables(drafts: Drafts) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from generator.screening.segments import across_segments
+    from generator.writing.insights import across_segments
 
     accepted = []
     for number, draft in enumerate(drafts.creatives, 1):
@@ -263,13 +263,13 @@ def _table(
     return table
 
 
-def _told(drafts: Drafts) -> list[Told]:
+def _told(drafts: Drafts) -> list[SegmentText]:
     """Returns every text that was written for a segment, and what it was refused for."""
-    from generator.screening.segments import Told
+    from generator.writing.insights import SegmentText
 
     kept = [candidate for draft in drafts.creatives for candidate in draft.written.values()]
     return [
-        Told(c.prompt.segment, c.text, c.rejection.code if c.rejection else None)
+        SegmentText(c.prompt.segment, c.text, c.rejection.code if c.rejection else None)
         for c in [*kept, *drafts.left_over, *drafts.rejected]
         if c.prompt.segment is not None
     ]

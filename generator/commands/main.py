@@ -10,12 +10,47 @@ import typer
 
 from bandit.commands.app import app as bandit_app
 from bandit.errors import BanditError
-from generator.commands.app import app as generator_app
+from generator.commands import brief
+from generator.commands.dataset import dataset, practise
+from generator.commands.finetune import finetune, reward_model
+from generator.commands.generate import demo, gates, generate, screen
+from generator.commands.processes import run, teach
+from generator.commands.versions import (
+    adopt,
+    explain,
+    list_versions,
+    promote,
+    reject,
+    rollback,
+)
 from generator.errors import GeneratorError
 from streams.commands.log import app as streams_app
 from streams.commands.options import make_app
 from streams.errors import StreamsError
 from streams.process import run_command
+
+generator_app = make_app(
+    "New creatives from a brief.",
+    {
+        "dataset": dataset,
+        "practise": practise,
+        "finetune": finetune,
+        "teach": teach,
+        "adopt": adopt,
+        "list": list_versions,
+        "promote": promote,
+        "reject": reject,
+        "rollback": rollback,
+        "explain": explain,
+        "reward-model": reward_model,
+        "run": run,
+        "gates": gates,
+        "screen": screen,
+        "generate": generate,
+        "demo": demo,
+    },
+)
+generator_app.add_typer(brief.app, name="brief")
 
 PACKAGES = {"streams": streams_app, "bandit": bandit_app, "generator": generator_app}
 BY_HAND = {

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from generator.settings import CACHE, REFUSED
+from bandit.commands.options import Share
+from generator.commands.options import BareModel, RewardModel
+from generator.settings import REFUSED
 from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
 from streams.commands.output import print_json, print_rows
 from streams.events.creatives import CANARY_SHARE
@@ -33,22 +35,12 @@ def adopt(
     trained: Annotated[Path, typer.Argument(help="The folder that generator finetune wrote.")],
     data: Data = DATA,
     log: LogUrl = None,
-    model: Annotated[
-        str, typer.Option(help="The bare model that was taught: smollm2, a folder or a hub id.")
-    ] = "smollm2",
+    model: BareModel = "smollm2",
     config: Annotated[
         Path | None, typer.Option("--gate", help="A YAML file of the gate's bounds and samples.")
     ] = None,
-    reward: Annotated[
-        Path | None,
-        typer.Option(
-            help="A reward model: a file of generator reward-model, or the folder of generator "
-            "finetune --method reward."
-        ),
-    ] = None,
-    share: Annotated[
-        float, typer.Option(min=0.001, max=1.0, help="The most traffic that a canary's get.")
-    ] = CANARY_SHARE,
+    reward: RewardModel = None,
+    share: Share = CANARY_SHARE,
     form: Form = "table",
 ) -> None:
     """Take a finished training in as a version, judge it, and put it on trial if it passes.
@@ -56,6 +48,7 @@ def adopt(
     It is held against the champion on briefs that nothing is taught from. One that passes writes
     creatives for each placement, which get a small share of the traffic; what they earn decides.
     """
+    from generator.reward.ranking import open_reward_model
     from generator.versions.gate import passed, verdict
     from generator.versions.store import Versions, check_origin, versions_in
 
@@ -74,7 +67,8 @@ def adopt(
         before = None if champion is None else versions.version(champion.id)
         if before is not None:
             check_origin(before, model)
-        table = _judged(model, adopted, before, gate_config(config), _reward(reward))
+        known_reward = None if reward is None else open_reward_model(reward)
+        table = _judged(model, adopted, before, gate_config(config), known_reward)
         registry.add(adopted, table)
         if passed(table):
             registry.try_out(adopted.id, share=share)
@@ -159,7 +153,7 @@ def _judged(
 ) -> tuple[GateRow, ...]:
     from generator.models.opening import open_backend
     from generator.versions.gate import judge
-    from generator.writing.samples import Sampler
+    from generator.writing.texts import Sampler
 
     backend = open_backend(model)
     before = None if champion is None else str(champion.adapter)
@@ -181,14 +175,6 @@ def gate_config(path: Path | None) -> GateConfig:
     if path is None:
         return GateConfig()
     return read_file(path, lambda content: converted(content, GateConfig), GateError)
-
-
-def _reward(path: Path | None) -> Reward | None:
-    if path is None:
-        return None
-    from generator.reward.ranking import open_reward_model
-
-    return open_reward_model(path, CACHE)
 
 
 def _print_table(form: Form, table: tuple[GateRow, ...]) -> None:

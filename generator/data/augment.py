@@ -10,6 +10,7 @@ what they brought, by a reward model's order, and drops what the gates refuse.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, TypeAlias
 
@@ -21,14 +22,13 @@ from generator.data.dataset import Dataset, Imitate, Split
 from generator.errors import DatasetError
 from generator.models.base import Backend, Sampling
 from generator.screening.gates.similarity import vectors
-from generator.screening.screen import STOP, Screen, Written, clean, singly
+from generator.screening.screen import STOP, CandidateText, Screen, clean, singly
 from generator.screening.settings import Thresholds, usual
-from generator.writing.samples import Sampler, SamplingConfig, take_samples
-from generator.writing.texts import Rank
+from generator.writing.texts import Rank, Sampler, SamplingConfig, take_samples
 
 CLOSE: Final = 0.5
 """The least cosine, by small word embeddings, with the text that is said again."""
-Progress: TypeAlias = Callable[[int, int], None]
+RowProgress: TypeAlias = Callable[[int, int], None]
 """Told how many texts or briefs are done, and how many there are."""
 TRIES: Final = 4
 """How many are drawn for each that is wanted."""
@@ -48,7 +48,7 @@ def with_paraphrases(
     n: int,
     *,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> Dataset:
     """Returns the dataset with up to `n` paraphrases of each text to imitate that is trained on.
 
@@ -71,7 +71,7 @@ def with_paraphrases(
     for number, row in enumerate(train):
         drawn = backend.complete([_asked(row.text)] * (TRIES * n), SAMPLING, seed=seed + number)
         cleaned = [clean(completion.text) for completion in drawn]
-        written = [Written(text, ended=ended) for text, ended in cleaned]
+        written = [CandidateText(text, ended=ended) for text, ended in cleaned]
         kept = 0
         for text in _passed(row, written, limits):
             if kept < n and (row.prompt, text.casefold()) not in known:
@@ -89,7 +89,7 @@ def _asked(text: str) -> str:
     return "\n\n".join(lines).removesuffix('"')
 
 
-def _passed(row: Imitate, written: Sequence[Written], limits: Thresholds) -> list[str]:
+def _passed(row: Imitate, written: Sequence[CandidateText], limits: Thresholds) -> list[str]:
     """Returns the texts that pass the screen and say what the row's text says, in order."""
     verdicts = Screen(brief_said(row.prompt), thresholds=limits).judge(written)
     texts = [
@@ -122,7 +122,7 @@ def practised(
     *,
     rank: Rank | None = None,
     thresholds: Thresholds | None = None,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> Dataset:
     """Returns rows to imitate: for each brief the different texts that pass, the best first.
 
@@ -140,15 +140,14 @@ def practised(
     """
     if not briefs:
         raise DatasetError("no briefs to write for; name some, or a log with requests")
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
     rows: list[Imitate] = []
     trained_on = round((1.0 - config.held_out) * len(briefs))
     for number, brief in enumerate(briefs):
         split: Split = "train" if number < trained_on else "test"
         written = take_samples(sampler, [brief], config.sampling, thresholds)
         texts = _different(written.passed[0], left_out)
-        for code in (code for code in written.refused[0] if code is not None):
-            left_out[code] = left_out.get(code, 0) + 1
+        left_out.update(code for code in written.refused[0] if code is not None)
         prompt, name = plain_prompt(brief), brief_hash(brief)
         rows += [
             Imitate(prompt, text, name, OWN, "", 0.0, 0.0, split)
@@ -158,27 +157,26 @@ def practised(
             progress(number + 1, len(briefs))
     if not rows:
         raise DatasetError(
-            f"nothing that the model wrote for {len(briefs)} briefs passed ({left_out}); teach it "
-            "texts by hand first (finetune --method sft), or take a larger one"
+            f"nothing that the model wrote for {len(briefs)} briefs passed ({dict(left_out)}); "
+            "teach it texts by hand first (finetune --method sft), or take a larger one"
         )
-    return Dataset(rows, [], [], left_out)
+    return Dataset(rows, [], [], dict(left_out))
 
 
-def _different(texts: Sequence[str], left_out: dict[str, int]) -> list[str]:
+def _different(texts: Sequence[str], left_out: Counter[str]) -> list[str]:
     different: dict[str, str] = {}
     for text in texts:
         different.setdefault(text.casefold(), text)
-    found = list(different.values())
-    if len(found) < len(texts):
-        left_out["said_twice"] = left_out.get("said_twice", 0) + len(texts) - len(found)
-    return found
+    if len(different) < len(texts):
+        left_out["said_twice"] += len(texts) - len(different)
+    return list(different.values())
 
 
 def _best(
-    texts: Sequence[str], rank: Rank | None, keep: float, left_out: dict[str, int]
+    texts: Sequence[str], rank: Rank | None, keep: float, left_out: Counter[str]
 ) -> list[str]:
     if rank is None or not texts:
         return list(texts)
     kept = max(1, round(keep * len(texts)))
-    left_out["promises_less"] = left_out.get("promises_less", 0) + len(texts) - kept
+    left_out["promises_less"] += len(texts) - kept
     return [texts[place] for place in list(rank(texts))[:kept]]

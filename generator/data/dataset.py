@@ -18,8 +18,7 @@ import pyarrow as pa
 from msgspec import Meta, Struct
 from pyarrow import parquet
 
-from generator.data.evidence import Evidence, chance_better
-from generator.data.fraud import Suspicion
+from generator.data.evidence import Evidence, Suspicion, chance_better
 from generator.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "test"]
@@ -138,7 +137,17 @@ def build_dataset(
     for (_, _, brief), group in groups.items():
         split = splits[brief]
         best = group[: max(1, round(limits.best * len(group)))]
-        dataset.imitate.extend(each.imitate(split) for each in best if each.chance >= limits.sure)
+        for each in best:
+            if each.chance >= limits.sure:
+                winner = each.evidence.winner
+                row = Imitate(
+                    text=each.text,
+                    estimate=winner.estimate,
+                    lower=winner.lower,
+                    split=split,
+                    **each.origin(),
+                )
+                dataset.imitate.append(row)
         dataset.prefer.extend(_pairs(group, limits, split))
         dataset.judge.extend(
             Judge(text=each.text, good=each.chance >= limits.sure, split=split, **each.origin())
@@ -172,16 +181,6 @@ class _Known(NamedTuple):
             "placement": self.placement,
             "segment": self.evidence.segment,
         }
-
-    def imitate(self, split: Split) -> Imitate:
-        winner = self.evidence.winner
-        return Imitate(
-            text=self.text,
-            estimate=winner.estimate,
-            lower=winner.lower,
-            split=split,
-            **self.origin(),
-        )
 
 
 def _known(

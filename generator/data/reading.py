@@ -13,11 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Final, NamedTuple, TypeAlias
 
-from generator.brief.prompts import Form, plain_prompt
+from generator.brief.prompts import TextForm, plain_prompt
 from generator.brief.schema import Brief, brief_from_json, brief_hash
-from generator.data.dataset import Dataset, Imitate, Judge, LogRange, Prefer
-from generator.data.evidence import Evidence, gather
-from generator.data.fraud import ClickLook, suspicions
+from generator.data.dataset import (
+    Dataset,
+    EvidenceThresholds,
+    Imitate,
+    Judge,
+    LogRange,
+    Prefer,
+    build_dataset,
+)
+from generator.data.evidence import ClickLook, Evidence, gather, suspicions
 from generator.screening.settings import CODES
 from generator.writing.creatives import channel_of
 from streams.catalogue.state import Catalogue, CatalogueReader
@@ -30,7 +37,7 @@ BESIDE_OTHERS: Final = ("cut_off", "required_claims", "duplicate", "crowding")
 TAUGHT: Final = tuple(code for code in CODES if code not in BESIDE_OTHERS)
 WEIGHT: Final = 1.0
 """What such a pair is worth: as much as one that traffic is sure of, since a gate is sure, too."""
-Progress: TypeAlias = Callable[[int, int], None]
+RowProgress: TypeAlias = Callable[[int, int], None]
 """Told how many interactions were read, and how many there are."""
 
 
@@ -100,7 +107,7 @@ class Reading:
         *,
         placement: str | None = None,
         segment_field: str | None = None,
-        progress: Progress | None = None,
+        progress: RowProgress | None = None,
     ) -> None:
         """Reads the log up to its present end.
 
@@ -136,6 +143,19 @@ class Reading:
         brief = self._brief(evidence.creative)
         return None if brief is None else _prompt(evidence.creative, brief)
 
+    def dataset(
+        self, thresholds: EvidenceThresholds | None = None, *, refused: bool = True
+    ) -> Dataset:
+        """Returns what the log teaches: by what its creatives earned, and by what gates refused.
+
+        Raises:
+            DatasetError: nothing is left to learn from; the message says why.
+        """
+        found = build_dataset(
+            self.evidence, self.prompt_of, thresholds=thresholds, suspicious=self.suspicious
+        )
+        return with_refusals(found, self.evidence, self.refusals()) if refused else found
+
     def refusals(self) -> list[RefusedText]:
         """Returns the texts that the gates refused, of the placements that were read."""
         found = []
@@ -159,7 +179,7 @@ class Reading:
             self._briefs[generation_id] = brief_from_json(generation.brief)
         return self._briefs[generation_id]
 
-    def _interactions(self, log: Log, progress: Progress | None) -> Iterator[Interaction]:
+    def _interactions(self, log: Log, progress: RowProgress | None) -> Iterator[Interaction]:
         until = ends(log, INTERACTIONS)
         total = sum(end - log.start_offset(partition) for partition, end in until.items())
         done = 0
@@ -184,5 +204,5 @@ class Reading:
 def _prompt(creative: Creative, brief: Brief) -> str:
     [part] = creative.parts if len(creative.parts) == 1 else [None]
     asset = channel_of(brief).asset_of(part) if part is not None else None
-    form: Form = "sentence" if asset is not None and asset.form == "sentence" else "line"
+    form: TextForm = "sentence" if asset is not None and asset.form == "sentence" else "line"
     return plain_prompt(brief, segment=creative.lineage.segment, form=form)

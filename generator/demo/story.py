@@ -34,7 +34,7 @@ from generator.demo.view import live_view, print_summary
 from generator.errors import GeneratorError
 from streams.events import INTERACTIONS, Interaction, decode
 from streams.fold import scan
-from streams.logs.base import Log, TopicPartition
+from streams.logs.base import TopicPartition
 from streams.logs.opening import open_log
 
 BRIEFS: Final = Path(__file__).parent.parent / "briefs"
@@ -89,7 +89,7 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         client = Client(url, timeout_seconds=60.0)
         _wait_for(client, settings.directory)
         phases, rounds = _play(settings, briefs, url, client, console)
-    _finish(settings, console, phases, rounds)
+    _finish(settings.directory, console, phases, rounds)
 
 
 def _play(
@@ -178,19 +178,13 @@ def _show(
             time.sleep(0.25)
 
 
-def _finish(
-    settings: DemoSettings,
-    console: Console,
-    phases: Phases,
-    rounds: Rounds,
-) -> None:
+def _finish(folder: Path, console: Console, phases: Phases, rounds: Rounds) -> None:
     console.rule("[bold]what came of it")
     print_summary(console, phases, rounds)
-    log = open_log(f"sqlite:///{settings.directory / 'log.db'}")
+    log = open_log(f"sqlite:///{folder / 'log.db'}")
     report = audit(log)
     log.close()
     console.print(report.summary())
-    folder = settings.directory
     console.print(f"\nEverything is in [bold]{folder}[/]. Try next:", soft_wrap=True)
     for command, what in (
         (f"copyloop audit --data {folder}", "derives every propensity again"),
@@ -254,20 +248,15 @@ def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, lis
     """The surest few of each placement, read from the log as any other reader would."""
     log = open_log(f"sqlite:///{directory / 'log.db'}")
     by_placement: dict[str, list[Interaction]] = {name: [] for name in texts}
-    for interaction in _interactions(log):
-        by_placement[interaction.decision.placement].append(interaction)
+    for record in scan(log, TopicPartition(INTERACTIONS, 0)):
+        event = decode(record.value)
+        if isinstance(event, Interaction):
+            by_placement[event.decision.placement].append(event)
     log.close()
     return {
         name: [texts[name][w.creative_id] for w in rank_winners(found)[:WINNERS_SHOWN]]
         for name, found in by_placement.items()
     }
-
-
-def _interactions(log: Log) -> Iterator[Interaction]:
-    for record in scan(log, TopicPartition(INTERACTIONS, 0)):
-        event = decode(record.value)
-        if isinstance(event, Interaction):
-            yield event
 
 
 @contextmanager

@@ -16,7 +16,7 @@ MAX_CHARACTERS: Final = 200
 """Of a description or an attribute, as a brief allows them."""
 
 
-class Words(Struct, frozen=True):
+class MaterialDescription(Struct, frozen=True):
     """What is in a picture, a film or a sound."""
 
     description: str
@@ -35,7 +35,9 @@ def shortened(text: str) -> str:
     return line[: MAX_CHARACTERS - 1].rpartition(" ")[0] + "…"
 
 
-def cached(folder: Path, file: Path, models: str, look: Callable[[], Words]) -> Words:
+def cached(
+    folder: Path, file: Path, models: str, look: Callable[[], MaterialDescription]
+) -> MaterialDescription:
     """Returns what was seen in a file of this content by these models; looks if nobody has.
 
     An entry is written whole or not at all, so processes may share the folder.
@@ -44,7 +46,7 @@ def cached(folder: Path, file: Path, models: str, look: Callable[[], Words]) -> 
     digest.update(models.encode())
     entry = folder / f"{digest.hexdigest()}.json"
     if entry.is_file():
-        return msgspec.json.decode(entry.read_bytes(), type=Words)
+        return msgspec.json.decode(entry.read_bytes(), type=MaterialDescription)
     words = look()
     folder.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=folder)

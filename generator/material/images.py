@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
 from generator.errors import BackendError, MaterialError
-from generator.material import Words, shortened
+from generator.material import MaterialDescription, shortened
 from generator.models.catalog import Endpoint, SeeingModel
+from generator.settings import model_key
 
 CAPTION_START: Final = "a photo of"
 """What captioning models were taught to go on from."""
@@ -40,15 +43,11 @@ COLOURS: Final = {
 }
 
 
-class Seeing(Protocol):
-    """Something that looks at a picture."""
-
-    def look(self, image: Image.Image) -> Words:
-        """Returns what is in it.
-
-        Raises:
-            BackendError: the model failed.
-        """
+Seeing: TypeAlias = Callable[[Image.Image], MaterialDescription]
+"""Returns what is in a picture; raises `BackendError` if the model failed."""
+Task: TypeAlias = Literal[
+    "image-text-to-text", "automatic-speech-recognition", "audio-classification"
+]
 
 
 def open_image(file: Path) -> Image.Image:
@@ -87,7 +86,7 @@ def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
 
 
-def parsed(answer: str, image: Image.Image) -> Words:
+def parsed(answer: str, image: Image.Image) -> MaterialDescription:
     r"""Returns a model's answer as a description and attributes, with the plain ones.
 
     >>> parsed("A red cup.\nsetting: a kitchen", Image.new("RGB", (9, 9))).attributes["setting"]
@@ -100,75 +99,80 @@ def parsed(answer: str, image: Image.Image) -> Words:
         name, found, value = line.partition(":")
         if found and value.strip() and len(name) <= 30 and line != described:
             attributes[name.strip().lower()] = shortened(value)
-    return Words(shortened(described), dict(list(attributes.items())[:MAX_ATTRIBUTES]))
+    return MaterialDescription(
+        shortened(described), dict(list(attributes.items())[:MAX_ATTRIBUTES])
+    )
 
 
 def open_seeing(model: SeeingModel) -> Seeing:
-    """Returns the model that looks at pictures.
+    """Returns the model that looks at pictures: of `transformers`, or behind a server.
 
     Raises:
         BackendError: it cannot be loaded.
     """
-    if model.endpoint is not None:
-        from generator.settings import model_key
-
-        return RemoteSeeing(model.model, model.endpoint, model_key(model.endpoint.key_file))
-    return LocalSeeing(model.model)
-
-
-class LocalSeeing:
-    """A model of `transformers` for image-text-to-text, from a folder or the hub."""
-
-    def __init__(self, model: str) -> None:
-        from generator.material.models import open_pipeline
-
-        self.name = model
-        self._pipe = open_pipeline("image-text-to-text", model)
-
-    def look(self, image: Image.Image) -> Words:
-        """Returns what is in a picture (see `Seeing.look`)."""
-        # One that was taught to talk is asked; one that only captions goes on from a beginning.
-        talks = getattr(self._pipe.processor, "chat_template", None) is not None
-        try:
-            if talks:
-                content = [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]
-                [found] = self._pipe(
-                    text=[{"role": "user", "content": content}],
-                    max_new_tokens=MAX_NEW_TOKENS,
-                    return_full_text=False,
-                )
-            else:
-                [found] = self._pipe(images=image, text=CAPTION_START, max_new_tokens=30)
-        except (RuntimeError, ValueError) as error:
-            raise BackendError(f"{self.name} failed on a picture: {error}") from error
-        return parsed(found["generated_text"], image)
+    if model.endpoint is None:
+        return partial(_look, open_pipeline("image-text-to-text", model.model), model.model)
+    key = model_key(model.endpoint.key_file)
+    return partial(_ask, model.model, model.endpoint, key)
 
 
-class RemoteSeeing:
-    """A model behind a server that takes pictures in a conversation, as OpenAI's API has it."""
+def open_pipeline(task: Task, model: str) -> Any:
+    """Returns a pipeline of `transformers` for the task.
 
-    def __init__(self, model: str, endpoint: Endpoint, key: str | None) -> None:
-        self._model, self._endpoint, self._key = model, endpoint, key
+    Raises:
+        BackendError: there is no such model, or it is of another kind.
+    """
+    from transformers import pipeline
 
-    def look(self, image: Image.Image) -> Words:
-        """Returns what is in a picture (see `Seeing.look`)."""
-        from openai import APIError
+    from generator.models.transformers import pick_device, use_one_thread
 
-        from generator.models.remote import open_client
+    use_one_thread()
+    device = pick_device()
+    opened: Any = pipeline
+    try:
+        return opened(task, model=model, device=device.name)
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(
+            f"model {model!r} cannot be loaded for {task}: expected a folder or a hub id of a "
+            f"model of that kind: {error}"
+        ) from error
 
-        endpoint = self._endpoint
-        picture = {"type": "image_url", "image_url": {"url": _data_url(image)}}
-        messages: Any = [{"role": "user", "content": [picture, {"type": "text", "text": QUESTION}]}]
-        try:
-            with open_client(endpoint, self._key) as client:
-                answer = client.chat.completions.create(
-                    model=self._model, messages=messages, max_tokens=MAX_NEW_TOKENS, temperature=0.0
-                )
-        except APIError as error:
-            raise BackendError(
-                f"{self._model} at {endpoint.url} failed on a picture: {error}"
-            ) from error
-        return parsed(answer.choices[0].message.content or "", image)
+
+def _look(pipe: Any, name: str, image: Image.Image) -> MaterialDescription:
+    # One that was taught to talk is asked; one that only captions goes on from a beginning.
+    talks = getattr(pipe.processor, "chat_template", None) is not None
+    try:
+        if talks:
+            content = [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]
+            [found] = pipe(
+                text=[{"role": "user", "content": content}],
+                max_new_tokens=MAX_NEW_TOKENS,
+                return_full_text=False,
+            )
+        else:
+            [found] = pipe(images=image, text=CAPTION_START, max_new_tokens=30)
+    except (RuntimeError, ValueError) as error:
+        raise BackendError(f"{name} failed on a picture: {error}") from error
+    return parsed(found["generated_text"], image)
+
+
+def _ask(
+    model: str, endpoint: Endpoint, key: str | None, image: Image.Image
+) -> MaterialDescription:
+    from openai import APIError
+
+    from generator.models.remote import open_client
+
+    picture = {"type": "image_url", "image_url": {"url": _data_url(image)}}
+    messages: Any = [{"role": "user", "content": [picture, {"type": "text", "text": QUESTION}]}]
+    try:
+        with open_client(endpoint, key) as client:
+            answer = client.chat.completions.create(
+                model=model, messages=messages, max_tokens=MAX_NEW_TOKENS, temperature=0.0
+            )
+    except APIError as error:
+        raise BackendError(f"{model} at {endpoint.url} failed on a picture: {error}") from error
+    return parsed(answer.choices[0].message.content or "", image)
 
 
 def _data_url(image: Image.Image) -> str:

@@ -1,24 +1,25 @@
-"""The models that listen, and that put texts and pictures into one space, by `transformers`."""
+"""What the models of material say of a file: those that look, listen, or join text and picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoModel, AutoProcessor, pipeline
+from transformers import AutoModel, AutoProcessor
 
-from generator.errors import BackendError
-from generator.material import Words, shortened
-from generator.material.decoding import RATE
-from generator.models.device import pick_device, use_one_thread
+from generator.errors import BackendError, MaterialError
+from generator.material import MaterialDescription, shortened
+from generator.material.decoding import RATE, key_frames, samples_of
+from generator.material.images import Seeing, open_image, open_pipeline, open_seeing
+from generator.models.catalog import Models
+from generator.models.transformers import pick_device, use_one_thread
 
-Task: TypeAlias = Literal[
-    "image-text-to-text", "automatic-speech-recognition", "audio-classification"
-]
 TAGS: Final = 3
 SURE: Final = 0.2
 """The least score of a sound that is named."""
@@ -26,24 +27,6 @@ SIZE: Final = 32
 """Numbers in the fused vector; every decision carries them, once a creative."""
 DECIMALS: Final = 4
 PROJECTION_SEED: Final = 20_26
-
-
-def open_pipeline(task: Task, model: str) -> Any:
-    """Returns a pipeline of `transformers` for the task.
-
-    Raises:
-        BackendError: there is no such model, or it is of another kind.
-    """
-    use_one_thread()
-    device = pick_device()
-    opened: Any = pipeline
-    try:
-        return opened(task, model=model, device=device.name)
-    except (OSError, ValueError, KeyError) as error:
-        raise BackendError(
-            f"model {model!r} cannot be loaded for {task}: expected a folder or a hub id of a "
-            f"model of that kind: {error}"
-        ) from error
 
 
 class Listening:
@@ -61,7 +44,7 @@ class Listening:
         self._speech = open_pipeline("automatic-speech-recognition", speech) if speech else None
         self._sounds = open_pipeline("audio-classification", sounds) if sounds else None
 
-    def listen(self, samples: NDArray[np.float32]) -> Words:
+    def listen(self, samples: NDArray[np.float32]) -> MaterialDescription:
         """Returns what is heard in samples at 16,000 a second, shape (n,).
 
         Raises:
@@ -79,7 +62,7 @@ class Listening:
         described = [f"says “{shortened(said)}”"] if said else []
         described += [f"sounds of {tags}"] if tags else []
         heard = {"speech": shortened(said), "sounds": shortened(tags)}
-        return Words(
+        return MaterialDescription(
             shortened(", ".join(described)), {name: text for name, text in heard.items() if text}
         )
 
@@ -146,3 +129,76 @@ def _projection(dimensions: int) -> NDArray[np.float64]:
     draw = np.random.default_rng(PROJECTION_SEED)
     directions: NDArray[np.float64] = draw.standard_normal((dimensions, SIZE)) / np.sqrt(SIZE)
     return directions
+
+
+MaterialKind: TypeAlias = Literal["image", "video", "sound"]
+PICTURES_OF_A_FILM: Final = 4
+"""How many key frames go into a joint embedding."""
+
+
+class Looking:
+    """What is in files, by the models that are named for it."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def names(self, kind: MaterialKind) -> str:
+        """Returns the names of the models that a file of this kind is shown to; empty if none."""
+        models = self._models
+        heard = [f"{m.model}" for m in (models.speech, models.sounds) if m is not None]
+        seen = [models.images.model] if models.images is not None else []
+        named = {"image": seen, "video": [*seen, *heard] if seen else [], "sound": heard}[kind]
+        return " + ".join(named)
+
+    def look(self, kind: MaterialKind, file: Path) -> MaterialDescription:
+        """Returns what is in a file.
+
+        Raises:
+            MaterialError: it cannot be read.
+            BackendError: a model cannot be loaded, or failed.
+        """
+        if kind == "image":
+            return self._eyes(open_image(file))
+        if kind == "video":
+            return self._watch(file)
+        samples = samples_of(file)
+        return self._ears.listen(samples) if samples is not None else MaterialDescription("silence")
+
+    def pictures(self, kind: MaterialKind, file: Path) -> list[Image.Image]:
+        """Returns the pictures in a file, or some of a film."""
+        if kind == "image":
+            return [open_image(file)]
+        if kind == "video":
+            return [scene.image for scene in key_frames(file, limit=PICTURES_OF_A_FILM)]
+        return []
+
+    def joint(self) -> Joint | None:
+        """Returns the model of text and picture, if there is one."""
+        return Joint(self._models.joint.model) if self._models.joint is not None else None
+
+    def _watch(self, file: Path) -> MaterialDescription:
+        """Returns a film in one line: its scenes one after the other, and what is heard."""
+        scenes = [self._eyes(scene.image) for scene in key_frames(file)]
+        captions = [words.description for words in scenes]
+        told = [c for i, c in enumerate(captions) if c and (i == 0 or c != captions[i - 1])]
+        attributes: dict[str, str] = {}
+        for words in reversed(scenes):
+            attributes |= words.attributes
+        attributes["scenes"] = str(len(scenes))
+        samples = samples_of(file) if self._models.speech or self._models.sounds else None
+        if samples is not None:
+            attributes |= self._ears.listen(samples).attributes
+        return MaterialDescription(shortened(", then ".join(told)), attributes)
+
+    @cached_property
+    def _eyes(self) -> Seeing:
+        if self._models.images is None:
+            raise MaterialError(
+                "no model looks at pictures; name one as images in a file of models"
+            )
+        return open_seeing(self._models.images)
+
+    @cached_property
+    def _ears(self) -> Listening:
+        speech, sounds = self._models.speech, self._models.sounds
+        return Listening(speech.model if speech else None, sounds.model if sounds else None)

@@ -9,14 +9,13 @@ from msgspec.structs import replace
 
 from generator.brief.schema import Brief, Material
 from generator.errors import BackendMissing, MaterialError
-from generator.material import Words, cached, shortened
+from generator.material import MaterialDescription, cached, shortened
 from generator.models.catalog import Models
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from generator.material.looking import Looking
-    from generator.material.models import Joint
+    from generator.material.models import Joint, Looking
 
 CACHE: Final = Path.home() / ".cache" / "copyloop" / "material"
 WAY_OUT: Final = "or describe it in the brief"
@@ -65,13 +64,13 @@ def understand(
     if all(material.file is None for material in brief.material):
         return Understanding(brief)
     try:
-        from generator.material import looking
+        from generator.material.models import Looking
     except ImportError as error:
         raise BackendMissing(
             f"material in files is read with Pillow, PyAV and transformers, and {error}; "
             "pip install 'copyloop[generator,material]'"
         ) from error
-    eyes = looking.Looking(models)
+    eyes = Looking(models)
     described, images = [], []
     for position, material in enumerate(brief.material):
         if material.file is None:
@@ -88,7 +87,7 @@ def understand(
 
 def _words(
     material: Material, file: Path, position: int, eyes: Looking, cache: Path
-) -> Words | None:
+) -> MaterialDescription | None:
     """Returns what a model says of a file; None where the brief says enough itself."""
     if material.description is not None:
         return None
@@ -103,7 +102,7 @@ def _words(
     )
 
 
-def _merged(material: Material, words: Words | None) -> Material:
+def _merged(material: Material, words: MaterialDescription | None) -> Material:
     if words is None:
         return material
     description = shortened(words.description) or None

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 SMOLLM2: Final = "smollm2"
 """The name of the model that comes as a package."""
 
-Progress: TypeAlias = Callable[[float], None]
+CompletionProgress: TypeAlias = Callable[[float], None]
 """Told what share of a call is done, in (0, 1]."""
 
 
@@ -80,7 +80,7 @@ class Backend(Protocol):
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt, drawn anew for prompts that are the same.
 
@@ -135,7 +135,9 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = tuple(members)
-        self.name = " + ".join(_label(member) for member in self._members)
+        self.name = " + ".join(
+            f"{m.backend.name}@{m.adapter}" if m.adapter else m.backend.name for m in self._members
+        )
 
     @property
     def usage(self) -> Usage:
@@ -150,7 +152,7 @@ class Ensemble:
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt (see `Backend.complete`)."""
         dealt = deal(len(prompts), [member.share for member in self._members])
@@ -191,7 +193,3 @@ def deal(n: int, shares: Sequence[float]) -> list[int]:
         given[chosen] += 1
         dealt.append(chosen)
     return dealt
-
-
-def _label(member: Member) -> str:
-    return f"{member.backend.name}@{member.adapter}" if member.adapter else member.backend.name

@@ -9,11 +9,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from generator.errors import ModelsError
-from generator.files import FieldError, converted, read_file
+from generator.files import AboveZero, FieldError, NotNegative, converted, read_file
 from generator.models.base import SMOLLM2
 
-Positive: TypeAlias = Annotated[float, Meta(gt=0)]
-NotNegative: TypeAlias = Annotated[float, Meta(ge=0)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 
@@ -39,9 +37,9 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_file: str | None = None
     concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
     retries: Annotated[int, Meta(ge=0, le=20)] = 5
-    timeout_seconds: Positive = 120.0
-    requests_per_minute: Positive | None = None
-    tokens_per_minute: Positive | None = None
+    timeout_seconds: AboveZero = 120.0
+    requests_per_minute: AboveZero | None = None
+    tokens_per_minute: AboveZero | None = None
     price_read: NotNegative = 0.0
     price_written: NotNegative = 0.0
 
@@ -51,7 +49,7 @@ class TextModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: Name
     adapter: Name | None = None
-    share: Positive = 1.0
+    share: AboveZero = 1.0
     endpoint: Endpoint | None = None
 
 

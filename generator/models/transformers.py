@@ -1,4 +1,4 @@
-"""Models that transformers loads, on this machine.
+"""Models that transformers loads, on this machine, and the device that they run on.
 
 A headline takes half a dozen tokens and its prompt a hundred and fifty, so two things are done
 that `generate` would not: a prompt that comes several times is read once, and a text that has
@@ -19,8 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from generator.errors import BackendError
-from generator.models.base import Completion, Progress, Sampling, Usage, ended
-from generator.models.device import pick_device, use_one_thread
+from generator.models.base import Completion, CompletionProgress, Sampling, Usage, ended
 
 REPORTS: Final = "transformers.integrations.peft"
 """Who logs what was found of an adapter."""
@@ -66,7 +65,7 @@ class TransformersBackend:
         *,
         seed: int,
         adapter: str | None = None,
-        progress: Progress | None = None,
+        progress: CompletionProgress | None = None,
     ) -> list[Completion]:
         """Returns a continuation of each prompt (see `Backend.complete`)."""
         if not prompts:
@@ -95,13 +94,7 @@ class TransformersBackend:
     def surprise(
         self, texts: Sequence[str], *, after: str, adapter: str | None = None
     ) -> list[float]:
-        """Returns how surprised the model is by each text, in nats per token.
-
-        It is the model itself that is asked unless an adapter is named, all texts in one pass.
-
-        Raises:
-            BackendError: the model failed.
-        """
+        """Returns how surprised the model is by each text (see `Scorer.surprise`)."""
         if not texts:
             return []
         prefix = self._use(adapter)
@@ -125,11 +118,7 @@ class TransformersBackend:
         return [float(surprise) for surprise in total]
 
     def _use(self, adapter: str | None) -> Prefix | None:
-        """Has the model write with this adapter, or with none; each is loaded once.
-
-        Returns:
-            What has to stand before everything that the model reads, of a prefix adapter.
-        """
+        """Has the model write with this adapter, or with none; returns its prefix, if any."""
         if adapter is not None and adapter not in self._adapters:
             self._adapters[adapter] = self._load(adapter)
         used = self._adapters.get(adapter) if adapter is not None else None
@@ -216,13 +205,7 @@ class TransformersBackend:
 
 
 def _after(prefix: Prefix | None, mask: Tensor, places: Tensor) -> dict[str, Any]:
-    """Returns how the model is to see tokens at these places: behind the prefix, if there is one.
-
-    Args:
-        prefix: of the adapter that is written with.
-        mask: of what is read, shape (rows, tokens).
-        places: of each token in its text, from 0, of the same shape.
-    """
+    """Returns how the model is to see tokens at these places: behind the prefix, if any."""
     if prefix is None:
         return {"attention_mask": mask, "position_ids": places}
     return {
@@ -260,12 +243,7 @@ class Prefix(NamedTuple):
 
 
 def _prefix_of(adapter: str, model: Any) -> Prefix | None:
-    """Returns the prefix in a folder or under a hub id; None if the adapter is of another kind.
-
-    Raises:
-        OSError: there is no adapter.
-        ValueError: there is none, it scores texts, or the prefix is not for a model of this shape.
-    """
+    """Returns the prefix in a folder or under a hub id; None if the adapter is of another kind."""
     # It takes a second, and most who write have no adapter.
     from peft import PeftConfig, PrefixTuningConfig, TaskType
     from peft.utils import load_peft_weights
@@ -349,3 +327,38 @@ def quietly(*, heads: bool = False) -> Iterator[None]:
         bars.set_verbosity(verbosity)
         if shown:
             bars.enable_progress_bar()
+
+
+class Device(NamedTuple):
+    """Where tensors live, and the type that the model computes in."""
+
+    name: str
+    dtype: torch.dtype
+
+
+def pick_device() -> Device:
+    """Returns a GPU if there is one, else the CPU; bfloat16 where the hardware computes it."""
+    if torch.cuda.is_available():
+        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return Device("cuda", half)
+    if torch.backends.mps.is_available():
+        return Device("mps", torch.float16)
+    # A CPU without these instructions emulates bfloat16, far slower than float32.
+    native = torch.cpu._is_avx512_bf16_supported()
+    return Device("cpu", torch.bfloat16 if native else torch.float32)
+
+
+def own_device(device: Device) -> str:
+    """Returns the device of this process: of several that train together, each has its own GPU."""
+    from accelerate import PartialState  # which the backends do without
+
+    return str(PartialState(cpu=device.name == "cpu").device)
+
+
+def use_one_thread() -> None:
+    """Has torch compute on one thread, in this process.
+
+    A model this small gains little from a second one, and where API and learner keep the other
+    cores busy, torch's threads wait for each other by spinning: slower by an order of magnitude.
+    """
+    torch.set_num_threads(1)

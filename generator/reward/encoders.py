@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
-from generator.reward.regression import Floats, Ints, spans
+from generator.reward.regression import Floats, Ints
 from generator.screening.gates.similarity import wordllama_model
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -30,7 +30,7 @@ BATCH: Final = 64
 PACKAGED: Final = ("wordllama", "minilm", "smollm2")
 
 
-class Encoder:
+class TextEncoder:
     """One reader or several, whose vectors are put side by side.
 
     Attributes:
@@ -44,10 +44,11 @@ class Encoder:
     def __call__(self, texts: Sequence[str]) -> tuple[Floats, Ints]:
         """Returns the vectors, shape (n_texts, d), and which reader each dimension is of, (d,)."""
         parts = [reader(texts).astype(np.float64) for reader in self._readers]
-        return np.concatenate(parts, axis=1), spans([part.shape[1] for part in parts])
+        block = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
+        return np.concatenate(parts, axis=1), block
 
 
-def open_encoder(name: str, cache: Path) -> Encoder:
+def open_encoder(name: str, cache: Path) -> TextEncoder:
     """Returns the encoder of this name: `wordllama`, `minilm`, `smollm2`, or several with `+`.
 
     `hidden:MODEL@LAYER` listens to a layer of any causal model of transformers, `sentence:MODEL`
@@ -62,7 +63,7 @@ def open_encoder(name: str, cache: Path) -> Encoder:
         RewardModelError: no reader is called so.
     """
     check_reader(name)
-    return Encoder(name, [_reader(part, cache) for part in name.split("+")])
+    return TextEncoder(name, [_reader(part, cache) for part in name.split("+")])
 
 
 def check_reader(name: str) -> None:
@@ -121,7 +122,7 @@ def _sentences(model: str) -> TextReader:
         )
     from sentence_transformers import SentenceTransformer
 
-    from generator.models.device import pick_device, use_one_thread
+    from generator.models.transformers import pick_device, use_one_thread
 
     use_one_thread()
     loaded = SentenceTransformer(model, device=pick_device().name)
@@ -135,7 +136,7 @@ def _hidden(model: str, layer: int) -> TextReader:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from generator.models.device import pick_device, use_one_thread
+    from generator.models.transformers import pick_device, use_one_thread
 
     use_one_thread()
     device = pick_device()

@@ -16,7 +16,7 @@ import numpy as np
 from bandit.distributions import quantile
 from bandit.ope.base import Interval
 from generator.errors import RewardModelError
-from generator.reward.encoders import Encoder, open_encoder
+from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.regression import (
     Example,
     Floats,
@@ -44,7 +44,7 @@ class Accuracy(NamedTuple):
 
     @property
     def trusted(self) -> bool:
-        """Whether the interval lies above one half, on enough pairs to say so."""
+        """True if the better of two texts is surely picked more often than by a coin."""
         return self.n_pairs >= FEWEST_PAIRS and self.interval.low > 0.5
 
 
@@ -63,15 +63,11 @@ class Scores(NamedTuple):
 class Reward(Protocol):
     """What scores texts, and knows how good it is at that: a regression, or a transformer."""
 
-    reader: Encoder
+    reader: TextEncoder
     """What tells how alike texts are."""
     accuracy: Accuracy
     unit: str
     """What scores are in, in words."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether it surely picks the better of two texts more often than a coin."""
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns what is expected of each text, and within which bounds."""
@@ -85,7 +81,6 @@ class RewardModel:
 
     Attributes:
         reader: what reads the texts.
-        encoder: its name.
         ridge: what was learned.
         accuracy: on texts that were held out.
         slope: how many logits of being the better one a score's difference of 1 is worth.
@@ -94,17 +89,13 @@ class RewardModel:
 
     unit = "of the reward of its company"
 
-    def __init__(self, encoder: Encoder, ridge: Ridge, accuracy: Accuracy, slope: float) -> None:
+    def __init__(
+        self, encoder: TextEncoder, ridge: Ridge, accuracy: Accuracy, slope: float
+    ) -> None:
         self.reader = encoder
         self.ridge = ridge
-        self.encoder = encoder.name
         self.accuracy = accuracy
         self.slope = slope
-
-    @property
-    def trusted(self) -> bool:
-        """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return self.accuracy.trusted
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns what is expected of each text, and within which bounds."""
@@ -124,7 +115,7 @@ class RewardModel:
         """Writes the model to a file; what reads the texts is named in it, not contained."""
         ridge = self.ridge
         saved = _Saved(
-            encoder=self.encoder,
+            encoder=self.reader.name,
             d=len(ridge.weights),
             weights=ridge.weights.tobytes(),
             scale=ridge.scale.tobytes(),
@@ -185,7 +176,7 @@ def _saved(path: Path) -> _Saved:
 
 
 def fit_reward_model(
-    examples: Sequence[Example], encoder: Encoder, *, seed: int = 0
+    examples: Sequence[Example], encoder: TextEncoder, *, seed: int = 0
 ) -> RewardModel:
     """Returns a model of these examples, checked on folds that were held out.
 
@@ -205,7 +196,7 @@ def fit_reward_model(
     return RewardModel(encoder, ridge, accuracy, calibrate(held_out, pairs))
 
 
-def group_examples(examples: Sequence[Example], encoder: Encoder) -> GroupedExamples:
+def group_examples(examples: Sequence[Example], encoder: TextEncoder) -> GroupedExamples:
     """Returns the examples as an encoder reads them, groups numbered in their order."""
     number = {name: k for k, name in enumerate(dict.fromkeys(e.group for e in examples))}
     x, block = encoder([example.text for example in examples])

@@ -16,7 +16,7 @@ import numpy as np
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.refresh import RotationState
-from generator.reward.encoders import Encoder, check_reader, open_encoder
+from generator.reward.encoders import TextEncoder, check_reader, open_encoder
 from generator.reward.model import (
     Reward,
     RewardModel,
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 def rank(
     candidates: Sequence[str],
     *,
-    encoder: Encoder,
+    encoder: TextEncoder,
     model: Reward | None,
     k: int,
     diversity: float = 0.5,
@@ -60,7 +60,7 @@ def rank(
         return []
     vectors, _ = encoder(candidates)
     value = np.zeros(len(candidates))
-    if model is not None and model.trusted:
+    if model is not None and model.accuracy.trusted:
         # A regression has no need to read them again.
         if isinstance(model, RewardModel):
             value = model.score_vectors(vectors).value
@@ -122,7 +122,7 @@ def open_trusted(path: Path, cache: Path = CACHE) -> Reward:
         BackendMissing: what reads its texts is not installed.
     """
     model = open_reward_model(path, cache)
-    if not model.trusted:
+    if not model.accuracy.trusted:
         low, value = model.accuracy.interval.low, model.accuracy.value
         raise RewardModelError(
             f"the model in {path} picks the better of two in {value:.3f} of cases, {low:.3f} at "
@@ -162,22 +162,12 @@ class CandidateRanking:
             accuracy.n_pairs,
             accuracy.interval.low,
             accuracy.interval.high,
-            "trusted" if model.trusted else "not trusted: texts are kept as they come",
+            "trusted" if model.accuracy.trusted else "not trusted: texts are kept as they come",
         )
-        if not model.trusted:
+        if not model.accuracy.trusted:
             return self._as_they_come
         return self._as_they_come._replace(over=OVER, rank=ranked_by(model))
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _encoder(self) -> TextEncoder:
         return open_encoder(self._reader, CACHE)
-
-
-def ranking_of(path: Path) -> Rank:
-    """Returns the ranking by a saved reward model.
-
-    Raises:
-        RewardModelError: there is none in this file, or it is not to be trusted.
-        BackendMissing: what reads its texts is not installed.
-    """
-    return ranked_by(open_trusted(path))

@@ -99,7 +99,8 @@ def fit_ridge(grouped: GroupedExamples) -> tuple[Ridge, Floats]:
     folds = _folds(grouped.group)
 
     def fit(rows: Rows, spread: float) -> tuple[Floats, Floats]:
-        prior = _prior_precision(data.block, spread)
+        # d_b / spread² for each dimension, d_b being how many its encoder has
+        prior = np.asarray(np.bincount(data.block)[data.block] / spread**2, dtype=np.float64)
         return posterior(data.x[rows], data.y[rows], data.weight[rows], prior)
 
     def predict(spread: float) -> Floats:
@@ -192,20 +193,6 @@ def _folds(group: Ints) -> Ints:
         # consecutive groups share a season, and often a subject: they are held out together
         return np.asarray(group * FOLDS // n_groups, dtype=np.int64)
     return np.arange(len(group), dtype=np.int64) % FOLDS
-
-
-def _prior_precision(block: Ints, spread: float) -> Floats:
-    """Returns d_b / spread² for each dimension, d_b being how many its encoder has."""
-    return np.asarray(np.bincount(block)[block] / spread**2, dtype=np.float64)
-
-
-def spans(sizes: Sequence[int]) -> Ints:
-    """Returns the `block` of vectors put together from parts of these sizes.
-
-    >>> spans([2, 1]).tolist()
-    [0, 0, 1]
-    """
-    return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
 
 
 FEWEST_SHOWINGS: Final = 1.0

@@ -13,12 +13,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from bandit.ope.base import Interval
 from generator.errors import RewardModelError, TrainingError
-from generator.models.adapters import ADAPTER, MANIFEST, Origin, read_manifest
 from generator.models.base import SMOLLM2
-from generator.models.device import pick_device, use_one_thread
-from generator.models.opening import model_folder
-from generator.models.transformers import quietly
-from generator.reward.encoders import READS_AS, Encoder, open_encoder
+from generator.models.opening import ADAPTER, MANIFEST, Origin, model_folder, read_manifest
+from generator.models.transformers import pick_device, quietly, use_one_thread
+from generator.reward.encoders import READS_AS, TextEncoder, open_encoder
 from generator.reward.model import LEVEL, Accuracy, Scores, logistic
 from generator.reward.regression import Floats
 
@@ -38,7 +36,7 @@ class TransformerReward:
 
     unit = "logits of being the better one"
 
-    def __init__(self, model: Any, tokenizer: Any, made: Origin, reader: Encoder) -> None:
+    def __init__(self, model: Any, tokenizer: Any, made: Origin, reader: TextEncoder) -> None:
         told = {name.removeprefix(f"{METHOD}/"): value for name, value in made.metrics.items()}
         interval = Interval(
             "bootstrap", LEVEL, told["held_out_right_low"], told["held_out_right_high"]
@@ -47,11 +45,6 @@ class TransformerReward:
         self.reader = reader
         self.accuracy = Accuracy(told["held_out_right"], interval, int(told["held_out_pairs"]))
         self.slope = told["slope"]
-
-    @property
-    def trusted(self) -> bool:
-        """Whether its accuracy's interval lies above one half, on enough pairs to say so."""
-        return self.accuracy.trusted
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Returns how far each text is above those it was trained on; nothing bounds that."""

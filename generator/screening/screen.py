@@ -8,7 +8,6 @@ near-duplicates and crowds within its batches, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 from generator.brief.channels import Counting
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import Finding, claims, similarity, text
+from generator.screening.gates import GateFinding, claims, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, Thresholds, usual
 
@@ -35,7 +34,7 @@ ALIKE: Final = ("duplicate", "crowding")
 OUTRANKED: Final = "outranked"
 """The code of what passed every gate, and was still not among those that were wanted."""
 
-Gate: TypeAlias = Callable[[Sequence[str]], list[Finding]]
+Gate: TypeAlias = Callable[[Sequence[str]], list[GateFinding]]
 
 
 class Rejection(NamedTuple):
@@ -48,7 +47,7 @@ class Rejection(NamedTuple):
         return f"{self.code}: {self.words}"
 
 
-class Written(NamedTuple):
+class CandidateText(NamedTuple):
     """A text to be judged: what the prompt gave of it, and whether the model came to its end."""
 
     text: str
@@ -56,7 +55,7 @@ class Written(NamedTuple):
     ended: bool = True
 
 
-class Verdict(NamedTuple):
+class ScreenVerdict(NamedTuple):
     """What became of a text: why it is refused, if it is, and what each gate measured."""
 
     rejection: Rejection | None
@@ -117,25 +116,23 @@ class Screen:
             stated = brief.constraints.required_claims
             by_code["required_claims"] = _each(lambda t: claims.required({"text": t}, stated))
         if isinstance(reader, similarity.Scorer):
-            by_code["nonsense"] = partial(
-                _nonsense,
-                reader,
-                similarity.before(brief.product),
-                self._thresholds.nonsense.ceiling,
-            )
+            after, ceiling = similarity.before(brief.product), self._thresholds.nonsense.ceiling
+            by_code["nonsense"] = lambda texts: [
+                similarity.nonsense(surprise, ceiling)
+                for surprise in reader.surprise(texts, after=after)
+            ]
         skipped = self._thresholds.skip
         self._gates = [(c, by_code[c]) for c in CODES if c in by_code and c not in skipped]
-        sequential = [c for c in ("duplicate", "crowding") if c not in skipped]
-        self._sequential = sequential
-        self.gates = ("cut_off", *(code for code, _ in self._gates), *sequential)
+        self._sequential = [c for c in ALIKE if c not in skipped]
+        self.gates = ("cut_off", *(code for code, _ in self._gates), *self._sequential)
 
-    def judge(self, batch: Sequence[Written]) -> list[Verdict]:
+    def judge(self, batch: Sequence[CandidateText]) -> list[ScreenVerdict]:
         """Returns the verdict on each text, in order; those that pass are remembered as taken.
 
         Raises:
             BackendError: the reader failed.
         """
-        verdicts = [Verdict(_unfinished(written), {}) for written in batch]
+        verdicts = [ScreenVerdict(_unfinished(written), {}) for written in batch]
         for code, gate in self._gates:
             left = [i for i, verdict in enumerate(verdicts) if verdict.rejection is None]
             findings = gate([batch[i].text for i in left]) if left else []
@@ -147,7 +144,9 @@ class Screen:
             verdicts[i] = self._beside_others(batch[i].text, direction, verdicts[i])
         return verdicts
 
-    def _beside_others(self, text: str, direction: similarity.Vectors, verdict: Verdict) -> Verdict:
+    def _beside_others(
+        self, text: str, direction: similarity.Vectors, verdict: ScreenVerdict
+    ) -> ScreenVerdict:
         """Judges a text by what there is already; one that passes is there from then on."""
         for code in self._sequential:
             if code == "duplicate":
@@ -184,7 +183,7 @@ def harmful(brief: Brief, texts: Sequence[str], thresholds: Thresholds) -> list[
     """Returns of each text whether a gate of harm refuses it, whatever other gates say."""
     others = tuple(code for code in Screen(brief).gates if code not in HARMFUL)
     screen = Screen(brief, thresholds=replace(thresholds, skip=(*thresholds.skip, *others)))
-    verdicts = screen.judge([Written(text) for text in texts])
+    verdicts = screen.judge([CandidateText(text) for text in texts])
     return [verdict.rejection is not None for verdict in verdicts]
 
 
@@ -252,19 +251,11 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
     return gates
 
 
-def _each(gate: Callable[[str], Finding]) -> Gate:
+def _each(gate: Callable[[str], GateFinding]) -> Gate:
     return lambda texts: [gate(text) for text in texts]
 
 
-def _nonsense(
-    reader: similarity.Scorer, after: str, ceiling: float, texts: Sequence[str]
-) -> list[Finding]:
-    return [
-        similarity.nonsense(surprise, ceiling) for surprise in reader.surprise(texts, after=after)
-    ]
-
-
-def _unfinished(written: Written) -> Rejection | None:
+def _unfinished(written: CandidateText) -> Rejection | None:
     if not written.ended:
         return Rejection("cut_off", "the model had not come to the end of the line")
     if written.opening and text.words(written.text) == text.words(written.opening):
@@ -272,9 +263,9 @@ def _unfinished(written: Written) -> Rejection | None:
     return None
 
 
-def _with(verdict: Verdict, code: str, finding: Finding) -> Verdict:
+def _with(verdict: ScreenVerdict, code: str, finding: GateFinding) -> ScreenVerdict:
     scores = {**verdict.scores, code: round(finding.score, 4)}
-    return Verdict(Rejection(code, finding.why) if finding.why is not None else None, scores)
+    return ScreenVerdict(Rejection(code, finding.why) if finding.why is not None else None, scores)
 
 
 class GateCount(NamedTuple):
@@ -288,7 +279,7 @@ class GateCount(NamedTuple):
 
 
 def report(
-    gates: Sequence[str], batch: Sequence[Written], verdicts: Sequence[Verdict]
+    gates: Sequence[str], batch: Sequence[CandidateText], verdicts: Sequence[ScreenVerdict]
 ) -> list[GateCount]:
     """Returns a row for each gate, in the order in which they ran.
 

@@ -11,6 +11,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from generator.errors import ThresholdsError
+from generator.files import Count, Fraction
 from generator.screening.gates.rules import themes
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
@@ -20,15 +21,13 @@ CODES: Final = (
     "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
 )  # fmt: skip
 """The gates in the order in which they run; each is the code of its rejections."""
-Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
-Ratio: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
-Words: TypeAlias = tuple[str, ...]
+Percentage: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
 
 
 class Length(Struct, frozen=True, forbid_unknown_fields=True):
     """How short a text may be; how long, channel and brief say."""
 
-    least_words: Annotated[int, Meta(ge=1)]
+    least_words: Count
 
 
 class Characters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,31 +36,31 @@ class Characters(Struct, frozen=True, forbid_unknown_fields=True):
     extra: str
 
 
-class Language(Struct, frozen=True, forbid_unknown_fields=True):
+class LanguageThresholds(Struct, frozen=True, forbid_unknown_fields=True):
     """When a text counts as another language."""
 
-    sure: Share
-    least_words: Annotated[int, Meta(ge=1)]
+    sure: Fraction
+    least_words: Count
 
 
 class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
     """Which complaints count, and words that are right all the same."""
 
-    kinds: Words
-    ignored: Words
+    kinds: tuple[str, ...]
+    ignored: tuple[str, ...]
 
 
 class ProfanityLists(Struct, frozen=True, forbid_unknown_fields=True):
     """What is added to the packaged list, and what is taken out of it."""
 
-    extra: Words
-    allowed: Words
+    extra: tuple[str, ...]
+    allowed: tuple[str, ...]
 
 
 class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     """Which themes of rules hold."""
 
-    themes: Words
+    themes: tuple[str, ...]
 
 
 class OffTopic(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,15 +72,15 @@ class OffTopic(Struct, frozen=True, forbid_unknown_fields=True):
 class Duplicate(Struct, frozen=True, forbid_unknown_fields=True):
     """From when on two texts say the same."""
 
-    alike: Ratio
-    close: Share
-    worded: Ratio
+    alike: Percentage
+    close: Fraction
+    worded: Percentage
 
 
 class Copied(Struct, frozen=True, forbid_unknown_fields=True):
     """From when on a text is one that the model was shown."""
 
-    nearly_equal: Ratio
+    nearly_equal: Percentage
 
 
 class Nonsense(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,17 +92,17 @@ class Nonsense(Struct, frozen=True, forbid_unknown_fields=True):
 class Crowding(Struct, frozen=True, forbid_unknown_fields=True):
     """How distinct a text must be from the `nearest` ones of its set, taken together."""
 
-    floor: Share
-    nearest: Annotated[int, Meta(ge=1)]
+    floor: Fraction
+    nearest: Count
 
 
 class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     """Every gate's settings; `skip` names those that are not run."""
 
-    skip: Words
+    skip: tuple[str, ...]
     length: Length
     characters: Characters
-    language: Language
+    language: LanguageThresholds
     grammar: Grammar
     profanity: ProfanityLists
     platform: Platform

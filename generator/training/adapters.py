@@ -1,4 +1,4 @@
-"""The kinds of adapters, what each cannot be combined with, and how AdaLoRA hands out its rank.
+"""The model that is trained and its adapter: new or a parent's, of which kind, and how it is saved.
 
 LoRA and a prefix train as they are. AdaLoRA begins with more directions than it may keep and has
 to be told after every update which it gives up; what it leaves behind is a LoRA adapter.
@@ -7,25 +7,167 @@ to be told after every update which it gives up; what it leaves behind is a LoRA
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftConfig, PrefixTuningConfig, get_peft_model
+from peft import (
+    AdaLoraConfig,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    get_peft_model,
+    load_peft_weights,
+    set_peft_model_state_dict,
+)
 from safetensors.torch import load_file, save, save_file
-from transformers import TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    TrainerCallback,
+)
 
-from generator.errors import TrainingConfigError, TrainingError
+from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.files import write_whole
-from generator.models.adapters import SHAPE, WEIGHTS
-from generator.training.config import AdapterConfig, FinetuneConfig, Kind
+from generator.models.base import SMOLLM2
+from generator.models.opening import (
+    ADAPTER,
+    MANIFEST,
+    SHAPE,
+    WEIGHTS,
+    Origin,
+    model_folder,
+    read_manifest,
+    weights_hash,
+)
+from generator.models.transformers import Device, quietly
+from generator.training.config import AdapterConfig, AdapterKind, FinetuneConfig
+
+
+class Base(NamedTuple):
+    """A model with a trainable adapter, its tokenizer, and the hash of its own weights."""
+
+    model: Any
+    tokenizer: Any
+    sha256: str
+
+
+def load_base(config: FinetuneConfig, device: Device, *, parent: Path | None) -> Base:
+    """Returns the model with an adapter to train, its first values drawn by the config's seed.
+
+    The model's own weights stay as they are, in the device's type, and in float32 if it scores; the
+    adapter's are float32.
+
+    Raises:
+        BackendMissing: the packaged model is not installed.
+        TrainingError: model or parent cannot be loaded, or the adapter does not fit the model.
+    """
+    folder = model_folder(config.model)
+    bits = _quantization(config, device)
+    scores = config.method == "reward"
+    # A head that is trained wants float32, and its input has to be of the same type.
+    loader: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    kind: dict[str, Any] = {"num_labels": 1, "dtype": torch.float32} if scores else {}
+    torch.manual_seed(config.seed)
+    try:
+        with quietly(heads=scores):
+            model = loader.from_pretrained(
+                config.model if config.model != SMOLLM2 else folder,
+                quantization_config=bits,
+                **({"dtype": device.dtype} | kind),
+            )
+            tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"model {config.model!r} cannot be loaded: {error}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # The cache would be in the way of gradient checkpointing, and nothing is generated.
+    model.config.use_cache = False
+    torch.manual_seed(config.seed)
+    adapted = _adapted(model, config, parent)
+    # With a name in place of a folder, peft asks the hub about it whenever it saves.
+    adapted.peft_config["default"].base_model_name_or_path = str(folder)
+    return Base(adapted, tokenizer, weights_hash(folder))
+
+
+def _adapted(model: Any, config: FinetuneConfig, parent: Path | None) -> Any:
+    try:
+        if parent is not None:
+            return _gone_on_from(model, str(parent))
+        shape, scores = config.adapter or AdapterConfig(), config.method == "reward"
+        return new_adapter(model, shape, scores=scores)
+    except (OSError, ValueError, RuntimeError) as error:
+        named = f"adapter {str(parent)!r}" if parent else "adapter.targets"
+        raise TrainingError(
+            f"{named} does not fit the model {config.model!r}; expected names of its linear "
+            f"layers (all-linear takes them all), or an adapter of it: {error}"
+        ) from error
+
+
+def _gone_on_from(model: Any, parent: str) -> Any:
+    shape: Any = PeftConfig.from_pretrained(parent)
+    if not shape.is_prompt_learning:
+        return PeftModel.from_pretrained(model, parent, is_trainable=True)
+    # peft loads a prefix for writing alone, so a new one is made and given the values.
+    shape.inference_mode = False
+    adapted = get_peft_model(model, shape)
+    set_peft_model_state_dict(adapted, load_peft_weights(parent, device="cpu"))
+    return adapted
+
+
+def _quantization(config: FinetuneConfig, device: Device) -> Any:
+    if config.quantize is None:
+        return None
+    if device.name != "cuda":
+        raise TrainingError(
+            f"quantize: {config.quantize} needs an NVIDIA GPU, and this is {device.name}; "
+            "leave it out here"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise BackendMissing("quantize wants bitsandbytes; pip install bitsandbytes")
+    import transformers
+
+    bits: Any = transformers.BitsAndBytesConfig
+    return bits(
+        load_in_4bit=config.quantize == "4bit",
+        load_in_8bit=config.quantize == "8bit",
+        bnb_4bit_compute_dtype=device.dtype,
+        bnb_4bit_quant_type="nf4",
+    )
+
+
+def parent_adapter(config: FinetuneConfig) -> Path | None:
+    """Returns the folder of the adapter that a training goes on from.
+
+    Raises:
+        TrainingError: there is none, or it comes from anything but supervised fine-tuning:
+            preferences taught on top of preferences drift where nobody looked.
+    """
+    if config.parent is None:
+        return None
+    folder = Path(config.parent)
+    if (folder / MANIFEST).exists():
+        method = read_manifest(folder / MANIFEST, Origin).config.method
+        if method != "sft":
+            raise TrainingError(
+                f"parent {config.parent}: was made by {method}; expected a run of sft, from "
+                "which every later version starts"
+            )
+        folder = folder / ADAPTER
+    if not (folder / WEIGHTS).exists():
+        raise TrainingError(f"parent {config.parent}: holds no adapter ({WEIGHTS})")
+    return folder
+
 
 ALLOTTED: Final = "allotted.safetensors"
 """What AdaLoRA knows of its directions, in each checkpoint."""
-PARENTS: Final[dict[str, Kind]] = {"LORA": "lora", "PREFIX_TUNING": "prefix"}
+PARENTS: Final[dict[str, AdapterKind]] = {"LORA": "lora", "PREFIX_TUNING": "prefix"}
 """The kinds of adapters that a training goes on from, by peft's names."""
 OF_LORA: Final = ("rank", "alpha", "dropout", "targets")
-OWN: Final[dict[Kind, tuple[str, ...]]] = {
+OWN: Final[dict[AdapterKind, tuple[str, ...]]] = {
     "lora": OF_LORA,
     "adalora": (*OF_LORA, "start_rank", "free", "settled"),
     "prefix": ("positions",),
@@ -77,7 +219,7 @@ def _check_fields(adapter: AdapterConfig) -> None:
         )
 
 
-def _kind_of(folder: Path) -> Kind:
+def _kind_of(folder: Path) -> AdapterKind:
     try:
         name = json.loads((folder / SHAPE).read_bytes())["peft_type"]
     except (OSError, ValueError, KeyError) as error:

@@ -13,17 +13,14 @@ from msgspec import Meta, Struct
 
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS
 from generator.errors import TrainingConfigError
-from generator.files import converted, read_file
+from generator.files import AboveZero, Count, NotNegative, converted, read_file
 from generator.models.base import SMOLLM2
 
 Method: TypeAlias = Literal["sft", "dpo", "kto", "loop", "grpo", "reward"]
 Reporter: TypeAlias = Literal["tensorboard", "wandb"]
-Kind: TypeAlias = Literal["lora", "adalora", "prefix"]
+AdapterKind: TypeAlias = Literal["lora", "adalora", "prefix"]
 
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
-Positive: TypeAlias = Annotated[float, Meta(gt=0.0)]
-Share: TypeAlias = Annotated[float, Meta(ge=0.0, lt=1.0)]
-NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0)]
+PartialShare: TypeAlias = Annotated[float, Meta(ge=0.0, lt=1.0)]
 PACKAGES: Final = ("copyloop", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
@@ -46,10 +43,10 @@ class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         positions: how long a prefix is, in tokens.
     """
 
-    kind: Kind = "lora"
+    kind: AdapterKind = "lora"
     rank: Count = 8
-    alpha: Positive = 16.0
-    dropout: Share = 0.05
+    alpha: AboveZero = 16.0
+    dropout: PartialShare = 0.05
     targets: Annotated[tuple[str, ...], Meta(min_length=1)] = (
         "q_proj",
         "k_proj",
@@ -57,16 +54,16 @@ class AdapterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "o_proj",
     )
     start_rank: Count | None = None
-    free: Share = 0.1
-    settled: Share = 0.3
+    free: PartialShare = 0.1
+    settled: PartialShare = 0.3
     positions: Count = 16
 
 
 class SftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Supervised fine-tuning on the texts to imitate."""
 
-    epochs: Positive = 3.0
-    learning_rate: Positive = 1e-3
+    epochs: AboveZero = 3.0
+    learning_rate: AboveZero = 1e-3
 
 
 class DpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,9 +76,9 @@ class DpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         most_pairs: trained on at most, those left out being counted; None for all.
     """
 
-    epochs: Positive = 1.0
-    learning_rate: Positive = 5e-4
-    beta: Positive = 0.1
+    epochs: AboveZero = 1.0
+    learning_rate: AboveZero = 5e-4
+    beta: AboveZero = 0.1
     anchor: NotNegative = 0.3
     most_pairs: Count | None = None
 
@@ -89,9 +86,9 @@ class DpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class KtoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Learning from good and bad texts; `beta` says how dear it is to move away from the base."""
 
-    epochs: Positive = 1.0
-    learning_rate: Positive = 5e-4
-    beta: Positive = 0.1
+    epochs: AboveZero = 1.0
+    learning_rate: AboveZero = 5e-4
+    beta: AboveZero = 0.1
 
 
 class GrpoWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,11 +126,11 @@ class GrpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     reward: str | None = None
-    epochs: Positive = 10.0
-    learning_rate: Positive = 1e-4
+    epochs: AboveZero = 10.0
+    learning_rate: AboveZero = 1e-4
     beta: NotNegative = 0.04
     group: Annotated[int, Meta(ge=2)] = 8
-    temperature: Positive = 1.0
+    temperature: AboveZero = 1.0
     new_tokens: Count = 32
     most_characters: Count = DEFAULT_MAX_CHARACTERS
     language: str = "en"
@@ -143,8 +140,8 @@ class GrpoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RewardConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A reward model on pairs (Bradley & Terry 1952); `centre` pulls scores towards 0."""
 
-    epochs: Positive = 1.0
-    learning_rate: Positive = 1e-4
+    epochs: AboveZero = 1.0
+    learning_rate: AboveZero = 1e-4
     centre: NotNegative = 0.01
 
 
@@ -187,8 +184,8 @@ class FinetuneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: Count = 8
     accumulate: Count = 1
     weight_decay: NotNegative = 0.0
-    clip: Positive = 1.0
-    warmup: Share = 0.05
+    clip: AboveZero = 1.0
+    warmup: PartialShare = 0.05
     max_tokens: Count = 512
     checkpoint_steps: Count = 50
     patience: Count | None = None

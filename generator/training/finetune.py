@@ -13,26 +13,24 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import torch
 from accelerate import PartialState
 from huggingface_hub import constants as hub
 
-from generator.data.dataset import CARD, ROWS, Dataset, read_dataset, rows_file
+from generator.data.dataset import CARD, ROWS, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.files import files_hash, write_whole
-from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, WEIGHTS
-from generator.models.device import Device, pick_device, use_one_thread
+from generator.models.opening import ADAPTER, MANIFEST, SHAPE, WEIGHTS
+from generator.models.transformers import Device, pick_device, use_one_thread
 from generator.reward.ranking import open_trusted
-from generator.training.adapters import check_adapter, save_adapter
-from generator.training.base import Base, load_base, parent_adapter
+from generator.training.adapters import Base, check_adapter, load_base, parent_adapter, save_adapter
 from generator.training.config import FinetuneConfig, Manifest, installed_versions
 from generator.training.grpo import train_grpo
-from generator.training.methods import train_dpo, train_kto, train_sft
-from generator.training.running import Cost, Progress, StageResult, Stop, TrainingJob
-from generator.training.scorer import train_scorer
+from generator.training.methods import train_dpo, train_kto, train_scorer, train_sft
+from generator.training.running import Cost, StageResult, Stop, TrainingJob, TrainingProgress
 
 TRAIN: Final[dict[str, Callable[[TrainingJob], StageResult]]] = {
     "sft": train_sft,
@@ -58,24 +56,12 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True):
     reward_sha256: str | None = None
 
 
-class _Order(NamedTuple):
-    """All that the stages of a training share."""
-
-    config: FinetuneConfig
-    dataset: Dataset
-    device: Device
-    state: PartialState
-    checkpoints: Path
-    progress: Progress | None
-    stop: Stop | None
-
-
 def finetune(
     dataset: Path,
     out: Path,
     config: FinetuneConfig,
     *,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     stop: Stop | None = None,
     before: Manifest | None = None,
 ) -> Manifest:
@@ -123,14 +109,18 @@ def finetune(
     checkpoints = out / "checkpoints"
     with state.main_process_first():
         _claim(out, checkpoints, this)
-    order = _Order(config, rows, device, state, checkpoints, progress, stop)
+
+    def job_of(stage: str, base: Base) -> TrainingJob:
+        folder = checkpoints / stage
+        return TrainingJob(stage, config, rows, base, device, folder, progress, stop)
+
     with warnings.catch_warnings():
         # peft asks for a property by the name that transformers is about to drop.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         # A prefix is not named by its adapter's name, so the copy to compare with is safe.
         warnings.filterwarnings("ignore", "Adapter name 'ref' should not be contained", UserWarning)
-        base, trained = _stages(order, parent, before)
-    made = _manifest(order, this, base, trained, cost)
+        base, trained = _stages(config, device, checkpoints, job_of, parent, before)
+    made = _manifest(checkpoints, this, device, base, trained, cost)
     state.wait_for_everyone()
     if state.is_main_process:
         _publish(made, out, checkpoints)
@@ -139,18 +129,23 @@ def finetune(
 
 
 def _manifest(
-    order: _Order, this: _Run, base: Base, trained: dict[str, StageResult], cost: Cost
+    checkpoints: Path,
+    this: _Run,
+    device: Device,
+    base: Base,
+    trained: dict[str, StageResult],
+    cost: Cost,
 ) -> Manifest:
-    last = _done(order.checkpoints, _stages_of(order.config)[-1])
+    last = _done(checkpoints, _stages_of(this.config)[-1])
     return Manifest(
-        config=order.config,
+        config=this.config,
         base_sha256=base.sha256,
         parent_sha256=this.parent_sha256,
         reward_sha256=this.reward_sha256,
         dataset_sha256=this.dataset_sha256,
         rows={name: count for each in trained.values() for name, count in each.rows.items()},
         versions=installed_versions(),
-        device=order.device.name,
+        device=device.name,
         dtype=str(base.model.get_base_model().dtype).removeprefix("torch."),
         processes=this.processes,
         steps=[step for each in trained.values() for step in each.steps],
@@ -252,7 +247,12 @@ def _claim(out: Path, checkpoints: Path, this: _Run) -> None:
 
 
 def _stages(
-    order: _Order, parent: Path | None, before: Manifest | None
+    config: FinetuneConfig,
+    device: Device,
+    checkpoints: Path,
+    job_of: Callable[[str, Base], TrainingJob],
+    parent: Path | None,
+    before: Manifest | None,
 ) -> tuple[Base, dict[str, StageResult]]:
     """Returns the model after the last stage, and what each stage did.
 
@@ -260,29 +260,20 @@ def _stages(
     a model loaded anew, since trainers leave it altered.
     """
     trained: dict[str, StageResult] = {}
-    for stage in _stages_of(order.config):
-        base = load_base(order.config, order.device, parent=parent)
+    state = PartialState()
+    for stage in _stages_of(config):
+        base = load_base(config, device, parent=parent)
         if before is not None and base.sha256 != before.base_sha256:
             raise TrainingError(
                 f"the model's weights changed since: {base.sha256}, and was {before.base_sha256}"
             )
-        done = _done(order.checkpoints, stage)
+        done = _done(checkpoints, stage)
         figures = done.with_suffix(".json")
         if not figures.exists():
-            job = TrainingJob(
-                stage,
-                order.config,
-                order.dataset,
-                base,
-                order.device,
-                order.checkpoints / stage,
-                order.progress,
-                order.stop,
-            )
-            found = TRAIN[stage](job)
-            if order.state.is_main_process:
-                _keep(base.model, found, done, order.config.model)
-            order.state.wait_for_everyone()
+            found = TRAIN[stage](job_of(stage, base))
+            if state.is_main_process:
+                _keep(base.model, found, done, config.model)
+            state.wait_for_everyone()
         trained[stage] = msgspec.json.decode(figures.read_bytes(), type=StageResult)
         parent = done
     return base, trained

@@ -24,11 +24,11 @@ from generator.brief.prompts import brief_said
 from generator.data.dataset import Imitate, Judge, Prefer
 from generator.errors import DatasetError
 from generator.models.base import ended
-from generator.models.device import own_device
+from generator.models.transformers import own_device
 from generator.reward.ranking import open_trusted
 from generator.reward.regression import Floats
 from generator.screening.gates import similarity
-from generator.screening.screen import STOP, Screen, Written, clean, harmful, singly
+from generator.screening.screen import STOP, CandidateText, Screen, clean, harmful, singly
 from generator.screening.settings import usual
 from generator.training.config import GrpoConfig
 from generator.training.running import StageResult, TrainingJob, arguments, run
@@ -88,7 +88,7 @@ class Rewards:
                 for text, ids in zip(completions, tokens, strict=True)
             ]
             cleaned = [clean(text) for text in whole]
-            written = [Written(text, ended=finished) for text, finished in cleaned]
+            written = [CandidateText(text, ended=finished) for text, finished in cleaned]
             self._last = key, self._told(prompts, written)
         return self._last[1]
 
@@ -105,7 +105,7 @@ class Rewards:
         reward.__name__ = name
         return reward
 
-    def _told(self, prompts: Sequence[str], written: Sequence[Written]) -> TextRewards:
+    def _told(self, prompts: Sequence[str], written: Sequence[CandidateText]) -> TextRewards:
         texts = [each.text for each in written]
         passed, harm = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
         for prompt in dict.fromkeys(prompts):
@@ -153,8 +153,6 @@ def train_grpo(job: TrainingJob) -> StageResult:
     Raises:
         DatasetError: there are fewer prompts than an update takes.
         RewardModelError: the reward model cannot be read, or is not to be trusted.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
     """
     config, settings = job.config, job.config.grpo
     train, test, left_out = _prompts(job)
@@ -173,8 +171,10 @@ def train_grpo(job: TrainingJob) -> StageResult:
         model=model,
         reward_funcs=functions,
         args=GRPOConfig(**_arguments(job, held_out=bool(test))),
-        train_dataset=_table(train),
-        eval_dataset=_table(test) if test and config.patience is not None else None,
+        train_dataset=datasets.Dataset.from_dict({"prompt": train}),
+        eval_dataset=datasets.Dataset.from_dict({"prompt": test})
+        if test and config.patience is not None
+        else None,
         processing_class=tokenizer,
     )
     steps = run(job, trainer)
@@ -280,7 +280,3 @@ def _cut(tokens: Sequence[int], ends: Iterable[int]) -> list[int]:
     known = set(ends)
     at = next((k for k, token in enumerate(tokens) if token in known), len(tokens))
     return list(tokens[: at + 1])
-
-
-def _table(prompts: Sequence[str]) -> Any:
-    return datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts])

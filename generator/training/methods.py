@@ -1,12 +1,7 @@
 """Methods that learn from rows: texts to imitate, pairs to prefer by, texts judged good or bad.
 
-`train_sft` has the model write the texts that won. `train_dpo` counts every pair by how sure it is:
-its loss is `weight · -log sigmoid(beta · d) + anchor · NLL(better)`, where `d` is how much more the
-adapter raised the better text's log-probability than the worse one's (Rafailov et al. 2023,
-equation 7). TRL's trainer knows no weights of rows. What the reference says is computed once,
-beforehand, by the adapter that the training starts from. `train_kto` needs no pairs (Ethayarajh et
-al. 2024); its labels must come from estimates (`Judge`), never from single clicks: at a few percent
-of clicks, those tell of slots and users rather than of texts.
+Each trains the adapter of a job in place, and measures it on the rows that are held out. It raises
+`DatasetError` where there are too few rows, and what `run` raises.
 """
 
 from __future__ import annotations
@@ -14,28 +9,35 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import datasets
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from generator.data.dataset import Judge, Prefer
 from generator.errors import DatasetError
-from generator.models.device import own_device
+from generator.models.transformers import own_device
+from generator.reward.encoders import READS_AS
+from generator.reward.model import calibrate, measure_accuracy
+from generator.reward.regression import Pairs
+from generator.reward.transformer import read_scores
 from generator.training.config import DpoConfig
 from generator.training.rows import (
     END,
     IGNORED,
     Pair,
-    Row,
     RowReader,
     TokenBatch,
+    TokenRow,
     batch_of,
     log_probs,
     text_log_probs,
@@ -50,13 +52,7 @@ from generator.training.running import (
 
 
 def train_sft(job: TrainingJob) -> StageResult:
-    """Trains on the texts to imitate; only the text's tokens count, not its prompt's.
-
-    Raises:
-        DatasetError: there is no such text to train on.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
-    """
+    """Trains on the texts to imitate; only the text's tokens count, not its prompt's."""
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     train, test = (
         [row for each in rows if (row := reader.row(each.prompt, each.text)) is not None]
@@ -78,8 +74,8 @@ def train_sft(job: TrainingJob) -> StageResult:
         model=job.base.model,
         # The rows are tokens already, read as the generator reads its prompts.
         args=SFTConfig(**made, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}),
-        train_dataset=_table([row._asdict() for row in train]),
-        eval_dataset=_table([row._asdict() for row in test]) if test else None,
+        train_dataset=datasets.Dataset.from_list([row._asdict() for row in train]),
+        eval_dataset=datasets.Dataset.from_list([row._asdict() for row in test]) if test else None,
         processing_class=job.base.tokenizer,
     )
     steps = run(job, trainer)
@@ -91,28 +87,23 @@ def train_sft(job: TrainingJob) -> StageResult:
     return StageResult(rows | reader.counts(), steps, metrics)
 
 
-def _mean_loss(job: TrainingJob, rows: Sequence[Row]) -> float:
+def _mean_loss(job: TrainingJob, rows: Sequence[TokenRow]) -> float:
     """Returns the mean negative log-likelihood of the texts' tokens, in nats."""
     tokens = sum(label != IGNORED for row in rows for label in row.labels)
     return -sum(_log_probs(job, rows)) / tokens
 
 
-def _log_probs(job: TrainingJob, rows: Sequence[Row]) -> list[float]:
+def _log_probs(job: TrainingJob, rows: Sequence[TokenRow]) -> list[float]:
     pad = job.base.tokenizer.pad_token_id
     return log_probs(job.base.model, rows, pad, batch=job.config.batch)
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
-    return datasets.Dataset.from_list(rows)
-
-
 def train_dpo(job: TrainingJob) -> StageResult:
-    """Trains on pairs; the reference is the model with the adapter that it starts from.
+    """Trains on pairs, each weighted by how sure it is.
 
-    Raises:
-        DatasetError: there is no pair to train on.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
+    The loss is `weight · -log sigmoid(beta · d) + anchor · NLL(better)`, where `d` is how much more
+    the adapter raised the better text's log-probability than the worse one's (Rafailov et al. 2023,
+    equation 7). The reference is the adapter that the training starts from, asked once beforehand.
     """
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     to_train, to_test = held_out_of(job.dataset.prefer)
@@ -236,12 +227,9 @@ def _margins(name: str, ratios: Sequence[float]) -> dict[str, float]:
 
 
 def train_kto(job: TrainingJob) -> StageResult:
-    """Trains on judged texts; both kinds weigh the same in all, however many there are of each.
+    """Trains on judged texts, without pairs (Ethayarajh et al. 2024); both kinds weigh the same.
 
-    Raises:
-        DatasetError: there are no good texts to train on, or no bad ones.
-        TrainingStopped: it was told to stop.
-        TrainingError: it cannot be run so, or failed.
+    Labels must come from estimates (`Judge`): single clicks tell of slots and users, not of texts.
     """
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
     train, test = (_read(reader, rows) for rows in held_out_of(job.dataset.judge))
@@ -284,15 +272,94 @@ def train_kto(job: TrainingJob) -> StageResult:
     return StageResult(rows | reader.counts(), steps, metrics)
 
 
-def _read(reader: RowReader, rows: Sequence[Judge]) -> list[tuple[Judge, Row]]:
+def _read(reader: RowReader, rows: Sequence[Judge]) -> list[tuple[Judge, TokenRow]]:
     found = [(each, reader.row(each.prompt, each.text)) for each in rows]
     return [(each, row) for each, row in found if row is not None]
 
 
-def _judged(rows: Sequence[tuple[Judge, Row]]) -> Any:
-    return _table(
+def _judged(rows: Sequence[tuple[Judge, TokenRow]]) -> Any:
+    return datasets.Dataset.from_list(
         [
             {"prompt": each.prompt, "completion": each.text + END, "label": each.good}
             for each, _ in rows
+        ]
+    )
+
+
+SURE_WEIGHT: Final = 0.9
+"""The weight of pairs of which traffic says with 95 % that one is better; those judge."""
+
+
+def train_scorer(job: TrainingJob) -> StageResult:
+    """Trains LoRA and a head to score texts, on the Bradley-Terry loss of pairs.
+
+    It is judged as the regression on embeddings is: by how often it picks the better of two texts
+    that were held out.
+    """
+    # Refused texts tell of the gates, and nothing of what people like.
+    train, test = held_out_of([pair for pair in job.dataset.prefer if not pair.refused])
+    judges = [pair for pair in test if pair.weight >= SURE_WEIGHT]
+    if not train or not judges:
+        raise DatasetError(
+            f"{len(train)} pairs to train on and {len(judges)} held out to judge by, and it takes "
+            "both; let more traffic come, or make the dataset with more --held-out"
+        )
+    model, tokenizer = job.base.model, job.base.tokenizer
+    model.to(own_device(job.device))
+    datasets.disable_progress_bars()
+    trainer = RewardTrainer(
+        model=model,
+        args=RewardConfig(
+            **arguments(job, held_out=True),
+            max_length=None,
+            center_rewards_coefficient=job.config.reward.centre,
+        ),
+        train_dataset=_pair_tokens(tokenizer, train),
+        eval_dataset=_pair_tokens(tokenizer, test),
+        processing_class=tokenizer,
+    )
+    steps = run(job, trainer)
+    rows = {"prefer/train": len(train), "prefer/test": len(test)}
+    return StageResult(rows, steps, _accuracy(job, train, judges))
+
+
+def _accuracy(
+    job: TrainingJob, train: Sequence[Prefer], pairs: Sequence[Prefer]
+) -> dict[str, float]:
+    """Returns its accuracy with the interval, and what makes chances of scores."""
+    keys = {(p.placement, p.brief, text): 0 for p in pairs for text in (p.better, p.worse)}
+    row = {key: n for n, key in enumerate(keys)}
+    names = list(dict.fromkeys((placement, brief) for placement, brief, _ in keys))
+    number = {name: n for n, name in enumerate(names)}
+    group = np.array([number[placement, brief] for placement, brief, _ in keys], dtype=np.int64)
+    scores = _scores(job, [text for _, _, text in keys])
+    found = Pairs(
+        np.array([row[p.placement, p.brief, p.better] for p in pairs], dtype=np.int64),
+        np.array([row[p.placement, p.brief, p.worse] for p in pairs], dtype=np.int64),
+    )
+    accuracy = measure_accuracy(scores, found, group, seed=job.config.seed)
+    company = list(dict.fromkeys(text for pair in train for text in (pair.better, pair.worse)))
+    return {
+        "held_out_right": accuracy.value,
+        "held_out_right_low": accuracy.interval.low,
+        "held_out_right_high": accuracy.interval.high,
+        "held_out_pairs": float(accuracy.n_pairs),
+        "slope": calibrate(scores, found),
+        "centre": float(_scores(job, company).mean()),
+    }
+
+
+def _scores(job: TrainingJob, texts: Sequence[str]) -> Any:
+    return read_scores(job.base.model, job.base.tokenizer, texts, batch=2 * job.config.batch)
+
+
+def _pair_tokens(tokenizer: Any, pairs: Sequence[Prefer]) -> Any:
+    return datasets.Dataset.from_list(
+        [
+            {
+                "chosen_ids": tokenizer(READS_AS.format(pair.better)).input_ids,
+                "rejected_ids": tokenizer(READS_AS.format(pair.worse)).input_ids,
+            }
+            for pair in pairs
         ]
     )

@@ -23,7 +23,7 @@ IGNORED: Final = -100
 """Labels with this number are not learned (torch's own default)."""
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """Tokens of prompt and text; labels are the text's own tokens, `IGNORED` for the prompt's."""
 
     input_ids: list[int]
@@ -33,8 +33,8 @@ class Row(NamedTuple):
 class Pair(NamedTuple):
     """A better and a worse text for one prompt, and how sure that is, in [0, 1]."""
 
-    better: Row
-    worse: Row
+    better: TokenRow
+    worse: TokenRow
     weight: float
 
 
@@ -63,7 +63,7 @@ class RowReader:
         self._max_tokens = max_tokens
         self.left_out: dict[str, int] = {}
 
-    def row(self, prompt: str, text: str) -> Row | None:
+    def row(self, prompt: str, text: str) -> TokenRow | None:
         """Returns the row; None if it is too long, or its text would end before its end."""
         if any(mark in text for mark in STOP):
             self._count("end_within_text")
@@ -73,7 +73,7 @@ class RowReader:
         if len(before) + len(after) > self._max_tokens:
             self._count("too_long")
             return None
-        return Row(before + after, [IGNORED] * len(before) + after)
+        return TokenRow(before + after, [IGNORED] * len(before) + after)
 
     def pairs(self, rows: Iterable[Prefer]) -> list[Pair]:
         """Returns the pairs both of whose texts make a row."""
@@ -92,7 +92,7 @@ class RowReader:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def batch_of(rows: Sequence[Row], pad: int) -> TokenBatch:
+def batch_of(rows: Sequence[TokenRow], pad: int) -> TokenBatch:
     """Returns rows as tensors; padded on the left, all texts stand at the end."""
     longest = max(len(row.input_ids) for row in rows)
     ids, mask, labels = [], [], []
@@ -124,7 +124,7 @@ def text_log_probs(model: Any, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     return (found * own).sum(-1), own.sum(-1)
 
 
-def log_probs(model: Any, rows: Sequence[Row], pad: int, *, batch: int) -> list[float]:
+def log_probs(model: Any, rows: Sequence[TokenRow], pad: int, *, batch: int) -> list[float]:
     """Returns the log-probability of each row's text, in nats; all processes get the whole."""
     found: list[float] = []
     device = next(model.parameters()).device

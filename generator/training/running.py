@@ -18,9 +18,8 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 from generator.data.dataset import Dataset
 from generator.errors import TrainingError, TrainingStopped
-from generator.models.device import Device
-from generator.training.adapters import ALLOTTED, Allotting
-from generator.training.base import Base
+from generator.models.transformers import Device
+from generator.training.adapters import ALLOTTED, Allotting, Base
 from generator.training.config import AdapterConfig, FinetuneConfig
 
 LOG_STEPS: Final = 5
@@ -47,7 +46,7 @@ class TrainingJob(NamedTuple):
     base: Base
     device: Device
     folder: Path
-    progress: Progress | None
+    progress: TrainingProgress | None
     stop: Stop | None
 
 
@@ -110,6 +109,8 @@ def arguments(job: TrainingJob, *, held_out: bool) -> dict[str, Any]:
 def run(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
     """Trains, from the latest whole checkpoint if there is one; returns what was logged.
 
+    Each entry has the stage's name; of a resumed training the whole is there.
+
     Raises:
         TrainingStopped: it was told to stop; a checkpoint holds what it got to.
         TrainingError: torch failed, for want of memory say.
@@ -138,7 +139,13 @@ def run(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
             f"{job.stage} was stopped after {trainer.state.global_step} of "
             f"{trainer.state.max_steps} updates; the same call goes on from there"
         )
-    return _history(job, trainer)
+    kept: list[dict[str, float | str]] = []
+    for entry in trainer.state.log_history:
+        known = {name: value for name, value in entry.items() if value is not None}
+        if "train_runtime" not in known:
+            numbers = {name: float(value) for name, value in known.items() if name != "total_flos"}
+            kept.append({"stage": job.stage, **numbers})
+    return kept
 
 
 def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
@@ -162,24 +169,13 @@ def latest_checkpoint(folder: Path, also: Sequence[str] = ()) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _history(job: TrainingJob, trainer: Trainer) -> list[dict[str, float | str]]:
-    """Returns what was logged, with the stage's name, the whole of a resumed training."""
-    kept: list[dict[str, float | str]] = []
-    for entry in trainer.state.log_history:
-        known = {name: value for name, value in entry.items() if value is not None}
-        numbers = {name: float(value) for name, value in known.items() if name != "total_flos"}
-        if "train_runtime" not in numbers:
-            kept.append({"stage": job.stage, **numbers})
-    return kept
-
-
 def held_out_of(rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Returns the rows to train on, and those that are held out."""
     train = [row for row in rows if row.split == "train"]
     return train, [row for row in rows if row.split == "test"]
 
 
-class Step(NamedTuple):
+class TrainingStep(NamedTuple):
     """How far a training is: `done` of `total` updates of a stage, and the latest loss."""
 
     stage: str
@@ -188,7 +184,7 @@ class Step(NamedTuple):
     loss: float | None
 
 
-Progress: TypeAlias = Callable[[Step], None]
+TrainingProgress: TypeAlias = Callable[[TrainingStep], None]
 Stop: TypeAlias = threading.Event | Callable[[], bool]
 
 
@@ -199,7 +195,7 @@ class ProgressCallback(TrainerCallback):
         stopped: whether the training ended because it was asked to.
     """
 
-    def __init__(self, stage: str, progress: Progress | None, stop: Stop | None) -> None:
+    def __init__(self, stage: str, progress: TrainingProgress | None, stop: Stop | None) -> None:
         self._stage, self._progress = stage, progress
         self._stop = stop.is_set if isinstance(stop, threading.Event) else stop
         self._loss: float | None = None
@@ -212,7 +208,9 @@ class ProgressCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tells the progress; where it should stop, has a checkpoint kept and ends."""
         if self._progress is not None:
-            self._progress(Step(self._stage, state.global_step, state.max_steps, self._loss))
+            self._progress(
+                TrainingStep(self._stage, state.global_step, state.max_steps, self._loss)
+            )
         unfinished = state.global_step < state.max_steps
         if unfinished and _anywhere(self._stop is not None and self._stop(), args.device):
             self.stopped = control.should_save = control.should_training_stop = True

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean, variance
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, load_brief
 from generator.errors import GateError
+from generator.files import AboveZero, Fraction
 from generator.reward.model import Reward
 from generator.screening.gates.similarity import Scorer
-from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
 from streams.events.creatives import GateRow
 
-Share = Annotated[float, Meta(ge=0, le=1)]
 FOLDER: Final = Path(__file__).parent / "briefs"
 ONE_SIDED: Final = 1.645
 """Standard deviations below which a normal estimate lies with 5 %."""
@@ -40,10 +40,10 @@ class GateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         sampling: how the texts are drawn.
     """
 
-    pass_rate: Share = 0.95
-    pass_margin: Share = 0.02
-    distinct_ratio: Share = 0.8
-    most_kl: Annotated[float, Meta(gt=0)] = 3.0
+    pass_rate: Fraction = 0.95
+    pass_margin: Fraction = 0.02
+    distinct_ratio: Fraction = 0.8
+    most_kl: AboveZero = 3.0
     sampling: SamplingConfig = SamplingConfig()
 
 
@@ -151,7 +151,7 @@ def _reward_gain(ours: Samples, theirs: Samples, reward: Reward | None) -> GateR
 
     if reward is None:
         return uncounted("not counted: there is no reward model")
-    if not reward.trusted:
+    if not reward.accuracy.trusted:
         return uncounted("not counted: reward model not trusted")
     found = _gain(ours, theirs, reward)
     if found is None:

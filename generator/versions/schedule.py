@@ -21,11 +21,11 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bandit.service.supervise import die_with_parent
-from generator.data.dataset import CARD, EvidenceThresholds, build_dataset, write_dataset
+from generator.data.dataset import CARD, EvidenceThresholds, write_dataset
 from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError
 from generator.files import write_whole
-from generator.models.adapters import ADAPTER, MANIFEST
+from generator.models.opening import ADAPTER, MANIFEST
 from generator.reward.model import is_saved_trusted
 from generator.settings import REFUSED, UNLEARNED
 from generator.training.config import FinetuneConfig, SftConfig, load_config
@@ -168,20 +168,19 @@ class Teacher:
 
     def _begin(self, rounds: Sequence[Path]) -> Path | None:
         """Returns the folder of a new round with its rows, None if none is due."""
-        past = _past(rounds[-1]) if rounds else Past()
-        ends = self._ends()
-        if ends < GROWTH * self._looked_at and not self._clock_is_due(past):
+        past, told = Past(), rounds[-1] / "past.json" if rounds else None
+        if told is not None and told.exists():  # not where its rows were never written to their end
+            past = msgspec.json.decode(told.read_bytes(), type=Past)
+        grown = sum(ends(self._log, INTERACTIONS).values())
+        hours = self._schedule.every_hours
+        clock_is_due = hours is not None and self._now_ms() - past.at_ms >= hours * HOUR_MS
+        if grown < GROWTH * self._looked_at and not clock_is_due:
             return None
-        self._looked_at = ends
+        self._looked_at = grown
         limits = EvidenceThresholds()
         reading = Reading(self._log)
         try:
-            found = build_dataset(
-                reading.evidence,
-                reading.prompt_of,
-                thresholds=limits,
-                suspicious=reading.suspicious,
-            )
+            found = reading.dataset(limits, refused=False)
         except DatasetError as error:
             logger.info("nothing to teach yet: %s", error)
             return None
@@ -312,14 +311,6 @@ class Teacher:
             logger.error("%s ended with code %d; see what it said above", words[0], code)
         return code
 
-    def _clock_is_due(self, past: Past) -> bool:
-        hours = self._schedule.every_hours
-        return hours is not None and self._now_ms() - past.at_ms >= hours * HOUR_MS
-
-    def _ends(self) -> int:
-        """Returns how many interactions were ever appended."""
-        return sum(ends(self._log, INTERACTIONS).values())
-
     def _now_ms(self) -> int:
         """Returns the time of the log's latest interaction."""
         latest = 0
@@ -342,10 +333,3 @@ def step_limits(schedule: Schedule) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
     return limit
-
-
-def _past(here: Path) -> Past:
-    try:
-        return msgspec.json.decode((here / "past.json").read_bytes(), type=Past)
-    except FileNotFoundError:  # a round whose rows were never written to their end
-        return Past()

@@ -1,4 +1,4 @@
-"""Versions on disk: a folder each, named by what is in it, and never changed.
+"""Versions on disk: a folder each, named by what is in it; and which of them writes.
 
 Each says from which model it was taught: an adapter on another model than its own writes noise, or
 fails in the middle of a matrix product.
@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Raw
 
-from generator.errors import TrainingError, VersionDamaged, VersionMisfit, VersionMissing
-from generator.models.adapters import ADAPTER, MANIFEST, SHAPE, Origin
+from generator.errors import (
+    BackendError,
+    TrainingError,
+    VersionDamaged,
+    VersionMisfit,
+    VersionMissing,
+)
+from generator.models.base import Backend
 from generator.models.catalog import load_models
+from generator.models.opening import ADAPTER, MANIFEST, SHAPE, Origin
+from generator.writing.requests import ActiveVersion
+from streams.catalogue.state import Catalogue
+from streams.events import Generation
+from streams.events.creatives import GeneratorVersion
 
 DIGITS: Final = 16
 UNTOLD: Final = ("steps",)
@@ -111,14 +122,6 @@ def summary(manifest: Raw) -> Raw:
 
 def _hash(folder: Path) -> str:
     """Returns the id of what is in a folder: names and contents, the manifest first."""
-    digest = hashlib.sha256()
-    for name, path in _files(folder):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{name}\n{content}\n".encode())
-    return digest.hexdigest()[:DIGITS]
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     adapter = folder / ADAPTER
     if not (adapter / SHAPE).is_file():
         raise VersionMissing(
@@ -126,10 +129,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             "generator finetune wrote"
         )
     _manifest(folder / MANIFEST)
-    yield MANIFEST, folder / MANIFEST
-    for path in sorted(adapter.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path
+    digest = hashlib.sha256()
+    files = (path for path in sorted(adapter.rglob("*")) if path.is_file())
+    for path in (folder / MANIFEST, *files):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{content}\n".encode())
+    return digest.hexdigest()[:DIGITS]
 
 
 def _manifest(path: Path) -> bytes:
@@ -185,3 +190,81 @@ def _weights_hash(model: str) -> str | None:
         return weights_hash(model_folder(model))
     except TrainingError:
         return None
+
+
+LOADED: Final = "already been loaded"
+"""What vLLM says of a name that it knows."""
+SPEAKING: Final = ("canary", "live")
+
+
+LORA: Final = "LORA"
+
+
+class _Shape(msgspec.Struct):
+    """What peft says of an adapter, as far as it matters here."""
+
+    peft_type: str = LORA
+
+
+@runtime_checkable
+class LoadsAdapters(Protocol):
+    """A backend whose server has to be told of an adapter before it is asked for by name."""
+
+    def load_adapter(self, name: str, path: str) -> None:
+        """Has the server load the adapter; raises `BackendError` if it refuses."""
+
+
+def version_resolver(
+    backend: Callable[[], Backend], versions: Versions
+) -> Callable[[Catalogue, Generation], ActiveVersion]:
+    """Returns what says who answers a request, and makes them ready.
+
+    On a model that is loaded here the version is its adapter's folder. A server of vLLM's is told
+    to load it first, under the version's id. It loads LoRA alone.
+
+    It raises:
+        VersionMissing: the version is not on this machine, or may not write any more.
+        VersionDamaged: its bytes are not those that it is named by.
+        BackendError: the server would not load it.
+    """
+    loaded: set[str] = set()
+
+    def active(catalogue: Catalogue, generation: Generation) -> ActiveVersion:
+        found = _who(catalogue, generation)
+        if found is None:
+            return ActiveVersion()
+        folder = str(versions.version(found.id).adapter)
+        served = backend()
+        if not isinstance(served, LoadsAdapters):
+            return ActiveVersion(found.id, folder)
+        if found.id not in loaded:
+            _load(served, found.id, folder)
+            loaded.add(found.id)
+        return ActiveVersion(found.id, found.id)
+
+    return active
+
+
+def _load(served: LoadsAdapters, version_id: str, folder: str) -> None:
+    kind = msgspec.json.decode((Path(folder) / SHAPE).read_bytes(), type=_Shape).peft_type
+    if kind != LORA:
+        raise BackendError(
+            f"version {version_id} is a {kind} adapter, and the server loads LoRA adapters only; "
+            "write with a model that is loaded here, or teach with adapter.kind lora or adalora"
+        )
+    try:
+        served.load_adapter(version_id, folder)
+    except BackendError as error:
+        # From before this process started; an id never means another adapter.
+        if LOADED not in str(error):
+            raise
+
+
+def _who(catalogue: Catalogue, generation: Generation) -> GeneratorVersion | None:
+    if not generation.version:
+        return catalogue.champion
+    found = catalogue.generator_version(generation.version)
+    if found is None or found.status not in SPEAKING:
+        status = "unknown" if found is None else found.status
+        raise VersionMissing(f"version {generation.version} is {status}, so it writes no more")
+    return found

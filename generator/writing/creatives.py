@@ -31,7 +31,7 @@ from streams.events import Lineage
 LEAST_ROOM: Final = 15
 """What a required claim must leave of the piece that it is added to."""
 
-Progress: TypeAlias = Callable[[str, int, int, float], None]
+CreativeProgress: TypeAlias = Callable[[str, int, int, float], None]
 """Told the piece at hand, how many of it are there and wanted, and the share of all work done."""
 
 
@@ -87,7 +87,7 @@ def generate_creatives(
     adapter: str | None = None,
     plain: bool = False,
     selection: Selection = AS_THEY_COME,
-    progress: Progress | None = None,
+    progress: CreativeProgress | None = None,
     stop: threading.Event | None = None,
 ) -> Drafts:
     """Returns up to `n` whole creatives, and the texts that did not get into one.
@@ -95,19 +95,8 @@ def generate_creatives(
     Required claims stand word for word at the end of the piece that the channel has for them.
     Where too few texts of a kind pass, there are fewer creatives, or smaller ones.
 
-    Args:
-        brief: what to write about; its channel says what a creative consists of.
-        backend: what writes.
-        n: how many creatives, at least 1.
-        seed: of everything that is drawn.
-        style: how freely to draw.
-        existing: texts that new ones must differ from, by kind of piece.
-        winners: texts that did well, by kind of piece.
-        adapter: the LoRA adapter to write with.
-        plain: shows the model the brief alone, as it was taught.
-        selection: how many more texts to write than are wanted, and which of them stay.
-        progress: called as the work goes on.
-        stop: ends the work after the batch at hand.
+    The arguments are those of `generate`, but that `n` counts whole creatives, and that `existing`
+    and `winners` are by kind of piece.
 
     Raises:
         BriefError: the brief's brand or claims are too long for the channel.

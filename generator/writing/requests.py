@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -131,7 +131,15 @@ class RequestHandler(NamedTuple):
             for each in drafts.rejected
         ]
         creatives = _unwritten(catalogue, [*made, *refused])
-        return HandledRequest(drafts, [*creatives, _finished(generation, drafts)])
+        short = len(drafts.creatives) < generation.n
+        finished = replace(
+            generation,
+            status="done" if drafts.creatives else "failed",
+            accepted=len(drafts.creatives),
+            rejected=len(drafts.rejected),
+            reason=f"too_few_passed: {drafts.summary()}" if short else None,
+        )
+        return HandledRequest(drafts, [*creatives, finished])
 
     def _learned(self, brief: Brief, catalogue: Catalogue, placement: str) -> Brief:
         """Returns the brief with what its segments clicked on, where it says which they are."""
@@ -157,18 +165,12 @@ def winners_by_piece(
     return found
 
 
-def _unwritten(catalogue: Catalogue, creatives: Iterable[Creative]) -> Iterator[Creative]:
-    """Yields each creative once, but for those that are there already.
-
-    A request that was cut short in the middle of its append has written some; what was done with
-    them since must stay.
-    """
-    seen: set[str] = set()
+def _unwritten(catalogue: Catalogue, creatives: Iterable[Creative]) -> list[Creative]:
+    """Returns each creative once, but for those that a request that was cut short has written."""
+    first: dict[str, Creative] = {}
     for creative in creatives:
-        known = catalogue.creative(creative.placement, creative.id) is not None
-        if not known and creative.id not in seen:
-            yield creative
-        seen.add(creative.id)
+        first.setdefault(creative.id, creative)
+    return [c for c in first.values() if catalogue.creative(c.placement, c.id) is None]
 
 
 def _counts(creative: Creative) -> bool:
@@ -210,14 +212,3 @@ def creative_id(generation_id: str, text: str) -> str:
     '5a85c675bdbb1768'
     """
     return hashlib.blake2b(f"{generation_id}\n{text}".encode(), digest_size=8).hexdigest()
-
-
-def _finished(generation: Generation, drafts: Drafts) -> Generation:
-    short = len(drafts.creatives) < generation.n
-    return replace(
-        generation,
-        status="done" if drafts.creatives else "failed",
-        accepted=len(drafts.creatives),
-        rejected=len(drafts.rejected),
-        reason=f"too_few_passed: {drafts.summary()}" if short else None,
-    )

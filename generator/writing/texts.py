@@ -1,4 +1,4 @@
-"""From a brief to screened texts of one kind: prompts, a backend and the screen, put together.
+"""From a brief to screened texts of one kind: for a request, or as samples of what a model writes.
 
 Knows no log and no channel's whole: `creatives.py` puts texts together to what is shown.
 """
@@ -11,17 +11,27 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from generator.brief.channels import Asset, Counting
-from generator.brief.prompts import Form, Prompt, plain_prompts, prompts
+from generator.brief.prompts import Prompt, TextForm, plain_prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Completion, Sampling, derived_seed
 from generator.screening.gates.similarity import by_difference, vectors
-from generator.screening.screen import OUTRANKED, STOP, Rejection, Screen, Written, clean
-from generator.screening.settings import Thresholds
+from generator.screening.screen import (
+    OUTRANKED,
+    STOP,
+    CandidateText,
+    Rejection,
+    Screen,
+    clean,
+    harmful,
+    singly,
+)
+from generator.screening.settings import Thresholds, usual
 
 PROMPTS_PER_BATCH: Final = 16
 MAX_REPEATS: Final = 4
@@ -30,7 +40,7 @@ CANDIDATES_PER_TEXT: Final = 8
 
 Rank: TypeAlias = Callable[[Sequence[str]], Sequence[int]]
 """Puts texts that passed the screen in order, the most promising first: their places."""
-Progress: TypeAlias = Callable[[int, float], None]
+TextProgress: TypeAlias = Callable[[int, float], None]
 """Told how many texts were accepted, and what share of the budget is spent, in [0, 1]."""
 
 
@@ -38,7 +48,7 @@ class Piece(NamedTuple):
     """What kind of text is wanted: its name, form and length, and how that is counted."""
 
     name: str
-    form: Form
+    form: TextForm
     max_units: int
     counting: Counting = "characters"
 
@@ -50,7 +60,7 @@ class Piece(NamedTuple):
     @classmethod
     def of(cls, asset: Asset, counting: Counting) -> Piece:
         """Returns what is written for a channel's asset."""
-        form: Form = "sentence" if asset.form == "sentence" else "line"
+        form: TextForm = "sentence" if asset.form == "sentence" else "line"
         return cls(asset.name, form, asset.max_units, counting)
 
 
@@ -137,7 +147,7 @@ def generate(
     adapter: str | None = None,
     plain: bool = False,
     selection: Selection = AS_THEY_COME,
-    progress: Progress | None = None,
+    progress: TextProgress | None = None,
     stop: threading.Event | None = None,
 ) -> GenerationResult:
     """Returns up to `n` texts that pass the screen, and those that did not on the way.
@@ -224,7 +234,7 @@ def _judged(
     cleaned = [clean(p.opening + c.text) for p, c in zip(batch, completions, strict=True)]
     verdicts = screen.judge(
         [
-            Written(text, prompt.opening, ended)
+            CandidateText(text, prompt.opening, ended)
             for prompt, (text, ended) in zip(batch, cleaned, strict=True)
         ]
     )
@@ -249,3 +259,94 @@ def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
         for number, candidate in enumerate(ranked[n:], n + 1)
     ]
     return GenerationResult(ranked[:n], [*result.rejected, *outranked])
+
+
+class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the texts are drawn that a version is judged by; the champion's are drawn likewise.
+
+    `samples` is how many a brief, at most `most_new_tokens` long each.
+    """
+
+    samples: Annotated[int, Meta(ge=1, le=10_000)] = 32
+    seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
+    temperature: Annotated[float, Meta(gt=0)] = TAUGHT.temperature
+    top_p: Annotated[float, Meta(gt=0, le=1)] = TAUGHT.top_p
+    min_p: Annotated[float, Meta(ge=0, lt=1)] = TAUGHT.min_p
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = TAUGHT.presence_penalty
+    most_new_tokens: Annotated[int, Meta(ge=1)] = 20
+
+
+class Sampler(NamedTuple):
+    """Who writes: a model, with the folder of an adapter or bare."""
+
+    backend: Backend
+    adapter: str | None = None
+
+
+class Samples(NamedTuple):
+    """Texts for each brief, and for each of them the code of the gate that refused it, or None.
+
+    `harm` counts those with a hit in a gate of harm, even where another gate refused them first.
+    """
+
+    texts: list[list[str]]
+    refused: list[list[str | None]]
+    harm: int
+
+    @property
+    def n(self) -> int:
+        """How many texts there are."""
+        return sum(map(len, self.texts))
+
+    @property
+    def passed(self) -> list[list[str]]:
+        """The texts that no gate refused, brief by brief."""
+        return [
+            [text for text, code in zip(texts, codes, strict=True) if code is None]
+            for texts, codes in zip(self.texts, self.refused, strict=True)
+        ]
+
+    @property
+    def distinct(self) -> float:
+        """The share of texts that no other text of their brief is equal to, but for the first."""
+        return sum(len({text.casefold() for text in texts}) for texts in self.texts) / self.n
+
+
+def take_samples(
+    sampler: Sampler,
+    briefs: Sequence[Brief],
+    config: SamplingConfig,
+    thresholds: Thresholds | None = None,
+) -> Samples:
+    """Returns what the sampler makes of each brief, alone and without examples.
+
+    The same sampler and settings give the same texts on the same machine.
+
+    Raises:
+        BackendError: the model failed.
+    """
+    limits = thresholds or usual()
+    # The screen of the loop refuses what is like others, which is another rule's.
+    single, unskipped = singly(limits), replace(limits, skip=())
+    every, refused, harm = [], [], 0
+    for brief in briefs:
+        written = _written(sampler, brief, config)
+        verdicts = Screen(brief, thresholds=single, reader=sampler.backend).judge(written)
+        every.append([each.text for each in written])
+        refused.append([v.rejection.code if v.rejection else None for v in verdicts])
+        harm += sum(harmful(brief, every[-1], unskipped))
+    return Samples(every, refused, harm)
+
+
+def _written(sampler: Sampler, brief: Brief, config: SamplingConfig) -> list[CandidateText]:
+    prompt = plain_prompt(brief)
+    style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
+    completions = sampler.backend.complete(
+        [prompt] * config.samples,
+        Sampling(STOP, config.most_new_tokens, *style),
+        # Of the brief's own, so that one more brief changes nothing about the others.
+        seed=derived_seed(config.seed, prompt),
+        adapter=sampler.adapter,
+    )
+    cleaned = [clean(completion.text) for completion in completions]
+    return [CandidateText(text, ended=ended) for text, ended in cleaned]

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from streams.catalogue.state import CatalogueReader
 from streams.events import POLICIES, PolicySnapshot, decode
 from streams.logs.base import TopicPartition
 from streams.logs.opening import open_log
+from tests.generator.working import catalogue_of
 from tests.running import COPYLOOP
 
 PLACEMENTS = ["budget-app", "coffee", "night-train"]
@@ -50,16 +50,15 @@ def test_every_decision_of_the_demo_can_be_derived_again(demo):
 @pytest.mark.model
 def test_the_model_writes_twice_and_is_shown_the_winners_the_second_time(demo):
     log = open_log(f"sqlite:///{demo[0] / 'log.db'}")
-    reader = CatalogueReader(log)
-    reader.catch_up()
+    catalogue = catalogue_of(log)
     for placement in PLACEMENTS:
-        first, second = reader.catalogue.generations(placement)
+        first, second = catalogue.generations(placement)
         assert first.status == second.status == "done"
         assert first.winners == ()
-        texts = {c.parts["headline"] for c in reader.catalogue.creatives(placement)}
+        texts = {c.parts["headline"] for c in catalogue.creatives(placement)}
         assert second.winners
         assert set(second.winners) <= texts
-        written_by = {c.lineage.generation_id for c in reader.catalogue.live(placement)}
+        written_by = {c.lineage.generation_id for c in catalogue.live(placement)}
         assert written_by == {first.id, second.id}
     log.close()
 

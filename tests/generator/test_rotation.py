@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from msgspec import Raw
@@ -7,13 +9,9 @@ from generator.refresh import CHECKPOINT, SPAN_MS, RotationState, Rotator, turn
 from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
-    EMPTY,
     INTERACTIONS,
-    Action,
     Creative,
-    Decision,
     Generation,
-    Interaction,
     Placement,
     encode,
 )
@@ -21,6 +19,7 @@ from streams.events.placement import Rotation
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.generator.shown import interaction
 
 BRIEF = Raw(b'{"version":2,"product":"coffee"}')
 HOUR = 3_600_000
@@ -55,72 +54,57 @@ def shown(rates, *, n=2000, start_ms=0, first=0, seed=0, hours=1.0):
     """Returns interactions of creatives with these click rates, shown evenly."""
     rng = np.random.default_rng(seed)
     names = list(rates)
-    actions = tuple(Action(name) for name in names)
-    pmf = tuple([1 / len(names)] * len(names))
     for number in range(first, first + n):
         index = number % len(names)
         at_ms = start_ms + int((number - first) * hours * HOUR / n)
-        decision = Decision(
-            event_id=f"e{number}",
-            placement="home",
-            timestamp_ms=at_ms,
-            context=EMPTY,
-            actions=actions,
-            pmf=pmf,
-            index=index,
-            policy_version="x@0",
-        )
-        yield Interaction(
-            source=0,
-            sequence=number,
-            decision=decision,
-            reward=float(rng.random() < rates[names[index]]),
-            status="closed",
-            timestamp_ms=at_ms,
-        )
+        yield interaction(number, names, index, rng.random() < rates[names[index]], at_ms=at_ms)
 
 
 def state_of(*streams):
     state = RotationState()
-    for stream in streams:
-        for interaction in stream:
-            state.add(interaction)
+    for each in itertools.chain(*streams):
+        state.add(each)
     return state
 
 
 ABC = tuple(made_creative(name) for name in "abc")
 
 
+def asked(*arguments):
+    found = turn(*arguments)
+    return next((event for event in found if isinstance(event, Generation)), None)
+
+
 def test_a_placement_without_a_rotation_is_left_alone():
     placement = Placement(name="home")
     found = turn(made_catalogue(placement), placement, state_of(shown({"a": 0.5, "b": 0.01})))
-    assert found == ([], None)
+    assert found == []
 
 
 def test_what_is_missing_is_asked_for_a_batch_at_a_time():
     placement = made_placement()
-    found = turn(made_catalogue(placement), placement, RotationState())
-    assert found.request.n == 2
-    assert found.request.reason == "0 of 3 are live"
-    assert bytes(found.request.brief) == bytes(BRIEF)
+    found = asked(made_catalogue(placement), placement, RotationState())
+    assert found.n == 2
+    assert found.reason == "0 of 3 are live"
+    assert bytes(found.brief) == bytes(BRIEF)
     two = made_catalogue(placement, *ABC[:2])
-    assert turn(two, placement, RotationState()).request.n == 1
-    assert turn(made_catalogue(placement, *ABC), placement, RotationState()).request is None
+    assert asked(two, placement, RotationState()).n == 1
+    assert asked(made_catalogue(placement, *ABC), placement, RotationState()) is None
 
 
 def test_what_waits_for_a_person_is_not_asked_for_again():
     placement = made_placement()
     proposed = [made_creative(name, "proposed") for name in "cde"]
-    assert turn(made_catalogue(placement, *proposed), placement, RotationState()).request is None
-    found = turn(made_catalogue(placement, ABC[0], proposed[0]), placement, RotationState())
-    assert found.request.n == 1
-    assert found.request.reason == "1 of 3 are live, 1 wait for a person"
+    assert asked(made_catalogue(placement, *proposed), placement, RotationState()) is None
+    found = asked(made_catalogue(placement, ABC[0], proposed[0]), placement, RotationState())
+    assert found.n == 1
+    assert found.reason == "1 of 3 are live, 1 wait for a person"
 
 
 def test_nothing_is_asked_for_while_a_request_is_under_way():
     placement = made_placement()
     catalogue = made_catalogue(placement, made_generation(0, "requested"))
-    assert turn(catalogue, placement, RotationState()).request is None
+    assert asked(catalogue, placement, RotationState()) is None
 
 
 def test_after_a_failure_it_waits_an_hour():
@@ -128,15 +112,15 @@ def test_after_a_failure_it_waits_an_hour():
     failed = made_generation(0, "failed", accepted=0, timestamp_ms=HOUR)
     catalogue = made_catalogue(placement, failed)
     early, late = RotationState(now_ms=HOUR + 1000), RotationState(now_ms=2 * HOUR)
-    assert turn(catalogue, placement, early).request is None
-    assert turn(catalogue, placement, late).request is not None
+    assert asked(catalogue, placement, early) is None
+    assert asked(catalogue, placement, late) is not None
 
 
 def test_requests_have_ids_of_their_own_that_come_again_the_same():
     placement = made_placement()
-    first = turn(made_catalogue(placement), placement, RotationState()).request
-    again = turn(made_catalogue(placement), placement, RotationState()).request
-    second = turn(made_catalogue(placement, made_generation(0)), placement, RotationState()).request
+    first = asked(made_catalogue(placement), placement, RotationState())
+    again = asked(made_catalogue(placement), placement, RotationState())
+    second = asked(made_catalogue(placement, made_generation(0)), placement, RotationState())
     assert first == again
     assert first.id != second.id
     assert first.seed != second.seed
@@ -145,27 +129,26 @@ def test_requests_have_ids_of_their_own_that_come_again_the_same():
 def test_who_is_surely_beaten_is_retired_with_the_reason():
     placement = made_placement()
     state = state_of(shown({"a": 0.3, "b": 0.05, "c": 0.28}, n=3000))
-    found = turn(made_catalogue(placement, *ABC), placement, state)
-    [b] = found.retired
+    b, request = turn(made_catalogue(placement, *ABC), placement, state)
     assert (b.id, b.status) == ("b", "retired")
     assert b.reason.startswith("beaten: earns 0.0")
-    assert found.request.n == 1
-    assert found.request.reason == "2 of 3 are live"
-    assert set(found.request.winners) == {"a", "c"}
+    assert request.n == 1
+    assert request.reason == "2 of 3 are live"
+    assert set(request.winners) == {"a", "c"}
 
 
 def test_nobody_is_retired_on_little_evidence_or_if_told_not_to():
     few = state_of(shown({"a": 0.9, "b": 0.0, "c": 0.9}, n=240))
     many = state_of(shown({"a": 0.9, "b": 0.0, "c": 0.9}, n=3000))
     for placement, state in ((made_placement(), few), (made_placement(retire=False), many)):
-        assert turn(made_catalogue(placement, *ABC), placement, state).retired == []
+        assert turn(made_catalogue(placement, *ABC), placement, state) == []
 
 
 def test_it_asks_when_nothing_new_came_for_long():
     placement = made_placement(every_seconds=7200)
     catalogue = made_catalogue(placement, made_generation(0), *ABC)
-    assert turn(catalogue, placement, RotationState(now_ms=2 * HOUR - 1)).request is None
-    found = turn(catalogue, placement, RotationState(now_ms=2 * HOUR)).request
+    assert asked(catalogue, placement, RotationState(now_ms=2 * HOUR - 1)) is None
+    found = asked(catalogue, placement, RotationState(now_ms=2 * HOUR))
     assert found.reason == "nothing new came for 7200 seconds"
     assert found.n == 2
 
@@ -174,9 +157,9 @@ def test_what_was_written_before_anybody_came_is_new_to_the_first():
     placement = made_placement(every_seconds=7200.0, retire=False)
     catalogue = made_catalogue(placement, made_generation(0), *ABC)
     came = state_of(shown(dict.fromkeys("abc", 0.3), start_ms=90 * HOUR))
-    assert turn(catalogue, placement, came).request is None
+    assert asked(catalogue, placement, came) is None
     later = state_of(shown(dict.fromkeys("abc", 0.3), start_ms=90 * HOUR, hours=2.5))
-    assert turn(catalogue, placement, later).request.reason.startswith("nothing new came")
+    assert asked(catalogue, placement, later).reason.startswith("nothing new came")
 
 
 def test_it_asks_when_the_best_declines():
@@ -187,25 +170,25 @@ def test_it_asks_when_the_best_declines():
     steady = list(shown(rates, n=3000, start_ms=10 * SPAN_MS, first=3000))
     placement = made_placement(retire=False)
     catalogue = made_catalogue(placement, *ABC)
-    assert turn(catalogue, placement, state_of(before, steady)).request is None
-    found = turn(catalogue, placement, state_of(before, later)).request
+    assert asked(catalogue, placement, state_of(before, steady)) is None
+    found = asked(catalogue, placement, state_of(before, later))
     assert found.reason.startswith("the best, ")
     calm = made_placement(retire=False, decline=False)
-    assert turn(made_catalogue(calm, *ABC), calm, state_of(before, later)).request is None
+    assert asked(made_catalogue(calm, *ABC), calm, state_of(before, later)) is None
 
 
 def test_it_asks_when_none_reaches_the_bar():
     state = state_of(shown(dict.fromkeys("abc", 0.05), n=6000))
     low, high = made_placement(bar=0.04, retire=False), made_placement(bar=0.1, retire=False)
-    assert turn(made_catalogue(low, *ABC), low, state).request is None
-    found = turn(made_catalogue(high, *ABC), high, state).request
+    assert asked(made_catalogue(low, *ABC), low, state) is None
+    found = asked(made_catalogue(high, *ABC), high, state)
     assert "the bar is at 0.1" in found.reason
 
 
 def test_with_more_live_than_wanted_it_only_retires():
     placement = made_placement(live=2, every_seconds=1.0)
     catalogue = made_catalogue(placement, *ABC)
-    assert turn(catalogue, placement, RotationState(now_ms=HOUR)).request is None
+    assert asked(catalogue, placement, RotationState(now_ms=HOUR)) is None
 
 
 def test_a_correction_replaces_a_reward():

@@ -19,21 +19,16 @@ from streams.catalogue.state import PARTITION, CatalogueReader, catalogue_messag
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
 from streams.events import (
-    INTERACTIONS,
-    Action,
     Creative,
-    Decision,
-    Interaction,
     Placement,
     decode,
-    encode,
 )
 from streams.events.placement import Rotation
-from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.generator.scripted import Scripted
+from tests.generator.shown import interaction, message
 from tests.generator.working import (
     BRIEF,
     LINES,
@@ -178,25 +173,9 @@ def test_a_segment_is_written_for_by_what_it_clicked(log, tmp_path):
 
 
 def clicked(number, name):
-    decision = Decision(
-        event_id=f"{name}{number}",
-        placement="home",
-        timestamp_ms=number,
-        context=Raw(b'{"device":"mobile","user":"u%d"}' % number),
-        actions=(Action(name),),
-        pmf=(1.0,),
-        index=0,
-        policy_version="v",
-    )
-    event = Interaction(
-        source=0,
-        sequence=2 * number + (name == "warm"),
-        decision=decision,
-        reward=float(name == "warm"),
-        status="closed",
-        timestamp_ms=number,
-    )
-    return Message(INTERACTIONS, b"home", encode(event))
+    context = Raw(b'{"device":"mobile","user":"u%d"}' % number)
+    warm = name == "warm"
+    return message(interaction(2 * number + warm, (name,), 0, warm, context=context))
 
 
 def test_a_channel_s_creative_has_all_its_parts(log, tmp_path):

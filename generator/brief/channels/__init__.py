@@ -9,13 +9,14 @@ import re
 import unicodedata
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from generator.errors import ChannelUnknown
+from generator.files import Count
 
 Counting: TypeAlias = Literal["characters", "double_width", "x"]
 """`characters`: each code point is one. `double_width`: those that are drawn twice as wide, as
@@ -34,7 +35,6 @@ EMOJI: Final = re.compile(
 )
 
 FOLDER: Final = Path(__file__).parent
-Positive: TypeAlias = Annotated[int, Meta(ge=1)]
 
 
 def units(text: str, counting: Counting) -> int:
@@ -81,11 +81,11 @@ class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str
     form: Literal["line", "sentence", "brand"]
-    max_units: Positive
-    least: Positive = 1
-    most: Positive = 1
-    write: Positive = 1
-    one_within: Positive | None = None
+    max_units: Count
+    least: Count = 1
+    most: Count = 1
+    write: Count = 1
+    one_within: Count | None = None
     claims: bool = False
     source: str
 
@@ -113,7 +113,7 @@ class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     title: str
     counting: Counting
-    creatives: Positive = 20
+    creatives: Count = 20
     checked: str
     assets: tuple[Asset, ...]
 

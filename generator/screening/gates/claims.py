@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from generator.brief.schema import Brief
-from generator.screening.gates import Finding
+from generator.screening.gates import GateFinding
 from generator.screening.gates.text import WORD, listed, stem, telling, words
 
 PROMISES: Final = listed(
@@ -101,7 +101,7 @@ def _spelled(text: str) -> Iterator[Figure]:
             value, said = None, []
 
 
-def unbacked(text: str, sources: Iterable[str]) -> Finding:
+def unbacked(text: str, sources: Iterable[str]) -> GateFinding:
     """A number or price that nothing in the brief says; scores how many there are.
 
     A number is backed by the same value in the same unit, however it is written. Spelled numbers
@@ -118,10 +118,10 @@ def unbacked(text: str, sources: Iterable[str]) -> Finding:
     ]
     whole = " ".join(said).lower()
     missing += [m[0] for m in MULTIPLES.finditer(text) if m[0].lower() not in whole]
-    return Finding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
+    return GateFinding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
 
 
-def required(parts: Mapping[str, str], claims: Sequence[str]) -> Finding:
+def required(parts: Mapping[str, str], claims: Sequence[str]) -> GateFinding:
     """A claim that must appear and does not, letter for letter; scores how many are missing.
 
     A claim may stand in any part, between white space or punctuation.
@@ -131,7 +131,7 @@ def required(parts: Mapping[str, str], claims: Sequence[str]) -> Finding:
         for claim in claims
         if not any(_verbatim(claim.strip(), text) for text in parts.values())
     ]
-    return Finding(len(missing), f"does not say {missing[0]!r}" if missing else None)
+    return GateFinding(len(missing), f"does not say {missing[0]!r}" if missing else None)
 
 
 def _verbatim(claim: str, text: str) -> bool:
@@ -143,19 +143,19 @@ def _verbatim(claim: str, text: str) -> bool:
     return False
 
 
-def against(text: str, brief: Brief) -> Finding:
+def against(text: str, brief: Brief) -> GateFinding:
     """Speaks against what it should sell ("less coffee"), or of what is not so."""
     negation = NEGATION.search(text)
     if negation and NEGATED.match(text[: negation.start()]):
-        return Finding(1.0, f"{negation[0]!r} says what is not so")
+        return GateFinding(1.0, f"{negation[0]!r} says what is not so")
     sold = {word for line in (brief.product, *brief.keywords) for word in telling(line)}
     for found in AGAINST.finditer(text):
         if stem(found[1].lower()) in sold:
-            return Finding(1.0, f"{found[0]!r} speaks against the product")
-    return Finding(0.0)
+            return GateFinding(1.0, f"{found[0]!r} speaks against the product")
+    return GateFinding(0.0)
 
 
-def unfounded(text: str, sources: Iterable[str]) -> Finding:
+def unfounded(text: str, sources: Iterable[str]) -> GateFinding:
     """A name or a promise that nothing in the brief bears out; scores how many there are."""
     said = {word for line in sources for word in words(line)} | CALENDAR
     said |= {stem(word) for word in said}
@@ -165,7 +165,7 @@ def unfounded(text: str, sources: Iterable[str]) -> Finding:
         plain = word.removesuffix("'s").removesuffix("’s")
         if (plain in PROMISES or word in names) and not {plain, stem(plain)} & said:
             missing.append(word)
-    return Finding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
+    return GateFinding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
 
 
 def _names(text: str) -> set[str]:

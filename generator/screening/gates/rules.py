@@ -16,13 +16,13 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from generator.screening.gates import Finding
+from generator.screening.gates import GateFinding
 
 FOLDER: Final = Path(__file__).parent / "rules"
 HARM: Final = "harm"
 
 
-class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+class PlatformRule(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a text is refused, and the expressions that find it; any of them is enough."""
 
     why: str
@@ -45,7 +45,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     checked: str
     provable: bool
     sources: tuple[str, ...]
-    rules: tuple[Rule, ...]
+    rules: tuple[PlatformRule, ...]
     groups: str = ""
 
 
@@ -86,7 +86,7 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{p}(?!\\w))" if p[-1].isalnum() else p for p in starts), re.I)
 
 
-def broken(text: str, rules: Iterable[Compiled], claims: Iterable[str] = ()) -> Finding:
+def broken(text: str, rules: Iterable[Compiled], claims: Iterable[str] = ()) -> GateFinding:
     """The first rule that a text breaks; scores how many it breaks.
 
     Args:
@@ -105,4 +105,4 @@ def broken(text: str, rules: Iterable[Compiled], claims: Iterable[str] = ()) -> 
             if theme.provable and any(found[0].strip().lower() in claim for claim in backed):
                 continue
             whys.append(f"{theme.name}: {found[0].strip()!r} {why}")
-    return Finding(len(whys), whys[0] if whys else None)
+    return GateFinding(len(whys), whys[0] if whys else None)

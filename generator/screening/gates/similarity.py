@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process, utils
 
-from generator.screening.gates import Finding
+from generator.screening.gates import GateFinding
 from generator.screening.gates.text import words
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -44,12 +44,12 @@ def vectors(texts: Sequence[str]) -> Vectors:
     return directed
 
 
-def off_topic(text: Vectors, subjects: Vectors, floor: float) -> Finding:
+def off_topic(text: Vectors, subjects: Vectors, floor: float) -> GateFinding:
     """Nothing to do with the product; scores the cosine with the nearest of the subjects."""
     closeness = float(np.max(subjects @ text))
     if closeness >= floor:
-        return Finding(closeness)
-    return Finding(closeness, f"closeness to the product is {closeness:.2f}; at least {floor}")
+        return GateFinding(closeness)
+    return GateFinding(closeness, f"closeness to the product is {closeness:.2f}; at least {floor}")
 
 
 def duplicate(
@@ -60,7 +60,7 @@ def duplicate(
     alike: float,
     close: float,
     worded: float,
-) -> Finding:
+) -> GateFinding:
     """Says what another text says; scores how like the nearest is, in [0, 1].
 
     Args:
@@ -73,7 +73,7 @@ def duplicate(
             cannot tell all that differs.
     """
     if not others:
-        return Finding(0.0)
+        return GateFinding(0.0)
     same = process.cdist(
         [text], others, scorer=fuzz.token_set_ratio, processor=utils.default_process
     )[0]
@@ -84,26 +84,28 @@ def duplicate(
     meant = np.where(sorted_same >= worded, closeness, -1.0)
     score = max(float(same[nearest]) / 100.0, float(np.max(meant)))
     if same[nearest] >= alike:
-        return Finding(score, f"like {others[nearest]!r} ({same[nearest]:.0f} of 100)")
+        return GateFinding(score, f"like {others[nearest]!r} ({same[nearest]:.0f} of 100)")
     nearest = int(np.argmax(meant))
     if meant[nearest] >= close:
-        return Finding(score, f"means what {others[nearest]!r} does (cosine {meant[nearest]:.2f})")
-    return Finding(score)
+        return GateFinding(
+            score, f"means what {others[nearest]!r} does (cosine {meant[nearest]:.2f})"
+        )
+    return GateFinding(score)
 
 
-def copied(text: str, shown: Sequence[str], *, nearly_equal: float) -> Finding:
+def copied(text: str, shown: Sequence[str], *, nearly_equal: float) -> GateFinding:
     """Copied from what the model was shown: nearly all of it, or its last three words."""
     found = process.extractOne(
         text, shown, scorer=fuzz.ratio, processor=utils.default_process, score_cutoff=0
     )
     score = float(found[1]) / 100.0 if found else 0.0
     if found and found[1] >= nearly_equal:
-        return Finding(score, f"like {found[0]!r}, which the model was shown")
+        return GateFinding(score, f"like {found[0]!r}, which the model was shown")
     ending = words(text)[-ENDING:]
     for line in shown:
         if len(ending) == ENDING and words(line)[-ENDING:] == ending:
-            return Finding(score, f"ends like {line!r}, which the model was shown")
-    return Finding(score)
+            return GateFinding(score, f"ends like {line!r}, which the model was shown")
+    return GateFinding(score)
 
 
 def distinctness(texts: Vectors) -> float:
@@ -120,18 +122,20 @@ def distinctness(texts: Vectors) -> float:
     return float(np.exp(log / len(texts))) if sign > 0 else 0.0
 
 
-def crowded(text: Vectors, others: Vectors, *, floor: float, nearest: int) -> Finding:
+def crowded(text: Vectors, others: Vectors, *, floor: float, nearest: int) -> GateFinding:
     """One more of a kind: with the nearest ones of its set it makes too alike a group.
 
     Scores the distinctness of that group; where there are fewer than `nearest` others, 1.
     """
     if len(others) < nearest:
-        return Finding(1.0)
+        return GateFinding(1.0)
     closest = np.argpartition(-(others @ text), nearest - 1)[:nearest]
     score = distinctness(np.vstack([text, others[closest]]))
     if score >= floor:
-        return Finding(score)
-    return Finding(score, f"too like {nearest} others together: {score:.2f} distinct of {floor}")
+        return GateFinding(score)
+    return GateFinding(
+        score, f"too like {nearest} others together: {score:.2f} distinct of {floor}"
+    )
 
 
 def by_difference(texts: Vectors) -> list[int]:
@@ -181,9 +185,9 @@ def before(product: str) -> str:
     return f'Product: {product}\nHeadline: "'
 
 
-def nonsense(surprise: float, ceiling: float) -> Finding:
+def nonsense(surprise: float, ceiling: float) -> GateFinding:
     """Less likely than sensible texts are; scores the perplexity, which is e to the surprise."""
     perplexity = math.exp(min(surprise, 50.0))
     if perplexity <= ceiling:
-        return Finding(perplexity)
-    return Finding(perplexity, f"perplexity is {perplexity:.0f}; at most {ceiling:.0f}")
+        return GateFinding(perplexity)
+    return GateFinding(perplexity, f"perplexity is {perplexity:.0f}; at most {ceiling:.0f}")

@@ -13,7 +13,7 @@ from better_profanity import Profanity
 
 from generator.brief.channels import Counting, units
 from generator.brief.schema import LANGUAGES, Brief
-from generator.screening.gates import Finding
+from generator.screening.gates import GateFinding
 
 
 def listed(text: str) -> frozenset[str]:
@@ -80,24 +80,24 @@ BROKEN_OFF: Final = re.compile(
 UNCLOSED: Final = ",:;-–—(&+/"
 
 
-def empty(text: str) -> Finding:
+def empty(text: str) -> GateFinding:
     """Nothing that could be read."""
-    return Finding.counted(None if any(map(str.isalpha, text)) else "there is no word in it")
+    return GateFinding.counted(None if any(map(str.isalpha, text)) else "there is no word in it")
 
 
-def length(text: str, most: int, counting: Counting, least_words: int) -> Finding:
+def length(text: str, most: int, counting: Counting, least_words: int) -> GateFinding:
     """Too long for its place, as the channel counts, or too few words; scores its length."""
     found = units(text, counting)
     if found > most:
         unit = "characters" if counting == "characters" else "units as the channel counts"
-        return Finding(found, f"{found} {unit}; at most {most}")
+        return GateFinding(found, f"{found} {unit}; at most {most}")
     there = len(words(text))
     if there < least_words:
-        return Finding(found, f"{there} word{'s' * (there != 1)}; at least {least_words}")
-    return Finding(found)
+        return GateFinding(found, f"{there} word{'s' * (there != 1)}; at least {least_words}")
+    return GateFinding(found)
 
 
-def fragment(text: str) -> Finding:
+def fragment(text: str) -> GateFinding:
     """A line that breaks off: it ends on a word like "the", on a comma, or in a bracket."""
     last = words(text)[-1]
     why = None
@@ -109,28 +109,28 @@ def fragment(text: str) -> Finding:
         why = f"ends on {text[-1]!r}"
     elif text.count("(") != text.count(")"):
         why = "a bracket is missing"
-    return Finding.counted(why)
+    return GateFinding.counted(why)
 
 
-def leaked(text: str, brief: Brief) -> Finding:
+def leaked(text: str, brief: Brief) -> GateFinding:
     """A piece of the prompt: of its form, or of what guides the writer and is not to be said."""
     found = LEAK.search(text)
     if found:
-        return Finding(1.0, f"has {found[0]!r} from the prompt")
+        return GateFinding(1.0, f"has {found[0]!r} from the prompt")
     for note in brief.unsaid():
         unsaid = telling(note)
         if len(unsaid) > 1 and " ".join(unsaid) in " ".join(telling(text)):
-            return Finding(1.0, f"has {note!r} from the brief, which is not to be said")
-    return Finding(0.0)
+            return GateFinding(1.0, f"has {note!r} from the brief, which is not to be said")
+    return GateFinding(0.0)
 
 
-def markup(text: str) -> Finding:
+def markup(text: str) -> GateFinding:
     """An address, a tag, or other writing for machines."""
     found = MARKUP.search(text)
-    return Finding.counted(f"has {found[0]!r}" if found else None)
+    return GateFinding.counted(f"has {found[0]!r}" if found else None)
 
 
-def characters(text: str, *, latin: bool, extra: str = "") -> Finding:
+def characters(text: str, *, latin: bool, extra: str = "") -> GateFinding:
     """Anything but letters, digits and plain punctuation, or punctuation piled up.
 
     Args:
@@ -143,9 +143,9 @@ def characters(text: str, *, latin: bool, extra: str = "") -> Finding:
             continue
         letter = unicodedata.name(character, "").startswith("LATIN ")
         if not letter and (latin or not _writes(character)):
-            return Finding(1.0, f"has {character!r}")
+            return GateFinding(1.0, f"has {character!r}")
     piled = PILED.search(text)
-    return Finding.counted(f"has {piled[0]!r}" if piled else None)
+    return GateFinding.counted(f"has {piled[0]!r}" if piled else None)
 
 
 def _writes(character: str) -> bool:
@@ -153,11 +153,11 @@ def _writes(character: str) -> bool:
     return unicodedata.category(character)[0] in "LM" or character in "。、！？「」،؟"
 
 
-def repeats(text: str) -> Finding:
+def repeats(text: str) -> GateFinding:
     """The same telling word twice ("coffee without the coffee"); scores how many come again."""
     seen: set[str] = set()
     again = [word for word in telling(text) if word in seen or seen.add(word)]  # type: ignore[func-returns-value]
-    return Finding(len(again), f"{again[0]!r} is there twice" if again else None)
+    return GateFinding(len(again), f"{again[0]!r} is there twice" if again else None)
 
 
 PLAIN_WORDS: Final = listed(
@@ -192,14 +192,14 @@ def profanities(extra: tuple[str, ...] = (), allowed: tuple[str, ...] = ()) -> r
     return re.compile(rf"(?<!\w)(?:(?:{single}){ENDINGS}|{plural})(?!\w)")
 
 
-def profane(text: str, listing: re.Pattern[str]) -> Finding:
+def profane(text: str, listing: re.Pattern[str]) -> GateFinding:
     """A profanity, plain or with digits and signs in place of letters; scores how many."""
     lower = text.lower()
     found = listing.findall(lower) or listing.findall(lower.translate(DISGUISES))
-    return Finding(len(found), f"has {found[0][:1]}…, a profanity" if found else None)
+    return GateFinding(len(found), f"has {found[0][:1]}…, a profanity" if found else None)
 
 
-def ruled_out(text: str, never_use: Iterable[str], competitors: Iterable[str]) -> Finding:
+def ruled_out(text: str, never_use: Iterable[str], competitors: Iterable[str]) -> GateFinding:
     """A word or phrase that the brief rules out, or the name of a competitor; scores how many."""
     words = [phrase for phrase in never_use if contains(text, phrase)]
     names = [name for name in competitors if contains(text, name)]
@@ -208,7 +208,7 @@ def ruled_out(text: str, never_use: Iterable[str], competitors: Iterable[str]) -
         why = f"the brief rules out {words[0]!r}"
     elif names:
         why = f"names a competitor, {names[0]!r}"
-    return Finding(len(words) + len(names), why)
+    return GateFinding(len(words) + len(names), why)
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -231,7 +231,7 @@ def _identifier() -> Any:
     return found
 
 
-def in_language(text: str, wanted: str, *, sure: float, least_words: int) -> Finding:
+def in_language(text: str, wanted: str, *, sure: float, least_words: int) -> GateFinding:
     """Confidently in another language; scores the posterior of the language that is wanted.
 
     Brand names and borrowed words mislead any reader of short texts, so only a text of
@@ -242,9 +242,11 @@ def in_language(text: str, wanted: str, *, sure: float, least_words: int) -> Fin
     posterior = sum(ranked.get(name, 0.0) for name in alike)
     likeliest = max(ranked, key=lambda name: ranked[name])
     if len(words(text)) < least_words or likeliest in alike or ranked[likeliest] < sure:
-        return Finding(posterior)
+        return GateFinding(posterior)
     named = LANGUAGES.get(likeliest, likeliest)
-    return Finding(posterior, f"is {named} with {ranked[likeliest]:.2f}; not {LANGUAGES[wanted]}")
+    return GateFinding(
+        posterior, f"is {named} with {ranked[likeliest]:.2f}; not {LANGUAGES[wanted]}"
+    )
 
 
 # A linter takes a second to make, and is not to be used by two threads at once.
@@ -260,7 +262,7 @@ def _linters(thread: int) -> tuple[Any, ...]:
 
 def misspelt(
     text: str, *, kinds: Collection[str], ignored: Collection[str], known: Iterable[str]
-) -> Finding:
+) -> GateFinding:
     """A mistake of spelling or grammar in both American and British English; scores how many.
 
     Args:
@@ -278,9 +280,9 @@ def misspelt(
             if lint.lint_kind in kinds and not _excused(lint.problem_text, fine)
         }
         if not found:
-            return Finding(0.0)
+            return GateFinding(0.0)
     first = next(iter(found.values()))
-    return Finding(len(found), f"{first.problem_text!r}: {first.message}")
+    return GateFinding(len(found), f"{first.problem_text!r}: {first.message}")
 
 
 def _excused(problem: str, fine: Collection[str]) -> bool:

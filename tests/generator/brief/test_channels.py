@@ -17,15 +17,8 @@ def test_every_channel_is_whole_and_says_where_its_limits_are_from(name):
 
 
 def test_the_channels_of_the_usual_platforms_are_there():
-    assert channel_names() == (
-        "banner",
-        "email",
-        "google_rsa",
-        "meta",
-        "performance_max",
-        "push",
-        "x",
-    )
+    usual = ("banner", "email", "google_rsa", "meta", "performance_max", "push", "x")
+    assert channel_names() == usual
 
 
 def test_the_limits_of_a_responsive_search_ad():

@@ -2,7 +2,7 @@ import json
 
 from typer.testing import CliRunner
 
-from generator.__main__ import app
+from generator.commands.main import generator_app as app
 from generator.data.dataset import read_dataset
 from generator.errors import DatasetError
 from streams.logs.opening import open_log

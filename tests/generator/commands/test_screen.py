@@ -5,7 +5,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from generator.__main__ import app
+from generator.commands.main import generator_app as app
 from generator.errors import BriefError
 from tests.generator.conftest import BRIEFS
 

@@ -8,20 +8,16 @@ from generator.brief.schema import brief_from_json, brief_hash
 from streams.catalogue.state import catalogue_message
 from streams.events import (
     INTERACTIONS,
-    Action,
     Creative,
-    Decision,
     Generation,
-    Interaction,
     Lineage,
     Placement,
     decode,
-    encode,
 )
 from streams.fold import scan_topic
-from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.generator.shown import interaction, message
 
 RATES = {"Beans that wake you": 0.3, "Coffee, daily": 0.2, "Brown water": 0.1, "Hot cup": 0.2}
 
@@ -66,9 +62,7 @@ def made_log(*, products=("coffee",), shown=4000, seed=0, rates=RATES, log=None)
         creatives = [made_creative(text, n, generation, brief) for n, text in enumerate(rates)]
         log.append([catalogue_message(event) for event in (request, *creatives)])
         interactions = _shown(rng, creatives, list(rates.values()), shown, k)
-        log.append(
-            [Message(INTERACTIONS, b"home", encode(interaction)) for interaction in interactions]
-        )
+        log.append([message(each) for each in interactions])
     return log
 
 
@@ -78,7 +72,7 @@ def interactions(log):
 
 
 def _shown(rng, creatives, rates, shown, k):
-    actions = tuple(Action(creative.id) for creative in creatives)
+    names = [creative.id for creative in creatives]
     worst = int(np.argmin(rates))
     for number in range(shown):
         easy = number % 2 == 0
@@ -90,21 +84,11 @@ def _shown(rng, creatives, rates, shown, k):
         pmf /= pmf.sum()
         index = int(rng.choice(len(rates), p=pmf))
         rate = rates[index] * (2.0 if easy else 0.2)
-        sequence = k * shown + number
-        yield Interaction(
-            source=0,
-            sequence=sequence,
-            decision=Decision(
-                event_id=f"e{sequence}",
-                placement="home",
-                timestamp_ms=sequence,
-                context=msgspec.Raw(msgspec.json.encode({"user": {"easy": easy}})),
-                actions=actions,
-                pmf=tuple(pmf.tolist()),
-                index=index,
-                policy_version="x@0",
-            ),
-            reward=float(rng.random() < rate),
-            status="closed",
-            timestamp_ms=sequence,
+        yield interaction(
+            k * shown + number,
+            names,
+            index,
+            rng.random() < rate,
+            pmf=tuple(pmf.tolist()),
+            context=msgspec.Raw(msgspec.json.encode({"user": {"easy": easy}})),
         )

@@ -5,14 +5,14 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from generator.__main__ import app
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash
+from generator.commands.main import generator_app as app
 from generator.data.augment import TRIES, PracticeConfig, practised, with_paraphrases
 from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, read_dataset, write_dataset
 from generator.errors import DatasetError
 from generator.models.base import SMOLLM2
-from generator.writing.samples import Sampler, SamplingConfig
+from generator.writing.texts import Sampler, SamplingConfig
 from streams.catalogue.state import catalogue_message
 from streams.logs.opening import open_log
 from tests.generator.data.made_log import RATES, made_log

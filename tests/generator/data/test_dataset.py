@@ -30,9 +30,7 @@ def reading():
 
 @pytest.fixture(scope="module")
 def dataset(reading):
-    return build_dataset(
-        reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(best=0.3)
-    )
+    return reading.dataset(EvidenceThresholds(best=0.3))
 
 
 def by_text(reading, product="g0"):
@@ -95,9 +93,7 @@ def test_noise_is_not_taught():
     level = dict.fromkeys(RATES, 0.2)
     reading = Reading(made_log(products=PRODUCTS, rates=level, shown=1500))
     try:
-        found = build_dataset(
-            reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(sure=0.99)
-        )
+        found = reading.dataset(EvidenceThresholds(sure=0.99))
     except DatasetError:
         return
     possible = len(PRODUCTS) * len(RATES) * (len(RATES) - 1) / 2
@@ -106,9 +102,7 @@ def test_noise_is_not_taught():
 
 def test_too_little_evidence_teaches_nothing_and_says_why(reading):
     with pytest.raises(DatasetError, match=r"of 20 creatives nothing .*seen_too_little 20"):
-        build_dataset(
-            reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(effective_n=1e6)
-        )
+        reading.dataset(EvidenceThresholds(effective_n=1e6))
 
 
 def test_creatives_without_a_brief_are_counted(reading):
@@ -117,9 +111,7 @@ def test_creatives_without_a_brief_are_counted(reading):
 
 
 def test_a_text_is_in_a_few_pairs_only(reading):
-    found = build_dataset(
-        reading.evidence, reading.prompt_of, thresholds=EvidenceThresholds(pairs_per_text=1)
-    )
+    found = reading.dataset(EvidenceThresholds(pairs_per_text=1))
     texts = [(row.brief, text) for row in found.prefer for text in (row.better, row.worse)]
     assert len(texts) == len(set(texts))
 

@@ -15,7 +15,7 @@ from generator.data.dataset import (
     read_dataset,
     write_dataset,
 )
-from generator.data.fraud import ClickLook, departing
+from generator.data.evidence import ClickLook, departing
 from generator.data.reading import Reading
 from streams.events import INTERACTIONS, Outcome, encode
 from streams.logs.base import Message
@@ -111,7 +111,7 @@ def test_a_forged_creative_is_named_and_left_out(honest, tmp_path, forge, rule):
     found = [each for each in reading.suspicious if each.rule == rule]
     assert [(each.placement, each.creative_id) for each in found] == [("home", FORGED)]
     assert found[0].value > found[0].bound
-    dataset = build_dataset(reading.evidence, reading.prompt_of, suspicious=reading.suspicious)
+    dataset = reading.dataset()
     assert dataset.left_out["suspicious"] == 1
     forged = [row for row in dataset.prefer if row.brief == brief_of(reading, FORGED)]
     assert forged

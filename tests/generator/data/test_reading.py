@@ -2,8 +2,7 @@
 
 import pytest
 
-from generator.data.dataset import build_dataset
-from generator.data.fraud import Suspicion
+from generator.data.evidence import Suspicion
 from generator.data.reading import WEIGHT, Reading, with_refusals
 from streams.catalogue.state import catalogue_message
 from streams.events import Creative, Lineage
@@ -42,11 +41,11 @@ def reading():
 
 @pytest.fixture(scope="module")
 def dataset(reading):
-    return build_dataset(reading.evidence, reading.prompt_of)
+    return reading.dataset(refused=False)
 
 
 def test_what_a_gate_refused_by_itself_is_worse_than_what_passed(reading, dataset):
-    found = with_refusals(dataset, reading.evidence, reading.refusals())
+    found = reading.dataset()
     assert found.prefer[: len(dataset.prefer)] == dataset.prefer
     added = found.prefer[len(dataset.prefer) :]
     assert [row.worse for row in added] == [
@@ -64,7 +63,7 @@ def test_what_a_gate_refused_by_itself_is_worse_than_what_passed(reading, datase
 
 
 def test_they_keep_to_the_split_of_their_brief(reading, dataset):
-    found = with_refusals(dataset, reading.evidence, reading.refusals())
+    found = reading.dataset()
     added = found.prefer[len(dataset.prefer) :]
     splits = {row.worse: row.split for row in added}
     assert splits["Coffee coffee coffee"] == "train"
@@ -76,7 +75,7 @@ def test_a_suspicious_creative_is_no_example_of_what_passed(reading, dataset):
     found = with_refusals(
         dataset._replace(suspicious=(doubted,)), reading.evidence, reading.refusals()
     )
-    plain = with_refusals(dataset, reading.evidence, reading.refusals())
+    plain = reading.dataset()
     mine = {row.better for row in plain.prefer if row.worse == "Soda soda"}
     assert mine == {"Beans that wake you"}
     assert {row.better for row in found.prefer if row.worse == "Soda soda"} == {"Coffee, daily"}

@@ -11,23 +11,8 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 WORDS = [
-    "a",
-    "photo",
-    "of",
-    "red",
-    "blue",
-    "green",
-    "table",
-    "cup",
-    "bag",
-    "on",
-    "the",
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    "[DEC]",
+    *("a", "photo", "of", "red", "blue", "green", "table", "cup", "bag", "on", "the"),
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"),
 ]
 LAYERS = {
     "hidden_size": 16,

@@ -14,10 +14,10 @@ from tests.generator.material.conftest import BLUE, RED
 
 
 def test_a_local_model_captions_a_picture(captioner, picture):
-    words = open_seeing(SeeingModel(model=captioner)).look(open_image(picture))
+    words = open_seeing(SeeingModel(model=captioner))(open_image(picture))
     assert words.description.startswith("a photo of")
     assert words.attributes == {"colour": "red", "shape": "wide", "brightness": "dark"}
-    again = open_seeing(SeeingModel(model=captioner)).look(open_image(picture))
+    again = open_seeing(SeeingModel(model=captioner))(open_image(picture))
     assert again == words
 
 
@@ -102,7 +102,7 @@ def vision_server():
 def test_a_server_is_sent_the_picture_no_larger_than_it_need_be(vision_server):
     url, asked = vision_server
     seeing = open_seeing(SeeingModel(model="eyes", endpoint=Endpoint(url=url)))
-    words = seeing.look(Image.new("RGB", (4000, 2000), RED))
+    words = seeing(Image.new("RGB", (4000, 2000), RED))
     assert words.description == "True 1024 by 512"
     assert words.attributes["mood"] == "calm"
     assert asked[0]["model"] == "eyes"
@@ -112,4 +112,4 @@ def test_a_server_that_is_not_there_is_named():
     endpoint = Endpoint(url="http://127.0.0.1:9/v1", retries=0)
     seeing = open_seeing(SeeingModel(model="eyes", endpoint=endpoint))
     with pytest.raises(BackendError, match=r"eyes at http://127\.0\.0\.1:9/v1 failed on a picture"):
-        seeing.look(Image.new("RGB", (9, 9)))
+        seeing(Image.new("RGB", (9, 9)))

@@ -41,7 +41,7 @@ def test_what_was_seen_is_kept_by_content_and_model(seeing, picture, tmp_path, m
     copy.write_bytes(picture.read_bytes())
     one, other = (Material(kind="image", file=f.name) for f in (picture, copy))
     first = understand(brief_with(one), seeing, base=tmp_path, cache=cache)
-    monkeypatch.setattr("generator.material.images.LocalSeeing.look", None)
+    monkeypatch.setattr("generator.material.images._look", None)
     second = understand(brief_with(other), seeing, base=tmp_path, cache=cache)
     assert second.brief.material[0].description == first.brief.material[0].description
     assert len(list(cache.iterdir())) == 1

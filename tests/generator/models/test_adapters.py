@@ -10,8 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from generator.errors import BackendError
 from generator.models.base import Sampling, ended
-from generator.models.device import pick_device
-from generator.models.transformers import TransformersBackend
+from generator.models.transformers import TransformersBackend, pick_device
 
 GREEDY = Sampling("\x00", 12, temperature=1e-4, top_p=0.5)
 PROMPTS = ["tea for", "coffee that", "a night train to"]

@@ -4,7 +4,8 @@ from bandit.abtests.data import AbTest, Arm
 from generator.refresh import RotationState
 from generator.reward.regression import from_ab_tests, from_states
 from streams.catalogue.state import Catalogue
-from streams.events import EMPTY, Action, Creative, Decision, Interaction
+from streams.events import Creative
+from tests.generator.shown import interaction
 
 
 def test_arms_of_a_test_share_its_noise():
@@ -39,38 +40,21 @@ def states_of(interactions):
     return states
 
 
-def interaction(number, pmf, index, reward, placement="home"):
-    decision = Decision(
-        event_id=f"e{number}",
-        placement=placement,
-        timestamp_ms=number,
-        context=EMPTY,
-        actions=(Action("a"), Action("b")),
-        pmf=pmf,
-        index=index,
-        policy_version="x@0",
-    )
-    return Interaction(
-        decision=decision,
-        reward=reward,
-        status="closed",
-        source=0,
-        sequence=number,
-        timestamp_ms=number,
-    )
+def shown(number, pmf, index, reward, placement="home"):
+    return interaction(number, "ab", index, reward, pmf=pmf, placement=placement)
 
 
 def test_easy_users_do_not_make_a_creative_look_good():
-    """`a` is shown to those who click anything, `b` to the others; both are equally good."""
-    shown = []
+    """`a` is seen to those who click anything, `b` to the others; both are equally good."""
+    seen = []
     for number in range(400):
         easy = number % 2 == 0
         pmf = (0.9, 0.1) if easy else (0.1, 0.9)
         index = 0 if (number // 2) % 10 < round(10 * pmf[0]) else 1
-        shown.append(interaction(number, pmf, index, 1.0 if easy else 0.0))
-    plain = {k: [i.reward for i in shown if i.decision.index == k] for k in (0, 1)}
+        seen.append(shown(number, pmf, index, 1.0 if easy else 0.0))
+    plain = {k: [i.reward for i in seen if i.decision.index == k] for k in (0, 1)}
     assert sum(plain[0]) / len(plain[0]) > 0.85
-    a, b = from_states(states_of(shown), made_catalogue(body="text"))
+    a, b = from_states(states_of(seen), made_catalogue(body="text"))
     assert (a.text, b.text) == ("text\na", "text\nb")
     assert a.rate == pytest.approx(0.5, abs=0.05)
     assert b.rate == pytest.approx(0.5, abs=0.05)
@@ -79,12 +63,12 @@ def test_easy_users_do_not_make_a_creative_look_good():
 
 
 def test_placements_are_groups_and_strangers_are_left_out():
-    shown = [
-        interaction(n, (0.5, 0.5), n % 2, float(n % 4 == 0), placement)
+    seen = [
+        shown(n, (0.5, 0.5), n % 2, float(n % 4 == 0), placement)
         for n in range(40)
         for placement in ("home", "shop")
     ]
-    states = states_of(shown)
+    states = states_of(seen)
     examples = from_states(states, made_catalogue(("home", "shop")))
     assert [e.group for e in examples] == ["home", "home", "shop", "shop"]
     assert [e.group for e in from_states(states, made_catalogue(("shop",)))] == ["shop", "shop"]
@@ -92,5 +76,5 @@ def test_placements_are_groups_and_strangers_are_left_out():
 
 def test_a_placement_where_nobody_or_everybody_clicked_tells_nothing():
     for reward in (0.0, 1.0):
-        shown = [interaction(n, (0.5, 0.5), n % 2, reward) for n in range(40)]
-        assert from_states(states_of(shown), made_catalogue()) == []
+        seen = [shown(n, (0.5, 0.5), n % 2, reward) for n in range(40)]
+        assert from_states(states_of(seen), made_catalogue()) == []

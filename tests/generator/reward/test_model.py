@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from generator.errors import RewardModelError
-from generator.reward.encoders import Encoder
+from generator.reward.encoders import TextEncoder
 from generator.reward.model import (
     fit_reward_model,
     group_examples,
@@ -16,7 +16,7 @@ from tests.generator.reward.made_texts import made_examples
 
 
 def test_it_finds_the_taste_and_trusts_itself(model):
-    assert model.trusted
+    assert model.accuracy.trusted
     assert model.accuracy.value > 0.8
     better, worse = model.score(
         ["Run further for free at last", "Run further like a king today"]
@@ -58,13 +58,13 @@ def test_a_model_of_shuffled_rates_is_not_trusted(encoder):
     rates = np.random.default_rng(5).permutation([example.rate for example in examples])
     shuffled = [e._replace(rate=float(rate)) for e, rate in zip(examples, rates, strict=True)]
     model = fit_reward_model(shuffled, encoder)
-    assert not model.trusted
+    assert not model.accuracy.trusted
     assert model.slope < 2.0
 
 
 def test_one_group_is_enough_if_it_is_large(encoder):
     model = fit_reward_model(made_examples(1, size=120), encoder)
-    assert model.trusted
+    assert model.accuracy.trusted
 
 
 def test_few_texts_or_none_that_earned_are_refused(encoder):
@@ -115,6 +115,8 @@ def test_shuffled_rates_of_a_dozen_groups_are_rarely_trusted(encoder):
             example._replace(rate=examples[k].rate, variance=examples[k].variance)
             for example, k in zip(examples, order, strict=True)
         ]
-        trusted += fit_reward_model(shuffled, Encoder("read", [lambda texts: vectors[0]])).trusted
+        trusted += fit_reward_model(
+            shuffled, TextEncoder("read", [lambda texts: vectors[0]])
+        ).accuracy.trusted
     # an interval over groups alone is too narrow for a dozen: 8 of these 60 were trusted
     assert trusted <= 2

@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from bandit.ope.estimators.snips import SnipsSums
-from generator.__main__ import app
+from generator.commands.main import generator_app as app
 from generator.errors import RewardModelError
 from generator.refresh import RotationState
 from generator.reward.model import fit_reward_model
-from generator.reward.ranking import OVER, CandidateRanking, rank, ranking_of
+from generator.reward.ranking import OVER, CandidateRanking, open_trusted, rank, ranked_by
 from generator.writing.texts import AS_THEY_COME
 from streams.catalogue.state import Catalogue
 from streams.events import Creative
@@ -105,12 +105,12 @@ def test_a_saved_model_ranks_only_if_it_is_trusted(encoder, tmp_path):
     good, bad = tmp_path / "good", tmp_path / "bad"
     examples = made_examples(40)
     fit_reward_model(examples, encoder).save(good)
-    assert ranking_of(good)(HEADLINES)[0] == 1
+    assert ranked_by(open_trusted(good))(HEADLINES)[0] == 1
     rates = np.random.default_rng(1).permutation([example.rate for example in examples])
     shuffled = [e._replace(rate=float(rate)) for e, rate in zip(examples, rates, strict=True)]
     fit_reward_model(shuffled, encoder).save(bad)
     with pytest.raises(RewardModelError, match="must surely be above one half"):
-        ranking_of(bad)
+        ranked_by(open_trusted(bad))
 
 
 def test_the_command_learns_from_tests(tmp_path):
@@ -127,4 +127,4 @@ def test_the_command_learns_from_tests(tmp_path):
     found = json.loads(done.stdout)
     assert found["trusted"]
     assert found["groups"] == 40
-    assert ranking_of(tmp_path / "m")(HEADLINES)[0] == 1
+    assert ranked_by(open_trusted(tmp_path / "m"))(HEADLINES)[0] == 1

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief, Constraints
 from generator.errors import ThresholdsError
-from generator.screening.screen import STOP, Screen, Written, clean
+from generator.screening.screen import STOP, CandidateText, Screen, clean
 from generator.screening.settings import CODES, load_thresholds, usual
 
 BRIEF = Brief(
@@ -16,7 +16,7 @@ BRIEF = Brief(
 
 
 def judge(screen, text, **written):
-    [verdict] = screen.judge([Written(text, **written)])
+    [verdict] = screen.judge([CandidateText(text, **written)])
     return verdict.rejection
 
 
@@ -132,7 +132,7 @@ def test_any_text_is_judged_and_what_passes_keeps_to_the_brief(screen_of_long_li
 
 def test_a_batch_is_judged_in_order_and_scored():
     texts = ["Coffee that comes by post", "www.coffee", "By post comes the coffee"]
-    verdicts = Screen(BRIEF).judge([Written(text) for text in texts])
+    verdicts = Screen(BRIEF).judge([CandidateText(text) for text in texts])
     codes = [verdict.rejection and verdict.rejection.code for verdict in verdicts]
     assert codes == [None, "markup", "duplicate"]
     first, second, _ = verdicts
@@ -153,7 +153,11 @@ def test_the_reader_is_asked_only_of_what_the_cheaper_gates_let_through():
     reader = Reader()
     found = Screen(BRIEF, reader=reader)
     verdicts = found.judge(
-        [Written("Fresh coffee, by post"), Written("Mornings post"), Written("www.")]
+        [
+            CandidateText("Fresh coffee, by post"),
+            CandidateText("Mornings post"),
+            CandidateText("www."),
+        ]
     )
     assert [v.rejection and v.rejection.code for v in verdicts][:2] == [None, "nonsense"]
     assert reader.asked == ["Fresh coffee, by post", "Mornings post"]

@@ -13,7 +13,9 @@ from generator.data.dataset import (
     Prefer,
     write_dataset,
 )
+from generator.errors import TrainingStopped
 from generator.training.config import AdapterConfig, DpoConfig, FinetuneConfig, KtoConfig, SftConfig
+from generator.training.finetune import finetune
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 
 PRODUCTS = ("tea", "coffee", "boots", "maps", "lamps", "chairs")
@@ -67,3 +69,11 @@ def quick(ground, **changes):
         "dpo": DpoConfig(epochs=4.0, learning_rate=0.01),
     }
     return FinetuneConfig(**(told | changes))
+
+
+def resumed(ground, out, config, *, after):
+    """Returns the manifest of a training that was stopped after so many updates and went on."""
+    stops = iter([False] * (after - 1) + [True])
+    with pytest.raises(TrainingStopped):
+        finetune(ground.dataset, out, config, stop=lambda: next(stops))
+    return finetune(ground.dataset, out, config)

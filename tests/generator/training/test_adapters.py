@@ -9,14 +9,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generator.data.dataset import read_dataset
-from generator.errors import TrainingConfigError, TrainingError, TrainingStopped
+from generator.errors import TrainingConfigError, TrainingError
 from generator.models.base import Sampling
 from generator.models.transformers import TransformersBackend
 from generator.training.adapters import PARENTS, save_adapter
 from generator.training.config import AdapterConfig, KtoConfig, SftConfig
 from generator.training.finetune import finetune
 from generator.training.rows import END
-from tests.generator.training.conftest import quick
+from tests.generator.training.conftest import quick, resumed
 
 SMALL = {"rank": 4, "targets": ("q_proj", "v_proj")}
 SHAPES = {
@@ -64,10 +64,7 @@ def test_the_generator_writes_with_one_and_then_another_and_bare(ground, taught)
 
 def test_it_goes_on_where_it_was_stopped(ground, taught, tmp_path):
     _, _, whole = taught
-    stops = iter([False] * 7 + [True])
-    with pytest.raises(TrainingStopped):
-        finetune(ground.dataset, tmp_path / "run", whole.config, stop=lambda: next(stops))
-    again = finetune(ground.dataset, tmp_path / "run", whole.config)
+    again = resumed(ground, tmp_path / "run", whole.config, after=8)
     assert again.adapter_sha256 == whole.adapter_sha256
 
 

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 from generator.data.dataset import Dataset, EvidenceThresholds, read_dataset, write_dataset
 from generator.errors import BackendMissing, DatasetError, TrainingError, TrainingStopped
-from generator.models.adapters import read_manifest
 from generator.models.base import Sampling
+from generator.models.opening import read_manifest
 from generator.models.transformers import TransformersBackend
 from generator.training.config import AdapterConfig, DpoConfig, Manifest, SftConfig
 from generator.training.finetune import finetune
-from tests.generator.training.conftest import quick
+from tests.generator.training.conftest import quick, resumed
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,13 @@ def looped(ground, tmp_path_factory):
     out = tmp_path_factory.mktemp("looped") / "run"
     told = []
     return out, finetune(ground.dataset, out, quick(ground), progress=told.append), told
+
+
+@pytest.fixture(scope="module")
+def imitated(ground, tmp_path_factory):
+    """Returns the folder of a supervised run, and its manifest."""
+    out = tmp_path_factory.mktemp("imitated") / "sft"
+    return out, finetune(ground.dataset, out, quick(ground, method="sft"))
 
 
 def test_a_loop_imitates_and_then_prefers(looped):
@@ -107,7 +114,7 @@ def test_a_run_is_not_repeated_on_other_rows(ground, looped, tmp_path):
         finetune(tmp_path / "rows", tmp_path / "run", looped[1].config, before=looped[1])
 
 
-def test_preference_starts_from_a_supervised_run_alone(ground, looped, tmp_path):
+def test_preference_starts_from_a_supervised_run_alone(ground, looped, imitated, tmp_path):
     out, manifest, _ = looped
     with pytest.raises(TrainingError, match="was made by loop; expected a run of sft"):
         finetune(
@@ -115,24 +122,20 @@ def test_preference_starts_from_a_supervised_run_alone(ground, looped, tmp_path)
             tmp_path / "run",
             quick(ground, method="dpo", parent=str(out), adapter=None),
         )
-    sft = tmp_path / "sft"
-    finetune(ground.dataset, sft, quick(ground, method="sft"))
-    then = quick(ground, method="dpo", parent=str(sft), adapter=None)
+    then = quick(ground, method="dpo", parent=str(imitated[0]), adapter=None)
     made = finetune(ground.dataset, tmp_path / "dpo", then)
     # Step for step the same as in one go.
     assert made.adapter_sha256 == manifest.adapter_sha256
     assert made.parent_sha256 is not None
 
 
-def test_the_anchor_holds_what_was_imitated(ground, tmp_path):
-    sft = tmp_path / "sft"
-    finetune(ground.dataset, sft, quick(ground, method="sft"))
+def test_the_anchor_holds_what_was_imitated(ground, imitated, tmp_path):
     made = {}
     for name, anchor in (("with", 1.0), ("without", 0.0)):
         config = quick(
             ground,
             method="dpo",
-            parent=str(sft),
+            parent=str(imitated[0]),
             adapter=None,
             dpo=DpoConfig(epochs=4.0, learning_rate=0.01, anchor=anchor),
         )
@@ -140,14 +143,9 @@ def test_the_anchor_holds_what_was_imitated(ground, tmp_path):
     assert made["with"] != made["without"]
 
 
-def test_judged_texts_move_apart_and_leave_one_adapter(ground, tmp_path):
-    sft = tmp_path / "sft"
-    finetune(ground.dataset, sft, quick(ground, method="sft"))
-    config = quick(ground, method="kto", parent=str(sft), adapter=None)
-    stops = iter([False] * 7 + [True])
-    with pytest.raises(TrainingStopped):
-        finetune(ground.dataset, tmp_path / "run", config, stop=lambda: next(stops))
-    made = finetune(ground.dataset, tmp_path / "run", config)
+def test_judged_texts_move_apart_and_leave_one_adapter(ground, imitated, tmp_path):
+    config = quick(ground, method="kto", parent=str(imitated[0]), adapter=None)
+    made = resumed(ground, tmp_path / "run", config, after=8)
     assert made.rows == {"judge/train": 24, "judge/test": 12}
     assert made.metrics["kto/held_out_good_moved"] > made.metrics["kto/held_out_bad_moved"] + 1.0
     assert [path.name for path in (tmp_path / "run" / "adapter").iterdir() if path.is_dir()] == []
@@ -239,13 +237,15 @@ def test_it_stops_early_where_the_held_out_loss_rises_and_keeps_the_best(ground,
     assert made.metrics["sft/held_out_loss"] == pytest.approx(min(seen), rel=0.01)
 
 
-def test_the_adapter_is_float32_and_checkpointed_gradients_change_nothing(ground, looped, tmp_path):
+def test_the_adapter_is_float32_and_checkpointed_gradients_change_nothing(
+    ground, imitated, tmp_path
+):
     config = quick(ground, method="sft", gradient_checkpointing=True)
     checked = finetune(ground.dataset, tmp_path / "checked", config)
-    plain = finetune(ground.dataset, tmp_path / "plain", quick(ground, method="sft"))
+    out, plain = imitated
     first, second = (
-        load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
-        for name in ("checked", "plain")
+        load_file(folder / "adapter" / "adapter_model.safetensors")
+        for folder in (tmp_path / "checked", out)
     )
     assert {weights.dtype for weights in first.values()} == {torch.float32}
     assert checked.metrics == pytest.approx(plain.metrics, rel=1e-3)

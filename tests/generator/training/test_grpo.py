@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from generator.errors import DatasetError, RewardModelError, TrainingConfigError, TrainingStopped
-from generator.models.adapters import read_manifest
+from generator.errors import DatasetError, RewardModelError, TrainingConfigError
+from generator.models.opening import read_manifest
 from generator.reward.encoders import open_encoder
 from generator.reward.model import fit_reward_model
 from generator.training.config import AdapterConfig, GrpoConfig, GrpoWeights, Manifest
@@ -15,7 +15,7 @@ from generator.training.grpo import NAMES, Rewards
 from generator.training.rows import RowReader, batch_of, text_log_probs
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 from tests.generator.reward.made_texts import made_examples
-from tests.generator.training.conftest import PRODUCTS, Ground, made_dataset, quick
+from tests.generator.training.conftest import PRODUCTS, Ground, made_dataset, quick, resumed
 
 PROMPT = 'Product: {}\nHeadline: "'
 FINE = ("Warm {} for cold days", "Fresh {} every day")
@@ -88,10 +88,7 @@ def test_more_of_what_it_writes_passes_the_gates(trained):
 
 def test_it_goes_on_where_it_was_stopped(fluent, trained, tmp_path):
     _, whole = trained
-    stops = iter([False] * 6 + [True])
-    with pytest.raises(TrainingStopped):
-        finetune(fluent.dataset, tmp_path / "run", whole.config, stop=lambda: next(stops))
-    again = finetune(fluent.dataset, tmp_path / "run", whole.config)
+    again = resumed(fluent, tmp_path / "run", whole.config, after=7)
     assert again.adapter_sha256 == whole.adapter_sha256
 
 

@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from generator.models.adapters import read_manifest
+from generator.models.opening import read_manifest
 from generator.training.config import AdapterConfig, Manifest, SftConfig
 from generator.training.finetune import finetune
 from tests.generator.training.conftest import quick

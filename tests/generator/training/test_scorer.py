@@ -9,19 +9,18 @@ from generator.errors import (
     DatasetError,
     RewardModelError,
     TrainingConfigError,
-    TrainingStopped,
     VersionMissing,
 )
-from generator.models.adapters import ADAPTER, read_manifest
 from generator.models.base import Sampling
+from generator.models.opening import ADAPTER, read_manifest
 from generator.models.transformers import TransformersBackend
-from generator.reward.ranking import open_reward_model, open_trusted, ranking_of
+from generator.reward.ranking import open_reward_model, open_trusted, ranked_by
 from generator.training.config import AdapterConfig, GrpoConfig, Manifest, RewardConfig
 from generator.training.finetune import finetune
 from generator.versions.gate import GateConfig, rows
 from generator.versions.store import Versions
-from generator.writing.samples import Samples
-from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick
+from generator.writing.texts import Samples
+from tests.generator.training.conftest import BAD, GOOD, Ground, made_dataset, quick, resumed
 
 THINGS = (
     *("tea", "coffee", "boots", "maps", "lamps", "chairs", "desks", "pens", "cups", "hats"),
@@ -82,7 +81,7 @@ def test_its_scores_are_the_same_side_by_side_and_alone(scorer, tmp_path):
 
 def test_it_is_asked_wherever_a_reward_model_is(scorer, tmp_path):
     out, _ = scorer
-    order = ranking_of(out)([BADS[1], GOODS[0], BADS[2]])
+    order = ranked_by(open_trusted(out))([BADS[1], GOODS[0], BADS[2]])
     assert order[0] == 1
     passes = [[None] * 3]
     ours, theirs = Samples([GOODS], passes, 0), Samples([BADS], passes, 0)
@@ -102,10 +101,7 @@ def test_grpo_learns_from_it(pairs, scorer, tmp_path):
 
 def test_it_goes_on_where_it_was_stopped(pairs, scorer, tmp_path):
     _, whole = scorer
-    stops = iter([False] * 16 + [True])
-    with pytest.raises(TrainingStopped):
-        finetune(pairs.dataset, tmp_path / "run", whole.config, stop=lambda: next(stops))
-    again = finetune(pairs.dataset, tmp_path / "run", whole.config)
+    again = resumed(pairs, tmp_path / "run", whole.config, after=17)
     assert again.adapter_sha256 == whole.adapter_sha256
     assert again.metrics == whole.metrics
 
@@ -119,7 +115,7 @@ def test_one_that_learned_nothing_has_no_say(pairs, tmp_path):
     changed = dataset._replace(prefer=turned)
     write_dataset(changed, tmp_path / "rows", log=card.log, thresholds=card.thresholds)
     finetune(tmp_path / "rows", tmp_path / "run", told_to(pairs))
-    assert not open_reward_model(tmp_path / "run", tmp_path).trusted
+    assert not open_reward_model(tmp_path / "run", tmp_path).accuracy.trusted
     with pytest.raises(RewardModelError, match="must surely be above one half"):
         open_trusted(tmp_path / "run", tmp_path)
 

@@ -10,20 +10,14 @@ from generator.versions.registry import VersionRegistry
 from streams.catalogue.state import catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
-    EMPTY,
-    INTERACTIONS,
-    Action,
     Creative,
-    Decision,
-    Interaction,
     Lineage,
     Placement,
-    encode,
 )
 from streams.events.creatives import Canary, GeneratorVersion
-from streams.logs.base import Message
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.generator.shown import interaction, message
 
 ACTIONS = ("old-1", "old-2", "new-1", "new-2", "by-hand")
 PMF = (0.4, 0.3, 0.06, 0.04, 0.2)
@@ -63,17 +57,10 @@ def traffic(log, n, rates, *, seed=1, start=0, at_ms=10, status="closed"):
     draws, messages = random.Random(seed), []
     for number in range(start, start + n):
         [index] = draws.choices(range(len(PMF)), PMF)
-        decision = Decision(
-            event_id=f"e{number}", placement="home", timestamp_ms=at_ms, context=EMPTY,
-            actions=tuple(map(Action, ACTIONS)), pmf=PMF, index=index, policy_version="p@0",
-        )  # fmt: skip
         name = ACTIONS[index]
         reward = float(draws.random() < rates.get(name, rates[name.partition("-")[0]]))
-        interaction = Interaction(
-            source=0, sequence=number, decision=decision, reward=reward, status=status,
-            timestamp_ms=at_ms,
-        )  # fmt: skip
-        messages.append(Message(INTERACTIONS, b"home", encode(interaction), partition=0))
+        event = interaction(number, ACTIONS, index, reward, pmf=PMF, at_ms=at_ms, status=status)
+        messages.append(message(event))
     log.append(messages)
 
 

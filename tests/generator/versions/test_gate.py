@@ -10,7 +10,7 @@ from generator.errors import GateError
 from generator.reward.model import Accuracy, RewardModel
 from generator.reward.regression import Ridge
 from generator.versions.gate import GateConfig, held_out, judge, passed, rows, verdict
-from generator.writing.samples import Sampler, Samples, SamplingConfig, take_samples
+from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
 from tests.generator.scripted import Scripted
 
 BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))
@@ -106,15 +106,14 @@ def test_an_over_trained_one_is_refused_by_name():
     assert "; kl: 7 nats" in said
 
 
-def test_reward_is_not_counted_without_a_model():
-    row = by_rule(samples())["reward_gain"]
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [(None, "there is no reward model"), (reward_model(0.45, 1.0), "reward model not trusted")],
+)
+def test_reward_is_not_counted_without_a_model_that_is_trusted(model, why):
+    row = by_rule(samples(), reward=model)["reward_gain"]
     assert (row.value, row.bound, row.passed) == (None, None, True)
-    assert row.why == "not counted: there is no reward model"
-
-
-def test_reward_is_not_counted_by_a_model_that_is_not_trusted():
-    row = by_rule(samples(), reward=reward_model(0.45, 1.0))["reward_gain"]
-    assert (row.value, row.passed, row.why) == (None, True, "not counted: reward model not trusted")
+    assert row.why == f"not counted: {why}"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from msgspec import Raw
 from typer.testing import CliRunner
 
 from bandit.generator_versions import promoted, rejected
-from generator.__main__ import app
 from generator.brief.schema import Brief, brief_to_json
+from generator.commands.main import generator_app as app
 from generator.versions.registry import VersionRegistry
 from streams.catalogue.audit_log import latest_acts
 from streams.catalogue.state import catalogue_message

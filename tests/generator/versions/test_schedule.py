@@ -13,9 +13,8 @@ from transformers import AutoModelForCausalLM
 from generator.commands.main import main
 from generator.data.dataset import read_dataset
 from generator.files import files_hash
-from generator.models.adapters import ADAPTER, MANIFEST, WEIGHTS, read_manifest
 from generator.models.base import SMOLLM2
-from generator.models.opening import model_folder
+from generator.models.opening import ADAPTER, MANIFEST, WEIGHTS, model_folder, read_manifest
 from generator.reward.model import load_reward_model
 from generator.settings import CACHE
 from generator.training.config import Manifest
@@ -29,12 +28,13 @@ from generator.versions.schedule import (
     due,
     step_limits,
 )
-from streams.catalogue.state import CatalogueReader, catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import INTERACTIONS
 from streams.events.creatives import GeneratorVersion
 from streams.logs.base import Message, TopicPartition
 from streams.logs.sqlite import SqliteLog
 from tests.generator.data.made_log import RATES, made_log
+from tests.generator.working import catalogue_of
 
 
 @pytest.fixture
@@ -84,12 +84,10 @@ def test_a_round_trains_judges_and_keeps_the_verdict(log, tmp_path, ground, capl
     assert "its practice failed; judged as it was trained" in caplog.text
     assert not (here / PRACTISED).exists()
     assert (here / DONE).read_text() == "3"
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    [version] = reader.catalogue.generator_versions()
+    [version] = catalogue_of(log).generator_versions()
     assert version.status == "rejected"
     assert "pass_rate" in version.reason
-    assert load_reward_model(here / REWARD, CACHE).encoder == "wordllama"
+    assert load_reward_model(here / REWARD, CACHE).reader.name == "wordllama"
     why = {row.rule: row.why for row in version.gate}
     assert why["reward_gain"] != "not counted: there is no reward model"
     assert "of 8 texts" in why["no_new_harm"], "the gate is the one that was asked for"
@@ -116,9 +114,7 @@ def test_without_its_reward_model_a_version_is_not_judged(log, tmp_path, caplog)
     assert (here / DONE).read_text() == "2"
     assert "reward-model ended with code 2" in caplog.text
     assert f"copyloop generator adopt {here / 'run'}" in caplog.text
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    assert reader.catalogue.generator_versions() == []
+    assert catalogue_of(log).generator_versions() == []
 
 
 @pytest.mark.model
@@ -136,9 +132,7 @@ def test_a_trained_version_practises_and_that_is_judged(log, tmp_path, backend):
     made = read_manifest(here / PRACTISED / MANIFEST, Manifest)
     assert made.rows["imitate/train"] == rows > 0
     assert (made.config.method, made.config.parent) == ("sft", str(here / "run" / ADAPTER))
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    [version] = reader.catalogue.generator_versions()
+    [version] = catalogue_of(log).generator_versions()
     assert json.loads(bytes(version.manifest))["adapter_sha256"] == made.adapter_sha256
     assert files_hash([here / "run" / ADAPTER / WEIGHTS]) == made.parent_sha256
     assert made.parent_sha256 != made.adapter_sha256

@@ -10,8 +10,7 @@ from generator.brief.prompts import plain_prompt
 from generator.errors import BackendError, VersionMissing
 from generator.models.catalog import Endpoint
 from generator.models.remote import RemoteBackend
-from generator.versions.serving import version_resolver
-from generator.versions.store import Versions
+from generator.versions.store import Versions, version_resolver
 from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import Generation
 from streams.events.creatives import GeneratorVersion
@@ -21,14 +20,10 @@ from tests.generator.working import BRIEF, LINES, prepare, requested, run_openin
 
 
 @pytest.fixture
-def versions(tmp_path):
+def versions(finished, tmp_path):
     """A folder of versions, with one in it."""
-    trained = tmp_path / "out"
-    (trained / "adapter").mkdir(parents=True)
-    (trained / "adapter" / "adapter_config.json").write_text("{}")
-    (trained / "manifest.json").write_text("{}")
     found = Versions(tmp_path / "versions")
-    return found, found.adopt(trained)
+    return found, found.adopt(finished())
 
 
 def catalogue(*events):
@@ -62,11 +57,9 @@ class Vllm:
                 asked.append((self.path, body))
                 known = body["lora_name"] in has
                 has.add(body["lora_name"])
-                answer = (
-                    b"Success"
-                    if not known
-                    else (b'{"message": "The lora adapter has already been loaded."}')
-                )
+                answer = b'{"message": "The lora adapter has already been loaded."}'
+                if not known:
+                    answer = b"Success"
                 if body["lora_name"] == "refused":
                     known, answer = True, b'{"message": "no such folder"}'
                 self.send_response(400 if known else 200)
@@ -133,21 +126,15 @@ def test_a_server_is_told_of_a_version_once_by_its_own_name(versions, vllm):
     assert len(vllm.asked) == 2
 
 
-def test_a_server_is_not_asked_to_load_what_is_no_lora(tmp_path, vllm):
-    trained = tmp_path / "out"
-    (trained / "adapter").mkdir(parents=True)
-    (trained / "adapter" / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING"}')
-    (trained / "manifest.json").write_text("{}")
+def test_a_server_is_not_asked_to_load_what_is_no_lora(finished, tmp_path, vllm):
     store = Versions(tmp_path / "versions")
-    adopted = store.adopt(trained)
+    adopted = store.adopt(finished(shape='{"peft_type": "PREFIX_TUNING"}'))
     author = version_resolver(lambda: remote(vllm), store)
     with pytest.raises(BackendError, match="is a PREFIX_TUNING adapter, and the server loads LoRA"):
         author(catalogue(version(adopted.id)), request())
     assert not vllm.asked
-    here = version_resolver(lambda: Scripted(LINES), store)(
-        catalogue(version(adopted.id)), request()
-    )
-    assert here == (adopted.id, str(adopted.adapter))
+    author = version_resolver(lambda: Scripted(LINES), store)
+    assert author(catalogue(version(adopted.id)), request()) == (adopted.id, str(adopted.adapter))
 
 
 def test_a_server_that_refuses_is_told_on(versions, vllm):

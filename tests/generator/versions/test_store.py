@@ -12,16 +12,13 @@ from generator.errors import VersionDamaged, VersionMisfit, VersionMissing
 from generator.models.opening import weights_hash
 from generator.versions.store import Adopted, Versions, check_origin, summary
 
-MANIFEST = b'{"config": {"method": "sft"}, "steps": [1, 2, 3], "metrics": {"sft/loss": 1.5}}'
+MANIFEST = '{"config": {"method": "sft"}, "steps": [1, 2, 3], "metrics": {"sft/loss": 1.5}}'
 
 
 @pytest.fixture
-def trained(tmp_path):
-    folder = tmp_path / "out"
-    (folder / "adapter").mkdir(parents=True)
-    (folder / "adapter" / "adapter_config.json").write_text('{"r": 4}')
+def trained(finished):
+    folder = finished(MANIFEST, '{"r": 4}')
     (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
-    (folder / "manifest.json").write_bytes(MANIFEST)
     return folder
 
 
@@ -96,11 +93,8 @@ def test_a_server_that_serves_it_by_name_is_taken_at_its_word(tmp_path):
         check_origin(version(tmp_path, config={"model": "m"}), "http://localhost:8000/v1#n")
 
 
-def test_adopt_refuses_it_by_its_code(tmp_path, monkeypatch, capsys):
-    run = tmp_path / "run"
-    (run / "adapter").mkdir(parents=True)
-    (run / "adapter" / "adapter_config.json").write_text("{}")
-    (run / "manifest.json").write_text('{"config": {"model": "org/large"}}')
+def test_adopt_refuses_it_by_its_code(finished, tmp_path, monkeypatch, capsys):
+    run = finished('{"config": {"model": "org/large"}}')
     words = ["generator", "adopt", str(run), "--model", "smollm2", "--data", str(tmp_path)]
     monkeypatch.setattr("sys.argv", ["copyloop", *words])
     with pytest.raises(SystemExit) as ended:

@@ -7,13 +7,13 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from generator.__main__ import app
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash, brief_to_json
+from generator.commands.main import generator_app as app
 from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, Prefer, write_dataset
 from generator.models.opening import open_backend
 from generator.versions.gate import GateConfig
-from generator.writing.samples import SamplingConfig
+from generator.writing.texts import SamplingConfig
 from streams.catalogue.state import catalogue_message
 from streams.logs.sqlite import SqliteLog
 from tests.generator.working import catalogue_of, prepare, requested, run_opening

@@ -7,7 +7,7 @@ from generator.brief.channels import channel_names, load_channel
 from generator.brief.schema import Brief, Constraints, Environment, brief_hash
 from generator.errors import BriefError
 from generator.models.base import Completion, Usage
-from generator.screening.screen import Rejection, Verdict
+from generator.screening.screen import Rejection, ScreenVerdict
 from generator.writing.creatives import channel_of, generate_creatives, lineage, texts_by_piece
 
 FACTS = ("fresh", "at your door")
@@ -44,7 +44,7 @@ def screen_by(monkeypatch, rule):
     """Puts one rule in the place of all gates."""
 
     def judge(self, batch):
-        return [Verdict(rule(written), {}) for written in batch]
+        return [ScreenVerdict(rule(written), {}) for written in batch]
 
     monkeypatch.setattr("generator.screening.screen.Screen.judge", judge)
 

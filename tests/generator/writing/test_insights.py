@@ -7,14 +7,15 @@ from generator.writing.insights import (
     LEAST_CLICKS_UNNAMED,
     ImpressionReader,
     SeenText,
+    SegmentText,
+    across_segments,
     liked,
     with_insights,
 )
 from generator.writing.insights import Impression as Seen
-from streams.events import INTERACTIONS, Action, Decision, Interaction, encode
-from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.generator.shown import interaction, message
 
 WARM, DULL = "Happy warm mornings", "A bag of beans"
 
@@ -101,26 +102,13 @@ def test_a_brief_without_contexts_stays_as_it_is():
     assert with_insights(brief, [], TEXTS) == brief
 
 
-def interaction(number, *, placement="home", status="closed", reward=0.0):
-    decision = Decision(
-        event_id=f"e{number}",
-        placement=placement,
-        timestamp_ms=number,
-        context=Raw(b'{"n":%d}' % number),
-        actions=(Action("warm"),),
-        pmf=(1.0,),
-        index=0,
-        policy_version="v",
+def shown(number, *, placement="home", status="closed", reward=0.0):
+    context = Raw(b'{"n":%d}' % number)
+    return message(
+        interaction(
+            number, ("warm",), 0, reward, placement=placement, context=context, status=status
+        )
     )
-    event = Interaction(
-        source=0,
-        sequence=number,
-        decision=decision,
-        reward=reward,
-        status=status,
-        timestamp_ms=number,
-    )
-    return Message(INTERACTIONS, placement.encode(), encode(event))
 
 
 @pytest.fixture
@@ -131,20 +119,78 @@ def log():
 
 
 def test_the_reader_follows_the_log_and_counts_each_decision_once(log):
-    log.append([interaction(0, status="provisional"), interaction(1, reward=1.0)])
-    log.append([interaction(2, placement="away"), interaction(3, status="corrected", reward=1.0)])
+    log.append([shown(0, status="provisional"), shown(1, reward=1.0)])
+    log.append([shown(2, placement="away"), shown(3, status="corrected", reward=1.0)])
     reader = ImpressionReader(log)
     assert reader.impressions("home") == [Seen(Raw(b'{"n":1}'), "warm", True)]
-    log.append([interaction(4)])
+    log.append([shown(4)])
     assert [bytes(seen.context) for seen in reader.impressions("home")] == [b'{"n":1}', b'{"n":4}']
     assert reader.impressions("nowhere") == []
 
 
 def test_the_reader_begins_with_the_latest(log, monkeypatch):
     monkeypatch.setattr("generator.writing.insights.LATEST", 3)
-    log.append([interaction(number) for number in range(10)])
+    log.append([shown(number) for number in range(10)])
     assert [bytes(seen.context) for seen in ImpressionReader(log).impressions("home")] == [
         b'{"n":7}',
         b'{"n":8}',
         b'{"n":9}',
     ]
+
+
+BRIGHT = "Lovely sunny mornings make happy people"
+GLOOMY = "Terrible lonely nights are killing your hope"
+
+
+def told(segment, text, code=None, times=20):
+    return [SegmentText(segment, f"{text} {n}", code) for n in range(times)]
+
+
+def concerns(texts):
+    return {row.segment: row.concerns for row in across_segments(texts)}
+
+
+def test_segments_that_are_treated_alike_raise_no_concern():
+    found = across_segments([*told("young", BRIGHT), *told("old", BRIGHT)])
+    assert [(row.segment, row.written, row.passed) for row in found] == [
+        ("old", 20, 1),
+        ("young", 20, 1),
+    ]
+    assert all(row.tone > 0.5 and row.concerns == () for row in found)
+
+
+def test_a_segment_of_which_fewer_texts_pass_is_told():
+    texts = [
+        *told("young", BRIGHT),
+        *told("old", BRIGHT, times=8),
+        *told("old", BRIGHT, "grammar", 12),
+    ]
+    found = concerns(texts)
+    assert found["young"] == ()
+    assert found["old"] == ("40% of its texts pass; 100% of the others' do",)
+
+
+def test_a_segment_that_is_spoken_to_in_a_gloomier_tone_is_told():
+    mixed = [SegmentText("young", BRIGHT if n % 4 else GLOOMY, None) for n in range(20)]
+    darker = [SegmentText("old", GLOOMY if n % 4 else BRIGHT, None) for n in range(20)]
+    found = concerns([*mixed, *darker])
+    assert found["young"] == ()
+    assert "its tone is -" in found["old"][0]
+
+
+def test_one_harmful_text_is_enough_to_be_told():
+    found = concerns(
+        [
+            *told("young", BRIGHT, times=2),
+            SegmentText("old", "Not for old people", "harm"),
+            *told("old", BRIGHT, times=2),
+        ]
+    )
+    assert found["old"] == ("1 of 3 texts were harmful or against the rules",)
+
+
+def test_of_few_texts_and_of_one_segment_nothing_is_said():
+    assert across_segments(told("young", GLOOMY)) == []
+    assert (
+        concerns([*told("young", BRIGHT, times=9), *told("old", GLOOMY, "grammar", 9)])["old"] == ()
+    )

@@ -4,7 +4,7 @@ import pytest
 
 from generator.brief.schema import load_brief
 from generator.errors import BackendError
-from generator.screening.screen import Screen, Written
+from generator.screening.screen import CandidateText, Screen
 from generator.writing.texts import (
     CANDIDATES_PER_TEXT,
     PROMPTS_PER_BATCH,
@@ -45,7 +45,7 @@ def test_as_many_as_asked_for_are_accepted(written):
 def test_what_is_accepted_passes_the_screen_anew(written, brief):
     result, _ = written
     screen = Screen(brief)
-    verdicts = screen.judge([Written(candidate.text) for candidate in result.accepted])
+    verdicts = screen.judge([CandidateText(candidate.text) for candidate in result.accepted])
     assert [verdict.rejection for verdict in verdicts] == [None] * 6
 
 

@@ -1,0 +1,35 @@
+"""What was shown and what it earned, as the joiner writes it."""
+
+from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
+from streams.logs.base import Message
+
+
+def interaction(
+    number, names, index, reward, *, pmf=None, placement="home", context=EMPTY, at_ms=None,
+    status="closed",
+):  # fmt: skip
+    """Returns an interaction in which the creative at `index` was shown, of these names."""
+    at_ms = number if at_ms is None else at_ms
+    decision = Decision(
+        event_id=f"e{number}",
+        placement=placement,
+        timestamp_ms=at_ms,
+        context=context,
+        actions=tuple(map(Action, names)),
+        pmf=(1 / len(names),) * len(names) if pmf is None else pmf,
+        index=index,
+        policy_version="p@0",
+    )
+    return Interaction(
+        source=0,
+        sequence=number,
+        decision=decision,
+        reward=float(reward),
+        status=status,
+        timestamp_ms=at_ms,
+    )
+
+
+def message(event):
+    """Returns the message that puts an interaction into the log."""
+    return Message(INTERACTIONS, event.decision.placement.encode(), encode(event), partition=0)
