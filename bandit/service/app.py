@@ -16,10 +16,6 @@ from fastapi.openapi.utils import get_openapi
 
 from bandit.features.flatten import creative_features
 from bandit.service.api import ROUTERS
-from bandit.service.api import access as act_routes
-from bandit.service.api import access as caller_routes
-from bandit.service.api import access as dashboard_door
-from bandit.service.api import access as key_routes
 from bandit.service.api.access import KeyService
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
@@ -139,7 +135,7 @@ def create_app(
     follower = FiguresFold(
         log, clock_ms, lambda name: figure_settings_of(snapshots.catalogue, name)
     )
-    rest.state.figures = figure_routes.FiguresService(follower)
+    rest.state.figures = follower
     rest.state.flags = Flags(snapshots, decider, recorder, assignments)
     rest.state.health = health.Health(
         log, snapshots, appender, figures, settings, clock_ms, drain, ring
@@ -187,11 +183,7 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         figure_routes.router,
         evaluation_routes.router,
         checkup.checkup_router,
-        key_routes.router,
-        act_routes.acts_router,
-        caller_routes.caller_router,
         health.router,
-        dashboard_door.dashboard_router,
     ):
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)

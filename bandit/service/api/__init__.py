@@ -5,33 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from bandit.service.api import (
+    access,
     creatives,
+    dead_letters,
     decisions,
     generator,
     placements,
     policies,
 )
-from bandit.service.api import (
-    creatives as review,
-)
-from bandit.service.api import (
-    dead_letters as letters,
-)
-from bandit.service.api import (
-    decisions as outcomes,
-)
-from bandit.service.api import (
-    generator as generations,
-)
 
 ROUTERS: Final = (
     placements.router,
-    review.router,
     creatives.router,
-    generations.generations_router,
+    generator.generations_router,
     generator.router,
     policies.router,
-    letters.router,
-    outcomes.router,
+    dead_letters.router,
     decisions.router,
+    access.router,
 )

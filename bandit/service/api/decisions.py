@@ -1,4 +1,4 @@
-"""The route that looks a decision up in the log, with what came after it."""
+"""The routes that look a decision up in the log, and that take outcomes in bulk."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from msgspec import Meta, Raw, Struct
-from pydantic import BaseModel, Field
+from msgspec import Raw, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Editing, Since
+from bandit.service.api.dependencies import Editing, Since, state_of
 from bandit.service.asgi import trace_of
 from bandit.service.decide import serving_of
 from bandit.service.record import Accepted, Recorder
-from bandit.service.requests import Id, OneSlot, OutcomeId, OutcomeRequest
+from bandit.service.requests import Id, OutcomeRequest
 from bandit.service.resource import Resource, view_of
+from bandit.service.state import Snapshots
 from streams.errors import EventError
 from streams.events import (
     DECISIONS,
@@ -27,7 +27,6 @@ from streams.events import (
     Action,
     Decision,
     Outcome,
-    TimestampMs,
     decode,
 )
 from streams.events.fields import doc
@@ -165,7 +164,7 @@ def _place(record: Record) -> str:
 MAX_OUTCOMES: Final = 1000
 
 
-class OutcomeItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutcomeItem(OutcomeRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happened after a decision of a placement, both named.
 
     A `kind` of `reward` brings the reward itself, in the placement's range; `activation`
@@ -174,37 +173,23 @@ class OutcomeItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     placement: str
     event_id: Id
-    kind: Id
-    value: float = 1.0
-    outcome_id: OutcomeId | None = None
-    timestamp_ms: (
-        Annotated[TimestampMs, Meta(description="When it happened; now if left out.")] | None
-    ) = None
-    slot: OneSlot = 0
 
 
-class RefusedView(BaseModel):
+class RefusedView(Struct, frozen=True, kw_only=True):
     """An outcome that was not taken: its number in the request, and why, as in any refusal."""
 
     index: int
-    code: str = Field(description="Stable; branch on it.")
+    code: Annotated[str, doc("Stable; branch on it.")]
     message: str
     target: str | None
 
 
-class TakenView(BaseModel):
+class TakenView(Struct, Resource, frozen=True, kw_only=True):
     """How many outcomes were taken in, duplicates included, and which were not."""
 
     accepted: int
     refused: list[RefusedView]
 
-
-def _recorder(request: Request) -> Recorder:
-    found: Recorder = request.app.state.recorder
-    return found
-
-
-Recording = Annotated[Recorder, Depends(_recorder)]
 
 _items: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 _item: msgspec.json.Decoder[OutcomeItem] = msgspec.json.Decoder(OutcomeItem)
@@ -243,27 +228,25 @@ _SCHEMA: Final[dict[str, Any]] = {
         }
     },
 )
-async def take_outcomes(request: Request, response: Response, recorder: Recording) -> TakenView:
+async def take_outcomes(
+    request: Request,
+    response: Response,
+    recorder: Annotated[Recorder, state_of("recorder")],
+    snapshots: Annotated[Snapshots, state_of("snapshots")],
+) -> TakenView:
     """Takes in what happened after decisions, of any events and placements: 202 if all was taken.
 
     Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
     sure: send all of them again, since one that came twice counts once.
     """
-    trace, snapshots = trace_of(request.scope), request.app.state.snapshots
+    trace = trace_of(request.scope)
     accepted: list[Accepted] = []
     refused: list[RefusedView] = []
     for index, raw in enumerate(_list_of(await request.body())):
         try:
             item = _decoded(raw)
             placement = serving_of(snapshots, item.placement).placement
-            said = OutcomeRequest(
-                kind=item.kind,
-                value=item.value,
-                outcome_id=item.outcome_id,
-                timestamp_ms=item.timestamp_ms,
-                slot=item.slot,
-            )
-            accepted += recorder.accepted(placement, item.event_id, [said], trace)
+            accepted += recorder.accepted(placement, item.event_id, [item], trace)
         except RequestError as error:
             refused.append(
                 RefusedView(index=index, code=error.code, message=str(error), target=error.target)

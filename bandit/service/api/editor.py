@@ -10,15 +10,18 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.auth.caller import OPEN, Caller
 from bandit.service.errors import placement_not_found
 from bandit.service.log_writer import Appender
+from bandit.service.resource import view_of
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.catalogue.audit_log import act_message
-from streams.catalogue.state import Catalogue
+from streams.catalogue.state import Catalogue, catalogue_key
 from streams.catalogue.writer import Committing, Condition, Repeatable, tag_of
 from streams.errors import ChangeRefused
 from streams.events import CATALOGUE, Catalogued, Creative, Generation, Placement
@@ -29,6 +32,7 @@ READ_BACK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.005
 _STATUS: Final = {"precondition_failed": 412, "idempotency_key_reused": 422}
 _TARGET: Final = {"idempotency_key_reused": "Idempotency-Key"}
+_View = TypeVar("_View", bound=Struct)
 
 
 class Editor:
@@ -123,9 +127,10 @@ class Editor:
             raise RequestError(404, "generator_version_not_found", message, target="version")
         return found
 
-    def tag(self, name: str) -> str:
-        """Returns the entity tag of what has this catalogue key: another for every change."""
-        return tag_of(self._snapshots.changes, name)
+    def view(self, kind: type[_View], event: Catalogued, **more: Any) -> _View:
+        """Returns the event as a view of this kind, with its present entity tag, and more."""
+        tag = tag_of(self._snapshots.changes, catalogue_key(event))
+        return view_of(kind, event, etag=tag, **more)
 
     async def change(
         self,

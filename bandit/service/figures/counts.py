@@ -165,7 +165,13 @@ class PlacementCounts:
             bucket = self._bucket(length, decision.timestamp_ms)
             bucket.entropy += explored[0]
             bucket.explored += explored[1]
-            self._count(bucket, seen, chosen, at_ms)
+            bucket.changed_ms = at_ms
+            bucket.all.add(seen.reward, previous)
+            _of(bucket.creatives, chosen).add(seen.reward, previous)
+            if previous is None:
+                bucket.policy_version = decision.policy_version
+                for action, propensity in zip(decision.actions, decision.pmf, strict=True):
+                    _of(bucket.creatives, action.id).expected += propensity
         if previous is None:
             self.policy_version = decision.policy_version
         context = _fields.decode(decision.context)
@@ -196,15 +202,6 @@ class PlacementCounts:
             if len(held) > KEPT[length_ms]:
                 del held[min(held)]
         return found
-
-    def _count(self, bucket: Bucket, seen: Seen, chosen: str, at_ms: int) -> None:
-        bucket.changed_ms = at_ms
-        bucket.all.add(seen.reward, seen.previous_reward)
-        _of(bucket.creatives, chosen).add(seen.reward, seen.previous_reward)
-        if seen.previous_reward is None:
-            bucket.policy_version = seen.decision.policy_version
-            for action, propensity in zip(seen.decision.actions, seen.decision.pmf, strict=True):
-                _of(bucket.creatives, action.id).expected += propensity
 
     def _segment(
         self, context: dict[str, Any], chosen: str, reward: float, previous: float | None

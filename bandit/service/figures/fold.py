@@ -1,7 +1,7 @@
-"""Keeps the figures of all placements up to date, for as long as somebody looks at them.
+"""The fold that keeps the figures of all placements up to date, and the drift that they show.
 
-Nobody pays for figures that nobody asks for: the fold starts with the first question, reads the
-last thirty days or million records, and ends when nobody has asked for ten minutes.
+It starts with the first request for figures, reads the last thirty days or million records, and
+ends when nobody has asked for ten minutes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -63,11 +64,15 @@ class FiguresFold:
         log: what is followed.
         clock_ms: the time.
         aim: returns what the figures of a placement of this name are to tell, as it is now.
+
+    Attributes:
+        streams: how many event streams of figures are open.
     """
 
     def __init__(
         self, log: Log, clock_ms: Callable[[], int], aim: Callable[[str], FigureSettings | None]
     ) -> None:
+        self.streams = 0
         self._log = log
         self._aim = aim
         self._clock_ms = clock_ms
@@ -81,11 +86,6 @@ class FiguresFold:
         """Held while figures are read: the fold waits meanwhile."""
         self.since_ms = 0
         """From when on the log was read."""
-
-    @property
-    def caught_up(self) -> bool:
-        """Whether all that there was at the start has been read."""
-        return self._caught_up.is_set()
 
     def tally(self, placement: str) -> PlacementCounts:
         """Returns a placement's figures so far, to be read with the lock held."""
@@ -144,24 +144,25 @@ class FiguresFold:
         return offsets
 
     def _fold(self, records: Iterable[Record]) -> None:
-        aims: dict[str, FigureSettings | None] = {}
+        settings = cache(self._aim)  # asked once a batch
         with self.lock:
             for record in records:
-                self._take(record, aims)
-
-    def _take(self, record: Record, aims: dict[str, FigureSettings | None]) -> None:
-        try:
-            seen = read_interaction.decode(record.value)
-            name = seen.decision.placement
-            tally = self._tallies.setdefault(name, PlacementCounts())
-            if name not in aims:  # once a batch
-                aims[name] = self._aim(name)
-            if (aim := aims[name]) is not None:
-                tally.plan(*aim)
-            tally.add(seen, record.timestamp_ms)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:
-            # Who owns the topic lays it aside.
-            logger.debug("%s@%d is left out of the figures: %s", record.topic, record.offset, error)
+                try:
+                    seen = read_interaction.decode(record.value)
+                    name = seen.decision.placement
+                    tally = self._tallies.setdefault(name, PlacementCounts())
+                    if (aim := settings(name)) is not None:
+                        tally.plan(*aim)
+                    tally.add(seen, record.timestamp_ms)
+                except (
+                    msgspec.DecodeError,
+                    UnicodeDecodeError,
+                    RecursionError,
+                    IndexError,
+                ) as error:
+                    # The owner of the topic puts the record among the dead letters.
+                    place = f"{record.topic}@{record.offset}"
+                    logger.debug("%s is left out of the figures: %s", place, error)
 
 
 DAY_MS: Final = 24 * HOUR_MS

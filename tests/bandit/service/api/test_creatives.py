@@ -1,5 +1,5 @@
 from bandit.service.api.creatives import CreativeView
-from bandit.service.resource import plain
+from bandit.service.resource import plain, view_of
 from streams.events import Creative, Lineage
 
 
@@ -16,7 +16,7 @@ def test_a_creative_of_several_parts_shows_where_each_came_from():
         timestamp_ms=1,
         lineage=Lineage(generation_id="g", model="m", seed=1, brief="0b3a", parts=parts),
     )
-    lineage = plain(CreativeView.of(creative, "tag"))["lineage"]
+    lineage = plain(view_of(CreativeView, creative, etag="tag"))["lineage"]
     assert (lineage["brief"], lineage["seed"]) == ("0b3a", 1)
     assert lineage["parts"]["title"]["frame"] == "question"
     assert lineage["parts"]["body"]["scores"] == {"grammar": 0.5}
