@@ -50,16 +50,9 @@ class Counts(Struct):
         if self.n < 2:
             return None, None
         mean = self.total / self.n
-        half = _QUANTILE * math.sqrt(self.variance / self.n)
+        variance = max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
+        half = _QUANTILE * math.sqrt(variance / self.n)
         return mean - half, mean + half
-
-    @property
-    def variance(self) -> float:
-        """The variance of a reward, estimated; 0 for fewer than two showings."""
-        if self.n < 2:
-            return 0.0
-        mean = self.total / self.n
-        return max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
 
     def join(self, other: Counts) -> None:
         """Takes in all that the other counted."""
@@ -141,6 +134,7 @@ class PlacementCounts:
         self.fatigue: list[Counts] = []
         self.lifts: Lifts | None = None
         self.policy_version = ""
+        self.changes = 0
         self.changed_ms = 0
         self.latest_ms = 0
         self._seen_path: str | None = None
@@ -156,6 +150,7 @@ class PlacementCounts:
         """Counts an interaction that the log took in at `at_ms`."""
         decision, previous = seen.decision, seen.previous_reward
         chosen = decision.actions[decision.index].id
+        self.changes += 1
         self.changed_ms = at_ms
         self.latest_ms = max(self.latest_ms, decision.timestamp_ms)
         self.all.add(seen.reward, previous)

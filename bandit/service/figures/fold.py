@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,7 +24,7 @@ from bandit.service.figures.counts import (
     PlacementCounts,
     read_interaction,
 )
-from bandit.service.figures.lift import LiftPlan, lift_plan
+from bandit.service.figures.lift import lift_plan
 from streams.catalogue.state import Catalogue
 from streams.events import INTERACTIONS
 from streams.events.placement import Seen
@@ -42,39 +41,22 @@ BATCH: Final = 200
 """How many interactions are folded before others get a turn."""
 
 
-class FigureSettings(NamedTuple):
-    """What of a placement's settings its figures depend on: see `PlacementCounts.plan`."""
-
-    lift: LiftPlan | None
-    seen_path: str | None
-
-
-def figure_settings_of(catalogue: Catalogue, name: str) -> FigureSettings | None:
-    """Returns what a placement's figures are to tell; None if it is not in the catalogue."""
-    placement = catalogue.placement(name)
-    if placement is None:
-        return None
-    return FigureSettings(lift_plan(catalogue.dated_history(name)), (placement.seen or Seen()).path)
-
-
 class FiguresFold:
     """The figures of one log by placement; asked from an event loop, folded in a thread.
 
     Args:
         log: what is followed.
         clock_ms: the time.
-        aim: returns what the figures of a placement of this name are to tell, as it is now.
+        catalogue: says what the figures of a placement are to tell; it is kept up to date.
 
     Attributes:
         streams: how many event streams of figures are open.
     """
 
-    def __init__(
-        self, log: Log, clock_ms: Callable[[], int], aim: Callable[[str], FigureSettings | None]
-    ) -> None:
+    def __init__(self, log: Log, clock_ms: Callable[[], int], catalogue: Catalogue) -> None:
         self.streams = 0
         self._log = log
-        self._aim = aim
+        self._catalogue = catalogue
         self._clock_ms = clock_ms
         self._asked = 0.0
         self._tallies: dict[str, PlacementCounts] = {}
@@ -93,8 +75,7 @@ class FiguresFold:
         found = self._tallies.get(placement)
         if found is None:
             found = PlacementCounts()
-            if (aim := self._aim(placement)) is not None:
-                found.plan(*aim)
+            self._plan(found, placement)
         return found
 
     def wake(self) -> None:
@@ -144,15 +125,16 @@ class FiguresFold:
         return offsets
 
     def _fold(self, records: Iterable[Record]) -> None:
-        settings = cache(self._aim)  # asked once a batch
+        planned: set[str] = set()
         with self.lock:
             for record in records:
                 try:
                     seen = read_interaction.decode(record.value)
                     name = seen.decision.placement
                     tally = self._tallies.setdefault(name, PlacementCounts())
-                    if (aim := settings(name)) is not None:
-                        tally.plan(*aim)
+                    if name not in planned:  # once a batch
+                        planned.add(name)
+                        self._plan(tally, name)
                     tally.add(seen, record.timestamp_ms)
                 except (
                     msgspec.DecodeError,
@@ -163,6 +145,12 @@ class FiguresFold:
                     # The owner of the topic puts the record among the dead letters.
                     place = f"{record.topic}@{record.offset}"
                     logger.debug("%s is left out of the figures: %s", place, error)
+
+    def _plan(self, tally: PlacementCounts, name: str) -> None:
+        placement = self._catalogue.placement(name)
+        if placement is not None:
+            lift = lift_plan(self._catalogue.dated_history(name))
+            tally.plan(lift, (placement.seen or Seen()).path)
 
 
 DAY_MS: Final = 24 * HOUR_MS
@@ -195,7 +183,9 @@ def series_of(tally: PlacementCounts, reward_range: RewardRange, window_ms: int)
         by_start: dict[int, list[Bucket]] = {}
         for bucket in tally.buckets(kept_ms, 0, until_ms - kept_ms + 1):
             by_start.setdefault(bucket.start_ms - bucket.start_ms % length_ms, []).append(bucket)
-        if len(by_start) <= MOST and (length_ms > MINUTE_MS or not _is_long(tally)):
+        # Minutes are kept for a day, so they are not all that a longer series has.
+        is_long = any(tally.buckets(HOUR_MS, 0, tally.latest_ms - DAY_MS))
+        if len(by_start) <= MOST and (length_ms > MINUTE_MS or not is_long):
             break
     starts = sorted(by_start)
     return Series(starts, [by_start[start] for start in starts], reward_range)
@@ -219,8 +209,3 @@ def creative_drift(series: Series, creative_id: str) -> Changed | None:
         low + width * drift.before,
         low + width * drift.after,
     )
-
-
-def _is_long(tally: PlacementCounts) -> bool:
-    """Whether minutes are not all that there is, since they are let go after a day."""
-    return next(tally.buckets(HOUR_MS, 0, tally.latest_ms - DAY_MS), None) is not None

@@ -137,18 +137,19 @@ async def stream_figures(
         message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
         raise RequestError(503, "too_many_streams", message)
     await run_in_threadpool(figures.wait, PATIENCE_SECONDS)
-    seen: dict[str, int] = {}
+    seen: dict[str, tuple[int, int]] = {}
 
     def changed(names: list[str]) -> Iterator[str]:
         """Yields an event for each placement that changed since its last event."""
         for name in names:
             with figures.lock:
                 tally = figures.tally(name)
-                before = seen.get(name, since_ms)
-                if tally.changed_ms <= before and name in seen:
+                changes, changed_ms = seen.get(name, (None, since_ms))
+                # Not by the time: several interactions may come in the same millisecond.
+                if tally.changes == changes:
                     continue
-                seen[name] = tally.changed_ms
-                live = live_view(name, tally, creative, before)
+                seen[name] = tally.changes, tally.changed_ms
+                live = live_view(name, tally, creative, changed_ms)
             data = msgspec.json.encode(live).decode()
             yield f"event: figures\nid: {live.changed_ms}\ndata: {data}\n\n"
 
