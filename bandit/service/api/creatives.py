@@ -29,7 +29,7 @@ from bandit.service.api.dependencies import (
     unchanged,
 )
 from bandit.service.api.editor import Editor
-from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text
+from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text, view_of
 from streams.catalogue.state import catalogue_key
 from streams.catalogue.writer import Condition, Repeatable
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
@@ -275,14 +275,13 @@ async def _changed(
 
 def _creatives(placement: str, bodies: Sequence[CreativeBody], now_ms: int) -> list[Creative]:
     return [
-        Creative(
+        view_of(
+            Creative,
+            body,
             id=body.id or _id_of_text(body.parts),
             placement=placement,
-            parts=body.parts,
-            status=body.status,
             timestamp_ms=now_ms,
             features=creative_features(body.parts) if body.features is UNSET else body.features,
-            caps=body.caps,
         )
         for body in bodies
     ]

@@ -1,4 +1,4 @@
-"""The admin routes of dead letters: what nobody could use, why, and sending it again."""
+"""The admin routes of dead letters: to list them with their reasons, and to send them again."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class HeaderView(Struct, frozen=True):
 
 
 class LetterView(Struct, Resource, frozen=True, kw_only=True):
-    """A record that nobody could use, as it was, and why; bytes that are no text in base64."""
+    """A record that could not be used, as it was, and why; bytes that are no text in base64."""
 
     id: str
     reason: Annotated[str, doc("A stable code, such as `late`.")]
     error: str
     source: Annotated[str, doc("Where the record was: topic/partition@offset.")]
-    timestamp_ms: Annotated[int, doc("When it was laid aside.")]
+    timestamp_ms: Annotated[int, doc("When it became a dead letter.")]
     key: str | dict[str, str]
     value: str | dict[str, str]
     headers: list[HeaderView]
@@ -120,7 +120,7 @@ async def replay_letters(editor: Editing, body: JsonBody[ReplayBody]) -> Replaye
     """Sends letters again, all or none, as they were.
 
     It is safe to do twice: each carries its own id, and nothing counts twice. What happens then
-    is up to whoever reads the topic; what is still late is laid aside again.
+    is up to the reader of the topic; a record that is still late becomes a dead letter again.
     """
     replayed = await run_in_threadpool(_replay, editor.log, body.ids, None)
     for letter_id in body.ids:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from contextlib import suppress
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Path, Request, Response
@@ -30,18 +31,20 @@ from streams.events import (
     decode,
 )
 from streams.events.fields import doc
-from streams.inspect import Search, by_key
+from streams.inspect import by_key
 from streams.logs.base import Log, Record
 
+MAX_OUTCOMES: Final = 1000
 MAX_SCAN: Final = 50_000
 """How many records of a partition are read for one answer: a second or so at the most."""
 EARLY_MS: Final = 10_000
-"""By how much the log's clock may be behind that of whoever made the id."""
+"""By how much the log's clock may be behind the clock of the process that made the id."""
 LATE_MS: Final = 3_600_000
 """How long after its id a decision is looked for: a spool may have held it up."""
 _OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
 """An id that the API made, signed or not."""
 _TIME_DIGITS: Final = 12
+_Event = TypeVar("_Event", Decision, Outcome)
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
@@ -105,11 +108,16 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
     from_ms, until_ms = _between(event_id, since_ms, now_ms)
     key = event_id.encode()
     search = by_key(log, DECISIONS, key, from_ms=from_ms, until_ms=until_ms, limit=MAX_SCAN)
-    decisions = [
-        (record, event) for record, event in _events(search.records) if isinstance(event, Decision)
-    ]
+    decisions = _events(search.records, Decision)
     if not decisions:
-        raise _not_found(event_id, from_ms, until_ms, search)
+        stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
+        raise RequestError(
+            404,
+            "decision_not_found",
+            f"no decision {event_id!r} came into the log from {from_ms} to {until_ms} (ms)"
+            f"{stopped}; say with since_ms from when on to look",
+            target="event_id",
+        )
     # Outcomes may come before their decision, by as much as clocks and queues differ.
     came_ms = decisions[0][0].timestamp_ms - EARLY_MS
     later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
@@ -118,8 +126,7 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
         decisions=[view_of(DecisionView, event, place=_place(at)) for at, event in decisions],
         outcomes=[
             view_of(OutcomeView, event, place=_place(record))
-            for record, event in _events(later.records)
-            if isinstance(event, Outcome)
+            for record, event in _events(later.records, Outcome)
         ],
         outcomes_complete=later.complete,
     )
@@ -136,32 +143,18 @@ def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int
     return now_ms - LATE_MS, now_ms + LATE_MS
 
 
-def _not_found(event_id: str, from_ms: int, until_ms: int, search: Search) -> RequestError:
-    stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
-    return RequestError(
-        404,
-        "decision_not_found",
-        f"no decision {event_id!r} came into the log from {from_ms} to {until_ms} (ms){stopped}; "
-        "say with since_ms from when on to look",
-        target="event_id",
-    )
-
-
-def _events(records: Sequence[Record]) -> list[tuple[Record, Any]]:
+def _events(records: Sequence[Record], kind: type[_Event]) -> list[tuple[Record, _Event]]:
     found = []
     for record in records:
-        try:
-            found.append((record, decode(record.value)))
-        except EventError:  # whoever folds the topic lays it aside
-            continue
+        # The process that folds the topic puts a record that is no event among the dead letters.
+        with suppress(EventError):
+            if isinstance(event := decode(record.value), kind):
+                found.append((record, event))
     return found
 
 
 def _place(record: Record) -> str:
     return f"{record.topic}/{record.partition}@{record.offset}"
-
-
-MAX_OUTCOMES: Final = 1000
 
 
 class OutcomeItem(OutcomeRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """How the admin routes read and change the catalogue.
 
-The log is the only truth, so a change is an append; the answer waits until what this replica
-serves has read it back, so that whoever makes a placement can ask it for a rank next.
+A change is an append to the log. The answer waits until this replica has read the change back, so
+that a client which makes a placement can ask for a rank next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streams.catalogue.audit_log import act_message
 from streams.catalogue.state import Catalogue, catalogue_key
 from streams.catalogue.writer import Committing, Condition, Repeatable, tag_of
 from streams.errors import ChangeRefused
-from streams.events import CATALOGUE, Catalogued, Creative, Generation, Placement
+from streams.events import CATALOGUE, Catalogued, Creative, Placement
 from streams.events.creatives import GeneratorVersion
 from streams.logs.base import Log, Message
 
@@ -42,6 +42,7 @@ class Editor:
         catalogue: to be read only.
         log: to be read beyond what is served, in a thread of its own.
         clock_ms: the time that changes carry.
+        who: who is recorded as having made the changes.
     """
 
     def __init__(
@@ -54,18 +55,13 @@ class Editor:
         self.clock_ms = clock_ms
         # Held from looking until having written, so that no two changes cross in this process.
         self._turn = asyncio.Lock()
-        self._who = OPEN
+        self.who = OPEN.id
 
     def on_behalf_of(self, caller: Caller) -> Editor:
         """Returns the same editor, whose changes are recorded as acts of the caller."""
         theirs = copy(self)
-        theirs._who = caller
+        theirs.who = caller.id
         return theirs
-
-    @property
-    def who(self) -> str:
-        """Who is recorded as having made the changes."""
-        return self._who.id
 
     def placement(self, name: str) -> Placement:
         """Returns the placement.
@@ -100,19 +96,6 @@ class Editor:
         if found is None:
             message = f"placement {placement!r} has no creative {creative_id!r}"
             raise RequestError(404, "creative_not_found", message, target="creative")
-        return found
-
-    def generation(self, placement: str, generation_id: str) -> Generation:
-        """Returns the placement's generation.
-
-        Raises:
-            RequestError: `placement_not_found` or `generation_not_found`.
-        """
-        self.placement(placement)
-        found = self.catalogue.generation(generation_id)
-        if found is None or found.placement != placement:
-            message = f"placement {placement!r} has no generation {generation_id!r}"
-            raise RequestError(404, "generation_not_found", message, target="generation")
         return found
 
     def generator_version(self, version_id: str) -> GeneratorVersion:

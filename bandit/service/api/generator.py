@@ -267,8 +267,7 @@ async def list_generations(
 ) -> Page[GenerationView]:
     """The placement's generations, in the order in which they were asked for."""
     editor.placement(name)
-    found = _wanted(editor.catalogue.generations(name), status, since_ms)
-    return paging.page(found, lambda each: each.id, partial(view_of, GenerationView))
+    return await list_all_generations(editor, paging, name, status, since_ms)
 
 
 @generations_router.post("/placements/{placement}/generations", status_code=202)
@@ -278,16 +277,9 @@ async def request_generation(
     """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
     editor.placement(name)
     now_ms = editor.clock_ms()
-    generation = Generation(
-        id=new_id(now_ms),
-        placement=name,
-        brief=body.brief,
-        n=body.n,
-        seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
-        status="requested",
-        timestamp_ms=now_ms,
-        winners=body.winners,
-    )
+    seed = secrets.randbelow(2**31) if body.seed is None else body.seed
+    own = {"id": new_id(now_ms), "placement": name, "seed": seed}
+    generation = view_of(Generation, body, **own, status="requested", timestamp_ms=now_ms)
     made = await editor.change([], lambda: [generation], repeatable=once)
     return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
 
@@ -295,7 +287,12 @@ async def request_generation(
 @generations_router.get("/placements/{placement}/generations/{generation_id}")
 async def read_generation(editor: Editing, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
-    return view_of(GenerationView, editor.generation(name, generation_id))
+    editor.placement(name)
+    found = editor.catalogue.generation(generation_id)
+    if found is None or found.placement != name:
+        message = f"placement {name!r} has no generation {generation_id!r}"
+        raise RequestError(404, "generation_not_found", message, target="generation")
+    return view_of(GenerationView, found)
 
 
 def _wanted(

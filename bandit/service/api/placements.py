@@ -105,7 +105,12 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         """
         try:
             reward = resolved(self.reward)
-            self._check_flag(reward)
+            sticky_seconds = self.flag.sticky_seconds if self.flag else None
+            if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
+                raise ValueError(
+                    f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
+                    f"{reward.window_seconds} of the reward: what came later would not count"
+                )
             default = default_policy(reward)
         except ValueError as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -120,15 +125,6 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
             "shortlist": known.shortlist if self.shortlist is UNSET else self.shortlist or UNSET,
         }
         return Placement(name=name, **fields)
-
-    def _check_flag(self, reward: RewardRule) -> None:
-        """Refuses a flag that gives users a creative for longer than what they do may count."""
-        sticky_seconds = self.flag.sticky_seconds if self.flag else None
-        if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
-            raise ValueError(
-                f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
-                f"{reward.window_seconds} of the reward: what came later would not count"
-            )
 
 
 class PlacementView(PlacementBody, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ class PolicyView(Struct, Resource, frozen=True, kw_only=True):
     pmf: list[ActionPropensity]
     capped: Annotated[list[str], doc("Live creatives that have reached a cap.")]
     verdict: Annotated[Verdict | None, doc("Of policies that look for the best creative.")] = None
-    trials: Annotated[list[TrialView], doc("Where anybody is on trial.")] = []
+    trials: Annotated[list[TrialView], doc("Where a policy is on trial.")] = []
 
 
 class VersionView(Version, Resource, frozen=True):
