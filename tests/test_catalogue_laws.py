@@ -54,7 +54,6 @@ class Change(NamedTuple):
     """One change of the catalogue, as a command and as a request, where it is both."""
 
     of: str
-    target: str
     command: tuple[str, ...] = ()
     request: tuple[str, str, object] | None = None
     relative: bool = False
@@ -66,87 +65,79 @@ class Change(NamedTuple):
     conditional: bool = True
     """True if it takes `If-Match`, which Personalizer's protocol has not."""
 
+    @property
+    def target(self):
+        """What the audit log calls it."""
+        return self.of.partition("/")[2]
+
 
 POLICY, REVIEW = "/v1/placements/home/policy", "/v1/placements/home/creatives/a/review"
 CHANGES = {
     "promote a policy": Change(
         "placement/home",
-        "home",
         ("policy", "promote", "home", "--policy", "thompson:alpha=3"),
         ("POST", f"{POLICY}/promote", {"policy": {"name": "thompson", "alpha": 3.0}}),
     ),
     "promote a challenger": Change(
         "placement/home",
-        "home",
         ("policy", "promote", "home", "bold"),
         ("POST", f"{POLICY}/promote", {"challenger": "bold"}),
         relative=True,
     ),
     "roll a policy back": Change(
         "placement/home",
-        "home",
         ("policy", "rollback", "home", "--to", "1"),
         ("POST", f"{POLICY}/rollback", {"version": 1}),
     ),
     "approve a creative": Change(
         "creative/home/a",
-        "home/a",
         ("creatives", "approve", "home", "a"),
         ("POST", REVIEW, {"verdict": "approve"}),
     ),
     "reject a creative": Change(
         "creative/home/a",
-        "home/a",
         ("creatives", "reject", "home", "a", "--reason", "tone: loud"),
         ("POST", REVIEW, {"verdict": "reject", "reason": "tone: loud"}),
     ),
     "promote a version": Change(
         "generator_version/v3",
-        "v3",
         ("generator", "promote", "v3"),
         ("POST", "/v1/generator/versions/v3/promote", {}),
     ),
     "reject a version": Change(
         "generator_version/v3",
-        "v3",
         ("generator", "reject", "v3"),
         ("POST", "/v1/generator/versions/v3/reject", {}),
     ),
     "roll a version back": Change(
         "generator_version/v2",
-        "v2",
         ("generator", "rollback"),
         ("POST", "/v1/generator/rollback", {}),
         relative=True,
     ),
     "edit a creative": Change(
         "creative/home/a",
-        "home/a",
         request=("POST", REVIEW, {"verdict": "edit", "parts": {"headline": "Warm"}}),
     ),
     "change a creative": Change(
         "creative/home/c",
-        "home/c",
         request=("PATCH", "/v1/placements/home/creatives/c", {"status": "paused"}),
         keyed=False,
     ),
     "put a placement": Change(
         "placement/home",
-        "home",
         request=("PUT", "/v1/placements/home", {"learn": "window"}),
         keyed=False,
         overwrites=True,
     ),
     "delete a placement": Change(
         "placement/home",
-        "home",
         request=("DELETE", "/v1/placements/home", None),
         keyed=False,
         overwrites=True,
     ),
     "change Personalizer's settings": Change(
         "placement/home",
-        "home",
         request=(
             "PUT",
             "/placements/home/personalizer/v1.1-preview.3/configurations/policy",

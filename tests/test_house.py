@@ -1,9 +1,12 @@
 """What holds for the project as a whole."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+
+from tests.readme import ROOT
 
 
 def python(code):
@@ -25,3 +28,9 @@ def python(code):
 def test_importing_a_package_does_not_load_what_it_may_not_need(package, heavy):
     code = f"import sys, {package}; print([m for m in {heavy!r} if m in sys.modules])"
     assert python(code) == "[]"
+
+
+def test_every_file_and_folder_that_the_architecture_names_is_there():
+    named = re.findall(r"`([\w./]+(?:/|\.py|\.md))`", (ROOT / "docs/architecture.md").read_text())
+    assert len(named) > 50
+    assert [name for name in named if not (ROOT / name).exists()] == []

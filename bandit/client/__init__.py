@@ -11,11 +11,10 @@ types, and what goes wrong is a `ClientError` with a stable `code`.
 
 from __future__ import annotations
 
-from bandit.client.asynchronous import AsyncClient
+from bandit.client.clients import AsyncClient, Client
 from bandit.client.errors import ApiError, ClientError, OutboxFull, Unreachable
 from bandit.client.offline import Baseline, Offline, Retries
 from bandit.client.outbox import Batching
-from bandit.client.sync import Client
 from bandit.client.wire import Decision, Refused, SlotDecision, SlotDecisions
 
 __all__ = [

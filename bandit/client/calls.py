@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 import httpx
 
@@ -31,6 +31,8 @@ T = TypeVar("T")
 class Connection(Protocol):
     """How a client waits: for an answer, for a time, or for a function that blocks."""
 
+    def __init__(self, server: Server) -> None: ...
+
     async def request(self, **request: Any) -> httpx.Response:
         """Returns the answer to a request, with the arguments of httpx."""
 
@@ -47,20 +49,22 @@ class Connection(Protocol):
 class Calls:
     """The calls of both clients, whose arguments `Client` describes."""
 
+    _connects_by: ClassVar[type[Connection]]
+
     def __init__(
         self,
-        connect: Callable[[Server], Connection],
         url: str,
-        api_key: str | None,
-        timeout_seconds: float,
-        retries: Retries | None,
-        batching: Batching | None,
-        offline: Offline | None,
-        http_options: Mapping[str, Any] | None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 10.0,
+        retries: Retries | None = None,
+        batching: Batching | None = None,
+        offline: Offline | None = None,
+        http_options: Mapping[str, Any] | None = None,
     ) -> None:
         headers = {} if api_key is None else {"x-api-key": api_key}
         self._server = Server(url, headers, timeout_seconds, http_options or {})
-        self._connection = connect(self._server)
+        self._connection = self._connects_by(self._server)
         self._retries = retries or Retries()
         self._offline = offline
         self._signed: set[str] = set()
@@ -251,9 +255,8 @@ class Calls:
             ApiError: the request was refused; `code` says why.
             Unreachable: no answer came.
         """
-        return wire.json_of(
-            await self._send(wire.any_call(method, path, body, headers, query, etag))
-        )
+        payload = await self._send(wire.any_call(method, path, body, headers, query, etag))
+        return wire.answer_of(object, payload) if payload else None
 
     async def items(self, path: str, query: Mapping[str, object] | None = None) -> list[Any]:
         """Returns the items of all pages of a list, such as `/v1/placements`."""

@@ -87,7 +87,9 @@ class Offline(Struct, frozen=True, kw_only=True):
         self, placement: str, actions: Sequence[Mapping[str, Any]] | None
     ) -> Decision | None:
         """Returns the baseline as a decision, None if there is none for the placement."""
-        chosen = self._first(placement, actions)
+        chosen = self.baselines.get(placement)
+        if chosen is None and actions:
+            chosen = Baseline(str(actions[0]["id"]))
         if chosen is None:
             return None
         return Decision(**_unmade(placement), **_certain(chosen))
@@ -110,13 +112,6 @@ class Offline(Struct, frozen=True, kw_only=True):
             shown = _certain(Baseline(own))
             chosen.append(SlotDecision(slot=number, id=str(slot["id"]), **shown))
         return SlotDecisions(**_unmade(placement), slots=tuple(chosen))
-
-    def _first(
-        self, placement: str, actions: Sequence[Mapping[str, Any]] | None
-    ) -> Baseline | None:
-        if placement in self.baselines:
-            return self.baselines[placement]
-        return Baseline(str(actions[0]["id"])) if actions else None
 
 
 class Away:

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from bandit.client import wire
 from bandit.client.errors import ApiError, ClientError, OutboxFull
 from bandit.client.offline import Offline
-from bandit.client.wire import Refused, Server, Taken
+from bandit.client.wire import Call, Refused, Server, Taken
 from streams.errors import SpoolError
 from streams.events import OUTCOMES
 from streams.logs.base import Message
@@ -138,7 +138,11 @@ class Outbox:
             self._hurry.clear()
             while not self._closing.is_set() and (batch := self._next()) is not None:
                 try:
-                    self._delivered(batch, self._send(batch))
+                    taken = self._send(batch)
+                    self._failed = False
+                    self._forget(batch)
+                    for refused in taken.refused:
+                        self._refuse(batch.items[refused.index], refused.code, refused.message)
                 except ClientError as error:
                     self._keep(batch, error)
                     self._closing.wait(self._batching.retry_seconds)
@@ -157,19 +161,12 @@ class Outbox:
             return OutcomeBatch(taken, None) if taken else None
 
     def _send(self, batch: OutcomeBatch) -> Taken:
-        call = wire.outcomes_call(batch.items)
+        call = Call("POST", "/v1/outcomes", _encode(batch.items))
         try:
             answer = self._http.request(**self._server.request(call))
         except httpx.RequestError as error:
             raise wire.unreachable(call, error) from error
-        return wire.taken_of(wire.payload_of(answer))
-
-    def _delivered(self, batch: OutcomeBatch, taken: Taken) -> None:
-        """Forgets the outcomes that the API has, and reports those that it will never take."""
-        self._failed = False
-        self._forget(batch)
-        for refused in taken.refused:
-            self._refuse(batch.items[refused.index], refused.code, refused.message)
+        return wire.answer_of(Taken, wire.payload_of(answer))
 
     def _keep(self, batch: OutcomeBatch, error: ClientError) -> None:
         """Keeps what could not be delivered: on disk if there is one, else in memory."""

@@ -137,7 +137,7 @@ class _Likely(Struct):
     propensity: float
 
 
-class _Slot(Struct):
+class _Slot(Struct, kw_only=True):
     slot: int
     id: str
     action: _Chosen
@@ -146,25 +146,23 @@ class _Slot(Struct):
     pmf: list[_Likely]
 
 
-class _Ranked(Struct):
+class _Event(Struct, kw_only=True):
     event_id: str
     placement: str
+    policy_version: str
+    logged: bool = True
+    fallback: bool = False
+
+
+class _Ranked(_Event, kw_only=True):
     action: _Chosen
     index: int
     propensity: float
     pmf: list[_Likely]
-    policy_version: str
-    logged: bool = True
-    fallback: bool = False
 
 
-class _RankedSlots(Struct):
-    event_id: str
-    placement: str
+class _RankedSlots(_Event, kw_only=True):
     slots: list[_Slot]
-    policy_version: str
-    logged: bool = True
-    fallback: bool = False
 
 
 class _Details(Struct):
@@ -195,12 +193,6 @@ class Taken(Struct):
 
 _Answer = TypeVar("_Answer")
 
-_ranked: msgspec.json.Decoder[_Ranked] = msgspec.json.Decoder(_Ranked)
-_ranked_slots: msgspec.json.Decoder[_RankedSlots] = msgspec.json.Decoder(_RankedSlots)
-_any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
-_taken: msgspec.json.Decoder[Taken] = msgspec.json.Decoder(Taken)
-_refusal: msgspec.json.Decoder[_Refusal] = msgspec.json.Decoder(_Refusal)
-
 
 def new_event_id() -> str:
     """Returns an event id as the API makes them: by it a request that is sent again is known."""
@@ -217,15 +209,8 @@ def rank_call(
     slots: Sequence[Mapping[str, Any]] | None = None,
 ) -> Call:
     """Returns the request for a decision, which may be sent again if it has an event id."""
-    body: dict[str, object] = {"context": context}
-    if event_id is not None:
-        body["event_id"] = event_id
-    if actions is not None:
-        body["actions"] = actions
-    if slots is not None:
-        body["slots"] = slots
-    if deferred:
-        body["deferred"] = True
+    given = {"event_id": event_id, "actions": actions, "slots": slots, "deferred": deferred or None}
+    body = {"context": context, **{name: each for name, each in given.items() if each is not None}}
     path = path_of("placements", placement, "rank")
     return Call("POST", path, _encode(body), repeatable=event_id is not None)
 
@@ -234,11 +219,6 @@ def outcome_call(placement: str, event_id: str, outcome: Mapping[str, object]) -
     """Returns the request that hands in one outcome now."""
     path = path_of("placements", placement, "events", event_id, "outcomes")
     return Call("POST", path, _encode(outcome))
-
-
-def outcomes_call(items: Sequence[object]) -> Call:
-    """Returns the request that hands in outcomes, of whichever events and placements."""
-    return Call("POST", "/v1/outcomes", _encode(items))
 
 
 def any_call(
@@ -267,20 +247,28 @@ def any_call(
 
 def decision_of(payload: bytes) -> Decision:
     """Returns the decision that an answer to rank holds."""
-    found = _read(_ranked, payload)
+    found = answer_of(_Ranked, payload)
     return Decision(**_event_of(found), **_choice_of(found))
 
 
 def slot_decisions_of(payload: bytes) -> SlotDecisions:
     """Returns the decisions that an answer to rank with slots holds."""
-    found = _read(_ranked_slots, payload)
+    found = answer_of(_RankedSlots, payload)
     slots = [SlotDecision(slot=slot.slot, id=slot.id, **_choice_of(slot)) for slot in found.slots]
     return SlotDecisions(**_event_of(found), slots=tuple(slots))
 
 
-def taken_of(payload: bytes) -> Taken:
-    """Returns what an answer to outcomes in bulk says."""
-    return _read(_taken, payload)
+def answer_of(kind: type[_Answer], payload: bytes) -> _Answer:
+    """Returns an answer's JSON as this type.
+
+    Raises:
+        ApiError: `not_ours`: something other than the API answered, such as a proxy.
+    """
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        said = payload[:200].decode(errors="replace")
+        raise ApiError(200, "not_ours", f"{error}: {said}") from error
 
 
 def unreachable(call: Call, error: httpx.RequestError) -> Unreachable:
@@ -288,11 +276,6 @@ def unreachable(call: Call, error: httpx.RequestError) -> Unreachable:
     unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     why = str(error) or type(error).__name__
     return Unreachable(f"{call.method} {call.path}: no answer ({why})", sent=not unsent)
-
-
-def json_of(payload: bytes) -> Any:
-    """Returns an answer's JSON, None where there is no body."""
-    return _read(_any, payload) if payload else None
 
 
 def payload_of(answer: httpx.Response) -> bytes:
@@ -309,7 +292,7 @@ def payload_of(answer: httpx.Response) -> bytes:
 def refusal_of(status: int, headers: Mapping[str, str], payload: bytes) -> ApiError:
     """Returns the error that an answer of 400 or more is."""
     try:
-        details = _refusal.decode(payload).error
+        details = msgspec.json.decode(payload, type=_Refusal).error
     except (msgspec.DecodeError, UnicodeDecodeError):
         details = _Details("not_ours", payload[:200].decode(errors="replace"))
     return ApiError(
@@ -330,7 +313,7 @@ def path_of(*names: str) -> str:
     return "/v1/" + "/".join(quote(name, safe="") for name in names)
 
 
-def _event_of(found: _Ranked | _RankedSlots) -> dict[str, Any]:
+def _event_of(found: _Event) -> dict[str, Any]:
     return {
         "event_id": found.event_id,
         "placement": found.placement,
@@ -348,15 +331,6 @@ def _choice_of(found: _Ranked | _Slot) -> dict[str, Any]:
         "propensity": found.propensity,
         "pmf": {entry.id: entry.propensity for entry in found.pmf},
     }
-
-
-def _read(decoder: msgspec.json.Decoder[_Answer], payload: bytes) -> _Answer:
-    """Returns the answer; raises `ApiError` for what is none of ours, such as a proxy's page."""
-    try:
-        return decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        said = payload[:200].decode(errors="replace")
-        raise ApiError(200, "not_ours", f"{error}: {said}") from error
 
 
 def _seconds(header: str | None) -> float | None:

@@ -105,7 +105,7 @@ def dashboard(
     another machine.
     """
     _check_installed()
-    from bandit.dashboard.server import serve_dashboard
+    from bandit.dashboard.app import serve_dashboard
     from bandit.service.settings import load_settings
     from streams.process import log_to_stderr
 

@@ -5,6 +5,8 @@ It stands before every page, so that a page that somebody adds is behind it, too
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -22,9 +24,8 @@ from bandit.dashboard.visit import (
     VISITOR,
     Visit,
     csrf_token,
-    is_token,
     keep,
-    new_visitor,
+    query_of,
 )
 from bandit.service.auth.tls_cors import is_loopback
 
@@ -99,7 +100,9 @@ class VisitMiddleware:
             except ValueError as error:
                 return PlainTextResponse(str(error), 413)
             given = request.headers.get("x-csrf-token") or form.pop("csrf", "")
-            if visitor is None or not _is_ours(request) or not is_token(given, csrf):
+            # Compared in a time that does not depend on where they differ.
+            known = hmac.compare_digest(given.encode(), csrf.encode())
+            if visitor is None or not _is_ours(request) or not known:
                 return PlainTextResponse(
                     "this form is not of this visit; go back, load the page again, and send it", 403
                 )
@@ -108,7 +111,7 @@ class VisitMiddleware:
         if visitor is None:
             # Forms are made for a visitor, so there has to be one before the first page.
             answer = RedirectResponse(_here(request), 307)
-            keep(answer, request, VISITOR, new_visitor())
+            keep(answer, request, VISITOR, secrets.token_urlsafe(24))
             return answer
         if request.url.path == SIGN_IN:
             return None
@@ -118,8 +121,17 @@ class VisitMiddleware:
         """Finds out who visits; returns None, or the way to the sign-in, or what went wrong."""
         try:
             who = await visit.client.request("GET", "/v1/whoami")
-            if who["id"] == "open":
-                self._check_open(request)
+            # Another site's name that points to this machine reaches it from elsewhere, too.
+            if who["id"] == "open" and (
+                self._exposed or not is_loopback(request.url.hostname or "")
+            ):
+                raise ApiError(
+                    403,
+                    "dashboard_exposed",
+                    "the API asks nobody for a key, and this page can be reached from elsewhere. "
+                    "Make a key with `copyloop keys create`, or set COPYLOOP_OPEN_TO_NETWORK=true "
+                    "if something in front keeps strangers out",
+                )
         except ClientError as error:
             if isinstance(error, ApiError) and error.status == UNKNOWN:
                 place = SIGN_IN + "?next=" + quote(_here(request), safe="/")
@@ -128,23 +140,6 @@ class VisitMiddleware:
         request.scope[VISIT] = visit._replace(caller=who["id"], scopes=frozenset(who["scopes"]))
         return None
 
-    def _check_open(self, request: Request) -> None:
-        """Refuses where anyone may do anything, and others than this machine could ask.
-
-        Another site's name that points to this machine would be such another.
-
-        Raises:
-            ApiError: it is so.
-        """
-        if self._exposed or not is_loopback(request.url.hostname or ""):
-            raise ApiError(
-                403,
-                "dashboard_exposed",
-                "the API asks nobody for a key, and this page can be reached from elsewhere. Make "
-                "a key with `copyloop keys create`, or set COPYLOOP_OPEN_TO_NETWORK=true if "
-                "something in front keeps strangers out",
-            )
-
 
 async def _form(request: Request) -> dict[str, str]:
     body = b""
@@ -152,7 +147,9 @@ async def _form(request: Request) -> dict[str, str]:
         body += chunk
         if len(body) > MAX_FORM_BYTES:
             raise ValueError(f"the form is larger than {MAX_FORM_BYTES} bytes")
-    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    # Browsers send lines ended by CR and LF, whatever they were.
+    return {name: text.replace("\r\n", "\n") for name, text in fields}
 
 
 def _is_ours(request: Request) -> bool:
@@ -164,8 +161,7 @@ def _is_ours(request: Request) -> bool:
 
 
 def _here(request: Request) -> str:
-    query = f"?{request.url.query}" if request.url.query else ""
-    return quote(request.url.path, safe="/") + query
+    return quote(request.url.path, safe="/") + query_of(request)
 
 
 def _with_headers(send: Send, *, secure: bool) -> Send:

@@ -1,11 +1,14 @@
-"""From figures to pages: the templates, what each figure is, and how numbers and times look."""
+"""Templates and static files, the definition of each figure, and how numbers and times look."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import itertools
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -13,12 +16,17 @@ from urllib.parse import quote, unquote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from bandit.client import ApiError
-from bandit.dashboard.assets import Assets
-from bandit.dashboard.visit import TOLD, forget, keep, visit_of
+from bandit.dashboard.visit import PATH, TOLD, forget, keep, visit_of
+from bandit.errors import SettingError
 
 FOLDER: Final = Path(__file__).parent
+STATIC: Final = FOLDER / "static"
+KEPT: Final = "public, max-age=31536000, immutable"
 NOTHING: Final = "–"
 WORDS: Final = {
     "placement": "A named spot where one creative is chosen. It owns its creatives, its policy, "
@@ -80,6 +88,53 @@ WORDS: Final = {
 """The definition of every figure, shown on request."""
 
 
+class Assets:
+    """The files that browsers keep, and their addresses: `plotly` is the drawing library's.
+
+    Every address has the content's hash in it, so a browser may keep a file for a year and still
+    has the new one after an upgrade.
+    """
+
+    def __init__(self) -> None:
+        spec = find_spec("plotly")  # which need not be imported for its script
+        if spec is None or spec.origin is None:
+            raise SettingError("plotly is not installed; pip install 'copyloop[ui]', or --no-ui")
+        script = (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
+        self.plotly = f"{PATH}/plotly-{_hash(script)}.js"
+        self.static = f"{PATH}/static/{_hash(*(f.read_bytes() for f in sorted(STATIC.iterdir())))}"
+        self.routes = [
+            Route(self.plotly, _compressed(script)),
+            Mount(self.static, _Kept(directory=STATIC)),
+        ]
+
+
+class _Kept(StaticFiles):
+    """Files that a browser may keep."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code == 200:
+            response.headers["cache-control"] = KEPT
+        return response
+
+
+def _compressed(script: bytes) -> Callable[[Request], Awaitable[Response]]:
+    packed = gzip.compress(script, mtime=0)
+
+    async def serve(request: Request) -> Response:
+        headers = {"cache-control": KEPT, "vary": "accept-encoding"}
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(script, headers=headers, media_type="text/javascript")
+        headers["content-encoding"] = "gzip"
+        return Response(packed, headers=headers, media_type="text/javascript")
+
+    return serve
+
+
+def _hash(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+
+
 class Pages:
     """Makes pages of the templates.
 
@@ -133,14 +188,7 @@ def pages_of(request: Request) -> Pages:
 
 
 def back_to(request: Request, path: str, told: str, *, refused: bool = False) -> Response:
-    """Returns the way to a page that will say, once, what came of a form.
-
-    Args:
-        request: brought the form.
-        path: of the page, with its names quoted.
-        told: what it will say.
-        refused: whether that is bad news.
-    """
+    """Redirects from a form to the page at `path`, which says once what came of the form."""
     response = RedirectResponse(path, 303)
     words = quote(json.dumps({"text": told[:1000], "refused": refused}))
     keep(response, request, TOLD, words, max_age=60)
@@ -155,14 +203,9 @@ async def act(
     *,
     refused: str = "Nothing was changed",
 ) -> Response:
-    """Has the API do what a form asks for, and returns the way to a page that says what came of it.
+    """Awaits the call that a form asks for, and redirects to a page that says what came of it.
 
-    Args:
-        request: brought the form.
-        doing: the call to the API.
-        path: of the page, with its names quoted.
-        told: what it says then.
-        refused: what it says if the API refuses, before its reason.
+    The page says `told`, or if the API refuses `refused` and the API's reason.
     """
     try:
         await doing

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -61,15 +60,15 @@ def page_at(*names: str) -> str:
     return "/".join((PATH, *(quote(name, safe="") for name in names)))
 
 
+def query_of(request: Request) -> str:
+    """Returns the request's query with its question mark, empty if there is none."""
+    return f"?{request.url.query}" if request.url.query else ""
+
+
 def visit_of(request: Request) -> Visit:
     """Returns who visits; the middleware has found it out."""
     found: Visit = request.scope[VISIT]
     return found
-
-
-def new_visitor() -> str:
-    """Returns a random name."""
-    return secrets.token_urlsafe(24)
 
 
 def csrf_token(visitor: str, credential: str | None) -> str:
@@ -80,11 +79,6 @@ def csrf_token(visitor: str, credential: str | None) -> str:
     """
     message = f"form {credential or ''}".encode()
     return hmac.new(visitor.encode(), message, hashlib.sha256).hexdigest()
-
-
-def is_token(given: str, expected: str) -> bool:
-    """Returns whether the token is the one, in a time that tells nothing."""
-    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 def keep(response: Response, request: Request, name: str, value: str, **options: Any) -> None:

@@ -33,7 +33,7 @@ from bandit.service.errors import refuse_alike
 from bandit.service.evaluations import routes as evaluation_routes
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.figures import routes as figure_routes
-from bandit.service.figures.fold import FiguresFold, figure_settings_of
+from bandit.service.figures.fold import FiguresFold
 from bandit.service.hot import HotRouter
 from bandit.service.log_writer import Appender
 from bandit.service.openapi import REFUSED, add_hot_routes
@@ -129,10 +129,7 @@ def create_app(
     rest.state.log = log
     rest.state.ui_port = settings.ui_port
     rest.state.keys = KeyService(ring, appender, clock_ms)
-    follower = FiguresFold(
-        log, clock_ms, lambda name: figure_settings_of(snapshots.catalogue, name)
-    )
-    rest.state.figures = figure_routes.FiguresService(follower)
+    follower = rest.state.figures = FiguresFold(log, clock_ms, snapshots.catalogue)
     rest.state.flags = Flags(snapshots, decider, recorder, assignments)
     rest.state.health = health.Health(
         log, snapshots, appender, figures, settings, clock_ms, drain, ring

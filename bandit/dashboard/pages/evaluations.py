@@ -68,7 +68,9 @@ async def read(request: Request) -> Response:
     path = path_of("placements", name, "evaluations", request.path_params["evaluation"])
     found = await client.request("GET", path)
     placement = await client.request("GET", path_of("placements", name))
-    low, high = _bounds(found)
+    totals = [each["total"] for each in found["policies"]]
+    ends = [t[end] for t in totals for end in ("low", "value", "high") if t[end] is not None]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
     return pages_of(request).show(
         request,
         "evaluation.html",
@@ -116,13 +118,6 @@ async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, 
         now_ms = (await visit.client.request("GET", "/v1/lag"))["looked_ms"]
         body["since_ms"] = max(now_ms - 1000 * int(seconds), 0)
     return body
-
-
-def _bounds(found: dict[str, Any]) -> tuple[float, float]:
-    """Returns the least and the largest figure that the page draws."""
-    totals = [each["total"] for each in found["policies"]]
-    ends = [t[end] for t in totals for end in ("low", "value", "high") if t[end] is not None]
-    return min(ends, default=0.0), max(ends, default=1.0)
 
 
 _ONE: Final = f"{HERE}/{{placement}}/{{evaluation}}"

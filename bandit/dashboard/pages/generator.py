@@ -100,7 +100,10 @@ def facts_of(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     >>> facts_of({"seed": 3, "config": {"method": "dpo", "dpo": {"beta": 1}}, "loss": 0.51234})
     [('method', 'dpo'), ('seed', '3'), ('loss', '0.5123')]
     """
-    config, rows, metrics = (_object(manifest, name) for name in ("config", "rows", "metrics"))
+    config, rows, metrics = (
+        found if isinstance(found := manifest.get(name), dict) else {}
+        for name in ("config", "rows", "metrics")
+    )
     # Of the configuration what tells versions apart; a manifest on disk has the rest.
     inner = {name: value for name, value in config.items() if name in FACTS}
     inner |= {"started_from": config["parent"]} if config.get("parent") else {}
@@ -124,17 +127,10 @@ def _verdict(form: Mapping[str, str]) -> dict[str, Any]:
     """
     if form.get("verdict") == "reject":
         return {"verdict": "reject", "reason": form.get("reason", "").strip()}
-    # browsers send lines ended by CR and LF whatever they were
-    parts = {
-        name.removeprefix(PART): text.replace("\r\n", "\n")
-        for name, text in form.items()
-        if name.startswith(PART)
-    }
-    was = {
-        name.removeprefix(WAS): text.replace("\r\n", "\n")
-        for name, text in form.items()
-        if name.startswith(WAS)
-    }
+    parts, was = (
+        {name.removeprefix(kind): text for name, text in form.items() if name.startswith(kind)}
+        for kind in (PART, WAS)
+    )
     return {"verdict": "approve"} if parts == was else {"verdict": "edit", "parts": parts}
 
 
@@ -142,11 +138,6 @@ def _review(form: Mapping[str, str], *, at: str) -> str:
     query = {"placement": form.get("only", ""), "at": at}
     told = urlencode({name: value for name, value in query.items() if value})
     return f"{REVIEW}?{told}" if told else REVIEW
-
-
-def _object(manifest: dict[str, Any], name: str) -> dict[str, Any]:
-    found = manifest.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _told(value: str | float) -> str:

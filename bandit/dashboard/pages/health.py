@@ -48,9 +48,7 @@ async def replay(request: Request) -> Response:
     """Sends a dead letter again, as it was or corrected."""
     visit = visit_of(request)
     letter, value = visit.form.get("letter", ""), visit.form.get("value")
-    # as browsers send it, lines end otherwise than they did
-    given = None if value is None else value.replace("\r\n", "\n")
-    body: dict[str, Any] = {} if given in (None, visit.form.get("was")) else {"value": given}
+    body: dict[str, Any] = {} if value in (None, visit.form.get("was")) else {"value": value}
     try:
         path = path_of("dead-letters", letter, "replay")
         sent = await visit.client.request("POST", path, body)

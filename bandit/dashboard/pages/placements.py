@@ -104,6 +104,8 @@ async def creative(request: Request) -> Response:
     brief = await _brief(client, name, found["lineage"])
     environment = (brief or {}).get("environment")
     channel = environment.get("channel") if isinstance(environment, dict) else None
+    # Only a picture that the creative carries itself: pages load nothing from elsewhere.
+    carried = [found["parts"].get(part, "") for part in _PICTURES]
     return pages_of(request).show(
         request,
         "creative.html",
@@ -113,7 +115,7 @@ async def creative(request: Request) -> Response:
         brief=brief,
         channel=channel if channel in CHANNELS else GENERIC,
         channels=CHANNELS,
-        picture=_picture(found["parts"]),
+        picture=next((each for each in carried if each.startswith("data:image/")), None),
         texts={part: text for part, text in found["parts"].items() if part not in _PICTURES},
         gates=_gates(found),
     )
@@ -144,14 +146,6 @@ async def _brief(
         return None
     brief: dict[str, Any] = generation["brief"]
     return brief
-
-
-def _picture(parts: dict[str, str]) -> str | None:
-    """Returns its picture, if it carries one itself: pages load nothing from elsewhere."""
-    for part in _PICTURES:
-        if parts.get(part, "").startswith("data:image/"):
-            return parts[part]
-    return None
 
 
 def _gates(creative: dict[str, Any]) -> list[dict[str, Any]]:

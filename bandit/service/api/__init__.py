@@ -23,7 +23,4 @@ ROUTERS: Final = (
     dead_letters.router,
     decisions.router,
     access.router,
-    access.acts_router,
-    access.caller_router,
-    access.dashboard_router,
 )

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
+from bandit.service.api.dependencies import state_of
 from bandit.service.auth.caller import Caller, caller_of
 from bandit.service.auth.keys import (
     GRACE_SECONDS,
@@ -29,7 +30,7 @@ from streams.events.access import Act, ApiKey, Scope
 from streams.events.fields import doc
 from streams.logs.base import Log
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(tags=["keys"])
 YEARS: float = 100 * 366 * 86_400.0
 
 
@@ -112,28 +113,23 @@ class KeyService:
         await run_in_threadpool(self.ring.catch_up)
 
 
-def _desk(request: Request) -> KeyService:
-    found: KeyService = request.app.state.keys
-    return found
-
-
-def _asking(request: Request) -> Caller:
+def _caller(request: Request) -> Caller:
     return caller_of(request.scope)
 
 
-KeysOf = Annotated[KeyService, Depends(_desk)]
-Asking = Annotated[Caller, Depends(_asking)]
+Keys = Annotated[KeyService, state_of("keys")]
+Asking = Annotated[Caller, Depends(_caller)]
 KeyId = Annotated[str, Path(alias="key", max_length=256, description="The key's id.")]
 
 
-@router.get("")
-async def list_keys(keys: KeysOf) -> KeyList:
+@router.get("/v1/keys")
+async def list_keys(keys: Keys) -> KeyList:
     """Every key, without its secret."""
     return KeyList(items=[view_of(KeyView, key) for key in keys.ring.every()])
 
 
-@router.post("", status_code=201)
-async def create_key(keys: KeysOf, who: Asking, body: JsonBody[KeyBody]) -> NewKeyView:
+@router.post("/v1/keys", status_code=201)
+async def create_key(keys: Keys, who: Asking, body: JsonBody[KeyBody]) -> NewKeyView:
     """Makes a key and tells its text, this once. With the first one, the others are asked for."""
     key, text = make_key(
         body.name,
@@ -147,9 +143,9 @@ async def create_key(keys: KeysOf, who: Asking, body: JsonBody[KeyBody]) -> NewK
     return view_of(NewKeyView, key, key=text)
 
 
-@router.post("/{key}/rotate")
+@router.post("/v1/keys/{key}/rotate")
 async def rotate_key(
-    keys: KeysOf, who: Asking, key_id: KeyId, body: JsonBody[RotationBody]
+    keys: Keys, who: Asking, key_id: KeyId, body: JsonBody[RotationBody]
 ) -> NewKeyView:
     """Gives the key a new secret and tells it, this once; the old one works for the grace yet."""
     async with keys.turn:
@@ -159,8 +155,8 @@ async def rotate_key(
     return view_of(NewKeyView, key, key=text)
 
 
-@router.delete("/{key}")
-async def revoke_key(keys: KeysOf, who: Asking, key_id: KeyId) -> KeyView:
+@router.delete("/v1/keys/{key}")
+async def revoke_key(keys: Keys, who: Asking, key_id: KeyId) -> KeyView:
     """Ends the key, on every replica within a second."""
     async with keys.turn:
         before = keys.key(key_id)
@@ -170,9 +166,6 @@ async def revoke_key(keys: KeysOf, who: Asking, key_id: KeyId) -> KeyView:
     return view_of(KeyView, after)
 
 
-acts_router = APIRouter(prefix="/v1/acts", tags=["keys"])
-
-
 class ActPage(Struct, Resource, frozen=True):
     """Acts, oldest first; `next` is what to ask for as `since` to go on, null at the end."""
 
@@ -180,23 +173,19 @@ class ActPage(Struct, Resource, frozen=True):
     next: int | None
 
 
-@acts_router.get("")
+@router.get("/v1/acts")
 def list_acts(
-    request: Request,
+    log: Annotated[Log, state_of("log")],
     since: Annotated[int, Query(ge=0, lt=2**53, description="The `next` of the page before.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     who: Annotated[str | None, Query(description="Only theirs.")] = None,
 ) -> ActPage:
     """What people had the service do, oldest first; decisions are not among it."""
-    log: Log = request.app.state.log
     found = list(islice(read_acts(log, since=since, who=who), limit))
     return ActPage(
         items=[act for _, act in found],
         next=found[-1][0] + 1 if len(found) == limit else None,
     )
-
-
-caller_router = APIRouter(prefix="/v1", tags=["keys"])
 
 
 class CallerView(Struct, Resource, frozen=True):
@@ -206,25 +195,16 @@ class CallerView(Struct, Resource, frozen=True):
     scopes: Annotated[list[Scope], doc("What they may, with all that it includes.")]
 
 
-@caller_router.get("/whoami")
-async def who_am_i(request: Request) -> CallerView:
+@router.get("/v1/whoami")
+async def who_am_i(caller: Asking) -> CallerView:
     """Who asks, and what they may."""
-    caller = caller_of(request.scope)
     return CallerView(id=caller.id, scopes=sorted(caller.scopes))
 
 
-dashboard_router = APIRouter()
-
-
-def _ui_port(request: Request) -> int:
-    port: int = request.app.state.ui_port
-    return port
-
-
-@dashboard_router.get("/ui", include_in_schema=False)
-@dashboard_router.get("/ui/{page:path}", include_in_schema=False)
+@router.get("/ui", include_in_schema=False)
+@router.get("/ui/{page:path}", include_in_schema=False)
 async def to_dashboard(
-    request: Request, port: Annotated[int, Depends(_ui_port)]
+    request: Request, port: Annotated[int, state_of("ui_port")]
 ) -> RedirectResponse:
     """Goes to the same page of the dashboard, on the same host."""
     if not port:

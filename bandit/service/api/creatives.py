@@ -1,9 +1,10 @@
-"""The admin routes of creatives: to add them, to look at them, and to let them go."""
+"""The admin routes of creatives: to add, list, change and review them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -17,20 +18,20 @@ from bandit.features.flatten import creative_features
 from bandit.review import TRANSITIONS, WAITING
 from bandit.service.api.dependencies import (
     TAGGED,
-    After,
     Editing,
     Known,
-    Limit,
+    Listing,
     Matching,
     Once,
     Placed,
     Since,
-    page_of,
+    tagged,
     unchanged,
 )
 from bandit.service.api.editor import Editor
 from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text, view_of
 from streams.catalogue.state import catalogue_key
+from streams.catalogue.writer import Condition, Repeatable
 from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
 from streams.events.fields import doc
 from streams.events.placement import Caps
@@ -78,11 +79,6 @@ class CreativeView(Creative, Resource, frozen=True, kw_only=True):
 
     etag: Annotated[str, doc("For `If-Match`.")]
 
-    @classmethod
-    def of(cls, creative: Creative, tag: str) -> CreativeView:
-        """Returns the view of a creative with this entity tag."""
-        return view_of(cls, creative, etag=tag)
-
 
 class ReviewBody(Struct, Resource, frozen=True, kw_only=True):
     """What a person makes of a creative that is not shown yet."""
@@ -109,63 +105,51 @@ OfCreative = Annotated[
 ]
 
 
-class Wanted(Struct, frozen=True):
-    """Which creatives a list is to have."""
-
-    statuses: frozenset[CreativeStatus]
-    since_ms: int
-    generation: str | None
-    model: str | None
-
-    def keeps(self, creative: Creative) -> bool:
-        """Returns whether this one is to be in it."""
-        lineage = creative.lineage
-        return (
-            (not self.statuses or creative.status in self.statuses)
-            and creative.timestamp_ms >= self.since_ms
-            and self.generation in (None, lineage.generation_id)
-            and self.model in (None, lineage.model, lineage.adapter)
-        )
-
-
-def _wanted(
+def _filter(
     status: Annotated[
         list[CreativeStatus] | None, Query(description="Only these; may come several times.")
     ] = None,
     since_ms: Since = None,
     generation: Annotated[str | None, Query(description="Of this generation.")] = None,
     model: Annotated[str | None, Query(description="By this model or adapter.")] = None,
-) -> Wanted:
-    return Wanted(frozenset(status or ()), since_ms or 0, generation, model)
+) -> Callable[[Creative], bool]:
+    def keeps(creative: Creative) -> bool:
+        lineage = creative.lineage
+        return (
+            (not status or creative.status in status)
+            and creative.timestamp_ms >= (since_ms or 0)
+            and generation in (None, lineage.generation_id)
+            and model in (None, lineage.model, lineage.adapter)
+        )
+
+    return keeps
 
 
-Filters = Annotated[Wanted, Depends(_wanted)]
+Filter = Annotated[Callable[[Creative], bool], Depends(_filter)]
 
 
 @router.get("/creatives")
 async def list_all_creatives(
-    editor: Editing, wanted: Filters, limit: Limit = 100, after: After = None
+    editor: Editing, wanted: Filter, paging: Listing
 ) -> Page[CreativeView]:
     """The creatives of all placements, by placement, in the order in which they came."""
     found = [
         creative
         for placement in editor.catalogue.placements()
         for creative in editor.catalogue.creatives(placement.name)
-        if wanted.keeps(creative)
+        if wanted(creative)
     ]
-    page, following = page_of(found, limit, after, catalogue_key)
-    return Page(items=[creative_view(editor, creative) for creative in page], next=following)
+    return paging.page(found, catalogue_key, partial(editor.view, CreativeView))
 
 
 @router.get("/placements/{placement}/creatives")
 async def list_creatives(
-    editor: Editing, name: Placed, wanted: Filters, limit: Limit = 100, after: After = None
+    editor: Editing, name: Placed, wanted: Filter, paging: Listing
 ) -> Page[CreativeView]:
     """The placement's creatives, in the order in which they came."""
     editor.placement(name)
-    found = [creative for creative in editor.catalogue.creatives(name) if wanted.keeps(creative)]
-    page, following = page_of(found, limit, after, lambda creative: creative.id)
-    return Page(items=[creative_view(editor, creative) for creative in page], next=following)
+    found = [creative for creative in editor.catalogue.creatives(name) if wanted(creative)]
+    return paging.page(found, lambda each: each.id, partial(editor.view, CreativeView))
 
 
 @router.post("/placements/{placement}/creatives", status_code=201)
@@ -188,7 +172,7 @@ async def add_creatives(
 
     made = await editor.change([catalogue_key(c) for c in creatives], added, repeatable=once)
     return Page(
-        items=[creative_view(editor, event) for event in made if isinstance(event, Creative)],
+        items=[editor.view(CreativeView, event) for event in made if isinstance(event, Creative)],
         next=None,
     )
 
@@ -202,10 +186,8 @@ async def read_creative(
     editor: Editing, name: Placed, creative_id: OfCreative, response: Response, known: Known = None
 ) -> Any:
     """One creative."""
-    creative = editor.creative(name, creative_id)
-    tag = editor.tag(catalogue_key(creative))
-    response.headers["ETag"] = tag
-    return unchanged(known, tag) or creative_view(editor, creative)
+    view = tagged(response, editor.view(CreativeView, editor.creative(name, creative_id)))
+    return unchanged(known, view.etag) or view
 
 
 @router.patch("/placements/{placement}/creatives/{creative_id:path}")
@@ -223,63 +205,83 @@ async def change_creative(
     `retired`; all may be `rejected`, with a reason. Without `If-Match`, what else changed about
     it meanwhile is kept.
     """
-    if body.status == "rejected" and not body.reason:
-        raise RequestError(
-            422, "reason_missing", "a rejection needs a reason, as `code: words`", target="reason"
-        )
-    asked_for = creative_id
+    if body.status == "rejected":
+        _check_reason(body.reason)
+
+    def changed(before: Creative) -> Creative:
+        status = body.status or before.status
+        _check_transition(before, status, (before.status, *TRANSITIONS[before.status]))
+        reason = body.reason if body.status else before.reason
+        caps = body.caps or before.caps
+        return msgspec.structs.replace(before, status=status, reason=reason, caps=caps)
+
+    return await _changed(editor, name, creative_id, changed, response, condition, None)
+
+
+@router.post("/placements/{placement}/creatives/{creative_id:path}/review")
+async def review_creative(
+    editor: Editing,
+    name: Placed,
+    creative_id: OfCreative,
+    body: JsonBody[ReviewBody],
+    response: Response,
+    condition: Matching,
+    once: Once,
+) -> CreativeView:
+    """Approves, edits or rejects a creative that is `proposed` or `screened`.
+
+    With `If-Match`, a text that somebody else edited meanwhile is not approved unread.
+    """
+    if body.verdict == "reject":
+        _check_reason(body.reason)
+    if (body.verdict == "edit") != (body.parts is not None):
+        message = f"verdict {body.verdict!r} and parts: an edit needs its text, and only an edit"
+        raise RequestError(422, "body_invalid", message, target="parts")
+    text: dict[str, Any] = {}
+    if body.parts is not None:
+        features = await run_in_threadpool(creative_features, body.parts)
+        text = {"parts": body.parts, "features": features}
+    status: CreativeStatus = "rejected" if body.verdict == "reject" else "live"
+
+    def reviewed(before: Creative) -> Creative:
+        if before.status not in WAITING:
+            _check_transition(before, status, ())
+        return msgspec.structs.replace(before, status=status, reason=body.reason, **text)
+
+    return await _changed(editor, name, creative_id, reviewed, response, condition, once)
+
+
+async def _changed(
+    editor: Editor,
+    name: str,
+    creative_id: str,
+    change: Callable[[Creative], Creative],
+    response: Response,
+    condition: Condition | None,
+    once: Repeatable | None,
+) -> CreativeView:
+    """Has the creative become what `change` makes of it as it is then, and returns it."""
 
     def changed() -> list[Creative]:
-        before = editor.creative(name, asked_for)
-        status = body.status or before.status
-        caps = body.caps or before.caps
-        reason = body.reason if body.status else before.reason
-        after = msgspec.structs.replace(before, status=status, reason=reason, caps=caps)
-        if after == before:
-            return []
-        check_transition(before, status, (before.status, *TRANSITIONS[before.status]))
-        return [after]
+        before = editor.creative(name, creative_id)
+        after = change(before)
+        return [] if after == before else [after]
 
-    await editor.change([f"creative/{name}/{creative_id}"], changed, condition=condition)
-    creative = editor.creative(name, creative_id)
-    response.headers["ETag"] = editor.tag(catalogue_key(creative))
-    return creative_view(editor, creative)
-
-
-def creative_view(editor: Editor, creative: Creative) -> CreativeView:
-    """Returns the creative as it is answered, with its present tag."""
-    return CreativeView.of(creative, editor.tag(catalogue_key(creative)))
-
-
-def check_transition(
-    creative: Creative, status: CreativeStatus, possible: Sequence[CreativeStatus]
-) -> None:
-    """Refuses a status that the creative cannot have next.
-
-    Raises:
-        RequestError: `status_transition_invalid`.
-    """
-    if status not in possible:
-        others = ", ".join(each for each in possible if each != creative.status)
-        raise RequestError(
-            409,
-            "status_transition_invalid",
-            f"creative {creative.id!r} is {creative.status} and cannot become {status}; "
-            f"it can become {others or 'nothing any more'}",
-            target="status",
-        )
+    await editor.change(
+        [f"creative/{name}/{creative_id}"], changed, condition=condition, repeatable=once
+    )
+    return tagged(response, editor.view(CreativeView, editor.creative(name, creative_id)))
 
 
 def _creatives(placement: str, bodies: Sequence[CreativeBody], now_ms: int) -> list[Creative]:
     return [
-        Creative(
+        view_of(
+            Creative,
+            body,
             id=body.id or _id_of_text(body.parts),
             placement=placement,
-            parts=body.parts,
-            status=body.status,
             timestamp_ms=now_ms,
             features=creative_features(body.parts) if body.features is UNSET else body.features,
-            caps=body.caps,
         )
         for body in bodies
     ]
@@ -306,48 +308,21 @@ def _check_new(editor: Editor, creatives: Sequence[Creative]) -> None:
         seen.add(creative.id)
 
 
-@router.post("/placements/{placement}/creatives/{creative_id:path}/review")
-async def review_creative(
-    editor: Editing,
-    name: Placed,
-    creative_id: OfCreative,
-    body: JsonBody[ReviewBody],
-    response: Response,
-    condition: Matching,
-    once: Once,
-) -> CreativeView:
-    """Approves, edits or rejects a creative that is `proposed` or `screened`.
-
-    With `If-Match`, a text that somebody else edited meanwhile is not approved unread.
-    """
-    _check(body)
-    parts = body.parts if body.verdict == "edit" else None
-    features = None if parts is None else await run_in_threadpool(creative_features, parts)
-    status: CreativeStatus = "rejected" if body.verdict == "reject" else "live"
-    asked_for = creative_id
-
-    def reviewed() -> list[Creative]:
-        before = editor.creative(name, asked_for)
-        if before.status not in WAITING:
-            check_transition(before, status, ())
-        after = msgspec.structs.replace(before, status=status, reason=body.reason)
-        if parts is not None and features is not None:
-            after = msgspec.structs.replace(after, parts=parts, features=features)
-        return [after]
-
-    await editor.change(
-        [f"creative/{name}/{creative_id}"], reviewed, condition=condition, repeatable=once
-    )
-    creative = editor.creative(name, creative_id)
-    response.headers["ETag"] = editor.tag(catalogue_key(creative))
-    return creative_view(editor, creative)
+def _check_reason(reason: str | None) -> None:
+    if not reason:
+        message = "a rejection needs a reason, as `code: words`"
+        raise RequestError(422, "reason_missing", message, target="reason")
 
 
-def _check(body: ReviewBody) -> None:
-    if body.verdict == "reject" and not body.reason:
+def _check_transition(
+    creative: Creative, status: CreativeStatus, possible: Sequence[CreativeStatus]
+) -> None:
+    if status not in possible:
+        others = ", ".join(each for each in possible if each != creative.status)
         raise RequestError(
-            422, "reason_missing", "a rejection needs a reason, as `code: words`", target="reason"
+            409,
+            "status_transition_invalid",
+            f"creative {creative.id!r} is {creative.status} and cannot become {status}; "
+            f"it can become {others or 'nothing any more'}",
+            target="status",
         )
-    if (body.verdict == "edit") != (body.parts is not None):
-        message = f"verdict {body.verdict!r} and parts: an edit needs its text, and only an edit"
-        raise RequestError(422, "body_invalid", message, target="parts")

@@ -1,4 +1,4 @@
-"""The admin routes of dead letters: what nobody could use, why, and sending it again."""
+"""The admin routes of dead letters: to list them with their reasons, and to send them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Editing, Limit, Since
+from bandit.service.api.dependencies import Editing, Listing, Since, refusing
 from bandit.service.resource import JsonBody, Page, Resource, view_of
 from streams.dead_letters import DeadLetter, find_dead_letter, letter_of, readable, replay
 from streams.errors import DeadLetterError, EventError, TopicError
@@ -39,13 +39,13 @@ class HeaderView(Struct, frozen=True):
 
 
 class LetterView(Struct, Resource, frozen=True, kw_only=True):
-    """A record that nobody could use, as it was, and why; bytes that are no text in base64."""
+    """A record that could not be used, as it was, and why; bytes that are no text in base64."""
 
     id: str
     reason: Annotated[str, doc("A stable code, such as `late`.")]
     error: str
     source: Annotated[str, doc("Where the record was: topic/partition@offset.")]
-    timestamp_ms: Annotated[int, doc("When it was laid aside.")]
+    timestamp_ms: Annotated[int, doc("When it became a dead letter.")]
     key: str | dict[str, str]
     value: str | dict[str, str]
     headers: list[HeaderView]
@@ -84,8 +84,7 @@ class ReplayedView(Struct, Resource, frozen=True):
 @router.get("")
 async def list_letters(
     editor: Editing,
-    limit: Limit = 100,
-    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    paging: Listing,
     reason: Annotated[str | None, Query(description="Only this one.")] = None,
     topic: Annotated[str | None, Query(description="Only from this topic.")] = None,
     placement: Annotated[
@@ -102,10 +101,10 @@ async def list_letters(
             and (placement is None or _placement_of(letter) == placement)
         )
 
-    ends = {} if after is None else _ends_of(after)  # without: from the end
+    ends = {} if paging.after is None else _ends_of(paging.after)  # without: from the end
     # In a thread: the log may take its time, and the event loop has ranks to answer.
     found, following = await run_in_threadpool(
-        _page, editor.log, ends, limit, since_ms or 0, wanted
+        _page, editor.log, ends, paging.limit, since_ms or 0, wanted
     )
     return Page(items=[_view(letter) for letter in found], next=following)
 
@@ -121,7 +120,7 @@ async def replay_letters(editor: Editing, body: JsonBody[ReplayBody]) -> Replaye
     """Sends letters again, all or none, as they were.
 
     It is safe to do twice: each carries its own id, and nothing counts twice. What happens then
-    is up to whoever reads the topic; what is still late is laid aside again.
+    is up to the reader of the topic; a record that is still late becomes a dead letter again.
     """
     replayed = await run_in_threadpool(_replay, editor.log, body.ids, None)
     for letter_id in body.ids:
@@ -184,12 +183,10 @@ def _find(log: Log, letter_id: str) -> DeadLetter:
 
 def _replay(log: Log, ids: Sequence[str], value: bytes | None) -> ReplayedView:
     letters = [_find(log, letter_id) for letter_id in ids]
-    try:
+    with refusing(
+        (EventError, 422, "value"), (DeadLetterError, 409, "id"), (TopicError, 409, "id")
+    ):
         written = replay(log, letters, value=value)
-    except EventError as error:
-        raise RequestError(422, error.code, str(error), target="value") from error
-    except (DeadLetterError, TopicError) as error:
-        raise RequestError(409, error.code, str(error), target="id") from error
     return ReplayedView(sent=[view_of(PlaceView, place) for place in written])
 
 

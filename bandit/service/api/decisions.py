@@ -1,24 +1,25 @@
-"""The route that looks a decision up in the log, with what came after it."""
+"""The routes that look a decision up in the log, and that take outcomes in bulk."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from contextlib import suppress
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from msgspec import Meta, Raw, Struct
-from pydantic import BaseModel, Field
+from msgspec import Raw, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Editing, Since
+from bandit.service.api.dependencies import Editing, Since, state_of
 from bandit.service.asgi import trace_of
 from bandit.service.decide import serving_of
 from bandit.service.record import Accepted, Recorder
-from bandit.service.requests import Id, OneSlot, OutcomeId, OutcomeRequest
+from bandit.service.requests import Id, OutcomeRequest
 from bandit.service.resource import Resource, view_of
+from bandit.service.state import Snapshots
 from streams.errors import EventError
 from streams.events import (
     DECISIONS,
@@ -27,22 +28,23 @@ from streams.events import (
     Action,
     Decision,
     Outcome,
-    TimestampMs,
     decode,
 )
 from streams.events.fields import doc
-from streams.inspect import Search, by_key
+from streams.inspect import by_key
 from streams.logs.base import Log, Record
 
+MAX_OUTCOMES: Final = 1000
 MAX_SCAN: Final = 50_000
 """How many records of a partition are read for one answer: a second or so at the most."""
 EARLY_MS: Final = 10_000
-"""By how much the log's clock may be behind that of whoever made the id."""
+"""By how much the log's clock may be behind the clock of the process that made the id."""
 LATE_MS: Final = 3_600_000
 """How long after its id a decision is looked for: a spool may have held it up."""
 _OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
 """An id that the API made, signed or not."""
 _TIME_DIGITS: Final = 12
+_Event = TypeVar("_Event", Decision, Outcome)
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
@@ -106,11 +108,16 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
     from_ms, until_ms = _between(event_id, since_ms, now_ms)
     key = event_id.encode()
     search = by_key(log, DECISIONS, key, from_ms=from_ms, until_ms=until_ms, limit=MAX_SCAN)
-    decisions = [
-        (record, event) for record, event in _events(search.records) if isinstance(event, Decision)
-    ]
+    decisions = _events(search.records, Decision)
     if not decisions:
-        raise _not_found(event_id, from_ms, until_ms, search)
+        stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
+        raise RequestError(
+            404,
+            "decision_not_found",
+            f"no decision {event_id!r} came into the log from {from_ms} to {until_ms} (ms)"
+            f"{stopped}; say with since_ms from when on to look",
+            target="event_id",
+        )
     # Outcomes may come before their decision, by as much as clocks and queues differ.
     came_ms = decisions[0][0].timestamp_ms - EARLY_MS
     later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
@@ -119,8 +126,7 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
         decisions=[view_of(DecisionView, event, place=_place(at)) for at, event in decisions],
         outcomes=[
             view_of(OutcomeView, event, place=_place(record))
-            for record, event in _events(later.records)
-            if isinstance(event, Outcome)
+            for record, event in _events(later.records, Outcome)
         ],
         outcomes_complete=later.complete,
     )
@@ -137,24 +143,13 @@ def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int
     return now_ms - LATE_MS, now_ms + LATE_MS
 
 
-def _not_found(event_id: str, from_ms: int, until_ms: int, search: Search) -> RequestError:
-    stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
-    return RequestError(
-        404,
-        "decision_not_found",
-        f"no decision {event_id!r} came into the log from {from_ms} to {until_ms} (ms){stopped}; "
-        "say with since_ms from when on to look",
-        target="event_id",
-    )
-
-
-def _events(records: Sequence[Record]) -> list[tuple[Record, Any]]:
+def _events(records: Sequence[Record], kind: type[_Event]) -> list[tuple[Record, _Event]]:
     found = []
     for record in records:
-        try:
-            found.append((record, decode(record.value)))
-        except EventError:  # whoever folds the topic lays it aside
-            continue
+        # The process that folds the topic puts a record that is no event among the dead letters.
+        with suppress(EventError):
+            if isinstance(event := decode(record.value), kind):
+                found.append((record, event))
     return found
 
 
@@ -162,10 +157,7 @@ def _place(record: Record) -> str:
     return f"{record.topic}/{record.partition}@{record.offset}"
 
 
-MAX_OUTCOMES: Final = 1000
-
-
-class OutcomeItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutcomeItem(OutcomeRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happened after a decision of a placement, both named.
 
     A `kind` of `reward` brings the reward itself, in the placement's range; `activation`
@@ -174,37 +166,23 @@ class OutcomeItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     placement: str
     event_id: Id
-    kind: Id
-    value: float = 1.0
-    outcome_id: OutcomeId | None = None
-    timestamp_ms: (
-        Annotated[TimestampMs, Meta(description="When it happened; now if left out.")] | None
-    ) = None
-    slot: OneSlot = 0
 
 
-class RefusedView(BaseModel):
+class RefusedView(Struct, frozen=True, kw_only=True):
     """An outcome that was not taken: its number in the request, and why, as in any refusal."""
 
     index: int
-    code: str = Field(description="Stable; branch on it.")
+    code: Annotated[str, doc("Stable; branch on it.")]
     message: str
     target: str | None
 
 
-class TakenView(BaseModel):
+class TakenView(Struct, Resource, frozen=True, kw_only=True):
     """How many outcomes were taken in, duplicates included, and which were not."""
 
     accepted: int
     refused: list[RefusedView]
 
-
-def _recorder(request: Request) -> Recorder:
-    found: Recorder = request.app.state.recorder
-    return found
-
-
-Recording = Annotated[Recorder, Depends(_recorder)]
 
 _items: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 _item: msgspec.json.Decoder[OutcomeItem] = msgspec.json.Decoder(OutcomeItem)
@@ -243,27 +221,25 @@ _SCHEMA: Final[dict[str, Any]] = {
         }
     },
 )
-async def take_outcomes(request: Request, response: Response, recorder: Recording) -> TakenView:
+async def take_outcomes(
+    request: Request,
+    response: Response,
+    recorder: Annotated[Recorder, state_of("recorder")],
+    snapshots: Annotated[Snapshots, state_of("snapshots")],
+) -> TakenView:
     """Takes in what happened after decisions, of any events and placements: 202 if all was taken.
 
     Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
     sure: send all of them again, since one that came twice counts once.
     """
-    trace, snapshots = trace_of(request.scope), request.app.state.snapshots
+    trace = trace_of(request.scope)
     accepted: list[Accepted] = []
     refused: list[RefusedView] = []
     for index, raw in enumerate(_list_of(await request.body())):
         try:
             item = _decoded(raw)
             placement = serving_of(snapshots, item.placement).placement
-            said = OutcomeRequest(
-                kind=item.kind,
-                value=item.value,
-                outcome_id=item.outcome_id,
-                timestamp_ms=item.timestamp_ms,
-                slot=item.slot,
-            )
-            accepted += recorder.accepted(placement, item.event_id, [said], trace)
+            accepted += recorder.accepted(placement, item.event_id, [item], trace)
         except RequestError as error:
             refused.append(
                 RefusedView(index=index, code=error.code, message=str(error), target=error.target)

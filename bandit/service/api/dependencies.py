@@ -1,11 +1,11 @@
-"""What admin routes ask for besides their bodies: the editor, a page, a condition, a key."""
+"""What admin routes take besides their bodies, and what their answers share: pages, entity tags."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Response
 
@@ -13,14 +13,39 @@ from bandit.errors import BanditError, RequestError
 from bandit.service.api.editor import Editor
 from bandit.service.auth.caller import caller_of
 from bandit.service.auth.privacy import PrivacyFilter
+from bandit.service.resource import Page
 from streams.catalogue.writer import Condition, Repeatable
+from streams.errors import StreamsError
 from streams.events import MAX_ID_LENGTH
 
 ANY: Final = "*"
 
+_Item = TypeVar("_Item")
+_View = TypeVar("_View")
+
+
+class Tagged(Protocol):
+    """A view that says its entity tag."""
+
+    @property
+    def etag(self) -> str:
+        """The tag."""
+
+
+_Tagged = TypeVar("_Tagged", bound=Tagged)
+
+
+def state_of(name: str) -> Any:
+    """Returns the dependency on what the application keeps under this name."""
+
+    def found(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(found)
+
 
 @contextmanager
-def refusing(*answers: tuple[type[BanditError], int, str]) -> Iterator[None]:
+def refusing(*answers: tuple[type[BanditError | StreamsError], int, str]) -> Iterator[None]:
     """Answers errors of the block as refusals, each by its class with a status and a target.
 
     Raises:
@@ -28,7 +53,7 @@ def refusing(*answers: tuple[type[BanditError], int, str]) -> Iterator[None]:
     """
     try:
         yield
-    except BanditError as error:
+    except (BanditError, StreamsError) as error:
         for kind, status, target in answers:
             if isinstance(error, kind):
                 raise RequestError(status, error.code, str(error), target=target) from error
@@ -90,19 +115,51 @@ async def _repeatable(
     return Repeatable(idempotency_key, asked.hexdigest())
 
 
-def _protection(request: Request) -> PrivacyFilter:
-    found: PrivacyFilter = request.app.state.protection
-    return found
+class Paging(NamedTuple):
+    """Which part of a list is asked for: so many items, after the one with this key."""
+
+    limit: int
+    after: str | None
+
+    def page(
+        self,
+        found: Sequence[_Item],
+        key: Callable[[_Item], str],
+        view: Callable[[_Item], _View],
+    ) -> Page[_View]:
+        """Returns views of the items that are asked for.
+
+        Raises:
+            RequestError: `after_invalid`: no item has that key.
+        """
+        start = 0
+        if self.after is not None:
+            positions = [index for index, item in enumerate(found) if key(item) == self.after]
+            if not positions:
+                message = f"there is no item {self.after!r} to list after; start without `after`"
+                raise RequestError(422, "after_invalid", message, target="after")
+            start = positions[0] + 1
+        end = start + self.limit
+        items = found[start:end]
+        return Page(
+            items=[view(item) for item in items], next=key(items[-1]) if end < len(found) else None
+        )
+
+
+def _paging(
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many items, at most.")] = 100,
+    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+) -> Paging:
+    return Paging(limit, after)
 
 
 Editing = Annotated[Editor, Depends(_editor)]
-Protecting = Annotated[PrivacyFilter, Depends(_protection)]
+Protecting = Annotated[PrivacyFilter, state_of("protection")]
 Placed = Annotated[
     str,
     Path(alias="placement", max_length=MAX_ID_LENGTH, description="The placement's name."),
 ]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many items, at most.")]
-After = Annotated[str | None, Query(description="The `next` of the page before.")]
+Listing = Annotated[Paging, Depends(_paging)]
 Since = Annotated[int | None, Query(ge=0, lt=2**53, description="In milliseconds since 1970.")]
 Conditional = Annotated[Condition | None, Depends(_condition)]
 Matching = Annotated[Condition | None, Depends(_match_condition)]
@@ -118,8 +175,6 @@ TAGGED: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "It is as you have it.", "headers": {"ETag": _TAG}},
 }
 """What a route that answers with an entity tag documents."""
-
-_Item = TypeVar("_Item")
 
 
 def tags_of(header: str) -> frozenset[str]:
@@ -138,20 +193,7 @@ def unchanged(known: str | None, tag: str) -> Response | None:
     return None
 
 
-def page_of(
-    found: Sequence[_Item], limit: int, after: str | None, key: Callable[[_Item], str]
-) -> tuple[Sequence[_Item], str | None]:
-    """Returns the items that follow `after`, and what the next page comes after.
-
-    Raises:
-        RequestError: `after_invalid`: no item has that key.
-    """
-    start = 0
-    if after is not None:
-        positions = [position for position, item in enumerate(found) if key(item) == after]
-        if not positions:
-            message = f"there is no item {after!r} to list after; start without `after`"
-            raise RequestError(422, "after_invalid", message, target="after")
-        start = positions[0] + 1
-    page = found[start : start + limit]
-    return page, key(page[-1]) if start + limit < len(found) else None
+def tagged(response: Response, view: _Tagged) -> _Tagged:
+    """Returns the view, once its entity tag is among the response's headers, too."""
+    response.headers["ETag"] = view.etag
+    return view

@@ -1,7 +1,7 @@
 """How the admin routes read and change the catalogue.
 
-The log is the only truth, so a change is an append; the answer waits until what this replica
-serves has read it back, so that whoever makes a placement can ask it for a rank next.
+A change is an append to the log. The answer waits until this replica has read the change back, so
+that a client which makes a placement can ask for a rank next.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.auth.caller import OPEN, Caller
 from bandit.service.errors import placement_not_found
 from bandit.service.log_writer import Appender
+from bandit.service.resource import view_of
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.catalogue.audit_log import act_message
-from streams.catalogue.state import Catalogue
+from streams.catalogue.state import Catalogue, catalogue_key
 from streams.catalogue.writer import Committing, Condition, Repeatable, tag_of
 from streams.errors import ChangeRefused
-from streams.events import CATALOGUE, Catalogued, Creative, Generation, Placement
+from streams.events import CATALOGUE, Catalogued, Creative, Placement
 from streams.events.creatives import GeneratorVersion
 from streams.logs.base import Log, Message
 
@@ -29,6 +32,7 @@ READ_BACK_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.005
 _STATUS: Final = {"precondition_failed": 412, "idempotency_key_reused": 422}
 _TARGET: Final = {"idempotency_key_reused": "Idempotency-Key"}
+_View = TypeVar("_View", bound=Struct)
 
 
 class Editor:
@@ -38,6 +42,7 @@ class Editor:
         catalogue: to be read only.
         log: to be read beyond what is served, in a thread of its own.
         clock_ms: the time that changes carry.
+        who: who is recorded as having made the changes.
     """
 
     def __init__(
@@ -50,18 +55,13 @@ class Editor:
         self.clock_ms = clock_ms
         # Held from looking until having written, so that no two changes cross in this process.
         self._turn = asyncio.Lock()
-        self._who = OPEN
+        self.who = OPEN.id
 
     def on_behalf_of(self, caller: Caller) -> Editor:
         """Returns the same editor, whose changes are recorded as acts of the caller."""
         theirs = copy(self)
-        theirs._who = caller
+        theirs.who = caller.id
         return theirs
-
-    @property
-    def who(self) -> str:
-        """Who is recorded as having made the changes."""
-        return self._who.id
 
     def placement(self, name: str) -> Placement:
         """Returns the placement.
@@ -98,19 +98,6 @@ class Editor:
             raise RequestError(404, "creative_not_found", message, target="creative")
         return found
 
-    def generation(self, placement: str, generation_id: str) -> Generation:
-        """Returns the placement's generation.
-
-        Raises:
-            RequestError: `placement_not_found` or `generation_not_found`.
-        """
-        self.placement(placement)
-        found = self.catalogue.generation(generation_id)
-        if found is None or found.placement != placement:
-            message = f"placement {placement!r} has no generation {generation_id!r}"
-            raise RequestError(404, "generation_not_found", message, target="generation")
-        return found
-
     def generator_version(self, version_id: str) -> GeneratorVersion:
         """Returns the version of the generator.
 
@@ -123,9 +110,10 @@ class Editor:
             raise RequestError(404, "generator_version_not_found", message, target="version")
         return found
 
-    def tag(self, name: str) -> str:
-        """Returns the entity tag of what has this catalogue key: another for every change."""
-        return tag_of(self._snapshots.changes, name)
+    def view(self, kind: type[_View], event: Catalogued, **more: Any) -> _View:
+        """Returns the event as a view of this kind, with its present entity tag, and more."""
+        tag = tag_of(self._snapshots.changes, catalogue_key(event))
+        return view_of(kind, event, etag=tag, **more)
 
     async def change(
         self,

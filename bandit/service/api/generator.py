@@ -1,10 +1,11 @@
-"""The admin routes of the generator's versions: which there are, and which one speaks."""
+"""The admin routes of the generator: its versions, the briefs, and what was asked of it."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -15,22 +16,20 @@ from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, Reques
 from bandit.generator_versions import StatusChange, promoted, rejected, rolled_back, touched
 from bandit.service.api.dependencies import (
     TAGGED,
-    After,
     Editing,
     Known,
-    Limit,
+    Listing,
     Matching,
     Once,
     Placed,
     Since,
-    page_of,
     refusing,
+    tagged,
     unchanged,
 )
 from bandit.service.api.editor import Editor
 from bandit.service.decide import new_id
 from bandit.service.resource import JsonBody, Page, Resource, Text, view_of
-from streams.catalogue.state import catalogue_key
 from streams.events import MAX_ID_LENGTH, Catalogued, Generation
 from streams.events.creatives import GeneratorVersion, VersionStatus
 from streams.events.fields import doc
@@ -55,19 +54,6 @@ class GeneratorVersionView(GeneratorVersion, Resource, frozen=True, kw_only=True
 
     steps: Annotated[list[StepView], doc("Every status that it came to, oldest first.")]
     etag: Annotated[str, doc("For `If-Match`.")]
-
-    @classmethod
-    def of(
-        cls, version: GeneratorVersion, steps: Sequence[GeneratorVersion], tag: str
-    ) -> GeneratorVersionView:
-        """Returns the view of a version that took these steps, with this entity tag."""
-        return view_of(
-            cls,
-            version,
-            manifest=Raw(msgspec.json.encode(version.manifest_fields())),
-            steps=[view_of(StepView, step) for step in steps],
-            etag=tag,
-        )
 
 
 class WhyBody(Struct, Resource, frozen=True, kw_only=True):
@@ -94,7 +80,7 @@ OfVersionStatus = Annotated[
 
 @router.get("/versions")
 async def list_generator_versions(
-    editor: Editing, limit: Limit = 100, after: After = None, status: OfVersionStatus = None
+    editor: Editing, paging: Listing, status: OfVersionStatus = None
 ) -> Page[GeneratorVersionView]:
     """The versions of the generator, newest first."""
     found = [
@@ -102,8 +88,7 @@ async def list_generator_versions(
         for version in reversed(editor.catalogue.generator_versions())
         if not status or version.status in status
     ]
-    page, following = page_of(found, limit, after, lambda version: version.id)
-    return Page(items=[_view(editor, version) for version in page], next=following)
+    return paging.page(found, lambda each: each.id, partial(_view, editor))
 
 
 @router.get("/versions/{version_id}", response_model=GeneratorVersionView, responses=TAGGED)
@@ -111,10 +96,8 @@ async def read_generator_version(
     editor: Editing, version_id: OfVersion, response: Response, known: Known = None
 ) -> Any:
     """One version: how it was trained and judged, and what became of it."""
-    version = editor.generator_version(version_id)
-    tag = editor.tag(catalogue_key(version))
-    response.headers["ETag"] = tag
-    return unchanged(known, tag) or _view(editor, version)
+    view = tagged(response, _view(editor, editor.generator_version(version_id)))
+    return unchanged(known, view.etag) or view
 
 
 @router.post("/versions/{version_id}/promote")
@@ -179,14 +162,17 @@ async def _changed(
 
     names = touched(editor.catalogue, version_id)
     await editor.change(names, made, condition=condition, repeatable=once)
-    version = editor.generator_version(version_id)
-    response.headers["ETag"] = editor.tag(catalogue_key(version))
-    return _view(editor, version)
+    return tagged(response, _view(editor, editor.generator_version(version_id)))
 
 
 def _view(editor: Editor, version: GeneratorVersion) -> GeneratorVersionView:
     steps = editor.catalogue.generator_steps(version.id)
-    return GeneratorVersionView.of(version, steps, editor.tag(catalogue_key(version)))
+    return editor.view(
+        GeneratorVersionView,
+        version,
+        manifest=Raw(msgspec.json.encode(version.manifest_fields())),
+        steps=[view_of(StepView, step) for step in steps],
+    )
 
 
 generations_router = APIRouter(prefix="/v1", tags=["generations"])
@@ -231,21 +217,6 @@ class BriefView(Struct, Resource, frozen=True, kw_only=True):
     accepted: Annotated[int, doc("Creatives that passed the gates.")]
     rejected: int
 
-    @classmethod
-    def of(cls, brief_id: str, asked: Sequence[Generation]) -> BriefView:
-        """Returns the view of a brief, of which these are the generations, at least one."""
-        return view_of(
-            cls,
-            asked[0],
-            id=brief_id,
-            first_ms=asked[0].timestamp_ms,
-            last_ms=asked[-1].timestamp_ms,
-            generations=[generation.id for generation in asked],
-            waiting=sum(generation.status == "requested" for generation in asked),
-            accepted=sum(generation.accepted for generation in asked),
-            rejected=sum(generation.rejected for generation in asked),
-        )
-
 
 Status: TypeAlias = Literal["requested", "done", "failed"]
 OfStatus = Annotated[list[Status] | None, Query(description="Only these; may come several times.")]
@@ -255,30 +226,26 @@ OfPlacement = Annotated[str | None, Query(description="Of this placement.")]
 @generations_router.get("/generations")
 async def list_all_generations(
     editor: Editing,
-    limit: Limit = 100,
-    after: After = None,
+    paging: Listing,
     placement: OfPlacement = None,
     status: OfStatus = None,
     since_ms: Since = None,
 ) -> Page[GenerationView]:
     """The generations of all placements, in the order in which they were asked for."""
     found = _wanted(editor.catalogue.generations(placement), status, since_ms)
-    page, following = page_of(found, limit, after, lambda generation: generation.id)
-    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
+    return paging.page(found, lambda each: each.id, partial(view_of, GenerationView))
 
 
 @generations_router.get("/briefs")
 async def list_briefs(
     editor: Editing,
-    limit: Limit = 100,
-    after: After = None,
+    paging: Listing,
     placement: OfPlacement = None,
     since_ms: Since = None,
 ) -> Page[BriefView]:
     """The briefs that creatives were asked for from, each once a placement, oldest first."""
     found = _briefs(_wanted(editor.catalogue.generations(placement), None, since_ms))
-    page, following = page_of(found, limit, after, lambda brief: brief.id)
-    return Page(items=list(page), next=following)
+    return paging.page(found, lambda brief: brief.id, lambda brief: brief)
 
 
 @generations_router.get("/briefs/{brief_id}")
@@ -294,16 +261,13 @@ async def read_brief(editor: Editing, brief_id: str) -> BriefView:
 async def list_generations(
     editor: Editing,
     name: Placed,
-    limit: Limit = 100,
-    after: After = None,
+    paging: Listing,
     status: OfStatus = None,
     since_ms: Since = None,
 ) -> Page[GenerationView]:
     """The placement's generations, in the order in which they were asked for."""
     editor.placement(name)
-    found = _wanted(editor.catalogue.generations(name), status, since_ms)
-    page, following = page_of(found, limit, after, lambda generation: generation.id)
-    return Page(items=[view_of(GenerationView, generation) for generation in page], next=following)
+    return await list_all_generations(editor, paging, name, status, since_ms)
 
 
 @generations_router.post("/placements/{placement}/generations", status_code=202)
@@ -313,16 +277,9 @@ async def request_generation(
     """Asks the generator for new creatives; they arrive in the catalogue when they are ready."""
     editor.placement(name)
     now_ms = editor.clock_ms()
-    generation = Generation(
-        id=new_id(now_ms),
-        placement=name,
-        brief=body.brief,
-        n=body.n,
-        seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
-        status="requested",
-        timestamp_ms=now_ms,
-        winners=body.winners,
-    )
+    seed = secrets.randbelow(2**31) if body.seed is None else body.seed
+    own = {"id": new_id(now_ms), "placement": name, "seed": seed}
+    generation = view_of(Generation, body, **own, status="requested", timestamp_ms=now_ms)
     made = await editor.change([], lambda: [generation], repeatable=once)
     return next(view_of(GenerationView, event) for event in made if isinstance(event, Generation))
 
@@ -330,7 +287,12 @@ async def request_generation(
 @generations_router.get("/placements/{placement}/generations/{generation_id}")
 async def read_generation(editor: Editing, name: Placed, generation_id: str) -> GenerationView:
     """One generation: `requested`, then `done` or `failed`."""
-    return view_of(GenerationView, editor.generation(name, generation_id))
+    editor.placement(name)
+    found = editor.catalogue.generation(generation_id)
+    if found is None or found.placement != name:
+        message = f"placement {name!r} has no generation {generation_id!r}"
+        raise RequestError(404, "generation_not_found", message, target="generation")
+    return view_of(GenerationView, found)
 
 
 def _wanted(
@@ -350,4 +312,17 @@ def _briefs(generations: Sequence[Generation]) -> list[BriefView]:
     for generation in generations:
         said = generation.placement.encode() + b"\0" + bytes(generation.brief)
         found.setdefault(hashlib.blake2b(said, digest_size=8).hexdigest(), []).append(generation)
-    return [BriefView.of(brief_id, asked) for brief_id, asked in found.items()]
+    return [
+        view_of(
+            BriefView,
+            asked[0],
+            id=brief_id,
+            first_ms=asked[0].timestamp_ms,
+            last_ms=asked[-1].timestamp_ms,
+            generations=[generation.id for generation in asked],
+            waiting=sum(generation.status == "requested" for generation in asked),
+            accepted=sum(generation.accepted for generation in asked),
+            rejected=sum(generation.rejected for generation in asked),
+        )
+        for brief_id, asked in found.items()
+    ]

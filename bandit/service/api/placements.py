@@ -7,6 +7,7 @@ change is answered once it can be read back.
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,18 +19,18 @@ from bandit.learning.versions import checked, policy_for, resolved
 from bandit.policies import default_policy
 from bandit.service.api.dependencies import (
     TAGGED,
-    After,
     Conditional,
     Editing,
     Known,
-    Limit,
+    Listing,
     Matching,
     Placed,
     Protecting,
     refusing,
+    tagged,
     unchanged,
 )
-from bandit.service.resource import JsonBody, Name, Page, Resource, view_of
+from bandit.service.resource import JsonBody, Name, Page, Resource
 from streams.catalogue.state import catalogue_key
 from streams.events import Placement, PolicySpec, RewardRule
 from streams.events.access import Flag, Protection
@@ -104,7 +105,12 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         """
         try:
             reward = resolved(self.reward)
-            self._check_flag(reward)
+            sticky_seconds = self.flag.sticky_seconds if self.flag else None
+            if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
+                raise ValueError(
+                    f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
+                    f"{reward.window_seconds} of the reward: what came later would not count"
+                )
             default = default_policy(reward)
         except ValueError as error:
             raise RequestError(422, "body_invalid", str(error), target="reward") from error
@@ -120,15 +126,6 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         }
         return Placement(name=name, **fields)
 
-    def _check_flag(self, reward: RewardRule) -> None:
-        """Refuses a flag that gives users a creative for longer than what they do may count."""
-        sticky_seconds = self.flag.sticky_seconds if self.flag else None
-        if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
-            raise ValueError(
-                f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
-                f"{reward.window_seconds} of the reward: what came later would not count"
-            )
-
 
 class PlacementView(PlacementBody, frozen=True, kw_only=True):
     """A placement as it is now."""
@@ -137,17 +134,11 @@ class PlacementView(PlacementBody, frozen=True, kw_only=True):
     policy: PolicySpec
     etag: Annotated[str, doc("For `If-Match`.")]
 
-    @classmethod
-    def of(cls, placement: Placement, tag: str) -> PlacementView:
-        """Returns the view of a placement with this entity tag."""
-        return view_of(cls, placement, etag=tag)
-
 
 @router.get("")
 async def list_placements(
     editor: Editing,
-    limit: Limit = 100,
-    after: After = None,
+    paging: Listing,
     prefix: Annotated[str, Query(description="What the name starts with.")] = "",
     policy: Annotated[str | None, Query(description="The policy's name.")] = None,
 ) -> Page[PlacementView]:
@@ -158,12 +149,10 @@ async def list_placements(
         if placement.name.startswith(prefix) and policy in (None, placement.policy["name"])
     ]
     # By where the name would be: the placement that a page ended with may be gone.
-    start = 0 if after is None else bisect_right(found, after, key=lambda each: each.name)
-    page = found[start : start + limit]
-    return Page(
-        items=[_view(editor, placement) for placement in page],
-        next=page[-1].name if start + limit < len(found) else None,
-    )
+    if paging.after is not None:
+        found = found[bisect_right(found, paging.after, key=lambda each: each.name) :]
+    rest = paging._replace(after=None)
+    return rest.page(found, lambda each: each.name, partial(editor.view, PlacementView))
 
 
 @router.get("/{placement}", response_model=PlacementView, responses=TAGGED)
@@ -171,10 +160,8 @@ async def read_placement(
     editor: Editing, name: Placed, response: Response, known: Known = None
 ) -> Any:
     """One placement."""
-    placement = editor.placement(name)
-    tag = editor.tag(catalogue_key(placement))
-    response.headers["ETag"] = tag
-    return unchanged(known, tag) or _view(editor, placement)
+    view = tagged(response, editor.view(PlacementView, editor.placement(name)))
+    return unchanged(known, view.etag) or view
 
 
 @router.put(
@@ -209,8 +196,7 @@ async def put_placement(
         return [] if msgspec.structs.replace(before, why=UNSET) == kept else [kept]
 
     await editor.change([catalogue_key(placement)], replaced, condition=condition)
-    response.headers["ETag"] = editor.tag(catalogue_key(placement))
-    return _view(editor, placement)
+    return tagged(response, editor.view(PlacementView, placement))
 
 
 @router.delete("/{placement}", status_code=204, response_class=Response)
@@ -221,7 +207,3 @@ async def delete_placement(editor: Editing, name: Placed, condition: Matching) -
         return [msgspec.structs.replace(editor.placement(name), deleted=True)]
 
     await editor.change([f"placement/{name}"], deleted, condition=condition)
-
-
-def _view(editor: Editing, placement: Placement) -> PlacementView:
-    return PlacementView.of(placement, editor.tag(catalogue_key(placement)))

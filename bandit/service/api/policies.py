@@ -24,7 +24,15 @@ from bandit.learning.versions import (
     versions_in,
 )
 from bandit.policy import Deciding, Verdict
-from bandit.service.api.dependencies import Editing, Matching, Once, Placed, Protecting, refusing
+from bandit.service.api.dependencies import (
+    Editing,
+    Matching,
+    Once,
+    Placed,
+    Protecting,
+    refusing,
+    tagged,
+)
 from bandit.service.api.editor import Editor
 from bandit.service.api.placements import PlacementView
 from bandit.service.decide import action_pmf
@@ -54,7 +62,7 @@ class PolicyView(Struct, Resource, frozen=True, kw_only=True):
     pmf: list[ActionPropensity]
     capped: Annotated[list[str], doc("Live creatives that have reached a cap.")]
     verdict: Annotated[Verdict | None, doc("Of policies that look for the best creative.")] = None
-    trials: Annotated[list[TrialView], doc("Where anybody is on trial.")] = []
+    trials: Annotated[list[TrialView], doc("Where a policy is on trial.")] = []
 
 
 class VersionView(Version, Resource, frozen=True):
@@ -169,7 +177,7 @@ async def promote(
         return promotion(editor.catalogue, name, body.challenger, body.policy, body.why)
 
     await editor.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
-    return _now(editor, name, response)
+    return tagged(response, editor.view(PlacementView, editor.placement(name)))
 
 
 @router.post("/{placement}/policy/rollback")
@@ -189,13 +197,7 @@ async def roll_back(
         return rollback(editor.catalogue, name, body.version)
 
     await editor.change([f"placement/{name}"], rolled, condition=condition, repeatable=once)
-    return _now(editor, name, response)
-
-
-def _now(editor: Editor, name: str, response: Response) -> PlacementView:
-    tag = editor.tag(f"placement/{name}")
-    response.headers["ETag"] = tag
-    return PlacementView.of(editor.placement(name), tag)
+    return tagged(response, editor.view(PlacementView, editor.placement(name)))
 
 
 def _versions(editor: Editor, name: str) -> list[Version]:

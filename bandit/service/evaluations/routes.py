@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from bandit.errors import PolicySpecError, RequestError
 from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
-from bandit.service.api.dependencies import After, Editing, Limit, Placed, page_of
+from bandit.service.api.dependencies import Editing, Listing, Placed
 from bandit.service.decide import new_id
 from bandit.service.evaluations.jobs import (
     Job,
@@ -138,13 +138,12 @@ Evaluated = Annotated[
 
 @router.get("")
 async def list_evaluations(
-    editor: Editing, jobs: Judging, name: Placed, limit: Limit = 100, after: After = None
+    editor: Editing, jobs: Judging, name: Placed, paging: Listing
 ) -> Page[EvaluationItem]:
     """The placement's evaluations, newest first, whoever asked for them."""
     editor.placement(name)
     found = await run_in_threadpool(jobs.all, EVALUATIONS, name)
-    page, following = page_of(found, limit, after, lambda job: job.id)
-    return Page(items=[evaluation_item(job) for job in page], next=following)
+    return paging.page(found, lambda job: job.id, evaluation_item)
 
 
 @router.post("", status_code=202)

@@ -50,16 +50,9 @@ class Counts(Struct):
         if self.n < 2:
             return None, None
         mean = self.total / self.n
-        half = _QUANTILE * math.sqrt(self.variance / self.n)
+        variance = max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
+        half = _QUANTILE * math.sqrt(variance / self.n)
         return mean - half, mean + half
-
-    @property
-    def variance(self) -> float:
-        """The variance of a reward, estimated; 0 for fewer than two showings."""
-        if self.n < 2:
-            return 0.0
-        mean = self.total / self.n
-        return max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
 
     def join(self, other: Counts) -> None:
         """Takes in all that the other counted."""
@@ -141,6 +134,7 @@ class PlacementCounts:
         self.fatigue: list[Counts] = []
         self.lifts: Lifts | None = None
         self.policy_version = ""
+        self.changes = 0
         self.changed_ms = 0
         self.latest_ms = 0
         self._seen_path: str | None = None
@@ -156,6 +150,7 @@ class PlacementCounts:
         """Counts an interaction that the log took in at `at_ms`."""
         decision, previous = seen.decision, seen.previous_reward
         chosen = decision.actions[decision.index].id
+        self.changes += 1
         self.changed_ms = at_ms
         self.latest_ms = max(self.latest_ms, decision.timestamp_ms)
         self.all.add(seen.reward, previous)
@@ -165,7 +160,13 @@ class PlacementCounts:
             bucket = self._bucket(length, decision.timestamp_ms)
             bucket.entropy += explored[0]
             bucket.explored += explored[1]
-            self._count(bucket, seen, chosen, at_ms)
+            bucket.changed_ms = at_ms
+            bucket.all.add(seen.reward, previous)
+            _of(bucket.creatives, chosen).add(seen.reward, previous)
+            if previous is None:
+                bucket.policy_version = decision.policy_version
+                for action, propensity in zip(decision.actions, decision.pmf, strict=True):
+                    _of(bucket.creatives, action.id).expected += propensity
         if previous is None:
             self.policy_version = decision.policy_version
         context = _fields.decode(decision.context)
@@ -196,15 +197,6 @@ class PlacementCounts:
             if len(held) > KEPT[length_ms]:
                 del held[min(held)]
         return found
-
-    def _count(self, bucket: Bucket, seen: Seen, chosen: str, at_ms: int) -> None:
-        bucket.changed_ms = at_ms
-        bucket.all.add(seen.reward, seen.previous_reward)
-        _of(bucket.creatives, chosen).add(seen.reward, seen.previous_reward)
-        if seen.previous_reward is None:
-            bucket.policy_version = seen.decision.policy_version
-            for action, propensity in zip(seen.decision.actions, seen.decision.pmf, strict=True):
-                _of(bucket.creatives, action.id).expected += propensity
 
     def _segment(
         self, context: dict[str, Any], chosen: str, reward: float, previous: float | None

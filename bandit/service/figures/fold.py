@@ -1,7 +1,7 @@
-"""Keeps the figures of all placements up to date, for as long as somebody looks at them.
+"""The fold that keeps the figures of all placements up to date, and the drift that they show.
 
-Nobody pays for figures that nobody asks for: the fold starts with the first question, reads the
-last thirty days or million records, and ends when nobody has asked for ten minutes.
+It starts with the first request for figures, reads the last thirty days or million records, and
+ends when nobody has asked for ten minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bandit.service.figures.counts import (
     PlacementCounts,
     read_interaction,
 )
-from bandit.service.figures.lift import LiftPlan, lift_plan
+from bandit.service.figures.lift import lift_plan
 from streams.catalogue.state import Catalogue
 from streams.events import INTERACTIONS
 from streams.events.placement import Seen
@@ -41,35 +41,22 @@ BATCH: Final = 200
 """How many interactions are folded before others get a turn."""
 
 
-class FigureSettings(NamedTuple):
-    """What of a placement's settings its figures depend on: see `PlacementCounts.plan`."""
-
-    lift: LiftPlan | None
-    seen_path: str | None
-
-
-def figure_settings_of(catalogue: Catalogue, name: str) -> FigureSettings | None:
-    """Returns what a placement's figures are to tell; None if it is not in the catalogue."""
-    placement = catalogue.placement(name)
-    if placement is None:
-        return None
-    return FigureSettings(lift_plan(catalogue.dated_history(name)), (placement.seen or Seen()).path)
-
-
 class FiguresFold:
     """The figures of one log by placement; asked from an event loop, folded in a thread.
 
     Args:
         log: what is followed.
         clock_ms: the time.
-        aim: returns what the figures of a placement of this name are to tell, as it is now.
+        catalogue: says what the figures of a placement are to tell; it is kept up to date.
+
+    Attributes:
+        streams: how many event streams of figures are open.
     """
 
-    def __init__(
-        self, log: Log, clock_ms: Callable[[], int], aim: Callable[[str], FigureSettings | None]
-    ) -> None:
+    def __init__(self, log: Log, clock_ms: Callable[[], int], catalogue: Catalogue) -> None:
+        self.streams = 0
         self._log = log
-        self._aim = aim
+        self._catalogue = catalogue
         self._clock_ms = clock_ms
         self._asked = 0.0
         self._tallies: dict[str, PlacementCounts] = {}
@@ -82,19 +69,13 @@ class FiguresFold:
         self.since_ms = 0
         """From when on the log was read."""
 
-    @property
-    def caught_up(self) -> bool:
-        """Whether all that there was at the start has been read."""
-        return self._caught_up.is_set()
-
     def tally(self, placement: str) -> PlacementCounts:
         """Returns a placement's figures so far, to be read with the lock held."""
         self.wake()
         found = self._tallies.get(placement)
         if found is None:
             found = PlacementCounts()
-            if (aim := self._aim(placement)) is not None:
-                found.plan(*aim)
+            self._plan(found, placement)
         return found
 
     def wake(self) -> None:
@@ -144,24 +125,32 @@ class FiguresFold:
         return offsets
 
     def _fold(self, records: Iterable[Record]) -> None:
-        aims: dict[str, FigureSettings | None] = {}
+        planned: set[str] = set()
         with self.lock:
             for record in records:
-                self._take(record, aims)
+                try:
+                    seen = read_interaction.decode(record.value)
+                    name = seen.decision.placement
+                    tally = self._tallies.setdefault(name, PlacementCounts())
+                    if name not in planned:  # once a batch
+                        planned.add(name)
+                        self._plan(tally, name)
+                    tally.add(seen, record.timestamp_ms)
+                except (
+                    msgspec.DecodeError,
+                    UnicodeDecodeError,
+                    RecursionError,
+                    IndexError,
+                ) as error:
+                    # The owner of the topic puts the record among the dead letters.
+                    place = f"{record.topic}@{record.offset}"
+                    logger.debug("%s is left out of the figures: %s", place, error)
 
-    def _take(self, record: Record, aims: dict[str, FigureSettings | None]) -> None:
-        try:
-            seen = read_interaction.decode(record.value)
-            name = seen.decision.placement
-            tally = self._tallies.setdefault(name, PlacementCounts())
-            if name not in aims:  # once a batch
-                aims[name] = self._aim(name)
-            if (aim := aims[name]) is not None:
-                tally.plan(*aim)
-            tally.add(seen, record.timestamp_ms)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:
-            # Who owns the topic lays it aside.
-            logger.debug("%s@%d is left out of the figures: %s", record.topic, record.offset, error)
+    def _plan(self, tally: PlacementCounts, name: str) -> None:
+        placement = self._catalogue.placement(name)
+        if placement is not None:
+            lift = lift_plan(self._catalogue.dated_history(name))
+            tally.plan(lift, (placement.seen or Seen()).path)
 
 
 DAY_MS: Final = 24 * HOUR_MS
@@ -194,7 +183,9 @@ def series_of(tally: PlacementCounts, reward_range: RewardRange, window_ms: int)
         by_start: dict[int, list[Bucket]] = {}
         for bucket in tally.buckets(kept_ms, 0, until_ms - kept_ms + 1):
             by_start.setdefault(bucket.start_ms - bucket.start_ms % length_ms, []).append(bucket)
-        if len(by_start) <= MOST and (length_ms > MINUTE_MS or not _is_long(tally)):
+        # Minutes are kept for a day, so they are not all that a longer series has.
+        is_long = any(tally.buckets(HOUR_MS, 0, tally.latest_ms - DAY_MS))
+        if len(by_start) <= MOST and (length_ms > MINUTE_MS or not is_long):
             break
     starts = sorted(by_start)
     return Series(starts, [by_start[start] for start in starts], reward_range)
@@ -218,8 +209,3 @@ def creative_drift(series: Series, creative_id: str) -> Changed | None:
         low + width * drift.before,
         low + width * drift.after,
     )
-
-
-def _is_long(tally: PlacementCounts) -> bool:
-    """Whether minutes are not all that there is, since they are let go after a day."""
-    return next(tally.buckets(HOUR_MS, 0, tally.latest_ms - DAY_MS), None) is not None

@@ -16,7 +16,7 @@ from msgspec import Struct
 from bandit.ope.base import Batch
 from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.estimators.compare import BettingDifference
-from streams.events import Placement, PolicySpec, RewardRule
+from streams.events import Placement, PolicySpec
 from streams.events.fields import doc
 
 Over: TypeAlias = Literal["uniform", "baseline"]
@@ -76,13 +76,9 @@ def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
         named = placement.policy.get("baseline")
         baseline = named if isinstance(named, str) else None
     reward_range = RewardRange(rule.minimum, rule.maximum)
-    window_ms = round(_longest_window(rule) * 1000)
+    windows = [rule.window_seconds, *(kind.window_seconds or 0.0 for kind in rule.kinds.values())]
+    window_ms = round((max(windows) + rule.grace_seconds) * 1000)
     return LiftPlan(since_ms, reward_range, floor_of(placement.policy), baseline, window_ms)
-
-
-def _longest_window(rule: RewardRule) -> float:
-    own = [kind.window_seconds or 0.0 for kind in rule.kinds.values()]
-    return max([rule.window_seconds, *own]) + rule.grace_seconds
 
 
 def floor_of(policy: PolicySpec) -> float:

@@ -8,26 +8,23 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Editing, Placed, Since
-from bandit.service.api.editor import Editor
-from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, PlacementCounts
+from bandit.service.api.dependencies import Editing, Placed, Since, state_of
+from bandit.service.figures.counts import HOUR_MS, MINUTE_MS
 from bandit.service.figures.fold import FiguresFold
 from bandit.service.figures.views import (
-    CountsView,
     FiguresView,
     GlanceView,
-    LiveView,
     OverviewView,
-    PointView,
     Span,
     beliefs_of,
     figures_view,
     glance_view,
+    live_view,
 )
 
 PATIENCE_SECONDS: Final = 5.0
@@ -39,20 +36,7 @@ MAX_STREAMS: Final = 100
 router = APIRouter(prefix="/v1", tags=["figures"])
 
 
-class FiguresService:
-    """The figures, and how many streams are open."""
-
-    def __init__(self, follower: FiguresFold) -> None:
-        self.follower = follower
-        self.streams = 0
-
-
-def _desktop(request: Request) -> FiguresService:
-    found: FiguresService = request.app.state.figures
-    return found
-
-
-Figures = Annotated[FiguresService, Depends(_desktop)]
+Figures = Annotated[FiguresFold, state_of("figures")]
 
 
 @router.get("/placements/{placement}/figures", response_model=FiguresView)
@@ -80,7 +64,7 @@ async def read_figures(
     whether that was enough.
     """
     serving = editor.serving(name)
-    complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
+    complete = await run_in_threadpool(figures.wait, PATIENCE_SECONDS)
     span = Span(
         MINUTE_MS if resolution == "minute" else HOUR_MS,
         since_ms or 0,
@@ -90,11 +74,11 @@ async def read_figures(
     )
 
     def told() -> bytes:
-        follower, posteriors = figures.follower, beliefs_of(serving.policy, serving.actions)
-        with follower.lock:
-            tally = follower.tally(name)
+        posteriors = beliefs_of(serving.policy, serving.actions)
+        with figures.lock:
+            tally = figures.tally(name)
             view = figures_view(
-                name, tally, follower.since_ms, complete, span, editor.catalogue, posteriors
+                name, tally, figures.since_ms, complete, span, editor.catalogue, posteriors
             )
         return msgspec.json.encode(view)
 
@@ -106,11 +90,16 @@ async def read_figures(
 @router.get("/overview")
 async def read_overview(editor: Editing, figures: Figures) -> OverviewView:
     """Every placement at a glance: what it earned, and by how much that is more than chance."""
-    complete = await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
+    complete = await run_in_threadpool(figures.wait, PATIENCE_SECONDS)
     names = sorted(each.name for each in editor.catalogue.placements())
+
+    def glance(name: str) -> GlanceView:
+        with figures.lock:
+            return glance_view(name, figures.tally(name), editor.catalogue)
+
     # In a thread, and each by itself: intervals take a moment, and ranks are not to wait for all.
-    items = [await run_in_threadpool(_glance, figures.follower, name, editor) for name in names]
-    return OverviewView(since_ms=figures.follower.since_ms, complete=complete, items=items)
+    items = [await run_in_threadpool(glance, name) for name in names]
+    return OverviewView(since_ms=figures.since_ms, complete=complete, items=items)
 
 
 @router.get(
@@ -147,75 +136,41 @@ async def stream_figures(
     if figures.streams >= MAX_STREAMS:
         message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
         raise RequestError(503, "too_many_streams", message)
-    await run_in_threadpool(figures.follower.wait, PATIENCE_SECONDS)
-    told = _told(request, editor, figures, placement, creative, interval_seconds, since_ms, once)
+    await run_in_threadpool(figures.wait, PATIENCE_SECONDS)
+    seen: dict[str, tuple[int, int]] = {}
+
+    def changed(names: list[str]) -> Iterator[str]:
+        """Yields an event for each placement that changed since its last event."""
+        for name in names:
+            with figures.lock:
+                tally = figures.tally(name)
+                changes, changed_ms = seen.get(name, (None, since_ms))
+                # Not by the time: several interactions may come in the same millisecond.
+                if tally.changes == changes:
+                    continue
+                seen[name] = tally.changes, tally.changed_ms
+                live = live_view(name, tally, creative, changed_ms)
+            data = msgspec.json.encode(live).decode()
+            yield f"event: figures\nid: {live.changed_ms}\ndata: {data}\n\n"
+
+    async def told() -> AsyncIterator[str]:
+        figures.streams += 1
+        try:
+            yield f"retry: {RETRY_MS}\n\n"
+            beaten = time.monotonic()
+            while not await request.is_disconnected():
+                names = placement or [each.name for each in editor.catalogue.placements()]
+                for event in changed(names):
+                    beaten = time.monotonic()
+                    yield event
+                if once:
+                    return
+                if time.monotonic() - beaten > BEAT_SECONDS:
+                    beaten = time.monotonic()
+                    yield ": still here\n\n"
+                await asyncio.sleep(interval_seconds)
+        finally:
+            figures.streams -= 1
+
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
-
-
-def _glance(follower: FiguresFold, name: str, editor: Editor) -> GlanceView:
-    with follower.lock:
-        return glance_view(name, follower.tally(name), editor.catalogue)
-
-
-async def _told(
-    request: Request,
-    editor: Editor,
-    figures: FiguresService,
-    wanted: list[str] | None,
-    kept: list[str] | None,
-    interval_seconds: float,
-    since_ms: int,
-    once: bool,
-) -> AsyncIterator[str]:
-    figures.streams += 1
-    seen: dict[str, int] = {}
-    try:
-        yield f"retry: {RETRY_MS}\n\n"
-        beaten = time.monotonic()
-        while not await request.is_disconnected():
-            names = wanted or [each.name for each in editor.catalogue.placements()]
-            for event in _changed(figures.follower, names, kept, seen, since_ms):
-                beaten = time.monotonic()
-                yield event
-            if once:
-                return
-            if time.monotonic() - beaten > BEAT_SECONDS:
-                beaten = time.monotonic()
-                yield ": still here\n\n"
-            await asyncio.sleep(interval_seconds)
-    finally:
-        figures.streams -= 1
-
-
-def _changed(
-    follower: FiguresFold,
-    names: list[str],
-    kept: list[str] | None,
-    seen: dict[str, int],
-    since_ms: int,
-) -> Iterator[str]:
-    """Yields an event for each placement that changed since it was last told of."""
-    for name in names:
-        with follower.lock:
-            tally = follower.tally(name)
-            before = seen.get(name, since_ms)
-            if tally.changed_ms <= before and name in seen:
-                continue
-            seen[name] = tally.changed_ms
-            live = _live(name, tally, kept, before)
-        data = msgspec.json.encode(live).decode()
-        yield f"event: figures\nid: {live.changed_ms}\ndata: {data}\n\n"
-
-
-def _live(name: str, tally: PlacementCounts, kept: list[str] | None, since_ms: int) -> LiveView:
-    points = [PointView.of_bucket(bucket, kept) for bucket in tally.changed_since(since_ms)]
-    shares = {c: share.pmf for c, share in points[-1].creatives.items()} if points else {}
-    return LiveView(
-        placement=name,
-        changed_ms=tally.changed_ms,
-        total=CountsView.of(tally.all),
-        policy_version=tally.policy_version,
-        shares=shares,
-        points=points,
-    )
+    return StreamingResponse(told(), media_type="text/event-stream", headers=headers)

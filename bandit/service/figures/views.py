@@ -1,4 +1,4 @@
-"""Figures as they are answered."""
+"""Figures as they are answered: a placement's, those of all at a glance, and the live ones."""
 
 from __future__ import annotations
 
@@ -229,6 +229,8 @@ def figures_view(
     """Returns the figures of the placement; `from_ms` is from when on the log was read."""
     creatives = {creative.id: creative for creative in catalogue.creatives(name)}
     drifts = _drifts(tally)
+    evidence, enough = drift_of_all([changed.drift for changed in drifts.values()])
+    bounds = [*pairwise(SEEN), (SEEN[-1], None)]
     return FiguresView(
         placement=name,
         since_ms=from_ms,
@@ -236,7 +238,7 @@ def figures_view(
         changed_ms=tally.changed_ms,
         bucket_seconds=span.length_ms // 1000,
         total=CountsView.of(tally.all),
-        drift=_drift_of_all(drifts),
+        drift=PlacementDriftView(drifts=enough, log_evidence=evidence) if drifts else None,
         lifts=tally.lifts.get() if tally.lifts else [],
         creatives=_creatives(tally, creatives, posteriors, drifts),
         points=_points(tally, span),
@@ -244,12 +246,21 @@ def figures_view(
             view_of(MarkView, each, policy=str(each.spec.get("name", "")))
             for each in versions_of(catalogue.dated_history(name))
         ],
-        segments=_segments(tally),
+        segments={
+            field: {
+                value: {creative: CountsView.of(counts) for creative, counts in shown.items()}
+                for value, shown in values.items()
+            }
+            for field, values in tally.segments.items()
+        },
         delays=[
             DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
             for kind, counts in tally.delays.items()
         ],
-        fatigue=_fatigue(tally),
+        fatigue=[
+            FatigueView.of(counts, seen_from=first, seen_to=None if after is None else after - 1)
+            for (first, after), counts in zip(bounds, tally.fatigue, strict=False)
+        ],
         generators=_generators(tally, creatives),
     )
 
@@ -275,6 +286,21 @@ def glance_view(name: str, tally: PlacementCounts, catalogue: Catalogue) -> Glan
     )
 
 
+def live_view(
+    name: str, tally: PlacementCounts, kept: Collection[str] | None, since_ms: int
+) -> LiveView:
+    """Returns the totals, and the minutes that changed since then, of these creatives or all."""
+    points = [PointView.of_bucket(bucket, kept) for bucket in tally.changed_since(since_ms)]
+    return LiveView(
+        placement=name,
+        changed_ms=tally.changed_ms,
+        total=CountsView.of(tally.all),
+        policy_version=tally.policy_version,
+        shares={c: share.pmf for c, share in points[-1].creatives.items()} if points else {},
+        points=points,
+    )
+
+
 def _points(tally: PlacementCounts, span: Span) -> list[PointView]:
     buckets = list(tally.buckets(span.length_ms, span.since_ms, span.until_ms))
     if span.top is None:
@@ -290,21 +316,6 @@ def _points(tally: PlacementCounts, span: Span) -> list[PointView]:
 def _drift(changed: Changed) -> DriftView:
     at = {"since_ms": changed.since_ms, "before": changed.before, "after": changed.after}
     return view_of(DriftView, changed.drift, **at)
-
-
-def _drift_of_all(drifts: Mapping[str, Changed]) -> PlacementDriftView | None:
-    if not drifts:
-        return None
-    evidence, enough = drift_of_all([changed.drift for changed in drifts.values()])
-    return PlacementDriftView(drifts=enough, log_evidence=evidence)
-
-
-def _fatigue(tally: PlacementCounts) -> list[FatigueView]:
-    bounds = [*pairwise(SEEN), (SEEN[-1], None)]
-    return [
-        FatigueView.of(counts, seen_from=first, seen_to=None if after is None else after - 1)
-        for (first, after), counts in zip(bounds, tally.fatigue, strict=False)
-    ]
 
 
 def _creatives(
@@ -340,13 +351,3 @@ def _generators(tally: PlacementCounts, creatives: dict[str, Creative]) -> list[
 
 def _generator(creative: Creative) -> str | None:
     return creative.lineage.adapter or creative.lineage.model
-
-
-def _segments(tally: PlacementCounts) -> dict[str, dict[str, dict[str, CountsView]]]:
-    return {
-        field: {
-            value: {name: CountsView.of(counts) for name, counts in by_creative.items()}
-            for value, by_creative in values.items()
-        }
-        for field, values in tally.segments.items()
-    }

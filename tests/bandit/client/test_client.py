@@ -1,7 +1,8 @@
-"""Both clients against a real server."""
+"""Both clients against a real server, and the README's examples of them."""
 
 import inspect
 import json
+import re
 
 import pytest
 
@@ -18,9 +19,10 @@ from bandit.client import (
 )
 from bandit.client.wire import any_call, decision_of, refusal_of
 from bandit.service.settings import Secret, Settings
-from streams.events import DECISIONS
+from streams.events import DECISIONS, OUTCOMES
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
+from tests.readme import section
 
 
 def test_what_is_exported_stays():
@@ -232,6 +234,22 @@ def test_a_baseline_that_the_server_showed_is_marked(api):
 def test_an_answer_of_somebody_else_is_an_error_of_the_client():
     with pytest.raises(ApiError, match="not_ours"):
         decision_of(b"<html>Sign in to the hotel's network</html>")
+
+
+def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", section("The Python client"), re.DOTALL)
+    assert len(examples) == 2
+    with running(MemoryLog()) as api:
+        api.placement("home")
+        for example in examples:
+            names = {}
+            exec(example.replace("http://localhost:8080", api.url).replace('"…"', '"key"'), names)
+            assert names["decision"].source == "policy"
+            assert [o.kind for o in api.outcomes(names["decision"].event_id)] == ["click"]
+        assert names["lost"] == 0
+        assert len(api.logged(OUTCOMES)) == 2
+    assert "Text of" in capsys.readouterr().out
 
 
 class TestRetries:

@@ -1,4 +1,4 @@
-"""A placement's page, as a browser shows it, and the acts on it."""
+"""The overview and a placement's page, as a browser shows them, and the acts on them."""
 
 import json
 
@@ -137,3 +137,15 @@ def test_dark_and_light_are_switched_and_remembered(dashboard, page, shown):
     assert dark != light
     page.reload()
     assert page.evaluate(ground) == dark
+
+
+def test_it_shows_traffic_as_it_comes_without_reload(dashboard, page):
+    name = dashboard.placement("overview-live", {"a": "Warm feet", "b": "Cold hands"})
+    page.goto(dashboard.ui)
+    row = page.locator(f"tr[data-placement='{name}']")
+    expect(row.locator("[data-is=shown]")).to_have_text("0")
+    page.evaluate("window.stayed = true")
+    dashboard.visitors(name, {"a": 0.5}, 20)
+    expect(row.locator("[data-is=shown]")).to_have_text("20")
+    expect(row.locator("[data-is=rate]")).to_contain_text("%")
+    assert page.evaluate("window.stayed")

@@ -67,6 +67,12 @@ def sign_in(page, key):
     page.get_by_role("button", name="Sign in").click()
 
 
+def signed_in(page, guarded, scope, path="/placements/home"):
+    """The page that opens for the key of this scope."""
+    page.goto(f"{guarded.ui}{path}")
+    sign_in(page, guarded.keys[scope])
+
+
 def test_whoever_comes_signs_in_and_gets_where_they_wanted(guarded, visitor):
     visitor.goto(f"{guarded.ui}/placements/home?range=day")
     expect(visitor.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -88,23 +94,15 @@ def test_a_wrong_key_is_refused(key, words, guarded, visitor):
 
 
 def test_a_key_that_may_not_view_is_told_so(guarded, visitor):
-    visitor.goto(guarded.ui)
-    sign_in(visitor, guarded.keys["rank"])
+    signed_in(visitor, guarded, "rank", "")
     expect(visitor.get_by_role("alert")).to_contain_text("needs the scope 'view'")
 
 
-def test_whoever_may_only_view_is_offered_no_act(guarded, visitor):
-    visitor.goto(f"{guarded.ui}/placements/home")
-    sign_in(visitor, guarded.keys["view"])
+def test_a_key_that_may_only_view_is_offered_no_act_and_cannot_act(guarded, visitor):
+    signed_in(visitor, guarded, "view")
     expect(visitor.locator("tr[data-creative=a]")).to_be_visible()
     expect(visitor.get_by_role("button", name="Pause a")).to_have_count(0)
     expect(visitor.get_by_text("Promote another policy")).to_have_count(0)
-
-
-def test_whoever_may_only_view_cannot_act_either(guarded, visitor):
-    visitor.goto(f"{guarded.ui}/placements/home")
-    sign_in(visitor, guarded.keys["view"])
-    expect(visitor.locator("tr[data-creative=a]")).to_be_visible()
     post(visitor, {"creative": "a", "status": "paused", "csrf": token(visitor)})
     visitor.reload()
     expect(visitor.get_by_role("alert")).to_contain_text("needs the scope 'operate'")
@@ -112,8 +110,7 @@ def test_whoever_may_only_view_cannot_act_either(guarded, visitor):
 
 
 def test_an_act_is_recorded_under_whoever_signed_in(guarded, visitor):
-    visitor.goto(f"{guarded.ui}/placements/home")
-    sign_in(visitor, guarded.keys["operate"])
+    signed_in(visitor, guarded, "operate")
     visitor.get_by_role("button", name="Pause b").click()
     expect(visitor.locator("tr[data-creative=b] .status")).to_have_text("paused")
     headers = {"x-api-key": guarded.keys["admin"]}
@@ -137,8 +134,7 @@ def post(page, form):
 
 @pytest.mark.parametrize("csrf", [None, "0" * 64], ids=["none", "another"])
 def test_a_form_without_its_token_changes_nothing(csrf, guarded, visitor):
-    visitor.goto(f"{guarded.ui}/placements/home")
-    sign_in(visitor, guarded.keys["operate"])
+    signed_in(visitor, guarded, "operate")
     expect(visitor.get_by_role("button", name="Pause a")).to_be_visible()
     form = {"creative": "a", "status": "paused"} | ({"csrf": csrf} if csrf else {})
     assert post(visitor, form) == 403
@@ -155,18 +151,15 @@ def test_a_form_from_another_site_changes_nothing(guarded):
             assert answer.status_code == 403
 
 
-def test_the_cookie_is_for_this_site_alone_and_for_no_script(guarded, visitor):
-    visitor.goto(guarded.ui)
-    sign_in(visitor, guarded.keys["view"])
+def test_the_cookie_is_for_this_site_alone_and_no_script_and_forgotten_at_sign_out(
+    guarded, visitor
+):
+    signed_in(visitor, guarded, "view", "")
     expect(visitor.get_by_role("heading", name="Overview")).to_be_visible()
     [cookie] = [c for c in visitor.context.cookies() if c["name"] == CREDENTIAL]
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/ui")
     assert visitor.evaluate("document.cookie") == ""
 
-
-def test_signing_out_forgets_the_key(guarded, visitor):
-    visitor.goto(guarded.ui)
-    sign_in(visitor, guarded.keys["view"])
     visitor.get_by_role("button", name="Sign out").click()
     expect(visitor.get_by_role("heading", name="Sign in")).to_be_visible()
     visitor.goto(guarded.ui)
@@ -175,49 +168,48 @@ def test_signing_out_forgets_the_key(guarded, visitor):
 
 @pytest.mark.parametrize("place", ["https://evil.example", "//evil.example", "/v1/keys"])
 def test_signing_in_leads_to_pages_of_ours_only(place, guarded, visitor):
-    visitor.goto(f"{guarded.ui}/sign-in?next={place}")
-    sign_in(visitor, guarded.keys["view"])
+    signed_in(visitor, guarded, "view", f"/sign-in?next={place}")
     expect(visitor.get_by_role("heading", name="Overview")).to_be_visible()
     assert visitor.url == guarded.ui
 
 
-def test_nothing_is_told_to_whoever_did_not_sign_in(guarded):
+@pytest.fixture
+def stranger():
+    """A visitor without a browser who did not sign in."""
     with httpx.Client(follow_redirects=True) as client:
-        for path in ("", "/data/placements", "/live", "/placements/home"):
-            answer = client.get(guarded.ui + path)
-            assert answer.url.path == "/ui/sign-in"
-            assert "Warm feet" not in answer.text
+        yield client
 
 
-def test_every_answer_says_what_a_page_may_do(guarded):
-    with httpx.Client(follow_redirects=True) as client:
-        for path in ("/sign-in", "/absent", "/static/none.js"):
-            headers = client.get(guarded.ui + path).headers
-            policy = headers["content-security-policy"]
-            assert "default-src 'self'" in policy
-            assert "script-src 'self';" in policy
-            assert "frame-ancestors 'none'" in policy
-            assert headers["x-content-type-options"] == "nosniff"
+@pytest.mark.parametrize("path", ["", "/data/placements", "/live", "/placements/home"])
+def test_nothing_is_told_to_whoever_did_not_sign_in(path, guarded, stranger):
+    answer = stranger.get(guarded.ui + path)
+    assert answer.url.path == "/ui/sign-in"
+    assert "Warm feet" not in answer.text
 
 
-def test_without_keys_it_serves_this_machine_alone():
+@pytest.mark.parametrize("path", ["/sign-in", "/absent", "/static/none.js"])
+def test_every_answer_says_what_a_page_may_do(path, guarded, stranger):
+    headers = stranger.get(guarded.ui + path).headers
+    for rule in ("default-src 'self'", "script-src 'self';", "frame-ancestors 'none'"):
+        assert rule in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_without_keys_it_serves_this_machine_alone(stranger):
     with running(MemoryLog()) as api:
-        with pages_of(api.url) as ui, httpx.Client(follow_redirects=True) as client:
-            assert client.get(ui).status_code == 200
-            rebound = client.get(ui, headers={"host": "evil.example"})
+        with pages_of(api.url) as ui:
+            assert stranger.get(ui).status_code == 200
+            rebound = stranger.get(ui, headers={"host": "evil.example"})
             assert (rebound.status_code, "keys create" in rebound.text) == (403, True)
-        with (
-            pages_of(api.url, exposed=True) as ui,
-            httpx.Client(follow_redirects=True) as client,
-        ):
-            assert client.get(ui).status_code == 403
+        with pages_of(api.url, exposed=True) as ui:
+            assert stranger.get(ui).status_code == 403
 
 
-def test_where_the_api_is_down_the_page_says_so_and_what_to_do():
+def test_where_the_api_is_down_the_page_says_so_and_what_to_do(stranger):
     url = f"http://127.0.0.1:{free_port()}"
-    with pages_of(url) as ui, httpx.Client(follow_redirects=True) as client:
+    with pages_of(url) as ui:
         started = time.monotonic()
-        answer = client.get(ui)
+        answer = stranger.get(ui)
         assert time.monotonic() - started < 60
     assert answer.status_code == 503
     assert f"curl {url}/health" in answer.text

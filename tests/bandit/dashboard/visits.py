@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from bandit.client import ApiError, Client
+from bandit.client import Client
 from streams.catalogue.state import catalogue_message
 from streams.events import Creative
 from streams.logs.opening import open_log
@@ -30,16 +30,10 @@ class Dashboard:
         log = open_log(self.log)
         log.append([catalogue_message(event) for event in events])
         log.close()
-        made = [event for event in events if isinstance(event, Creative)]
-        for event in made:
-            path = f"/v1/placements/{event.placement}/creatives/{event.id}"
-            wait_until(lambda path=path: self.is_there(path))
-
-    def is_there(self, path):
-        try:
-            return bool(self.client.request("GET", path))
-        except ApiError:
-            return False
+        for event in events:
+            if isinstance(event, Creative):
+                path = f"/v1/placements/{event.placement}/creatives/{event.id}"
+                wait_until(lambda path=path: self.client.answer(path).is_success)
 
     def placement(self, name, headlines, **body):
         """Makes a placement that learns at once, with a creative for each headline."""

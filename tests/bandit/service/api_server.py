@@ -50,6 +50,18 @@ class Api:
     def event(self, name, event_id, what, json=None):
         return self.client.post(f"/v1/placements/{name}/events/{event_id}/{what}", json=json)
 
+    def pages(self, path, limit, **params):
+        """All items of a list, read in pages of so many."""
+        found, after = [], None
+        while True:
+            asked = {"limit": limit, "after": after, **params}
+            asked = {name: value for name, value in asked.items() if value is not None}
+            page = self.client.get(path, params=asked).raise_for_status().json()
+            assert len(page["items"]) <= limit
+            found += page["items"]
+            if (after := page["next"]) is None:
+                return found
+
     def records(self, topic):
         return scan_topic(self.log, topic)
 

@@ -21,28 +21,16 @@ def stocked(api):
     return api
 
 
-def pages(api, path, **params):
-    """Everything that the pages of a list hold, with two items a page."""
-    found, after = [], {}
-    while True:
-        page = api.client.get(path, params={"limit": 2, **params, **after}).raise_for_status()
-        assert len(page.json()["items"]) <= 2
-        found += page.json()["items"]
-        if page.json()["next"] is None:
-            return found
-        after = {"after": page.json()["next"]}
-
-
 def ids(items):
     return [item["id"] for item in items]
 
 
 def test_placements_by_prefix_and_policy(stocked):
-    assert [p["name"] for p in pages(stocked, "/v1/placements", prefix="list-")] == [
+    assert [p["name"] for p in stocked.pages("/v1/placements", 2, prefix="list-")] == [
         "list-a",
         "list-b",
     ]
-    found = pages(stocked, "/v1/placements", prefix="list-", policy="uniform")
+    found = stocked.pages("/v1/placements", 2, prefix="list-", policy="uniform")
     assert [p["name"] for p in found] == ["list-a"]
 
 
@@ -57,10 +45,10 @@ def test_a_page_goes_on_although_its_placement_was_deleted(api):
 
 
 def test_creatives_of_all_placements_by_status(stocked):
-    waiting = pages(stocked, "/v1/creatives", status=["proposed", "screened"])
+    waiting = stocked.pages("/v1/creatives", 2, status=["proposed", "screened"])
     assert ids(waiting) == [f"list-{p}-{s}" for p in "ab" for s in ("proposed", "screened")]
     assert {c["placement"] for c in waiting} == {"list-a", "list-b"}
-    assert ids(pages(stocked, "/v1/placements/list-a/creatives", status="paused")) == [
+    assert ids(stocked.pages("/v1/placements/list-a/creatives", 2, status="paused")) == [
         "list-a-paused"
     ]
     unknown = stocked.client.get("/v1/creatives", params={"status": "lost"})
@@ -68,24 +56,24 @@ def test_creatives_of_all_placements_by_status(stocked):
 
 
 def test_creatives_since(stocked):
-    made = pages(stocked, "/v1/placements/list-a/creatives")[0]["timestamp_ms"]
+    made = stocked.pages("/v1/placements/list-a/creatives", 2)[0]["timestamp_ms"]
     path = "/v1/placements/list-a/creatives"
-    assert len(pages(stocked, path, since_ms=made)) == 4
-    assert pages(stocked, path, since_ms=made + 1) == []
-    assert pages(stocked, path, generation="none") == []
-    assert pages(stocked, path, model="none") == []
+    assert len(stocked.pages(path, 2, since_ms=made)) == 4
+    assert stocked.pages(path, 2, since_ms=made + 1) == []
+    assert stocked.pages(path, 2, generation="none") == []
+    assert stocked.pages(path, 2, model="none") == []
 
 
 def test_generations_of_all_placements(stocked):
-    every = pages(stocked, "/v1/generations")
+    every = stocked.pages("/v1/generations", 2)
     assert [g["placement"] for g in every] == ["list-a"] * 3 + ["list-b"] * 3
-    assert ids(pages(stocked, "/v1/generations", placement="list-b")) == ids(every)[3:]
-    assert pages(stocked, "/v1/generations", status="done") == []
-    assert len(pages(stocked, "/v1/placements/list-a/generations", status="requested")) == 3
+    assert ids(stocked.pages("/v1/generations", 2, placement="list-b")) == ids(every)[3:]
+    assert stocked.pages("/v1/generations", 2, status="done") == []
+    assert len(stocked.pages("/v1/placements/list-a/generations", 2, status="requested")) == 3
 
 
 def test_briefs_tell_what_was_generated_from_them(stocked):
-    briefs = pages(stocked, "/v1/briefs")
+    briefs = stocked.pages("/v1/briefs", 2)
     assert [(b["placement"], b["brief"]["product"], len(b["generations"])) for b in briefs] == [
         ("list-a", "socks", 2),
         ("list-a", "hats", 1),
@@ -95,4 +83,4 @@ def test_briefs_tell_what_was_generated_from_them(stocked):
     assert briefs[0]["waiting"] == 2
     assert stocked.client.get(f"/v1/briefs/{briefs[2]['id']}").json() == briefs[2]
     assert code_of(stocked.client.get("/v1/briefs/none")) == (404, "brief_not_found")
-    assert len(pages(stocked, "/v1/briefs", placement="list-a")) == 2
+    assert len(stocked.pages("/v1/briefs", 2, placement="list-a")) == 2

@@ -2,15 +2,20 @@
 
 import json
 import threading
+from collections import Counter
+from contextlib import contextmanager
 
 import httpx
 import pytest
+from msgspec import Raw
 from msgspec.structs import replace
 
 from bandit.learning.worker import run_learner
 from streams.catalogue.state import CatalogueReader, catalogue_message
-from streams.events import Lineage
+from streams.events import INTERACTIONS, Action, Decision, Interaction, Lineage, encode
 from streams.join.worker import run_joiner
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import code_of, running, wait_until
 
@@ -64,31 +69,34 @@ def counted(api, name):
 
 
 @pytest.fixture(scope="module")
-def visited(loop):
-    name = loop.placement("visited", policy={"name": "thompson", "alpha": 1, "beta": 1})
-    shown = visits(loop, name, 30, 12)
-    wait_until(lambda: counted(loop, name) == (30, 12))
-    wait_until(lambda: loop.client.get(f"/v1/placements/{name}/policy").json()["offset"] > 0)
-    return name, shown
+def shown(loop):
+    """Who was shown to the 30 visitors of `visited`, of whom 12 clicked."""
+    loop.placement("visited", policy={"name": "thompson", "alpha": 1, "beta": 1})
+    shown = visits(loop, "visited", 30, 12)
+    wait_until(lambda: counted(loop, "visited") == (30, 12))
+    wait_until(lambda: loop.client.get("/v1/placements/visited/policy").json()["offset"] > 0)
+    return shown
 
 
-def test_showings_and_rewards_are_counted_by_creative(loop, visited):
-    name, shown = visited
-    found = figures(loop, name)
+@pytest.fixture(scope="module")
+def visited(shown):
+    return "visited"
+
+
+def test_showings_and_rewards_are_counted_by_creative(loop, visited, shown):
+    found = figures(loop, visited)
     assert found["complete"]
     total = found["total"]
     assert (total["shown"], total["reward"], total["rate"]) == (30, 12, 0.4)
     assert total["low"] < 0.4 < total["high"]
-    assert {c: f["shown"] for c, f in found["creatives"].items()} == {
-        creative: shown.count(creative) for creative in "abc"
-    }
-    assert sum(f["reward"] for f in found["creatives"].values()) == 12
+    counts = {creative: each["shown"] for creative, each in found["creatives"].items()}
+    assert counts == {creative: shown.count(creative) for creative in "abc"}
+    assert sum(each["reward"] for each in found["creatives"].values()) == 12
 
 
 def test_points_have_shares_and_the_pmf(loop, visited):
-    name, _ = visited
     for resolution, seconds in (("minute", 60), ("hour", 3600)):
-        found = figures(loop, name, resolution=resolution)
+        found = figures(loop, visited, resolution=resolution)
         assert found["bucket_seconds"] == seconds
         assert sum(point["shown"] for point in found["points"]) == 30
         for point in found["points"]:
@@ -96,13 +104,12 @@ def test_points_have_shares_and_the_pmf(loop, visited):
             assert sum(c["share"] for c in point["creatives"].values()) == pytest.approx(1)
             assert sum(c["pmf"] for c in point["creatives"].values()) == pytest.approx(1)
     last = found["points"][-1]["start_ms"]
-    assert figures(loop, name, resolution="hour", since_ms=last + 1)["points"] == []
-    assert len(figures(loop, name, resolution="hour", since_ms=last)["points"]) == 1
+    assert figures(loop, visited, resolution="hour", since_ms=last + 1)["points"] == []
+    assert len(figures(loop, visited, resolution="hour", since_ms=last)["points"]) == 1
 
 
 def test_the_policy_says_what_it_believes(loop, visited):
-    name, _ = visited
-    for creative in figures(loop, name)["creatives"].values():
+    for creative in figures(loop, visited)["creatives"].values():
         posterior = creative["posterior"]
         assert 0 <= posterior["low"] < posterior["mean"] < posterior["high"] <= 1
     other = loop.placement("silent", policy={"name": "uniform"})
@@ -131,8 +138,7 @@ def test_lifts_are_of_closed_decisions_and_there_from_the_start(loop):
 
 
 def test_segments_and_delays(loop, visited):
-    name, _ = visited
-    found = figures(loop, name)
+    found = figures(loop, visited)
     devices = found["segments"]["device"]
     assert {v: sum(c["shown"] for c in by.values()) for v, by in devices.items()} == {
         "phone": 15,
@@ -173,63 +179,71 @@ def test_generator_versions_are_told_apart(loop):
     assert found["adcopy-v2"]["shown"] == shown.count("a")
 
 
-class Stream:
-    """Server-sent events as they come."""
+@contextmanager
+def stream(api, last_event_id=None, **params):
+    """The ids and the data of server-sent events, as they come."""
+    headers = {} if last_event_id is None else {"last-event-id": last_event_id}
+    with httpx.stream(
+        "GET", f"{api.url}/v1/live", params=params, headers=headers, timeout=30
+    ) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield events_of(answer.iter_lines())
 
-    def __init__(self, api, last_event_id=None, **params):
-        headers = {} if last_event_id is None else {"last-event-id": last_event_id}
-        self._context = httpx.stream(
-            "GET", f"{api.url}/v1/live", params=params, headers=headers, timeout=30
-        )
 
-    def __enter__(self):
-        self.response = self._context.__enter__()
-        self._lines = self.response.iter_lines()
-        return self
-
-    def __exit__(self, *_):
-        self._context.__exit__(None, None, None)
-
-    def next(self):
-        fields = {}
-        for line in self._lines:
-            if not line and "data" in fields:
-                return fields["id"], json.loads(fields["data"])
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        raise AssertionError("the stream ended")
+def events_of(lines):
+    fields = {}
+    for line in lines:
+        if not line and "data" in fields:
+            yield fields["id"], json.loads(fields["data"])
+        name, _, value = line.partition(": ")
+        fields[name] = value
 
 
 def test_a_stream_tells_what_changes_as_it_does(loop):
     name = loop.placement("streamed", policy={"name": "uniform"})
-    with Stream(loop, placement=name, interval_seconds=0.25) as stream:
-        assert stream.response.headers["content-type"].startswith("text/event-stream")
-        _, first = stream.next()
+    with stream(loop, placement=name, interval_seconds=0.25) as events:
+        _, first = next(events)
         assert (first["placement"], first["total"]["shown"]) == (name, 0)
         visits(loop, name, 6, 3)
-        while (told := stream.next())[1]["total"]["reward"] < 3:
-            pass
-        event_id, last = told
-    assert last["total"]["shown"] == 6
+        event_id, last = next(events)
+        while (last["total"]["shown"], last["total"]["reward"]) != (6, 3):
+            event_id, last = next(events)
     assert sum(point["shown"] for point in last["points"]) <= 6
     assert sum(last["shares"].values()) == pytest.approx(1)
     assert last["policy_version"]
     assert event_id == str(last["changed_ms"])
 
 
+def test_a_stream_tells_of_all_that_came_in_one_millisecond():
+    log = MemoryLog(clock=lambda: 7)
+    decision = Decision(
+        event_id="e", placement="still", timestamp_ms=7, context=Raw(b"{}"),
+        actions=(Action("a"),), pmf=(1.0,), index=0, policy_version="v@0",
+    )  # fmt: skip
+    event = Interaction(
+        source=0, sequence=0, decision=decision, reward=0.0, status="provisional", timestamp_ms=7
+    )
+    with running(log) as api:
+        name = api.placement("still")
+        with stream(api, placement=name, interval_seconds=0.25) as events:
+            for number in range(3):
+                assert next(events)[1]["total"]["shown"] == number
+                log.append([Message(INTERACTIONS, b"still", encode(event))])
+
+
 def test_a_stream_goes_on_where_it_broke_off(loop):
     name = loop.placement("resumed", policy={"name": "uniform"})
     visits(loop, name, 4, 0)
     wait_until(lambda: figures(loop, name)["total"]["shown"] == 4)
-    with Stream(loop, placement=name, once=True) as stream:
-        event_id, first = stream.next()
+    with stream(loop, placement=name, once=True) as events:
+        event_id, first = next(events)
     assert sum(point["shown"] for point in first["points"]) == 4
-    with Stream(loop, last_event_id=str(int(event_id) + 1), placement=name, once=True) as stream:
-        _, then = stream.next()
+    with stream(loop, last_event_id=str(int(event_id) + 1), placement=name, once=True) as events:
+        _, then = next(events)
     assert then["points"] == [], "nothing changed since"
     assert then["total"]["shown"] == 4
-    with Stream(loop, last_event_id=event_id, placement=name, once=True) as stream:
-        assert stream.next()[1]["points"], "of the last moment all is told again"
+    with stream(loop, last_event_id=event_id, placement=name, once=True) as events:
+        assert next(events)[1]["points"], "of the last moment all is told again"
 
 
 def test_a_stream_without_a_name_is_of_all(loop, visited):
@@ -248,28 +262,25 @@ def test_what_is_not_there_is_not_streamed(loop):
 
 
 def test_points_tell_of_the_likeliest_only_where_that_is_asked_for(loop, visited):
-    placement, _ = visited
-    every = figures(loop, placement)["points"]
-    points = figures(loop, placement, top=1)["points"]
+    every = figures(loop, visited)["points"]
+    points = figures(loop, visited, top=1)["points"]
     assert [point["shown"] for point in points] == [point["shown"] for point in every]
     named = {name for point in points for name in point["creatives"]}
-    expected = {
-        name: sum(p["creatives"][name]["pmf"] * p["shown"] for p in every if name in p["creatives"])
-        for point in every
-        for name in point["creatives"]
-    }
+    expected = Counter()
+    for point in every:
+        for name, share in point["creatives"].items():
+            expected[name] += share["pmf"] * point["shown"]
     assert len(expected) > 1
     assert named == {max(expected, key=expected.get)}
 
 
 def test_all_placements_are_told_at_a_glance(loop, visited):
-    placement, _ = visited
     overview = loop.client.get("/v1/overview").raise_for_status().json()
     assert [each["placement"] for each in overview["items"]] == sorted(
         each["placement"] for each in overview["items"]
     )
-    [glance] = [each for each in overview["items"] if each["placement"] == placement]
-    whole = figures(loop, placement)
+    [glance] = [each for each in overview["items"] if each["placement"] == visited]
+    whole = figures(loop, visited)
     assert glance["total"] == whole["total"]
     assert glance["lifts"] == whole["lifts"]
     assert glance["live"] == sum(c["status"] == "live" for c in whole["creatives"].values())

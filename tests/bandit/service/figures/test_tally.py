@@ -35,11 +35,17 @@ def interaction(
     return read_interaction.decode(encode(event))
 
 
-def test_a_correction_replaces_a_reward_and_counts_no_showing():
+def counted(*interactions):
+    """A tally of these, each taken in a millisecond after the one before."""
     tally = PlacementCounts()
-    tally.add(interaction(0.0), 1)
-    tally.add(interaction(1.0, previous=0.0), 2)
-    tally.add(interaction(0.5, previous=1.0), 3)
+    for at_ms, each in enumerate(interactions, start=1):
+        tally.add(each, at_ms)
+    return tally
+
+
+def test_a_correction_replaces_a_reward_and_counts_no_showing():
+    corrections = interaction(1.0, previous=0.0), interaction(0.5, previous=1.0)
+    tally = counted(interaction(0.0), *corrections)
     assert (tally.all.n, tally.all.total, tally.all.squares) == (1, 0.5, 0.25)
     (minute,) = tally.buckets(MINUTE_MS, 0, 2**53)
     assert minute.changed_ms == 3
@@ -48,18 +54,14 @@ def test_a_correction_replaces_a_reward_and_counts_no_showing():
 
 
 def test_a_band_covers_its_mean():
-    tally = PlacementCounts()
-    for reward in (0.0, 1.0, 0.0, 1.0):
-        tally.add(interaction(reward), 1)
+    tally = counted(*(interaction(reward) for reward in (0.0, 1.0, 0.0, 1.0)))
     low, high = tally.all.band()
     assert low == pytest.approx(0.5 - 1.96 * (1 / 3 / 4) ** 0.5, abs=1e-4)
     assert low + high == pytest.approx(1.0)
 
 
 def test_old_buckets_are_let_go():
-    tally = PlacementCounts()
-    for hour in range(24 * 40):
-        tally.add(interaction(0.0, at_ms=hour * HOUR_MS), hour)
+    tally = counted(*(interaction(0.0, at_ms=hour * HOUR_MS) for hour in range(24 * 40)))
     hours = list(tally.buckets(HOUR_MS, 0, 2**53))
     assert len(hours) == 24 * 30
     assert hours[-1].start_ms == (24 * 40 - 1) * HOUR_MS
@@ -79,10 +81,11 @@ def test_segments_are_bounded():
 
 
 def test_delays_count_every_outcome_once():
-    tally = PlacementCounts()
-    tally.add(interaction(0.0), 1)
-    tally.add(interaction(1.0, previous=0.0, delays=[900]), 2)
-    tally.add(interaction(2.0, previous=1.0, delays=[900, 70_000]), 3)
+    tally = counted(
+        interaction(0.0),
+        interaction(1.0, previous=0.0, delays=[900]),
+        interaction(2.0, previous=1.0, delays=[900, 70_000]),
+    )
     counts = tally.delays["click"]
     assert sum(counts) == 2
     assert counts[0] == 1
@@ -91,9 +94,7 @@ def test_delays_count_every_outcome_once():
 def test_exploration_is_counted_once_a_showing():
     assert exploration([1.0]) == (0.0, 0.0)
     assert exploration([0.25] * 4) == pytest.approx((1.0, 0.75))
-    tally = PlacementCounts()
-    tally.add(interaction(0.0), 1)
-    tally.add(interaction(1.0, previous=0.0), 2)
+    tally = counted(interaction(0.0), interaction(1.0, previous=0.0))
     (minute,) = tally.buckets(MINUTE_MS, 0, 2**53)
     assert minute.explored == pytest.approx(0.25)
     assert minute.entropy == pytest.approx(exploration([0.75, 0.25])[0])

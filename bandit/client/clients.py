@@ -1,16 +1,21 @@
-"""The client for threads: the calls of the other one, each run to its end where it is made."""
+"""The two clients: one to be awaited, and one for threads, with the same calls.
+
+`Client` runs each call to its end where it is made, over a connection that blocks.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from copy import copy
 from functools import wraps
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
+from bandit.client import wire
 from bandit.client.calls import Calls
 from bandit.client.offline import Offline, Retries
 from bandit.client.outbox import Batching
@@ -71,8 +76,14 @@ class Client:
         offline: Offline | None = None,
         http_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self._calls = Calls(
-            _Connection, url, api_key, timeout_seconds, retries, batching, offline, http_options
+        self._calls = _BlockingCalls(
+            url,
+            api_key=api_key,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            batching=batching,
+            offline=offline,
+            http_options=http_options,
         )
 
     @property
@@ -109,16 +120,11 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
-class _Connection:
+class _BlockingConnection:
     """Waits by blocking, so that a call which awaits it is never suspended."""
 
     def __init__(self, server: Server) -> None:
@@ -135,3 +141,66 @@ class _Connection:
 
     async def close(self) -> None:
         self._http.close()
+
+
+class _BlockingCalls(Calls):
+    _connects_by = _BlockingConnection
+
+
+class _AsyncConnection:
+    def __init__(self, server: Server) -> None:
+        self.http = server.connect(httpx.AsyncClient)
+
+    async def request(self, **request: Any) -> httpx.Response:
+        return await self.http.request(**request)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        return await asyncio.to_thread(function)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+
+class AsyncClient(Calls):
+    """Talks to one copyloop API, from one event loop.
+
+    It has the arguments and the methods of `Client`, to be awaited. Outcomes that are gathered
+    are delivered by a thread, so that they do not wait for the loop.
+
+    Raises:
+        SpoolDamaged: what an earlier process left in the spool cannot be read.
+    """
+
+    _connects_by = _AsyncConnection
+    _connection: _AsyncConnection
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """Opens a stream, such as `/v1/live`; it may be silent for any time.
+
+        Raises:
+            ApiError: the request was refused; `code` says why.
+            Unreachable: no answer came, or it broke off.
+        """
+        call = wire.any_call("GET", path, headers=headers)
+        timeout = httpx.Timeout(self._server.timeout_seconds, read=None)
+        request = self._server.request(call)
+        try:
+            async with self._connection.http.stream(**request, timeout=timeout) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    wire.payload_of(answer)
+                yield answer
+        except httpx.RequestError as error:
+            raise wire.unreachable(call, error) from error
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()

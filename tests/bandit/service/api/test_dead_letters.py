@@ -27,14 +27,8 @@ def laid_aside(api):
 
 
 def listed(api, **params):
-    found, after = [], {}
-    while True:
-        answer = api.client.get("/v1/dead-letters", params={"limit": 3, **params, **after})
-        page = answer.raise_for_status().json()
-        found += page["items"]
-        if page["next"] is None:
-            return [int(each["error"].split()[1]) for each in found]
-        after = {"after": page["next"]}
+    found = api.pages("/v1/dead-letters", 3, **params)
+    return [int(each["error"].split()[1]) for each in found]
 
 
 def test_the_newest_come_first_page_by_page(laid_aside):
