@@ -21,7 +21,7 @@ from bandit.ope.candidate import CandidatePolicy, Options, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
-from bandit.ope.models.reward import RewardModel, open_model
+from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import Evaluation, PolicyEvaluation
@@ -66,12 +66,12 @@ def evaluate(
     chosen = _unique([options.baseline, *policies])
     _check(chosen, options)
     with show_progress(console) as progress:
-        known = _read_before(log, options, progress)
+        model, slots = _read_before(log, options, progress)
         shares = _shares(chosen, processes)
         # creatives are judged once, by the first
         asked = [options, *[replace(options, creatives=False)] * (len(shares) - 1)]
         jobs = [
-            partial(_judge, log, share, mine, known, batch_size)
+            partial(_judge, log, share, mine, model, slots, batch_size)
             for share, mine in zip(shares, asked, strict=True)
         ]
         task = progress.add_task("judging", total=None)
@@ -99,13 +99,6 @@ def evaluate(
     )
 
 
-class _Before(NamedTuple):
-    """What is known of the log before policies are judged by it."""
-
-    model: RewardModel | None
-    slots: int
-
-
 class _Part(NamedTuple):
     """What one process found."""
 
@@ -120,16 +113,17 @@ def _judge(
     log: Open,
     policies: Sequence[str | Candidate],
     options: Options,
-    known: _Before,
+    model: RewardModel | None,
+    slots: int,
     batch_size: int,
 ) -> Iterator[int | _Part]:
     """Yields how many decisions were judged, as they are, and then what was found."""
-    candidates = [CandidatePolicy(policy, options, known.slots) for policy in policies]
+    candidates = [CandidatePolicy(policy, options, slots) for policy in policies]
     if "mrdr" in options.estimators:
         for candidate in candidates:
             candidate.model = _fit_robust(log, candidate.policy, options)
     calibrating, n, estimated = Calibrating(), 0, False
-    creatives = CreativeJudge(model=known.model) if options.creatives else None
+    creatives = CreativeJudge(model=model) if options.creatives else None
     events = iter(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -137,7 +131,7 @@ def _judge(
     for batch in _batches(events, batch_size):
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
-        view = view_of(batch, options, known.model)
+        view = view_of(batch, options, model)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -160,14 +154,14 @@ def _judge(
     yield _Part(n, results, calibrating.get(), judged, estimated)
 
 
-def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
-    """Reads the log once if an estimator has to know more than a batch of it."""
+def _read_before(log: Open, options: Options, progress: Progress) -> tuple[RewardModel | None, int]:
+    """Returns the fitted model, if one is needed, and how many slots events have, if slates are."""
     model = None
     if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
         model = open_model(options.model)
     slates = any(name in SLATES for name in options.estimators)
     if model is None and not slates:
-        return _Before(None, 0)
+        return None, 0
     task = progress.add_task("reading for the reward model", total=None)
     slots = 0
     for number, event in enumerate(log()):
@@ -179,7 +173,7 @@ def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
     if model is not None and slots:
         model.fit()
     progress.update(task, visible=False)
-    return _Before(model if slots else None, slots)
+    return model if slots else None, slots
 
 
 def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
@@ -236,11 +230,13 @@ def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEv
         yield batch
 
 
-def show_progress(console: Console | None) -> Progress:
-    """Returns a spinner that counts decisions; nothing is shown where nobody looks."""
+def show_progress(
+    console: Console | None, done: str = "{task.completed:,.0f} decisions"
+) -> Progress:
+    """Returns a spinner with what is done; nothing is shown where nobody looks."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}: {task.completed:,.0f} decisions"),
+        TextColumn("{task.description}: " + done),
         TimeElapsedColumn(),
         console=console,
         transient=True,

@@ -63,11 +63,7 @@ class Propensities:
         ]
 
     def estimate(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
-        """Returns the events with estimated pmfs, marked so.
-
-        Raises:
-            FeatureError: a context that cannot be read.
-        """
+        """Returns the events with estimated pmfs, marked so."""
         fold = np.array([fold_of(event.decision.event_id, self._folds) for event in events])
         x = np.stack([self._row(event) for event in events])
         pmfs: Floats = np.zeros((len(events), len(self._names)))
@@ -110,12 +106,7 @@ class Propensities:
 def estimated(
     open_log: Callable[[], Iterable[LoggedEvent]], *, seed: int = 0
 ) -> Iterator[LoggedEvent]:
-    """Yields the log's events with propensities estimated from it; reads it twice.
-
-    Raises:
-        EstimateError: as `Propensities`.
-        FeatureError: a context that cannot be read.
-    """
+    """Yields the log's events with propensities estimated from it; reads it twice."""
     model, waiting = Propensities(open_log(), seed=seed), []
     for event in open_log():
         waiting.append(event)

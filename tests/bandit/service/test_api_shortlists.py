@@ -12,7 +12,7 @@ from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.service.settings import Settings
 from bandit.service.shortlists import ShortlistSampler
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import (
     CATALOGUE,
     DECISIONS,

@@ -12,7 +12,7 @@ from bandit.policies import open_policy
 from bandit.policies.linear import LinTs
 from bandit.policy import policy_version, sample, sample_seed
 from bandit.service.settings import Secret, Settings
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, encode
 from streams.events.placement import Shown
 from streams.logs.base import Message
