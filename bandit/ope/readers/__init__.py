@@ -36,7 +36,7 @@ def open_reader(
         slot: which decision of events that have several; None takes all.
         columns: what each column of a table is; see `bandit.ope.readers.table`.
         propensities: whether the log has them; if not, a table needs no column of them, and what
-            stands in their place is no propensity (`bandit.ope.models.propensities` makes
+            stands in their place is no propensity (`bandit.ope.models` makes
             them).
 
     Raises:
