@@ -1,6 +1,6 @@
 """`python -m bandit`: serve a policy, learn, replay, audit; `up` starts it all."""
 
-from bandit.commands.app import app
+from bandit.commands import app
 from bandit.errors import BanditError
 from streams.errors import StreamsError
 from streams.process import run_command

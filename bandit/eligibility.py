@@ -174,13 +174,13 @@ def _tired(action: Action, times: int) -> Action:
 
 
 def limited(pmf: Pmf, under: NDArray[np.bool_], share: float) -> Pmf:
-    """Returns the pmf, scaled so that the actions `under` the lid keep to `share` together.
+    """Returns the pmf, scaled so that the actions `under` a cap keep to `share` together.
 
     Where all actions are, or the others have nothing to be scaled up, it stays as it is.
 
     Args:
         pmf: shape (n_actions,).
-        under: which actions the lid is on, shape (n_actions,), of booleans.
+        under: which actions the cap is on, shape (n_actions,), of booleans.
         share: the most that they get together.
 
     >>> limited(np.array([0.2, 0.4, 0.4]), np.array([False, True, True]), 0.1).tolist()
@@ -195,25 +195,25 @@ def limited(pmf: Pmf, under: NDArray[np.bool_], share: float) -> Pmf:
     return scaled / math.fsum(scaled)
 
 
-def under_traffic_cap(pmf: Pmf, actions: Sequence[Action], lid: TrafficCap | None) -> Pmf:
-    """Returns the pmf that the lid leaves of a policy's, shape (n_actions,)."""
-    if lid is None:
+def under_traffic_cap(pmf: Pmf, actions: Sequence[Action], cap: TrafficCap | None) -> Pmf:
+    """Returns the pmf that the cap leaves of a policy's, shape (n_actions,)."""
+    if cap is None:
         return pmf
-    below = frozenset(lid.actions)
-    return limited(pmf, np.array([action.id in below for action in actions]), lid.share)
+    below = frozenset(cap.actions)
+    return limited(pmf, np.array([action.id in below for action in actions]), cap.share)
 
 
-def traffic_cap_over(actions: Sequence[Action], lid: TrafficCap | None) -> TrafficCap | None:
-    """Returns the lid over those of the actions that it is on; None if it is on none."""
-    if lid is None:
+def traffic_cap_over(actions: Sequence[Action], cap: TrafficCap | None) -> TrafficCap | None:
+    """Returns the cap on those of the actions that it names; None if it names none of them."""
+    if cap is None:
         return None
-    below = frozenset(lid.actions)
+    below = frozenset(cap.actions)
     found = tuple(action.id for action in actions if action.id in below)
-    return TrafficCap(lid.share, found) if found else None
+    return TrafficCap(cap.share, found) if found else None
 
 
 def canary_traffic_cap(catalogue: Catalogue, live: Sequence[Creative]) -> TrafficCap | None:
-    """Returns the lid on those live creatives that are of the canary; None if none is."""
+    """Returns the cap on those live creatives that the canary wrote; None if none is."""
     canary = catalogue.canary
     if canary is None:
         return None
@@ -226,14 +226,14 @@ _SEED_BYTES: Final = 16
 _UNIT: Final = 2.0**-53
 
 
-class Entry(NamedTuple):
+class WeightedSample(NamedTuple):
     """Who was let in: `indices` in rising order, and `until`, when the first of the rest came."""
 
     indices: NDArray[np.intp]
     until: float
 
 
-class Lots:
+class WeightedSampler:
     """What is drawn from: the weights of all creatives, for one policy version.
 
     A creative comes at the times of a Poisson process of its weight's rate, and the first `size`
@@ -247,9 +247,9 @@ class Lots:
         pmf: what the policy gives each creative, shape (n,), for no context.
         floor: the share that is spread evenly, in (0, 1].
 
-    >>> lots = Lots(np.array([0.9, 0.1, 0.0, 0.0]), floor=0.2)
-    >>> entry = lots.draw(seed_of("event-13", "version@7"), 2)
-    >>> entry.indices.tolist(), round(lots.inclusion(0, entry.until), 2)
+    >>> sampler = WeightedSampler(np.array([0.9, 0.1, 0.0, 0.0]), floor=0.2)
+    >>> sample = sampler.draw(seed_of("event-13", "version@7"), 2)
+    >>> sample.indices.tolist(), round(sampler.inclusion(0, sample.until), 2)
     ([0, 3], 0.64)
     """
 
@@ -258,7 +258,7 @@ class Lots:
         self._weights = (1.0 - floor) * pmf + floor / len(pmf)
         self._cumulative = self._weights.cumsum()
 
-    def draw(self, seed: int, size: int, barred: NDArray[np.bool_] | None = None) -> Entry:
+    def draw(self, seed: int, size: int, barred: NDArray[np.bool_] | None = None) -> WeightedSample:
         """Returns who is let in: `size` of those that are not barred, who must be more.
 
         The same seed gives the same, with any version of numpy: only its raw bits are used.
@@ -275,7 +275,7 @@ class Lots:
         if len(came) <= size:
             came, when = self._all(bits, came, when, float(times[-1]), barred)
         order = when.argsort(kind="stable")[: size + 1]
-        return Entry(np.sort(came[order[:size]]), float(when[order[size]]))
+        return WeightedSample(np.sort(came[order[:size]]), float(when[order[size]]))
 
     def inclusion(self, index: int, until: float) -> float:
         """Returns how probable it was that this one of those let in was, given all others."""

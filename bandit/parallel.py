@@ -53,7 +53,7 @@ def fan_out(jobs: Sequence[Job[T]], processes: int) -> Iterator[tuple[int, T]]:
                 number, job = waiting.pop()
                 connection, process = _start(job)
                 running[connection] = (number, process)
-            for ready in _ready(running):
+            for ready in (c for c in wait(list(running)) if isinstance(c, Connection)):
                 number, process = running[ready]
                 received = _receive(ready, process)
                 if received is None:
@@ -89,10 +89,6 @@ def _work(job: Job[T], connection: Connection) -> None:
         connection.send(None)
     except (BanditError, StreamsError) as error:
         connection.send((error.code, str(error)))
-
-
-def _ready(running: dict[Connection, tuple[int, SpawnProcess]]) -> list[Connection]:
-    return [c for c in wait(list(running)) if isinstance(c, Connection)]
 
 
 def _receive(connection: Connection, process: SpawnProcess) -> _Value | None:

@@ -83,7 +83,7 @@ class ContextFree(Protocol):
 
     @property
     def context_free(self) -> bool:
-        """Whether it is."""
+        """True if the pmf never depends on the context."""
 
 
 class Verdict(Struct, frozen=True):
@@ -138,7 +138,11 @@ class HasPosterior(Protocol):
     """
 
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
-        """Returns what it believes of each of these actions."""
+        """Returns what it believes of each of these actions.
+
+        Raises:
+            FeatureError: an action has features that cannot be read.
+        """
 
 
 def sample(pmf: Sequence[float] | Pmf, seed: str) -> int:

@@ -1,8 +1,7 @@
 """A simulated audience whose taste is known, for tests and demonstrations.
 
-Nothing in here is measured: the visitors, their clicks and their conversions are made up from a
-seed. It exists so that what a policy or a generator achieves can be held against the truth,
-which neither of them ever sees.
+Visitors, clicks and conversions are made up from a seed, so that what a policy or a generator
+achieves can be held against the truth, which neither of them ever sees.
 """
 
 from __future__ import annotations

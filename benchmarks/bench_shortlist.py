@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from msgspec import Raw
 
-from bandit.eligibility import Lots, seed_of
+from bandit.eligibility import WeightedSampler, seed_of
 from bandit.features.flatten import creative_features
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, sample, sample_seed, take_over
@@ -159,7 +159,7 @@ def test_a_decision(benchmark: Any, name: str, n: int) -> None:
 def test_a_draw(benchmark: Any, n: int) -> None:
     """The draw alone, of 50 creatives; the baseline is Gumbel top-n over all."""
     pmf = np.random.default_rng(1).dirichlet(np.full(n, 0.05))
-    lots, rng, number = Lots(pmf, 0.2), np.random.default_rng(3), iter(range(10**9))
+    lots, rng, number = WeightedSampler(pmf, 0.2), np.random.default_rng(3), iter(range(10**9))
     benchmark.pedantic(lambda: lots.draw(seed_of(f"{next(number)}", "v"), 50), rounds=300)
     logs = np.log(0.8 * pmf + 0.2 / n)
     gumbel = seconds(lambda: np.argpartition(-(logs + rng.gumbel(size=n)), 50)[:50], 300)
@@ -201,7 +201,7 @@ def clicks(seed: int, rule: Shortlist | None) -> float:
         if number % EVERY == 0:
             served = load_policy(policy.to_bytes())
             whole = served.pmf(CONTEXT, actions)
-            lots = None if rule is None else Lots(whole, rule.floor)
+            lots = None if rule is None else WeightedSampler(whole, rule.floor)
         offered, pmf = actions, whole
         if rule is not None and lots is not None:
             let = lots.draw(seed_of(event_id, f"v@{number // EVERY}"), rule.size).indices

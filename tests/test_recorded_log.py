@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.logs.opening import open_log
 from tests.bandit.recovery_findings import Events, calm_join, folds, unpublished
 

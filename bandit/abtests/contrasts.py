@@ -1,9 +1,8 @@
 """How often creatives were clicked compared with what was offered beside them.
 
-Who competes for the same visitors can be compared; all else (the place, the season, how many
-creatives there were) is left out. The rows come from finished tests, or from a log of decisions
-whose policy may have adapted as it went. Their regression on features is ridge, and rows that are
-held out decide how far to believe it; `bandit.abtests.prior` and the reward model fit it.
+Who competes for the same visitors can be compared; all else (the place, the season) is left out.
+The rows come from finished tests, or from a log of decisions. Their regression on features is
+ridge; `bandit.abtests.prior` and the generator's reward model fit it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from bandit.abtests.data import AbTest
 from bandit.errors import ReplayError
 from bandit.features.flatten import Embedding, creative_features, flatten
 from bandit.ope.readers.events import LoggedEvent
-from streams.events import Action
 
 Floats: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.bool_]
@@ -139,11 +137,7 @@ def contrasts_of_log(read: Callable[[], Iterator[LoggedEvent]]) -> Contrasts:
 
 
 def named_features(features: bytes | Raw) -> dict[str, float]:
-    """Returns a creative's features by `namespace.feature`.
-
-    Raises:
-        FeatureError: they cannot be read.
-    """
+    """Returns a creative's features by `namespace.feature`."""
     named = flatten(Raw(features), namespace="action")
     return {f"{feature.namespace}.{feature.name}": feature.value for feature in named}
 
@@ -154,11 +148,7 @@ _Key: TypeAlias = tuple[str, str, bytes]
 
 def _keys(event: LoggedEvent) -> list[_Key]:
     decision = event.decision
-    return [(decision.placement, a.id, _bytes_of(a)) for a in decision.actions]
-
-
-def _bytes_of(action: Action) -> bytes:
-    return bytes(action.features)
+    return [(decision.placement, a.id, bytes(a.features)) for a in decision.actions]
 
 
 def _rewarded(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:

@@ -1,9 +1,8 @@
 """What a policy can know from the start: weights of creatives' features, and delays of rewards.
 
 Finished A/B tests, or the log of a hundred placements, say which texts were clicked more than
-those beside them. Their regression on features is ridge, and how far it is believed, and how far
-rates differ beyond it, is decided on creatives that were held out. Delays have no shape that one
-could assume (most rewards come at once, some after days), so their curve is their own quantiles.
+those beside them; creatives that were held out decide how far to believe it. Delays have no shape
+that one could assume, so their curve is their own quantiles.
 """
 
 from __future__ import annotations

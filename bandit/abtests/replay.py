@@ -1,8 +1,7 @@
 """Real A/B tests replayed: what a policy would have earned, exactly, without guessing.
 
 Every visitor of a finished test was given an arm at random, so drawing an arm's showings without
-replacement from its pool is what any policy, however it adapts, would have met. No model of
-clicks and no importance weights: the estimate is unbiased and its error is measured.
+replacement is what any policy, however it adapts, would have met: the estimate is unbiased.
 """
 
 from __future__ import annotations

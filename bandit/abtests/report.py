@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from bandit.errors import PlotError
-from bandit.ope.charts import COLOURS
+from bandit.ope.charts import COLOURS, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES: Final = (".png", ".svg")
-LABEL_LENGTH: Final = 34
 BAND: Final = 1.96
 
 
@@ -174,11 +173,7 @@ def check_plot(path: Path) -> None:
 
 
 def plot_replay(report: ReplayReport, path: Path) -> None:
-    """Writes the lift of each policy over the rounds played, with 95 % bands, to `path`.
-
-    Raises:
-        PlotError: as `check_plot` says.
-    """
+    """Writes the lift of each policy over the rounds played, with 95 % bands, to `path`."""
     check_plot(path)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -192,7 +187,7 @@ def plot_replay(report: ReplayReport, path: Path) -> None:
         colour = COLOURS[number % len(COLOURS)]
         _draw(axes, curve, colour)
         axes.annotate(
-            f"{_short(result.policy)}  {ends[number]:+.1f} %",
+            f"{short(result.policy)}  {ends[number]:+.1f} %",
             xy=(1.0, heights[number]),
             xycoords=axes.get_yaxis_transform(),
             xytext=(8, 0),
@@ -241,7 +236,3 @@ def _spread(heights: NDArray[np.float64], gap: float) -> list[float]:
     moved = np.empty_like(placed)
     moved[order] = placed
     return [float(height) for height in moved]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"

@@ -9,50 +9,45 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
+from streams.commands.options import Form, LogOptions, make_app, operator
 from streams.commands.output import print_rows
 from streams.events import CreativeStatus
 
 if TYPE_CHECKING:
     from streams.events import Creative
 
-app = typer.Typer(help="Creatives, and a person's yes or no to them.", no_args_is_help=True)
-
 Placement = Annotated[str | None, typer.Option(help="Only those of this placement.")]
 PlacementName = Annotated[str, typer.Argument(metavar="PLACEMENT")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="As the list says.")]
-REASON = "Why not, as `code: words`; kept with the creative, and new texts keep clear of it."
 
 
-@app.command("list")
 def list_creatives(
+    *,
     placement: Placement = None,
     status: Annotated[
         CreativeStatus | None, typer.Option(help="Only these.", show_default="those that wait")
     ] = None,
-    data: Data = DATA,
-    log: LogUrl = None,
+    at: LogOptions,
     form: Form = "table",
 ) -> None:
     """List creatives: unless told otherwise, those that wait for a review."""
-    from bandit.review import WAITING, creatives_with
+    from bandit.lifecycle import WAITING, creatives_with
     from streams.catalogue.writer import CatalogueWriter
 
-    with looked_into(log_url(log, data)) as here:
+    with at.looked_into() as here:
         catalogue = CatalogueWriter(here).catalogue
     found = creatives_with(catalogue, placement, (status,) if status else WAITING)
     rows = [(c.placement, c.id, c.status, _text(c), c.reason or "") for c in found]
     print_rows(form, ("placement", "id", "status", "text", "reason"), rows)
 
 
-@app.command("review")
-def review_each(placement: Placement = None, data: Data = DATA, log: LogUrl = None) -> None:
+def review_each(*, placement: Placement = None, at: LogOptions) -> None:
     """Go through what waits, one by one: y approves, n rejects and asks why, s skips, q ends."""
-    from bandit.review import creatives_with, review
+    from bandit.lifecycle import creatives_with, review
     from streams.catalogue.state import catalogue_key
     from streams.catalogue.writer import CatalogueWriter
 
-    with looked_into(log_url(log, data)) as here:
+    with at.looked_into() as here:
         writer = CatalogueWriter(here)
         waiting = creatives_with(writer.catalogue, placement)
         if not waiting:
@@ -74,31 +69,32 @@ def review_each(placement: Placement = None, data: Data = DATA, log: LogUrl = No
             typer.echo(found.status)
 
 
-@app.command()
-def approve(
-    placement: PlacementName, creative_ids: Ids, data: Data = DATA, log: LogUrl = None
-) -> None:
+def approve(placement: PlacementName, creative_ids: Ids, at: LogOptions) -> None:
     """Make creatives that wait for a review live."""
-    _review(log_url(log, data), placement, creative_ids, None)
+    _review(at, placement, creative_ids, None)
 
 
-@app.command()
 def reject(
     placement: PlacementName,
     creative_ids: Ids,
-    reason: Annotated[str, typer.Option(help=REASON)],
-    data: Data = DATA,
-    log: LogUrl = None,
+    reason: Annotated[
+        str,
+        typer.Option(
+            help="Why not, as `code: words`; kept with the creative, and new texts keep clear of "
+            "it."
+        ),
+    ],
+    at: LogOptions,
 ) -> None:
     """Reject creatives, live ones too; a rejected one is never shown again."""
-    _review(log_url(log, data), placement, creative_ids, reason)
+    _review(at, placement, creative_ids, reason)
 
 
-def _review(url: str, placement: str, creative_ids: list[str], reason: str | None) -> None:
-    from bandit.review import review
+def _review(at: LogOptions, placement: str, creative_ids: list[str], reason: str | None) -> None:
+    from bandit.lifecycle import review
     from streams.catalogue.writer import CatalogueWriter
 
-    with looked_into(url) as here:
+    with at.looked_into() as here:
         writer = CatalogueWriter(here)
         for creative_id in creative_ids:
             found = review(writer, placement, creative_id, reason, operator())
@@ -107,3 +103,9 @@ def _review(url: str, placement: str, creative_ids: list[str], reason: str | Non
 
 def _text(creative: Creative) -> str:
     return " / ".join(creative.parts.values())
+
+
+app = make_app(
+    "Creatives, and a person's yes or no to them.",
+    {"list": list_creatives, "review": review_each, "approve": approve, "reject": reject},
+)

@@ -63,7 +63,7 @@ class LoggedOptions(NamedTuple):
 
     def open_reader(self) -> Callable[[], Iterator[LoggedEvent]]:
         """Returns a function that reads the log, picklable for other processes."""
-        from bandit.ope.models.propensities import estimated
+        from bandit.ope.models import estimated
         from bandit.ope.readers import open_reader
 
         logged = self.propensities == "logged"
@@ -143,9 +143,9 @@ def evaluate(
     from rich.console import Console
 
     from bandit.ope.candidate import DEFAULT, Options
-    from bandit.ope.columns import evaluate_columns, fits
     from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate as run
+    from bandit.ope.evaluate import evaluate_columns, fits
     from bandit.ope.html import check_page
     from bandit.ope.readers.table import open_columns
 

@@ -17,11 +17,9 @@ from streams.commands.output import moment, print_json, progress
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
-
     from bandit.ope.report import Evaluation
     from bandit.service.compat.personalizer.import_logs import Contents, Taken
     from streams.events import Placement
-    from streams.logs.base import Log
 
 
 def personalizer_logs(
@@ -46,20 +44,25 @@ def personalizer_logs(
     """
     from rich.console import Console
 
+    from bandit.service.compat.personalizer.configuration import new_placement
     from bandit.service.compat.personalizer.import_logs import look_through, read_logs, take_in
+    from streams.catalogue.state import CatalogueReader
+    from streams.catalogue.writer import CatalogueWriter, Condition
     from streams.checkpoint import exclusive
+    from streams.logs.embedded import wall_clock_ms
     from streams.topics import create_topics
 
     console = Console(stderr=True)
     at.data.mkdir(parents=True, exist_ok=True)
     with exclusive(at.data, f"import {placement}"), at.opened() as here:
         create_topics(here)
-        known, made = _placement(here, placement)
+        reader = CatalogueReader(here)
+        reader.catch_up()
+        found = reader.catalogue.placement(placement)
+        known = found or new_placement(placement, wall_clock_ms())
         with console.status("reading the logs through"):
             contents = look_through(paths, known)
-        if made:
-            from streams.catalogue.writer import CatalogueWriter, Condition
-
+        if found is None:
             name = f"placement/{placement}"
             absent = Condition(absent=True)
             CatalogueWriter(here).commit([name], lambda: [known], operator(), absent)
@@ -72,23 +75,11 @@ def personalizer_logs(
                 shown("taking in", done, contents.events)
 
             taken = take_in(here, placement, read_logs(paths), progress=move)
-    found = None
+    judged = None
     if judge:
         with console.status("judging policies on the logs"):
-            found = _judged(known, paths)
-    _report(placement, contents, taken, found, form)
-
-
-def _placement(log: Log, name: str) -> tuple[Placement, bool]:
-    """Returns the placement, and whether it is not there yet."""
-    from bandit.service.compat.personalizer.configuration import new_placement
-    from streams.catalogue.state import CatalogueReader
-    from streams.logs.embedded import wall_clock_ms
-
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    found = reader.catalogue.placement(name)
-    return (new_placement(name, wall_clock_ms()), True) if found is None else (found, False)
+            judged = _judged(known, paths)
+    _report(placement, contents, taken, judged, form)
 
 
 def _judged(placement: Placement, paths: list[Path]) -> Evaluation:

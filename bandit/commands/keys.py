@@ -68,7 +68,7 @@ def create(
 
 
 def list_keys(at: LogOptions, form: Form = "table") -> None:
-    """List the keys, those that were revoked too; what they are nobody knows."""
+    """List API keys, including revoked ones. Only names and scopes are shown, never the secret."""
     from bandit.service.auth.keys import described, is_active
 
     with at.looked_into() as here:

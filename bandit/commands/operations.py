@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bandit.commands.options import Host, ServedData
+from bandit.commands.processes import Host, ServedData
 from streams.commands.options import (
     Form,
     LogOptions,
@@ -44,7 +44,7 @@ def audit(at: LogOptions, form: Form = "table") -> None:
 
     Exits with 1 if any does not.
     """
-    from bandit.verification.decisions import audit as run_audit
+    from bandit.verification import audit as run_audit
     from streams.logs.opening import open_log
 
     report = run_audit(open_log(at.url))

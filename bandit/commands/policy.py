@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
+from streams.commands.options import Form, LogOptions, make_app, operator
 from streams.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -23,19 +23,14 @@ if TYPE_CHECKING:
     from streams.events.placement import TrialResult
     from streams.logs.base import Log
 
-app = typer.Typer(help="A placement's policy: its versions, and changing it.", no_args_is_help=True)
-
 Name = Annotated[str, typer.Argument(metavar="PLACEMENT")]
 
 
-@app.command("list")
-def list_versions(
-    placement: Name, data: Data = DATA, log: LogUrl = None, form: Form = "table"
-) -> None:
+def list_versions(placement: Name, at: LogOptions, form: Form = "table") -> None:
     """List the policies that the placement has had, with what they decided and earned."""
     from bandit.learning.versions import counted, latest_trials
 
-    with looked_into(log_url(log, data)) as here:
+    with at.looked_into() as here:
         found = counted(here, placement, _versions(here, placement))
         trials = latest_trials(here, placement)
     if form == "json":
@@ -49,8 +44,8 @@ def list_versions(
         print_rows(form, figures, [_trial(name, result) for name, result in trials.items()])
 
 
-@app.command()
 def diff(
+    *,
     placement: Name,
     before: Annotated[
         int | None, typer.Argument(help="A version's number.", show_default="the one before")
@@ -58,14 +53,13 @@ def diff(
     after: Annotated[
         int | None, typer.Argument(help="Another's.", show_default="the current one")
     ] = None,
-    data: Data = DATA,
-    log: LogUrl = None,
+    at: LogOptions,
     form: Form = "table",
 ) -> None:
     """Show the parameters in which two versions differ."""
     from bandit.learning.versions import differences, version
 
-    with looked_into(log_url(log, data)) as here:
+    with at.looked_into() as here:
         versions = _versions(here, placement)
     one, other = version(versions, before), version(versions, after or len(versions))
     rows = [
@@ -75,8 +69,8 @@ def diff(
     print_rows(form, ("parameter", f"version {one.number}", f"version {other.number}"), rows)
 
 
-@app.command()
 def promote(
+    *,
     placement: Name,
     challenger: Annotated[str | None, typer.Argument(help="One of the placement's.")] = None,
     policy: Annotated[
@@ -84,8 +78,7 @@ def promote(
         typer.Option(help="Any other: default, thompson:alpha=1, 'vw:--cb_…', or spec.json."),
     ] = None,
     why: Annotated[str, typer.Option(help="Kept with the version.")] = "promoted by hand",
-    data: Data = DATA,
-    log: LogUrl = None,
+    at: LogOptions,
 ) -> None:
     """Give the placement another policy; the old one is served until the new one has learned."""
     from bandit.learning.versions import promotion
@@ -94,26 +87,21 @@ def promote(
     if (challenger is None) == (policy is None):
         raise typer.BadParameter("name either a challenger or a --policy")
     spec = None if policy is None else parse_policy(policy)
-    _change(
-        log_url(log, data),
-        placement,
-        lambda here: promotion(here, placement, challenger, spec, why),
-    )
+    _change(at, placement, lambda here: promotion(here, placement, challenger, spec, why))
 
 
-@app.command()
 def rollback(
+    *,
     placement: Name,
     to: Annotated[
         int | None, typer.Option(help="A version's number.", show_default="the one before")
     ] = None,
-    data: Data = DATA,
-    log: LogUrl = None,
+    at: LogOptions,
 ) -> None:
     """Give the placement back a policy that it had, with all that it would have learned since."""
     from bandit.learning.versions import rollback as rolled_back
 
-    _change(log_url(log, data), placement, lambda here: rolled_back(here, placement, to))
+    _change(at, placement, lambda here: rolled_back(here, placement, to))
 
 
 def _versions(here: Log, placement: str) -> list[Version]:
@@ -123,13 +111,13 @@ def _versions(here: Log, placement: str) -> list[Version]:
     return versions_in(CatalogueWriter(here).catalogue, placement)
 
 
-def _change(url: str, placement: str, change: Callable[[Catalogue], list[Placement]]) -> None:
+def _change(at: LogOptions, placement: str, change: Callable[[Catalogue], list[Placement]]) -> None:
     """Changes the policy, unless somebody else changes the placement at the same moment."""
     from bandit.learning.versions import placement_in
     from streams.catalogue.writer import CatalogueWriter
 
     name = f"placement/{placement}"
-    with looked_into(url) as here:
+    with at.looked_into() as here:
         writer = CatalogueWriter(here)
         catalogue, seen = writer.catalogue, writer.as_seen(name)
         if not writer.commit([name], lambda: change(catalogue), operator(), seen):
@@ -153,3 +141,9 @@ def _trial(name: str, found: TrialResult) -> tuple[object, ...]:
 
 def _json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
+
+
+app = make_app(
+    "A placement's policy: its versions, and changing it.",
+    {"list": list_versions, "diff": diff, "promote": promote, "rollback": rollback},
+)

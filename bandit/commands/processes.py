@@ -1,4 +1,7 @@
-"""The processes of `bandit`: the API, the learner, and the dashboard."""
+"""The processes of `bandit`: the API, the learner, and the dashboard.
+
+`copyloop up` starts processes of `generator` as well, so what it passes on to them is here too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from bandit.commands.options import Host, Port, ServedData, Workers
 from bandit.errors import SettingError
 from streams.commands.options import (
     LogFormat,
@@ -24,6 +26,63 @@ if TYPE_CHECKING:
 
 MAX_PORT: Final = 65_535
 NEEDED: Final = ("jinja2", "plotly")
+
+ServedData = Annotated[
+    Path | None,
+    typer.Option(help="The folder of the log and all else.", show_default="copyloop-data"),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(help="The address to listen on.", show_default="127.0.0.1"),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(help="The port that the API listens on; 0: any.", show_default="8080"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="How many processes serve the API's port.", show_default="1"),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="The generator's model: smollm2 (packaged), a folder, a hub id, URL#NAME, or a YAML "
+        "file of models."
+    ),
+]
+Share = Annotated[
+    float,
+    typer.Option(min=0.001, max=1.0, help="The most traffic of a version on trial."),
+]
+TrialDecisions = Annotated[
+    int,
+    typer.Option(min=1, help="After so many a version on trial that is no better is pulled."),
+]
+
+
+class TeachOptions(NamedTuple):
+    """When the generator is taught a new version, and how that is trained and judged."""
+
+    pairs: Annotated[
+        int, typer.Option(min=1, help="How many new confident pairs make a new version.")
+    ] = 100
+    look_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Between looks at how many pairs there are.")
+    ] = 600.0
+    config: Annotated[
+        Path | None, typer.Option(help="How to train; see generator finetune --config.")
+    ] = None
+    gate: Annotated[
+        Path | None, typer.Option(help="A YAML file of the gate's bounds and samples.")
+    ] = None
+    practise: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Texts of each brief that a version writes, once trained, to learn from the "
+            "better half; 0: none. See generator practise.",
+        ),
+    ] = 0
 
 
 def serve(
@@ -113,15 +172,8 @@ def dashboard(
     serve_dashboard(load_settings({"host": host, "port": port}), api)
 
 
-class Beside(NamedTuple):
-    """How the dashboard is started beside an API: its port, and the options of its command."""
-
-    port: int
-    options: list[str]
-
-
-def beside(settings: Settings, ui_port: int | None, log_format: str) -> Beside:
-    """Returns how to start the dashboard of an API that `copyloop up` starts.
+def beside(settings: Settings, ui_port: int | None, log_format: str) -> tuple[int, list[str]]:
+    """Returns the port and the options of the dashboard of an API that `copyloop up` starts.
 
     Args:
         settings: of the API; the dashboard listens on the same address, and asks it over HTTPS
@@ -147,15 +199,11 @@ def beside(settings: Settings, ui_port: int | None, log_format: str) -> Beside:
     here = f"[{here}]" if ":" in here else here
     scheme = "http" if settings.tls_cert is None else "https"
     api = f"{scheme}://{here}:{api_port}"
-    return Beside(port, words(api=api, host=host, port=port, log_format=log_format))
+    return port, words(api=api, host=host, port=port, log_format=log_format)
 
 
 def _check_installed() -> None:
-    """Says what to install, before anything is started.
-
-    Raises:
-        SettingError: a package of the extra `ui` is missing.
-    """
+    """Says what to install, before anything is started."""
     from importlib.util import find_spec
 
     missing = [name for name in NEEDED if find_spec(name) is None]

@@ -163,7 +163,7 @@ def _embedding(name: Embedding | None) -> Embedding:
     from bandit.features.flatten import default_embedding
 
     found = default_embedding()
-    hint = "" if found == "minilm" else "; with minilm, an extra, texts foretell twice as much"
+    hint = "" if found == "minilm" else "; with minilm, an extra, texts predict twice as much"
     typer.echo(f"texts are read with {found}{hint}", err=True)
     return found
 

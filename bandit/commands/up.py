@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from bandit.commands.options import Host, Model, Port, Share, TeachOptions, TrialDecisions, Workers
-from bandit.commands.processes import beside
+from bandit.commands.processes import (
+    Host,
+    Model,
+    Port,
+    Share,
+    TeachOptions,
+    TrialDecisions,
+    Workers,
+    beside,
+)
 from streams.commands.options import (
     LOCALHOST,
     LogFormat,
@@ -91,9 +99,9 @@ def up(
         # A mapping that cannot be is told before anything is started.
         read_mapping(file)
     settings = load_settings({**at._asdict(), "host": host, "port": port})
-    pages = beside(settings, ui_port, log_format) if ui else None
+    ui_at, ui_options = beside(settings, ui_port, log_format) if ui else (None, [])
     own: dict[str, list[str]] = {
-        "api": words(host=host, port=port, workers=workers, ui_port=pages and pages.port),
+        "api": words(host=host, port=port, workers=workers, ui_port=ui_at),
         "join": [],
         "learn": [],
         "archive": [],
@@ -104,8 +112,8 @@ def up(
         own["teach"] = words(model=model, share=trial_share, **teaching._asdict())
     if mapping:
         own["ingest"] = words(mapping=mapping, source=source)
-    if pages:
-        own[UI] = pages.options
+    if ui:
+        own[UI] = ui_options
     log_to_stderr("up", log_format)
     stop = stop_on_signals()
     at.data.mkdir(parents=True, exist_ok=True)

@@ -208,11 +208,7 @@ def interaction_of(record: Record) -> Interaction:
 
 
 def current_plan(placement: str, catalogue: Catalogue) -> tuple[PolicySpec, Plan | None]:
-    """Returns the policy that the placement has now, and who is on trial; or had last.
-
-    Raises:
-        LearnError: the catalogue never had such a placement.
-    """
+    """Returns the policy that the placement has now, and who is on trial; or had last."""
     history = catalogue.dated_history(placement)
     if not history:
         raise LearnError("placement_unknown", f"no placement {placement!r} in the catalogue")

@@ -6,7 +6,7 @@ estimated at any time, and an interval that holds at all times may be acted on b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from bandit.ope.betting import BetSums, ValueBets
 from bandit.policies import load_policy, open_policy
 from bandit.policies.wrappers import baseline_index
 from bandit.policy import Policy
-from streams.events import Decision, Interaction, Placement, PolicySpec
+from streams.events import Interaction, Placement, PolicySpec
 from streams.events.placement import TrialResult
 
 CHAMPION: Final = "champion"
@@ -26,8 +26,6 @@ APPRENTICE: Final = "apprentice"
 RESERVED: Final = (CHAMPION, BASELINE, APPRENTICE)
 ALPHA: Final = 0.025
 """Of each of the two bounds."""
-
-Target = Callable[[Decision], float]
 
 
 class Plan(Struct, frozen=True, array_like=True):

@@ -1,7 +1,7 @@
 """The versions that a placement's policy has had, and the way back to one of them.
 
-A policy is a fold over the log, so what has to be kept of it is its spec alone, and the catalogue
-keeps every one that a placement had. Whoever wants an earlier policy back asks for its spec.
+A policy is a fold over the log, so its spec alone has to be kept, and the catalogue keeps every
+one that a placement had. What an objective asks of a placement's rewards and policy is here too.
 """
 
 from __future__ import annotations
@@ -191,11 +191,7 @@ def versions_of(history: Sequence[tuple[int, Placement]]) -> list[Version]:
 
 
 def versions_in(catalogue: Catalogue, placement: str) -> list[Version]:
-    """Returns the versions of a placement that the catalogue has, not yet counted.
-
-    Raises:
-        VersionError: there is none by that name.
-    """
+    """Returns the versions of a placement that the catalogue has, not yet counted."""
     placement_in(catalogue, placement)
     return versions_of(catalogue.dated_history(placement))
 
@@ -265,12 +261,7 @@ def placement_in(catalogue: Catalogue, name: str) -> Placement:
 
 
 def with_challenger(placement: Placement, name: str, why: str) -> Placement:
-    """Returns the placement with a challenger as its policy, and not on trial any more.
-
-    Raises:
-        VersionError: it has no such challenger.
-        PolicySpecError: the challenger cannot learn from the placement's rewards as they are now.
-    """
+    """Returns the placement with a challenger as its policy, and not on trial any more."""
     challengers = placement.challengers or {}
     if name not in challengers:
         known = ", ".join(challengers) or "none"
@@ -279,11 +270,7 @@ def with_challenger(placement: Placement, name: str, why: str) -> Placement:
 
 
 def with_policy(placement: Placement, spec: PolicySpec, why: str) -> Placement:
-    """Returns the placement with another policy, if it can be learned from its rewards.
-
-    Raises:
-        PolicySpecError: it cannot.
-    """
+    """Returns the placement with another policy, if it can be learned from its rewards."""
     policy = check_policy(spec, placement.learn, placement.reward)
     found = msgspec.structs.replace(placement, policy=policy, why=why)
     check_objective(found)
@@ -374,7 +361,7 @@ def interactions_of(log: Log, placement: str) -> Iterator[Interaction]:
             try:
                 interaction = interaction_of(record)
             except (EventError, LearnError):
-                # The learner has laid it aside.
+                # The learner has dead-lettered it.
                 continue
             if interaction.sequence > sequences.get(interaction.source, -1):
                 sequences[interaction.source] = interaction.sequence

@@ -114,12 +114,12 @@ class _Learned:
         partition: TopicPartition,
         fold: PartitionFold,
         position: int,
-        letters: WrittenDeadLetters,
+        dead_letters: WrittenDeadLetters,
     ) -> None:
         self.partition = partition
         self.fold = fold
         self.position = position
-        self.letters = letters
+        self.dead_letters = dead_letters
         self.changed = False
         # All of them, since the crash may have come between saving and publishing.
         self.unpublished = set(fold.placements)
@@ -129,8 +129,8 @@ class _Learned:
         return {self.partition: self.position}
 
     def checkpoint(self) -> Checkpoint:
-        letters = {DEAD_LETTERS: self.letters.offset(self.position)}
-        return Checkpoint(self.fold.to_bytes(), self.offsets() | letters)
+        dead_letters = {DEAD_LETTERS: self.dead_letters.offset(self.position)}
+        return Checkpoint(self.fold.to_bytes(), self.offsets() | dead_letters)
 
 
 class Learner:
@@ -174,9 +174,9 @@ class Learner:
         """Takes in a batch, gets on with what is folded anew, and publishes when that is due."""
         if self._reader.catch_up():
             self._start_refolds()
-        # The joiner lays these aside.
+        # The joiner dead-letters these.
         self._reader.unreadable.clear()
-        dead = [letter for record in records for letter in self._take(record)]
+        dead = [message for record in records for message in self._take(record)]
         self._advance_refolds()
         self._log.append(dead)
         if self._anything_changed() and not self._publishing.wait_seconds():
@@ -196,10 +196,10 @@ class Learner:
         else:
             fold, offsets = PartitionFold.from_bytes(checkpoint.state), checkpoint.offsets
         position = offsets.get(partition, self._log.start_offset(partition))
-        letters = WrittenDeadLetters(
+        dead_letters = WrittenDeadLetters(
             self._log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
         )
-        return _Learned(partition, fold, position, letters)
+        return _Learned(partition, fold, position, dead_letters)
 
     def _take(self, record: Record) -> list[Message]:
         """Learns from the record; returns its dead letter if that cannot be and is not written."""
@@ -210,7 +210,7 @@ class Learner:
         except (EventError, BanditError) as error:
             self.counts.refused += 1
             logger.warning("%s/%d@%d not learned: %s", *record[:3], error)
-            return held.letters.message(record, error.code, str(error))
+            return held.dead_letters.message(record, error.code, str(error))
         self.counts.interactions += 1
         if changed is not None:
             held.unpublished.add(changed)

@@ -77,11 +77,7 @@ class Kinds:
         self._known: dict[tuple[str, ...], NDArray[np.int64]] = {}
 
     def of(self, actions: tuple[Action, ...]) -> NDArray[np.int64]:
-        """Returns the number of each action's kind, shape (n_actions,).
-
-        Raises:
-            FeatureError: an action has features that cannot be read.
-        """
+        """Returns the number of each action's kind, shape (n_actions,)."""
         key = tuple(action.id for action in actions)
         found = self._known.get(key)
         if found is None:

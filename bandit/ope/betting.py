@@ -190,11 +190,7 @@ class DifferenceBets:
         self._known = (Bets(), Bets())
 
     def add(self, policy: Floats, baseline: Floats, share: Floats) -> None:
-        """Takes in decisions: the weights of both policies, and the rewards.
-
-        Raises:
-            EstimateError: a weight is above `max_weight`.
-        """
+        """Takes in decisions: the weights of both policies, and the rewards."""
         bound = self._max_weight
         _check_weight(policy, bound)
         _check_weight(baseline, bound)

@@ -19,10 +19,10 @@ from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Running
 from bandit.ope.estimators.slates import Slates
-from bandit.ope.models.reward import RewardModel
+from bandit.ope.models import RewardModel
 from bandit.ope.policies import Answer, Candidate, name_of, open_target
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.report import PolicyEvaluation, make_row, slot_parts
+from bandit.ope.report import EstimateRow, PolicyEvaluation, slot_parts
 from bandit.ope.trends import BySegment, ByTime
 from bandit.policy import Pmf, sample, sample_seed
 
@@ -187,9 +187,10 @@ class CandidatePolicy:
                 apart = self._slate_differences[name].get(level)
             else:
                 found = self.estimators[name].get(level)
-                difference = self._differences.get(name)
-                apart = Estimate(0, None, None) if difference is None else difference.get(level)
-            rows.append(make_row(name, found, apart, caveat))
+                compared = self._differences.get(name)
+                apart = Estimate(0, None, None) if compared is None else compared.get(level)
+            (_, value, interval), (_, difference, between) = found, apart
+            rows.append(EstimateRow(name, value, interval, difference, between, caveat))
         return PolicyEvaluation(
             policy=self.name,
             estimates=tuple(rows),

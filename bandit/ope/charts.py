@@ -50,7 +50,7 @@ def forest(rows: Sequence[Row], *, label: str, reference: float | None = None) -
             )
     if reference is not None:
         axes.axvline(reference, color="0.45", linewidth=1.0, linestyle="--")
-    axes.set_yticks(range(len(rows)), [_short(name) for name, _, _ in rows])
+    axes.set_yticks(range(len(rows)), [short(name) for name, _, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.7)
     axes.set_xlabel(label)
     axes.grid(axis="x", color="0.9")
@@ -64,7 +64,7 @@ def over_time(lines: Sequence[tuple[str, Sequence[Part]]], *, logged: str) -> st
         known = [part for part in parts if part.value is not None]
         times = _times(known)
         colour = COLOURS[number % len(COLOURS)]
-        axes.plot(times, [part.value or 0.0 for part in known], color=colour, label=_short(name))
+        axes.plot(times, [part.value or 0.0 for part in known], color=colour, label=short(name))
         banded = [place for place, part in enumerate(known) if part.interval is not None]
         ends = [part.interval for part in known if part.interval is not None]
         axes.fill_between(
@@ -164,5 +164,6 @@ def _limit(axes: Axes, parts: Sequence[Part]) -> None:
         axes.set_ylim(min(ends) - margin, max(ends) + margin)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Returns the label, cut to what a picture has room for."""
     return text if len(text) <= 34 else text[:33] + "…"

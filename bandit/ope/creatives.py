@@ -16,13 +16,12 @@ import numpy as np
 
 from bandit.distributions import beta_quantile, check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval
+from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, normal
 from bandit.ope.batches import segment_of
 from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.running import Running
 from bandit.ope.estimators.snips import SnipsSums
-from bandit.ope.intervals import normal
-from bandit.ope.models.reward import RewardModel
+from bandit.ope.models import RewardModel
 from bandit.ope.readers.events import LoggedEvent
 
 ALL: Final = "all"
@@ -76,11 +75,7 @@ class CreativeJudge:
         self._tallies: dict[tuple[str, str], _Tally] = {}
 
     def add(self, events: Sequence[LoggedEvent]) -> None:
-        """Takes in decisions, all of whose actions count as offered.
-
-        Raises:
-            FeatureError: features that the segment or the model cannot read.
-        """
+        """Takes in decisions, all of whose actions count as offered."""
         scores = None if self._model is None else self._model.scores(events)
         for number, event in enumerate(events):
             label = ALL if self._segment is None else segment_of(event, self._segment)

@@ -11,8 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from bandit.ope.base import Batch, Floats, Interval, Moments
-from bandit.ope.intervals import normal
+from bandit.ope.base import Batch, Floats, Interval, Moments, normal
 
 LEAST_REWARDS: Final = 10
 LEAST_EFFECTIVE: Final = 100.0

@@ -10,22 +10,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bandit.errors import EstimateError
-from bandit.ope.candidate import CandidatePolicy, Options, view_of
+from bandit.errors import EstimateError, PolicySpecError
+from bandit.ope.base import Batch, Floats
+from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
-from bandit.ope.models.reward import RewardModel, open_model
+from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import Evaluation, PolicyEvaluation
 from bandit.parallel import fan_out
+
+if TYPE_CHECKING:
+    # Arrow is loaded for a table, not for every evaluation.
+    from bandit.ope.readers.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
 ESTIMATED: Final = (
@@ -66,12 +71,12 @@ def evaluate(
     chosen = _unique([options.baseline, *policies])
     _check(chosen, options)
     with show_progress(console) as progress:
-        known = _read_before(log, options, progress)
+        model, slots = _read_before(log, options, progress)
         shares = _shares(chosen, processes)
         # creatives are judged once, by the first
         asked = [options, *[replace(options, creatives=False)] * (len(shares) - 1)]
         jobs = [
-            partial(_judge, log, share, mine, known, batch_size)
+            partial(_judge, log, share, mine, model, slots, batch_size)
             for share, mine in zip(shares, asked, strict=True)
         ]
         task = progress.add_task("judging", total=None)
@@ -99,13 +104,6 @@ def evaluate(
     )
 
 
-class _Before(NamedTuple):
-    """What is known of the log before policies are judged by it."""
-
-    model: RewardModel | None
-    slots: int
-
-
 class _Part(NamedTuple):
     """What one process found."""
 
@@ -120,16 +118,17 @@ def _judge(
     log: Open,
     policies: Sequence[str | Candidate],
     options: Options,
-    known: _Before,
+    model: RewardModel | None,
+    slots: int,
     batch_size: int,
 ) -> Iterator[int | _Part]:
     """Yields how many decisions were judged, as they are, and then what was found."""
-    candidates = [CandidatePolicy(policy, options, known.slots) for policy in policies]
+    candidates = [CandidatePolicy(policy, options, slots) for policy in policies]
     if "mrdr" in options.estimators:
         for candidate in candidates:
             candidate.model = _fit_robust(log, candidate.policy, options)
     calibrating, n, estimated = Calibrating(), 0, False
-    creatives = CreativeJudge(model=known.model) if options.creatives else None
+    creatives = CreativeJudge(model=model) if options.creatives else None
     events = iter(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -137,7 +136,7 @@ def _judge(
     for batch in _batches(events, batch_size):
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
-        view = view_of(batch, options, known.model)
+        view = view_of(batch, options, model)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -160,14 +159,14 @@ def _judge(
     yield _Part(n, results, calibrating.get(), judged, estimated)
 
 
-def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
-    """Reads the log once if an estimator has to know more than a batch of it."""
+def _read_before(log: Open, options: Options, progress: Progress) -> tuple[RewardModel | None, int]:
+    """Returns the fitted model, if one is needed, and how many slots events have, if slates are."""
     model = None
     if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
         model = open_model(options.model)
     slates = any(name in SLATES for name in options.estimators)
     if model is None and not slates:
-        return _Before(None, 0)
+        return None, 0
     task = progress.add_task("reading for the reward model", total=None)
     slots = 0
     for number, event in enumerate(log()):
@@ -179,7 +178,7 @@ def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
     if model is not None and slots:
         model.fit()
     progress.update(task, visible=False)
-    return _Before(model if slots else None, slots)
+    return model if slots else None, slots
 
 
 def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
@@ -236,13 +235,115 @@ def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEv
         yield batch
 
 
-def show_progress(console: Console | None) -> Progress:
-    """Returns a spinner that counts decisions; nothing is shown where nobody looks."""
+def show_progress(
+    console: Console | None, done: str = "{task.completed:,.0f} decisions"
+) -> Progress:
+    """Returns a spinner with what is done; nothing is shown where nobody looks."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}: {task.completed:,.0f} decisions"),
+        TextColumn("{task.description}: " + done),
         TimeElapsedColumn(),
         console=console,
         transient=True,
         disable=console is None or not console.is_terminal,
     )
+
+
+PLAIN: Final = tuple(
+    name for name in ESTIMATORS if name not in WITH_MODEL and name not in ("replay", "mips")
+)
+"""The estimators that need neither models nor pmfs."""
+
+
+def fits(policies: Sequence[str], options: Options, *, actions: bool) -> bool:
+    """Whether these policies can be judged so, by these estimators.
+
+    `actions` is whether the log names the logged actions.
+    """
+    named = [options.baseline, *policies]
+    known = all(
+        name == "logged"
+        or name.startswith("column:")
+        or (actions and (name == "uniform" or name.startswith("constant:")))
+        for name in named
+    )
+    return (
+        known
+        and not options.train
+        and not options.creatives
+        and all(name in PLAIN for name in options.estimators)
+    )
+
+
+def evaluate_columns(
+    log: ColumnLog,
+    policies: Sequence[str],
+    options: Options,
+    *,
+    processes: int = 1,
+    console: Console | None = None,
+) -> Evaluation:
+    """Returns what `evaluate` would of the same table, without an object of any decision.
+
+    That is tens of times as fast, over as many processes as a Parquet file has row groups.
+
+    Raises:
+        EstimateError: the log is empty, or a value in it cannot be.
+        PolicySpecError: a policy of which the log has no column.
+        ReaderError: the log cannot be read.
+    """
+    names = list(dict.fromkeys([options.baseline, *policies]))
+    parts = min(processes, log.most_parts)
+    jobs = [partial(_judge_columns, log, names, options, part, parts) for part in range(parts)]
+    candidates: list[CandidatePolicy] | None = None
+    n = 0
+    with show_progress(console) as progress:
+        task = progress.add_task("judging", total=None)
+        for _, told in fan_out(jobs, processes):
+            if isinstance(told, int):
+                n += told
+                progress.advance(task, told)
+            elif candidates is None:
+                candidates = told
+            else:
+                candidates = [one + other for one, other in zip(candidates, told, strict=True)]
+    if not n or candidates is None:
+        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
+    results = tuple(candidate.result() for candidate in candidates)
+    return Evaluation(n, options.level, options.baseline, results)
+
+
+def _judge_columns(
+    log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
+) -> Iterator[int | list[CandidatePolicy]]:
+    """Yields how many decisions were judged, as they are, and then what is kept of them."""
+    candidates = [CandidatePolicy(name, options) for name in names]
+    for columns in log.read(part, parts):
+        view = View((), None, columns.timestamp_ms, columns.labels)
+        for candidate in candidates:
+            target = _target(candidate.name, columns, log.actions)
+            candidate.take_batch(Batch(columns.reward, columns.propensity, target), view, None)
+        for candidate in candidates[1:]:
+            candidate.compare(candidates[0])
+        yield len(columns.reward)
+    yield candidates
+
+
+def _target(name: str, columns: TableColumns, actions: tuple[str, ...]) -> Floats:
+    """Returns the propensity that the policy gives each logged action."""
+    kind, _, rest = name.partition(":")
+    if kind == "logged":
+        return columns.propensity
+    if kind == "uniform":
+        return np.full(len(columns.reward), 1.0 / len(actions))
+    if kind == "constant" and columns.action is not None:
+        place = actions.index(rest) if rest in actions else -1
+        chosen: Floats = (columns.action == place).astype(np.float64)
+        return chosen
+    if rest not in columns.targets:
+        known = ", ".join(columns.targets) or "none"
+        raise PolicySpecError(
+            f"policy {name!r}: the log has no such target, but {known}; name one with "
+            f"--column target.{rest}=COLUMN"
+        )
+    return columns.targets[rest]

@@ -40,11 +40,7 @@ summary{cursor:pointer;font-weight:600}svg{max-width:100%;height:auto}.small{col
 
 
 def check_page() -> None:
-    """Raises what `to_page` would, so that it is known before the long work.
-
-    Raises:
-        PlotError: matplotlib is not installed.
-    """
+    """Raises what `to_page` would, so that it is known before the long work."""
     if find_spec("matplotlib") is None:
         raise PlotError(
             "a page has plots, which need matplotlib; install it with: pip install "

@@ -14,12 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bandit.distributions import quantile
-from bandit.ope.base import Estimate, Interval
+from bandit.ope.base import Interval, normal
 from bandit.ope.creatives import CreativeEstimate
 from bandit.ope.diagnostics import Calibration, Diagnostics
 from bandit.ope.estimators.running import Running, standard_error
 from bandit.ope.estimators.slates import Slates, SlatesBySlot
-from bandit.ope.intervals import normal
 from bandit.ope.trends import Part
 
 SHOWN: Final = 20
@@ -205,14 +204,6 @@ def slot_parts(running: Mapping[str, Running[Slates]], level: float) -> tuple[Pa
             parts.append(Part(str(number), held.n, found.value, interval, None))
         return tuple(parts)
     return ()
-
-
-def make_row(
-    name: str, found: Estimate, difference: Estimate | None, caveat: str | None = None
-) -> EstimateRow:
-    """Returns the row of one estimator; a difference of no decisions is none."""
-    apart = difference if difference is not None and difference.n else Estimate(0, None, None)
-    return EstimateRow(name, found.value, found.interval, apart.value, apart.interval, caveat)
 
 
 def shown(value: float | None, *, form: str = ".4g") -> str:

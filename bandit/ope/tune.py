@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -24,12 +23,12 @@ from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.diagnostics import Diagnostics
 from bandit.ope.estimators import FORMULAS
 from bandit.ope.estimators.running import Running
-from bandit.ope.evaluate import BATCH_SIZE, Open
-from bandit.ope.models.reward import RewardModel, open_model
+from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
+from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate
 from bandit.ope.report import shown, shown_interval
 from bandit.parallel import fan_out
-from bandit.policies import open_policy
+from bandit.policies import open_policy, parse_value
 from streams.events import PolicySpec
 
 SHARE: Final = 0.5
@@ -164,15 +163,8 @@ def tune(
         partial(_fold, log, unique[number::count], options, cut, fitted) for number in range(count)
     ]
     found: list[TunedPolicy] = []
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("trying {task.fields[many]} settings: {task.percentage:.0f} %"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=console is None or not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=n, many=len(unique))
+    with show_progress(console, "{task.percentage:.0f} %") as progress:
+        task = progress.add_task(f"trying {len(unique)} settings", total=n)
         for job, told in fan_out(jobs, processes):
             if isinstance(told, int):
                 progress.advance(task, told if job == 0 else 0)
@@ -268,12 +260,4 @@ def parse_range(text: str) -> tuple[str, list[object]]:
     name, separator, values = text.partition("=")
     if not separator or not values:
         raise PolicySpecError(f"{text!r} names no values; expected PARAMETER=VALUE,VALUE,...")
-    return name, [_value(word) for word in values.split(",")]
-
-
-def _value(word: str) -> object:
-    try:
-        value: object = msgspec.json.decode(word)
-    except msgspec.DecodeError:
-        return word
-    return value
+    return name, [parse_value(word) for word in values.split(",")]

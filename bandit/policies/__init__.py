@@ -126,7 +126,7 @@ def parse_policy(text: str) -> PolicySpec:
         if parameter == "policy":
             return spec | {"policy": parse_policy(rest)}
         value, _, rest = rest.partition(",")
-        spec[parameter] = _value(value)
+        spec[parameter] = parse_value(value)
     return spec
 
 
@@ -139,7 +139,7 @@ def _spec_in(path: Path) -> PolicySpec:
         ) from error
 
 
-def _value(text: str) -> object:
+def parse_value(text: str) -> object:
     """Returns the number or boolean that the text is in JSON, else the text."""
     try:
         value: object = msgspec.json.decode(text)

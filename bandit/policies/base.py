@@ -1,8 +1,7 @@
 """What every policy is made of: its parameters, its bytes, and the rewards that it can learn from.
 
 Each policy declares its parameters with ranges and defaults beside its code; a wrong one is
-refused here, naming the parameter, the value seen and the value expected. The bytes hold spec and
-state under one checksum: a damaged model may well load and answer nonsense.
+refused here. The bytes hold spec and state under one checksum.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from bandit.errors import LearnError, PolicySpecError, PolicyStateError
-from streams.events import PolicySpec
+from streams.events import Action, PolicySpec
 
 Positive: TypeAlias = Annotated[float, Meta(gt=0.0, le=1e9)]
 Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -62,11 +62,7 @@ class Configured(ABC, Generic[Config]):
 
 
 def read_spec(spec: PolicySpec, config: type[Config]) -> Config:
-    """Returns the parameters in `spec`, the ones left out at their defaults.
-
-    Raises:
-        PolicySpecError: a parameter is unknown, missing, or not what it should be.
-    """
+    """Returns the parameters in `spec`, the ones left out at their defaults."""
     try:
         return msgspec.convert(spec, config)
     except msgspec.ValidationError as error:
@@ -97,11 +93,7 @@ def seal(spec: PolicySpec, state: bytes) -> bytes:
 
 
 def unseal(data: bytes) -> tuple[PolicySpec, bytes]:
-    """Returns the spec and the state that `seal` was given.
-
-    Raises:
-        PolicyStateError: these are not a policy's bytes, or not all of them, or damaged ones.
-    """
+    """Returns the spec and the state that `seal` was given."""
     start = len(MAGIC) + DIGEST_SIZE
     if not data.startswith(MAGIC):
         raise PolicyStateError(
@@ -138,10 +130,12 @@ def check_reward(
     return reward
 
 
-def check_share(reward: float) -> float:
-    """Returns the reward.
+def order_of(actions: Sequence[Action]) -> list[int]:
+    """Returns the actions' places by id and features, so that their order shows in no rounding."""
+    keys = [(action.id, bytes(action.features)) for action in actions]
+    return sorted(range(len(keys)), key=keys.__getitem__)
 
-    Raises:
-        LearnError: `reward_out_of_range`, it is not within [0, 1].
-    """
+
+def check_share(reward: float) -> float:
+    """Returns the reward."""
     return check_reward(reward, low=0.0, high=1.0)

@@ -2,7 +2,7 @@
 
 Thompson sampling plays an arm with just that probability, so its pmf is an integral, not a count
 of draws: P(i) = ∫ f_i(z) Π_{j≠i} F_j(z) dz. It is deterministic and within 2e-4 of the exact
-value (tests/bandit/policies/test_best.py), for arms seen ten million times as for fresh ones.
+value, for arms that were seen ten million times as for fresh ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A contextual policy for creatives that come and go: Thompson sampling on a hierarchical model.
 
 A new creative starts from what similar ones earned in such contexts; one that has been shown is
-judged by what it earned itself (`hierarchy`). It keeps sums over decisions, each at its own
-weight, so corrections are exact even where old decisions count for less.
+judged by what it earned itself (`fit`).
 """
 
 from __future__ import annotations
@@ -24,15 +23,156 @@ from bandit.policies.base import (
     Seed,
     Share,
     check_reward,
+    order_of,
 )
-from bandit.policies.best import normal_best
-from bandit.policies.hierarchy import ArmSums, Fit, Floats, Prior, Totals, fit
+from bandit.policies.best import Floats, normal_best
 from bandit.policy import Pmf, Policy
 from streams.events import Action, Context, Decision
 
 DAY_MS: Final = 86_400_000
 CODE_SIZE: Final = 64
 """Dimensions in which a creative's features are kept; of these the fit takes the widest."""
+
+
+PRIOR_DECISIONS: Final = 100.0
+"""Mean and noise start as if one reward had been earned in so many decisions."""
+
+
+class ArmSums(Struct):
+    """What one creative's decisions sum to: all that the model needs to know of them.
+
+    `code` is its vector before it is shortened, shape (n_code,); `second` is Σ φφᵀ, shape (m, m),
+    and `response` Σ rφ, shape (m,).
+    """
+
+    code: Floats
+    second: Floats
+    response: Floats
+
+
+class Totals(NamedTuple):
+    """How many decisions there were, and sums over their rewards: r, r², and |r|."""
+
+    n: float
+    reward: float
+    square: float
+    size: float
+
+
+class Fit(NamedTuple):
+    """The posterior of W, and what it takes to read a creative by it.
+
+    W has the mean `weights`, shape (p, m), and with its rows strung together the covariance
+    `noise² · covariance`, shape (p·m, p·m). `own` and the entries of `covariance` are in units of
+    the noise's variance; `centre` and `directions` shorten a code to ψ.
+    """
+
+    mean: float
+    noise: float
+    own: float
+    centre: Floats
+    directions: Floats
+    weights: Floats
+    covariance: Floats
+
+    def creatives(self, arms: list[ArmSums], scale: float) -> tuple[Floats, Floats]:
+        """Returns mean and covariance of each creative's Wψ + u, given all that it earned.
+
+        Args:
+            arms: the creatives' sums; of those never shown, sums of 0.
+            scale: what the sums are multiplied by.
+
+        Returns:
+            Shapes (n, m) and (n, m, m). The covariance is noise²·(G + own²·G C G), where own·I is
+            the prior precision of u, G = (S + own·I)⁻¹, and C the covariance of Wψ; the mean
+            leaves out the mean reward, which all have in common.
+        """
+        psi, second, response = _stacked(arms, self, scale)
+        n, m = response.shape
+        spread = _inverse(second + self.own * np.eye(m))
+        mean = np.einsum("kij,kj->ki", spread, response + self.own * psi @ self.weights)
+        p = psi.shape[1]
+        blocks = self.covariance.reshape(p, m, p, m).swapaxes(1, 2).reshape(p * p, m * m)
+        shared = (_outer(psi) @ blocks).reshape(n, m, m)
+        covariance = self.noise**2 * (spread + self.own**2 * spread @ shared @ spread)
+        return mean, covariance
+
+
+def fit(arms: list[ArmSums], totals: Totals, config: HybridConfig, scale: float) -> Fit:
+    """Returns the posterior of what creatives share, given the sums of all of them.
+
+    With u integrated out, a creative's sums say of Wψ what an observation of precision
+    J = own·I − own²·G would, with G as in `Fit.creatives`; the precision of W is then
+    shared·I + Σ ψψᵀ ⊗ J. That is the hybrid model of Li et al. 2010 (algorithm 2) where a
+    creative's own part has a prior too, and the rewards' mean and noise are estimated first.
+
+    Args:
+        arms: at least one.
+        totals: of all decisions, on the same scale as the sums.
+        config: the prior, and into how many dimensions creatives are shortened.
+        scale: what sums and totals are multiplied by.
+    """
+    mean, variance, size = _moments(totals, scale)
+    own, shared = (variance / (part * size) ** 2 for part in (config.own, config.shared))
+    codes = np.array([arm.code for arm in arms])
+    centre = codes.mean(axis=0)
+    directions = _directions(codes - centre, config.creative_dimensions)
+    start = Fit(mean, variance**0.5, own, centre, directions, *_NONE)
+    psi, second, response = _stacked(arms, start, scale)
+    (k, m), p = response.shape, psi.shape[1]
+    spread = _inverse(second + own * np.eye(m))
+    told = own * np.eye(m) - own * own * spread
+    blocks = (_outer(psi).T @ told.reshape(k, -1)).reshape(p, p, m, m)
+    precision = blocks.swapaxes(1, 2).reshape(p * m, p * m) + shared * np.eye(p * m)
+    covariance = _inverse(precision)
+    right = psi.T @ (own * np.einsum("kij,kj->ki", spread, response))
+    weights = (covariance @ right.ravel()).reshape(p, m)
+    return start._replace(weights=weights, covariance=covariance)
+
+
+_NONE: Final = (np.zeros((0, 0)), np.zeros((0, 0)))
+
+
+def _moments(totals: Totals, scale: float) -> tuple[float, float, float]:
+    """Returns the rewards' mean and variance, and how large a mean is to be thought of."""
+    # A reward is as large as those that came so far; 1 until there are any.
+    typical = totals.square / totals.size if totals.size > 0.0 else 1.0
+    n = totals.n * scale + PRIOR_DECISIONS
+    mean = (totals.reward * scale + typical) / n
+    variance = max((totals.square * scale + typical**2) / n - mean * mean, 1e-30)
+    # Of rewards that are 0 on average the mean has no size; its standard error has.
+    return mean, variance, max(abs(mean), (variance / n) ** 0.5)
+
+
+def _directions(codes: Floats, rank: int) -> Floats:
+    """Returns in which directions the codes vary most, shape (rank, n_code).
+
+    Among no more than `rank` creatives nothing is lost, nor does it matter which way a direction
+    points or is turned, since the prior is the same in all.
+    """
+    found: Floats = np.linalg.eigh(codes.T @ codes)[1][:, ::-1][:, :rank].T
+    return found
+
+
+def _inverse(matrices: Floats) -> Floats:
+    """Returns the inverse of each symmetric matrix, as symmetric as rounding lets it be."""
+    found = np.linalg.inv(matrices).astype(np.float64)
+    return (found + found.swapaxes(-1, -2)) / 2.0
+
+
+def _outer(psi: Floats) -> Floats:
+    """Returns ψψᵀ of each creative, strung together, shape (n, p²)."""
+    return (psi[:, :, None] * psi[:, None, :]).reshape(len(psi), -1)
+
+
+def _stacked(arms: list[ArmSums], of: Fit, scale: float) -> tuple[Floats, Floats, Floats]:
+    """Returns ψ, shape (n, p), Σ φφᵀ and Σ (r − mean)φ of each creative."""
+    codes = np.array([arm.code for arm in arms]) - of.centre
+    psi = np.hstack([np.ones((len(arms), 1)), codes @ of.directions.T])
+    second = scale * np.array([arm.second for arm in arms])
+    # φ starts with 1, so the first column of Σ φφᵀ is Σ φ.
+    response = scale * np.array([arm.response for arm in arms]) - of.mean * second[:, :, 0]
+    return psi, second, response
 
 
 class HybridConfig(PolicyConfig, frozen=True, kw_only=True, tag="hybrid"):
@@ -86,7 +226,6 @@ class Hybrid(Configured[HybridConfig]):
 
     def __init__(self, config: HybridConfig, state: bytes | None = None) -> None:
         super().__init__(config)
-        self._prior = Prior(config.shared, config.own, config.creative_dimensions)
         days = config.half_life_days
         self._half_life_ms = None if days is None else days * DAY_MS
         self._contexts = Codebook(config.context_dimensions - 1, seed=2 * config.seed + 1)
@@ -100,11 +239,7 @@ class Hybrid(Configured[HybridConfig]):
             self._fitted()
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
-        """Returns how probably each action is the best, shape (n_actions,), with the floor.
-
-        Raises:
-            FeatureError: the context or an action has features that cannot be read.
-        """
+        """Returns how probably each action is the best, shape (n_actions,), with the floor."""
         x, shown, n = self._read(context), self._show(actions), len(actions)
         if n == 1:
             return np.ones(1)
@@ -159,22 +294,20 @@ class Hybrid(Configured[HybridConfig]):
         passed = newest_ms // half_life_ms - self._newest_ms // half_life_ms
         if passed:
             # A power of two, so nothing is rounded.
-            self._scale(2.0**-passed)
+            factor = 2.0**-passed
+            self._totals *= factor
+            for arm in self._arms.values():
+                arm.second *= factor
+                arm.response *= factor
         self._newest_ms = newest_ms
         return float(2.0 ** (timestamp_ms / half_life_ms - newest_ms // half_life_ms))
-
-    def _scale(self, factor: float) -> None:
-        self._totals *= factor
-        for arm in self._arms.values():
-            arm.second *= factor
-            arm.response *= factor
 
     def _fitted(self) -> Fit:
         if self._fit is None:
             # By id, since a policy that was loaded must add up in the same order.
             arms = [self._arms[name] for name in sorted(self._arms)] or [self._fresh(_NO_CODE)]
             totals = Totals(*self._totals.tolist())
-            self._fit = fit(arms, totals, self._prior, self._age())
+            self._fit = fit(arms, totals, self._config, self._age())
         return self._fit
 
     def _age(self) -> float:
@@ -185,8 +318,7 @@ class Hybrid(Configured[HybridConfig]):
         """Returns what is prepared of the actions: once, until something is learned."""
         shown = self._shown
         if shown is None or shown.actions is not actions:
-            keys = [(action.id, bytes(action.features)) for action in actions]
-            order = sorted(range(len(keys)), key=keys.__getitem__)
+            order = order_of(actions)
             arms = [self._seen(actions[i]) for i in order]
             prepared = self._fitted().creatives(arms, self._age())
             # A list may be another one the next time that it is seen; a tuple stays what it is.

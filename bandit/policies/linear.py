@@ -1,8 +1,7 @@
 """Linear Thompson sampling and LinUCB: what one creative earned tells of similar ones.
 
 A score is linear in a hashed vector of the action's features and their products with the
-context's; the two differ in how they explore. The model is kept so that every step costs the
-square of its size. `hybrid` also tells creatives apart that look alike.
+context's; the two policies differ in how they explore.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from bandit.policies.base import (
     Seed,
     Share,
     check_reward,
+    order_of,
 )
 from bandit.policies.best import Floats, normal_best
 from bandit.policy import Pmf, Policy
@@ -69,7 +69,7 @@ class LinUcbConfig(LinearConfig, frozen=True, kw_only=True, tag="lin_ucb"):
     epsilon: Share = 0.05
 
 
-class Read(NamedTuple):
+class _Read(NamedTuple):
     """Actions in one order, so that the one in which they came does not show in a rounding.
 
     `order` says which action each is, shape (n_actions,); `x` are their vectors, shape
@@ -95,31 +95,31 @@ class _Shown(NamedTuple):
     spectra: NDArray[np.complex128]
 
 
-class LinearModel:
-    """Bayesian linear regression in `size` dimensions, up to the scale of the noise.
+Config = TypeVar("Config", bound=LinearConfig)
+
+
+class LinearPolicy(Configured[Config], Generic[Config]):
+    """A policy whose scores are a Bayesian linear regression, up to the scale of the noise.
 
     With precision A = ridge·I + Σ x xᵀ and response b = Σ r x, weights are N(A⁻¹b, noise²·A⁻¹).
     The state is A⁻¹ and b. Learning changes A⁻¹ by Sherman & Morrison (1950); a correction
     changes b alone, since A does not depend on rewards.
     """
 
-    def __init__(self, size: int, ridge: float, seed: int, state: bytes | None = None) -> None:
-        self._size, self._seed = size, seed
-        self._covariance, self._response = _unpack(state, size, ridge)
+    def __init__(self, config: Config, state: bytes | None = None) -> None:
+        super().__init__(config)
+        self._size, self._seed = config.dimensions, config.seed
+        self._covariance, self._response = _unpack(state, self._size, config.ridge)
         self._shown: _Shown | None = None
         self._kept: dict[tuple[str, bytes], NDArray[np.complex128]] = {}
 
-    def read(self, context: Context, actions: Sequence[Action]) -> Read:
-        """Returns what the model sees and expects of each action, and in which order.
-
-        Raises:
-            FeatureError: the context or an action has features that cannot be read.
-        """
+    def _read(self, context: Context, actions: Sequence[Action]) -> _Read:
+        """Returns what the model sees and expects of each action, and in which order."""
         shown = self._prepare(actions)
         x = self._cross(context, shown.spectra)
-        return Read(shown.order, x, x @ (self._covariance @ self._response))
+        return _Read(shown.order, x, x @ (self._covariance @ self._response))
 
-    def variances(self, x: Floats) -> Floats:
+    def _variances(self, x: Floats) -> Floats:
         """Returns xᵀA⁻¹x of each row of `x`, shape (n,): the score's variance, in noise²."""
         found: Floats = np.einsum("ij,ij->i", x @ self._covariance, x)
         return np.maximum(found, LEAST_VARIANCE)
@@ -137,12 +137,13 @@ class LinearModel:
         """Replaces a reward in the response."""
         self._response += (check_reward(new) - check_reward(old)) * self._vector(decision)
 
-    def take_over(self, before: LinearModel) -> None:
+    def take_over(self, before: Policy) -> None:
         """Takes over the spectra of actions, where the other hashes as this one does."""
-        if (before._size, before._seed) == (self._size, self._seed):
+        mine = self._size, self._seed
+        if isinstance(before, LinearPolicy) and (before._size, before._seed) == mine:
             self._kept = before._kept
 
-    def to_bytes(self) -> bytes:
+    def _state(self) -> bytes:
         """Returns covariance (its upper triangle) and response."""
         upper = self._covariance[np.triu_indices(self._size)]
         return np.concatenate([upper, self._response]).astype("<f8").tobytes()
@@ -167,8 +168,7 @@ class LinearModel:
         """Returns what is prepared of the actions: once, for as long as the same tuple is shown."""
         shown = self._shown
         if shown is None or shown.actions is not actions:
-            keys = [(action.id, bytes(action.features)) for action in actions]
-            order = sorted(range(len(keys)), key=keys.__getitem__)
+            order = order_of(actions)
             spectra = np.array([self._spectrum(actions[i]) for i in order])
             # A list may be another one the next time that it is seen; a tuple stays what it is.
             kept = actions if isinstance(actions, tuple) else ()
@@ -187,33 +187,6 @@ class LinearModel:
                 self._kept.clear()
             self._kept[key] = found
         return found
-
-
-Config = TypeVar("Config", bound=LinearConfig)
-
-
-class LinearPolicy(Configured[Config], Generic[Config]):
-    """A policy whose scores are those of a `LinearModel`."""
-
-    def __init__(self, config: Config, state: bytes | None = None) -> None:
-        super().__init__(config)
-        self._model = LinearModel(config.dimensions, config.ridge, config.seed, state)
-
-    def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the decision to the model."""
-        self._model.learn(decision, reward)
-
-    def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward in the model."""
-        self._model.correct(decision, old, new)
-
-    def take_over(self, before: Policy) -> None:
-        """Takes over the creatives' spectra, where the other makes the same."""
-        if isinstance(before, LinearPolicy):
-            self._model.take_over(before._model)
-
-    def _state(self) -> bytes:
-        return self._model.to_bytes()
 
 
 class LinTs(LinearPolicy[LinTsConfig]):
@@ -235,12 +208,12 @@ class LinTs(LinearPolicy[LinTsConfig]):
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns how probably each action is the best, shape (n_actions,)."""
-        read = self._model.read(context, actions)
+        read = self._read(context, actions)
         n = len(actions)
         if n == 1:
             return np.ones(1)
         # What all scores have in common does not tell which one is the best.
-        apart = self._model.variances(read.x - read.x.mean(axis=0)) * (n / (n - 1))
+        apart = self._variances(read.x - read.x.mean(axis=0)) * (n / (n - 1))
         best = normal_best(read.mean, self._config.noise * np.sqrt(apart), np.ones(n))
         return read.unordered((1.0 - UNDECIDED) * best + UNDECIDED / n)
 
@@ -261,9 +234,9 @@ class LinUcb(LinearPolicy[LinUcbConfig]):
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns epsilon / n_actions of each action, and the rest on the highest bound."""
-        read = self._model.read(context, actions)
+        read = self._read(context, actions)
         width = self._config.alpha * self._config.noise
-        bound = read.mean + width * np.sqrt(self._model.variances(read.x))
+        bound = read.mean + width * np.sqrt(self._variances(read.x))
         # Bounds that differ by a rounding are equal, or another machine's pmf would be another.
         highest = bound >= bound.max() - 1e-12 * (1.0 + math.fabs(bound.max()))
         epsilon = self._config.epsilon

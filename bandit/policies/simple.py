@@ -1,8 +1,7 @@
 """Policies that read no features: uniform and epsilon-greedy, and what they remember.
 
-Uniform is what others are measured against, and what the best logs are made with. Epsilon-greedy
-is plain, robust, and hard to beat over short horizons. A count and a sum a creative do not depend
-on the order of things, and a reward can be taken back from them exactly.
+A count and a sum a creative do not depend on the order of decisions, and a reward can be taken
+back from them exactly.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class UniformConfig(PolicyConfig, frozen=True, tag="uniform"):
 
 
 class Uniform(Configured[UniformConfig]):
-    """Gives each of K actions 1/K.
+    """Gives each of K actions 1/K: what others are measured against, and logs are best made with.
 
     >>> from streams.events import EMPTY
     >>> Uniform(UniformConfig()).pmf(EMPTY, [Action("a"), Action("b")]).tolist()

@@ -26,9 +26,8 @@ from bandit.policies.base import (
     check_share,
 )
 from bandit.policies.best import Floats, normal_best
-from bandit.policies.delayed_feedback import Curve, DelayedFeedback
+from bandit.policies.counts import Curve, DelayedFeedback, Segments, segment_of
 from bandit.policies.headlines import HEADLINES
-from bandit.policies.segments import Segments, segment_of
 from bandit.policies.simple import Arms
 from bandit.policies.thompson import History
 from bandit.policy import Belief, Pmf, Policy
@@ -120,10 +119,10 @@ class TextThompson(Configured[TextThompsonConfig]):
         super().__init__(config)
         self.context_free = config.segments is UNSET
         plain = config.segments is UNSET and config.delay is UNSET
-        arms, self._information, self._response, known, maturing = _unpack(state, plain)
+        arms, self._information, self._response, known, delayed = _unpack(state, plain)
         self._arms = Arms(arms)
         self._segments = None if config.segments is UNSET else Segments(known)
-        self._maturing = None if config.delay is UNSET else DelayedFeedback(config.delay, maturing)
+        self._delayed = None if config.delay is UNSET else DelayedFeedback(config.delay, delayed)
         self._scores: dict[tuple[str, bytes], float] = {}
         self._cache: dict[tuple[float, tuple[_Seen, ...]], dict[_Seen, float]] = {}
         spread = config.segment_spread
@@ -140,10 +139,6 @@ class TextThompson(Configured[TextThompsonConfig]):
         """Returns the share of each action, shape (n_actions,), none below epsilon / n_actions.
 
         Within 2e-4 of the probabilities that the docstring of the class defines.
-
-        Raises:
-            FeatureError: an action has features that cannot be read, or the context has no
-                segment.
         """
         ids = [action.id for action in actions]
         here = [_NOTHING] * len(ids)
@@ -163,11 +158,7 @@ class TextThompson(Configured[TextThompsonConfig]):
         return (1.0 - epsilon) * shares + epsilon / len(shares)
 
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
-        """Returns each creative's Gamma posterior over all segments: mean, 2.5 and 97.5 %.
-
-        Raises:
-            FeatureError: an action has features that cannot be read.
-        """
+        """Returns each creative's Gamma posterior over all segments: mean, 2.5 and 97.5 %."""
         if not actions:
             return []
         scores = np.array([self._score(action) for action in actions])
@@ -181,26 +172,16 @@ class TextThompson(Configured[TextThompsonConfig]):
         ]
 
     def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the reward to the chosen creative's, and to what is known of the scores.
-
-        Raises:
-            FeatureError: it earned something, and an action has features that cannot be read;
-                nothing was learned.
-        """
+        """Adds the reward to the chosen creative's, and to what is known of the scores."""
         segment = self._segment(decision.context)
         self._weigh(decision, check_share(reward))
         for key in self._keys(decision, segment, learned=True):
             self._arms.learn(key, reward)
-            if self._maturing is not None:
-                self._maturing.learn(key, decision.timestamp_ms)
+            if self._delayed is not None:
+                self._delayed.learn(key, decision.timestamp_ms)
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward of the chosen creative by another.
-
-        Raises:
-            FeatureError: the reward changes, and an action has features that cannot be read;
-                nothing was corrected.
-        """
+        """Replaces a reward of the chosen creative by another."""
         segment = self._segment(decision.context)
         self._weigh(decision, check_share(new) - check_share(old))
         for key in self._keys(decision, segment, learned=False):
@@ -213,11 +194,11 @@ class TextThompson(Configured[TextThompsonConfig]):
 
     def _state(self) -> bytes:
         sums = (self._arms.to_bytes(), self._information, self._response)
-        if self._segments is None and self._maturing is None:
+        if self._segments is None and self._delayed is None:
             return msgspec.msgpack.encode(sums)
         segments = [] if self._segments is None else self._segments.to_list()
-        maturing = None if self._maturing is None else self._maturing.to_bytes()
-        return msgspec.msgpack.encode((*sums, segments, maturing))
+        delayed = None if self._delayed is None else self._delayed.to_bytes()
+        return msgspec.msgpack.encode((*sums, segments, delayed))
 
     def _segment(self, context: Context) -> str:
         fields = self._config.segments
@@ -233,11 +214,11 @@ class TextThompson(Configured[TextThompsonConfig]):
 
     def _histories(self, keys: Sequence[str]) -> list[History]:
         """Returns showings, as far as they count by now, and rewards."""
-        arms, maturing = self._arms.by_id(keys), self._maturing
-        if maturing is None:
+        arms, delayed = self._arms.by_id(keys), self._delayed
+        if delayed is None:
             return list(arms)
         return [
-            (arm.n - maturing.missing(key), arm.total) for key, arm in zip(keys, arms, strict=True)
+            (arm.n - delayed.missing(key), arm.total) for key, arm in zip(keys, arms, strict=True)
         ]
 
     def _weigh(self, decision: Decision, reward: float) -> None:

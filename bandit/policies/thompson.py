@@ -1,8 +1,7 @@
 """Thompson sampling per creative, with the exact probability that each is the best as its pmf.
 
 Plays every creative with the probability that it is the best, given what it earned so far
-(Thompson 1933; Chapelle & Li 2011). It reads no features: one posterior a creative. Corrections
-are exact, so it can learn in real time from rewards that come late.
+(Thompson 1933; Chapelle & Li 2011): one posterior a creative, and no features.
 """
 
 from __future__ import annotations
@@ -161,7 +160,7 @@ class DiscountedThompson(Configured[DiscountedThompsonConfig]):
     """Beta-Bernoulli Thompson sampling on discounted counts, for rewards in [0, 1].
 
     For rates that drift, as they do with season and fatigue (Raj & Kalyani 2017): a creative that
-    was good once is tried again. Forgetting costs where nothing changes; `bandit.drift` tells
+    was good once is tried again. Forgetting costs where nothing changes; `bandit.ope.drift` tells
     whether anything does.
 
     A reward whose decision is of time t weighs 2^−((now − t) / half-life), where now is the
@@ -192,11 +191,7 @@ class DiscountedThompson(Configured[DiscountedThompsonConfig]):
         return best_pmf([self._faded(action.id) for action in actions], self._best, self._cache)
 
     def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the reward to the chosen creative's, at the weight of its decision's time.
-
-        Raises:
-            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
-        """
+        """Adds the reward to the chosen creative's, at the weight of its decision's time."""
         reward, at_ms = check_share(reward), decision.timestamp_ms
         n, total, known_ms = self._arms.get(decision.action.id, FadingArm(0.0, 0.0, at_ms))
         latest = max(known_ms, at_ms)
@@ -207,11 +202,7 @@ class DiscountedThompson(Configured[DiscountedThompsonConfig]):
         self._now_ms = max(self._now_ms, at_ms)
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward that was learned by another, at the weight that it had.
-
-        Raises:
-            LearnError: `reward_out_of_range`, a reward that is not in [0, 1].
-        """
+        """Replaces a reward that was learned by another, at the weight that it had."""
         change = check_share(new) - check_share(old)
         n, total, at_ms = self._arms[decision.action.id]
         weight = self._weight(at_ms - decision.timestamp_ms)
@@ -276,6 +267,7 @@ class TopTwo(Configured[TopTwoConfig]):
         # It keeps the arms, and the posteriors that were asked for last.
         prior = ThompsonConfig(alpha=config.alpha, beta=config.beta)
         self._thompson = Thompson(prior, None if state is None else unseal(state)[1])
+        self.learn = self._thompson.learn
         self.correct = self._thompson.correct
         self.beliefs = self._thompson.beliefs
 
@@ -295,10 +287,6 @@ class TopTwo(Configured[TopTwoConfig]):
         leader = int(best.argmax())
         posterior = float(best[leader])
         return Verdict(actions[leader].id, posterior, posterior >= self._config.threshold)
-
-    def learn(self, decision: Decision, reward: float) -> None:
-        """Adds the reward to the chosen creative's."""
-        self._thompson.learn(decision, reward)
 
     def _state(self) -> bytes:
         return self._thompson.to_bytes()

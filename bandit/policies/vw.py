@@ -1,13 +1,13 @@
 """Vowpal Wabbit as a policy: contextual exploration with its explorers and learners.
 
-All that is known of the binding is in here: how contexts and actions are written for it, how a
-reward becomes a labelled cost, how its answer becomes a pmf, and how a model is saved and restored
-without a trace.
+All that is known of the binding is in here: its lines of text, its labelled costs, how a model is
+saved and restored without a trace, and which of its options a policy may set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -19,7 +19,6 @@ from vowpal_wabbit_next import _core
 from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
 from bandit.features.flatten import Feature, flatten, vw_text
 from bandit.policies.base import CACHE_SIZE, Configured, PolicyConfig, check_reward
-from bandit.policies.vw_options import is_forgetful, split_options
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision
 
@@ -32,7 +31,7 @@ Example: TypeAlias = _core.Example
 
 
 class VwConfig(PolicyConfig, frozen=True, kw_only=True, tag="vw"):
-    """`args` are Vowpal Wabbit's own (`vw_options`); they must make it explore.
+    """`args` are Vowpal Wabbit's own (`split_options`); they must make it explore.
 
     What is at the top of a context is in the namespace `context`, of an action in `action`; what
     is nested is in the namespace of its top-level key, and a creative's id in `id`, unless `ids`
@@ -80,7 +79,11 @@ class VwModel:
         # Without the second, a loaded model has lost its counters, and its bytes differ.
         self._words = ["--quiet", "--preserve_performance_counters", *words]
         self._parser = self._workspace(None)
-        self._saved = _Saved(self._parser.serialize(), []) if state is None else _read(state)
+        try:
+            known = None if state is None else _decoder.decode(state)
+        except msgspec.DecodeError as error:
+            raise PolicyStateError(f"not the state of a vw policy: {error}") from error
+        self._saved = known or _Saved(self._parser.serialize(), [])
         # For whichever is wanted first: most processes only predict, or only learn.
         self._spare: _core.Workspace | None = self._restored()
         self._learner: _core.Workspace | None = None
@@ -147,13 +150,6 @@ class VwModel:
                 "policy 'vw': args do not make it explore among actions; add --cb_explore_adf"
             )
         return workspace
-
-
-def _read(state: bytes) -> _Saved:
-    try:
-        return _decoder.decode(state)
-    except msgspec.DecodeError as error:
-        raise PolicyStateError(f"not the state of a vw policy: {error}") from error
 
 
 class Vw(Configured[VwConfig]):
@@ -226,3 +222,76 @@ class Vw(Configured[VwConfig]):
             self._prepared.clear()
         self._prepared[key] = line
         return line
+
+
+MAXIMA: Final = {"-b": 24, "--bit_precision": 24, "--bag": 32, "--cover": 32, "--rnd": 32}
+"""What multiplies the memory that a model takes."""
+
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_FLAGS: Final = _listed(
+    "--cb_explore_adf --softmax --squarecb --regcb --regcbopt --synthcover --first_only "
+    "--greedify --nounif --noconstant --sgd --adaptive --normalized --coin --ftrl --pistol"
+)
+_VALUED: Final = _listed(
+    "--epsilon --first --lambda --gamma_scale --gamma_exponent --mellowness --cb_min_cost "
+    "--cb_max_cost --synthcoverpsi --bag --cover --psi --rnd --rnd_alpha --rnd_invlambda --cb_type "
+    "--clip_p -q --quadratic --cubic --interactions --ignore_linear -b --bit_precision -l "
+    "--learning_rate --power_t --initial_t --decay_learning_rate --l1 --l2 --loss_function "
+    "--quantile_tau --link --hash --ftrl_alpha --ftrl_beta -C --constant"
+)
+_FORGETFUL: Final = frozenset(["--bag", "--cover", "--rnd"])
+
+
+def split_options(args: str) -> list[str]:
+    """Returns the arguments one by one.
+
+    Options that are not listed here read and write files, open ports, lose what was learned when
+    a model is saved (`--sparse_weights`, `--freegrad`, `--automl`), or answer what is no pmf
+    (`--elim`). Specs come over the network, so what is not known to be sound is refused.
+
+    Raises:
+        PolicySpecError: an option that a policy may not set, one without its value or with too
+            large a one, or a stray word.
+    """
+    try:
+        words = shlex.split(args)
+    except ValueError as error:
+        raise PolicySpecError(f"policy 'vw': args {args!r} cannot be split: {error}") from error
+    for option, value in _options(words):
+        most = MAXIMA.get(option)
+        if most is not None and not (value.isdecimal() and 1 <= int(value) <= most):
+            raise PolicySpecError(f"policy 'vw': {option} is {value!r}; expected 1 to {most}")
+    return words
+
+
+def is_forgetful(words: list[str]) -> bool:
+    """Returns whether a saved model goes on otherwise than the one that was saved.
+
+    Bags, covers and RND draw random numbers whose state is not in the model, and the doubly
+    robust estimator keeps a regressor of its own.
+    """
+    return any(
+        option in _FORGETFUL or (option, value) == ("--cb_type", "dr")
+        for option, value in _options(words)
+    )
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str]]:
+    """Yields each option with its value, an empty one for a flag."""
+    rest = iter(words)
+    for word in rest:
+        option, separator, value = word.partition("=")
+        if option in _FLAGS and not separator:
+            yield option, ""
+        elif option in _VALUED:
+            value = value if separator else next(rest, "")
+            if not value:
+                raise PolicySpecError(f"policy 'vw': {option} has no value")
+            yield option, value
+        else:
+            known = ", ".join(sorted(_FLAGS | _VALUED))
+            raise PolicySpecError(f"policy 'vw': args has {word!r}; expected one of: {known}")

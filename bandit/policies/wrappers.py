@@ -66,11 +66,7 @@ class Wrapper(Configured[Config], Generic[Config]):
 
     @classmethod
     def split(cls, state: bytes) -> tuple[dict[str, Any] | None, bytes]:
-        """Returns what the wrapper learned itself, and the bytes of the policy beneath.
-
-        Raises:
-            PolicyStateError: this is no such state.
-        """
+        """Returns what the wrapper learned itself, and the bytes of the policy beneath."""
         if cls.kept is None:
             return None, state
         try:

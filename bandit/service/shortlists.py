@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.eligibility import Entry, Lots, digest, seed_of
+from bandit.eligibility import WeightedSample, WeightedSampler, digest, seed_of
 from bandit.policy import Pmf
 from bandit.service.slots import SlotRequest
 from streams.events import EMPTY, Action, Context
@@ -31,7 +31,7 @@ class _Kept(NamedTuple):
     """Weights, whose they are, and until when on the clock they are kept for another."""
 
     version: str
-    lots: Lots
+    sampler: WeightedSampler
     until: float
 
 
@@ -41,7 +41,7 @@ class DrawnShortlist(NamedTuple):
     actions: tuple[Action, ...]
     sampler: ShortlistSampler
     kept: _Kept
-    entry: Entry
+    sample: WeightedSample
     of: int
 
     def note(self, creative_id: str) -> Shortlisted:
@@ -54,7 +54,7 @@ class DrawnShortlist(NamedTuple):
             weights=self.kept.version,
             among=self.sampler.digest,
             catalogue=self.sampler.catalogue_offset,
-            inclusion=self.kept.lots.inclusion(index, self.entry.until),
+            inclusion=self.kept.sampler.inclusion(index, self.sample.until),
         )
 
 
@@ -111,17 +111,17 @@ class ShortlistSampler:
         kept, barred, allowed = self._weighed(version, pmf_of), None, actions
         if len(actions) < len(self._actions):
             barred, allowed = self._barred(actions)
-        entry = kept.lots.draw(seed_of(event_id, kept.version), size, barred)
-        chosen = tuple(allowed[index] for index in entry.indices.tolist())
-        return DrawnShortlist(chosen, self, kept, entry, len(actions))
+        sample = kept.sampler.draw(seed_of(event_id, kept.version), size, barred)
+        chosen = tuple(allowed[index] for index in sample.indices.tolist())
+        return DrawnShortlist(chosen, self, kept, sample, len(actions))
 
     def _weighed(self, version: str, pmf_of: PmfOf) -> _Kept:
         """Returns weights, anew for another version unless that would take too much of the time."""
         kept, now = self._kept, self._clock()
         if kept is None or (kept.version != version and now >= kept.until):
-            lots = Lots(pmf_of(EMPTY, self._actions), self.rule.floor)
+            sampler = WeightedSampler(pmf_of(EMPTY, self._actions), self.rule.floor)
             done = self._clock()
-            kept = self._kept = _Kept(version, lots, done + (done - now) * KEPT_FOR)
+            kept = self._kept = _Kept(version, sampler, done + (done - now) * KEPT_FOR)
         return kept
 
     def _barred(self, actions: tuple[Action, ...]) -> tuple[NDArray[np.bool_], tuple[Action, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from bandit.commands.options import Model
+from bandit.commands.processes import Model
 from generator.commands.options import Adapter, Gates, RewardModel
 from streams.commands.options import Form
 from streams.commands.output import print_json, progress

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from bandit.commands.app import app as bandit_app
+from bandit.commands import app as bandit_app
 from bandit.errors import BanditError
 from generator.commands import brief
 from generator.commands.dataset import dataset, practise

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bandit.commands.options import Model, Share, TeachOptions, TrialDecisions
+from bandit.commands.processes import Model, Share, TeachOptions, TrialDecisions
 from generator.commands.options import BareModel, Gates, Reader
 from streams.commands.options import LogFormat, LogOptions, MetricsOptions, running
 from streams.events.creatives import CANARY_SHARE, TRIAL_DECISIONS

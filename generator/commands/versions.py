@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from bandit.commands.options import Share
+from bandit.commands.processes import Share
 from generator.commands.options import BareModel, RewardModel
 from generator.settings import REFUSED
 from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
@@ -91,7 +91,7 @@ def promote(
     version: Version, why: Why = "promoted by hand", data: Data = DATA, log: LogUrl = None
 ) -> None:
     """Make a version the champion, which writes from now on; the one before retires."""
-    from bandit.generator_versions import promoted
+    from bandit.lifecycle import promoted
 
     with looked_into(log_url(log, data)) as here:
         found = _registry(here).move(promoted, version, why)
@@ -102,7 +102,7 @@ def reject(
     version: Version, why: Why = "rejected by hand", data: Data = DATA, log: LogUrl = None
 ) -> None:
     """Reject a version that is not live; its creatives retire, and it never writes again."""
-    from bandit.generator_versions import rejected
+    from bandit.lifecycle import rejected
 
     with looked_into(log_url(log, data)) as here:
         found = _registry(here).move(rejected, version, why)

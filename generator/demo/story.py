@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from bandit.client import Client, ClientError
 from bandit.ope.estimators.snips import rank_winners
 from bandit.simulate import TasteWorld
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from generator.brief.schema import Brief, load_brief
 from generator.demo.audience import Audience, TrafficTally
 from generator.demo.view import live_view, print_summary

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from bandit.errors import GeneratorVersionError
-from bandit.generator_versions import promoted, rejected
+from bandit.lifecycle import promoted, rejected
 from bandit.ope.betting import Bets, ValueBets
 from generator.versions.registry import VersionRegistry
 from streams.catalogue.state import Catalogue

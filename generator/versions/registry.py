@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from bandit.errors import GeneratorVersionError
-from bandit.generator_versions import (
+from bandit.lifecycle import (
     StatusChange,
     on_trial,
     rolled_back,

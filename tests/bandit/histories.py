@@ -2,13 +2,16 @@
 
 import json
 import random
+import threading
 from functools import cache
 
+import pytest
 from msgspec import Raw
 
 from bandit.learning.fold import PlacementFold
 from bandit.policies import load_policy, parse_policy
 from bandit.policy import sample, sample_seed
+from streams.archive import run_archive
 from streams.catalogue.state import catalogue_message
 from streams.events import (
     DECISIONS,
@@ -25,6 +28,11 @@ from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
 NOW_MS = 1_700_000_000_000
+PARTITION = TopicPartition(INTERACTIONS, 0)
+THOMPSON = {"name": "thompson"}
+VW_TEXT = "vw:--cb_explore_adf --squarecb --cb_type mtr -b 10"
+VW = parse_policy(VW_TEXT)
+SPECS = pytest.mark.parametrize("spec", [THOMPSON, VW], ids=["thompson", "vw"])
 ACTIONS = tuple(
     Action(name, Raw(json.dumps({"length": length, "tone": tone}).encode()))
     for name, length, tone in [("a", 3, "plain"), ("b", 5, "loud"), ("c", 8, "plain")]
@@ -74,7 +82,9 @@ def decision(event_id, policy, version, *, placement="home", context=None, actio
     )
 
 
-def interaction(decision, sequence, reward, *, status="closed", source=0, previous=None):
+def interaction(
+    decision, sequence, reward, *, status="closed", source=0, previous=None, outcomes=()
+):
     return Interaction(
         source=source,
         sequence=sequence,
@@ -83,11 +93,22 @@ def interaction(decision, sequence, reward, *, status="closed", source=0, previo
         status=status,
         timestamp_ms=NOW_MS + sequence,
         previous_reward=previous,
+        outcomes=outcomes,
     )
 
 
 def interaction_message(interaction):
     return Message(INTERACTIONS, interaction.decision.placement.encode(), encode(interaction))
+
+
+def archived(directory, interactions):
+    """The folder of an archive of these interactions."""
+    log = new_log()
+    log.append([interaction_message(each) for each in interactions])
+    stop = threading.Event()
+    stop.set()
+    run_archive(log, directory, stop=stop)
+    return directory
 
 
 def decision_message(decision):
@@ -125,5 +146,5 @@ def lived(policy, n, *, seed):
     made = placement(policy=parse_policy(policy))
     log = new_log(made)
     live(log, made, n, seed=seed)
-    records = log.read(TopicPartition(INTERACTIONS, 0), 0, limit=n)
+    records = log.read(PARTITION, 0, limit=n)
     return [Message(INTERACTIONS, record.key, record.value) for record in records]

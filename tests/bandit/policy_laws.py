@@ -15,6 +15,7 @@ from bandit.errors import FeatureError, LearnError, PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
 from bandit.policy import Correctable, HasPosterior, Policy, is_context_free, sample, take_over
 from streams.events import Action, Decision
+from tests.bandit.decisions import a_decision
 
 law = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
@@ -53,15 +54,13 @@ class Step(NamedTuple):
     def decision(self, number=0):
         actions = tuple(map(action, self.actions))
         pmf = np.linspace(1.0, 2.0, len(actions))
-        return Decision(
-            event_id=f"e{number}",
-            placement="home",
-            timestamp_ms=number,
-            context=raw(CONTEXTS[self.context]),
-            actions=actions,
-            pmf=tuple((pmf / pmf.sum()).tolist()),
-            index=self.chosen % len(actions),
-            policy_version="v",
+        return a_decision(
+            f"e{number}",
+            actions,
+            pmf / pmf.sum(),
+            self.chosen % len(actions),
+            at_ms=number,
+            context=CONTEXTS[self.context],
         )
 
 

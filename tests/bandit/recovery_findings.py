@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bandit.errors import BanditError
 from bandit.learning.fold import PartitionFold
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.dead_letters import origin

@@ -20,7 +20,6 @@ from streams.catalogue.state import Catalogue
 from streams.events import (
     EMPTY,
     Action,
-    Decision,
     Interaction,
     Outcome,
     Placement,
@@ -30,6 +29,7 @@ from streams.events import (
 )
 from streams.events import encode as to_json
 from streams.join.machine import Join
+from tests.bandit.decisions import a_decision
 
 START_MS = 1_700_000_000_000
 EVERY_MS = 30_000
@@ -136,16 +136,7 @@ def learned(join, fold, now_ms):
 
 def decide(number, now_ms, pmf):
     event_id = f"visit-{number}"
-    return Decision(
-        event_id=event_id,
-        placement="home",
-        timestamp_ms=now_ms,
-        context=EMPTY,
-        actions=ACTIONS,
-        pmf=tuple(pmf.tolist()),
-        index=sample(pmf, event_id),
-        policy_version="v",
-    )
+    return a_decision(event_id, ACTIONS, pmf, sample(pmf, event_id), at_ms=now_ms)
 
 
 def conversion(decision, rng):

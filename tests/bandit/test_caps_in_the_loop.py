@@ -13,15 +13,17 @@ from bandit.learning.fold import PartitionFold
 from bandit.learning.worker import Learner
 from bandit.policies import parse_policy
 from bandit.service.state import Snapshots
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.catalogue.state import CatalogueReader
-from streams.events import INTERACTIONS, POLICIES, decode
+from streams.events import POLICIES, decode
 from streams.events.placement import Caps, Shown
 from streams.fold import AdaptiveInterval
 from streams.logs.base import TopicPartition
 from tests.bandit.histories import (
     ACTIONS,
     NOW_MS,
+    PARTITION,
+    VW_TEXT,
     creative,
     decision,
     decision_message,
@@ -32,7 +34,6 @@ from tests.bandit.histories import (
     put,
 )
 
-PARTITION = TopicPartition(INTERACTIONS, 0)
 DAY = NOW_MS // 86_400_000
 
 
@@ -100,9 +101,7 @@ def test_counts_are_published_where_something_has_caps(tmp_path, capped):
     assert snapshot.shown == (counts if capped else msgspec.UNSET)
 
 
-@pytest.mark.parametrize(
-    "policy", ["thompson", "vw:--cb_explore_adf --squarecb --cb_type mtr -b 10"]
-)
+@pytest.mark.parametrize("policy", ["thompson", VW_TEXT])
 def test_caps_are_kept_to_the_last_showing_and_every_pmf_is_derived(tmp_path, policy):
     """Each decision is learned of before the next, so nothing is shown too often."""
     log = new_log(placement(policy=parse_policy(policy), caps=Caps(total=4, per_user=2)))

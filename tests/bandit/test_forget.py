@@ -10,7 +10,7 @@ import pytest
 
 from bandit.learning.worker import run_learner
 from bandit.service.settings import Secret, Settings
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.archive import read_archive, run_archive
 from streams.checkpoint import exclusive
 from streams.events import DECISIONS, INTERACTIONS, decode

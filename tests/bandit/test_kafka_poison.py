@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
-from msgspec import Raw
 from typer.testing import CliRunner
 
 from bandit.learning.worker import run_learner
@@ -22,7 +21,6 @@ from streams.events import (
     OUTCOMES,
     POLICIES,
     Action,
-    Decision,
     Placement,
     encode,
 )
@@ -33,6 +31,7 @@ from streams.join.worker import run_joiner
 from streams.logs.base import Message, TopicPartition
 from streams.logs.kafka import KafkaLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_decision
 from tests.streams.ingest.ingesting import running
 
 pytestmark = pytest.mark.kafka
@@ -42,16 +41,7 @@ POISON = b'\xff{"type":"poison"'
 HEADERS = (("shop", b"\xff\x00"), ("traceparent", b"00-malformed"))
 LAID_ASIDE = (DECISIONS, OUTCOMES, INTERACTIONS, CATALOGUE, "clicks")
 CLICKS = TopicMapping(topic="clicks", event_id="e", kind="k")
-DECISION = Decision(
-    event_id="e-1",
-    placement="home",
-    timestamp_ms=0,
-    context=Raw(b"{}"),
-    actions=(Action("a"), Action("b")),
-    pmf=(0.5, 0.5),
-    index=0,
-    policy_version="v",
-)
+DECISION = a_decision("e-1", (Action("a"), Action("b")), (0.5, 0.5), 0)
 
 
 class Cluster:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import INTERACTIONS, decode
 from streams.logs.base import TopicPartition
 from streams.logs.embedded import MemoryLog

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from bandit.eligibility import canary_traffic_cap, limited, traffic_cap_over, under_traffic_cap
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import DECISIONS, Action, Creative, Decision, Lineage, Placement, decode, encode
 from streams.events.creatives import Canary, GeneratorVersion

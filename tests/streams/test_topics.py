@@ -2,9 +2,9 @@ import shlex
 
 import pytest
 
-from bandit.generator_versions import rejected
 from bandit.learning.versions import counted, versions_of
 from bandit.learning.worker import run_learner
+from bandit.lifecycle import rejected
 from bandit.service.auth.keys import KeyRing, key_messages, make_key
 from bandit.service.compat.openfeature.flags import Assignments
 from bandit.service.state import Snapshots

@@ -14,7 +14,7 @@ from bandit.client import ApiError
 from bandit.client.wire import path_of
 from bandit.dashboard.render import act, back_to, pages_of
 from bandit.dashboard.visit import PATH, visit_of
-from bandit.review import WAITING
+from bandit.lifecycle import WAITING
 
 HERE: Final = f"{PATH}/generator"
 REVIEW: Final = f"{PATH}/review"

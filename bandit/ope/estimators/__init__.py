@@ -57,26 +57,20 @@ def open_estimator(
     if name in FORMULAS:
         formula = FORMULAS[name]
         return Resampled(formula) if bootstrap else Running(formula)
-    match name:
-        case "replay":
-            return Replay()
-        case "blend":
-            return Blend()
-        case "betting":
-            return BettingIps(reward_range=reward_range, max_weight=max_weight)
-        case "bernstein":
-            return BernsteinIps(reward_range=reward_range)
-        case _:
-            known = ", ".join((*ESTIMATORS, *SLATES))
-            raise EstimateError(f"estimator is {name!r}; expected one of: {known}")
+    others: dict[str, Estimator] = {
+        "replay": Replay(),
+        "blend": Blend(),
+        "betting": BettingIps(reward_range=reward_range, max_weight=max_weight),
+        "bernstein": BernsteinIps(reward_range=reward_range),
+    }
+    if name not in others:
+        known = ", ".join((*ESTIMATORS, *SLATES))
+        raise EstimateError(f"estimator is {name!r}; expected one of: {known}")
+    return others[name]
 
 
 def slate_formula(name: str, slots: int) -> Formula[Slates]:
-    """Returns the formula of this name for events of up to so many slots.
-
-    Raises:
-        EstimateError: there is no estimator of slates of this name.
-    """
+    """Returns the formula of this name for events of up to so many slots."""
     formulas: dict[str, Formula[Slates]] = {
         "slate_snips": SlateSnips(),
         "slate_cascade": SlatesBySlot(slots, cascade=True),

@@ -13,11 +13,10 @@ import numpy as np
 
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments
+from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments, bernstein_lower
 from bandit.ope.betting import ValueBets
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Running
-from bandit.ope.intervals import bernstein_lower
 
 
 class RewardRange(NamedTuple):
@@ -74,11 +73,7 @@ class BettingIps:
         self._bets = ValueBets(max_weight)
 
     def add(self, batch: Batch) -> None:
-        """Takes in the decisions of a batch.
-
-        Raises:
-            EstimateError: a reward outside of the range, or a weight above `max_weight`.
-        """
+        """Takes in the decisions of a batch."""
         self._bets.add(batch.weight, self._settings[0].scale(batch.reward))
         self._point.add(batch)
 
@@ -111,11 +106,7 @@ class BernsteinIps:
         self._bounds = Moments(2)
 
     def add(self, batch: Batch) -> None:
-        """Takes in the decisions of a batch.
-
-        Raises:
-            EstimateError: a reward outside of the range.
-        """
+        """Takes in the decisions of a batch."""
         reward_range, lambda_ = self._settings
         share = reward_range.scale(batch.reward)
         weight = np.minimum(batch.weight, lambda_)

@@ -12,13 +12,12 @@ import numpy as np
 
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Interval, Moments
+from bandit.ope.base import LEVEL, Batch, Estimate, Interval, Moments, normal
 from bandit.ope.betting import DifferenceBets
 from bandit.ope.estimators.bounded import UNIT, RewardRange
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import Formula, parts, standard_error
 from bandit.ope.estimators.slates import Slates
-from bandit.ope.intervals import normal
 
 InputT = TypeVar("InputT", Batch, Slates)
 
@@ -92,12 +91,7 @@ class BettingDifference:
         self._bets = DifferenceBets(max_weight)
 
     def add(self, batch: Batch, baseline: Batch) -> None:
-        """Takes in the same decisions, as they are for the policy and for the baseline.
-
-        Raises:
-            EstimateError: they are not the same decisions, a reward is outside of the range, or
-                a weight above `max_weight`.
-        """
+        """Takes in the same decisions, as they are for the policy and for the baseline."""
         share = self._settings[0].scale(batch.reward)
         self._point.add(batch, baseline)
         self._bets.add(batch.weight, baseline.weight, share)

@@ -11,42 +11,34 @@ from typing import Self
 
 import numpy as np
 
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments
+from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments, normal
 from bandit.ope.estimators.running import (
+    Debiased,
     Linear,
+    Mean,
     Point,
     centred,
-    debiased,
     ratio,
-    single,
     standard_error,
 )
-from bandit.ope.intervals import normal
 
 
 @dataclass(frozen=True)
-class Dm:
+class Dm(Debiased):
     """The direct method: mean(e), as good as the model and no better (Beygelzimer & Langford 2009).
 
     The spread of its answers says nothing of the model's own error, so its interval is the one
     of DR. Where the value lies outside of it, the model is off.
     """
 
-    size = 2
-    method = "normal_debiased"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns e and e + w (r - s)."""
         score, expected = batch.scores()
         return np.stack((expected, expected + batch.weight * (batch.reward - score)))
 
-    def at(self, means: Floats) -> Point:
-        """Returns mean(e)."""
-        return debiased(means)
-
 
 @dataclass(frozen=True)
-class Dr:
+class Dr(Mean):
     """Doubly robust: mean(e + w (r - s)) (Dudík, Langford & Li 2011, equation 2).
 
     Unbiased where the model was not fitted to the same decisions; the better the model, the
@@ -59,17 +51,10 @@ class Dr:
     0.5
     """
 
-    size = 1
-    method = "normal"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns e + w (r - s)."""
         score, expected = batch.scores()
         return (expected + batch.weight * (batch.reward - score))[None]
-
-    def at(self, means: Floats) -> Point:
-        """Returns mean(e + w (r - s))."""
-        return centred(single(means, 0))
 
 
 @dataclass(frozen=True)
@@ -100,7 +85,7 @@ class Sndr:
 
 
 @dataclass(frozen=True)
-class SwitchDr:
+class SwitchDr(Debiased):
     """SWITCH: DR where w ≤ `lambda_`, elsewhere the model alone (Wang et al. 2017, equation 6).
 
     Biased towards the model; its interval is that of DR.
@@ -108,21 +93,14 @@ class SwitchDr:
 
     lambda_: float = 10.0
 
-    size = 2
-    method = "normal_debiased"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns e + w [w ≤ λ] (r - s) and e + w (r - s)."""
         weight = batch.weight
         return _shrunk(batch, weight, np.where(weight <= self.lambda_, weight, 0.0))
 
-    def at(self, means: Floats) -> Point:
-        """Returns mean(e + w [w ≤ λ] (r - s))."""
-        return debiased(means)
-
 
 @dataclass(frozen=True)
-class DrOs:
+class DrOs(Debiased):
     """DR with optimistic shrinkage, λ w / (w² + λ) for w (Su et al. 2020, equation 8).
 
     Between the direct method (λ = 0) and DR (λ = ∞); its interval is that of DR.
@@ -130,17 +108,10 @@ class DrOs:
 
     lambda_: float = 100.0
 
-    size = 2
-    method = "normal_debiased"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns e + λ w / (w² + λ) (r - s) and e + w (r - s)."""
         weight = batch.weight
         return _shrunk(batch, weight, shrink(weight, self.lambda_))
-
-    def at(self, means: Floats) -> Point:
-        """Returns mean(e + λ w / (w² + λ) (r - s))."""
-        return debiased(means)
 
 
 def shrink(weight: Floats, lambda_: float) -> Floats:
@@ -174,11 +145,7 @@ class Blend:
         self._moments = Moments(2)
 
     def add(self, batch: Batch) -> None:
-        """Takes in the decisions of a batch.
-
-        Raises:
-            EstimateError: the batch comes without a model's predictions.
-        """
+        """Takes in the decisions of a batch."""
         score, expected = batch.scores()
         self._moments.add(np.stack((expected, batch.weight * (batch.reward - score))))
 

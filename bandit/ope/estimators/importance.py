@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments
-from bandit.ope.estimators.running import Point, centred, debiased, ratio, single
-from bandit.ope.intervals import clopper_pearson, normal
+from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments, clopper_pearson, normal
+from bandit.ope.estimators.running import Debiased, Mean, Ratio
 
 
 @dataclass(frozen=True)
-class Ips:
+class Ips(Mean):
     """Inverse propensity score: mean(w r), unbiased (Horvitz & Thompson 1952, equation 5).
 
     >>> from bandit.ope.estimators.running import Running
@@ -27,20 +26,13 @@ class Ips:
     1.0
     """
 
-    size = 1
-    method = "normal"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns w r."""
         return (batch.weight * batch.reward)[None]
 
-    def at(self, means: Floats) -> Point:
-        """Returns mean(w r)."""
-        return centred(single(means, 0))
-
 
 @dataclass(frozen=True)
-class ClippedIps:
+class ClippedIps(Debiased):
     """IPS with no weight above `lambda_`: mean(min(w, λ) r) (Bottou et al. 2013, section 4.3).
 
     Biased, for rewards of one sign towards 0, and steadier; its interval is that of IPS.
@@ -54,21 +46,14 @@ class ClippedIps:
 
     lambda_: float = 10.0
 
-    size = 2
-    method = "normal_debiased"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns min(w, λ) r and w r."""
         weight = batch.weight
         return np.stack((np.minimum(weight, self.lambda_) * batch.reward, weight * batch.reward))
 
-    def at(self, means: Floats) -> Point:
-        """Returns mean(min(w, λ) r)."""
-        return debiased(means)
-
 
 @dataclass(frozen=True)
-class Snips:
+class Snips(Ratio):
     """Self-normalised IPS: mean(w r) / mean(w) (Swaminathan & Joachims 2015, equation 9).
 
     Consistent, within the range of the rewards, and mostly closer than IPS.
@@ -80,21 +65,14 @@ class Snips:
     0.667
     """
 
-    size = 2
-    method = "normal"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns w r and w."""
         weight = batch.weight
         return np.stack((weight * batch.reward, weight))
 
-    def at(self, means: Floats) -> Point:
-        """Returns mean(w r) / mean(w); None if the policy takes none of the logged actions."""
-        return centred(ratio(means, 0, 1))
-
 
 @dataclass(frozen=True)
-class Mips:
+class Mips(Mean):
     """Marginalised IPS: mean(u r) (Saito & Joachims 2022, equation 4).
 
     u is how much more probable the policy makes an action of the logged one's kind. Unbiased
@@ -108,16 +86,9 @@ class Mips:
     0.75
     """
 
-    size = 1
-    method = "normal"
-
     def terms(self, batch: Batch) -> Floats:
         """Returns u r."""
         return (batch.marginals() * batch.reward)[None]
-
-    def at(self, means: Floats) -> Point:
-        """Returns mean(u r)."""
-        return centred(single(means, 0))
 
 
 class Replay:

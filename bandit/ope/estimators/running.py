@@ -14,8 +14,7 @@ import numpy as np
 
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Estimate, Floats, Interval, Moments
-from bandit.ope.intervals import normal
+from bandit.ope.base import LEVEL, Estimate, Floats, Interval, Moments, normal
 
 NO_SPREAD: Final = 1e-12
 BLOCKS: Final = 1024
@@ -98,11 +97,7 @@ class Running(Generic[InputT]):
         self.moments = Moments(formula.size)
 
     def add(self, batch: InputT) -> None:
-        """Takes in the decisions of a batch.
-
-        Raises:
-            EstimateError: the batch lacks what the formula needs.
-        """
+        """Takes in the decisions of a batch."""
         for part in parts(batch):
             self.moments.add(self.formula.terms(part))
 
@@ -179,9 +174,37 @@ def centred(found: Linear | None) -> Point:
     return Point(None if found is None else found.value, found)
 
 
-def debiased(means: Floats) -> Point:
-    """Returns the first mean, with an interval around the second, which is consistent."""
-    return Point(float(means[0]), single(means, 1))
+class Mean:
+    """A formula that is the mean of one term."""
+
+    size = 1
+    method = "normal"
+
+    def at(self, means: Floats) -> Point:
+        """Returns the mean."""
+        return centred(single(means, 0))
+
+
+class Ratio:
+    """A formula that is the mean of one term by that of another."""
+
+    size = 2
+    method = "normal"
+
+    def at(self, means: Floats) -> Point:
+        """Returns the ratio; None if the policy takes none of the logged actions."""
+        return centred(ratio(means, 0, 1))
+
+
+class Debiased:
+    """A formula that is the mean of one term, with the interval of a second, consistent one."""
+
+    size = 2
+    method = "normal_debiased"
+
+    def at(self, means: Floats) -> Point:
+        """Returns the first mean, with an interval around the second."""
+        return Point(float(means[0]), single(means, 1))
 
 
 class Resampled(Generic[InputT]):
@@ -212,11 +235,7 @@ class Resampled(Generic[InputT]):
         self._counts: Floats = np.zeros(0)
 
     def add(self, batch: InputT) -> None:
-        """Takes in the decisions of a batch.
-
-        Raises:
-            EstimateError: the batch lacks what the formula needs.
-        """
+        """Takes in the decisions of a batch."""
         for part in parts(batch):
             terms = self.formula.terms(part)
             starts = np.arange(0, terms.shape[1], self._length)

@@ -13,7 +13,7 @@ import numpy as np
 
 from bandit.errors import EstimateError
 from bandit.ope.base import SLACK, Batch, Floats
-from bandit.ope.estimators.running import Linear, Point, centred, ratio
+from bandit.ope.estimators.running import Linear, Point, Ratio, centred, ratio
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,16 @@ class Slates:
 
 
 @dataclass(frozen=True)
-class SlateSnips:
+class SlateSnips(Ratio):
     """The whole page as one action: mean(Π w · Σ r) / mean(Π w), SNIPS of slates.
 
     Right whatever slots do to each other, and of little use past two or three slots.
     """
 
-    size = 2
-    method = "normal"
-
     def terms(self, batch: Slates) -> Floats:
         """Returns Π w · Σ r, and Π w."""
         weight = batch.weight.prod(axis=1)
         return np.stack((weight * batch.reward.sum(axis=1), weight))
-
-    def at(self, means: Floats) -> Point:
-        """Returns mean(Π w · Σ r) / mean(Π w); None if no page is one of the policy's."""
-        return centred(ratio(means, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -128,7 +121,7 @@ class SlatesBySlot:
 
 
 @dataclass(frozen=True)
-class SlatePi:
+class SlatePi(Ratio):
     """The pseudoinverse estimator: mean(v Σ r) / mean(v), with v = 1 + Σₖ (wₖ - 1).
 
     For rewards of the whole page, such as one purchase, that are a sum of what each slot adds to
@@ -136,14 +129,7 @@ class SlatePi:
     independently, normalised as in their wPI; where each is filled from what is left, it is near.
     """
 
-    size = 2
-    method = "normal"
-
     def terms(self, batch: Slates) -> Floats:
         """Returns v Σ r, and v."""
         weight = 1.0 + (batch.weight - 1.0).sum(axis=1)
         return np.stack((weight * batch.reward.sum(axis=1), weight))
-
-    def at(self, means: Floats) -> Point:
-        """Returns mean(v Σ r) / mean(v)."""
-        return centred(ratio(means, 0, 1))

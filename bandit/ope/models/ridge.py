@@ -82,11 +82,7 @@ class RidgeModel:
         self._waiting: list[tuple[Floats, float, int, float]] = []
 
     def learn(self, event: LoggedEvent, weight: float = 1.0) -> None:
-        """Takes in what a logged action earned.
-
-        Raises:
-            FeatureError: the context or the action has features that cannot be read.
-        """
+        """Takes in what a logged action earned."""
         decision = event.decision
         x = self._encoder.row(decision.context, decision.action)
         self._waiting.append((x, event.reward, self._fold(decision.event_id), weight))
@@ -101,9 +97,6 @@ class RidgeModel:
         """Returns what each action is expected to earn, shape (n_actions,) for each decision.
 
         By the model that was fitted to the other folds than this decision's.
-
-        Raises:
-            FeatureError: the context or an action has features that cannot be read.
         """
         if self._weights is None:
             self._fold_in()
@@ -158,11 +151,7 @@ class Encoder:
         self._hashed: dict[tuple[str, bytes], Floats] = {}
 
     def row(self, context: Context, action: Action) -> Floats:
-        """Returns the row of one action in a context, shape (SIZE,).
-
-        Raises:
-            FeatureError: the context or the action has features that cannot be read.
-        """
+        """Returns the row of one action in a context, shape (SIZE,)."""
         seen, done = self.context(context), self.action(action)
         joint = np.fft.irfft(np.fft.rfft(seen[MAIN:]) * np.fft.rfft(done[MAIN:]), n=JOINT)
         return np.concatenate((seen[:MAIN], done[:MAIN], JOINT_SCALE * joint))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bandit.errors import ReaderError
-from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.readers.events import LoggedEvent, read_archived
 
 READERS: Final = ("archive", "dsjson", "vw", "obd", "table")
 
@@ -36,7 +36,7 @@ def open_reader(
         slot: which decision of events that have several; None takes all.
         columns: what each column of a table is; see `bandit.ope.readers.table`.
         propensities: whether the log has them; if not, a table needs no column of them, and what
-            stands in their place is no propensity (`bandit.ope.models.propensities` makes
+            stands in their place is no propensity (`bandit.ope.models` makes
             them).
 
     Raises:
@@ -45,39 +45,28 @@ def open_reader(
     """
     if not path.exists():
         raise ReaderError(f"{path} does not exist; expected a log for the reader {name!r}")
-    events = _open(name, path, placement, columns or {}, propensities)
-    if slot is None:
-        return events
-    return (event for event in events if event.decision.slot == slot)
-
-
-def _open(
-    name: str,
-    path: Path,
-    placement: str | None,
-    columns: Mapping[str, str],
-    propensities: bool,
-) -> Iterator[LoggedEvent]:
+    events: Iterator[LoggedEvent]
     match name:
         case "archive":
-            from bandit.ope.readers.events import read_archived
-
-            return read_archived(path, placement=placement)
+            events = read_archived(path, placement=placement)
         case "dsjson":
-            from bandit.ope.readers.dsjson import read_dsjson
+            from bandit.ope.readers.vw import read_dsjson
 
-            return read_dsjson(path)
+            events = read_dsjson(path)
         case "vw":
-            from bandit.ope.readers.vw_text import read_vw_text
+            from bandit.ope.readers.vw import read_vw_text
 
-            return read_vw_text(path)
+            events = read_vw_text(path)
         case "obd":
-            from bandit.ope.readers.obd import read_obd
+            from bandit.ope.readers.table import read_obd
 
-            return read_obd(path)
+            events = read_obd(path)
         case "table":
             from bandit.ope.readers.table import read_table
 
-            return read_table(path, columns, propensities=propensities)
+            events = read_table(path, columns or {}, propensities=propensities)
         case _:
             raise ReaderError(f"reader is {name!r}; expected one of: {', '.join(READERS)}")
+    if slot is None:
+        return events
+    return (event for event in events if event.decision.slot == slot)

@@ -85,12 +85,7 @@ def read_archived(directory: Path, *, placement: str | None = None) -> Iterator[
 def archived_interactions(
     directory: Path, *, placement: str | None = None
 ) -> Iterator[Interaction]:
-    """Yields the interactions of an archive, each once, of one placement if that is named.
-
-    Raises:
-        ArchiveError: there is no archive in the directory, or a file of it is damaged.
-        EventError: a record in it cannot be read.
-    """
+    """Yields the interactions of an archive, each once, of one placement if that is named."""
     seen: dict[int, int] = {}
     for record in read_archive(directory, INTERACTIONS):
         event = decode(record.value)

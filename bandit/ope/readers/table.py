@@ -1,4 +1,4 @@
-"""Any CSV or Parquet file with a row a decision, given which column is what.
+"""Tables with a row a decision: any CSV or Parquet file, and the Open Bandit Dataset.
 
 Nothing is guessed from names: `reward` and `propensity` must be told. Where the log holds what
 another policy would have done, that policy needs no code here to be judged.
@@ -24,7 +24,6 @@ from bandit.ope.base import Floats
 from bandit.ope.readers.events import LoggedEvent, spread
 from streams.events import Action, Decision
 
-PLACEMENT: Final = "table"
 ROWS: Final = 10_000
 PLAIN: Final = ("reward", "propensity", "action", "event_id", "timestamp_ms")
 PREFIXES: Final = ("context.", "target.")
@@ -87,7 +86,7 @@ def _logged(
     context = {name: row[column] for name, column in roles.context.items()}
     decision = Decision(
         event_id=str(plain.get("event_id", number)),
-        placement=PLACEMENT,
+        placement="table",
         timestamp_ms=_milliseconds(plain.get("timestamp_ms", number)),
         context=Raw(msgspec.json.encode(context)),
         actions=actions,
@@ -108,11 +107,7 @@ def _milliseconds(value: Any) -> int:
 
 
 def table_roles(columns: Mapping[str, str], *, propensities: bool = True) -> _Roles:
-    """Returns which column plays which part.
-
-    Raises:
-        ReaderError: a role that does not exist, or one that is missing.
-    """
+    """Returns which column plays which part."""
     known = ", ".join((*PLAIN, *(prefix + "NAME" for prefix in PREFIXES)))
     for role in columns:
         if role not in PLAIN and not role.startswith(PREFIXES):
@@ -140,11 +135,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def table_actions(path: Path, column: str) -> tuple[str, ...]:
-    """Returns the ids of all actions that the file names, sorted.
-
-    Raises:
-        ReaderError: it cannot be read.
-    """
+    """Returns the ids of all actions that the file names, sorted."""
     ids: set[str] = set()
     for batch in open_batches(path, [column]):
         ids.update(map(str, batch.column(0).unique().to_pylist()))
@@ -152,11 +143,7 @@ def table_actions(path: Path, column: str) -> tuple[str, ...]:
 
 
 def open_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """Yields these columns of a table in batches.
-
-    Raises:
-        ReaderError: a column that the file lacks, or it cannot be read.
-    """
+    """Yields these columns of a table in batches."""
     wanted = list(dict.fromkeys(columns))
     try:
         if is_parquet(path):
@@ -210,11 +197,7 @@ class ColumnLog(NamedTuple):
         return pq.ParquetFile(self.path).num_row_groups if is_parquet(self.path) else 1
 
     def read(self, part: int = 0, parts: int = 1) -> Iterator[TableColumns]:
-        """Yields the rows of one of so many parts, which together are all rows, once.
-
-        Raises:
-            ReaderError: a column that the file lacks, or that holds what it must not.
-        """
+        """Yields the rows of one of so many parts, which together are all rows, once."""
         if parts == 1 or not is_parquet(self.path):
             start = 0
             for batch in open_batches(self.path, [*self.columns.values()], COLUMN_ROWS):
@@ -293,3 +276,80 @@ def open_columns(
 def _labels(batch: pa.RecordBatch, name: str) -> list[str]:
     texts = pc.fill_null(batch.column(name).cast(pa.string()), "–").to_pylist()
     return [str(text) for text in texts]
+
+
+AFFINITY: Final = "user-item_affinity_"
+PROPENSITIES: Final = ("propensity_score", "action_prob")
+"""What the column is called in the files, and in their documentation."""
+
+
+def read_obd(directory: Path) -> Iterator[LoggedEvent]:
+    """Yields the impressions of a folder of the Open Bandit Dataset (Saito et al. 2020).
+
+    A folder, such as `random/all`, holds one campaign under one policy: fashion adverts in three
+    positions of a page. Each impression is a decision for one position, whose number is the slot.
+    Only the chosen item's propensity is in the files; under the policy `random` all are alike.
+
+    Raises:
+        ReaderError: the folder lacks a file or a column.
+    """
+    actions = _items(directory / "item_context.csv")
+    ids = {action.id: number for number, action in enumerate(actions)}
+    path = directory / f"{directory.name}.csv"
+    n_read = 0
+    for batch in _batches(path):
+        names = set(batch.schema.names)
+        propensity = next((name for name in PROPENSITIES if name in names), None)
+        missing = {"item_id", "position", "click", "timestamp"} - names
+        if missing or propensity is None:
+            lacking = ", ".join(sorted(missing)) or "propensity_score"
+            raise ReaderError(f"{path} has no column {lacking}; expected the Open Bandit Dataset's")
+        for row in batch.to_pylist():
+            index = ids[str(row["item_id"])]
+            decision = _decision(row, n_read, actions, index, float(row[propensity]))
+            yield LoggedEvent(
+                decision, float(row["click"]), whole=directory.parent.name == "random"
+            )
+            n_read += 1
+
+
+def _decision(
+    row: dict[str, Any], number: int, actions: tuple[Action, ...], index: int, propensity: float
+) -> Decision:
+    user = {name: value for name, value in row.items() if name.startswith("user_feature_")}
+    affinity = {
+        name.removeprefix(AFFINITY): value
+        for name, value in row.items()
+        if name.startswith(AFFINITY) and value
+    }
+    position = int(row["position"])
+    return Decision(
+        event_id=str(number),
+        placement="obd",
+        timestamp_ms=round(row["timestamp"].timestamp() * 1000),
+        context=Raw(
+            msgspec.json.encode({"user": user, "affinity": affinity, "position": str(position)})
+        ),
+        actions=actions,
+        pmf=spread(propensity, index, len(actions)),
+        index=index,
+        policy_version="obd",
+        slot=position - 1,
+    )
+
+
+def _items(path: Path) -> tuple[Action, ...]:
+    actions = []
+    for batch in _batches(path):
+        for row in batch.to_pylist():
+            item = str(row["item_id"])
+            features = {name: row[name] for name in row if name.startswith("item_feature_")}
+            actions.append(Action(item, Raw(msgspec.json.encode({"item": features}))))
+    return tuple(actions)
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    if not path.is_file():
+        raise ReaderError(f"{path} does not exist; expected a folder such as obd/random/all")
+    with pacsv.open_csv(path) as reader:
+        yield from reader

@@ -15,7 +15,7 @@ from pydantic import Tag
 
 from bandit.errors import RequestError
 from bandit.features.flatten import creative_features
-from bandit.review import TRANSITIONS, WAITING
+from bandit.lifecycle import TRANSITIONS, WAITING
 from bandit.service.api.dependencies import (
     TAGGED,
     Editing,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Query, Response
 from msgspec import Meta, Raw, Struct
 
 from bandit.errors import GeneratorVersionError, GeneratorVersionUnknown, RequestError
-from bandit.generator_versions import StatusChange, promoted, rejected, rolled_back, touched
+from bandit.lifecycle import StatusChange, promoted, rejected, rolled_back, touched
 from bandit.service.api.dependencies import (
     TAGGED,
     Editing,

@@ -1,7 +1,6 @@
 """The prior: it finds what texts do where they do something, and nothing where they do not."""
 
 import json
-import threading
 
 import numpy as np
 import pytest
@@ -22,11 +21,9 @@ from bandit.policies.headlines import HEADLINES
 from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
 from bandit.policy import sample
 from benchmarks.upworthy import DATA, OPTIONS, read_upworthy
-from streams.archive import run_archive
-from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
-from streams.logs.base import Message
-from streams.logs.embedded import MemoryLog
-from streams.topics import create_topics
+from streams.events import EMPTY, Action
+from tests.bandit.decisions import a_decision
+from tests.bandit.histories import archived, interaction
 
 real = pytest.mark.skipif(not DATA.exists(), reason="the Upworthy archive is not at ../shared/data")
 
@@ -124,15 +121,8 @@ def logged(policy, effects, *, rounds=600, spread=0.1, seed=0):
             pmf = learning.pmf(EMPTY, shown)
             event_id = f"{place}/{number}"
             index = sample(pmf, event_id)
-            decision = Decision(
-                event_id=event_id,
-                placement=f"place-{place}",
-                timestamp_ms=number,
-                context=EMPTY,
-                actions=shown,
-                pmf=tuple(pmf.tolist()),
-                index=index,
-                policy_version="v",
+            decision = a_decision(
+                event_id, shown, pmf, index, at_ms=number, placement=f"place-{place}"
             )
             reward = float(rng.random() < rates[index])
             learning.learn(decision, reward)
@@ -184,17 +174,10 @@ def test_a_log_that_cannot_tell_is_refused():
 
 
 def test_the_command_reads_an_archive_of_all_placements_or_of_one(tmp_path):
-    log = MemoryLog()
-    create_topics(log, partitions=1)
-    for number, (decision, reward) in enumerate(e[:2] for e in logged("uniform", [0.6] * 12)):
-        event = Interaction(
-            source=0, sequence=number, decision=decision, reward=reward, status="closed",
-            timestamp_ms=number,
-        )  # fmt: skip
-        log.append([Message(INTERACTIONS, decision.placement.encode(), encode(event))])
-    stop = threading.Event()
-    stop.set()
-    run_archive(log, tmp_path, stop=stop)
+    events = logged("uniform", [0.6] * 12)
+    archived(
+        tmp_path, [interaction(event.decision, n, event.reward) for n, event in enumerate(events)]
+    )
     done = CliRunner().invoke(app, ["fit-prior", str(tmp_path)])
     assert done.exit_code == 0, done.output
     spec = open_policy(json.loads(done.stdout)).spec
@@ -213,18 +196,18 @@ def test_the_default_weights_are_what_the_archive_says():
 
 
 @real
-def test_earlier_tests_foretell_later_ones():
+def test_earlier_tests_predict_later_ones():
     """Learned up to the middle of 2014; held against the scores of tests after that."""
     tests = read_upworthy(min_headlines=2, min_impressions=100)
     weights = fit_prior([test for test in tests if test.week <= 201430]).weights
-    foretold, found = [], []
+    predicted, found = [], []
     for test in tests:
         if test.week > 201430:
             scores = np.array([score(weights, arm.headline) for arm in test.arms])
             rates = np.array([arm.ctr for arm in test.arms]) / test.uniform_ctr
-            foretold += (scores - scores.mean()).tolist()
+            predicted += (scores - scores.mean()).tolist()
             found += (rates - 1.0).tolist()
-    assert np.corrcoef(foretold, found)[0, 1] > 0.15
+    assert np.corrcoef(predicted, found)[0, 1] > 0.15
 
 
 @real

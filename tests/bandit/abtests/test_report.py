@@ -1,15 +1,19 @@
 import json
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from bandit.abtests.report import make_report
+from bandit.abtests.report import ReplayReport, check_plot, make_report, plot_replay
+from bandit.errors import PlotError
 
 
-def report_of(clicks, rounds=(100, 200, 50), uniform=(2.0, 5.0, 1.5), best=(4.0, 8.0, 2.0)):  # type: ignore[no-untyped-def]
-    names = [f"policy {n}" for n in range(len(clicks))]
+def report_of(
+    clicks, rounds=(100, 200, 50), uniform=(2.0, 5.0, 1.5), best=(4.0, 8.0, 2.0), names=None
+):
     return make_report(
-        names,
+        names or [f"policy {n}" for n in range(len(clicks))],
         clicks=np.array(clicks, dtype=float),
         rounds=np.array(rounds),
         uniform=np.array(uniform),
@@ -61,3 +65,50 @@ def test_what_cannot_be_said_is_null() -> None:
     assert row["lift_se"] is None
     assert row["captured"] is None
     assert row["lift"] == 0.5
+
+
+def report(policies: list[str]) -> ReplayReport:
+    rng = np.random.default_rng(0)
+    uniform = np.full(40, 20.0)
+    clicks = rng.poisson(22.0, size=(len(policies), 2, 40)).astype(float)
+    clicks[:, :, 0] = 0.0
+    return report_of(clicks, np.full(40, 2000), uniform, 2 * uniform, policies)
+
+
+def test_a_png_is_a_png(tmp_path: Path) -> None:
+    plot_replay(report(["thompson", "uniform"]), tmp_path / "lift.png")
+    assert (tmp_path / "lift.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_svg_says_what_it_shows(tmp_path: Path) -> None:
+    names = ["thompson", "uniform", "vw:--cb_explore_adf --squarecb --gamma_scale 500"]
+    plot_replay(report(names), tmp_path / "lift.svg")
+    drawing = ElementTree.parse(tmp_path / "lift.svg").getroot()
+    text = "\n".join(drawing.itertext())
+    for words in (
+        "thompson  +",
+        "uniform  +",
+        "rounds played",
+        "lift over uniform",
+        "40 A/B tests",
+    ):
+        assert words in text
+    assert "--gamma_scale 500" not in text
+
+
+def test_one_test_alone_can_be_drawn(tmp_path: Path) -> None:
+    single = report_of([[[3.0]]], (100,), (2.0,), (4.0,))
+    plot_replay(single, tmp_path / "one.png")
+    assert (tmp_path / "one.png").stat().st_size > 1000
+
+
+def test_what_cannot_be_drawn_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PlotError, match=r"ends in \.png or \.svg"):
+        check_plot(tmp_path / "lift.pdf")
+    with pytest.raises(PlotError, match=r"folder .*absent does not exist"):
+        check_plot(tmp_path / "absent" / "lift.png")
+    monkeypatch.setattr("bandit.abtests.report.find_spec", lambda _: None)
+    with pytest.raises(PlotError, match=r"pip install 'copyloop\[plot\]'"):
+        check_plot(tmp_path / "lift.png")

@@ -12,8 +12,13 @@ from bandit.policy import policy_version
 from streams.catalogue.state import CatalogueReader
 from streams.errors import CheckpointError, SchemaError
 from streams.events import INTERACTIONS, Tick, encode
-from streams.logs.base import Message, TopicPartition
+from streams.logs.base import Message
 from tests.bandit.histories import (
+    PARTITION,
+    SPECS,
+    THOMPSON,
+    VW,
+    VW_TEXT,
     decision,
     interaction,
     interaction_message,
@@ -23,12 +28,6 @@ from tests.bandit.histories import (
     placement,
     put,
 )
-
-PARTITION = TopicPartition(INTERACTIONS, 0)
-THOMPSON = {"name": "thompson"}
-VW_TEXT = "vw:--cb_explore_adf --squarecb --cb_type mtr -b 10"
-VW = parse_policy(VW_TEXT)
-SPECS = pytest.mark.parametrize("spec", [THOMPSON, VW], ids=["thompson", "vw"])
 
 
 def made(number, spec=THOMPSON, placement="home"):

@@ -14,8 +14,9 @@ from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.errors import CheckpointError, SchemaError
-from streams.events import Decision, decode, encode
+from streams.events import decode, encode
 from streams.events.placement import Safety, TrialResult
+from tests.bandit.decisions import a_decision
 from tests.bandit.histories import (
     ACTIONS,
     NOW_MS,
@@ -48,10 +49,7 @@ def interactions(n, *, seed=1, pmf=(1 / 3, 1 / 3, 1 / 3)):
     rng = np.random.default_rng(seed)
     for number in range(n):
         index = sample(pmf, f"{seed}/{number}")
-        made = Decision(
-            event_id=f"e{number}", placement="home", timestamp_ms=NOW_MS + number,
-            context=msgspec.Raw(b"{}"), actions=ACTIONS, pmf=pmf, index=index, policy_version="v",
-        )  # fmt: skip
+        made = a_decision(f"e{number}", ACTIONS, pmf, index, at_ms=NOW_MS + number)
         yield interaction(made, number, float(rng.random() < RATES[index]))
 
 

@@ -22,6 +22,11 @@ from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_file import FairLock
 from streams.topics import create_topics
 from tests.bandit.histories import (
+    PARTITION,
+    SPECS,
+    THOMPSON,
+    VW,
+    VW_TEXT,
     decision,
     interaction,
     interaction_message,
@@ -33,11 +38,7 @@ from tests.bandit.histories import (
 )
 from tests.streams.logs.patient import AwayAtTimes
 
-PARTITION = TopicPartition(INTERACTIONS, 0)
-THOMPSON = {"name": "thompson"}
 UNIFORM = {"name": "uniform"}
-VW_TEXT = "vw:--cb_explore_adf --squarecb --cb_type mtr -b 10"
-VW = parse_policy(VW_TEXT)
 
 
 class Clock:
@@ -106,7 +107,7 @@ def new_learner(log, directory, *, clock=time.monotonic, publish_seconds=0.0):
     return Learner(log, directory, stop=threading.Event(), publishing=publishing, saving=saving)
 
 
-@pytest.mark.parametrize("spec", [THOMPSON, VW], ids=["thompson", "vw"])
+@SPECS
 def test_what_is_published_is_the_fold_of_the_log(spec, tmp_path):
     log = new_log(placement(policy=spec))
     with learning(log, tmp_path):

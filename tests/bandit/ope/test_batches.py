@@ -8,7 +8,8 @@ from bandit.ope.base import Batch
 from bandit.ope.batches import HELD, Kinds, Pages, segment_of
 from bandit.ope.policies import Answer
 from bandit.ope.readers.events import LoggedEvent
-from streams.events import Action, Decision
+from streams.events import Action
+from tests.bandit.decisions import a_decision
 
 
 def action(name, **features):
@@ -19,17 +20,7 @@ ONE = (Action("a"),)
 
 
 def event(event_id="e", *, context=None, actions=ONE, pmf=(1.0,), index=0, slot=0):
-    decision = Decision(
-        event_id=event_id,
-        placement="p",
-        timestamp_ms=0,
-        context=Raw(json.dumps(context or {}).encode()),
-        actions=actions,
-        pmf=pmf,
-        index=index,
-        policy_version="v",
-        slot=slot,
-    )
+    decision = a_decision(event_id, actions, pmf, index, context=context or {}, slot=slot)
     return LoggedEvent(decision, 1.0)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from bandit.errors import EstimateError, PolicySpecError, ReaderError
 from bandit.ope.candidate import Options
-from bandit.ope.columns import evaluate_columns, fits
-from bandit.ope.evaluate import evaluate
+from bandit.ope.evaluate import evaluate, evaluate_columns, fits
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.table import open_columns
 

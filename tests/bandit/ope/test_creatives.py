@@ -1,15 +1,13 @@
-import json
-
 import numpy as np
 import pytest
-from msgspec import Raw
 from scipy import stats
 
 from bandit.errors import EstimateError
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge, judge_creatives, p_better
-from bandit.ope.models.reward import fit_model
+from bandit.ope.models import fit_model
 from bandit.ope.readers.events import LoggedEvent
-from streams.events import Action, Decision
+from streams.events import Action
+from tests.bandit.decisions import a_decision
 from tests.bandit.ope.test_evaluate import RATES, make_log
 
 MEANS = {
@@ -24,15 +22,8 @@ def skewed(n, seed=0):
         age = ("young", "old")[rng.integers(2)]
         pmf = {"young": (0.1, 0.8, 0.1), "old": (0.8, 0.1, 0.1)}[age]
         index = int(rng.choice(3, p=pmf))
-        decision = Decision(
-            event_id=str(number),
-            placement="p",
-            timestamp_ms=number,
-            context=Raw(json.dumps({"age": age}).encode()),
-            actions=tuple(Action(name) for name in "abc"),
-            pmf=pmf,
-            index=index,
-            policy_version="v",
+        decision = a_decision(
+            number, [Action(name) for name in "abc"], pmf, index, at_ms=number, context={"age": age}
         )
         yield LoggedEvent(decision, float(rng.random() < RATES[age][index]))
 

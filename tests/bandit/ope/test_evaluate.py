@@ -16,7 +16,8 @@ from bandit.ope.readers import open_reader
 from bandit.ope.readers.events import LoggedEvent, spread
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import sample
-from streams.events import Action, Decision
+from streams.events import Action
+from tests.bandit.decisions import a_decision
 
 ACTIONS = tuple(Action(name) for name in "abc")
 RATES = {"young": (0.1, 0.5, 0.3), "old": (0.4, 0.2, 0.3)}
@@ -34,15 +35,13 @@ def make_log(n, *, pmf=(0.5, 0.25, 0.25), whole=True, targets=None, seed=0):
     for number in range(n):
         age = ("young", "old")[rng.integers(2)]
         index = sample(pmf, f"{seed}/{number}")
-        decision = Decision(
-            event_id=f"{seed}/{number}",
-            placement="p",
-            timestamp_ms=number,
-            context=Raw(json.dumps({"age": age}).encode()),
-            actions=ACTIONS,
-            pmf=pmf if whole else spread(pmf[index], index, 3),
-            index=index,
-            policy_version="v",
+        decision = a_decision(
+            f"{seed}/{number}",
+            ACTIONS,
+            pmf if whole else spread(pmf[index], index, 3),
+            index,
+            at_ms=number,
+            context={"age": age},
         )
         reward = float(rng.random() < RATES[age][index])
         of_target = {name: pmf[index] for name, pmf in (targets or {}).items()}
@@ -76,16 +75,7 @@ def many_creatives(n):
     events = []
     for number in range(n):
         index = int(rng.integers(40))
-        decision = Decision(
-            event_id=str(number),
-            placement="p",
-            timestamp_ms=number,
-            context=Raw(b"{}"),
-            actions=actions,
-            pmf=(1 / 40,) * 40,
-            index=index,
-            policy_version="v",
-        )
+        decision = a_decision(number, actions, (1 / 40,) * 40, index, at_ms=number)
         events.append(LoggedEvent(decision, float(rng.random() < (0.5 if index < 20 else 0.1))))
     return lambda: iter(events)
 

@@ -1,24 +1,20 @@
 """What comes of logs that others made, and of a placement's own archive."""
 
 import json
-import threading
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec import Raw
 from typer.testing import CliRunner
 
 from bandit.__main__ import app
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate
 from bandit.ope.readers import open_reader
-from streams.archive import run_archive
-from streams.events import INTERACTIONS, Action, Decision, Interaction, encode
-from streams.logs.base import Message
-from streams.logs.embedded import MemoryLog
-from streams.topics import create_topics
+from streams.events import Action
+from tests.bandit.decisions import a_decision
+from tests.bandit.histories import archived, interaction
 
 DSJSON = Path(__file__).parents[3].parent / "shared" / "data" / "dsjson"
 
@@ -47,41 +43,26 @@ def test_the_logged_policy_earned_what_was_logged(name):
 @pytest.fixture
 def archive(tmp_path):
     """A placement that showed b more and more, learned in real time, with clicks afterwards."""
-    rng, log = np.random.default_rng(7), MemoryLog()
-    create_topics(log, partitions=1)
-    messages, sequence = [], 0
+    rng = np.random.default_rng(7)
+    events, sequence = [], 0
     for number in range(1500):
         share = 0.5 + 0.3 * number / 1500
         index = int(rng.random() < share)
-        decision = Decision(
-            event_id=f"e{number}",
-            placement="home",
-            timestamp_ms=1_750_000_000_000 + 60_000 * number,
-            context=Raw(json.dumps({"device": ("mobile", "desktop")[number % 2]}).encode()),
-            actions=(Action("a"), Action("b")),
-            pmf=(1.0 - share, share),
-            index=index,
-            policy_version="v",
+        decision = a_decision(
+            f"e{number}",
+            (Action("a"), Action("b")),
+            (1.0 - share, share),
+            index,
+            at_ms=1750000000000 + 60000 * number,
+            context={"device": ("mobile", "desktop")[number % 2]},
         )
         clicked = rng.random() < (0.1, 0.3)[index]
         rewards = [(0.0, None), (1.0, 0.0)] if clicked else [(0.0, None)]
         for reward, previous in rewards:
-            event = Interaction(
-                source=0,
-                sequence=sequence,
-                decision=decision,
-                reward=reward,
-                status="provisional" if previous is None else "corrected",
-                timestamp_ms=decision.timestamp_ms,
-                previous_reward=previous,
-            )
-            messages.append(Message(INTERACTIONS, b"home", encode(event)))
+            status = "provisional" if previous is None else "corrected"
+            events.append(interaction(decision, sequence, reward, status=status, previous=previous))
             sequence += 1
-    log.append(messages)
-    stop = threading.Event()
-    stop.set()
-    run_archive(log, tmp_path / "archive", stop=stop)
-    return tmp_path / "archive"
+    return archived(tmp_path / "archive", events)
 
 
 def test_a_live_placement_s_archive_makes_the_same_page(archive):

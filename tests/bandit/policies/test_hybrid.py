@@ -9,9 +9,18 @@ import pytest
 from bandit.errors import PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
 from bandit.policies.base import seal, unseal
-from bandit.policies.hierarchy import PRIOR_DECISIONS, ArmSums, Prior, Totals, fit
-from bandit.policies.hybrid import DAY_MS, Hybrid, HybridConfig, _unpack
-from streams.events import EMPTY, Action, Decision
+from bandit.policies.hybrid import (
+    DAY_MS,
+    PRIOR_DECISIONS,
+    ArmSums,
+    Hybrid,
+    HybridConfig,
+    Totals,
+    _unpack,
+    fit,
+)
+from streams.events import EMPTY, Action
+from tests.bandit.decisions import a_decision
 from tests.bandit.policy_laws import (
     CorrectionLaws,
     FeatureLaws,
@@ -51,6 +60,10 @@ class TestForgettingHybridLaws(PolicyLaws, _ApproximateCorrections, FeatureLaws)
     spec = f"{SMALL},half_life_days={3 / DAY_MS}"
 
 
+def a_prior(shared, own, rank):
+    return HybridConfig(shared=shared, own=own, creative_dimensions=rank)
+
+
 def arms_at_random(seed, n_arms, n, m, n_code):
     rng = np.random.default_rng(seed)
     codes, true = rng.normal(size=(n_arms, n_code)), rng.normal(size=(n_arms, m))
@@ -72,7 +85,7 @@ def test_the_posterior_is_that_of_one_regression_on_all_weights_at_once(n):
     """Every creative's own weights written out beside the shared ones, with the inverse."""
     m, n_arms = 3, 4
     arms, rows, totals = arms_at_random(n, n_arms, n, m, n_code=5)
-    found = fit(arms, totals, Prior(shared=2.0, own=0.5, rank=3), 1.0)
+    found = fit(arms, totals, a_prior(2.0, 0.5, 3), 1.0)
     centre = np.mean([arm.code for arm in arms], axis=0)
     psi = [np.append(1.0, found.directions @ (arm.code - centre)) for arm in arms]
     p = len(psi[0])
@@ -96,7 +109,7 @@ def test_the_posterior_is_that_of_one_regression_on_all_weights_at_once(n):
 
 def test_mean_and_noise_are_those_of_the_rewards():
     arms, _, totals = arms_at_random(1, 3, 5000, 3, n_code=4)
-    found = fit(arms, totals, Prior(1.0, 1.0, 2), 1.0)
+    found = fit(arms, totals, a_prior(1.0, 1.0, 2), 1.0)
     assert found.mean == pytest.approx(totals.reward / 5000, abs=2 / math.sqrt(PRIOR_DECISIONS))
     assert found.noise == pytest.approx(math.sqrt(totals.square / 5000), rel=0.05)
 
@@ -104,7 +117,7 @@ def test_mean_and_noise_are_those_of_the_rewards():
 def test_among_few_creatives_nothing_of_their_features_is_lost():
     """As many directions as creatives: distances between codes are kept."""
     arms, _, totals = arms_at_random(2, 4, 50, 3, n_code=64)
-    found = fit(arms, totals, Prior(1.0, 1.0, 4), 1.0)
+    found = fit(arms, totals, a_prior(1.0, 1.0, 4), 1.0)
     codes = np.array([arm.code for arm in arms])
     short = (codes - found.centre) @ found.directions.T
     for i in range(4):
@@ -115,16 +128,7 @@ def test_among_few_creatives_nothing_of_their_features_is_lost():
 
 def decision(chosen, *, segment="a", at_ms=0, features="{}"):
     named = Action(chosen, raw(json.loads(features)))
-    return Decision(
-        event_id="e",
-        placement="p",
-        timestamp_ms=at_ms,
-        context=raw({"user": {"segment": segment}}),
-        actions=(named,),
-        pmf=(1.0,),
-        index=0,
-        policy_version="v",
-    )
+    return a_decision("e", (named,), (1.0,), 0, at_ms=at_ms, context={"user": {"segment": segment}})
 
 
 def test_a_new_creative_borrows_from_those_that_look_like_it():

@@ -52,7 +52,7 @@ def random_history(n, seed):
 
 def vectors(policy, context, numbers):
     """What the model sees of each action, in the order in which they are given."""
-    read = policy._model.read(raw(CONTEXTS[context]), [action(number) for number in numbers])
+    read = policy._read(raw(CONTEXTS[context]), [action(number) for number in numbers])
     return read.x[np.argsort(read.order)]
 
 
@@ -74,9 +74,9 @@ def test_the_posterior_is_that_of_ridge_regression(n):
     policy, history = LinTs(LinTsConfig(dimensions=24, ridge=2.0)), random_history(n, seed=n)
     teach(policy, history)
     mean, inverse = regression(policy, history, ridge=2.0)
-    covariance = policy._model._covariance
+    covariance = policy._covariance
     np.testing.assert_allclose(covariance, inverse, rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(covariance @ policy._model._response, mean, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(covariance @ policy._response, mean, rtol=1e-8, atol=1e-10)
     np.testing.assert_array_equal(covariance, covariance.T)
 
 

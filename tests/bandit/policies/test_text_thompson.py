@@ -13,6 +13,7 @@ from bandit.policies.base import seal, unseal
 from bandit.policies.text_thompson import TextThompson, TextThompsonConfig
 from bandit.policy import take_over
 from streams.events import EMPTY, Action, Decision
+from tests.bandit.decisions import a_decision
 from tests.bandit.policy_laws import (
     CorrectionLaws,
     LearningLaws,
@@ -139,16 +140,7 @@ def test_one_that_fell_behind_is_tried_again_as_the_others_are_shown():
 
 
 def offered(shown, pmf, index, number=0):
-    return Decision(
-        event_id=f"{number}",
-        placement="home",
-        timestamp_ms=number,
-        context=EMPTY,
-        actions=shown,
-        pmf=pmf,
-        index=index,
-        policy_version="v",
-    )
+    return a_decision(number, shown, pmf, index, at_ms=number)
 
 
 def clicked(policy, effect, n=3000):

@@ -10,7 +10,8 @@ from scipy import stats
 from bandit.policies import load_policy, open_policy
 from bandit.policies.base import seal
 from bandit.policies.thompson import CACHE_SIZE, Thompson, ThompsonConfig
-from streams.events import EMPTY, Action, Decision
+from streams.events import EMPTY, Action
+from tests.bandit.decisions import a_decision
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, Step, ask, teach
 
 STATED = 2e-4
@@ -119,10 +120,7 @@ def test_a_hopeless_arm_gets_next_to_nothing_without_a_warning():
 def test_what_it_believes_is_its_posterior():
     policy = Thompson(ThompsonConfig(alpha=2.0, beta=5.0))
     actions = [Action("a"), Action("b")]
-    decision = Decision(
-        event_id="e", placement="p", timestamp_ms=0, context=EMPTY, actions=tuple(actions),
-        pmf=(0.5, 0.5), index=0, policy_version="v",
-    )  # fmt: skip
+    decision = a_decision("e", tuple(actions), (0.5, 0.5), 0)
     for reward in (1.0, 0.0, 0.0, 1.0, 0.0):
         policy.learn(decision, reward)
     first, second = policy.beliefs(actions)

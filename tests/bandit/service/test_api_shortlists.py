@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from bandit.eligibility import Lots, seed_of
+from bandit.eligibility import WeightedSampler, seed_of
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
 from bandit.service.settings import Settings
 from bandit.service.shortlists import ShortlistSampler
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import (
     CATALOGUE,
     DECISIONS,
@@ -122,7 +122,7 @@ def test_new_placements_have_one_and_others_keep_what_they_have(api):
 
 def test_what_is_answered_in_place_of_the_policy_is_no_longer(tmp_path, monkeypatch):
     free = threading.Event()
-    monkeypatch.setattr("bandit.service.shortlists.Lots", lambda *_: free.wait(30))
+    monkeypatch.setattr("bandit.service.shortlists.WeightedSampler", lambda *_: free.wait(30))
     log = SqliteLog(tmp_path / "log.db")
     with running(log, Settings(rank_budget_ms=20)) as api:
         name = api.placement("late", MANY, shortlist=FEW)
@@ -218,7 +218,7 @@ def test_weights_of_a_version_before_are_found_again(served):
     first, middle = decision_of(served.log, "before-0"), decision_of(served.log, "middle")
     # As if the weights of the first version had been kept: what they let in is another draw.
     live = tuple(Action(name, first.actions[0].features) for name in MANY)
-    lots = Lots(open_policy(first_spec(served.log)).pmf(EMPTY, live), FEW["floor"])
+    lots = WeightedSampler(open_policy(first_spec(served.log)).pmf(EMPTY, live), FEW["floor"])
     entry = lots.draw(seed_of("middle", first.policy_version), 5)
     version = load_policy(served.state)
     chosen = tuple(live[index] for index in entry.indices.tolist())

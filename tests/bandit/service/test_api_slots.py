@@ -7,7 +7,7 @@ import pytest
 from bandit.client import Client
 from bandit.policy import sample, sample_seed
 from bandit.service.settings import Settings
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import DECISIONS
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running

@@ -12,7 +12,7 @@ from bandit.policies import open_policy
 from bandit.policies.linear import LinTs
 from bandit.policy import sample, sample_seed
 from bandit.service.settings import Secret, Settings
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import DECISIONS, OUTCOMES
 from streams.events.placement import Shown
 from streams.logs.embedded import MemoryLog

@@ -6,7 +6,7 @@ import pytest
 from msgspec import Raw
 from typer.testing import CliRunner
 
-from bandit.generator_versions import promoted, rejected
+from bandit.lifecycle import promoted, rejected
 from generator.brief.schema import Brief, brief_to_json
 from generator.commands.main import generator_app as app
 from generator.versions.registry import VersionRegistry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bandit.ope.base import Batch, Estimator, concatenate
+from bandit.ope.base import Batch, Estimator
 from bandit.ope.estimators import open_estimator
 from tests.bandit.ope.estimators.estimator_worlds import draw, true_value
 
@@ -21,6 +21,12 @@ rewards = st.floats(0.0, 1.0, width=32)
 propensities = st.floats(0.0625, 1.0, width=32)
 rows = st.tuples(rewards, propensities, st.floats(0.0, 1.0, width=32), rewards, rewards)
 logs = st.lists(rows, min_size=2, max_size=40)
+
+
+def concatenate(batches):
+    """All decisions of some batches, which all come with scores or all without."""
+    columns = zip(*(batch._columns() for batch in batches), strict=True)
+    return Batch(**{each[0][0]: np.concatenate([part for _, part in each]) for each in columns})
 
 
 def batch_of(rows):
@@ -77,7 +83,7 @@ class EstimatorLaws(_Suite):
         parts = batch[:cut], batch[cut:]
         merged = self.after(parts[0]) + self.after(parts[1])
         assert_same(merged.get(), self.after(batch).get())
-        assert_same(self.after(*parts).get(), self.after(concatenate(list(parts))).get())
+        assert_same(self.after(*parts).get(), self.after(concatenate(parts)).get())
 
     @law
     @given(log=logs)

@@ -3,34 +3,19 @@ import random
 import msgspec
 import pytest
 
+from bandit.ope.base import wilson_interval
 from bandit.ope.estimators.snips import rank_winners
-from bandit.ope.intervals import wilson_interval
-from streams.events import EMPTY, Action, Decision, Interaction
+from streams.events import Action
+from tests.bandit import histories
+from tests.bandit.decisions import a_decision
 
 A, B = Action("a"), Action("b")
 
 
-def interaction(sequence, index, propensity, reward, previous=None, status="closed"):
+def interaction(sequence, index, propensity, reward, **fields):
     pmf = (propensity, 1 - propensity) if index == 0 else (1 - propensity, propensity)
-    decision = Decision(
-        event_id=f"e{sequence}",
-        placement="p",
-        timestamp_ms=sequence,
-        context=EMPTY,
-        actions=(A, B),
-        pmf=pmf,
-        index=index,
-        policy_version="x@0",
-    )
-    return Interaction(
-        source=0,
-        sequence=sequence,
-        decision=decision,
-        reward=reward,
-        previous_reward=previous,
-        status=status,
-        timestamp_ms=sequence,
-    )
+    decision = a_decision(f"e{sequence}", (A, B), pmf, index, at_ms=sequence)
+    return histories.interaction(decision, sequence, reward, **fields)
 
 
 def test_more_evidence_for_the_same_rate_ranks_higher():

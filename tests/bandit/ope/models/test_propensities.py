@@ -5,15 +5,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from msgspec import Raw
 
 from bandit.errors import EstimateError
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate
 from bandit.ope.html import to_page
-from bandit.ope.models.propensities import Propensities, estimated
+from bandit.ope.models import Propensities, estimated
 from bandit.ope.readers.events import LoggedEvent
-from streams.events import Action, Decision
+from streams.events import Action
+from tests.bandit.decisions import a_decision
 
 ACTIONS = tuple(Action(name) for name in "abc")
 LOGGED = {"young": (0.7, 0.2, 0.1), "old": (0.1, 0.3, 0.6)}
@@ -27,15 +27,13 @@ def make_log(n, seed=0, actions=ACTIONS):
     for number in range(n):
         age = ("young", "old")[rng.integers(2)]
         index = int(rng.choice(3, p=LOGGED[age]))
-        decision = Decision(
-            event_id=f"{seed}/{number}",
-            placement="p",
-            timestamp_ms=number,
-            context=Raw(json.dumps({"age": age}).encode()),
-            actions=actions,
-            pmf=(1 / 3, 1 / 3, 1 / 3),
-            index=index,
-            policy_version="v",
+        decision = a_decision(
+            f"{seed}/{number}",
+            actions,
+            (1 / 3, 1 / 3, 1 / 3),
+            index,
+            at_ms=number,
+            context={"age": age},
         )
         events.append(LoggedEvent(decision, float(rng.random() < RATES[age][index]), whole=False))
     return events

@@ -7,7 +7,8 @@ from msgspec import Raw
 from bandit.errors import EstimateError, FeatureError
 from bandit.ope.models.ridge import FOLDS, CrossRidge, RidgeModel, fold_of
 from bandit.ope.readers.events import LoggedEvent, spread
-from streams.events import Action, Decision
+from streams.events import Action
+from tests.bandit.decisions import a_decision
 
 ACTIONS = tuple(Action(name, Raw(b'{"tone":"%s"}' % name.encode())) for name in ("loud", "plain"))
 RATES = {
@@ -23,15 +24,12 @@ def context(age):
 
 
 def event(event_id, age, action=ACTIONS[0], reward=0.0, actions=ACTIONS):
-    decision = Decision(
-        event_id=event_id,
-        placement="p",
-        timestamp_ms=0,
+    decision = a_decision(
+        event_id,
+        actions,
+        spread(1 / len(actions), 0, len(actions)),
+        actions.index(action),
         context=context(age),
-        actions=actions,
-        pmf=spread(1 / len(actions), 0, len(actions)),
-        index=actions.index(action),
-        policy_version="v",
     )
     return LoggedEvent(decision, reward)
 

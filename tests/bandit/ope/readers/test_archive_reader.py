@@ -1,37 +1,18 @@
-import threading
-
 import msgspec
 import pytest
 
 from bandit.ope.readers import open_reader
-from streams.archive import run_archive
 from streams.errors import ArchiveError
-from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
-from streams.logs.base import Message
-from streams.logs.embedded import MemoryLog
-from streams.topics import create_topics
+from streams.events import INTERACTIONS, Action
+from tests.bandit import histories
+from tests.bandit.decisions import a_decision
 
 
-def interaction(sequence, event_id, reward, *, status="closed", previous=None, placement="home"):
-    decision = Decision(
-        event_id=event_id,
-        placement=placement,
-        timestamp_ms=sequence,
-        context=EMPTY,
-        actions=(Action("a"), Action("b")),
-        pmf=(0.3, 0.7),
-        index=1,
-        policy_version="v",
+def interaction(sequence, event_id, reward, *, placement="home", **fields):
+    decision = a_decision(
+        event_id, (Action("a"), Action("b")), (0.3, 0.7), 1, at_ms=sequence, placement=placement
     )
-    return Interaction(
-        source=0,
-        sequence=sequence,
-        decision=decision,
-        reward=reward,
-        status=status,
-        timestamp_ms=sequence,
-        previous_reward=previous,
-    )
+    return histories.interaction(decision, sequence, reward, **fields)
 
 
 def in_place_of_the_policy(made):
@@ -42,8 +23,6 @@ def in_place_of_the_policy(made):
 
 @pytest.fixture
 def archive(tmp_path):
-    log = MemoryLog()
-    create_topics(log, partitions=1)
     events = [
         interaction(0, "e0", 0.0, status="provisional"),
         interaction(1, "e1", 0.0, status="provisional"),
@@ -54,11 +33,7 @@ def archive(tmp_path):
         interaction(4, "e0", 0.25, status="corrected", previous=1.0),
         in_place_of_the_policy(interaction(5, "e3", 1.0)),
     ]
-    log.append([Message(INTERACTIONS, e.decision.placement.encode(), encode(e)) for e in events])
-    stop = threading.Event()
-    stop.set()
-    run_archive(log, tmp_path / "archive", stop=stop)
-    return tmp_path / "archive"
+    return histories.archived(tmp_path / "archive", events)
 
 
 def test_each_decision_comes_once_with_its_final_reward(archive):

@@ -12,7 +12,7 @@ from bandit.learning.fold import PartitionFold
 from bandit.policies import open_policy
 from bandit.service.compat.personalizer.configuration import new_placement
 from bandit.service.compat.personalizer.import_logs import look_through, read_logs, take_in
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.events import INTERACTIONS, decode
 from streams.fold import scan_topic

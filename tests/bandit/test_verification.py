@@ -8,15 +8,20 @@ import pytest
 from msgspec import Raw
 from rich.console import Console
 
-from bandit.policies import parse_policy
-from bandit.verification.decisions import audit
+from bandit.verification import audit
 from streams.events import DECISIONS, INTERACTIONS, decode
 from streams.logs.base import Message, TopicPartition
-from tests.bandit.histories import decision_message, live, new_log, placement, put
+from tests.bandit.histories import (
+    SPECS,
+    THOMPSON,
+    VW,
+    decision_message,
+    live,
+    new_log,
+    placement,
+    put,
+)
 
-THOMPSON = {"name": "thompson"}
-VW = parse_policy("vw:--cb_explore_adf --squarecb --cb_type mtr -b 10")
-SPECS = pytest.mark.parametrize("spec", [THOMPSON, VW], ids=["thompson", "vw"])
 N = 30
 
 

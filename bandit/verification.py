@@ -6,12 +6,13 @@ give back the pmf, and the pmf and the event id give back the draw.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -19,21 +20,30 @@ from msgspec import Struct
 from rich.box import HEAVY_HEAD
 from rich.table import Table
 
-from bandit.eligibility import under_traffic_cap
+from bandit.eligibility import WeightedSampler, digest, seed_of, under_traffic_cap
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learning.fold import PlacementFold, interaction_of
 from bandit.policies import load_policy
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
-from bandit.verification.shortlists import Shortlists
-from streams.catalogue.state import CatalogueReader
+from streams.catalogue.state import PARTITION, CatalogueReader
 from streams.errors import EventError
-from streams.events import DECISIONS, INTERACTIONS, Decision, Interaction, Placement, decode
-from streams.fold import Progress, history
+from streams.events import (
+    DECISIONS,
+    EMPTY,
+    INTERACTIONS,
+    Action,
+    Decision,
+    Interaction,
+    Placement,
+    decode,
+)
+from streams.events.placement import Shortlisted
+from streams.fold import Progress, history, scan
 from streams.forgetting import is_forgotten
 from streams.logs.base import Log, Record, TopicPartition
 
 TOLERANCE: Final = 1e-9
-"""The most that a logged and a derived probability may differ by."""
+"""The most that a logged and a derived probability may differ by, and an inclusion by its share."""
 SHOWN: Final = 20
 """How many mismatches the table lists; the JSON lists all."""
 BATCH: Final = 1000
@@ -143,19 +153,19 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
     reader.catch_up()
     claims = _Claims(log)
     claims.collect(progress)
-    trials = {
-        name: _Trial(claims, name, reader.catalogue.placement_history(name))
+    placements = {
+        name: _PlacementClaims(claims, name, reader.catalogue.placement_history(name))
         for name in claims.placements()
     }
     for record in chain.from_iterable(history(log, INTERACTIONS, progress)):
         with suppress(EventError, LearnError):
             interaction = interaction_of(record)
-            if trial := trials.get(interaction.decision.placement):
-                trial.take(interaction, record)
-    verified = sum(trial.finish() for trial in trials.values())
+            if found := placements.get(interaction.decision.placement):
+                found.take(interaction, record)
+    verified = sum(each.finish() for each in placements.values())
     return AuditReport(
         decisions=claims.decisions,
-        versions=sum(len(claims.versions(name)) for name in trials),
+        versions=sum(len(claims.versions(name)) for name in placements),
         versions_verified=verified,
         tolerance=TOLERANCE,
         mismatches=tuple(sorted(claims.mismatches, key=lambda m: (m.partition, m.offset))),
@@ -192,24 +202,21 @@ class _Claims:
             try:
                 decision = decode(record.value)
             except EventError as error:
-                self._refuse_record(record, str(error))
+                self.refuse("decision_unreadable", None, record, str(error))
                 continue
             if not isinstance(decision, Decision):
                 continue
             self.decisions += 1
             # The draw is of the pmf alone; what was taken out does not touch it.
-            self._check_draw(decision, record)
+            drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
+            if drawn != decision.index:
+                detail = f"index {decision.index} is logged, {drawn} is drawn"
+                self.refuse("sample_differs", decision, record, detail)
             if is_forgotten(record):
                 self.forgotten += 1
                 continue
             offsets = self._offsets[decision.placement][decision.policy_version]
             offsets.setdefault(record.partition, array("q")).append(record.offset)
-
-    def _check_draw(self, decision: Decision, record: Record) -> None:
-        drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
-        if drawn != decision.index:
-            detail = f"index {decision.index} is logged, {drawn} is drawn"
-            self.refuse("sample_differs", decision, record, detail)
 
     def made_by(self, placement: str, version: str) -> Iterator[tuple[Decision, Record]]:
         """Yields the decisions of the placement that name the version."""
@@ -222,28 +229,17 @@ class _Claims:
                     if isinstance(event, Decision):
                         yield event, record
 
-    def refuse(self, reason: Reason, decision: Decision, record: Record, detail: str) -> None:
+    def refuse(
+        self, reason: Reason, decision: Decision | None, record: Record, detail: str
+    ) -> None:
+        """Notes a mismatch; of a record that holds no decision, its key is the event id."""
         self.mismatches.append(
             Mismatch(
                 reason=reason,
-                event_id=decision.event_id,
-                slot=decision.slot,
-                placement=decision.placement,
-                policy_version=decision.policy_version,
-                partition=record.partition,
-                offset=record.offset,
-                detail=detail,
-            )
-        )
-
-    def _refuse_record(self, record: Record, detail: str) -> None:
-        self.mismatches.append(
-            Mismatch(
-                reason="decision_unreadable",
-                event_id=record.key.decode(errors="replace"),
-                slot=0,
-                placement="",
-                policy_version="",
+                event_id=decision.event_id if decision else record.key.decode(errors="replace"),
+                slot=decision.slot if decision else 0,
+                placement=decision.placement if decision else "",
+                policy_version=decision.policy_version if decision else "",
                 partition=record.partition,
                 offset=record.offset,
                 detail=detail,
@@ -251,7 +247,7 @@ class _Claims:
         )
 
 
-class _Trial:
+class _PlacementClaims:
     """One placement's claims, held against what its interactions lead to."""
 
     def __init__(self, claims: _Claims, name: str, history: Sequence[Placement]) -> None:
@@ -284,17 +280,15 @@ class _Trial:
         if self._stops:
             self._stop_before(self._stops[0])
         for version in sorted(self._open):
+            forgotten_at = self._forgotten_at
+            unprovable = forgotten_at is not None and (_offset_of(version) or 0) > forgotten_at
             for decision, record in self._claims.made_by(self._name, version):
-                if self._learned_from_forgotten(version):
+                if unprovable:
                     self._claims.unprovable += 1
                     continue
                 detail = f"no policy of {self._name!r} folded from the log is {version}"
                 self._claims.refuse("version_unknown", decision, record, detail)
         return self._verified
-
-    def _learned_from_forgotten(self, version: str) -> bool:
-        offset, forgotten_at = _offset_of(version), self._forgotten_at
-        return offset is not None and forgotten_at is not None and offset > forgotten_at
 
     def _stop_before(self, offset: int) -> None:
         """Checks the versions that were taken before the interaction at `offset`."""
@@ -355,3 +349,80 @@ def _offset_of(version: str) -> int | None:
     """Returns the offset that a policy version names, None if it is not of that form."""
     offset = version.rpartition("@")[2]
     return int(offset) if offset.isdecimal() else None
+
+
+KEPT: Final = 256
+"""How many weights are kept for the versions after theirs."""
+
+
+class _Live(NamedTuple):
+    actions: tuple[Action, ...]
+    digest: str
+
+
+class Shortlists:
+    """Derives shortlists again from one log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._reader = CatalogueReader(log)
+        self._live: dict[str, tuple[int, _Live]] = {}
+        self._samplers: dict[tuple[str, str, str, float], WeightedSampler] = {}
+
+    def differs(self, policy: Policy, decision: Decision) -> str | None:
+        """Returns how the decision's actions are not those that are drawn, empty if they are.
+
+        None if that cannot be told: some creatives were capped, the catalogue does not have any
+        more what it said then, or the version that weighed them, if not the decision's own, made
+        no decision by its own weights. `policy` is of the version that the decision names, and
+        versions come in the order in which they were folded.
+        """
+        note = decision.shortlist
+        if not note:
+            return ""
+        live = self._live_at(decision.placement, note.catalogue)
+        if live.digest != note.among or len(live.actions) != note.of:
+            return None
+        sampler = self._sampler_of(policy, decision, live, note)
+        if sampler is None:
+            return None
+        drawn = sampler.draw(seed_of(decision.event_id, note.weights), note.size)
+        let = [live.actions[index].id for index in drawn.indices.tolist()]
+        # A slot has what those before it left, and what it does not exclude.
+        if beyond := {action.id for action in decision.actions}.difference(let):
+            return f"{len(beyond)} of its actions were not let in, such as {min(beyond)!r}"
+        chosen = drawn.indices[let.index(decision.action.id)]
+        inclusion = sampler.inclusion(int(chosen), drawn.until)
+        if math.isclose(note.inclusion, inclusion, rel_tol=TOLERANCE):
+            return ""
+        return f"inclusion {note.inclusion} is logged, {inclusion} is derived"
+
+    def _live_at(self, placement: str, offset: int) -> _Live:
+        """Returns who was live as the catalogue said before the offset."""
+        if offset < self._reader.offset:
+            self._reader = CatalogueReader(self._log)
+            self._live.clear()
+        for record in scan(self._log, PARTITION, self._reader.offset, end=offset):
+            self._reader.take(record)
+        catalogue = self._reader.catalogue
+        version = catalogue.version_of(placement)
+        known = self._live.get(placement)
+        if known is None or known[0] != version:
+            actions = tuple(Action(each.id, each.features) for each in catalogue.live(placement))
+            known = self._live[placement] = version, _Live(actions, digest(actions))
+        return known[1]
+
+    def _sampler_of(
+        self, policy: Policy, decision: Decision, live: _Live, note: Shortlisted
+    ) -> WeightedSampler | None:
+        key = decision.placement, note.weights, live.digest, note.floor
+        found = self._samplers.pop(key, None)
+        if found is None:
+            if note.weights != decision.policy_version:
+                return None
+            found = WeightedSampler(policy.pmf(EMPTY, live.actions), note.floor)
+            if len(self._samplers) >= KEPT:
+                del self._samplers[next(iter(self._samplers))]
+        # The last one used is the last to go.
+        self._samplers[key] = found
+        return found

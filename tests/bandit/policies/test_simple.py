@@ -1,10 +1,21 @@
-"""Epsilon-greedy: the laws, and what its prior does."""
+"""Uniform and epsilon-greedy: the laws, and what a prior does."""
 
 import pytest
 
 from bandit.policies import open_policy
 from streams.events import EMPTY, Action
 from tests.bandit.policy_laws import CorrectionLaws, LearningLaws, PolicyLaws, Step, ask, teach
+
+
+class TestUniformLaws(PolicyLaws, CorrectionLaws):
+    spec = "uniform"
+
+
+def test_uniform_gives_each_action_the_same():
+    assert (
+        open_policy({"name": "uniform"}).pmf(EMPTY, [Action(name) for name in "abcd"]).tolist()
+        == [0.25] * 4
+    )
 
 
 class TestEpsilonGreedyLaws(PolicyLaws, LearningLaws, CorrectionLaws):

@@ -1,9 +1,4 @@
-"""Decisions whose rewards may still come: how much of a creative's showings counts by now.
-
-A creative that went live an hour ago has few conversions because conversions take a day. With the
-share of rewards that have come after a time known, an unrewarded showing counts as just that share
-of one, and young creatives are judged as fairly as old ones. Time is the decisions' own.
-"""
+"""What `text_thompson` counts showings by: the segment of the context, and the delay of rewards."""
 
 from __future__ import annotations
 
@@ -14,7 +9,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from bandit.errors import PolicyStateError
+from bandit.errors import FeatureError, PolicyStateError
+from streams.events import Context
 
 BUCKETS: Final = 64
 """Into how many ages decisions are sorted until all of their rewards have come."""
@@ -38,10 +34,11 @@ _decoder = msgspec.msgpack.Decoder(_State)
 class DelayedFeedback:
     """How much of each creative's showings is not yet to be counted.
 
+    A creative that went live an hour ago has few conversions because conversions take a day.
     With F the curve, a showing of age a counts as F(a): then clicks divided by showings is an
     unbiased rate at any time (Vernade et al. 2017, section 4; Chapelle 2014 has F exponential,
     which real delays are far from). Ages are known to a 64th of the longest delay. Rewards do not
-    enter, so corrections change nothing here.
+    enter, so corrections change nothing here. Time is the decisions' own.
 
     Args:
         curve: quantiles of the delay of what is rewarded, as
@@ -93,3 +90,68 @@ class DelayedFeedback:
                 del waiting[bucket]
             if not waiting:
                 del self._waiting[key]
+
+
+MOST_SEGMENTS: Final = 1000
+"""A policy keeps counts for each creative in each; what comes after is taken together."""
+OTHERS: Final = ""
+"""The segment of all contexts whose own came too late to be kept apart."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def segment_of(context: Context, fields: Sequence[str]) -> str:
+    """Returns the values of these fields, as a JSON array; null where a context has none.
+
+    Args:
+        context: one JSON object.
+        fields: paths into it, keys joined by dots.
+
+    Raises:
+        FeatureError: the context is no object, or a field holds an object or an array.
+
+    >>> segment_of(Context(b'{"device": "tv", "user": {"new": true}}'), ["device", "user.new", "x"])
+    '["tv",true,null]'
+    """
+    try:
+        top = msgspec.json.decode(context, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FeatureError(f"the context cannot be read: {error}") from error
+    return _encode([_value(top, field) for field in fields]).decode()
+
+
+def _value(top: dict[str, object], field: str) -> object:
+    found: object = top
+    for key in field.split("."):
+        if not isinstance(found, dict):
+            return None
+        found = found.get(key)
+    if isinstance(found, dict | list):
+        raise FeatureError(
+            f"segments are by {field}, which is an object or an array; expected a string, a "
+            "number, a boolean or null"
+        )
+    return found
+
+
+class Segments:
+    """The segments that are kept apart, in the order in which they were first learned of."""
+
+    def __init__(self, known: Sequence[str] = ()) -> None:
+        self._known = dict.fromkeys(known)
+
+    def kept(self, segment: str) -> str:
+        """Returns the segment, or `OTHERS` where it would be one too many."""
+        full = len(self._known) >= MOST_SEGMENTS
+        return OTHERS if full and segment not in self._known else segment
+
+    def learn(self, segment: str) -> str:
+        """Returns what `kept` does, and keeps it apart from now on if that can be."""
+        kept = self.kept(segment)
+        if kept != OTHERS:
+            self._known.setdefault(kept)
+        return kept
+
+    def to_list(self) -> list[str]:
+        """Returns those that are kept apart."""
+        return list(self._known)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bandit.errors import EstimateError
-from bandit.ope.models.reward import FOLDS, MODELS, LearnedModel, fit_model, open_model
+from bandit.ope.models import FOLDS, MODELS, LearnedModel, fit_model, open_model
 from bandit.ope.models.ridge import fold_of
 from tests.bandit.ope.models.test_ridge import ACTIONS, RATES, event
 
@@ -63,6 +63,6 @@ def test_what_cannot_be_modelled_is_refused():
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr("bandit.ope.models.reward.find_spec", lambda name: None)
+    monkeypatch.setattr("bandit.ope.models.find_spec", lambda name: None)
     with pytest.raises(EstimateError, match=r"pip install 'copyloop\[evaluation\]'"):
         open_model("lightgbm")
