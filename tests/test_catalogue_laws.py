@@ -23,6 +23,7 @@ from streams.events.creatives import GeneratorVersion
 from streams.logs.sqlite import SqliteLog
 from streams.process import run_command
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
 from tests.bandit.service.api_server import code_of, running
 from tests.bandit.service.compat.personalizer.test_import_logs import write
 from tests.crossed_log import CrossedLog
@@ -31,16 +32,11 @@ SHY, BOLD = (open_policy({"name": "thompson", "alpha": alpha}).spec for alpha in
 HOME = Placement(name="home", policy=SHY, challengers={"bold": BOLD})
 
 
-def creative(name, status, **fields):
-    parts = {"headline": f"Text of {name}"}
-    return Creative(id=name, placement="home", parts=parts, status=status, timestamp_ms=1, **fields)
-
-
 WORLD = (
     replace(HOME, policy=open_policy({"name": "uniform"}).spec),
     HOME,
-    creative("a", "screened"),
-    creative("c", "live", lineage=Lineage(model="m", adapter="v2")),
+    a_creative("a", status="screened"),
+    a_creative("c", lineage=Lineage(model="m", adapter="v2")),
     Generation(
         id="g", placement="home", brief=b"{}", n=3, seed=1, status="done", timestamp_ms=1
     ),

@@ -1,14 +1,16 @@
-"""A decision with what a test does not care about filled in."""
+"""Decisions and creatives with what a test does not care about filled in."""
 
 import json
 
 import numpy as np
 from msgspec import Raw
 
-from streams.events import EMPTY, Decision
+from streams.events import EMPTY, Creative, Decision
 
 
-def a_decision(event_id, actions, pmf, index, *, at_ms=0, context=EMPTY, placement="home", slot=0):
+def a_decision(
+    event_id, actions, pmf, index, *, at_ms=0, context=EMPTY, placement="home", version="v", **more
+):
     """The decision for one of the actions; a context that is no JSON yet becomes it."""
     return Decision(
         event_id=str(event_id),
@@ -18,6 +20,14 @@ def a_decision(event_id, actions, pmf, index, *, at_ms=0, context=EMPTY, placeme
         actions=tuple(actions),
         pmf=tuple(np.asarray(pmf).tolist()),
         index=index,
-        policy_version="v",
-        slot=slot,
+        policy_version=version,
+        **more,
+    )
+
+
+def a_creative(name, text=None, status="live", *, placement="home", at_ms=1, **more):
+    """A creative of one headline, which is its name unless another is given."""
+    parts = {"headline": name if text is None else text}
+    return Creative(
+        id=name, placement=placement, parts=parts, status=status, timestamp_ms=at_ms, **more
     )

@@ -3,29 +3,32 @@
 import json
 import random
 import threading
+from contextlib import closing
 from functools import cache
 
 import pytest
 from msgspec import Raw
 
-from bandit.learning.fold import PlacementFold
+from bandit.learning.fold import PartitionFold, PlacementFold
 from bandit.policies import load_policy, parse_policy
 from bandit.policy import sample, sample_seed
 from streams.archive import run_archive
-from streams.catalogue.state import catalogue_message
+from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.events import (
+    CATALOGUE,
     DECISIONS,
     INTERACTIONS,
     Action,
-    Creative,
-    Decision,
     Interaction,
     Placement,
+    decode,
     encode,
 )
 from streams.logs.base import Message, TopicPartition
 from streams.logs.embedded import MemoryLog
+from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative, a_decision
 
 NOW_MS = 1_700_000_000_000
 PARTITION = TopicPartition(INTERACTIONS, 0)
@@ -56,30 +59,30 @@ def placement(name="home", policy=None, **fields):
 
 
 def creative(action, placement="home", status="live"):
-    return Creative(
-        id=action.id,
-        placement=placement,
-        parts={"headline": action.id},
-        status=status,
-        timestamp_ms=NOW_MS,
-        features=action.features,
-    )
+    more = {"placement": placement, "at_ms": NOW_MS, "features": action.features}
+    return a_creative(action.id, status=status, **more)
+
+
+def catalogue_of(log):
+    reader = CatalogueReader(log)
+    reader.catch_up()
+    return reader.catalogue
+
+
+def folded(log, records=None):
+    """The fold of these interactions, of all in the log if none are given."""
+    fold, catalogue = PartitionFold(), catalogue_of(log)
+    for record in log.read(PARTITION, 0, limit=100_000) if records is None else records:
+        fold.take(record, catalogue)
+    return fold
 
 
 def decision(event_id, policy, version, *, placement="home", context=None, actions=ACTIONS):
     """A decision as a server makes it: the policy's pmf, and the draw that the event id gives."""
     context = Raw(json.dumps({"hour": 1} if context is None else context).encode())
     pmf = policy.pmf(context, actions)
-    return Decision(
-        event_id=event_id,
-        placement=placement,
-        timestamp_ms=NOW_MS,
-        context=context,
-        actions=actions,
-        pmf=tuple(pmf.tolist()),
-        index=sample(pmf, sample_seed(event_id)),
-        policy_version=version,
-    )
+    index, made = sample(pmf, sample_seed(event_id)), {"placement": placement, "version": version}
+    return a_decision(event_id, actions, pmf, index, at_ms=NOW_MS, context=context, **made)
 
 
 def interaction(
@@ -113,6 +116,26 @@ def archived(directory, interactions):
 
 def decision_message(decision):
     return Message(DECISIONS, decision.event_id.encode(), encode(decision))
+
+
+def tampered(log, event_id, change):
+    """A log with the same records, but for a change to the decisions of one event."""
+    copy = new_log()
+    for topic in (CATALOGUE, DECISIONS, INTERACTIONS):
+        for record in log.read(TopicPartition(topic, 0), 0, limit=10**6):
+            value = record.value
+            if topic == DECISIONS and record.key == event_id.encode():
+                value = encode(change(decode(value)))
+            copy.append([Message(topic, record.key, value, headers=record.headers)])
+    return copy
+
+
+def data_folder(folder, *events):
+    """The folder, with these events in its log's catalogue."""
+    with closing(SqliteLog(folder / "log.db")) as log:
+        create_topics(log)
+        put(log, *events)
+    return folder
 
 
 def live(log, placement, n, *, seed, new_version_every=7, first=0):

@@ -1,7 +1,6 @@
 """Caps from the log and back: counted in the fold, published, obeyed, and audited."""
 
 import json
-import threading
 from collections import Counter
 
 import msgspec
@@ -10,14 +9,11 @@ from msgspec import Raw
 
 from bandit.errors import RequestError
 from bandit.learning.fold import PartitionFold
-from bandit.learning.worker import Learner
 from bandit.policies import parse_policy
 from bandit.service.state import Snapshots
 from bandit.verification import audit
-from streams.catalogue.state import CatalogueReader
 from streams.events import POLICIES, decode
 from streams.events.placement import Caps, Shown
-from streams.fold import AdaptiveInterval
 from streams.logs.base import TopicPartition
 from tests.bandit.histories import (
     ACTIONS,
@@ -27,21 +23,16 @@ from tests.bandit.histories import (
     creative,
     decision,
     decision_message,
+    folded,
     interaction,
     interaction_message,
     new_log,
     placement,
     put,
 )
+from tests.bandit.learning.test_worker import Clock, a_learner
 
 DAY = NOW_MS // 86_400_000
-
-
-def a_learner(log, directory):
-    # A clock that stands: every step is due, whatever the one before cost.
-    paces = [AdaptiveInterval(0.0, lambda: 100.0) for _ in range(2)]
-    learner = Learner(log, directory, stop=threading.Event(), publishing=paces[0], saving=paces[1])
-    return learner, learner.assigned([PARTITION])[PARTITION]
 
 
 def snapshots_of(log):
@@ -72,8 +63,6 @@ def served_with_creatives(log):
 
 def test_a_decision_is_counted_once_however_often_it_is_corrected():
     log = new_log(placement())
-    reader, fold = CatalogueReader(log), PartitionFold()
-    reader.catch_up()
     made = asked(served_with_creatives(log), 1)
     told = [
         interaction(made, 0, 0.0, status="provisional"),
@@ -82,8 +71,7 @@ def test_a_decision_is_counted_once_however_often_it_is_corrected():
         interaction(made, 2, 1.0, previous=1.0),
     ]
     log.append([interaction_message(each) for each in told])
-    for record in log.read(PARTITION, 0):
-        fold.take(record, reader.catalogue)
+    fold = folded(log)
     assert fold.placements["home"].shown == {made.action.id: Shown(1, DAY, 1)}
     again = PartitionFold.from_bytes(fold.to_bytes())
     assert again.placements["home"].shown == fold.placements["home"].shown
@@ -94,7 +82,7 @@ def test_counts_are_published_where_something_has_caps(tmp_path, capped):
     log = new_log(placement(caps=Caps(total=5) if capped else msgspec.UNSET))
     made = asked(served_with_creatives(log), 1)
     log.append([interaction_message(interaction(made, 0, 1.0))])
-    learner, start = a_learner(log, tmp_path)
+    learner, start = a_learner(log, tmp_path, clock=Clock())
     learner.step(log.read(PARTITION, start))
     (snapshot,) = snapshots_of(log)
     counts = {made.action.id: Shown(1, DAY, 1)}
@@ -106,7 +94,7 @@ def test_caps_are_kept_to_the_last_showing_and_every_pmf_is_derived(tmp_path, po
     """Each decision is learned of before the next, so nothing is shown too often."""
     log = new_log(placement(policy=parse_policy(policy), caps=Caps(total=4, per_user=2)))
     put(log, *map(creative, ACTIONS))
-    learner, position = a_learner(log, tmp_path)
+    learner, position = a_learner(log, tmp_path, clock=Clock())
     made = []
     for number in range(12):
         # Every third user has seen "a" enough, while there is something else to show.

@@ -16,50 +16,31 @@ from bandit.lifecycle import (
     review,
     rolled_back,
 )
-from streams.catalogue.state import Catalogue, catalogue_message
+from streams.catalogue.state import Catalogue
 from streams.catalogue.writer import CatalogueWriter
 from streams.errors import LogUrlError
-from streams.events import Creative, Generation, Lineage, Placement
+from streams.events import Generation, Lineage, Placement
 from streams.events.creatives import GeneratorVersion
-from streams.logs.embedded import MemoryLog
-from streams.logs.sqlite import SqliteLog
-from streams.topics import create_topics
-
-
-def creative(name, status, placement="home"):
-    return Creative(
-        id=name,
-        placement=placement,
-        parts={"headline": f"Text of {name}"},
-        status=status,
-        timestamp_ms=1,
-    )
-
+from tests.bandit.decisions import a_creative
+from tests.bandit.histories import data_folder, new_log
 
 EVENTS = (
     Placement(name="home"),
-    creative("a", "screened"),
-    creative("b", "proposed"),
-    creative("c", "live"),
-    creative("d", "rejected"),
+    a_creative("a", "Text of a", "screened"),
+    a_creative("b", "Text of b", "proposed"),
+    a_creative("c"),
+    a_creative("d", status="rejected"),
 )
 
 
 @pytest.fixture
 def log():
-    log = MemoryLog()
-    create_topics(log)
-    log.append([catalogue_message(event) for event in EVENTS])
-    return log
+    return new_log(*EVENTS)
 
 
 @pytest.fixture
 def data(tmp_path):
-    log = SqliteLog(tmp_path / "log.db")
-    create_topics(log)
-    log.append([catalogue_message(event) for event in EVENTS])
-    log.close()
-    return ["--data", str(tmp_path)]
+    return ["--data", str(data_folder(tmp_path, *EVENTS))]
 
 
 def judge(log, name, reason=None):
@@ -156,10 +137,7 @@ def version(name, status, replaces=None):
 
 
 def written(name, adapter, status="live", **values):
-    lineage = Lineage(model="m", adapter=adapter, **values)
-    return Creative(
-        id=name, placement="home", parts={}, status=status, timestamp_ms=1, lineage=lineage
-    )
+    return a_creative(name, status=status, lineage=Lineage(adapter=adapter, **values))
 
 
 def statuses(events):

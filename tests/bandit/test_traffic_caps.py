@@ -9,11 +9,12 @@ from msgspec import UNSET
 from bandit.eligibility import canary_traffic_cap, limited, traffic_cap_over, under_traffic_cap
 from bandit.verification import audit
 from streams.catalogue.state import Catalogue, catalogue_message
-from streams.events import DECISIONS, Action, Creative, Decision, Lineage, Placement, decode, encode
+from streams.events import DECISIONS, Action, Decision, Lineage, Placement, decode, encode
 from streams.events.creatives import Canary, GeneratorVersion
 from streams.events.placement import TrafficCap
 from streams.fold import scan_topic
 from streams.logs.sqlite import SqliteLog
+from tests.bandit.decisions import a_creative
 from tests.bandit.service.api_server import running, wait_until
 
 BEFORE = (
@@ -51,11 +52,8 @@ def test_a_lid_is_on_those_that_are_there():
     assert under_traffic_cap(np.full(3, 1 / 3), actions, None).tolist() == [1 / 3] * 3
 
 
-def creative(name, adapter=None, status="live"):
-    return Creative(
-        id=name, placement="home", parts={"headline": name}, status=status, timestamp_ms=1,
-        lineage=Lineage(model="m", adapter=adapter),
-    )  # fmt: skip
+def creative(name, adapter=None):
+    return a_creative(name, lineage=Lineage(model="m", adapter=adapter))
 
 
 def version(status):

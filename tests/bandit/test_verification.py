@@ -15,11 +15,11 @@ from tests.bandit.histories import (
     SPECS,
     THOMPSON,
     VW,
-    decision_message,
     live,
     new_log,
     placement,
     put,
+    tampered,
 )
 
 N = 30
@@ -31,20 +31,9 @@ def a_log(spec=THOMPSON, n=N):
     return log
 
 
-def tampered(log, number, **changes):
+def changed(log, number, **changes):
     """A log with the same records but for changes to one decision."""
-    copy = new_log()
-    copy.append(
-        [Message(r.topic, r.key, r.value) for r in log.read(TopicPartition("catalogue", 0), 0)]
-    )
-    for topic in (DECISIONS, INTERACTIONS):
-        for record in log.read(TopicPartition(topic, 0), 0):
-            message = Message(topic, record.key, record.value)
-            if topic == DECISIONS and record.offset == number:
-                changed = msgspec.structs.replace(decode(record.value), **changes)
-                message = decision_message(changed)
-            copy.append([message])
-    return copy
+    return tampered(log, f"home-{number}", lambda made: msgspec.structs.replace(made, **changes))
 
 
 def decision_of(log, number):
@@ -72,7 +61,7 @@ def test_a_pmf_that_was_changed_is_caught(spec):
     moved = [*pmf]
     moved[index] -= 1e-8
     moved[other] += 1e-8
-    report = audit(tampered(log, 17, pmf=tuple(moved)))
+    report = audit(changed(log, 17, pmf=tuple(moved)))
     assert found(report) == [("pmf_differs", "home-17", 0, 17)]
     assert report.mismatches[0].policy_version == decision_of(log, 17).policy_version
 
@@ -81,14 +70,14 @@ def test_a_pmf_that_was_changed_is_caught(spec):
 def test_an_index_that_was_changed_is_caught(spec):
     log = a_log(spec)
     index = (decision_of(log, 4).index + 1) % 3
-    report = audit(tampered(log, 4, index=index))
+    report = audit(changed(log, 4, index=index))
     assert found(report) == [("sample_differs", "home-4", 0, 4)]
 
 
 @SPECS
 @pytest.mark.parametrize("version", ["0123456789abcdef@14", "rubbish", "0123456789abcdef@999"])
 def test_a_version_that_was_changed_is_caught(spec, version):
-    report = audit(tampered(a_log(spec), 20, policy_version=version))
+    report = audit(changed(a_log(spec), 20, policy_version=version))
     assert found(report) == [("version_unknown", "home-20", 0, 20)]
     assert report.versions == report.versions_verified + 1
 
@@ -96,12 +85,12 @@ def test_a_version_that_was_changed_is_caught(spec, version):
 def test_a_true_hash_at_a_wrong_offset_is_caught():
     log = a_log()
     shifted = decision_of(log, 20).policy_version.replace("@14", "@15")
-    report = audit(tampered(log, 20, policy_version=shifted))
+    report = audit(changed(log, 20, policy_version=shifted))
     assert found(report) == [("version_unknown", "home-20", 0, 20)]
 
 
 def test_a_context_that_was_changed_is_caught_where_the_policy_reads_it():
-    report = audit(tampered(a_log(VW), 20, context=Raw(b'{"hour": 99, "other": "x"}')))
+    report = audit(changed(a_log(VW), 20, context=Raw(b'{"hour": 99, "other": "x"}')))
     assert found(report) == [("pmf_differs", "home-20", 0, 20)]
 
 
@@ -147,7 +136,7 @@ def test_progress_is_told_to_the_last_record():
 
 
 def test_the_report_as_json_and_as_a_table():
-    report = audit(tampered(a_log(), 20, policy_version="rubbish"))
+    report = audit(changed(a_log(), 20, policy_version="rubbish"))
     answer = json.loads(report.to_json())
     assert answer["clean"] is False
     assert answer["counts"] == {"version_unknown": 1}
@@ -163,7 +152,7 @@ def test_a_fallback_must_be_certain_of_the_first_action():
     made = decision_of(log, 3)
     n = len(made.actions)
     certain = {"pmf": (1.0, *[0.0] * (n - 1)), "index": 0, "fallback": True, "v": 2}
-    assert audit(tampered(log, 3, **certain)).clean
+    assert audit(changed(log, 3, **certain)).clean
     other = {"pmf": (*[0.0] * (n - 1), 1.0), "index": n - 1, "fallback": True, "v": 2}
-    report = audit(tampered(log, 3, **other))
+    report = audit(changed(log, 3, **other))
     assert [m.reason for m in report.mismatches] == ["pmf_differs"]

@@ -1,7 +1,8 @@
 """What was shown and what it earned, as the joiner writes it."""
 
-from streams.events import EMPTY, INTERACTIONS, Action, Decision, Interaction, encode
+from streams.events import EMPTY, INTERACTIONS, Action, Interaction, encode
 from streams.logs.base import Message
+from tests.bandit.decisions import a_decision
 
 
 def interaction(
@@ -10,16 +11,9 @@ def interaction(
 ):  # fmt: skip
     """Returns an interaction in which the creative at `index` was shown, of these names."""
     at_ms = number if at_ms is None else at_ms
-    decision = Decision(
-        event_id=f"e{number}",
-        placement=placement,
-        timestamp_ms=at_ms,
-        context=context,
-        actions=tuple(map(Action, names)),
-        pmf=(1 / len(names),) * len(names) if pmf is None else pmf,
-        index=index,
-        policy_version="p@0",
-    )
+    pmf = (1 / len(names),) * len(names) if pmf is None else pmf
+    told = {"at_ms": at_ms, "context": context, "placement": placement, "version": "p@0"}
+    decision = a_decision(f"e{number}", map(Action, names), pmf, index, **told)
     return Interaction(
         source=0,
         sequence=number,

@@ -8,7 +8,7 @@ import pytest
 from streams.events import POLICIES, PolicySnapshot, decode
 from streams.logs.base import TopicPartition
 from streams.logs.opening import open_log
-from tests.generator.working import catalogue_of
+from tests.bandit.histories import catalogue_of
 from tests.running import COPYLOOP
 
 PLACEMENTS = ["budget-app", "coffee", "night-train"]

@@ -10,7 +10,6 @@ from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_messag
 from streams.checkpoint import Checkpoints
 from streams.events import (
     INTERACTIONS,
-    Creative,
     Generation,
     Placement,
     encode,
@@ -19,6 +18,7 @@ from streams.events.placement import Rotation
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
 from tests.generator.shown import interaction
 
 BRIEF = Raw(b'{"version":2,"product":"coffee"}')
@@ -28,12 +28,6 @@ HOUR = 3_600_000
 def made_placement(**settings):
     values = {"brief": BRIEF, "live": 3, "batch": 2, "showings": 100, **settings}
     return Placement(name="home", rotation=Rotation(**values))
-
-
-def made_creative(name, status="live"):
-    return Creative(
-        id=name, placement="home", parts={"headline": name}, status=status, timestamp_ms=0
-    )
 
 
 def made_generation(number, status="done", **changes):
@@ -67,7 +61,7 @@ def state_of(*streams):
     return state
 
 
-ABC = tuple(made_creative(name) for name in "abc")
+ABC = tuple(a_creative(name) for name in "abc")
 
 
 def asked(*arguments):
@@ -94,7 +88,7 @@ def test_what_is_missing_is_asked_for_a_batch_at_a_time():
 
 def test_what_waits_for_a_person_is_not_asked_for_again():
     placement = made_placement()
-    proposed = [made_creative(name, "proposed") for name in "cde"]
+    proposed = [a_creative(name, status="proposed") for name in "cde"]
     assert asked(made_catalogue(placement, *proposed), placement, RotationState()) is None
     found = asked(made_catalogue(placement, ABC[0], proposed[0]), placement, RotationState())
     assert found.n == 1

@@ -15,7 +15,7 @@ from generator.brief.schema import Environment, Material, Segment, brief_hash, b
 from generator.errors import BackendMissing
 from generator.worker import GeneratorCounts, run_generator
 from generator.writing.requests import creative_id
-from streams.catalogue.state import PARTITION, CatalogueReader, catalogue_message
+from streams.catalogue.state import PARTITION, catalogue_message
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
 from streams.events import (
@@ -27,12 +27,13 @@ from streams.events.placement import Rotation
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
+from tests.bandit.histories import catalogue_of
 from tests.generator.scripted import Scripted
 from tests.generator.shown import interaction, message
 from tests.generator.working import (
     BRIEF,
     LINES,
-    catalogue_of,
     prepare,
     requested,
     run,
@@ -161,10 +162,7 @@ def test_a_segment_is_written_for_by_what_it_clicked(log, tmp_path):
     commuters = Segment(name="commuters", who="commuters", context={"device": "mobile"})
     brief = brief_to_json(replace(BRIEF, segments=(commuters,)))
     texts = {"warm": "Happy warm mornings", "dull": "A bag of beans"}
-    known = [
-        Creative(id=name, placement="home", parts={"headline": text}, status="live", timestamp_ms=1)
-        for name, text in texts.items()
-    ]
+    known = [a_creative(name, text) for name, text in texts.items()]
     prepare(log, *known, requested(brief=brief))
     log.append([clicked(number, name) for number in range(40) for name in texts])
     backend = Scripted(LINES)
@@ -331,22 +329,14 @@ def test_a_placement_with_a_rotation_fills_itself(log, tmp_path):
     create_topics(log)
     rotation = Rotation(brief=brief_to_json(BRIEF), live=2, batch=2)
     log.append([catalogue_message(Placement(name="home", rotation=rotation))])
-    stop = threading.Event()
-    worker = threading.Thread(
-        target=run_generator,
-        args=(log, tmp_path / "checkpoints"),
-        kwargs={"model": "smollm2", "stop": stop, "opened": lambda name: Scripted(LINES)},
+    catalogue = run_opening(
+        log,
+        tmp_path / "checkpoints",
+        lambda _: Scripted(LINES),
+        until=lambda: len(catalogue_of(log).live("home")) >= 2,
     )
-    worker.start()
-    reader = CatalogueReader(log)
-    deadline = time.monotonic() + 60
-    while len(reader.catalogue.live("home")) < 2 and time.monotonic() < deadline:
-        reader.catch_up()
-        time.sleep(0.02)
-    stop.set()
-    worker.join()
-    live = reader.catalogue.live("home")
+    live = catalogue.live("home")
     assert len(live) == 2
-    [generation] = reader.catalogue.generations("home")
+    [generation] = catalogue.generations("home")
     assert generation.status == "done"
     assert {c.lineage.generation_id for c in live} == {generation.id}

@@ -5,9 +5,10 @@ import time
 
 from generator.brief.schema import Brief, brief_to_json
 from generator.worker import run_generator
-from streams.catalogue.state import CatalogueReader, catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import Generation, Placement
 from streams.topics import create_topics
+from tests.bandit.histories import catalogue_of
 
 BRIEF = Brief(product="coffee beans by post", keywords=("coffee", "mornings"))
 LINES = [' calm and easy"', ' warm and slow"', ' www.beans"', ' warm and slow"', ' bright"']
@@ -24,12 +25,6 @@ def prepare(log, *events):
     placement = Placement(name="home")
     log.append([catalogue_message(event) for event in (placement, *events)])
     return log
-
-
-def catalogue_of(log):
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    return reader.catalogue
 
 
 def run(log, directory, backend, *, until=None):

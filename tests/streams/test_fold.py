@@ -108,6 +108,8 @@ def test_a_look_can_be_the_last():
 
 
 class Clock:
+    """Time that passes only when told to."""
+
     def __init__(self):
         self.now = 100.0
 

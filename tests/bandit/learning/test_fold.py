@@ -9,7 +9,6 @@ from bandit.errors import FeatureError, LearnError
 from bandit.learning.fold import PartitionFold, PlacementFold, Refold
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import policy_version
-from streams.catalogue.state import CatalogueReader
 from streams.errors import CheckpointError, SchemaError
 from streams.events import INTERACTIONS, Tick, encode
 from streams.logs.base import Message
@@ -19,7 +18,9 @@ from tests.bandit.histories import (
     THOMPSON,
     VW,
     VW_TEXT,
+    catalogue_of,
     decision,
+    folded,
     interaction,
     interaction_message,
     live,
@@ -32,20 +33,6 @@ from tests.bandit.histories import (
 
 def made(number, spec=THOMPSON, placement="home"):
     return decision(f"e{number}", open_policy(spec), "v", placement=placement)
-
-
-def catalogue_of(log):
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    return reader.catalogue
-
-
-def folded(log, records=None):
-    fold = PartitionFold()
-    catalogue = catalogue_of(log)
-    for record in log.read(PARTITION, 0) if records is None else records:
-        fold.take(record, catalogue)
-    return fold
 
 
 def test_a_first_reward_is_learned_and_the_version_names_the_next_offset():

@@ -12,7 +12,7 @@ from bandit.learning.versions import checked, with_challenger
 from bandit.ope.betting import Bets
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
-from streams.catalogue.state import CatalogueReader, catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.errors import CheckpointError, SchemaError
 from streams.events import decode, encode
 from streams.events.placement import Safety, TrialResult
@@ -20,6 +20,7 @@ from tests.bandit.decisions import a_decision
 from tests.bandit.histories import (
     ACTIONS,
     NOW_MS,
+    catalogue_of,
     interaction,
     interaction_message,
     live,
@@ -264,9 +265,7 @@ def later(n):
 
 
 def states(log):
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    return reader.catalogue.placement_history("home")
+    return catalogue_of(log).placement_history("home")
 
 
 def test_a_better_challenger_takes_over_by_itself_once(tmp_path):

@@ -17,14 +17,13 @@ from bandit.learning.versions import (
     with_policy,
 )
 from bandit.policies import open_policy
-from streams.catalogue.state import catalogue_message
 from streams.catalogue.writer import CatalogueWriter
 from streams.events import INTERACTIONS, POLICIES, encode
 from streams.logs.base import Message, TopicPartition
 from streams.logs.sqlite import SqliteLog
-from streams.topics import create_topics
 from tests.bandit.histories import (
     NOW_MS,
+    data_folder,
     decision,
     interaction,
     interaction_message,
@@ -33,7 +32,8 @@ from tests.bandit.histories import (
     placement,
     put,
 )
-from tests.bandit.learning.test_worker import learning, published, undisturbed, until
+from tests.bandit.learning.test_worker import learning, published, undisturbed
+from tests.bandit.service.api_server import wait_until as until
 
 SHY = open_policy({"name": "thompson", "alpha": 2.0}).spec
 BOLD = open_policy({"name": "thompson", "alpha": 1.0}).spec
@@ -124,12 +124,7 @@ def test_rolling_back_serves_what_the_old_policy_would_be_now_bit_for_bit(tmp_pa
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with the placement `home`."""
-    log = SqliteLog(tmp_path / "log.db")
-    create_topics(log)
-    log.append([catalogue_message(HOME)])
-    log.close()
-    return tmp_path
+    return data_folder(tmp_path, HOME)
 
 
 def run(data, *words):
@@ -180,9 +175,7 @@ def test_how_challengers_do_is_listed_beside_the_versions(data):
 
 
 def test_a_challenger_is_promoted_by_hand(data):
-    log = SqliteLog(data / "log.db")
-    log.append([catalogue_message(msgspec.structs.replace(HOME, challengers={"bold": BOLD}))])
-    log.close()
+    data_folder(data, msgspec.structs.replace(HOME, challengers={"bold": BOLD}))
     assert run(data, "promote", "home", "bold").exit_code == 0
     assert listed(data)[-1]["spec"] == BOLD
     assert run(data, "promote", "home").exit_code == 2

@@ -12,7 +12,6 @@ from bandit.learning.fold import PartitionFold
 from bandit.learning.worker import GROUP, LearnCounts, Learner, run_learner
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import policy_version
-from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoints
 from streams.errors import CheckpointError, LockError
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Tick, decode, encode
@@ -28,6 +27,7 @@ from tests.bandit.histories import (
     VW,
     VW_TEXT,
     decision,
+    folded,
     interaction,
     interaction_message,
     live,
@@ -36,19 +36,11 @@ from tests.bandit.histories import (
     placement,
     put,
 )
+from tests.bandit.service.api_server import wait_until as until
 from tests.streams.logs.patient import AwayAtTimes
+from tests.streams.test_fold import Clock
 
 UNIFORM = {"name": "uniform"}
-
-
-class Clock:
-    """Time that passes only when told to."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @contextmanager
@@ -66,13 +58,6 @@ def learning(log, directory, **options):
         thread.join(timeout=60)
 
 
-def until(condition, *, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
 def published(log, name="home"):
     """The last snapshot of the placement in the log, None if there is none."""
     found = None
@@ -84,12 +69,7 @@ def published(log, name="home"):
 
 def undisturbed(log, name="home"):
     """The snapshot that one uninterrupted fold of the log leads to."""
-    reader = CatalogueReader(log)
-    reader.catch_up()
-    fold = PartitionFold()
-    for record in log.read(PARTITION, 0, limit=100_000):
-        fold.take(record, reader.catalogue)
-    return fold.placements[name].snapshot(name, 0)
+    return folded(log).placements[name].snapshot(name, 0)
 
 
 def dead_letters(log):
@@ -366,7 +346,8 @@ def test_partitions_can_be_taken_over_from_another_learner(tmp_path):
     live(log, placement(), 10, seed=1)
     live(log, placement("aside"), 10, seed=2)
     both = [TopicPartition(INTERACTIONS, 0), TopicPartition(INTERACTIONS, 1)]
-    one, other = (new_learner(log, tmp_path) for _ in range(2))
+    # A clock that stands: every step is due, whatever the one before cost.
+    one, other = (new_learner(log, tmp_path, clock=Clock()) for _ in range(2))
     starts = one.assigned(both)
     for partition in both:
         one.step(log.read(partition, starts[partition], limit=4))

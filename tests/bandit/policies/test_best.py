@@ -63,13 +63,19 @@ def test_two_beta_arms_match_the_closed_form(a, b, beta, ahead):
     assert found[0] == pytest.approx(np.exp(terms).sum(), abs=STATED)
 
 
-def test_beta_matches_counting_the_best_of_many_draws():
-    alpha, beta = np.array([3.0, 5.0, 1.0, 12.0]), np.array([150.0, 210.0, 50.0, 900.0])
-    rng = np.random.default_rng(5)
-    draws = rng.beta(alpha, beta, size=(400_000, 4))
-    counted = np.bincount(draws.argmax(axis=1), minlength=4) / len(draws)
-    found = beta_best(alpha, beta, np.ones(4))
-    assert np.abs(found - counted).max() < 4 * 0.5 / math.sqrt(len(draws)) + STATED
+@pytest.mark.parametrize(
+    ("best", "distribution", "first", "second"),
+    [
+        (beta_best, "beta", [3.0, 5.0, 1.0, 12.0], [150.0, 210.0, 50.0, 900.0]),
+        (normal_best, "normal", [0.0, 0.4, -3.0, 0.39], [1.0, 0.5, 4.0, 0.01]),
+    ],
+    ids=["beta", "normal"],
+)
+def test_it_matches_counting_the_best_of_many_draws(best, distribution, first, second):
+    draw = getattr(np.random.default_rng(5), distribution)
+    counted = np.bincount(draw(first, second, size=(400_000, 4)).argmax(axis=1)) / 400_000
+    found = best(np.array(first), np.array(second), np.ones(4))
+    assert np.abs(found - counted).max() < 4 * 0.5 / math.sqrt(400_000) + STATED
 
 
 @pytest.mark.parametrize("n_arms", [2, 3, 10, 100, 1000])
@@ -129,11 +135,3 @@ def test_two_normal_arms_match_the_closed_form(gap, sd, ratio, at):
     found = normal_best(means, sds, np.ones(2))
     expected = stats.norm.cdf((means[0] - means[1]) / np.hypot(*sds))
     assert found[0] == pytest.approx(expected, abs=STATED)
-
-
-def test_normal_matches_counting_the_best_of_many_draws():
-    mean, sd = np.array([0.0, 0.4, -3.0, 0.39]), np.array([1.0, 0.5, 4.0, 0.01])
-    draws = np.random.default_rng(5).normal(mean, sd, size=(400_000, 4))
-    counted = np.bincount(draws.argmax(axis=1), minlength=4) / len(draws)
-    found = normal_best(mean, sd, np.ones(4))
-    assert np.abs(found - counted).max() < 4 * 0.5 / math.sqrt(len(draws)) + STATED

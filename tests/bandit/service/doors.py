@@ -97,9 +97,12 @@ class Personalizer:
         return Asked(response, told["eventId"], tuple(one["rewardActionId"] for one in chosen))
 
     def reward(self, api, placement, event_id, value, *, headers=None):
-        url = self._url(placement, f"events/{event_id}/reward")
+        path, body = self._rewarded(event_id, value)
         headers = {"x-ms-client-request-id": "the-same-request"} | (headers or {})
-        return api.client.post(url, json={"value": value}, headers=headers)
+        return api.client.post(self._url(placement, path), json=body, headers=headers)
+
+    def _rewarded(self, event_id, value):
+        return f"events/{event_id}/reward", {"value": value}
 
     def code(self, response):
         return response.json()["error"]["innerError"]["code"]
@@ -113,11 +116,9 @@ class MultiSlot(Personalizer):
 
     name = "personalizer slots"
 
-    def reward(self, api, placement, event_id, value, *, headers=None):
-        url = self._url(placement, f"multislot/events/{event_id}/reward")
-        headers = {"x-ms-client-request-id": "the-same-request"} | (headers or {})
+    def _rewarded(self, event_id, value):
         body = {"reward": [{"slotId": "top", "value": value}]}
-        return api.client.post(url, json=body, headers=headers)
+        return f"multislot/events/{event_id}/reward", body
 
 
 class OpenFeature:

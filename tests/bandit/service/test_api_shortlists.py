@@ -17,17 +17,14 @@ from streams.events import (
     CATALOGUE,
     DECISIONS,
     EMPTY,
-    INTERACTIONS,
     POLICIES,
     Action,
     Placement,
     decode,
 )
 from streams.events.placement import Shortlist
-from streams.logs.base import Message, TopicPartition
-from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
-from streams.topics import create_topics
+from tests.bandit.histories import tampered
 from tests.bandit.service.api_server import Api, running
 from tests.bandit.service.compat.openfeature.test_flags import ask
 from tests.bandit.test_forget import fold
@@ -197,19 +194,6 @@ def test_the_audit_draws_each_shortlist_again(served):
     assert (report.decisions, report.undrawn) == (46, 0)
 
 
-def tampered(log, event_id, change):
-    """A log with the same records, but for a change to the decisions of one event."""
-    copy = MemoryLog()
-    create_topics(copy, partitions=1)
-    for topic in (CATALOGUE, DECISIONS, INTERACTIONS):
-        for record in log.read(TopicPartition(topic, 0), 0, limit=10**6):
-            value = record.value
-            if topic == DECISIONS and record.key == event_id.encode():
-                value = msgspec.json.encode(change(decode(value)))
-            copy.append([Message(topic, record.key, value, headers=record.headers)])
-    return copy
-
-
 def reasons(log):
     return {(found.reason, found.event_id) for found in audit(log).mismatches}
 
@@ -253,12 +237,14 @@ def snapshot_now(log):
     return [decode(record.value).state for record in Api("", None, log).records(POLICIES)][-1]
 
 
-def test_an_inclusion_that_was_changed_is_caught(served):
-    def change(decision):
-        note = msgspec.structs.replace(decision.shortlist, inclusion=0.123)
-        return msgspec.structs.replace(decision, shortlist=note)
+def noted(decision, **changes):
+    """The decision with another note of its shortlist."""
+    note = msgspec.structs.replace(decision.shortlist, **changes)
+    return msgspec.structs.replace(decision, shortlist=note)
 
-    log = tampered(served.log, "middle", change)
+
+def test_an_inclusion_that_was_changed_is_caught(served):
+    log = tampered(served.log, "middle", lambda made: noted(made, inclusion=0.123))
     assert reasons(log) == {("shortlist_differs", "middle")}
 
 
@@ -274,10 +260,6 @@ def test_an_action_that_was_not_let_in_is_caught(served):
 
 
 def test_a_shortlist_of_a_catalogue_that_is_gone_is_counted_apart(served):
-    def change(decision):
-        note = msgspec.structs.replace(decision.shortlist, among="00")
-        return msgspec.structs.replace(decision, shortlist=note)
-
-    report = audit(tampered(served.log, "middle", change))
+    report = audit(tampered(served.log, "middle", lambda made: noted(made, among="00")))
     assert (report.clean, report.undrawn) == (True, 1)
     assert "1 whose shortlists cannot be drawn again" in report.summary()

@@ -8,7 +8,6 @@ from generator.brief.schema import brief_from_json, brief_hash
 from streams.catalogue.state import catalogue_message
 from streams.events import (
     INTERACTIONS,
-    Creative,
     Generation,
     Lineage,
     Placement,
@@ -17,6 +16,7 @@ from streams.events import (
 from streams.fold import scan_topic
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
 from tests.generator.shown import interaction, message
 
 RATES = {"Beans that wake you": 0.3, "Coffee, daily": 0.2, "Brown water": 0.1, "Hot cup": 0.2}
@@ -27,15 +27,9 @@ def raw_brief(product):
 
 
 def made_creative(text, number, generation, brief):
-    return Creative(
-        id=f"{generation}-{number}",
-        placement="home",
-        parts={"headline": text},
-        status="live",
-        timestamp_ms=1000 * int(generation[1:]),
-        features=creative_features({"headline": text}),
-        lineage=Lineage(generation_id=generation, brief=brief_hash(brief_from_json(brief))),
-    )
+    told = {"at_ms": 1000 * int(generation[1:]), "features": creative_features({"headline": text})}
+    lineage = Lineage(generation_id=generation, brief=brief_hash(brief_from_json(brief)))
+    return a_creative(f"{generation}-{number}", text, lineage=lineage, **told)
 
 
 def made_log(*, products=("coffee",), shown=4000, seed=0, rates=RATES, log=None):

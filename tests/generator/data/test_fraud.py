@@ -42,16 +42,13 @@ def in_context(event, context):
 
 
 def clicked(event, *, after_ms):
-    if not event.reward:
-        return event
-    decision = event.decision
-    outcome = Outcome(
-        event_id=decision.event_id,
-        outcome_id="click",
-        kind="click",
-        timestamp_ms=decision.timestamp_ms + after_ms,
-    )
-    return replace(event, outcomes=(outcome,))
+    return with_outcome(event, "click", after_ms) if event.reward else event
+
+
+def with_outcome(event, kind, after_ms):
+    event_id, at_ms = event.decision.event_id, event.decision.timestamp_ms + after_ms
+    outcome = Outcome(event_id=event_id, outcome_id=kind, kind=kind, timestamp_ms=at_ms)
+    return replace(event, outcomes=(outcome, *event.outcomes))
 
 
 def changed(log, change, *, into=None):
@@ -63,16 +60,21 @@ def changed(log, change, *, into=None):
 
 
 def by_one_user(event):
-    if event.decision.action.id == FORGED and event.sequence % 3 == 0:
+    if is_forged(event):
         event = in_context(replace(event, reward=1.0), {"user": "bot"})
         return clicked(event, after_ms=5000)
     return people(event)
 
 
 def too_fast(event):
-    if event.decision.action.id == FORGED and event.sequence % 3 == 0:
-        return clicked(replace(people(event), reward=1.0), after_ms=40)
+    if is_forged(event):
+        user = {"user": event.decision.event_id}
+        return clicked(in_context(replace(event, reward=1.0), user), after_ms=40)
     return people(event)
+
+
+def is_forged(event):
+    return event.decision.action.id == FORGED and event.sequence % 3 == 0
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +89,7 @@ def test_honest_logs_are_believed(honest):
 
 def seen_at_once(event):
     """Gives every showing an impression as soon as it was decided, as pages report them."""
-    event, decision = people(event), event.decision
-    impression = Outcome(
-        event_id=decision.event_id,
-        outcome_id="seen",
-        kind="impression",
-        timestamp_ms=decision.timestamp_ms + 20,
-    )
-    return replace(event, outcomes=(impression, *event.outcomes))
+    return with_outcome(people(event), "impression", 20)
 
 
 def test_an_impression_at_once_makes_no_click_too_fast(honest):

@@ -5,7 +5,8 @@ import pytest
 from generator.data.evidence import Suspicion
 from generator.data.reading import WEIGHT, Reading, with_refusals
 from streams.catalogue.state import catalogue_message
-from streams.events import Creative, Lineage
+from streams.events import Lineage
+from tests.bandit.decisions import a_creative
 from tests.generator.data.made_log import RATES, made_log
 
 PRODUCTS = ("coffee", "tea", "cocoa", "juice", "soda")
@@ -18,15 +19,8 @@ REFUSED = {
 
 
 def refused(text, reason, *, generation="g0"):
-    return Creative(
-        id=f"refused {text}",
-        placement="home",
-        parts={"headline": text},
-        status="rejected",
-        timestamp_ms=0,
-        reason=reason,
-        lineage=Lineage(generation_id=generation),
-    )
+    lineage = Lineage(generation_id=generation)
+    return a_creative(f"refused {text}", text, "rejected", reason=reason, lineage=lineage)
 
 
 @pytest.fixture(scope="module")

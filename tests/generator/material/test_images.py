@@ -1,7 +1,5 @@
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 
 import pytest
@@ -11,6 +9,7 @@ from generator.errors import BackendError, MaterialError
 from generator.material.images import open_image, open_seeing, parsed, plain_attributes
 from generator.models.catalog import Endpoint, SeeingModel
 from tests.generator.material.conftest import BLUE, RED
+from tests.http_stub import answering, body_of
 
 
 def test_a_local_model_captions_a_picture(captioner, picture):
@@ -71,32 +70,21 @@ def vision_server():
     """
     asked = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked.append(body)
-            picture, question = body["messages"][0]["content"]
-            data = base64.b64decode(picture["image_url"]["url"].partition(",")[2])
-            width, height = Image.open(BytesIO(data)).size
-            text = f"{len(question['text']) > 0} {width} by {height}\nmood: calm"
-            message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            answer = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(answer | {"choices": [choice]}).encode())
+    def answer(handler):
+        body = json.loads(body_of(handler))
+        asked.append(body)
+        picture, question = body["messages"][0]["content"]
+        data = base64.b64decode(picture["image_url"]["url"].partition(",")[2])
+        width, height = Image.open(BytesIO(data)).size
+        text = f"{len(question['text']) > 0} {width} by {height}\nmood: calm"
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        told = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+        told |= {"choices": [choice]}
+        return 200, {"content-type": "application/json"}, json.dumps(told).encode()
 
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering("POST", answer) as url:
+        yield f"{url}/v1", asked
 
 
 def test_a_server_is_sent_the_picture_no_larger_than_it_need_be(vision_server):

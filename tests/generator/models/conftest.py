@@ -1,7 +1,6 @@
 """A tiny random language model with a LoRA adapter, and a real server that serves both."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.running import free_port
 
 
 class Tiny(NamedTuple):
@@ -70,9 +71,7 @@ def byte_tokenizer():
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Returns the address of a running `transformers serve`, which loads what a request names."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("server") / "serve.log"
     command = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu"]
     command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]

@@ -16,18 +16,20 @@ GREEDY = Sampling("\x00", 12, temperature=1e-4, top_p=0.5)
 PROMPTS = ["tea for", "coffee that", "a night train to"]
 
 
+def opened(model, name):
+    found = TransformersBackend(model, name=name)
+    found._model.float()
+    return found
+
+
 @pytest.fixture(scope="module")
 def backend(tiny):
-    opened = TransformersBackend(tiny.model, name="tiny")
-    opened._model.float()
-    return opened
+    return opened(tiny.model, "tiny")
 
 
 @pytest.fixture(scope="module")
 def merged(tiny):
-    opened = TransformersBackend(tiny.merged, name="merged")
-    opened._model.float()
-    return opened
+    return opened(tiny.merged, "merged")
 
 
 def texts(backend, **options):
@@ -59,16 +61,15 @@ def test_an_adapter_without_some_of_its_weights_is_refused(tiny, tmp_path):
 
 
 def test_a_second_adapter_leaves_the_first_as_it_was(tiny, tmp_path, capfd):
-    opened = TransformersBackend(tiny.model, name="tiny")
-    opened._model.float()
+    second = opened(tiny.model, "tiny")
     other = shutil.copytree(tiny.adapter, tmp_path / "other")
     weights = load_file(other / "adapter_model.safetensors")
     turned = {name: -value if "lora_B" in name else value for name, value in weights.items()}
     save_file(turned, other / "adapter_model.safetensors")
-    first = texts(opened, adapter=tiny.adapter)
-    assert texts(opened, adapter=str(other)) != first
+    first = texts(second, adapter=tiny.adapter)
+    assert texts(second, adapter=str(other)) != first
     assert "MISSING" not in capfd.readouterr().err
-    assert texts(opened, adapter=tiny.adapter) == first
+    assert texts(second, adapter=tiny.adapter) == first
 
 
 def test_a_prefix_stands_before_each_prompt_and_leaves_the_rest_alone(backend, tiny, tmp_path):

@@ -1,6 +1,9 @@
 """A model behind a real OpenAI-compatible server: `transformers serve`, started here."""
 
+import json
 import threading
+import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,7 +14,7 @@ from generator.models.catalog import Endpoint
 from generator.models.opening import open_backend
 from generator.models.remote import RateLimiter, RemoteBackend
 from generator.writing.texts import generate
-from tests.generator.models.flaky_proxy import flaky_proxy
+from tests.http_stub import answering, body_of
 
 STOP = "e\n"
 GREEDY = Sampling(STOP, 10, temperature=0.01, top_p=0.1)
@@ -20,6 +23,36 @@ PROMPTS = ["tea for", "coffee that", "a night train to", "tea for"]
 
 def opened(model, url, **options):
     return RemoteBackend(model, Endpoint(url=url, **options), key=None)
+
+
+@contextmanager
+def flaky_proxy(target, refusals):
+    """Yields the address of a proxy and the requests that it got, as (path, headers, body).
+
+    Args:
+        target: address of the real server, None to answer everything with an empty string.
+        refusals: statuses to answer the first requests with, one each; the rest are forwarded.
+    """
+    waiting, asked, lock = list(refusals), [], threading.Lock()
+    told = {"content-type": "application/json", "retry-after-ms": "10"}
+
+    def answer(handler):
+        body = body_of(handler)
+        with lock:
+            headers = {name.lower(): value for name, value in handler.headers.items()}
+            asked.append((handler.path, headers, json.loads(body)))
+            status = waiting.pop(0) if waiting else None
+        if status is not None:
+            return status, told, b'{"error": {"message": "not now"}}'
+        if target is None:
+            return 200, told, b'""'
+        sent = {"content-type": "application/json"}
+        request = urllib.request.Request(target + handler.path.removeprefix("/v1"), body, sent)
+        with urllib.request.urlopen(request, timeout=60) as found:
+            return found.status, told, found.read()
+
+    with answering("POST", answer) as url:
+        yield f"{url}/v1", asked
 
 
 @pytest.fixture(scope="module")

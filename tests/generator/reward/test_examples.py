@@ -1,10 +1,11 @@
 import pytest
+from msgspec.structs import replace
 
 from bandit.abtests.data import AbTest, Arm
 from generator.refresh import RotationState
 from generator.reward.regression import from_ab_tests, from_states
 from streams.catalogue.state import Catalogue
-from streams.events import Creative
+from tests.bandit.decisions import a_creative
 from tests.generator.shown import interaction
 
 
@@ -22,14 +23,8 @@ def made_catalogue(placements=("home",), **parts):
     catalogue = Catalogue()
     for placement in placements:
         for name in "ab":
-            creative = Creative(
-                id=name,
-                placement=placement,
-                parts={"headline": name, **parts},
-                status="live",
-                timestamp_ms=0,
-            )
-            catalogue.apply(creative, 0)
+            creative = a_creative(name, placement=placement)
+            catalogue.apply(replace(creative, parts=creative.parts | parts), 0)
     return catalogue
 
 

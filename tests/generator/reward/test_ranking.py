@@ -14,7 +14,7 @@ from generator.reward.model import fit_reward_model
 from generator.reward.ranking import OVER, CandidateRanking, open_trusted, rank, ranked_by
 from generator.writing.texts import AS_THEY_COME
 from streams.catalogue.state import Catalogue
-from streams.events import Creative
+from tests.bandit.decisions import a_creative
 from tests.generator.reward.made_texts import ENDS, TWISTS, made_examples
 
 TEXTS = [f"Save money {twist} {end}" for twist in TWISTS for end in ENDS]
@@ -63,13 +63,7 @@ def told(n_groups, *, taste=True, showings=20_000):
     examples = made_examples(n_groups, showings=showings, **({} if taste else {"taste": {}}))
     catalogue, states = Catalogue(), {}
     for number, example in enumerate(examples):
-        creative = Creative(
-            id=f"c{number}",
-            placement=example.group,
-            parts={"headline": example.text},
-            status="live",
-            timestamp_ms=0,
-        )
+        creative = a_creative(f"c{number}", example.text, placement=example.group)
         catalogue.apply(creative, 0)
         state = states.setdefault(example.group, RotationState())
         state.spans[creative.id] = {0: SnipsSums(showings, showings, showings * example.rate)}

@@ -32,10 +32,14 @@ class Ground(NamedTuple):
 
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ground")
     tokenizer = byte_tokenizer()
-    tiny_llama(tokenizer).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    return saved(tmp_path_factory.mktemp("ground"), tiny_llama(tokenizer), tokenizer)
+
+
+def saved(folder, model, tokenizer):
+    """Returns the ground of a model, saved with its rows."""
+    for part in (model, tokenizer):
+        part.save_pretrained(folder / "model")
     made_dataset(folder / "rows")
     return Ground(str(folder / "model"), folder / "rows")
 

@@ -15,7 +15,7 @@ from generator.training.grpo import NAMES, Rewards
 from generator.training.rows import RowReader, batch_of, text_log_probs
 from tests.generator.models.conftest import byte_tokenizer, tiny_llama
 from tests.generator.reward.made_texts import made_examples
-from tests.generator.training.conftest import PRODUCTS, Ground, made_dataset, quick, resumed
+from tests.generator.training.conftest import PRODUCTS, quick, resumed, saved
 
 PROMPT = 'Product: {}\nHeadline: "'
 FINE = ("Warm {} for cold days", "Fresh {} every day")
@@ -25,7 +25,6 @@ POOR = ("{} {} {}", "Your {}")
 @pytest.fixture(scope="module")
 def fluent(tmp_path_factory):
     """Returns a model that writes fine and poor texts alike, and rows with its prompts."""
-    folder = tmp_path_factory.mktemp("fluent")
     tokenizer = byte_tokenizer()
     model = tiny_llama(tokenizer)
     reader = RowReader(tokenizer, 512)
@@ -40,10 +39,7 @@ def fluent(tmp_path_factory):
         likely, lengths = text_log_probs(model, batch)
         (-likely.sum() / lengths.sum()).backward()
         optimizer.step()
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    made_dataset(folder / "rows")
-    return Ground(str(folder / "model"), folder / "rows")
+    return saved(tmp_path_factory.mktemp("fluent"), model, tokenizer)
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from generator.versions.registry import VersionRegistry
 from streams.catalogue.state import catalogue_message
 from streams.checkpoint import Checkpoints
 from streams.events import (
-    Creative,
     Lineage,
     Placement,
 )
 from streams.events.creatives import Canary, GeneratorVersion
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
 from tests.generator.shown import interaction, message
 
 ACTIONS = ("old-1", "old-2", "new-1", "new-2", "by-hand")
@@ -24,10 +24,7 @@ PMF = (0.4, 0.3, 0.06, 0.04, 0.2)
 
 
 def creative(name, adapter, model="m"):
-    return Creative(
-        id=name, placement="home", parts={"headline": name}, status="live", timestamp_ms=1,
-        lineage=Lineage(model=model, adapter=adapter),
-    )  # fmt: skip
+    return a_creative(name, lineage=Lineage(model=model, adapter=adapter))
 
 
 @pytest.fixture(params=["champion", "bare model"])
@@ -132,10 +129,7 @@ def test_one_of_which_nobody_can_tell_stays_and_the_log_tells_how_it_does(log, t
 
 def test_what_the_champion_wrote_since_the_trial_began_is_what_counts(log, tmp_path):
     old = VersionRegistry(log, "ann").catalogue.creative("home", "old-1").lineage
-    fresh = Creative(
-        id="old-2", placement="home", parts={"headline": "anew"}, status="live", timestamp_ms=5,
-        lineage=old,
-    )  # fmt: skip
+    fresh = a_creative("old-2", "anew", at_ms=5, lineage=old)
     log.append([catalogue_message(fresh)])
     # The one from before earns most, and was kept for that; the version beats what is new.
     traffic(log, 4000, {"old": 0.1, "old-1": 0.9, "new": 0.5, "by": 1.0})

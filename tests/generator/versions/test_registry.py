@@ -11,12 +11,12 @@ from generator.brief.schema import Brief, brief_to_json
 from generator.commands.main import generator_app as app
 from generator.versions.registry import VersionRegistry
 from streams.catalogue.audit_log import latest_acts
-from streams.catalogue.state import catalogue_message
 from streams.errors import ChangeRefused
-from streams.events import Creative, Generation, Lineage, Placement
+from streams.events import Generation, Lineage, Placement
 from streams.events.creatives import GateRow, GeneratorVersion
 from streams.logs.sqlite import SqliteLog
-from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
+from tests.bandit.histories import data_folder
 
 ROW = GateRow(rule="kl", value=1.0, bound=3.0, passed=True, why="1 nats per token")
 
@@ -24,8 +24,6 @@ ROW = GateRow(rule="kl", value=1.0, bound=3.0, passed=True, why="1 nats per toke
 @pytest.fixture
 def data(tmp_path):
     """A data folder whose log has a champion with a creative, and a canary."""
-    log = SqliteLog(tmp_path / "log.db")
-    create_topics(log)
     brief = brief_to_json(Brief(product="tea"))
     events = [
         Placement(name="home"),
@@ -35,18 +33,9 @@ def data(tmp_path):
         GeneratorVersion(id="v1", status="retired", timestamp_ms=1),
         GeneratorVersion(id="v2", status="live", timestamp_ms=2, parent="v1", replaces="v1"),
         GeneratorVersion(id="v3", status="candidate", timestamp_ms=3, parent="v2", gate=(ROW,)),
-        Creative(
-            id="c2",
-            placement="home",
-            parts={"headline": "Warm feet"},
-            status="live",
-            timestamp_ms=2,
-            lineage=Lineage(model="m", adapter="v2"),
-        ),
+        a_creative("c2", lineage=Lineage(model="m", adapter="v2")),
     ]
-    log.append([catalogue_message(event) for event in events])
-    log.close()
-    return tmp_path
+    return data_folder(tmp_path, *events)
 
 
 def run(data, *words, code=0):
@@ -87,10 +76,8 @@ def test_explained_step_by_step(data):
 
 
 def test_a_manifest_that_is_none_is_explained(data):
-    log = SqliteLog(data / "log.db")
     odd = GeneratorVersion(id="v4", status="candidate", timestamp_ms=4, manifest=Raw(b"[1]"))
-    log.append([catalogue_message(odd)])
-    log.close()
+    data_folder(data, odd)
     assert 'unreadable: "the manifest is no JSON object' in run(data, "explain", "v4")
     found = json.loads(run(data, "explain", "v4", "--format", "json"))
     assert "unreadable" in found["version"]["manifest"]

@@ -33,8 +33,8 @@ from streams.events import INTERACTIONS
 from streams.events.creatives import GeneratorVersion
 from streams.logs.base import Message, TopicPartition
 from streams.logs.sqlite import SqliteLog
+from tests.bandit.histories import catalogue_of
 from tests.generator.data.made_log import RATES, made_log
-from tests.generator.working import catalogue_of
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Who answers a request: the champion, the version that was named, or the bare model."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -17,6 +15,7 @@ from streams.events.creatives import GeneratorVersion
 from streams.logs.sqlite import SqliteLog
 from tests.generator.scripted import Scripted
 from tests.generator.working import BRIEF, LINES, prepare, requested, run_opening
+from tests.http_stub import answering, body_of
 
 
 @pytest.fixture
@@ -48,43 +47,28 @@ class Vllm:
     """Stands in for a server of vLLM's: takes adapters, and knows those that it has."""
 
     def __init__(self):
-        self.asked, has = [], set()
-        asked = self.asked
+        self.asked, self._has = [], set()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                asked.append((self.path, body))
-                known = body["lora_name"] in has
-                has.add(body["lora_name"])
-                answer = b'{"message": "The lora adapter has already been loaded."}'
-                if not known:
-                    answer = b"Success"
-                if body["lora_name"] == "refused":
-                    known, answer = True, b'{"message": "no such folder"}'
-                self.send_response(400 if known else 200)
-                self.send_header("content-type", "application/json" if known else "text/plain")
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, handler):
+        body = json.loads(body_of(handler))
+        self.asked.append((handler.path, body))
+        name, loaded = body["lora_name"], body["lora_name"] in self._has
+        self._has.add(name)
+        if name == "refused":
+            said = b'{"message": "no such folder"}'
+        elif loaded:
+            said = b'{"message": "The lora adapter has already been loaded."}'
+        else:
+            return 200, {"content-type": "text/plain"}, b"Success"
+        return 400, {"content-type": "application/json"}, said
 
 
 @pytest.fixture
 def vllm():
     server = Vllm()
-    yield server
-    server.close()
+    with answering("POST", server.answer) as url:
+        server.url = f"{url}/v1"
+        yield server
 
 
 def remote(vllm):

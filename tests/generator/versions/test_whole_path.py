@@ -16,7 +16,8 @@ from generator.versions.gate import GateConfig
 from generator.writing.texts import SamplingConfig
 from streams.catalogue.state import catalogue_message
 from streams.logs.sqlite import SqliteLog
-from tests.generator.working import catalogue_of, prepare, requested, run_opening
+from tests.bandit.histories import catalogue_of
+from tests.generator.working import prepare, requested, run_opening
 
 PRODUCTS = {
     "wool socks": ("warm feet", "soft wool", "long walks", "cold floors"),

@@ -4,9 +4,10 @@ import pytest
 
 from streams.catalogue.changes import ABSENT, CHANGE, KEPT_MS, Change
 from streams.catalogue.state import PARTITION, CatalogueReader, change_messages
-from streams.events import Creative, Placement
+from streams.events import Placement
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
 
 
 class Hand:
@@ -34,12 +35,6 @@ def home(learn="realtime"):
     return Placement(name="home", learn=learn)
 
 
-def creative(creative_id):
-    return Creative(
-        id=creative_id, placement="home", parts={}, status="live", timestamp_ms=1, features=b"{}"
-    )
-
-
 @pytest.fixture
 def hand():
     return Hand()
@@ -55,14 +50,14 @@ def test_a_change_that_came_too_late_does_not_count(hand):
 
 
 def test_a_change_counts_as_a_whole(hand):
-    assert hand.write([creative("b")], id="1")
+    assert hand.write([a_creative("b")], id="1")
     late = {f"creative/home/{c}": ABSENT for c in "abc"}
-    assert hand.write([creative(c) for c in "abc"], id="2", expects=late) is False
+    assert hand.write([a_creative(c) for c in "abc"], id="2", expects=late) is False
     assert [c.id for c in hand.reader.catalogue.creatives("home")] == ["b"]
 
 
 def test_a_change_that_is_appended_again_counts_once(hand):
-    made = change_messages([creative("a"), home()], Change(id="1", size=2, key="k", request="r"))
+    made = change_messages([a_creative("a"), home()], Change(id="1", size=2, key="k", request="r"))
     hand.log.append(made)
     assert hand.write([home("window")], id="2")
     hand.log.append(made)
@@ -83,7 +78,7 @@ def test_a_key_counts_once_a_day(hand):
 
 
 def test_a_kept_change_knows_all_that_it_wrote(hand):
-    hand.write([creative("a"), creative("b")], id="1", key="k", request="r")
+    hand.write([a_creative("a"), a_creative("b")], id="1", key="k", request="r")
     kept = hand.reader.changes.kept("k")
     assert kept.complete
     assert len(kept.values) == 2

@@ -5,18 +5,17 @@ from msgspec import UNSET
 
 from streams.errors import SchemaError, SchemaVersionError
 from streams.events import (
-    EMPTY,
     FALLBACK_VERSION,
     FIRST_VERSION,
     SCHEMA_VERSION,
     SHORTLIST_VERSION,
     Action,
-    Decision,
     Placement,
     decode,
     encode,
 )
 from streams.events.placement import Shortlist, Shortlisted
+from tests.bandit.decisions import a_decision
 
 BEFORE = (
     b'{"type":"decision","event_id":"e","placement":"home","timestamp_ms":1,"context":{},'
@@ -32,18 +31,8 @@ SHORTLIST_JSON = (
 
 
 def decision(v, **later):
-    return Decision(
-        event_id="e",
-        placement="home",
-        timestamp_ms=1,
-        context=EMPTY,
-        actions=(Action("a"), Action("b")),
-        pmf=(0.5, 0.5),
-        index=1,
-        policy_version="v@0",
-        v=v,
-        **later,
-    )
+    actions = (Action("a"), Action("b"))
+    return a_decision("e", actions, (0.5, 0.5), 1, at_ms=1, version="v@0", v=v, **later)
 
 
 @pytest.mark.parametrize("before", [BEFORE % (b"", 1), BEFORE % (FALLBACK_JSON, 2)])

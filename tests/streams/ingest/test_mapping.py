@@ -224,22 +224,23 @@ def test_values_are_numbers_or_decimals_in_a_string(value, expected):
     assert outcome({"e": "e", "v": value}, value="v").value == expected
 
 
-@pytest.mark.parametrize("value", [True, "12,50", "NaN", "inf", "1e999", [], {"a": 1}, 10**400])
-def test_a_value_that_is_no_number_is_refused(value):
-    code, message = refusal({"e": "e", "v": value}, value="v")
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        *(("value", v) for v in (True, "12,50", "NaN", "inf", "1e999", [], {"a": 1}, 10**400)),
+        *(("slot", s) for s in (-1, 2**16, 1.5, "x")),
+    ],
+)
+def test_a_value_or_slot_that_is_none_is_refused(field, found):
+    code, message = refusal({"e": "e", "v": found}, **{field: "v"})
     assert code == "mapping_field_invalid"
-    assert message.startswith("value, from 'v': ")
+    assert message.startswith(f"{field}, from 'v': ")
 
 
 @pytest.mark.parametrize(("slot", "expected"), [(3, 3), ("3", 3), (0, 0)])
 def test_slots_are_whole_numbers(slot, expected):
     assert outcome({"e": "e", "s": slot}, slot="s").slot == expected
     assert outcome({"e": "e"}, slot=int(slot)).slot == expected
-
-
-@pytest.mark.parametrize("slot", [-1, 2**16, 1.5, "x"])
-def test_a_slot_that_is_none_is_refused(slot):
-    assert refusal({"e": "e", "s": slot}, slot="s")[0] == "mapping_field_invalid"
 
 
 @pytest.mark.parametrize("missing", [{}, {"e": None}, {"e": {}}, [1], None, "e"])

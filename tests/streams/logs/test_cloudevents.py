@@ -18,7 +18,6 @@ from streams.events import (
     POLICIES,
     Action,
     Creative,
-    Decision,
     Generation,
     Interaction,
     Outcome,
@@ -38,6 +37,7 @@ from streams.logs.cloudevents import (
     trace_in,
 )
 from streams.schema import event_type
+from tests.bandit.decisions import a_decision
 from tests.streams.made_events import MADE, decisions, ids, slots
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -47,30 +47,27 @@ NOW_MS = AT_MS + 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SOURCE = "copyloop/ads.topic"
 
-DECISION = Decision(
-    event_id="e-1",
-    placement="home",
-    timestamp_ms=AT_MS,
-    context=Raw(b'{"event_id":"not this one"}'),
-    actions=(Action("a"),),
-    pmf=(1.0,),
-    index=0,
-    policy_version="v",
-    traceparent=TRACE,
+CONTEXT = Raw(b'{"event_id":"not this one"}')
+DECISION = replace(
+    a_decision("e-1", (Action("a"),), (1.0,), 0, at_ms=AT_MS, context=CONTEXT), traceparent=TRACE
 )
 OUTCOME = Outcome(event_id="e-1", outcome_id="o-1", kind="click", timestamp_ms=AT_MS)
 INTERACTION = Interaction(
     source=3, sequence=7, decision=DECISION, reward=1.0, status="closed", timestamp_ms=AT_MS
 )
 SNAPSHOT = PolicySnapshot(
-    placement="home",
-    version="abc@7",
-    spec={"name": "thompson"},
-    partition=0,
-    offset=7,
-    state=b"state",
-    timestamp_ms=AT_MS,
+    placement="home", version="abc@7", spec={}, partition=0, offset=7, state=b"", timestamp_ms=AT_MS
 )
+CATALOGUE = {
+    "placement/home": Placement(name="home"),
+    "creative/home/a": Creative(
+        id="a", placement="home", parts={}, status="live", timestamp_ms=AT_MS
+    ),
+    "generation/g": Generation(
+        id="g", placement="p", brief=Raw(b"{}"), n=1, seed=1, status="done", timestamp_ms=AT_MS
+    ),
+    "generator_version/v": GeneratorVersion(id="v", status="candidate", timestamp_ms=AT_MS),
+}
 
 
 def message(topic, event, **more):
@@ -117,38 +114,10 @@ def test_each_event_has_its_type_its_id_and_its_subject(topic, event, type_, id_
     assert found["ce_time"] == AT
 
 
-@pytest.mark.parametrize(
-    ("event", "type_", "key"),
-    [
-        (Placement(name="home"), "placement", "placement/home"),
-        (
-            Creative(id="a", placement="home", parts={}, status="live", timestamp_ms=AT_MS),
-            "creative",
-            "creative/home/a",
-        ),
-        (
-            Generation(
-                id="g",
-                placement="home",
-                brief=Raw(b"{}"),
-                n=1,
-                seed=1,
-                status="done",
-                timestamp_ms=AT_MS,
-            ),
-            "generation",
-            "generation/g",
-        ),
-        (
-            GeneratorVersion(id="v", status="candidate", timestamp_ms=AT_MS),
-            "generator_version",
-            "generator_version/v",
-        ),
-    ],
-)
-def test_a_change_of_the_catalogue_is_told_by_its_key_time_and_content(event, type_, key):
+@pytest.mark.parametrize(("key", "event"), CATALOGUE.items(), ids=CATALOGUE)
+def test_a_change_of_the_catalogue_is_told_by_its_key_time_and_content(key, event):
     found = headers(catalogue_message(event))
-    assert found["ce_type"].decode() == f"copyloop.{type_}.v1"
+    assert found["ce_type"].decode() == f"copyloop.{key.partition('/')[0]}.v1"
     assert found["ce_subject"].decode() == key
     assert found["ce_id"].decode().startswith(f"{key}@{NOW_MS}-")
     assert found["ce_time"].decode() == rfc3339(NOW_MS)

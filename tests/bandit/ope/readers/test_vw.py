@@ -72,16 +72,13 @@ def test_a_deferred_event_counts_once_activated(tmp_path, changes, kept):
         {"pdrop": 0.5},
         {"c": {}},
         {"Timestamp": "yesterday"},
+        None,
     ],
 )
 def test_a_bad_line_is_named(tmp_path, bad):
-    with pytest.raises(ReaderError, match=r"log:2 is no event"):
-        read(tmp_path / "log", event(), event(**bad))
-
-
-def test_what_is_no_json_is_named(tmp_path):
     path = tmp_path / "log"
-    path.write_text("\n{oops\n")
+    line = "{oops" if bad is None else json.dumps(event(**bad))
+    path.write_text(f"{json.dumps(event())}\n{line}\n")
     with pytest.raises(ReaderError, match=r"log:2 is no event"):
         list(open_reader("dsjson", path))
 

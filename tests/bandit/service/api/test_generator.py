@@ -5,9 +5,10 @@ import pytest
 
 from streams.catalogue.audit_log import latest_acts
 from streams.catalogue.state import catalogue_message
-from streams.events import Creative, Lineage
+from streams.events import Lineage
 from streams.events.creatives import GeneratorVersion
 from streams.logs.sqlite import SqliteLog
+from tests.bandit.decisions import a_creative
 from tests.bandit.service.api_server import code_of, running, wait_until
 
 PATH = "/v1/generator/versions"
@@ -23,14 +24,7 @@ def api(tmp_path):
             GeneratorVersion(id="v1", status="live", timestamp_ms=1),
             GeneratorVersion(id="v2", status="canary", timestamp_ms=2, parent="v1"),
             GeneratorVersion(id="v3", status="candidate", timestamp_ms=3, parent="v1"),
-            Creative(
-                id="c2",
-                placement="home",
-                parts={"headline": "Warm feet"},
-                status="live",
-                timestamp_ms=2,
-                lineage=Lineage(model="m", adapter="v2"),
-            ),
+            a_creative("c2", lineage=Lineage(model="m", adapter="v2")),
         ]
         log.append([catalogue_message(event) for event in events])
         wait_until(lambda: len(items(api)) == 3)

@@ -8,13 +8,7 @@ from bandit.service.auth.guard import Rates
 from bandit.service.settings import Settings
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
+from tests.streams.test_fold import Clock
 
 
 def caller(name, rate=None):

@@ -17,7 +17,7 @@ from bandit.service.auth.tokens import Tokens
 from bandit.service.settings import Settings
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
-from tests.bandit.service.http_stub import answering
+from tests.http_stub import answering
 
 ISSUER, AUDIENCE = "https://id.example", "copyloop"
 

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from msgspec import Raw
 from msgspec.structs import replace
 
 from bandit.learning.worker import run_learner
 from streams.catalogue.state import CatalogueReader, catalogue_message
-from streams.events import INTERACTIONS, Action, Decision, Interaction, Lineage, encode
+from streams.events import INTERACTIONS, Action, Interaction, Lineage, encode
 from streams.join.worker import run_joiner
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
+from tests.bandit.decisions import a_decision
 from tests.bandit.service.api_server import code_of, running, wait_until
 
 
@@ -216,10 +216,7 @@ def test_a_stream_tells_what_changes_as_it_does(loop):
 
 def test_a_stream_tells_of_all_that_came_in_one_millisecond():
     log = MemoryLog(clock=lambda: 7)
-    decision = Decision(
-        event_id="e", placement="still", timestamp_ms=7, context=Raw(b"{}"),
-        actions=(Action("a"),), pmf=(1.0,), index=0, policy_version="v@0",
-    )  # fmt: skip
+    decision = a_decision("e", (Action("a"),), (1.0,), 0, at_ms=7, placement="still")
     event = Interaction(
         source=0, sequence=0, decision=decision, reward=0.0, status="provisional", timestamp_ms=7
     )

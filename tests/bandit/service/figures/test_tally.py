@@ -1,6 +1,5 @@
 """What is counted, by itself."""
 
-import msgspec
 import pytest
 
 from bandit.ope.estimators.bounded import RewardRange
@@ -13,17 +12,15 @@ from bandit.service.figures.counts import (
     read_interaction,
 )
 from bandit.service.figures.lift import LiftPlan
-from streams.events import Action, Decision, Interaction, Outcome, encode
+from streams.events import Action, Interaction, Outcome, encode
+from tests.bandit.decisions import a_decision
 
 
 def interaction(
     reward, previous=None, at_ms=0, context=None, index=0, delays=(), status="provisional"
 ):
-    decision = Decision(
-        event_id="e", placement="home", timestamp_ms=at_ms,
-        context=msgspec.Raw(msgspec.json.encode(context or {})),
-        actions=(Action("a"), Action("b")), pmf=(0.75, 0.25), index=index, policy_version="v@1",
-    )  # fmt: skip
+    actions, told = (Action("a"), Action("b")), {"context": context or {}, "version": "v@1"}
+    decision = a_decision("e", actions, (0.75, 0.25), index, at_ms=at_ms, **told)
     outcomes = tuple(
         Outcome(event_id="e", outcome_id=f"o{n}", kind="click", timestamp_ms=at_ms + delay_ms)
         for n, delay_ms in enumerate(delays)

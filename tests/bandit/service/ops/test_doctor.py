@@ -13,12 +13,13 @@ from bandit.service.ops.doctor import examine
 from bandit.service.settings import unknown_variables
 from streams.catalogue.state import catalogue_message
 from streams.dead_letters import dead_letter_message
-from streams.events import DECISIONS, POLICIES, Creative, Placement, PolicySnapshot, encode
+from streams.events import DECISIONS, POLICIES, Placement, PolicySnapshot, encode
 from streams.events.access import Protection
 from streams.logs.base import Message, Record, TopicPartition
 from streams.logs.embedded import wall_clock_ms
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
+from tests.bandit.decisions import a_creative
 from tests.running import COPYLOOP
 
 NOW_MS = wall_clock_ms()
@@ -45,14 +46,7 @@ def of(findings, check, state):
 
 
 def test_all_is_well_with_a_log_that_is_well(tmp_path, log):
-    log.append(
-        [
-            catalogue_message(Placement(name="home")),
-            catalogue_message(
-                Creative(id="a", placement="home", parts={}, status="live", timestamp_ms=1)
-            ),
-        ]
-    )
+    log.append([catalogue_message(event) for event in (Placement(name="home"), a_creative("a"))])
     findings = found(tmp_path)
     assert [each for each in findings if each.state != "ok"] == []
     assert {each.check for each in findings} >= {

@@ -12,7 +12,7 @@ from bandit.service.settings import Settings
 from streams.logs.base import Record
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running
-from tests.bandit.service.http_stub import answering
+from tests.http_stub import answering, body_of
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -25,7 +25,7 @@ class Collector:
         self.spans = []
 
     def answer(self, handler):
-        body = handler.rfile.read(int(handler.headers["content-length"]))
+        body = body_of(handler)
         if handler.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:

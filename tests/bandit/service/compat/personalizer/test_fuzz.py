@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from streams.events import DECISIONS, OUTCOMES, decode
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running
+from tests.bandit.service.test_api_fuzz import odd_words, values
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
-odd_words = st.text(st.characters(exclude_categories=[]), max_size=20)  # half surrogates too
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | odd_words
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(odd_words, inner, max_size=4),
-    max_leaves=12,
-)
 plain = st.dictionaries(words, st.floats(-1e6, 1e6) | words | st.booleans(), max_size=3)
 features = st.lists(plain | st.none(), min_size=1, max_size=3) | st.lists(
     st.dictionaries(odd_words, values, max_size=3), max_size=2

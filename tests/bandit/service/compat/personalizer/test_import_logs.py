@@ -8,16 +8,16 @@ import httpx
 import pytest
 
 from bandit.errors import ReaderError
-from bandit.learning.fold import PartitionFold
 from bandit.policies import open_policy
 from bandit.service.compat.personalizer.configuration import new_placement
 from bandit.service.compat.personalizer.import_logs import look_through, read_logs, take_in
 from bandit.verification import audit
-from streams.catalogue.state import CatalogueReader, catalogue_message
+from streams.catalogue.state import catalogue_message
 from streams.events import INTERACTIONS, decode
 from streams.fold import scan_topic
 from streams.logs.opening import open_log
 from streams.topics import create_topics
+from tests.bandit.histories import folded
 from tests.bandit.service.api_server import wait_until
 from tests.running import copyloop_up
 
@@ -95,11 +95,7 @@ def test_the_learner_folds_what_was_taken_in(log, tmp_path):
     policy = open_policy(new_placement("default", 0).policy)
     for logged in read_logs([tmp_path / "a"]):
         policy.learn(logged.decision, logged.reward)
-    reader, fold = CatalogueReader(log), PartitionFold()
-    reader.catch_up()
-    for record in interactions(log):
-        fold.take(record, reader.catalogue)
-    assert fold.placements["default"].policy.to_bytes() == policy.to_bytes()
+    assert folded(log).placements["default"].policy.to_bytes() == policy.to_bytes()
 
 
 def test_an_audit_takes_no_offence(log, tmp_path):
@@ -107,24 +103,22 @@ def test_an_audit_takes_no_offence(log, tmp_path):
     assert audit(log).mismatches == ()
 
 
-@pytest.mark.parametrize("bad", ["{oops", json.dumps(event(1) | {"p": [1.0]}), "[]"])
-def test_a_bad_line_stops_it_before_anything_is_written(tmp_path, bad):
-    path = write(tmp_path / "a", range(3))
-    path.write_text(path.read_text() + bad + "\n")
-    with pytest.raises(ReaderError, match="a:4 is no event"):
-        look_through([path], new_placement("default", 0))
+GOOD = "".join(json.dumps(event(number)) + "\n" for number in range(3))
 
 
-def test_rewards_that_the_placement_cannot_have_are_refused(tmp_path):
-    path = tmp_path / "a"
-    path.write_text(json.dumps(event(1) | {"_label_cost": -7.0}) + "\n")
-    with pytest.raises(ReaderError, match="rewards go from 7 to 7"):
-        look_through([path], new_placement("default", 0))
-
-
-def test_no_decision_is_refused(tmp_path):
-    (tmp_path / "a").write_text("\n")
-    with pytest.raises(ReaderError, match="no decision that counts"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "{oops", "a:4 is no event"),
+        (GOOD + json.dumps(event(1) | {"p": [1.0]}), "a:4 is no event"),
+        (GOOD + "[]", "a:4 is no event"),
+        (json.dumps(event(1) | {"_label_cost": -7.0}), "rewards go from 7 to 7"),
+        ("", "no decision that counts"),
+    ],
+)
+def test_what_cannot_be_taken_in_is_refused_before_anything_is_written(tmp_path, text, words):
+    (tmp_path / "a").write_text(f"{text}\n")
+    with pytest.raises(ReaderError, match=words):
         look_through([tmp_path / "a"], new_placement("default", 0))
 
 
@@ -135,11 +129,7 @@ def test_real_logs_of_one_slot_and_of_several_are_taken_in(log):
     assert (contents.events, contents.lowest, contents.highest) == (89, 0.0, 1.0)
     assert imported(log, *paths) == (89, 0)
     assert imported(log, *paths) == (0, 89)
-    reader, fold = CatalogueReader(log), PartitionFold()
-    reader.catch_up()
-    for record in interactions(log):
-        fold.take(record, reader.catalogue)
-    assert fold.placements["default"].offset == 89
+    assert folded(log).placements["default"].offset == 89
 
 
 def run_import(folder, *words):

@@ -1,3 +1,5 @@
+"""Appends in groups, and the way past a log that is away."""
+
 import asyncio
 import random
 from contextlib import closing, suppress
@@ -5,7 +7,7 @@ from contextlib import closing, suppress
 import pytest
 
 from bandit.errors import RequestError
-from bandit.service.log_writer import Appender, LogThread
+from bandit.service.log_writer import MAX_GROUP, Appender, LogThread
 from bandit.service.spooling import Spooling
 from streams.errors import LogUnavailable
 from streams.spool import Spool
@@ -16,9 +18,10 @@ ENDLESS = 1 << 30
 
 
 class Counts:
-    """What was counted on the way."""
+    """What was counted on the way, and what the scenario returned."""
 
     def __init__(self):
+        self.answer, self.groups = None, []
         self.spooled = self.forwarded = 0
 
     def on_spooled(self, count):
@@ -28,13 +31,13 @@ class Counts:
         self.forwarded += count
 
 
-def used(log, spool, scenario, *, patience_seconds=0.05):
-    """Runs the scenario with an appender that spools, and closes that; returns the counts."""
+def used(log, spool, scenario, *, patience_seconds=0.05, limit=10_000):
+    """Runs the scenario with an appender, one that spools if there is a spool, and closes that."""
     counts = Counts()
 
     async def run():
-        thread = LogThread(log, on_append=lambda size: None)
-        spooling = Spooling(
+        thread = LogThread(log, on_append=counts.groups.append)
+        spooling = spool and Spooling(
             thread,
             spool,
             patience_seconds=patience_seconds,
@@ -42,15 +45,19 @@ def used(log, spool, scenario, *, patience_seconds=0.05):
             on_spooled=counts.on_spooled,
             on_forwarded=counts.on_forwarded,
         )
-        appender = Appender(thread, limit=10_000, spooling=spooling)
+        appender = Appender(thread, limit=limit, spooling=spooling)
         appender.start()
         try:
-            await scenario(appender)
+            counts.answer = await scenario(appender)
         finally:
+            if spool is None:
+                log.gate.set()
             await appender.close()
             log.gate.set()
 
     asyncio.run(run())
+    if spool is None:
+        assert counts.groups == log.groups
     return counts
 
 
@@ -80,6 +87,133 @@ def log():
 def spool(tmp_path):
     with closing(Spool(tmp_path, ROOM)) as spool:
         yield spool
+
+
+def test_what_gathers_during_an_append_goes_as_one_group(log):
+    async def scenario(appender):
+        log.gate.clear()
+        first = asyncio.ensure_future(appender.append([message("first")]))
+        await asyncio.sleep(0.01)
+        rest = [asyncio.ensure_future(appender.append([message(n)])) for n in range(50)]
+        await asyncio.sleep(0.01)
+        log.gate.set()
+        return [await first, *[await one for one in rest]]
+
+    written = used(log, None, scenario).answer
+    assert log.groups == [1, 50]
+    assert [places[0].offset for places in written] == list(range(51))
+    assert log.ids() == ["first", *map(str, range(50))]
+
+
+def test_each_is_told_where_its_own_messages_went(log):
+    async def scenario(appender):
+        sizes = [3, 1, 2]
+        return await asyncio.gather(
+            *[appender.append([message(f"{n}-{k}") for k in range(n)]) for n in sizes]
+        )
+
+    places = used(log, None, scenario).answer
+    assert [[place.offset for place in found] for found in places] == [[0, 1, 2], [3], [4, 5]]
+
+
+def test_a_group_has_a_largest_size(log):
+    async def scenario(appender):
+        log.gate.clear()
+        waiting = [
+            asyncio.ensure_future(appender.append([message(f"{n}-{k}") for k in range(400)]))
+            for n in range(5)
+        ]
+        await asyncio.sleep(0.01)
+        log.gate.set()
+        await asyncio.gather(*waiting)
+
+    used(log, None, scenario)
+    assert sum(log.groups) == 2000
+    assert max(log.groups) <= MAX_GROUP
+
+
+def test_too_many_waiting_are_refused_and_the_rest_is_kept(log):
+    async def scenario(appender):
+        log.gate.clear()
+        waiting = [asyncio.ensure_future(appender.append([message(n)])) for n in range(5)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(RequestError) as caught:
+            await appender.append([message("one too many")])
+        assert (caught.value.status, caught.value.code) == (503, "overloaded")
+        log.gate.set()
+        await asyncio.gather(*waiting)
+        await appender.append([message("again")])
+
+    used(log, None, scenario, limit=5)
+    assert log.ids() == ["0", "1", "2", "3", "4", "again"]
+
+
+def test_who_waits_is_told_that_the_log_is_away(log):
+    async def scenario(appender):
+        log.failures = 1
+        with pytest.raises(RequestError) as caught:
+            await appender.append([message("lost")])
+        assert (caught.value.status, caught.value.code) == (503, "log_unavailable")
+        assert appender.failed_within(60)
+        await appender.append([message("kept")])
+        assert not appender.failed_within(60)
+
+    used(log, None, scenario)
+    assert log.ids() == ["kept"]
+
+
+def test_what_is_buffered_outlives_an_outage_in_order(log):
+    async def scenario(appender):
+        log.failures = 2
+        for name in "abc":
+            appender.put([message(name)])
+        while log.failures:
+            await asyncio.sleep(0.01)
+        await appender.append([message("d")])
+
+    used(log, None, scenario)
+    assert log.ids() == list("abcd")
+
+
+def test_closing_appends_what_still_waits(log):
+    async def scenario(appender):
+        log.gate.clear()
+        for number in range(20):
+            appender.put([message(number)])
+
+    used(log, None, scenario)
+    assert log.ids() == [str(number) for number in range(20)]
+
+
+def test_closing_says_what_is_lost(log, caplog):
+    async def scenario(appender):
+        log.gate.clear()
+        log.failures = 10
+        appender.put([message("lost")])
+
+    used(log, None, scenario)
+    assert "1 messages are lost" in caplog.text
+
+
+def test_a_closed_appender_takes_nothing(log):
+    async def scenario(appender):
+        await appender.close()
+        with pytest.raises(RequestError) as caught:
+            appender.put([message("late")])
+        assert caught.value.status == 503
+
+    used(log, None, scenario)
+
+
+def test_a_failure_of_another_kind_reaches_who_waits_and_ends_nothing(log):
+    async def scenario(appender):
+        log.failures, log.failure = 1, RuntimeError("broken on purpose")
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await appender.append([message("lost")])
+        await appender.append([message("kept")])
+
+    used(log, None, scenario)
+    assert log.ids() == ["kept"]
 
 
 def test_a_log_that_works_is_written_directly(log, spool):
@@ -300,14 +434,10 @@ def test_a_failure_of_another_kind_is_told_directly_and_outlived_when_forwarding
 
 
 def test_without_a_spool_who_waits_is_told(log):
-    async def run():
-        thread = LogThread(log, on_append=lambda size: None)
-        appender = Appender(thread, limit=10)
-        appender.start()
+    async def scenario(appender):
         log.failures, log.failure = 1, LogUnavailable("gone")
         with pytest.raises(RequestError, match="gone"):
             await appender.append_through([message("a")])
         assert appender.failed_within(60)
-        await appender.close()
 
-    asyncio.run(run())
+    used(log, None, scenario)
