@@ -138,7 +138,11 @@ def on_trial(
     if earlier is not None:
         made = rejected(catalogue, earlier.id, now_ms=now_ms, by=by, why=f"{found.id} came after")
     asked: list[Generation] = []
-    for number, latest in enumerate(_latest_requests(catalogue)):
+    by_placement = (
+        [g for g in catalogue.generations(placement.name) if g.brief != EMPTY]
+        for placement in catalogue.placements()
+    )
+    for number, latest in enumerate(requests[-1] for requests in by_placement if requests):
         fresh = replace(
             latest,
             n=creatives,
@@ -271,14 +275,6 @@ def _moved(
             f"become {may}"
         )
     return replace(version, status=status, timestamp_ms=now_ms, by=by, reason=why)
-
-
-def _latest_requests(catalogue: Catalogue) -> Iterator[Generation]:
-    """Yields the latest generation of each placement that has any."""
-    for placement in catalogue.placements():
-        asked = [g for g in catalogue.generations(placement.name) if g.brief != EMPTY]
-        if asked:
-            yield asked[-1]
 
 
 def _before(catalogue: Catalogue, champion: GeneratorVersion) -> GeneratorVersion | None:

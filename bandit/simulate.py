@@ -142,7 +142,11 @@ class TasteWorld:
             text: the headline.
         """
         segment = json.loads(bytes(context))
-        return self._rate(segment["device"], segment["daypart"], text)
+        key = (segment["device"], segment["daypart"], text)
+        if key not in self._appeal:
+            # a soft bound: piling up everything that is liked must not win without end
+            self._appeal[key] = 2.0 * math.tanh(self._liking(*key) / 2.0)
+        return self.base_rate * math.exp(self.spread * self._appeal[key])
 
     def audience(self) -> list[tuple[Context, float]]:
         """Returns every segment's context with its share of visits; the shares sum to 1."""
@@ -176,13 +180,6 @@ class TasteWorld:
             share * max(self.click_rate(context, text) for text in texts)
             for context, share in self.audience()
         )
-
-    def _rate(self, device: str, daypart: str, text: str) -> float:
-        key = (device, daypart, text)
-        if key not in self._appeal:
-            # a soft bound: piling up everything that is liked must not win without end
-            self._appeal[key] = 2.0 * math.tanh(self._liking(device, daypart, text) / 2.0)
-        return self.base_rate * math.exp(self.spread * self._appeal[key])
 
     def _liking(self, device: str, daypart: str, text: str) -> float:
         attributes = text_attributes(text)

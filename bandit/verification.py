@@ -307,7 +307,11 @@ class _PlacementClaims:
     def _check_pmfs(self, version: str, policy: Policy) -> None:
         for decision, record in self._claims.made_by(self._name, version):
             try:
-                self._check_shortlist(policy, decision, record)
+                apart = self._claims.shortlists.differs(policy, decision)
+                if apart is None:
+                    self._claims.undrawn += 1
+                elif apart:
+                    self._claims.refuse("shortlist_differs", decision, record, apart)
                 derived = _derived(policy, decision)
             except FeatureError as error:
                 self._claims.refuse("features_invalid", decision, record, str(error))
@@ -316,13 +320,6 @@ class _PlacementClaims:
             if difference > TOLERANCE:
                 detail = f"logged and derived probabilities are up to {difference:.3g} apart"
                 self._claims.refuse("pmf_differs", decision, record, detail)
-
-    def _check_shortlist(self, policy: Policy, decision: Decision, record: Record) -> None:
-        difference = self._claims.shortlists.differs(policy, decision)
-        if difference is None:
-            self._claims.undrawn += 1
-        elif difference:
-            self._claims.refuse("shortlist_differs", decision, record, difference)
 
 
 def _derived(policy: Policy, decision: Decision) -> Pmf:

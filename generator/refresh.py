@@ -163,9 +163,8 @@ def _wanted(
 
 def _decline(best: Creative, state: RotationState, rotation: Rotation) -> str:
     past, recent = state.split(best.id)
-    if min(past.effective_n, recent.effective_n) < rotation.showings:
-        return ""
-    if recent.bounds[1] >= past.bounds[0]:
+    shown = min(past.effective_n, recent.effective_n)
+    if shown < rotation.showings or recent.bounds[1] >= past.bounds[0]:
         return ""
     return (
         f"the best, {best.id!r}, earned {past.bounds[0]:.4g} at least and now "

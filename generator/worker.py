@@ -1,8 +1,7 @@
 """The generator as a process: requests in the log, answered with creatives in the log.
 
-The log is the only state there is. A request that was not finished when the process died is
-still `requested`, so it is done again, and the same seed writes the same creatives under the
-same ids.
+The log is the only state. A request that a killed process left is still `requested`, so it is
+done again, and the same seed writes the same creatives under the same ids.
 """
 
 from __future__ import annotations

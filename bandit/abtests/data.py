@@ -6,7 +6,7 @@ without replacement, the showings of an arm come in an order as likely as any ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -93,7 +93,13 @@ def read_ab_tests(
     """
     names = _names(columns or {})
     rows = _checked(path, _read(path, names), names).rename_columns([*names]).to_pylist()
-    tests = _tests(rows)
+    by_test: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_test.setdefault(row["test"], []).append(row)
+    tests = [
+        AbTest(id=id_, week=min(row["week"] for row in of_test), arms=_arms(of_test))
+        for id_, of_test in by_test.items()
+    ]
     kept = [
         test
         for test in tests
@@ -188,16 +194,6 @@ def _checked(path: Path, table: pa.Table, names: Mapping[str, str]) -> pa.Table:
             f"{path} has a {names['test']} of {longest} characters; at most {MAX_ID_LENGTH}"
         )
     return table
-
-
-def _tests(rows: Iterable[dict[str, Any]]) -> list[AbTest]:
-    by_test: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_test.setdefault(row["test"], []).append(row)
-    return [
-        AbTest(id=id_, week=min(row["week"] for row in of_test), arms=_arms(of_test))
-        for id_, of_test in by_test.items()
-    ]
 
 
 def _arms(rows: Sequence[dict[str, Any]]) -> tuple[Arm, ...]:

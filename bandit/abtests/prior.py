@@ -74,7 +74,11 @@ def fit_prior(data: Contrasts) -> Prior:
     predicted = _predicted(data, spreads)
     rows = np.ones(len(data.y), dtype=bool)
     found = _fitted(data, spreads, rows)
-    return Prior(_named(data, found, spreads), _strength(data, predicted), 1.0 - left / nothing)
+    # The variance of rates beyond what was predicted, by weighted moments.
+    square, weight = (data.y - predicted) ** 2 - 1.0 / data.expected, data.weight**2
+    variance = float(weight @ square) / float(weight.sum())
+    strength = round(min(max(1.0 / max(variance, 1e-9), LEAST_STRENGTH), MOST_STRENGTH), 1)
+    return Prior(_named(data, found, spreads), strength, 1.0 - left / nothing)
 
 
 def _fitted(data: Contrasts, spreads: Mapping[str, float], rows: Rows) -> Floats:
@@ -92,14 +96,6 @@ def _fitted(data: Contrasts, spreads: Mapping[str, float], rows: Rows) -> Floats
 def _predicted(data: Contrasts, spreads: Mapping[str, float]) -> Floats:
     """Returns y as predicted from the folds that a creative is not in."""
     return held_out(data.fold, lambda rest, held: data.x[held] @ _fitted(data, spreads, rest))
-
-
-def _strength(data: Contrasts, predicted: Floats) -> float:
-    """Returns 1 / (variance of rates beyond what was predicted), by weighted moments."""
-    square = (data.y - predicted) ** 2 - 1.0 / data.expected
-    weight = data.weight**2
-    variance = float(weight @ square) / float(weight.sum())
-    return round(min(max(1.0 / max(variance, 1e-9), LEAST_STRENGTH), MOST_STRENGTH), 1)
 
 
 def _named(data: Contrasts, found: Floats, spreads: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,9 +17,6 @@ from rich.table import Table
 
 from bandit.errors import PlotError
 from bandit.ope.charts import COLOURS, short
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SUFFIXES: Final = (".png", ".svg")
 BAND: Final = 1.96
@@ -185,7 +182,11 @@ def plot_replay(report: ReplayReport, path: Path) -> None:
     heights = _spread(np.clip(np.array(ends), low, high), gap=(high - low) / 16.0)
     for number, (result, curve) in enumerate(zip(report.results, report.curves, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
-        _draw(axes, curve, colour)
+        lift, half = 100.0 * curve.lift, 100.0 * BAND * curve.lift_se
+        axes.plot(curve.rounds, lift, color=colour, linewidth=1.8)
+        axes.fill_between(
+            curve.rounds, lift - half, lift + half, color=colour, alpha=0.15, linewidth=0
+        )
         axes.annotate(
             f"{short(result.policy)}  {ends[number]:+.1f} %",
             xy=(1.0, heights[number]),
@@ -208,12 +209,6 @@ def plot_replay(report: ReplayReport, path: Path) -> None:
     # an SVG's words stay words, to be searched and read aloud
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(path, dpi=150)
-
-
-def _draw(axes: Axes, curve: Curve, colour: str) -> None:
-    lift, half = 100.0 * curve.lift, 100.0 * BAND * curve.lift_se
-    axes.plot(curve.rounds, lift, color=colour, linewidth=1.8)
-    axes.fill_between(curve.rounds, lift - half, lift + half, color=colour, alpha=0.15, linewidth=0)
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:

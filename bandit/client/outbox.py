@@ -191,7 +191,17 @@ class Outbox:
             now_ms = time.time_ns() // 1_000_000
             while part := self._items[:AT_ONCE]:
                 try:
-                    self._spool.append([_message(item) for item in part], now_ms)
+                    self._spool.append(
+                        [
+                            Message(
+                                OUTCOMES,
+                                msgspec.json.decode(item, type=_Keyed).event_id.encode(),
+                                bytes(item),
+                            )
+                            for item in part
+                        ],
+                        now_ms,
+                    )
                 except SpoolError as error:
                     logger.error("%d outcomes stay in memory: %s", len(self._items), error)
                     return
@@ -215,11 +225,6 @@ class Outbox:
         logger.warning("an outcome is refused: %s", refused)
         if self._batching.on_refused is not None:
             self._batching.on_refused(refused)
-
-
-def _message(item: Raw) -> Message:
-    key = msgspec.json.decode(item, type=_Keyed).event_id
-    return Message(OUTCOMES, key.encode(), bytes(item))
 
 
 class _Keyed(Struct):

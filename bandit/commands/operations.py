@@ -76,7 +76,6 @@ def forget(
     from streams.catalogue.audit_log import act_message
     from streams.forgetting import Wanted, values_of
     from streams.forgetting import forget as run
-    from streams.logs.embedded import wall_clock_ms
     from streams.topics import create_topics
 
     text = sys.stdin.read().rstrip("\n") if value == STDIN else value

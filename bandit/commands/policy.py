@@ -6,14 +6,13 @@ They work on the log itself, so they need no API; every replica and the learner 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from streams.commands.options import Form, LogOptions, make_app, operator
-from streams.commands.output import print_json, print_rows
+from streams.commands.output import moment, print_json, print_rows
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
@@ -129,8 +128,7 @@ def _change(at: LogOptions, placement: str, change: Callable[[Catalogue], list[P
 
 def _version(found: Version) -> tuple[object, ...]:
     mean = f"{(found.reward or 0.0) / found.decisions:.4f}" if found.decisions else None
-    since = datetime.fromtimestamp(found.since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return found.number, since, found.decisions, mean, found.why, _json(found.spec)
+    return found.number, moment(found.since_ms), found.decisions, mean, found.why, _json(found.spec)
 
 
 def _trial(name: str, found: TrialResult) -> tuple[object, ...]:

@@ -101,18 +101,15 @@ def _walk(name: str, value: object, path: str, depth: int) -> Iterator[tuple[str
                 yield from _walk(_join(name, key), inner, f"{path}.{key}", depth + 1)
         case list():
             for position, inner in enumerate(value):
-                yield from _walk_item(name, position, inner, f"{path}.{position}", depth + 1)
+                at = f"{path}.{position}"
+                if inner is None or isinstance(inner, bool | list):
+                    raise FeatureError(
+                        f"{at} is {_shown(inner)}; an array holds numbers, strings or objects"
+                    )
+                named = _join(name, str(position)) if isinstance(inner, int | float) else name
+                yield from _walk(named, inner, at, depth + 1)
         case _:
             raise FeatureError(f"{path} is {_shown(value)}; not a feature")
-
-
-def _walk_item(
-    name: str, position: int, value: object, path: str, depth: int
-) -> Iterator[tuple[str, float]]:
-    if value is None or isinstance(value, bool | list):
-        raise FeatureError(f"{path} is {_shown(value)}; an array holds numbers, strings or objects")
-    named = _join(name, str(position)) if isinstance(value, int | float) else name
-    yield from _walk(named, value, path, depth)
 
 
 def _join(name: str, key: str) -> str:
@@ -220,13 +217,24 @@ def standardised(features: Iterable[Feature]) -> Iterator[Feature]:
     [('age', 1.0), ('age~5', 0.42), ('age~6', 0.58)]
     """
     for feature in features:
-        period = _period(feature.name)
+        namespace, name, value = feature
+        period = _period(name)
         if period is not None:
-            yield from _circle(feature, period)
-        elif abs(feature.value) <= 1.0:
+            angle = 2.0 * math.pi * value / period
+            length = HARMONICS**-0.5
+            for k in range(1, HARMONICS + 1):
+                yield Feature(namespace, f"{name}~cos{k}", length * math.cos(k * angle))
+                yield Feature(namespace, f"{name}~sin{k}", length * math.sin(k * angle))
+        elif abs(value) <= 1.0:
             yield feature
         else:
-            yield from _scale(feature)
+            sign = math.copysign(1.0, value)
+            share, mark = math.modf(math.log2(abs(value)))
+            yield Feature(namespace, name, sign)
+            if mark:
+                yield Feature(namespace, f"{name}~{mark:.0f}", sign * (1.0 - share))
+            if share:
+                yield Feature(namespace, f"{name}~{mark + 1.0:.0f}", sign * share)
 
 
 def _period(name: str) -> float | None:
@@ -236,26 +244,6 @@ def _period(name: str) -> float | None:
         if last == known or last.endswith(f"_{known}"):
             return period
     return None
-
-
-def _circle(feature: Feature, period: float) -> Iterator[Feature]:
-    namespace, name, value = feature
-    angle = 2.0 * math.pi * value / period
-    length = HARMONICS**-0.5
-    for harmonic in range(1, HARMONICS + 1):
-        yield Feature(namespace, f"{name}~cos{harmonic}", length * math.cos(harmonic * angle))
-        yield Feature(namespace, f"{name}~sin{harmonic}", length * math.sin(harmonic * angle))
-
-
-def _scale(feature: Feature) -> Iterator[Feature]:
-    namespace, name, value = feature
-    sign = math.copysign(1.0, value)
-    share, mark = math.modf(math.log2(abs(value)))
-    yield Feature(namespace, name, sign)
-    if mark:
-        yield Feature(namespace, f"{name}~{mark:.0f}", sign * (1.0 - share))
-    if share:
-        yield Feature(namespace, f"{name}~{mark + 1.0:.0f}", sign * share)
 
 
 def balanced(features: Iterable[Feature]) -> list[Feature]:

@@ -202,7 +202,8 @@ def _encode(w: dict[str, Floats], tokens: list[int]) -> Floats:
         layer = f"encoder.layer.{number}"
         attended = _linear(w, f"{layer}.attention.output.dense", _attended(w, layer, x))
         x = _normed(w, f"{layer}.attention.output", x + attended)
-        inner = _gelu(_linear(w, f"{layer}.intermediate.dense", x))
+        inner = _linear(w, f"{layer}.intermediate.dense", x)
+        inner = inner * (0.5 + 0.5 * _erf(inner * np.float32(2.0**-0.5)))
         x = _normed(w, f"{layer}.output", x + _linear(w, f"{layer}.output.dense", inner))
     return x
 
@@ -229,11 +230,6 @@ def _normed(w: dict[str, Floats], name: str, x: Floats) -> Floats:
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     scaled: Floats = centred / np.sqrt(variance + np.float32(_EPSILON))
     return scaled * w[f"{name}.LayerNorm.weight"] + w[f"{name}.LayerNorm.bias"]
-
-
-def _gelu(x: Floats) -> Floats:
-    found: Floats = x * (0.5 + 0.5 * _erf(x * np.float32(2.0**-0.5)))
-    return found
 
 
 def _erf(x: Floats) -> Floats:

@@ -78,24 +78,21 @@ class PlacementFold:
     def _learn(self, interaction: Interaction) -> bool:
         previous = interaction.previous_reward
         if self._correct is None:
-            return self._learn_closed(interaction)
+            if interaction.status == "corrected":
+                raise LearnError(
+                    "not_correctable",
+                    f"interaction {interaction.id} corrects {previous} to "
+                    f"{interaction.reward}, which policy {self.spec.get('name')!r} cannot take in; "
+                    "give the placement a policy that can, or no window longer than its own",
+                )
+            if interaction.status == "closed":
+                self.policy.learn(interaction.decision, interaction.reward)
+            return interaction.status == "closed"
         if previous is None:
             self.policy.learn(interaction.decision, interaction.reward)
         elif interaction.reward != previous:
             self._correct(interaction.decision, previous, interaction.reward)
         return interaction.reward != previous
-
-    def _learn_closed(self, interaction: Interaction) -> bool:
-        if interaction.status == "corrected":
-            raise LearnError(
-                "not_correctable",
-                f"interaction {interaction.id} corrects {interaction.previous_reward} to "
-                f"{interaction.reward}, which policy {self.spec.get('name')!r} cannot take in; "
-                "give the placement a policy that can, or no window longer than its own",
-            )
-        if interaction.status == "closed":
-            self.policy.learn(interaction.decision, interaction.reward)
-        return interaction.status == "closed"
 
     def snapshot(self, placement: str, partition: int, *, counted: bool = False) -> PolicySnapshot:
         """Returns the policy as it is published, if `counted` with how often each was shown."""

@@ -138,7 +138,7 @@ class Diagnosis:
             zero_share=self._zeros / n if n else 0.0,
             unsupported=None if unsupported is None or not n else unsupported / n,
             rewards=self._rewards,
-            carried=self._shares(),
+            carried=tuple((np.cumsum(self._heaviest) / (self._carried or 1.0)).tolist()),
             weights=tuple(self._histogram.tolist()),
             verdict=Verdict("ok", ""),
         )
@@ -155,10 +155,6 @@ class Diagnosis:
         total._carried = self._carried + other._carried
         total._histogram = self._histogram + other._histogram
         return total
-
-    def _shares(self) -> tuple[float, ...]:
-        total = self._carried or 1.0
-        return tuple((np.cumsum(self._heaviest) / total).tolist())
 
 
 def _largest(values: Floats) -> Floats:

@@ -84,7 +84,8 @@ def drift_of(buckets: Sequence[TimeBucket], *, alpha: float = ALPHA) -> Drift | 
     # Who thinks that the change is still to come is the mixture's rest, 1 / len(n).
     to_come = _marginal(n.sum(), total.sum()) - math.log(len(n))
     evidence = float(np.logaddexp.reduce(np.append(weighted, to_come)))
-    evidence -= _largest(float(n.sum()), float(total.sum()))
+    shown, earned = float(n.sum()), float(total.sum())
+    evidence -= sum(p * math.log(p / shown) for p in (earned, shown - earned) if p > 0.0)
     inner = (n_before > 0.0) & (n_after > 0.0)
     likeliest = int(np.where(inner, split, -np.inf).argmax())
     return Drift(
@@ -133,9 +134,3 @@ def _marginal(n: Floats, total: Floats) -> Floats:
 
 
 _log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
-
-
-def _largest(n: float, total: float) -> float:
-    """Returns the log likelihood of the rate that is likeliest."""
-    lost = n - total
-    return sum(part * math.log(part / n) for part in (total, lost) if part > 0.0)

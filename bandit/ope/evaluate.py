@@ -68,11 +68,16 @@ def evaluate(
         ReaderError: the log cannot be read.
     """
     options = options or Options()
-    chosen = _unique([options.baseline, *policies])
+    named = [options.baseline, *policies]
+    # A text counts once; a candidate may have a text for its name.
+    chosen = list({p if isinstance(p, str) else id(p): p for p in named}.values())
     _check(chosen, options)
     with show_progress(console) as progress:
         model, slots = _read_before(log, options, progress)
-        shares = _shares(chosen, processes)
+        # Each process has the baseline, to compare with.
+        baseline, *others = chosen
+        count = max(min(processes, len(others)), 1)
+        shares = [[baseline, *others[number::count]] for number in range(count)]
         # creatives are judged once, by the first
         asked = [options, *[replace(options, creatives=False)] * (len(shares) - 1)]
         jobs = [
@@ -133,7 +138,7 @@ def _judge(
     for event in islice(events, options.train):
         for candidate in candidates:
             candidate.target.train(event)
-    for batch in _batches(events, batch_size):
+    while batch := list(islice(events, batch_size)):
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
         view = view_of(batch, options, model)
@@ -218,23 +223,6 @@ def _check(policies: Sequence[str | Candidate], options: Options) -> None:
             )
 
 
-def _unique(policies: Sequence[str | Candidate]) -> list[str | Candidate]:
-    """Returns the policies, each text once; a candidate may have a text for its name."""
-    return list({p if isinstance(p, str) else id(p): p for p in policies}.values())
-
-
-def _shares(policies: Sequence[str | Candidate], processes: int) -> list[list[str | Candidate]]:
-    """Returns the policies of each process; every one has the baseline, to compare with."""
-    baseline, *others = policies
-    count = max(min(processes, len(others)), 1)
-    return [[baseline, *others[number::count]] for number in range(count)]
-
-
-def _batches(events: Iterator[LoggedEvent], size: int) -> Iterator[list[LoggedEvent]]:
-    while batch := list(islice(events, size)):
-        yield batch
-
-
 def show_progress(
     console: Console | None, done: str = "{task.completed:,.0f} decisions"
 ) -> Progress:
@@ -260,15 +248,13 @@ def fits(policies: Sequence[str], options: Options, *, actions: bool) -> bool:
 
     `actions` is whether the log names the logged actions.
     """
-    named = [options.baseline, *policies]
-    known = all(
-        name == "logged"
-        or name.startswith("column:")
-        or (actions and (name == "uniform" or name.startswith("constant:")))
-        for name in named
-    )
     return (
-        known
+        all(
+            name == "logged"
+            or name.startswith("column:")
+            or (actions and (name == "uniform" or name.startswith("constant:")))
+            for name in [options.baseline, *policies]
+        )
         and not options.train
         and not options.creatives
         and all(name in PLAIN for name in options.estimators)

@@ -64,7 +64,11 @@ def to_page(report: Evaluation) -> str:
         f"<h1>What each policy would have earned</h1><p>{report.n:,} logged decisions. Policies "
         f"are compared with <b>{escape(report.baseline)}</b> on the same decisions.</p>{warnings}"
         f"{_summary(report)}{_forest(report)}{_over_time(report)}{_creatives(report)}{sections}{_calibration(report)}"
-        f"{_how_to_read(report)}</body></html>\n"
+        "<h2>How to read this</h2><p class=small>Nobody was shown anything new for this page. "
+        "Decisions that were made are weighed by how much likelier each policy makes them. Of "
+        f"such intervals {report.level:.0%} hold the true value. Where the verdict is red, take no "
+        "decision from the figures beside it: the words say what is wrong. A star marks figures "
+        "that rest on propensities which were estimated.</p></body></html>\n"
     )
 
 
@@ -208,16 +212,6 @@ def _calibration(report: Evaluation) -> str:
     return (
         f"<h2>The reward model</h2><p>{escape(report.calibration.words)}</p>"
         f"{charts.calibration(report.calibration)}"
-    )
-
-
-def _how_to_read(report: Evaluation) -> str:
-    return (
-        "<h2>How to read this</h2><p class=small>Nobody was shown anything new for this page. "
-        "Decisions that were made are weighed by how much likelier each policy makes them. Of "
-        f"such intervals {report.level:.0%} hold the true value. Where the verdict is red, take no "
-        "decision from the figures beside it: the words say what is wrong. A star marks figures "
-        "that rest on propensities which were estimated.</p>"
     )
 
 

@@ -112,7 +112,13 @@ def parse_policy(text: str) -> PolicySpec:
     {'name': 'vw', 'args': '--cb_explore_adf --softmax'}
     """
     if text.endswith(".json"):
-        return _spec_in(Path(text))
+        path = Path(text)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=PolicySpec)
+        except (OSError, msgspec.DecodeError) as error:
+            raise PolicySpecError(
+                f"policy {str(path)!r}: {error}; expected a file with a spec as one JSON object"
+            ) from error
     name, _, rest = text.strip().partition(":")
     spec: PolicySpec = dict(DEFAULT) if name == "default" else {"name": name}
     if name == "vw" and rest:
@@ -128,15 +134,6 @@ def parse_policy(text: str) -> PolicySpec:
         value, _, rest = rest.partition(",")
         spec[parameter] = parse_value(value)
     return spec
-
-
-def _spec_in(path: Path) -> PolicySpec:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=PolicySpec)
-    except (OSError, msgspec.DecodeError) as error:
-        raise PolicySpecError(
-            f"policy {str(path)!r}: {error}; expected a file with a spec as one JSON object"
-        ) from error
 
 
 def parse_value(text: str) -> object:

@@ -50,7 +50,8 @@ class Configured(ABC, Generic[Config]):
     @property
     def spec(self) -> PolicySpec:
         """The name and every parameter."""
-        return write_spec(self._config)
+        spec: PolicySpec = msgspec.to_builtins(self._config)
+        return spec
 
     def to_bytes(self) -> bytes:
         """Returns the spec and the state, sealed."""
@@ -67,12 +68,6 @@ def read_spec(spec: PolicySpec, config: type[Config]) -> Config:
         return msgspec.convert(spec, config)
     except msgspec.ValidationError as error:
         raise PolicySpecError(_explain(spec, config, str(error))) from error
-
-
-def write_spec(config: PolicyConfig) -> PolicySpec:
-    """Returns the spec that `read_spec` reads as `config`: every parameter is spelled out."""
-    spec: PolicySpec = msgspec.to_builtins(config)
-    return spec
 
 
 def _explain(spec: PolicySpec, config: type[PolicyConfig], message: str) -> str:

@@ -102,12 +102,7 @@ def _integrate(z: Floats, density: Floats, slope: Floats, count: Floats) -> Floa
 
     The rule (Euler-Maclaurin to the first term, fourth order) wants derivatives, which are at
     hand: f' = f·slope, and for g = f_i Π_{j≠i} F_j with r = f/F, g' = g·(slope_i − r_i + Σ r_j).
-
-    Args:
-        z: nodes, shape (n,), increasing.
-        density: f at the nodes, shape (n_kinds, n).
-        slope: d log f / dz at the nodes, shape (n_kinds, n).
-        count: shape (n_kinds,).
+    The nodes `z` increase; `density`, f, and `slope`, d log f / dz, are of shape (n_kinds, n).
     """
     width = z[1:] - z[:-1]
     half = width / 2.0

@@ -116,7 +116,11 @@ def fit(arms: list[ArmSums], totals: Totals, config: HybridConfig, scale: float)
     own, shared = (variance / (part * size) ** 2 for part in (config.own, config.shared))
     codes = np.array([arm.code for arm in arms])
     centre = codes.mean(axis=0)
-    directions = _directions(codes - centre, config.creative_dimensions)
+    # Where the codes vary most. Among no more creatives than dimensions nothing is lost, and the
+    # prior is the same whichever way a direction is turned.
+    apart = codes - centre
+    rank = config.creative_dimensions
+    directions: Floats = np.linalg.eigh(apart.T @ apart)[1][:, ::-1][:, :rank].T
     start = Fit(mean, variance**0.5, own, centre, directions, *_NONE)
     psi, second, response = _stacked(arms, start, scale)
     (k, m), p = response.shape, psi.shape[1]
@@ -142,16 +146,6 @@ def _moments(totals: Totals, scale: float) -> tuple[float, float, float]:
     variance = max((totals.square * scale + typical**2) / n - mean * mean, 1e-30)
     # Of rewards that are 0 on average the mean has no size; its standard error has.
     return mean, variance, max(abs(mean), (variance / n) ** 0.5)
-
-
-def _directions(codes: Floats, rank: int) -> Floats:
-    """Returns in which directions the codes vary most, shape (rank, n_code).
-
-    Among no more than `rank` creatives nothing is lost, nor does it matter which way a direction
-    points or is turned, since the prior is the same in all.
-    """
-    found: Floats = np.linalg.eigh(codes.T @ codes)[1][:, ::-1][:, :rank].T
-    return found
 
 
 def _inverse(matrices: Floats) -> Floats:

@@ -7,6 +7,7 @@ lies in starting well and in not trying the worse ones for long. The default pol
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
@@ -252,11 +253,9 @@ class TextThompson(Configured[TextThompsonConfig]):
         return found
 
     def _best(self, trust: float, seen: tuple[_Seen, ...]) -> dict[_Seen, float]:
-        counted: dict[_Seen, float] = {}
-        for each in seen:
-            counted[each] = counted.get(each, 0.0) + 1.0
+        counted = Counter(seen)
         kinds = np.array([(score, *overall, *here) for score, overall, here in counted])
-        count = np.array(list(counted.values()))
+        count = np.array(list(counted.values()), dtype=np.float64)
         n = kinds[:, 1]
         shape, showings = self._posterior(trust, kinds[:, 0], n, kinds[:, 2], count)
         if self._segments is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Generic, NamedTuple, TypeAlias
 
@@ -293,12 +294,10 @@ class TopTwo(Configured[TopTwoConfig]):
 
 
 def _top_two(best: Floats, share: float) -> Pmf:
-    """Returns the pmf of `TopTwo`, from the posteriors of at least two actions.
-
-    Sums are rounded once, so that the order of the actions does not show in them.
-    """
+    """Returns the pmf of `TopTwo`, from the posteriors of at least two actions."""
     best = np.maximum(best, _LEAST)
     leader = int(best.argmax())
+    # Sums are rounded once, so that the order of the actions does not show in them.
     # What a clear leader leaves to the others is added up, since 1 − p would lose it.
     clear = best[leader] > 0.5
     rest = 1.0 - best
@@ -344,11 +343,9 @@ def best_pmf(
     key = tuple(sorted(arms))
     known = cache.get(key)
     if known is None:
-        counted: dict[History, float] = {}
-        for arm in key:
-            counted[arm] = counted.get(arm, 0.0) + 1.0
+        counted = Counter(key)
         kinds = np.array(list(counted), dtype=np.float64)
-        count = np.array(list(counted.values()))
+        count = np.array(list(counted.values()), dtype=np.float64)
         found = best(kinds[:, 0], kinds[:, 1], count)
         known = dict(zip(counted, found.tolist(), strict=True))
         if len(cache) * len(key) >= CACHE_SIZE:

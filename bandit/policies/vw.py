@@ -111,19 +111,16 @@ class VwModel:
         if self._forgetful:
             self._saved.journal.append([line.text for line in lines])
             if len(self._saved.journal) == REBASE_EVERY:
-                self._rebase(learner)
+                # It goes on from the model as it is once saved and loaded.
+                self._saved = _Saved(learner.serialize(), [])
+                self._learner = self._restored()
+                self._predictor = None
 
     def to_bytes(self) -> bytes:
         """Returns the model, and the examples since it was last saved where they are needed."""
         if self._learner is None or self._forgetful:
             return msgspec.msgpack.encode(self._saved)
         return msgspec.msgpack.encode(_Saved(self._learner.serialize(), []))
-
-    def _rebase(self, learner: _core.Workspace) -> None:
-        """Goes on from the model as it is once saved and loaded."""
-        self._saved = _Saved(learner.serialize(), [])
-        self._learner = self._restored()
-        self._predictor = None
 
     def _take_spare(self) -> _core.Workspace:
         taken = self._spare
@@ -201,10 +198,7 @@ class Vw(Configured[VwConfig]):
         return self._model.to_bytes()
 
     def _lines(self, context: Context, actions: Sequence[Action]) -> tuple[list[Line], list[int]]:
-        """Returns the shared line and each action's, and which action each of those is.
-
-        They come by id, so that the order in which actions were asked for never shows.
-        """
+        """Returns the shared line and each action's, by id, and which action each of those is."""
         keys = [(action.id, bytes(action.features)) for action in actions]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         shared = vw_text(flatten(context, namespace="context"))

@@ -171,14 +171,12 @@ class _Sheet(NamedTuple):
         return {_one_line(opening[:1].upper() + opening[1:]) for opening in filled}
 
     def like_winner(self, winners: Sequence[str], order: random.Random) -> Prompt:
-        """Opens as one winner does, and shows those that begin with other words.
-
-        One that shares a word with the opening would be copied to its end.
-        """
+        """Opens as one winner does, and shows those that begin with other words."""
         winner = order.choice(winners)
         words = winner.split()
         opening = words[: order.randint(min(2, len(words)), max(2, len(words) // 2))]
         segment = order.choice(self.brief.segments) if self.brief.segments else None
+        # One that shares a word with the opening would be copied to its end.
         unlike = [other for other in winners if set(opening).isdisjoint(other.split())]
         shown = [(_about(self.brief, segment), other) for other in unlike[:2]]
         frame = order.choice(FORMS[self.form][1])

@@ -154,10 +154,7 @@ def _in_log(at: LogOptions) -> list[Brief]:
 
 
 def _print_card(card: Card, form: Form) -> None:
-    """Prints how many rows there are of each kind, and what was left out for which reason.
-
-    Creatives whose clicks are doubted are named on standard error.
-    """
+    """Prints the rows of each kind, and what was left out; who is doubted, on standard error."""
     if form == "table":
         for each in card.suspicious:
             said = f"left out {each.creative_id} of {each.placement}, {each.rule}: {each.why}"

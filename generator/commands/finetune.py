@@ -14,7 +14,6 @@ from streams.commands.options import Form, LogOptions
 from streams.commands.output import print_rows, progress
 
 if TYPE_CHECKING:  # torch and its company take seconds
-    from generator.reward.regression import Example
     from generator.training.config import FinetuneConfig, Manifest
     from generator.training.running import TrainingStep
 
@@ -144,12 +143,17 @@ def reward_model(
     """
     from bandit.abtests.data import read_ab_tests
     from generator.errors import TooLittleEvidence
+    from generator.refresh import Rotator
     from generator.reward.encoders import open_encoder
     from generator.reward.model import fit_reward_model
-    from generator.reward.regression import from_ab_tests
+    from generator.reward.regression import from_ab_tests, from_states
+    from streams.catalogue.state import CatalogueReader
 
     if tests is None:
-        examples = _examples_of_log(at)
+        with at.looked_into() as log:
+            catalogue = CatalogueReader(log)
+            catalogue.catch_up()
+            examples = from_states(Rotator(log).states(), catalogue.catalogue)
     else:
         finished = read_ab_tests(
             tests,
@@ -177,14 +181,3 @@ def reward_model(
         "reader": reader,
     }
     print_rows(form, tuple(found), [tuple(found.values())], found)
-
-
-def _examples_of_log(at: LogOptions) -> list[Example]:
-    from generator.refresh import Rotator
-    from generator.reward.regression import from_states
-    from streams.catalogue.state import CatalogueReader
-
-    with at.looked_into() as log:
-        reader = CatalogueReader(log)
-        reader.catch_up()
-        return from_states(Rotator(log).states(), reader.catalogue)

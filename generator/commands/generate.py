@@ -192,11 +192,7 @@ def demo(
 
 
 def _lines(path: Path) -> list[str]:
-    """Returns the texts in a file, one a line.
-
-    Raises:
-        BriefError: the file cannot be read.
-    """
+    """Returns the texts in a file, one a line."""
     from generator.errors import BriefError
 
     try:

@@ -5,7 +5,6 @@ They work on the log itself, so they need neither the API nor a key; who types i
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,14 +14,12 @@ from bandit.commands.processes import Share
 from generator.commands.options import BareModel, RewardModel
 from generator.settings import REFUSED
 from streams.commands.options import DATA, Data, Form, LogUrl, log_url, looked_into, operator
-from streams.commands.output import print_json, print_rows
+from streams.commands.output import moment, print_json, print_rows
 from streams.events.creatives import CANARY_SHARE
 
 if TYPE_CHECKING:
-    from generator.reward.model import Reward
     from generator.versions.gate import GateConfig
     from generator.versions.registry import VersionRegistry
-    from generator.versions.store import Adopted
     from streams.events.creatives import GateRow, GeneratorVersion
     from streams.logs.base import Log
 
@@ -48,9 +45,11 @@ def adopt(
     It is held against the champion on briefs that nothing is taught from. One that passes writes
     creatives for each placement, which get a small share of the traffic; what they earn decides.
     """
+    from generator.models.opening import open_backend
     from generator.reward.ranking import open_reward_model
-    from generator.versions.gate import passed, verdict
+    from generator.versions.gate import judge, passed, verdict
     from generator.versions.store import Versions, check_origin, versions_in
+    from generator.writing.texts import Sampler
 
     versions = Versions(versions_in(data))
     adopted = versions.adopt(trained)
@@ -68,7 +67,10 @@ def adopt(
         if before is not None:
             check_origin(before, model)
         known_reward = None if reward is None else open_reward_model(reward)
-        table = _judged(model, adopted, before, gate_config(config), known_reward)
+        bounds, backend = gate_config(config), open_backend(model)
+        adapter = None if before is None else str(before.adapter)
+        ours, theirs = Sampler(backend, str(adopted.adapter)), Sampler(backend, adapter)
+        table = judge(ours, theirs, bounds, reward=known_reward)
         registry.add(adopted, table)
         if passed(table):
             registry.try_out(adopted.id, share=share)
@@ -83,7 +85,10 @@ def list_versions(data: Data = DATA, log: LogUrl = None, form: Form = "table") -
     """List the generator's versions, the newest first."""
     with looked_into(log_url(log, data)) as here:
         found = _registry(here).catalogue.generator_versions()
-    rows = [(v.id, v.status, _when(v), v.parent or "bare model", v.reason) for v in found[::-1]]
+    rows = [
+        (v.id, v.status, moment(v.timestamp_ms), v.parent or "bare model", v.reason)
+        for v in found[::-1]
+    ]
     print_rows(form, ("version", "status", "since", "parent", "reason"), rows)
 
 
@@ -140,26 +145,10 @@ def explain(version: Version, data: Data = DATA, log: LogUrl = None, form: Form 
             f"{_interval(canary.gain_low, canary.gain_high)} more"
         )
     typer.echo("steps")
-    steps = [(_when(state), state.status, state.by, state.reason) for state in history]
+    steps = [
+        (moment(state.timestamp_ms), state.status, state.by, state.reason) for state in history
+    ]
     print_rows(form, ("when", "status", "by", "why"), steps)
-
-
-def _judged(
-    model: str,
-    adopted: Adopted,
-    champion: Adopted | None,
-    config: GateConfig,
-    reward: Reward | None,
-) -> tuple[GateRow, ...]:
-    from generator.models.opening import open_backend
-    from generator.versions.gate import judge
-    from generator.writing.texts import Sampler
-
-    backend = open_backend(model)
-    before = None if champion is None else str(champion.adapter)
-    return judge(
-        Sampler(backend, str(adopted.adapter)), Sampler(backend, before), config, reward=reward
-    )
 
 
 def gate_config(path: Path | None) -> GateConfig:
@@ -194,10 +183,6 @@ def _readable(version: GeneratorVersion) -> GeneratorVersion:
 
     fields = msgspec.json.encode(version.manifest_fields())
     return msgspec.structs.replace(version, manifest=msgspec.Raw(fields))
-
-
-def _when(version: GeneratorVersion) -> str:
-    return datetime.fromtimestamp(version.timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _short(value: float | None) -> str | None:

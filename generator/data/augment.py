@@ -1,11 +1,8 @@
 """More texts to imitate: those that won, said again in other words, and the model's own best ones.
 
-What people clicked was the text itself, so its paraphrases are marked by `made_from`, are taught
-beside it and never in pairs, and have to pass the screen and stay close to what they say again.
-
-Rejection sampling, as RAFT does it (Dong et al. 2023), costs no traffic. Before any, it teaches a
-model what the gates let through; after preferences were taught, which loosen that again, it keeps
-what they brought, by a reward model's order, and drops what the gates refuse.
+Nobody clicked a paraphrase, so it is marked by `made_from` and is never in a pair. The own texts
+are rejection sampling, as RAFT does it (Dong et al. 2023): no traffic is needed to teach what the
+gates let through.
 """
 
 from __future__ import annotations

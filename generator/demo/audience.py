@@ -120,19 +120,15 @@ class Audience:
 
     def _visit(self, client: Client, placement: str, visitor: Visitor) -> None:
         decision = client.rank(placement, json.loads(bytes(visitor.context)))
-        self._learn_texts(client, placement, decision.pmf)
+        if any(creative_id not in self._texts for creative_id in decision.pmf):
+            page = client.request("GET", f"/v1/placements/{placement}/creatives?limit=1000")
+            self.know({c["id"]: c["parts"]["headline"] for c in page["items"]})
         chosen = decision.creative_id
         response = self._world.respond(visitor, self._texts[chosen])
         with self._lock:
             self._book(placement, visitor, decision, response)
             if response.click:
                 self._plan(placement, decision.event_id, response)
-
-    def _learn_texts(self, client: Client, placement: str, pmf: Mapping[str, float]) -> None:
-        if all(creative_id in self._texts for creative_id in pmf):
-            return
-        page = client.request("GET", f"/v1/placements/{placement}/creatives?limit=1000")
-        self.know({c["id"]: c["parts"]["headline"] for c in page["items"]})
 
     def _book(
         self, placement: str, visitor: Visitor, decision: Decision, response: Response

@@ -76,7 +76,9 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         DemoError: a process did not come up, or the generator failed.
     """
     briefs = {path.stem: load_brief(path) for path in sorted(BRIEFS.glob("*.yaml"))}
-    port = _free_port()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
     try:
         settings.directory.mkdir(parents=True)
     except FileExistsError:
@@ -283,10 +285,3 @@ def _wait_for(client: Client, directory: Path) -> None:
         else:
             return
     raise DemoError(f"the API did not come up; see {directory / 'up.log'}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

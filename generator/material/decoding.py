@@ -51,7 +51,7 @@ def key_frames(file: Path, *, limit: int = 8) -> list[Scene]:
     before: NDArray[np.float64] | None = None
     for at_seconds, image in samples:
         colours = _histogram(image)
-        if before is None or _difference(before, colours) > CUT:
+        if before is None or float(np.abs(before - colours).sum() / 2) > CUT:
             scenes.append([])
         scenes[-1].append((at_seconds, image))
         before = colours
@@ -85,10 +85,6 @@ def _histogram(image: Image.Image) -> NDArray[np.float64]:
     counts = np.bincount(codes.ravel(), minlength=BINS**3)
     shares: NDArray[np.float64] = counts / counts.sum()
     return shares
-
-
-def _difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    return float(np.abs(one - other).sum() / 2)
 
 
 def samples_of(file: Path) -> NDArray[np.float32] | None:

@@ -163,7 +163,12 @@ def _ask(
 
     from generator.models.remote import open_client
 
-    picture = {"type": "image_url", "image_url": {"url": _data_url(image)}}
+    smaller = image.copy()
+    smaller.thumbnail((SIDE, SIDE))
+    data = io.BytesIO()
+    smaller.save(data, "JPEG", quality=85)
+    url = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    picture = {"type": "image_url", "image_url": {"url": url}}
     messages: Any = [{"role": "user", "content": [picture, {"type": "text", "text": QUESTION}]}]
     try:
         with open_client(endpoint, key) as client:
@@ -173,11 +178,3 @@ def _ask(
     except APIError as error:
         raise BackendError(f"{model} at {endpoint.url} failed on a picture: {error}") from error
     return parsed(answer.choices[0].message.content or "", image)
-
-
-def _data_url(image: Image.Image) -> str:
-    smaller = image.copy()
-    smaller.thumbnail((SIDE, SIDE))
-    data = io.BytesIO()
-    smaller.save(data, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

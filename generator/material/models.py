@@ -110,7 +110,9 @@ class Joint:
                 )
             )
             seen = _unit(self._model.get_image_features(pixel_values=read.pixel_values))
-        fused = (words + seen) @ _projection(len(words))
+        # The same directions for as many dimensions, always.
+        draw = np.random.default_rng(PROJECTION_SEED)
+        fused = (words + seen) @ (draw.standard_normal((len(words), SIZE)) / np.sqrt(SIZE))
         return {
             "joint": [round(float(x), DECIMALS) for x in fused],
             "agreement": round(float(words @ seen), DECIMALS),
@@ -122,13 +124,6 @@ def _unit(output: Any) -> NDArray[np.float64]:
     vectors = getattr(output, "pooler_output", output).double().cpu().numpy()
     mean: NDArray[np.float64] = vectors.mean(axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-
-def _projection(dimensions: int) -> NDArray[np.float64]:
-    """Returns the same random directions for the same dimensions, always."""
-    draw = np.random.default_rng(PROJECTION_SEED)
-    directions: NDArray[np.float64] = draw.standard_normal((dimensions, SIZE)) / np.sqrt(SIZE)
-    return directions
 
 
 MaterialKind: TypeAlias = Literal["image", "video", "sound"]

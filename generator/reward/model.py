@@ -241,14 +241,7 @@ def measure_accuracy(scores: Floats, pairs: Pairs, group: Ints, *, seed: int) ->
 def _bounds(
     rng: np.random.Generator, right: Floats, units: Sequence[Ints], n: int
 ) -> tuple[float, float]:
-    """Returns the bounds of a mean whose rows weigh what all their units do, n of which there are.
-
-    Args:
-        rng: of the draws.
-        right: shape (n_rows,).
-        units: the units behind each row, each of shape (n_rows,).
-        n: how many units there are.
-    """
+    """Returns the bounds of a mean whose rows weigh what all their `n` units do."""
     drawn = []
     for _ in range(REPLICATES):
         times = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)

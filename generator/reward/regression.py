@@ -120,7 +120,9 @@ def significant_pairs(grouped: GroupedExamples) -> Pairs:
     sure = NormalDist().inv_cdf(SURE)
     better: list[Ints] = []
     worse: list[Ints] = []
-    for rows in _rows_of_groups(grouped.group):
+    order = np.argsort(grouped.group, kind="stable")
+    starts = np.nonzero(np.diff(grouped.group[order]))[0] + 1
+    for rows in np.split(order, starts):
         rate, variance = grouped.rate[rows], grouped.variance[rows]
         apart = rate[:, None] - rate[None, :]
         found = np.nonzero(apart > sure * np.sqrt(variance[:, None] + variance[None, :]))
@@ -140,21 +142,14 @@ class _Centred(NamedTuple):
     noise: float
 
 
-def _shares(
-    rate: Floats, variance: Floats, group: Ints
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Returns how far each is above its group, as a share of it, with its variance, and who counts.
-
-    Who was tried alone does not, nor does anybody where nobody earned anything.
-    """
-    level = _group_means(rate, 1.0 / variance, group)
+def _centred(grouped: GroupedExamples) -> _Centred:
+    group = grouped.group
+    level = _group_means(grouped.rate, 1.0 / grouped.variance, group)
+    # Who was tried alone does not count, nor does anybody where nobody earned anything.
     kept = (np.bincount(group)[group] > 1) & (level > 0.0)
     safe = np.where(kept, level, 1.0)
-    return np.where(kept, rate / safe - 1.0, 0.0), variance / safe**2, kept
-
-
-def _centred(grouped: GroupedExamples) -> _Centred:
-    y, own, kept = _shares(grouped.rate, grouped.variance, grouped.group)
+    y = np.where(kept, grouped.rate / safe - 1.0, 0.0)
+    own = grouped.variance / safe**2
     if int(kept.sum()) < FEWEST:
         raise TooLittleEvidence(
             f"{int(kept.sum())} texts were tried beside others and earned something; expected at "
@@ -163,8 +158,8 @@ def _centred(grouped: GroupedExamples) -> _Centred:
     # a hundredth of the estimates' own variance at least, lest a few clicks decide everything
     noise = max(float((y[kept] ** 2 - own[kept]).mean()), 0.01 * float(own[kept].mean()))
     weight = np.where(kept, 1.0 / (own + noise), 0.0)
-    y -= _group_means(y, np.maximum(weight, _TINY), grouped.group)
-    x = grouped.x - _group_means(grouped.x, np.maximum(weight, _TINY), grouped.group)
+    y -= _group_means(y, np.maximum(weight, _TINY), group)
+    x = grouped.x - _group_means(grouped.x, np.maximum(weight, _TINY), group)
     scale = np.sqrt((x[kept] ** 2).mean(axis=0))
     scale[scale <= _TINY] = np.inf
     return _Centred(x / scale, y, weight, scale, grouped.block, noise)
@@ -179,11 +174,6 @@ def _group_means(values: Floats, weight: Floats, group: Ints) -> Floats:
     sums = np.zeros((len(total), values.shape[1]))
     np.add.at(sums, group, weight[:, None] * values)
     return (sums / total[:, None])[group]
-
-
-def _rows_of_groups(group: Ints) -> list[Ints]:
-    order = np.argsort(group, kind="stable")
-    return np.split(order, np.nonzero(np.diff(group[order]))[0] + 1)
 
 
 def _folds(group: Ints) -> Ints:

@@ -340,11 +340,7 @@ def save_adapter(model: Any, folder: Path) -> None:
 
 
 def _save_as_lora(shape: AdaLoraConfig, folder: Path) -> None:
-    """Multiplies the singular values into the right vectors: B (E · A) is B A'.
-
-    Any program that knows LoRA loads it, and a later stage may keep a copy to compare with.
-    Directions that were given up are rows of zeros.
-    """
+    """Multiplies the singular values into the right vectors, B (E · A) is B A', as LoRA has it."""
     path = folder / WEIGHTS
     held = load_file(path)
     # AdaLoRA divides by the rank and a trifle, LoRA by the rank.

@@ -94,7 +94,9 @@ def finetune(
     # TRL tells its makers of every training; it is nobody's business.
     hub.HF_HUB_DISABLE_TELEMETRY = True
     parent = _parent(config)
-    reward = _reward(config)
+    reward = Path(config.grpo.reward or "") if config.method == "grpo" else None
+    if reward is not None:
+        open_trusted(reward)  # raises where it is not there, or not to be trusted
     rows, _ = read_dataset(dataset)
     state = PartialState(cpu=device.name == "cpu")
     this = _Run(
@@ -202,15 +204,6 @@ def _parent(config: FinetuneConfig) -> Path | None:
     return parent
 
 
-def _reward(config: FinetuneConfig) -> Path | None:
-    """Returns where the reward model is that the method asks; it is there, and to be trusted."""
-    if config.method != "grpo":
-        return None
-    path = Path(config.grpo.reward or "")
-    open_trusted(path)
-    return path
-
-
 def _hash_of(path: Path) -> str:
     return files_hash([path / MANIFEST, path / ADAPTER / WEIGHTS] if path.is_dir() else [path])
 
@@ -254,14 +247,11 @@ def _stages(
     parent: Path | None,
     before: Manifest | None,
 ) -> tuple[Base, dict[str, StageResult]]:
-    """Returns the model after the last stage, and what each stage did.
-
-    A stage that is done has its adapter and its figures in the checkpoints. Each one starts from
-    a model loaded anew, since trainers leave it altered.
-    """
+    """Returns the model after the last stage, and what each did; what is done has its figures."""
     trained: dict[str, StageResult] = {}
     state = PartialState()
     for stage in _stages_of(config):
+        # Trainers leave a model altered.
         base = load_base(config, device, parent=parent)
         if before is not None and base.sha256 != before.base_sha256:
             raise TrainingError(

@@ -132,15 +132,13 @@ class Rewards:
 
 
 def _diversity(texts: Sequence[str], group: int) -> Floats:
-    """Returns 1 less the cosine to the nearest other text of the group, in [0, 1].
-
-    Twice the same says nothing new, with words or without.
-    """
+    """Returns 1 less the cosine to the nearest other text of the group, in [0, 1]."""
     found = np.zeros(len(texts))
     for start in range(0, len(texts), group):
         own = texts[start : start + group]
         directions = similarity.vectors(own)
         alike = np.asarray(directions @ directions.T, dtype=np.float64)
+        # Twice the same says nothing new, with words or without.
         alike[np.array([[one == other for other in own] for one in own])] = 1.0
         np.fill_diagonal(alike, -1.0)
         found[start : start + group] = 1.0 - np.clip(alike.max(axis=1), 0.0, 1.0)
@@ -189,10 +187,9 @@ def train_grpo(job: TrainingJob) -> StageResult:
 
 def _arguments(job: TrainingJob, *, held_out: bool) -> dict[str, Any]:
     config, settings = job.config, job.config.grpo
-    made = arguments(job, held_out=held_out)
     watched = {"metric_for_best_model": "reward", "greater_is_better": True}
     return {
-        **made,
+        **arguments(job, held_out=held_out),
         **(watched if config.patience is not None else {}),
         "per_device_eval_batch_size": config.batch * config.accumulate,
         "beta": settings.beta,
@@ -237,10 +234,7 @@ def _ends(tokenizer: Any) -> list[int]:
 
 
 def _told(job: TrainingJob, rewards: Rewards, prompts: Sequence[str]) -> dict[str, float]:
-    """Returns the mean of each reward over texts for these prompts, with the same seed each time.
-
-    What it draws leaves the draws of the training as they were.
-    """
+    """Returns the mean of each reward over texts for these prompts, with one seed each time."""
     if not prompts:
         return {}
     settings, model, tokenizer = job.config.grpo, job.base.model, job.base.tokenizer

@@ -232,7 +232,10 @@ def train_kto(job: TrainingJob) -> StageResult:
     Labels must come from estimates (`Judge`): single clicks tell of slots and users, not of texts.
     """
     reader = RowReader(job.base.tokenizer, job.config.max_tokens)
-    train, test = (_read(reader, rows) for rows in held_out_of(job.dataset.judge))
+    train, test = (
+        [(each, row) for each in rows if (row := reader.row(each.prompt, each.text)) is not None]
+        for rows in held_out_of(job.dataset.judge)
+    )
     good, bad = (sum(each.good is kind for each, _ in train) for kind in (True, False))
     if not (good and bad):
         raise DatasetError(
@@ -270,11 +273,6 @@ def train_kto(job: TrainingJob) -> StageResult:
             metrics[f"held_out_{name}_moved"] = sum(moved) / len(moved)
     rows = {"judge/train": len(train), "judge/test": len(test)}
     return StageResult(rows | reader.counts(), steps, metrics)
-
-
-def _read(reader: RowReader, rows: Sequence[Judge]) -> list[tuple[Judge, TokenRow]]:
-    found = [(each, reader.row(each.prompt, each.text)) for each in rows]
-    return [(each, row) for each, row in found if row is not None]
 
 
 def _judged(rows: Sequence[tuple[Judge, TokenRow]]) -> Any:

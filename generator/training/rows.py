@@ -6,6 +6,7 @@ merge into tokens that a prompt alone never ends with.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -61,17 +62,17 @@ class RowReader:
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
-        self.left_out: dict[str, int] = {}
+        self.left_out: Counter[str] = Counter()
 
     def row(self, prompt: str, text: str) -> TokenRow | None:
         """Returns the row; None if it is too long, or its text would end before its end."""
         if any(mark in text for mark in STOP):
-            self._count("end_within_text")
+            self.left_out["end_within_text"] += 1
             return None
         before = self._tokenizer(prompt).input_ids
         after = self._tokenizer(text + END, add_special_tokens=False).input_ids
         if len(before) + len(after) > self._max_tokens:
-            self._count("too_long")
+            self.left_out["too_long"] += 1
             return None
         return TokenRow(before + after, [IGNORED] * len(before) + after)
 
@@ -87,9 +88,6 @@ class RowReader:
     def counts(self) -> dict[str, int]:
         """Returns how many rows were left out, as `left_out/REASON`."""
         return {f"left_out/{reason}": count for reason, count in self.left_out.items()}
-
-    def _count(self, reason: str) -> None:
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
 def batch_of(rows: Sequence[TokenRow], pad: int) -> TokenBatch:

@@ -1,17 +1,14 @@
 """The canary: what a version's creatives earn beside the champion's, and what follows from it.
 
-Both are judged in the same decisions, each by the policy that serves: what would be earned if it
-chose among the one's creatives alone, with its own proportions. Of the champion's those count that
-it wrote since the trial began, beside the canary's: what is left of the earlier ones was selected
-by traffic, and says more of the traffic than of who writes. The intervals hold at all times at
-once, so the verdict may be taken the moment that they say so. It goes by the interval of the
-difference: both earn in the same decisions, so it is far narrower than the two apart.
+Each side is judged as if the policy chose among its creatives alone. The champion's count from the
+trial's start, since traffic selected the earlier ones. The verdict goes by the interval of the
+difference, which is far narrower than the two apart and holds at all times at once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -99,7 +96,10 @@ class Trial(Struct):
         """Takes in a decision in which creatives of both could be chosen; passes over others."""
         sides = [self._side(creatives.get(action.id)) for action in decision.actions]
         other = FRESH if FRESH in sides else EARLIER
-        ours, theirs = (_mass(decision, sides, side) for side in (OURS, other))
+        ours, theirs = (
+            sum(mass for mass, its in zip(decision.pmf, sides, strict=True) if its == side)
+            for side in (OURS, other)
+        )
         if ours <= 0.0 or theirs <= 0.0 or not lowest <= reward <= highest:
             return
         share, chosen = (reward - lowest) / (highest - lowest), sides[decision.index]
@@ -204,7 +204,8 @@ class CanaryJudge:
     def save(self) -> None:
         """Writes the checkpoint, if there is anything new in it."""
         if self._unsaved and self._trial is not None:
-            self._checkpoints.save(CHECKPOINT, _written(self._trial), self._offsets)
+            state = msgspec.msgpack.encode(self._trial, enc_hook=lambda bets: bets.sums())
+            self._checkpoints.save(CHECKPOINT, state, self._offsets)
             self._unsaved = 0
 
     def _catch_up(self, trial: Trial, catalogue: Catalogue) -> None:
@@ -261,12 +262,6 @@ def decided(found: Canary, *, longest: int = TRIAL_DECISIONS) -> tuple[str, str]
     return "wait", why
 
 
-def _mass(decision: Decision, sides: Sequence[str], side: str) -> float:
-    return sum(
-        propensity for propensity, its in zip(decision.pmf, sides, strict=True) if its == side
-    )
-
-
 def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
     try:
         event = decode(value)
@@ -282,10 +277,6 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
     if rule.minimum < rule.maximum:
         creatives = catalogue.creatives_by_id(decision.placement)
         trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum)
-
-
-def _written(trial: Trial) -> bytes:
-    return msgspec.msgpack.encode(trial, enc_hook=lambda bets: bets.sums())
 
 
 def _read(state: bytes) -> Trial | None:

@@ -95,9 +95,17 @@ def rows(
     ours: Samples, theirs: Samples, kl: float, config: GateConfig, reward: Reward | None
 ) -> tuple[GateRow, ...]:
     """Returns the verdicts on samples that were taken: `ours` the candidate's."""
+    distinct = round(config.distinct_ratio * theirs.distinct, 9)  # 0.8 x 0.9 is not above 0.72
     return (
         _pass_rate(ours, theirs, config),
-        _distinct(ours, theirs, config),
+        GateRow(
+            rule="distinct",
+            value=ours.distinct,
+            bound=distinct,
+            passed=ours.distinct >= distinct,
+            why=f"{ours.distinct:.1%} of its texts are distinct, the champion's "
+            f"{theirs.distinct:.1%}; at least {distinct:.1%}",
+        ),
         GateRow(
             rule="kl",
             value=kl,
@@ -130,18 +138,6 @@ def _pass_rate(ours: Samples, theirs: Samples, config: GateConfig) -> GateRow:
         passed=mine >= bound,
         why=f"{mine:.1%} of {ours.n} texts pass the screen{refused}; at least {bound:.1%}, "
         f"since the champion has {champion:.1%}",
-    )
-
-
-def _distinct(ours: Samples, theirs: Samples, config: GateConfig) -> GateRow:
-    bound = round(config.distinct_ratio * theirs.distinct, 9)  # 0.8 x 0.9 is not above 0.72
-    return GateRow(
-        rule="distinct",
-        value=ours.distinct,
-        bound=bound,
-        passed=ours.distinct >= bound,
-        why=f"{ours.distinct:.1%} of its texts are distinct, the champion's "
-        f"{theirs.distinct:.1%}; at least {bound:.1%}",
     )
 
 

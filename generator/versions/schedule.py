@@ -241,10 +241,7 @@ class Teacher:
         return code
 
     def _practise(self, here: Path) -> int:
-        """Has the version go on with its own better texts, if it is to; returns the step's code.
-
-        Where that fails, the log says so, and the version is judged as it was trained.
-        """
+        """Has the version go on with its own better texts, if it is to; returns the step's code."""
         own, model = here / "own", here / REWARD
         if self._schedule.practise == 0 or (here / PRACTISED / MANIFEST).exists():
             return 0
@@ -285,10 +282,7 @@ class Teacher:
         return self._step([*adopt, *self._place], fine=(0, REFUSED))
 
     def _step(self, words: Sequence[str], *, fine: Sequence[int] = (0,)) -> int:
-        """Runs a command of the generator within the limits; returns its exit code.
-
-        An exit code that is not one of the `fine` ones is an error, and told.
-        """
+        """Runs a command of the generator within the limits; returns its exit code."""
         process = subprocess.Popen(
             [sys.executable, "-m", "generator", *words],
             stdin=subprocess.DEVNULL,

@@ -141,11 +141,7 @@ def generate_creatives(
 
 
 def _pieces(asset: Asset, brief: Brief, channel: Channel, n: int) -> list[tuple[Piece, int]]:
-    """Returns what is written for an asset, and how often; the short ones first.
-
-    Raises:
-        BriefError: what the brief wants there does not fit.
-    """
+    """Returns what is written for an asset, and how often; the short ones first."""
     if asset.form == "brand":
         _brand(asset, brief, channel)
         return []

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from generator.brief.schema import Brief, Segment
+from generator.brief.schema import Brief
 from generator.screening.gates.text import SMALL, words
 from generator.screening.screen import HARMFUL
 from streams.events import INTERACTIONS, Interaction, decode
@@ -65,16 +65,13 @@ class ImpressionReader:
         start = max(self._log.start_offset(partition), latest)
         offset = max(self._offsets.get(partition, start), start)
         for record in scan(self._log, partition, offset):
-            self._take(record.value)
+            event = decode(record.value)
+            # Every decision is closed once; before that it is not known what came of it.
+            if isinstance(event, Interaction) and event.status == "closed":
+                shown = event.decision
+                kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
+                kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
             self._offsets[partition] = record.offset + 1
-
-    def _take(self, value: bytes) -> None:
-        event = decode(value)
-        # Every decision is closed once; before that it is not known what came of it.
-        if isinstance(event, Interaction) and event.status == "closed":
-            shown = event.decision
-            kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
-            kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
 
 
 def with_insights(
@@ -100,7 +97,9 @@ def with_insights(
                 impression.rewarded,
             )
             for context, impression in contexts
-            if segment.context and impression.creative_id in texts and _matches(context, segment)
+            if segment.context
+            and impression.creative_id in texts
+            and all(value_at(context, path) == value for path, value in segment.context.items())
         ]
         learned.append(replace(segment, behaviour=(*segment.behaviour, *liked(own))))
     return replace(brief, segments=tuple(learned))
@@ -166,10 +165,6 @@ def _tone(seen: list[SeenText]) -> float:
     tones = dict(zip(texts, tones_of(texts), strict=True))
     clicked = [tones[impression.text] for impression in seen if impression.clicked]
     return sum(clicked) / len(clicked) - sum(tones[s.text] for s in seen) / len(seen)
-
-
-def _matches(context: object, segment: Segment) -> bool:
-    return all(value_at(context, path) == value for path, value in segment.context.items())
 
 
 def value_at(context: Any, path: str) -> object:

@@ -205,7 +205,10 @@ def generate(
             progress(min(len(result.accepted), n), min(spent, 1.0))
 
     while len(result.accepted) < enough and written < budget and not (stop and stop.is_set()):
-        batch = _batch(source, enough - len(result.accepted))
+        # Up to half are refused, so some two prompts for each text that is missing.
+        missing = enough - len(result.accepted)
+        repeats = min(max(2 * missing // PROMPTS_PER_BATCH, 1), MAX_REPEATS)
+        batch = list(itertools.islice(source, PROMPTS_PER_BATCH)) * repeats
         completions = backend.complete(
             [prompt.text for prompt in batch],
             sampling,
@@ -220,12 +223,6 @@ def generate(
         written += len(batch)
     report(0.0)
     return _selected(result, n, selection.rank)
-
-
-def _batch(source: Iterator[Prompt], missing: int) -> list[Prompt]:
-    """Returns some two prompts for each text that is missing: up to half are refused."""
-    repeats = min(max(2 * missing // PROMPTS_PER_BATCH, 1), MAX_REPEATS)
-    return list(itertools.islice(source, PROMPTS_PER_BATCH)) * repeats
 
 
 def _judged(
@@ -328,25 +325,22 @@ def take_samples(
     limits = thresholds or usual()
     # The screen of the loop refuses what is like others, which is another rule's.
     single, unskipped = singly(limits), replace(limits, skip=())
+    style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
+    sampling = Sampling(STOP, config.most_new_tokens, *style)
     every, refused, harm = [], [], 0
     for brief in briefs:
-        written = _written(sampler, brief, config)
+        prompt = plain_prompt(brief)
+        completions = sampler.backend.complete(
+            [prompt] * config.samples,
+            sampling,
+            # Of the brief's own, so that one more brief changes nothing about the others.
+            seed=derived_seed(config.seed, prompt),
+            adapter=sampler.adapter,
+        )
+        cleaned = [clean(completion.text) for completion in completions]
+        written = [CandidateText(text, ended=ended) for text, ended in cleaned]
         verdicts = Screen(brief, thresholds=single, reader=sampler.backend).judge(written)
         every.append([each.text for each in written])
         refused.append([v.rejection.code if v.rejection else None for v in verdicts])
         harm += sum(harmful(brief, every[-1], unskipped))
     return Samples(every, refused, harm)
-
-
-def _written(sampler: Sampler, brief: Brief, config: SamplingConfig) -> list[CandidateText]:
-    prompt = plain_prompt(brief)
-    style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
-    completions = sampler.backend.complete(
-        [prompt] * config.samples,
-        Sampling(STOP, config.most_new_tokens, *style),
-        # Of the brief's own, so that one more brief changes nothing about the others.
-        seed=derived_seed(config.seed, prompt),
-        adapter=sampler.adapter,
-    )
-    cleaned = [clean(completion.text) for completion in completions]
-    return [CandidateText(text, ended=ended) for text, ended in cleaned]

@@ -94,11 +94,7 @@ async def remove(request: Request) -> Response:
 
 
 async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the body of the request.
-
-    Raises:
-        ValueError: what was written as a policy is none.
-    """
+    """Returns the body of the request."""
     wanted = [each for each in KNOWN if form.get(f"known.{each}")]
     policies = [{"name": each, "policy": {"name": each}} for each in wanted]
     placement = await visit.client.request("GET", path_of("placements", name))

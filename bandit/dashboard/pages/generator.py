@@ -109,12 +109,12 @@ def facts_of(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     inner |= {"started_from": config["parent"]} if config.get("parent") else {}
     inner |= {f"rows {name}": count for name, count in rows.items()} | metrics
     plain = {
-        name: value
+        name: f"{value:.4g}" if isinstance(value, float) else str(value)
         for name, value in (inner | manifest).items()
         if isinstance(value, str | int | float)
     }
     names = [*(name for name in FACTS if name in plain), *(n for n in plain if n not in FACTS)]
-    return [(name, _told(plain[name])) for name in names]
+    return [(name, plain[name]) for name in names]
 
 
 def _verdict(form: Mapping[str, str]) -> dict[str, Any]:
@@ -138,10 +138,6 @@ def _review(form: Mapping[str, str], *, at: str) -> str:
     query = {"placement": form.get("only", ""), "at": at}
     told = urlencode({name: value for name, value in query.items() if value})
     return f"{REVIEW}?{told}" if told else REVIEW
-
-
-def _told(value: str | float) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 ROUTES: Final = [

@@ -47,7 +47,15 @@ class Difference(Generic[InputT]):
         Raises:
             EstimateError: they are not the same decisions, or lack what a formula needs.
         """
-        _check_same(batch, baseline)
+        same = len(batch) == len(baseline) and bool(
+            (batch.reward == baseline.reward).all()
+            and (batch.propensity == baseline.propensity).all()
+        )
+        if not same:
+            raise EstimateError(
+                "the two batches differ in rewards or propensities; a difference is of two "
+                "policies on the same decisions"
+            )
         formula, other = self._formulas
         for mine, theirs in zip(parts(batch), parts(baseline), strict=True):
             self._moments.add(np.concatenate((formula.terms(mine), other.terms(theirs))))
@@ -112,14 +120,3 @@ class BettingDifference:
         total._point = self._point + other._point
         total._bets = self._bets + other._bets
         return total
-
-
-def _check_same(batch: Batch | Slates, baseline: Batch | Slates) -> None:
-    same = len(batch) == len(baseline) and bool(
-        (batch.reward == baseline.reward).all() and (batch.propensity == baseline.propensity).all()
-    )
-    if not same:
-        raise EstimateError(
-            "the two batches differ in rewards or propensities; a difference is of two policies "
-            "on the same decisions"
-        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -310,14 +311,9 @@ def estimated(
     open_log: Callable[[], Iterable[LoggedEvent]], *, seed: int = 0
 ) -> Iterator[LoggedEvent]:
     """Yields the log's events with propensities estimated from it; reads it twice."""
-    model, waiting = Propensities(open_log(), seed=seed), []
-    for event in open_log():
-        waiting.append(event)
-        if len(waiting) == AT_ONCE:
-            yield from model.estimate(waiting)
-            waiting = []
-    if waiting:
-        yield from model.estimate(waiting)
+    model, events = Propensities(open_log(), seed=seed), iter(open_log())
+    while batch := list(islice(events, AT_ONCE)):
+        yield from model.estimate(batch)
 
 
 def _fit_classifier(x: Floats, target: Any) -> Any:

@@ -63,7 +63,9 @@ def _decisions(event: dict[str, Any]) -> Iterator[LoggedEvent]:
     for slot, outcome in enumerate(event["_outcomes"]):
         if _skipped(outcome):
             continue
-        slotted = _raw(seen | {"slot": _slot(context["_slots"][slot])})
+        known = context["_slots"][slot]
+        named = [{"id": known["_id"]}] if "_id" in known else []
+        slotted = _raw(seen | {"slot": [*named, *known.get("sj", [])]})
         order, pmf, cost = outcome["_a"], outcome["_p"], outcome["_label_cost"]
         yield _logged(event, slotted, actions, order, pmf, cost, slot)
 
@@ -110,12 +112,6 @@ def _skipped(event: dict[str, Any]) -> bool:
         for seen in observations
     )
     return bool(event.get("DeferredAction")) and not activated
-
-
-def _slot(slot: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns what is known of a slot: its id, if it has one, and its features."""
-    named = [{"id": slot["_id"]}] if "_id" in slot else []
-    return [*named, *slot.get("sj", [])]
 
 
 def _id(action: dict[str, Any], number: int) -> str:
