@@ -34,8 +34,14 @@ from bandit.service.errors import placement_not_found
 from bandit.service.log_writer import Appender
 from bandit.service.ops.metrics import Metrics
 from bandit.service.settings import Settings
-from bandit.service.shortlists import ShortlistSampler
-from bandit.service.slots import ONE_SLOT, SlotRequest, check_enough, fill, slot_contexts
+from bandit.service.slots import (
+    ONE_SLOT,
+    ShortlistSampler,
+    SlotRequest,
+    check_enough,
+    fill,
+    slot_contexts,
+)
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import SpoolFull
 from streams.events import Action
