@@ -117,11 +117,7 @@ class Decider:
         self._budget = TimeBudget(budget_ms / 1e3) if budget_ms else None
 
     async def decide(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
-        """Returns what was decided, once it is in the log.
-
-        Raises:
-            RequestError: as `choose` and `log`.
-        """
+        """Returns what `choose` does, once `log` has written it."""
         decided = await self.choose(serving, request)
         if await self.log((decided,)):
             return decided
@@ -242,11 +238,7 @@ def serving_of(snapshots: Snapshots, name: str) -> ServingPlacement:
 
 
 def action_pmf(serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]) -> Pmf:
-    """Returns the pmf that is drawn from: the policy's, under the placement's traffic cap if any.
-
-    Raises:
-        RequestError: as `policy_pmf`.
-    """
+    """Returns the pmf that is drawn from: `policy_pmf` under the traffic cap, if there is one."""
     return under_traffic_cap(policy_pmf(serving, context, actions), actions, serving.offer.lid)
 
 

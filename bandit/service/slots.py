@@ -64,17 +64,7 @@ def fill(
     """Returns one selection a slot, in order, no action twice; `check_enough` has passed them.
 
     A slot chooses from the actions that no slot before it took and that it does not exclude, in
-    the order in which they came.
-
-    Args:
-        slots: what to fill.
-        contexts: what each slot's policy sees.
-        candidates: what may be chosen.
-        event_id: what the draws depend on, with each slot's number.
-        distribution_of: asked once a slot.
-
-    Raises:
-        RequestError: from `distribution_of`.
+    the order in which they came. Its draw depends on the event id and on its number.
     """
     taken: set[str] = set()
     selections: list[Selection] = []
@@ -227,9 +217,6 @@ class ShortlistSampler:
             actions: those of the live creatives that may be shown now, in their order.
             event_id: the decision's.
             size: how many.
-
-        Raises:
-            RequestError: what `pmf_of` raises.
         """
         if len(actions) <= size:
             return None
