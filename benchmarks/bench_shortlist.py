@@ -29,7 +29,7 @@ from bandit.service.candidates import (
     Selection,
     decision_message,
 )
-from bandit.service.shortlists import ShortlistSampler
+from bandit.service.slots import ShortlistSampler
 from streams.events import Action, Decision
 from streams.events.placement import Shortlist
 

@@ -275,20 +275,11 @@ def _archived(log: Log, directory: Path) -> dict[TopicPartition, int]:
 
 
 def _table(records: Sequence[Record]) -> pa.Table:
-    keys, key_bytes = _texts([record.key for record in records])
-    values, value_bytes = _texts([record.value for record in records])
+    *places, raw_keys, raw_values, _ = zip(*records, strict=True)
+    keys, key_bytes = _texts(raw_keys)
+    values, value_bytes = _texts(raw_values)
     headers = [[{"name": n, "value": v} for n, v in record.headers] for record in records]
-    columns = [
-        [record.topic for record in records],
-        [record.partition for record in records],
-        [record.offset for record in records],
-        [record.timestamp_ms for record in records],
-        keys,
-        values,
-        key_bytes,
-        value_bytes,
-        headers,
-    ]
+    columns = [*places, keys, values, key_bytes, value_bytes, headers]
     return pa.table(columns, schema=SCHEMA)
 
 

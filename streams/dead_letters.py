@@ -136,7 +136,7 @@ class DeadLetter(NamedTuple):
     @property
     def place(self) -> str:
         """Returns where the record was, as `topic/partition@offset`."""
-        return "unknown" if self.source is None else _place(*self.source)
+        return "unknown" if self.source is None else place_name(*self.source)
 
 
 def letter_of(record: Record) -> DeadLetter:
@@ -234,7 +234,7 @@ def origin_of(record: Record) -> str:
     for name, value in reversed(record.headers):
         if name == REPLAYED_ORIGIN:
             return value.decode(errors="backslashreplace")
-    return _place(record.topic, record.partition, record.offset)
+    return place_name(*record[:3])
 
 
 def readable(letter: DeadLetter) -> dict[str, object]:
@@ -281,7 +281,8 @@ def _key(letter: DeadLetter, topic: str, mended: bytes | None) -> bytes:
     return event.event_id.encode() if isinstance(event, Decision | Outcome) else letter.key
 
 
-def _place(topic: str, partition: int, offset: int) -> str:
+def place_name(topic: str, partition: int, offset: int) -> str:
+    """Returns the place of a record as people read it."""
     return f"{topic}/{partition}@{offset}"
 
 

@@ -318,10 +318,7 @@ class PartitionWorker(Generic[State]):
     ) -> Iterator[Consumer]:
         """Yields a consumer for the block; after an error all partitions are abandoned.
 
-        Args:
-            topics: what it reads.
-            group: the group whose members share the partitions.
-            assignee: told of partitions in place of the worker, which it then tells.
+        An `assignee` is told of partitions in place of the worker, which it then tells.
         """
         consumer = self._log.consumer(list(topics), assignee or self, group=group)
         try:

@@ -88,7 +88,8 @@ class Wanted:
         self._path = field.split(".")
         self._values = list(values)
         self._placement = placement
-        self._spelt = [spelt for value in values for spelt in _spellings(value)]
+        texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+        self._spelt = {s.encode() for text in texts for s in (text, json.dumps(text)[1:-1])}
 
     def without(self, record: Record) -> bytes | None:
         """Returns the record's value without what is wanted, None if it has nothing of it."""
@@ -144,12 +145,6 @@ def values_of(text: str) -> list[object]:
 def _same(found: object, wanted: object) -> bool:
     # True is 1 to Python, and not to anyone who asks to be forgotten.
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
-
-
-def _spellings(value: object) -> set[bytes]:
-    text = value if isinstance(value, str) else json.dumps(value)
-    plain, escaped = text.encode(), json.dumps(text)[1:-1].encode()
-    return {plain, escaped}
 
 
 TOPICS: Final = (DECISIONS, INTERACTIONS, DEAD_LETTER)

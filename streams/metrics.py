@@ -81,14 +81,14 @@ class ProcessMetrics:
                 value = getattr(counts, name)
                 yield CounterMetricFamily(f"copyloop_{process}_{name}", about, value=value)
 
-        self.registry.register(_Collected(counters))
+        self.registry.register(Collected(counters))
 
     def add_latency(self, latency: JoinLatency) -> None:
         """Tells how long interactions waited to be written."""
-        self.registry.register(_Collected(lambda: [latency_histogram(latency)]))
+        self.registry.register(Collected(lambda: [latency_histogram(latency)]))
 
 
-class _Collected(Collector):
+class Collected(Collector):
     """A collector of the metrics that a function returns."""
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.openapi.utils import get_openapi
 
 from bandit.features.flatten import creative_features
 from bandit.service.api import ROUTERS
@@ -87,7 +86,16 @@ def create_app(
     metrics.add(logs)
     traces = open_traces(settings, "api")
     thread = LogThread(log, on_append=metrics.group, around=traces.of if traces else nullcontext)
-    spooling = None if spool is None else _spooling(spool, thread, settings, metrics, clock_ms)
+    spooling = None
+    if spool is not None:
+        spooling = Spooling(
+            thread,
+            spool,
+            patience_seconds=settings.spool_after_seconds,
+            clock_ms=clock_ms,
+            on_spooled=metrics.spooled,
+            on_forwarded=metrics.forwarded,
+        )
     buffered = settings.durability == "buffered"
     appender = Appender(thread, limit=settings.max_waiting, spooling=spooling, buffered=buffered)
     siblings = None if worker is None else WorkerMetrics(worker, metrics.text)
@@ -145,23 +153,6 @@ def create_app(
     return for_origins(traced, settings.cors_origins)
 
 
-def _spooling(
-    spool: Spool,
-    thread: LogThread,
-    settings: Settings,
-    metrics: Metrics,
-    clock_ms: Callable[[], int],
-) -> Spooling:
-    return Spooling(
-        thread,
-        spool,
-        patience_seconds=settings.spool_after_seconds,
-        clock_ms=clock_ms,
-        on_spooled=metrics.spooled,
-        on_forwarded=metrics.forwarded,
-    )
-
-
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
     """Returns the part of the API that FastAPI serves."""
     app = FastAPI(
@@ -182,17 +173,10 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
         app.include_router(router, responses=REFUSED)
     refuse_alike(app)
 
+    made_by_fastapi = app.openapi
+
     def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = add_hot_routes(
-                get_openapi(
-                    title=app.title,
-                    version=app.version,
-                    description=app.description,
-                    routes=app.routes,
-                )
-            )
-        return app.openapi_schema
+        return app.openapi_schema or add_hot_routes(made_by_fastapi())
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app

@@ -1,9 +1,7 @@
 """What is the same from one decision to the next, kept as the bytes that are written and answered.
 
-Between two changes of a placement's creatives the actions of all its decisions are alike, and
-between two snapshots of a policy that reads no context so are the pmf and every answer but for
-its event id. Encoding them once and splicing them in costs a fraction of encoding them anew, and
-gives the very bytes that encoding the whole event would.
+The actions stay alike until a creative changes, and the pmf of a policy that reads no context until
+its next snapshot. Splicing gives the very bytes that encoding the event would, for less.
 """
 
 from __future__ import annotations

@@ -34,8 +34,14 @@ from bandit.service.errors import placement_not_found
 from bandit.service.log_writer import Appender
 from bandit.service.ops.metrics import Metrics
 from bandit.service.settings import Settings
-from bandit.service.shortlists import ShortlistSampler
-from bandit.service.slots import ONE_SLOT, SlotRequest, check_enough, fill, slot_contexts
+from bandit.service.slots import (
+    ONE_SLOT,
+    ShortlistSampler,
+    SlotRequest,
+    check_enough,
+    fill,
+    slot_contexts,
+)
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import SpoolFull
 from streams.events import Action
@@ -111,11 +117,7 @@ class Decider:
         self._budget = TimeBudget(budget_ms / 1e3) if budget_ms else None
 
     async def decide(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
-        """Returns what was decided, once it is in the log.
-
-        Raises:
-            RequestError: as `choose` and `log`.
-        """
+        """Returns what `choose` does, once `log` has written it."""
         decided = await self.choose(serving, request)
         if await self.log((decided,)):
             return decided
@@ -236,11 +238,7 @@ def serving_of(snapshots: Snapshots, name: str) -> ServingPlacement:
 
 
 def action_pmf(serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]) -> Pmf:
-    """Returns the pmf that is drawn from: the policy's, under the placement's traffic cap if any.
-
-    Raises:
-        RequestError: as `policy_pmf`.
-    """
+    """Returns the pmf that is drawn from: `policy_pmf` under the traffic cap, if there is one."""
     return under_traffic_cap(policy_pmf(serving, context, actions), actions, serving.offer.lid)
 
 

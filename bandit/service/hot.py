@@ -87,16 +87,7 @@ class HotAnswer(Struct, frozen=True):
 
 
 class HotRouter:
-    """The application: it answers the hot routes itself.
-
-    Args:
-        rest: answers everything else, the lifespan included.
-        snapshots: what is served.
-        decider: makes decisions.
-        recorder: takes outcomes.
-        metrics: where requests are counted.
-        settings: the limits of a body and of its actions.
-    """
+    """The application: it answers the hot routes, and `rest` all others and the lifespan."""
 
     def __init__(
         self,

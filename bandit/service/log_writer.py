@@ -66,11 +66,7 @@ class Appender:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def write(self, messages: Sequence[Message]) -> None:
-        """Appends messages; returns once they are as durable as the settings want it.
-
-        Raises:
-            RequestError: as `append`, or `put`.
-        """
+        """Appends messages, by `put` or `append`, as durably as the settings want it."""
         if self._buffered:
             self.put(messages)
         else:
@@ -197,17 +193,16 @@ class Appender:
         except (LogUnavailable, SpoolError) as error:
             self._failed_at = time.monotonic()
             logger.warning("%d messages could not be written: %s", len(messages), error)
-            return self._refuse(group, error)
+            self._fail([waiting for waiting in group if waiting.done is not None], error)
+            buffered = [waiting for waiting in group if waiting.done is None]
+            self._waiting[:0] = buffered
+            return bool(buffered)
         except Exception as error:
             logger.exception("%d messages could not be written", len(messages))
             self._failed_at = time.monotonic()
             self._fail(group, error)
             return False
         self._failed_at = None
-        self._settle(group, written)
-        return False
-
-    def _settle(self, group: list[_Waiting], written: list[TopicOffset]) -> None:
         start = 0
         for waiting in group:
             end = start + len(waiting.messages)
@@ -215,13 +210,7 @@ class Appender:
                 waiting.done.set_result(written[start:end])
             start = end
         self._count -= start
-
-    def _refuse(self, group: list[_Waiting], error: Exception) -> bool:
-        """Fails those who wait, and puts the others back in front."""
-        self._fail([waiting for waiting in group if waiting.done is not None], error)
-        buffered = [waiting for waiting in group if waiting.done is None]
-        self._waiting[:0] = buffered
-        return bool(buffered)
+        return False
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         for waiting in group:

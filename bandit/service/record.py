@@ -38,11 +38,7 @@ class Recorder(NamedTuple):
         requests: Sequence[OutcomeRequest],
         traceparent: str | None,
     ) -> None:
-        """Takes all the outcomes or none; returns once they are durable.
-
-        Raises:
-            RequestError: as `accepted` and `write`.
-        """
+        """Writes all the outcomes, as `accepted` and `write` do, or none."""
         await self.write(self.accepted(placement, event_id, requests, traceparent))
 
     def accepted(

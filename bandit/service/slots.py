@@ -1,21 +1,26 @@
-"""Slots of one request: each gets an action that no slot before it has.
+"""What each slot of a request chooses from: what no slot before it took, or a shortlist of that.
 
-Every slot is a decision of its own, with the pmf over what was left and the context that its
-policy saw, so that each can be audited, learned from and evaluated without the others.
+Every slot is a decision of its own, so that each can be audited and learned from alone. A shortlist
+is drawn for each request, where a placement has more creatives than a decision should hold.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 from msgspec import Raw
+from numpy.typing import NDArray
 
+from bandit.eligibility import WeightedSample, WeightedSampler, digest, seed_of
 from bandit.errors import RequestError
-from bandit.policy import sample_seed
+from bandit.policy import Pmf, sample_seed
 from bandit.service.candidates import ActionDistribution, CandidateSet, Selection
-from streams.events import EMPTY, UNREADABLE, Action
+from streams.events import EMPTY, UNREADABLE, Action, Context
+from streams.events.placement import Shortlist, Shortlisted
 
 SLOT: Final = "slot"
 """The field of the context that tells a slot's policy which slot it is, and what it is like."""
@@ -59,17 +64,7 @@ def fill(
     """Returns one selection a slot, in order, no action twice; `check_enough` has passed them.
 
     A slot chooses from the actions that no slot before it took and that it does not exclude, in
-    the order in which they came.
-
-    Args:
-        slots: what to fill.
-        contexts: what each slot's policy sees.
-        candidates: what may be chosen.
-        event_id: what the draws depend on, with each slot's number.
-        distribution_of: asked once a slot.
-
-    Raises:
-        RequestError: from `distribution_of`.
+    the order in which they came. Its draw depends on the event id and on its number.
     """
     taken: set[str] = set()
     selections: list[Selection] = []
@@ -135,3 +130,117 @@ def fields_without(features: Raw, name: str, target: str) -> dict[str, Raw]:
         message = f"{target} has a field {name!r}, which a slot's context needs; rename it"
         raise RequestError(422, "features_invalid", message, target=target)
     return fields
+
+
+KEPT_FOR: Final = 20.0
+"""How many times as long as it took to find them weights are kept, whatever policy comes then.
+
+So a policy that is soon replaced costs a twentieth of the time, at most.
+"""
+
+PmfOf: TypeAlias = Callable[[Context, tuple[Action, ...]], Pmf]
+"""What the policy gives these actions in this context."""
+
+
+class _Kept(NamedTuple):
+    """Weights, whose they are, and until when on the clock they are kept for another."""
+
+    version: str
+    sampler: WeightedSampler
+    until: float
+
+
+class DrawnShortlist(NamedTuple):
+    """A shortlist: `actions`, in the creatives' order, and how it was drawn."""
+
+    actions: tuple[Action, ...]
+    sampler: ShortlistSampler
+    kept: _Kept
+    sample: WeightedSample
+    of: int
+
+    def note(self, creative_id: str) -> Shortlisted:
+        """Returns what a decision that chose this creative keeps of the draw."""
+        index = self.sampler.index_of(creative_id)
+        return Shortlisted(
+            size=len(self.actions),
+            of=self.of,
+            floor=self.sampler.rule.floor,
+            weights=self.kept.version,
+            among=self.sampler.digest,
+            catalogue=self.sampler.catalogue_offset,
+            inclusion=self.kept.sampler.inclusion(index, self.sample.until),
+        )
+
+
+class ShortlistSampler:
+    """Draws from the live creatives of one placement, as the catalogue has them.
+
+    Args:
+        rule: the placement's, of fewer than there are creatives.
+        actions: all that are live.
+        catalogue_offset: as far as the catalogue had been read when they were.
+        clock: seconds, for how long a policy took over all of them.
+    """
+
+    def __init__(
+        self,
+        rule: Shortlist,
+        actions: tuple[Action, ...],
+        catalogue_offset: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rule = rule
+        self.catalogue_offset = catalogue_offset
+        self.digest = digest(actions)
+        self._actions = actions
+        self._clock = clock
+        self._index = {action.id: index for index, action in enumerate(actions)}
+        self._kept: _Kept | None = None
+
+    def index_of(self, creative_id: str) -> int:
+        """Returns where among all that are live the creative is."""
+        return self._index[creative_id]
+
+    def size(self, slots: Sequence[SlotRequest]) -> int:
+        """Returns how long a shortlist is: so long that no slot can be left without an action."""
+        return max(self.rule.size, len(slots) + max(len(slot.excluded) for slot in slots))
+
+    def shortlist(
+        self, version: str, pmf_of: PmfOf, actions: tuple[Action, ...], event_id: str, size: int
+    ) -> DrawnShortlist | None:
+        """Returns a shortlist of these actions, None if they are no more than `size`.
+
+        Args:
+            version: of the policy that `pmf_of` asks.
+            pmf_of: its pmf; it is asked now and then about all that are live, without a context.
+            actions: those of the live creatives that may be shown now, in their order.
+            event_id: the decision's.
+            size: how many.
+        """
+        if len(actions) <= size:
+            return None
+        kept, barred, allowed = self._weighed(version, pmf_of), None, actions
+        if len(actions) < len(self._actions):
+            barred, allowed = self._barred(actions)
+        sample = kept.sampler.draw(seed_of(event_id, kept.version), size, barred)
+        chosen = tuple(allowed[index] for index in sample.indices.tolist())
+        return DrawnShortlist(chosen, self, kept, sample, len(actions))
+
+    def _weighed(self, version: str, pmf_of: PmfOf) -> _Kept:
+        """Returns weights, anew for another version unless that would take too much of the time."""
+        kept, now = self._kept, self._clock()
+        if kept is None or (kept.version != version and now >= kept.until):
+            sampler = WeightedSampler(pmf_of(EMPTY, self._actions), self.rule.floor)
+            done = self._clock()
+            kept = self._kept = _Kept(version, sampler, done + (done - now) * KEPT_FOR)
+        return kept
+
+    def _barred(self, actions: tuple[Action, ...]) -> tuple[NDArray[np.bool_], tuple[Action, ...]]:
+        """Returns which are not among the actions, and those that are at the place of theirs."""
+        barred = np.ones(len(self._actions), dtype=np.bool_)
+        allowed = list(self._actions)
+        for action in actions:
+            index = self._index[action.id]
+            barred[index], allowed[index] = False, action
+        return barred, tuple(allowed)

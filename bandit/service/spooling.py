@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -91,31 +91,18 @@ class LogThread:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             if self._closed:
-                _tell(task.done, asyncio.Future.cancel)
+                _tell(task.done, task.done.cancel)
                 continue
             try:
-                found = task.run()
+                tell = partial(task.done.set_result, task.run())
             except Exception as error:  # noqa: BLE001  # it is for who waits to say
-                _tell(task.done, _fail, error)
-            else:
-                _tell(task.done, _finish, found)
+                tell = partial(task.done.set_exception, error)
+            _tell(task.done, tell)
 
 
-def _tell(done: asyncio.Future[object], how: Callable[..., object], *what: object) -> None:
-    try:
-        done.get_loop().call_soon_threadsafe(how, done, *what)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        return
-
-
-def _finish(done: asyncio.Future[object], found: object) -> None:
-    if not done.done():
-        done.set_result(found)
-
-
-def _fail(done: asyncio.Future[object], error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)
+def _tell(done: asyncio.Future[object], tell: Callable[[], object]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        done.get_loop().call_soon_threadsafe(lambda: done.done() or tell())
 
 
 class Spooling:
@@ -150,7 +137,8 @@ class Spooling:
         self._clock_ms = clock_ms
         self._on_spooled = on_spooled
         self._on_forwarded = on_forwarded
-        self._full = False
+        self.full = False
+        """True once the spool had no room, until something is forwarded."""
         self._adding = False
         self._failed = False
         self._forwarder: asyncio.Task[None] | None = None
@@ -160,11 +148,6 @@ class Spooling:
     def active(self) -> bool:
         """Whether groups go to the spool now."""
         return self._forwarder is not None
-
-    @property
-    def full(self) -> bool:
-        """Whether the spool has had no room, and nothing was forwarded since."""
-        return self._full
 
     def start(self) -> None:
         """Begins to forward what the spool holds from before; called within the event loop."""
@@ -218,7 +201,7 @@ class Spooling:
             batch = await self._in_thread(partial(self.spool.append, messages, self._clock_ms()))
         except SpoolFull as error:
             logger.error("%s", error)
-            self._full = True
+            self.full = True
             raise
         finally:
             self._adding = False
@@ -231,19 +214,16 @@ class Spooling:
         if appending is not None:
             (written,) = await asyncio.gather(appending, return_exceptions=True)
             if spooled is not None and not isinstance(written, BaseException):
-                await self._skip(spooled)
+                try:
+                    await self._forwarded(spooled)
+                except (OSError, SpoolError):
+                    logger.exception("what the log took in the end is forwarded once more")
         # Nothing is awaited between this look at the spool and the return to direct appends.
         while self.spool.messages or self._adding:
             await self._forward_oldest()
-        self._full = False
+        self.full = False
         self._forwarder = None
         logger.info("the log has all that was spooled; writing to it directly")
-
-    async def _skip(self, spooled: Batch) -> None:
-        try:
-            await self._forwarded(spooled)
-        except (OSError, SpoolError):
-            logger.exception("what the log took in the end is forwarded once more")
 
     async def _forward_oldest(self) -> None:
         """Appends the oldest messages; one that fails is tried again, however often."""
@@ -267,7 +247,7 @@ class Spooling:
 
     async def _forwarded(self, batch: Batch) -> None:
         await self._in_thread(partial(self.spool.forwarded, batch))
-        self._full = False
+        self.full = False
         self._on_forwarded(len(batch.messages))
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:

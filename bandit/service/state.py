@@ -16,7 +16,7 @@ from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version, take_over
 from bandit.service.candidates import CandidateSet
-from bandit.service.shortlists import ShortlistSampler
+from bandit.service.slots import ShortlistSampler
 from streams.catalogue.state import CatalogueReader
 from streams.errors import EventError
 from streams.events import CATALOGUE, POLICIES, Action, Creative, Placement, PolicySnapshot, decode
@@ -90,6 +90,7 @@ class Snapshots:
         self._prepared: dict[str, int] = {}
         self._consumer: Consumer | None = None
         self._follower = Follower("snapshots", self._look, reset=self._close)
+        self.stop = self._follower.stop
 
     @property
     def following(self) -> bool:
@@ -113,10 +114,6 @@ class Snapshots:
                     self._advance(records)
         self._serve_catalogue()
         self._follower.start()
-
-    def stop(self) -> None:
-        """Stops following; what is served stays as it is."""
-        self._follower.stop()
 
     def _look(self) -> None:
         if self._consumer is None:
@@ -232,6 +229,9 @@ class Snapshots:
         if before is not None and before.actions == actions:
             actions = before.actions
         creatives = {creative.id: creative for creative in live}
+        rule, draws = placement.shortlist, None
+        if rule and len(actions) > rule.size:
+            draws = ShortlistSampler(rule, actions, self._reader.offset)
         return ServingPlacement(
             placement,
             loaded.policy,
@@ -244,14 +244,8 @@ class Snapshots:
             loaded.snapshot_ms,
             constraints_of(placement, creatives, loaded.shown),
             loaded.trials,
-            self._draws(placement, actions),
+            draws,
         )
-
-    def _draws(self, placement: Placement, actions: tuple[Action, ...]) -> ShortlistSampler | None:
-        rule = placement.shortlist
-        if not rule or len(actions) <= rule.size:
-            return None
-        return ShortlistSampler(rule, actions, self._reader.offset)
 
     def _open(self, placement: Placement) -> _Loaded | None:
         """Returns a fresh policy of the placement's spec, None if the spec makes none."""

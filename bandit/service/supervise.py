@@ -95,7 +95,9 @@ def _run(children: Sequence[_Child], stop: threading.Event) -> int:
         while not stop.is_set():
             for child in children:
                 child.start_when_due(selector)
-            _relay(selector, TICK_SECONDS)
+            for key, _ in selector.select(TICK_SECONDS):
+                if not key.data.relay():
+                    selector.unregister(key.fileobj)
             for child in children:
                 code = child.ended(selector)
                 if code == BAD_SETTING and not child.proven:
@@ -104,13 +106,6 @@ def _run(children: Sequence[_Child], stop: threading.Event) -> int:
                 if code is not None:
                     child.start_later(code)
     return 0
-
-
-def _relay(selector: selectors.BaseSelector, timeout_seconds: float) -> None:
-    for key, _ in selector.select(timeout_seconds):
-        child: _Child = key.data
-        if not child.relay():
-            selector.unregister(key.fileobj)
 
 
 def _stop(children: Sequence[_Child], grace_seconds: float) -> None:
@@ -303,9 +298,7 @@ def serve_workers(settings: Settings, log_format: Form = "text") -> int:
 def bound(settings: Settings, *, shared: bool) -> socket.socket:
     """Returns a socket at the address that the settings name, not listening yet.
 
-    Args:
-        settings: name the host and the port.
-        shared: other processes of the same user may be bound there too, if they say so as well.
+    Where it is `shared`, other processes of the same user may be bound there too.
 
     Raises:
         SettingError: it cannot be listened on.

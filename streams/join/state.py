@@ -176,13 +176,8 @@ class State(Struct, array_like=True):
     v: int = VERSION
 
 
-_encode = msgspec.msgpack.Encoder().encode
+pack: Final = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(State).decode
-
-
-def pack(state: State) -> bytes:
-    """Returns the state as msgpack: equal for equal states."""
-    return _encode(state)
 
 
 def unpack(data: bytes) -> State:

@@ -18,7 +18,7 @@ from bandit.service.api.dependencies import Editing, Listing, Since, refusing
 from bandit.service.resource import JsonBody, Page, Resource, view_of
 from streams.dead_letters import DeadLetter, find_dead_letter, letter_of, readable, replay
 from streams.errors import DeadLetterError, EventError, TopicError
-from streams.events import DEAD_LETTER
+from streams.events import DEAD_LETTER, UNREADABLE
 from streams.events.fields import doc
 from streams.fold import partitions
 from streams.inspect import newest_first
@@ -197,7 +197,7 @@ def _view(letter: DeadLetter) -> LetterView:
 def _placement_of(letter: DeadLetter) -> str | None:
     try:
         return msgspec.json.decode(letter.value, type=_Placed).placement
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -13,13 +13,14 @@ from fastapi.concurrency import run_in_threadpool
 from msgspec import Raw, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Editing, Since, state_of
+from bandit.service.api.dependencies import Editing, Since, raw_body, state_of
 from bandit.service.asgi import trace_of
 from bandit.service.decide import serving_of
 from bandit.service.record import Accepted, Recorder
 from bandit.service.requests import Id, OutcomeRequest
 from bandit.service.resource import Resource, view_of
 from bandit.service.state import Snapshots
+from streams.dead_letters import place_name
 from streams.errors import EventError
 from streams.events import (
     DECISIONS,
@@ -123,9 +124,11 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
     later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
     return EventView(
         event_id=event_id,
-        decisions=[view_of(DecisionView, event, place=_place(at)) for at, event in decisions],
+        decisions=[
+            view_of(DecisionView, event, place=place_name(*at[:3])) for at, event in decisions
+        ],
         outcomes=[
-            view_of(OutcomeView, event, place=_place(record))
+            view_of(OutcomeView, event, place=place_name(*record[:3]))
             for record, event in _events(later.records, Outcome)
         ],
         outcomes_complete=later.complete,
@@ -151,10 +154,6 @@ def _events(records: Sequence[Record], kind: type[_Event]) -> list[tuple[Record,
             if isinstance(event := decode(record.value), kind):
                 found.append((record, event))
     return found
-
-
-def _place(record: Record) -> str:
-    return f"{record.topic}/{record.partition}@{record.offset}"
 
 
 class OutcomeItem(OutcomeRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -209,17 +208,7 @@ _SCHEMA: Final[dict[str, Any]] = {
     status_code=202,
     response_model=TakenView,
     responses={207: {"description": "Some were refused.", "model": TakenView}},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": _SCHEMA,
-                    "examples": {"two": {"value": _EXAMPLE}},
-                }
-            },
-        }
-    },
+    openapi_extra=raw_body(_SCHEMA, "two", _EXAMPLE),
 )
 async def take_outcomes(
     request: Request,

@@ -177,6 +177,12 @@ TAGGED: Final[dict[int | str, dict[str, Any]]] = {
 """What a route that answers with an entity tag documents."""
 
 
+def raw_body(kind: object, name: str, example: object) -> dict[str, Any]:
+    """Returns what a route documents that reads its body itself: a schema, and a named example."""
+    content = {"schema": kind, "examples": {name: {"value": example}}}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
 def tags_of(header: str) -> frozenset[str]:
     """Returns the entity tags that a header lists; a weak one counts as the strong one.
 

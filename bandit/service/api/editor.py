@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.auth.caller import OPEN, Caller
+from bandit.service.decide import serving_of
 from bandit.service.errors import placement_not_found
 from bandit.service.log_writer import Appender
 from bandit.service.resource import view_of
@@ -80,10 +81,7 @@ class Editor:
         Raises:
             RequestError: `placement_not_found`.
         """
-        found = self._snapshots.placement(name)
-        if found is None:
-            raise placement_not_found(name)
-        return found
+        return serving_of(self._snapshots, name)
 
     def creative(self, placement: str, creative_id: str) -> Creative:
         """Returns the placement's creative.

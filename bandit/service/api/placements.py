@@ -94,11 +94,7 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
     ] = UNSET
 
     def to_event(self, name: str, before: Placement | None) -> Placement:
-        """Returns the placement of this name.
-
-        Args:
-            name: the placement's.
-            before: what it is now, None if there is no such placement yet.
+        """Returns the placement of this name; `before` is what it is now, None if it is new.
 
         Raises:
             RequestError: `body_invalid`: the reward rule contradicts itself.

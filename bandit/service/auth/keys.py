@@ -151,6 +151,7 @@ class KeyRing:
         self._known = _Known({}, {})
         self._looking = threading.Lock()
         self._follower = Follower("keys", self.catch_up, every_seconds=LOOK_SECONDS)
+        self.stop = self._follower.stop
 
     @property
     def has_keys(self) -> bool:
@@ -199,29 +200,22 @@ class KeyRing:
         self.catch_up()
         self._follower.start()
 
-    def stop(self) -> None:
-        """Stops following; what is known stays as it is."""
-        self._follower.stop()
-
     def catch_up(self) -> None:
         """Takes in what the log says of keys by now, and forgets whose time is over."""
         with self._looking:
             keys, offset = dict(self._known.keys), self._offset
             for record in scan(self._log, PARTITION, offset):
-                self._take(record.value, keys)
                 offset = record.offset + 1
+                try:
+                    event = decode(record.value)
+                except EventError as error:
+                    logger.error("a record of %s is no key, and is left out: %s", ACCESS, error)
+                else:
+                    if isinstance(event, ApiKey):
+                        keys[event.id] = event
             self._offset = offset
             if keys != self._known.keys or self._over():
                 self._known = _Known(keys, {})
-
-    def _take(self, value: bytes, keys: dict[str, ApiKey]) -> None:
-        try:
-            event = decode(value)
-        except EventError as error:
-            logger.error("a record of %s is no key, and is left out: %s", ACCESS, error)
-            return
-        if isinstance(event, ApiKey):
-            keys[event.id] = event
 
     def _over(self) -> bool:
         """Returns whether a key, or a secret of one, may have reached its end since."""

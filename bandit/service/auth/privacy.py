@@ -1,9 +1,8 @@
 """What a placement keeps from the log, and whom it takes rewards from.
 
-Private fields of a context become keyed hashes before a policy or the log sees them: equal values
-stay equal, so that what is learned about one is kept, and nobody who lacks the salt can tell which
-it was. Event ids of a signed placement end with a signature, so that only who was answered with
-one, or holds the secret, can say what came of it.
+Private fields of a context become keyed hashes before a policy or the log sees them; equal values
+stay equal. Event ids of a signed placement end with a signature: only who was answered with one, or
+holds the secret, can say what came of it.
 """
 
 from __future__ import annotations

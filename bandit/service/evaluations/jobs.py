@@ -10,7 +10,6 @@ import asyncio
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -99,11 +98,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Jobs:
-    """The jobs of one data folder, and what runs them, one at a time.
-
-    Args:
-        settings: where the data folder and the log are.
-    """
+    """The jobs of one data folder, and what runs them, one at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.data / FOLDER
@@ -216,11 +211,6 @@ def save(path: Path, job: Job) -> None:
 def _fail(path: Path, why: str) -> None:
     if path.exists():
         save(path, msgspec.structs.replace(load(path), status="Failed", description=why))
-
-
-def named(results: Sequence[Result], name: str) -> Result | None:
-    """Returns the result of this name, None if there is none."""
-    return next((result for result in results if result.name == name), None)
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path
 from fastapi.concurrency import run_in_threadpool
 from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError, RequestError
 from bandit.ope.policies import unmasked
 from bandit.policies import open_policy
-from bandit.service.api.dependencies import Editing, Listing, Placed
+from bandit.service.api.dependencies import Editing, Listing, Placed, state_of
 from bandit.service.decide import new_id
 from bandit.service.evaluations.jobs import (
     Job,
@@ -124,12 +124,7 @@ def _renamed(job: Job) -> dict[str, Any]:
     }
 
 
-def _jobs(request: Request) -> Jobs:
-    found: Jobs = request.app.state.jobs
-    return found
-
-
-Judging = Annotated[Jobs, Depends(_jobs)]
+Judging = Annotated[Jobs, state_of("jobs")]
 Evaluated = Annotated[
     str,
     Path(alias="evaluation_id", max_length=MAX_ID_LENGTH, description="The evaluation's id."),

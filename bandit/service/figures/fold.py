@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-import msgspec
-
 from bandit.ope.drift import Drift, TimeBucket, drift_of
 from bandit.ope.estimators.bounded import RewardRange
 from bandit.service.figures.counts import (
@@ -26,7 +24,7 @@ from bandit.service.figures.counts import (
 )
 from bandit.service.figures.lift import lift_plan
 from streams.catalogue.state import Catalogue
-from streams.events import INTERACTIONS
+from streams.events import INTERACTIONS, UNREADABLE
 from streams.events.placement import Seen
 from streams.fold import Follower, batches, partitions
 from streams.inspect import offset_at
@@ -136,12 +134,7 @@ class FiguresFold:
                         planned.add(name)
                         self._plan(tally, name)
                     tally.add(seen, record.timestamp_ms)
-                except (
-                    msgspec.DecodeError,
-                    UnicodeDecodeError,
-                    RecursionError,
-                    IndexError,
-                ) as error:
+                except (*UNREADABLE, IndexError) as error:
                     # The owner of the topic puts the record among the dead letters.
                     place = f"{record.topic}@{record.offset}"
                     logger.debug("%s is left out of the figures: %s", place, error)

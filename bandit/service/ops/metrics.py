@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate
 from typing import Final, TypeVar
 
@@ -27,10 +28,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from bandit.service.state import Snapshots
 from bandit.service.supervise import Worker
+from streams.metrics import Collected
 from streams.spool import Spool
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -63,13 +64,7 @@ class RequestCounts(Collector):
         self._seconds[route] += seconds
 
     def decision(self, placement: str, creative: str, *, explored: bool) -> None:
-        """Counts a decision.
-
-        Args:
-            placement: one that exists.
-            creative: the id of what was chosen.
-            explored: something else had a higher propensity.
-        """
+        """Counts a choice of this creative; `explored` if another had a higher propensity."""
         chosen = self._chosen.get(placement)
         if chosen is None:
             chosen = self._chosen[placement] = Counter()
@@ -143,13 +138,11 @@ class Metrics:
     ) -> None:
         registry = self._registry = CollectorRegistry()
         tally = RequestCounts()
-        registry.register(tally)
+        self.add = registry.register
+        self.add(tally)
         self.request, self.decision = tally.request, tally.decision
-        self._outcomes = MetricCounter(
-            "copyloop_outcomes",
-            "Outcomes accepted, by placement.",
-            ("placement",),
-            registry=registry,
+        self.outcomes = _by_placement(
+            registry, "copyloop_outcomes", "Outcomes accepted, by placement."
         )
         self.group = Histogram(
             "copyloop_append_group_messages",
@@ -167,91 +160,64 @@ class Metrics:
             "Messages that went from disk to the log.",
             registry=registry,
         ).inc
-        self._unlogged = MetricCounter(
+        self.unlogged = _by_placement(
+            registry,
             "copyloop_unlogged_decisions",
             "Decisions that were answered but not recorded: the spool was full.",
-            ("placement",),
-            registry=registry,
         )
-        self._fallbacks = MetricCounter(
+        self.fallbacks = _by_placement(
+            registry,
             "copyloop_fallback_decisions",
             "Decisions that the policy was too late for: the first action was taken.",
-            ("placement",),
-            registry=registry,
         )
-        registry.register(_Served(snapshots, clock_ms))
+        registry.register(Collected(partial(_served, snapshots, clock_ms)))
         if spool is not None:
-            registry.register(_Spooled(spool, clock_ms))
-
-    def outcomes(self, placement: str, count: int) -> None:
-        """Counts outcomes of a placement that exists."""
-        self._outcomes.labels(placement).inc(count)
-
-    def fallbacks(self, placement: str, count: int) -> None:
-        """Counts decisions that were taken in place of the policy."""
-        self._fallbacks.labels(placement).inc(count)
-
-    def unlogged(self, placement: str, count: int) -> None:
-        """Counts decisions that were answered, and are recorded nowhere."""
-        self._unlogged.labels(placement).inc(count)
-
-    def add(self, collector: Collector) -> None:
-        """Registers another collector."""
-        self._registry.register(collector)
+            registry.register(Collected(partial(_spooled, spool, clock_ms)))
 
     def text(self) -> bytes:
         """Returns everything counted so far in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-class _Served(Collector):
-    """What is served now, read when it is asked for."""
-
-    def __init__(self, snapshots: Snapshots, clock_ms: Callable[[], int]) -> None:
-        self._snapshots = snapshots
-        self._clock_ms = clock_ms
-
-    def collect(self) -> Iterator[Metric]:
-        names = [placement.name for placement in self._snapshots.catalogue.placements()]
-        served = [found for name in names if (found := self._snapshots.placement(name))]
-        now_ms = self._clock_ms()
-        yield _gauge(
-            "copyloop_policy_age_seconds",
-            "Time since the log took in the policy that is served.",
-            ((s.placement.name, (now_ms - s.snapshot_ms) / 1e3) for s in served if s.snapshot_ms),
-        )
-        yield _gauge(
-            "copyloop_live_creatives",
-            "Creatives that may be shown.",
-            ((s.placement.name, len(s.actions)) for s in served),
-        )
-        yield GaugeMetricFamily(
-            "copyloop_policies_refused",
-            "Policy snapshots that were damaged, and so not served.",
-            self._snapshots.refused,
-        )
+def _by_placement(registry: CollectorRegistry, name: str, words: str) -> Callable[[str, int], None]:
+    """Returns what adds to a new counter, for a placement that exists."""
+    counter = MetricCounter(name, words, ("placement",), registry=registry)
+    return lambda placement, count: counter.labels(placement).inc(count)
 
 
-class _Spooled(Collector):
-    """What waits on disk, read when it is asked for."""
+def _served(snapshots: Snapshots, clock_ms: Callable[[], int]) -> Iterator[Metric]:
+    names = [placement.name for placement in snapshots.catalogue.placements()]
+    served = [found for name in names if (found := snapshots.placement(name))]
+    now_ms = clock_ms()
+    yield _gauge(
+        "copyloop_policy_age_seconds",
+        "Time since the log took in the policy that is served.",
+        ((s.placement.name, (now_ms - s.snapshot_ms) / 1e3) for s in served if s.snapshot_ms),
+    )
+    yield _gauge(
+        "copyloop_live_creatives",
+        "Creatives that may be shown.",
+        ((s.placement.name, len(s.actions)) for s in served),
+    )
+    yield GaugeMetricFamily(
+        "copyloop_policies_refused",
+        "Policy snapshots that were damaged, and so not served.",
+        snapshots.refused,
+    )
 
-    def __init__(self, spool: Spool, clock_ms: Callable[[], int]) -> None:
-        self._spool = spool
-        self._clock_ms = clock_ms
 
-    def collect(self) -> Iterator[Metric]:
-        spool = self._spool
-        yield GaugeMetricFamily(
-            "copyloop_spool_bytes", "Bytes on disk that wait for the log.", spool.size_bytes
-        )
-        yield GaugeMetricFamily(
-            "copyloop_spool_messages", "Messages on disk that wait for the log.", spool.messages
-        )
-        yield GaugeMetricFamily(
-            "copyloop_spool_oldest_seconds",
-            "How long the oldest message on disk has waited, 0 if there is none.",
-            spool.oldest_seconds(self._clock_ms()),
-        )
+def _spooled(spool: Spool, clock_ms: Callable[[], int]) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "copyloop_spool_bytes", "Bytes on disk that wait for the log.", spool.size_bytes
+    )
+    yield GaugeMetricFamily(
+        "copyloop_spool_messages", "Messages on disk that wait for the log.", spool.messages
+    )
+    yield GaugeMetricFamily(
+        "copyloop_spool_oldest_seconds",
+        "How long the oldest message on disk has waited, 0 if there is none.",
+        spool.oldest_seconds(clock_ms()),
+    )
 
 
 def _gauge(name: str, words: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
@@ -316,31 +282,17 @@ class WorkerMetrics:
 def merged(texts: dict[str, bytes]) -> bytes:
     """Returns the figures of several workers, by name, as one text with their label."""
     registry = CollectorRegistry()
-    registry.register(_Merged(texts))
+    found: dict[str, Metric] = {}
+    for name, text in texts.items():
+        for metric in text_string_to_metric_families(text.decode()):
+            family = found.setdefault(
+                metric.name, Metric(metric.name, metric.documentation, metric.type)
+            )
+            family.samples += [
+                sample._replace(labels={LABEL: name, **sample.labels}) for sample in metric.samples
+            ]
+    registry.register(Collected(found.values))
     return generate_latest(registry)
-
-
-class _Merged(Collector):
-    def __init__(self, texts: dict[str, bytes]) -> None:
-        self._texts = texts
-
-    def collect(self) -> Iterator[Metric]:
-        found: dict[str, Metric] = {}
-        for name, text in self._texts.items():
-            for metric in text_string_to_metric_families(text.decode()):
-                family = found.setdefault(
-                    metric.name, Metric(metric.name, metric.documentation, metric.type)
-                )
-                family.samples += _of_worker(metric, name)
-        yield from found.values()
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
-
-def _of_worker(metric: Metric, worker: str) -> Iterator[Sample]:
-    for sample in metric.samples:
-        yield sample._replace(labels={LABEL: worker, **sample.labels})
 
 
 def _asked(path: str) -> bytes:

@@ -117,11 +117,7 @@ PRODUCER_DEFAULTS: Final[dict[str, object]] = {
 class Appender:
     """The log's one producer, which its threads share.
 
-    Args:
-        bootstrap: the brokers.
-        names: what our topics are called on the cluster.
-        options: the client's options.
-        last_ms: tells the time of the last record of a partition, 0 if there is none.
+    `last_ms` tells the time of the last record of a partition, 0 if there is none.
     """
 
     def __init__(

@@ -55,6 +55,7 @@ class Assignments:
         self._looking = threading.Lock()
         self._swept_at = time.monotonic()
         self._follower = Follower("assignments", self._look, every_seconds=LOOK_SECONDS)
+        self.stop = self._follower.stop
 
     def of(self, user: str) -> dict[str, Assignment]:
         """Returns what a user has now, by placement."""
@@ -71,10 +72,6 @@ class Assignments:
         self._offset = self._log.start_offset(PARTITION)
         self.catch_up()
         self._follower.start()
-
-    def stop(self) -> None:
-        """Stops following; what is known stays as it is."""
-        self._follower.stop()
 
     def catch_up(self) -> None:
         """Takes in what the log says by now.
@@ -104,22 +101,13 @@ class Assignments:
     def _look(self) -> None:
         self.catch_up()
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = time.monotonic()
-            self._sweep()
-
-    def _sweep(self) -> None:
-        now_ms = self._clock_ms()
-        with self._looking:
-            self._by_user = {
-                user: left
-                for user, kept in self._by_user.items()
-                if (left := {name: a for name, a in kept.items() if a.until_ms > now_ms})
-            }
-
-
-def assignment_message(assignment: Assignment) -> Message:
-    """Returns the message that puts an assignment into the log, where it replaces the last one."""
-    return Message(ASSIGNMENTS, assignment.key, encode(assignment), partition=0)
+            self._swept_at, now_ms = time.monotonic(), self._clock_ms()
+            with self._looking:
+                self._by_user = {
+                    user: left
+                    for user, kept in self._by_user.items()
+                    if (left := {name: a for name, a in kept.items() if a.until_ms > now_ms})
+                }
 
 
 EXPOSURE: Final = "exposure"
@@ -257,7 +245,8 @@ class Flags:
                 made.append(_assignment(serving, user_id, decided[-1]))
         kept.update((each.placement, each) for each in made)
         # A decision is before what says who has it, and nobody keeps one that is not logged.
-        if made and await self._decider.log(decided, [assignment_message(each) for each in made]):
+        kept_by = [Message(ASSIGNMENTS, each.key, encode(each), partition=0) for each in made]
+        if made and await self._decider.log(decided, kept_by):
             for each in made:
                 self._assignments.add(each)
         return errors

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+import msgspec
+from fastapi import APIRouter, Header, Path, Request, Response
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import unchanged
+from bandit.service.api.dependencies import raw_body, state_of, unchanged
 from bandit.service.asgi import trace_of
 from bandit.service.compat.openfeature.flags import Flags
 from bandit.service.compat.openfeature.wire import (
-    EvaluateBody,
     FlagError,
     FlagFailure,
     FlagValue,
     FlagValues,
-    TrackBody,
     Tracked,
-    encoded,
     failure_of,
     tag_of,
     track_of,
@@ -31,25 +29,16 @@ JSON: Final = "application/json"
 router = APIRouter(prefix="/ofrep/v1", tags=["openfeature"])
 
 
-def _flags(request: Request) -> Flags:
-    found: Flags = request.app.state.flags
-    return found
-
-
-Evaluating = Annotated[Flags, Depends(_flags)]
+Evaluating = Annotated[Flags, state_of("flags")]
 
 _ASKED: Final = {"context": {"targetingKey": "user-17", "device": "phone"}}
 
 
-def _body(kind: type[EvaluateBody | TrackBody], name: str, example: object) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
-    content = {JSON: {"schema": schema, "examples": {name: {"value": example}}}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-_EVALUATE: Final = _body(EvaluateBody, "a user", _ASKED)
-_TRACK: Final = _body(
-    TrackBody, "seen", {"event": "exposure", **_ASKED, "details": {"flag": "home"}}
+_EVALUATE: Final = raw_body({"$ref": "#/components/schemas/EvaluateBody"}, "a user", _ASKED)
+_TRACK: Final = raw_body(
+    {"$ref": "#/components/schemas/TrackBody"},
+    "seen",
+    {"event": "exposure", **_ASKED, "details": {"flag": "home"}},
 )
 _FAILED: Final[dict[int | str, dict[str, Any]]] = {
     400: {"description": "Nothing can be made of it.", "model": FlagFailure},
@@ -83,7 +72,7 @@ async def evaluate_flag(
             raise found
     except (FlagError, RequestError) as error:
         return _failed(key, error)
-    return Response(encoded(found), media_type=JSON)
+    return Response(msgspec.json.encode(found), media_type=JSON)
 
 
 @router.post(
@@ -114,7 +103,7 @@ async def evaluate_flags(
         failure_of(serving.placement.name, each) if isinstance(each, FlagError) else each
         for serving, each in zip(servings, found, strict=True)
     ]
-    body = encoded(FlagValues(flags=flags_found))
+    body = msgspec.json.encode(FlagValues(flags=flags_found))
     tag = tag_of(body)
     return unchanged(known, tag) or Response(body, headers={"ETag": tag}, media_type=JSON)
 
@@ -144,4 +133,6 @@ def _failed(key: str | None, error: FlagError | RequestError) -> Response:
     if isinstance(error, RequestError):
         headers = error_headers(error)
         error = FlagError(error.status, "GENERAL", f"{error.code}: {error}")
-    return Response(encoded(failure_of(key, error)), error.status, headers, media_type=JSON)
+    return Response(
+        msgspec.json.encode(failure_of(key, error)), error.status, headers, media_type=JSON
+    )

@@ -165,11 +165,6 @@ def failure_of(key: str | None, error: FlagError) -> FlagFailure:
     return FlagFailure(key=key, error_code=error.error_code, error_details=str(error))
 
 
-def encoded(answer: FlagValue | FlagValues | FlagFailure) -> bytes:
-    """Returns the answer's JSON; a number stays a float where it is one."""
-    return _encode(answer)
-
-
 def tag_of(body: bytes) -> str:
     """Returns the entity tag of an answer: the same as long as every value is."""
     return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'

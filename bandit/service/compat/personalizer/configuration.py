@@ -133,7 +133,9 @@ def placement_of(
         raise PersonalizerError(
             "InvalidPolicyConfiguration", error.code, str(error), target="arguments"
         ) from error
-    attributes = {**(before.attributes or {}), KEPT: _raw(kept, wanted)}
+    secretless = msgspec.structs.replace(wanted, **dict.fromkeys(_UNTOLD))
+    kept = msgspec.structs.replace(kept, configuration=msgspec.to_builtins(secretless))
+    attributes = {**(before.attributes or {}), KEPT: msgspec.Raw(msgspec.json.encode(kept))}
     return msgspec.structs.replace(
         before, policy=policy, reward=reward, learn=learn, attributes=attributes, why=WHY
     )
@@ -252,24 +254,12 @@ def _rewards(before: RewardRule, wanted: ServiceConfiguration, wait_seconds: flo
     )
 
 
-def _raw(kept: LoopAttributes, wanted: ServiceConfiguration) -> msgspec.Raw:
-    secretless = msgspec.structs.replace(wanted, **dict.fromkeys(_UNTOLD))
-    kept = msgspec.structs.replace(kept, configuration=msgspec.to_builtins(secretless))
-    return msgspec.Raw(msgspec.json.encode(kept))
-
-
 def _in_mode(mode: Mode, learned: PolicySpec, share: float) -> PolicySpec:
-    match mode:
-        case "Apprentice":
-            return {"name": "apprentice", "policy": _floored(learned, share)}
-        case "LoggingOnly":
-            return {"name": "apprentice", "policy": UNIFORM}
-        case _:
-            return _floored(learned, share)
-
-
-def _floored(learned: PolicySpec, share: float) -> PolicySpec:
-    return {"name": "floor", "epsilon": share, "policy": learned} if share else learned
+    if mode == "LoggingOnly":
+        return {"name": "apprentice", "policy": UNIFORM}
+    if share:
+        learned = {"name": "floor", "epsilon": share, "policy": learned}
+    return {"name": "apprentice", "policy": learned} if mode == "Apprentice" else learned
 
 
 def _mode_of(policy: PolicySpec, kept: LoopAttributes) -> tuple[Mode, float]:

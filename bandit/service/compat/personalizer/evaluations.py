@@ -29,7 +29,7 @@ from bandit.service.compat.personalizer.wire import (
     decode,
 )
 from bandit.service.decide import new_id
-from bandit.service.evaluations.jobs import Job, JobCandidate, JobKind, Result, ValueOverTime, named
+from bandit.service.evaluations.jobs import Job, JobCandidate, JobKind, Result, ValueOverTime
 from streams.events import Placement, PolicySpec
 
 INVALID: Final = "InvalidEvaluationContract"
@@ -117,7 +117,7 @@ async def apply_evaluation(loops: Loops, call: LoopRequest) -> Reply:
     """Gives the loop the learning settings that an evaluation judged: 204."""
     wanted = decode(call.body, Reference, "InvalidRequest")
     job = _job(loops, call, EVALUATIONS, wanted.evaluation_id)
-    found = named(job.results, wanted.policy_name)
+    found = next((each for each in job.results if each.name == wanted.policy_name), None)
     if found is None or not found.arguments:
         raise PersonalizerError(
             "LearningSettingsNotFound",

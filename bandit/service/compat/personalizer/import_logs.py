@@ -88,13 +88,8 @@ def take_in(
 ) -> Taken:
     """Writes the decisions with their rewards as interactions of the placement.
 
-    One writer at a time: who writes must keep others from it.
-
-    Args:
-        log: where to; it has the placement.
-        placement: whose.
-        events: in the order in which they are to be learned.
-        progress: told after each batch how many events were looked at since the last.
+    They are learned in the order of `events`. One writer at a time: who writes must keep others
+    from it. After each batch `progress` is told how many events were looked at since the last.
     """
     source = FIRST_SOURCE + zlib.crc32(placement.encode())
     there, sequence = set(), 0

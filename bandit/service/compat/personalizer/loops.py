@@ -66,7 +66,14 @@ class Loops(NamedTuple):
         if found is not None:
             return found
         if call.placement != DEFAULT:
-            raise _not_found(call.placement)
+            raise PersonalizerError(
+                "ResourceNotFound",
+                "placement_not_found",
+                f"there is no placement {call.placement!r}; PUT its configurations/service, or "
+                f"/v1/placements/{call.placement}",
+                target="placement",
+                status=404,
+            )
         await self.change(call, lambda before: before)
         return self.editor.serving(call.placement)
 
@@ -84,13 +91,3 @@ class Loops(NamedTuple):
         key = catalogue_key(Placement(name=name))
         await self.editor.on_behalf_of(call.caller).change([key], changed)
         return found[0]
-
-
-def _not_found(name: str) -> PersonalizerError:
-    return PersonalizerError(
-        "ResourceNotFound",
-        "placement_not_found",
-        f"there is no placement {name!r}; PUT its configurations/service, or /v1/placements/{name}",
-        target="placement",
-        status=404,
-    )

@@ -91,12 +91,7 @@ class Address(NamedTuple):
 
 
 class PersonalizerRouter:
-    """The application, with Personalizer's addresses before it.
-
-    Args:
-        app: answers everything else.
-        loops: what the routes work with.
-    """
+    """Answers at Personalizer's addresses; `app` answers at all others."""
 
     def __init__(self, app: AsgiApp, loops: Loops) -> None:
         self._app = app
