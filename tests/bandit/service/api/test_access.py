@@ -43,10 +43,10 @@ def test_without_a_dashboard_it_says_how_to_start_one():
     ],
 )
 def test_the_dashboard_asks_the_api_where_it_listens(host, certificate, api):
-    found = beside(Settings(host=host, tls_cert=certificate), None, "text")
-    assert found.port == 8081
-    assert found.options[:2] == ["--api", api]
-    assert found.options[2:6] == ["--host", host, "--port", "8081"]
+    port, options = beside(Settings(host=host, tls_cert=certificate), None, "text")
+    assert port == 8081
+    assert options[:2] == ["--api", api]
+    assert options[2:6] == ["--host", host, "--port", "8081"]
 
 
 @pytest.mark.parametrize(("api_port", "ui_port"), [(0, None), (8080, 8080), (65_535, None)])
