@@ -32,7 +32,7 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 _seen = msgspec.json.Decoder(SeenCounts)
 
 
-class Constraints:
+class Eligibility:
     """What keeps a placement's creatives from being chosen, as the log told it last.
 
     Args:
@@ -61,9 +61,9 @@ class Constraints:
                 self._spent_on[creative_id] = times.day
         self._kept: tuple[tuple[Action, ...], set[str], tuple[Action, ...]] = ((), set(), ())
 
-    def after(self, shown: Mapping[str, Shown]) -> Constraints:
+    def after(self, shown: Mapping[str, Shown]) -> Eligibility:
         """Returns the same constraints once so much was shown."""
-        later = Constraints(self._caps, self._default, self._seen, shown)
+        later = Eligibility(self._caps, self._default, self._seen, shown)
         later._kept = self._kept
         return later
 
@@ -142,13 +142,13 @@ class Constraints:
 
 def constraints_of(
     placement: Placement, creatives: Mapping[str, Creative], shown: Mapping[str, Shown]
-) -> Constraints | None:
+) -> Eligibility | None:
     """Returns what the caps of placement and creatives come to, None where nothing has any."""
     seen = placement.seen or Seen()
     caps = {each: found.caps for each, found in creatives.items() if found.caps}
     if not (caps or placement.caps or seen.feature):
         return None
-    return Constraints(caps, placement.caps or Caps(), seen, shown)
+    return Eligibility(caps, placement.caps or Caps(), seen, shown)
 
 
 def count_shown(shown: dict[str, Shown], decision: Decision) -> None:

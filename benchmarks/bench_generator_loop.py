@@ -42,7 +42,7 @@ from generator.data.dataset import Dataset, EvidenceThresholds, write_dataset
 from generator.models.base import Backend
 from generator.models.opening import ADAPTER, MANIFEST, open_backend
 from generator.reward.encoders import TextEncoder, open_encoder
-from generator.reward.model import RewardModel
+from generator.reward.model import TextRewardModel
 from generator.reward.ranking import rank, ranked_by
 from generator.settings import CACHE
 from generator.training.config import DpoConfig, FinetuneConfig, SftConfig
@@ -240,7 +240,9 @@ def one_round(
     }
 
 
-def practised_by(start: Start, before: Path, model: RewardModel, folder: Path, seed: int) -> Path:
+def practised_by(
+    start: Start, before: Path, model: TextRewardModel, folder: Path, seed: int
+) -> Path:
     """Returns the adapter of one that went on with what it wrote itself, the better half."""
     briefs = [product.brief for product in products("taught") + start.played]
     writer, rank = Sampler(start.backend, str(before)), ranked_by(model)
@@ -250,7 +252,7 @@ def practised_by(start: Start, before: Path, model: RewardModel, folder: Path, s
 
 
 def rates(
-    start: Start, found: Samples, taste: HiddenTaste, model: RewardModel
+    start: Start, found: Samples, taste: HiddenTaste, model: TextRewardModel
 ) -> tuple[float, float]:
     """Returns the mean true click rate of what passed, and of the 8 that promise most."""
     plain, best = [], []

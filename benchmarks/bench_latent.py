@@ -51,7 +51,7 @@ from benchmarks.latent import (
 from benchmarks.taste import HiddenTaste
 from generator.models.opening import ADAPTER, open_backend
 from generator.reward.encoders import TextEncoder
-from generator.reward.model import RewardModel
+from generator.reward.model import TextRewardModel
 from generator.reward.ranking import rank
 from generator.reward.regression import Floats
 from generator.settings import CACHE
@@ -142,7 +142,7 @@ def came_of(pool: Pool, drawn: Sequence[list[int]], *, seed: int) -> tuple[float
 
 
 def choices(
-    pool: Pool, encoder: TextEncoder, model: RewardModel, won: Won, space: Autoencoder
+    pool: Pool, encoder: TextEncoder, model: TextRewardModel, won: Won, space: Autoencoder
 ) -> dict[str, Callable[[np.random.Generator], list[int]]]:
     """Returns the ways to choose, each from a source of chance to places in the pool."""
     best = rank(pool.texts, encoder=encoder, model=model, k=PICKED, diversity=DIVERSITY)

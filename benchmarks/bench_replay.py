@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.abtests.data import AbTest, Arm, draw_clicks
+from bandit.abtests.data import AbTest, AbTestArm, draw_clicks
 from bandit.abtests.replay import Stage, make_stage, play
 from bandit.policies import open_policy, parse_policy
 
@@ -35,7 +35,7 @@ def stages() -> list[Stage]:
             f"t{number}",
             201410,
             tuple(
-                Arm(f"Headline {arm} of test {number}", 3000, int(rng.binomial(3000, rate)))
+                AbTestArm(f"Headline {arm} of test {number}", 3000, int(rng.binomial(3000, rate)))
                 for arm, rate in enumerate(of_test)
             ),
         )

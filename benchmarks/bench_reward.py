@@ -19,7 +19,7 @@ from benchmarks.conftest import RESULTS
 from benchmarks.upworthy import DATA, read_upworthy
 from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.model import (
-    RewardModel,
+    TextRewardModel,
     fit_reward_model,
     group_examples,
     measure_accuracy,
@@ -65,7 +65,7 @@ def test_reader(
 
 
 def _judged(
-    model: RewardModel, encoder: TextEncoder, later: list[Example]
+    model: TextRewardModel, encoder: TextEncoder, later: list[Example]
 ) -> tuple[dict[str, Any], Floats]:
     """Returns figures on pairs of `later`, and the chance given to each pair's better one."""
     grouped = group_examples(later, encoder)

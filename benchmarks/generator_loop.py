@@ -24,7 +24,7 @@ from generator.data.dataset import Dataset, EvidenceThresholds, Imitate, build_d
 from generator.data.evidence import ClickLook, Evidence, gather, suspicions
 from generator.data.reading import RefusedText, with_refusals
 from generator.reward.encoders import TextEncoder
-from generator.reward.model import RewardModel, fit_reward_model
+from generator.reward.model import TextRewardModel, fit_reward_model
 from generator.reward.regression import Example, Floats
 from generator.screening.settings import usual
 from generator.writing.texts import Samples
@@ -128,7 +128,7 @@ def _refusals(asked: Sequence[Product], written: Samples) -> list[RefusedText]:
 
 def reward_model(
     evidence: Sequence[Evidence], encoder: TextEncoder, *, shuffled: int | None = None
-) -> RewardModel:
+) -> TextRewardModel:
     """Returns a model of what texts earn; with `shuffled`, of labels dealt out by that seed."""
     rows = [(each.winner.estimate, each.winner.effective_n) for each in evidence]
     if shuffled is not None:

@@ -43,7 +43,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
-class Batch(NamedTuple):
+class SpoolBatch(NamedTuple):
     """Messages that stand together in a spool, their bytes there, and the offset after them."""
 
     messages: Sequence[Message]
@@ -98,7 +98,7 @@ class Spool:
         oldest_ms = self.oldest_ms
         return 0.0 if oldest_ms is None else max(now_ms - oldest_ms, 0) / 1e3
 
-    def append(self, messages: Sequence[Message], now_ms: int) -> Batch:
+    def append(self, messages: Sequence[Message], now_ms: int) -> SpoolBatch:
         """Writes the messages, all or none; durable when it returns.
 
         Raises:
@@ -112,9 +112,9 @@ class Spool:
                 f"the spool {self.directory} holds {self.size_bytes} bytes, {added} more are to be "
                 f"kept, and at most {self.max_bytes} may; it empties once the log is back"
             )
-        return Batch(messages, added, self._append(values, now_ms))
+        return SpoolBatch(messages, added, self._append(values, now_ms))
 
-    def peek(self, limit: int) -> Batch:
+    def peek(self, limit: int) -> SpoolBatch:
         """Returns the oldest messages, at most `limit`.
 
         Raises:
@@ -124,9 +124,9 @@ class Spool:
             records = self._log.read(QUEUE, self._start, limit=limit)
         messages = [_unpack(record, self.directory) for record in records]
         size_bytes = sum(len(record.value) for record in records)
-        return Batch(messages, size_bytes, self._start + len(records))
+        return SpoolBatch(messages, size_bytes, self._start + len(records))
 
-    def forwarded(self, batch: Batch) -> None:
+    def forwarded(self, batch: SpoolBatch) -> None:
         """Forgets the batch, which are the oldest messages, durably.
 
         Raises:

@@ -32,7 +32,7 @@ WeekRange: TypeAlias = tuple[int, int]
 MAX_ID_LENGTH: Final = 128
 
 
-class Arm(NamedTuple):
+class AbTestArm(NamedTuple):
     """A headline with the pool of its impressions, `clicks` of them clicked."""
 
     headline: str
@@ -50,7 +50,7 @@ class AbTest(NamedTuple):
 
     id: str
     week: int
-    arms: tuple[Arm, ...]
+    arms: tuple[AbTestArm, ...]
 
     def rounds(self, horizon: int) -> int:
         """Returns how many rounds can be played whatever is chosen: at most `horizon`."""
@@ -126,7 +126,7 @@ def draw_clicks(test: AbTest, rounds: int, rng: np.random.Generator) -> list[byt
     return [_first_showings(arm, rounds, rng).tobytes() for arm in test.arms]
 
 
-def _first_showings(arm: Arm, rounds: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _first_showings(arm: AbTestArm, rounds: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     clicked = rng.choice(arm.impressions, size=arm.clicks, replace=False)
     showings = np.zeros(rounds, dtype=np.uint8)
     showings[clicked[clicked < rounds]] = 1
@@ -196,12 +196,12 @@ def _checked(path: Path, table: pa.Table, names: Mapping[str, str]) -> pa.Table:
     return table
 
 
-def _arms(rows: Sequence[dict[str, Any]]) -> tuple[Arm, ...]:
-    merged: dict[str, Arm] = {}
+def _arms(rows: Sequence[dict[str, Any]]) -> tuple[AbTestArm, ...]:
+    merged: dict[str, AbTestArm] = {}
     for row in rows:
         headline = row["headline"].strip()
-        before = merged.get(headline, Arm(headline, 0, 0))
-        merged[headline] = Arm(
+        before = merged.get(headline, AbTestArm(headline, 0, 0))
+        merged[headline] = AbTestArm(
             headline, before.impressions + row["impressions"], before.clicks + row["clicks"]
         )
     return tuple(arm for _, arm in sorted(merged.items()))

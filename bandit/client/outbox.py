@@ -20,7 +20,7 @@ from bandit.client.wire import Call, Refused, Server, Taken
 from streams.errors import SpoolError
 from streams.events import OUTCOMES
 from streams.logs.base import Message
-from streams.spool import Batch, Spool, claimed_spool
+from streams.spool import Spool, SpoolBatch, claimed_spool
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class OutcomeBatch(NamedTuple):
     """Outcomes to be sent in one request, and where on disk they lie, None if in memory."""
 
     items: list[Raw]
-    spooled: Batch | None
+    spooled: SpoolBatch | None
 
 
 class Outbox:

@@ -18,7 +18,7 @@ from streams.commands.output import moment, print_json, progress
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
     from bandit.ope.report import Evaluation
-    from bandit.service.compat.personalizer.import_logs import Contents, Taken
+    from bandit.service.compat.personalizer.import_logs import Contents, ImportedEvents
     from streams.events import Placement
 
 
@@ -98,7 +98,7 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
 
 
 def _report(
-    placement: str, contents: Contents, taken: Taken, found: Evaluation | None, form: str
+    placement: str, contents: Contents, taken: ImportedEvents, found: Evaluation | None, form: str
 ) -> None:
     from rich.console import Console
 

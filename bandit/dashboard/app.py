@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from bandit.client import ApiError, AsyncClient, ClientError, Retries, Unreachable
 from bandit.dashboard.middleware import VisitMiddleware
 from bandit.dashboard.pages import evaluations, generator, health, placements, sign_in
-from bandit.dashboard.render import Assets, Pages, pages_of
+from bandit.dashboard.render import Assets, PageRenderer, pages_of
 from bandit.dashboard.visit import PATH, query_of, visit_of
 from bandit.service.auth.tls_cors import edge_options, is_loopback
 from bandit.service.settings import Settings
@@ -80,7 +80,7 @@ def create_dashboard(client: AsyncClient, *, exposed: bool = False) -> ASGIApp:
         exception_handlers={ClientError: _refused, 404: _refused},
         lifespan=life,
     )
-    pages.state.pages = Pages(NAVIGATION, assets, client.url.rstrip("/"))
+    pages.state.pages = PageRenderer(NAVIGATION, assets, client.url.rstrip("/"))
 
     async def show_error(request: Request, error: Exception) -> Response:
         request.scope["app"] = pages

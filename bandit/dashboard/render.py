@@ -135,7 +135,7 @@ def _hash(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
 
-class Pages:
+class PageRenderer:
     """Makes pages of the templates.
 
     Args:
@@ -181,9 +181,9 @@ class Pages:
         return response
 
 
-def pages_of(request: Request) -> Pages:
+def pages_of(request: Request) -> PageRenderer:
     """Returns what makes the pages."""
-    found: Pages = request.app.state.pages
+    found: PageRenderer = request.app.state.pages
     return found
 
 

@@ -170,7 +170,7 @@ class Version(Struct, frozen=True, kw_only=True):
     reward: Annotated[float | None, doc("What they earned in all; if counted.")] = None
 
 
-class Difference(Struct, frozen=True):
+class SpecDifference(Struct, frozen=True):
     """A parameter, as a path joined by dots, in one spec and in the other; None if not there."""
 
     parameter: str
@@ -328,15 +328,15 @@ def latest_trials(log: Log, placement: str) -> dict[str, TrialResult]:
     return snapshot.trials or {}
 
 
-def differences(before: PolicySpec, after: PolicySpec) -> list[Difference]:
+def differences(before: PolicySpec, after: PolicySpec) -> list[SpecDifference]:
     """Returns what differs between two specs, by parameter.
 
     >>> differences({"name": "vw"}, {"name": "floor", "policy": {"name": "vw"}})[0]
-    Difference(parameter='name', before='vw', after='floor')
+    SpecDifference(parameter='name', before='vw', after='floor')
     """
     one, other = dict(_leaves(before, "")), dict(_leaves(after, ""))
     return [
-        Difference(name, one.get(name), other.get(name))
+        SpecDifference(name, one.get(name), other.get(name))
         for name in sorted(one.keys() | other.keys())
         if one.get(name) != other.get(name)
     ]

@@ -14,10 +14,10 @@ from bandit.ope.batches import Kinds, Pages, make_batch, segment_of, unsupported
 from bandit.ope.diagnostics import Diagnosis
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
 from bandit.ope.estimators.bounded import UNIT, RewardRange
-from bandit.ope.estimators.compare import BettingDifference, Difference
+from bandit.ope.estimators.compare import BettingDifference, ValueDifference
 from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.importance import Snips
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.models import RewardModel
 from bandit.ope.policies import Answer, Candidate, name_of, open_target
@@ -108,8 +108,10 @@ class CandidatePolicy:
         self._by_time: ByTime | None = None
         self._segments: dict[str, BySegment] = {}
         self._kinds = Kinds(options.alike) if "mips" in plain else None
-        self._differences: dict[str, Difference[Batch] | BettingDifference] = {
-            name: Difference(FORMULAS[name], FORMULAS[name]) for name in plain if name in FORMULAS
+        self._differences: dict[str, ValueDifference[Batch] | BettingDifference] = {
+            name: ValueDifference(FORMULAS[name], FORMULAS[name])
+            for name in plain
+            if name in FORMULAS
         }
         if "betting" in plain:
             self._differences["betting"] = BettingDifference(
@@ -119,8 +121,8 @@ class CandidatePolicy:
         formulas = {name: slate_formula(name, max(slots, 1)) for name in named}
         self._pages = Pages(slots) if named else None
         self.slates: Slates | None = None
-        self._of_slates = {name: Running(formula) for name, formula in formulas.items()}
-        self._slate_differences = {name: Difference(of, of) for name, of in formulas.items()}
+        self._of_slates = {name: RunningEstimate(formula) for name, formula in formulas.items()}
+        self._slate_differences = {name: ValueDifference(of, of) for name, of in formulas.items()}
 
     def take(self, view: View) -> None:
         """Asks the policy about each decision, and hands the answers to the estimators."""
@@ -249,9 +251,10 @@ class CandidatePolicy:
 
 
 def _sum(
-    one: Difference[Batch] | BettingDifference, other: Difference[Batch] | BettingDifference
-) -> Difference[Batch] | BettingDifference:
-    if isinstance(one, Difference) and isinstance(other, Difference):
+    one: ValueDifference[Batch] | BettingDifference,
+    other: ValueDifference[Batch] | BettingDifference,
+) -> ValueDifference[Batch] | BettingDifference:
+    if isinstance(one, ValueDifference) and isinstance(other, ValueDifference):
         return one + other
     if isinstance(one, BettingDifference) and isinstance(other, BettingDifference):
         return one + other

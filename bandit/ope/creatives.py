@@ -19,7 +19,7 @@ from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, normal
 from bandit.ope.batches import segment_of
 from bandit.ope.estimators.doubly_robust import Dr
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.snips import SnipsSums
 from bandit.ope.models import RewardModel
 from bandit.ope.readers.events import LoggedEvent
@@ -162,7 +162,7 @@ class _Tally:
     def __init__(self, *, scored: bool) -> None:
         self._offered = 0
         self._snips = SnipsSums()
-        self._dr: Running[Batch] | None = Running(Dr()) if scored else None
+        self._dr: RunningEstimate[Batch] | None = RunningEstimate(Dr()) if scored else None
         self._waiting: list[tuple[float, float, float, float]] = []
 
     def take(self, reward: float, propensity: float, score: float, *, mine: bool) -> None:

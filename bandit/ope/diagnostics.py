@@ -26,7 +26,7 @@ EDGES: Final = np.concatenate(([0.0], 2.0 ** np.arange(-6.0, 10.5, 0.5)))
 CHECK_LEVEL: Final = 0.9999
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class EvaluationVerdict(msgspec.Struct, frozen=True):
     """Whether estimates from this log can be relied on.
 
     `code` is one of `ok`, `no_decisions`, `no_overlap`, `weights_off`, `unsupported`,
@@ -74,7 +74,7 @@ class Diagnostics(msgspec.Struct, frozen=True):
     rewards: int
     carried: tuple[float, ...]
     weights: tuple[int, ...]
-    verdict: Verdict
+    verdict: EvaluationVerdict
 
 
 class Diagnosis:
@@ -140,7 +140,7 @@ class Diagnosis:
             rewards=self._rewards,
             carried=tuple((np.cumsum(self._heaviest) / (self._carried or 1.0)).tolist()),
             weights=tuple(self._histogram.tolist()),
-            verdict=Verdict("ok", ""),
+            verdict=EvaluationVerdict("ok", ""),
         )
         return msgspec.structs.replace(found, verdict=_verdict(found))
 
@@ -167,33 +167,33 @@ def _sum(first: float | None, second: float | None) -> float | None:
     return second if first is None else first + (second or 0.0)
 
 
-def _verdict(found: Diagnostics) -> Verdict:
+def _verdict(found: Diagnostics) -> EvaluationVerdict:
     """Returns the gravest finding: first what makes estimates wrong, then what makes them weak."""
     interval = found.mean_weight_interval
     if not found.n:
-        return Verdict("no_decisions", "There is no decision to judge by.")
+        return EvaluationVerdict("no_decisions", "There is no decision to judge by.")
     if not found.mean_weight:
-        return Verdict("no_overlap", "The policy never takes an action that was logged.")
+        return EvaluationVerdict("no_overlap", "The policy never takes an action that was logged.")
     if found.unsupported is not None and found.unsupported > LARGEST_UNSUPPORTED:
-        return Verdict(
+        return EvaluationVerdict(
             "unsupported",
             f"{found.unsupported:.1%} of what the policy does, the log's policy never did: what "
             "that would have earned is not in the log.",
         )
     if interval is not None and 1.0 not in interval:
-        return Verdict(
+        return EvaluationVerdict(
             "weights_off",
             f"The weights' mean is {found.mean_weight:.3g} and should be 1: the logged "
             "propensities are not those the actions were chosen with, or do not cover the policy.",
         )
     if found.rewards < LEAST_REWARDS:
-        return Verdict(
+        return EvaluationVerdict(
             "few_rewards",
             f"Only {found.rewards} decisions that the policy might have made earned anything; "
             "too few to rank policies.",
         )
     if found.effective < LEAST_EFFECTIVE:
-        return Verdict(
+        return EvaluationVerdict(
             "small_sample",
             f"The log is worth {found.effective:.0f} decisions of the policy's own; too few to "
             "rank policies.",
@@ -201,16 +201,16 @@ def _verdict(found: Diagnostics) -> Verdict:
     if found.carried[-1] > LARGEST_CARRIED:
         few = next(k for k, share in enumerate(found.carried, start=1) if share >= TOLD_CARRIED)
         some = "1 decision carries" if few == 1 else f"{few} decisions carry"
-        return Verdict(
+        return EvaluationVerdict(
             "few_carry",
             f"Do not trust: {some} {found.carried[few - 1]:.0%} of the estimate.",
         )
     if found.max_share > LARGEST_SHARE:
-        return Verdict(
+        return EvaluationVerdict(
             "heavy_weight",
             f"One decision carries {found.max_share:.0%} of all weight; prefer snips or dros.",
         )
-    return Verdict("ok", "The log covers the policy.")
+    return EvaluationVerdict("ok", "The log covers the policy.")
 
 
 BINS: Final = 10

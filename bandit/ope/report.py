@@ -17,7 +17,7 @@ from bandit.distributions import quantile
 from bandit.ope.base import Interval, normal
 from bandit.ope.creatives import CreativeEstimate
 from bandit.ope.diagnostics import Calibration, Diagnostics
-from bandit.ope.estimators.running import Running, standard_error
+from bandit.ope.estimators.running import RunningEstimate, standard_error
 from bandit.ope.estimators.slates import Slates, SlatesBySlot
 from bandit.ope.trends import Part
 
@@ -188,7 +188,7 @@ def drift(over_time: Sequence[Part]) -> str | None:
     )
 
 
-def slot_parts(running: Mapping[str, Running[Slates]], level: float) -> tuple[Part, ...]:
+def slot_parts(running: Mapping[str, RunningEstimate[Slates]], level: float) -> tuple[Part, ...]:
     """Returns what each slot is worth by the estimator of slates that allows for most."""
     for name in ("slate_cascade", "slate_independent"):
         formula = running[name].formula if name in running else None

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from bandit.ope.base import LEVEL, Batch, Floats, Interval
-from bandit.ope.estimators.running import Formula, Running
+from bandit.ope.estimators.running import Formula, RunningEstimate
 
 BUCKETS: Final = 48
 SEGMENTS: Final = 200
@@ -129,7 +129,7 @@ class _Tally:
     """The estimate over one part, and what the log's own policy earned there."""
 
     def __init__(self, formula: Formula[Batch]) -> None:
-        self._estimate: Running[Batch] = Running(formula)
+        self._estimate: RunningEstimate[Batch] = RunningEstimate(formula)
         self._earned = 0.0
 
     def add(self, batch: Batch) -> None:

@@ -22,7 +22,7 @@ from bandit.ope.batches import make_batch
 from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.diagnostics import Diagnostics
 from bandit.ope.estimators import FORMULAS
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate
@@ -180,7 +180,7 @@ class _Trial:
     """A candidate as it folds the log: the first part picks, and the rest tells its value."""
 
     def __init__(self, policy: str | Candidate, options: Options) -> None:
-        self.picking: Running[Batch] = Running(FORMULAS[options.estimators[0]])
+        self.picking: RunningEstimate[Batch] = RunningEstimate(FORMULAS[options.estimators[0]])
         self.telling = CandidatePolicy(policy, options)
 
     def take(self, view: View, *, picks: bool) -> None:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from streams.catalogue.state import PARTITION
 from streams.errors import LogUnavailable, SpoolError, SpoolFull
 from streams.logs.base import Log, Message, TopicOffset
-from streams.spool import Batch, Spool
+from streams.spool import Spool, SpoolBatch
 
 Around: TypeAlias = Callable[[Sequence[Message]], AbstractContextManager[object]]
 
@@ -195,7 +195,7 @@ class Spooling:
                 self.spool.directory,
             )
 
-    async def _add(self, messages: Sequence[Message]) -> Batch:
+    async def _add(self, messages: Sequence[Message]) -> SpoolBatch:
         self._adding = True
         try:
             batch = await self._in_thread(partial(self.spool.append, messages, self._clock_ms()))
@@ -209,7 +209,7 @@ class Spooling:
         return batch
 
     async def _forward(
-        self, appending: asyncio.Future[list[TopicOffset]] | None, spooled: Batch | None
+        self, appending: asyncio.Future[list[TopicOffset]] | None, spooled: SpoolBatch | None
     ) -> None:
         if appending is not None:
             (written,) = await asyncio.gather(appending, return_exceptions=True)
@@ -245,7 +245,7 @@ class Spooling:
             logger.exception("%d messages wait in the spool", self.spool.messages)
             await asyncio.sleep(FAILURE_SECONDS)
 
-    async def _forwarded(self, batch: Batch) -> None:
+    async def _forwarded(self, batch: SpoolBatch) -> None:
         await self._in_thread(partial(self.spool.forwarded, batch))
         self.full = False
         self._on_forwarded(len(batch.messages))

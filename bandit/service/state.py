@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from bandit.eligibility import Constraints, canary_traffic_cap, constraints_of
+from bandit.eligibility import Eligibility, canary_traffic_cap, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version, take_over
@@ -49,7 +49,7 @@ class ServingPlacement(NamedTuple):
     creatives: dict[str, Creative]
     offer: CandidateSet
     snapshot_ms: int
-    constraints: Constraints | None = None
+    constraints: Eligibility | None = None
     trials: Mapping[str, TrialResult] = MappingProxyType({})
     draws: ShortlistSampler | None = None
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from generator.models.base import Usage
     from generator.writing.creatives import Draft, Drafts
     from generator.writing.insights import SegmentText
-    from generator.writing.texts import Selection, WrittenText
+    from generator.writing.texts import TextSelection, WrittenText
 
 
 class Order(NamedTuple):
@@ -54,7 +54,7 @@ class Order(NamedTuple):
     reward: RewardModel = None
     thresholds: Gates = None
 
-    def selection(self) -> Selection:
+    def selection(self) -> TextSelection:
         """Returns how texts are selected.
 
         Raises:
@@ -62,9 +62,9 @@ class Order(NamedTuple):
             RewardModelError: there is no model to rank by in its file.
         """
         from generator.screening.settings import load_thresholds
-        from generator.writing.texts import Selection
+        from generator.writing.texts import TextSelection
 
-        selection = Selection(self.over, thresholds=load_thresholds(self.thresholds))
+        selection = TextSelection(self.over, thresholds=load_thresholds(self.thresholds))
         if self.reward is None:
             return selection
         from generator.reward.ranking import open_trusted, ranked_by

@@ -76,7 +76,7 @@ class Reward(Protocol):
         """Returns how probably each does better than its company at large, shape (n_texts,)."""
 
 
-class RewardModel:
+class TextRewardModel:
     """Scores texts by what was learned of others; a `Reward`, made by `fit_reward_model`.
 
     Attributes:
@@ -150,7 +150,7 @@ def is_saved_trusted(path: Path) -> bool:
     return _saved(path).accuracy.trusted
 
 
-def load_reward_model(path: Path, cache: Path) -> RewardModel:
+def load_reward_model(path: Path, cache: Path) -> TextRewardModel:
     """Returns the model in a file, with what reads its texts (`open_encoder`).
 
     Raises:
@@ -165,7 +165,7 @@ def load_reward_model(path: Path, cache: Path) -> RewardModel:
         saved.spread,
         saved.noise,
     )
-    return RewardModel(open_encoder(saved.encoder, cache), ridge, saved.accuracy, saved.slope)
+    return TextRewardModel(open_encoder(saved.encoder, cache), ridge, saved.accuracy, saved.slope)
 
 
 def _saved(path: Path) -> _Saved:
@@ -177,7 +177,7 @@ def _saved(path: Path) -> _Saved:
 
 def fit_reward_model(
     examples: Sequence[Example], encoder: TextEncoder, *, seed: int = 0
-) -> RewardModel:
+) -> TextRewardModel:
     """Returns a model of these examples, checked on folds that were held out.
 
     Args:
@@ -193,7 +193,7 @@ def fit_reward_model(
     ridge, held_out = fit_ridge(grouped)
     pairs = significant_pairs(grouped)
     accuracy = measure_accuracy(held_out, pairs, grouped.group, seed=seed)
-    return RewardModel(encoder, ridge, accuracy, calibrate(held_out, pairs))
+    return TextRewardModel(encoder, ridge, accuracy, calibrate(held_out, pairs))
 
 
 def group_examples(examples: Sequence[Example], encoder: TextEncoder) -> GroupedExamples:

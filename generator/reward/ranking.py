@@ -19,14 +19,14 @@ from generator.refresh import RotationState
 from generator.reward.encoders import TextEncoder, check_reader, open_encoder
 from generator.reward.model import (
     Reward,
-    RewardModel,
+    TextRewardModel,
     fit_reward_model,
     load_reward_model,
 )
 from generator.reward.regression import from_states
 from generator.screening.settings import Thresholds
 from generator.settings import CACHE
-from generator.writing.texts import AS_THEY_COME, Rank, Selection
+from generator.writing.texts import AS_THEY_COME, Rank, TextSelection
 from streams.catalogue.state import Catalogue
 
 OVER: Final = 4.0
@@ -62,7 +62,7 @@ def rank(
     value = np.zeros(len(candidates))
     if model is not None and model.accuracy.trusted:
         # A regression has no need to read them again.
-        if isinstance(model, RewardModel):
+        if isinstance(model, TextRewardModel):
             value = model.score_vectors(vectors).value
         else:
             value = model.score(candidates).value
@@ -87,7 +87,7 @@ def rank(
 
 
 def ranked_by(model: Reward) -> Rank:
-    """Returns what orders texts by what they promise, for a `Selection`."""
+    """Returns what orders texts by what they promise, for a `TextSelection`."""
     return lambda texts: rank(texts, encoder=model.reader, model=model, k=len(texts))
 
 
@@ -148,7 +148,7 @@ class CandidateRanking:
         self._reader = reader
         self._as_they_come = AS_THEY_COME._replace(thresholds=thresholds)
 
-    def selection(self, states: Mapping[str, RotationState], catalogue: Catalogue) -> Selection:
+    def selection(self, states: Mapping[str, RotationState], catalogue: Catalogue) -> TextSelection:
         """Returns how to select: by the model if it is trusted, else as texts come."""
         try:
             model = fit_reward_model(from_states(states, catalogue), self._encoder)

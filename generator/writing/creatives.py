@@ -20,8 +20,8 @@ from generator.writing.texts import (
     AS_THEY_COME,
     USUAL,
     Piece,
-    Selection,
     Style,
+    TextSelection,
     WrittenText,
     generate,
     summary,
@@ -86,7 +86,7 @@ def generate_creatives(
     winners: Mapping[str, Sequence[str]] | None = None,
     adapter: str | None = None,
     plain: bool = False,
-    selection: Selection = AS_THEY_COME,
+    selection: TextSelection = AS_THEY_COME,
     progress: CreativeProgress | None = None,
     stop: threading.Event | None = None,
 ) -> Drafts:

@@ -30,7 +30,7 @@ from generator.writing.creatives import (
     texts_by_piece,
 )
 from generator.writing.insights import Impression, with_insights
-from generator.writing.texts import TAUGHT, USUAL, Selection
+from generator.writing.texts import TAUGHT, USUAL, TextSelection
 from streams.catalogue.state import Catalogue
 from streams.events import EMPTY, Creative, CreativeStatus, Generation, Lineage
 
@@ -68,7 +68,7 @@ class RequestHandler(NamedTuple):
     impressions: Callable[[str], Sequence[Impression]]
     models: Models
     material: Path
-    selection: Callable[[Catalogue], Selection]
+    selection: Callable[[Catalogue], TextSelection]
     version: Callable[[Catalogue, Generation], ActiveVersion]
 
     def handle(

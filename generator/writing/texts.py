@@ -87,7 +87,7 @@ def different_first(texts: Sequence[str]) -> Sequence[int]:
     return by_difference(vectors(texts))
 
 
-class Selection(NamedTuple):
+class TextSelection(NamedTuple):
     """How what is kept is selected from what is written.
 
     Attributes:
@@ -101,7 +101,7 @@ class Selection(NamedTuple):
     thresholds: Thresholds | None = None
 
 
-AS_THEY_COME: Final = Selection()
+AS_THEY_COME: Final = TextSelection()
 
 
 class WrittenText(NamedTuple):
@@ -146,7 +146,7 @@ def generate(
     winners: Sequence[str] = (),
     adapter: str | None = None,
     plain: bool = False,
-    selection: Selection = AS_THEY_COME,
+    selection: TextSelection = AS_THEY_COME,
     progress: TextProgress | None = None,
     stop: threading.Event | None = None,
 ) -> GenerationResult:

@@ -13,7 +13,7 @@ from bandit.ope.base import Batch, Estimator
 from bandit.ope.estimators.bounded import UNIT, BernsteinIps, BettingIps, RewardRange
 from bandit.ope.estimators.doubly_robust import Blend, Dm, Dr, DrOs, Sndr, SwitchDr
 from bandit.ope.estimators.importance import ClippedIps, Ips, Mips, Replay, Snips
-from bandit.ope.estimators.running import Formula, Resampled, Running
+from bandit.ope.estimators.running import Formula, Resampled, RunningEstimate
 from bandit.ope.estimators.slates import SlatePi, Slates, SlatesBySlot, SlateSnips
 
 FORMULAS: Final[dict[str, Formula[Batch]]] = {
@@ -56,7 +56,7 @@ def open_estimator(
     """
     if name in FORMULAS:
         formula = FORMULAS[name]
-        return Resampled(formula) if bootstrap else Running(formula)
+        return Resampled(formula) if bootstrap else RunningEstimate(formula)
     others: dict[str, Estimator] = {
         "replay": Replay(),
         "blend": Blend(),

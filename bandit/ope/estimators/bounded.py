@@ -16,7 +16,7 @@ from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments, bernstein_lower
 from bandit.ope.betting import ValueBets
 from bandit.ope.estimators.importance import Snips
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 
 
 class RewardRange(NamedTuple):
@@ -69,7 +69,7 @@ class BettingIps:
         self, *, reward_range: RewardRange = UNIT, max_weight: float | None = None
     ) -> None:
         self._settings = (reward_range, max_weight)
-        self._point = Running(Snips())
+        self._point = RunningEstimate(Snips())
         self._bets = ValueBets(max_weight)
 
     def add(self, batch: Batch) -> None:
@@ -102,7 +102,7 @@ class BernsteinIps:
 
     def __init__(self, *, reward_range: RewardRange = UNIT, lambda_: float = 10.0) -> None:
         self._settings = (reward_range, lambda_)
-        self._point = Running(Snips())
+        self._point = RunningEstimate(Snips())
         self._bounds = Moments(2)
 
     def add(self, batch: Batch) -> None:

@@ -22,14 +22,14 @@ from bandit.ope.estimators.slates import Slates
 InputT = TypeVar("InputT", Batch, Slates)
 
 
-class Difference(Generic[InputT]):
+class ValueDifference(Generic[InputT]):
     """The value of one policy less that of a baseline, by the same formula or two.
 
     The interval is normal by the delta method on the terms of both together, so covariances
     count. For a fixed number of decisions; `BettingDifference` is for looking as they come.
 
     >>> from bandit.ope.estimators.importance import Ips
-    >>> difference, half = Difference(Ips(), Ips()), np.full(2, 0.5)
+    >>> difference, half = ValueDifference(Ips(), Ips()), np.full(2, 0.5)
     >>> policy = Batch(np.array([1.0, 0.0]), propensity=half, target=np.array([0.9, 0.1]))
     >>> baseline = Batch(np.array([1.0, 0.0]), propensity=half, target=half)
     >>> difference.add(policy, baseline)
@@ -76,10 +76,10 @@ class Difference(Generic[InputT]):
         interval = normal(centre.value - base.value, error, level)
         return Estimate(moments.n, first - second, interval)
 
-    def __add__(self, other: Difference[InputT]) -> Difference[InputT]:
+    def __add__(self, other: ValueDifference[InputT]) -> ValueDifference[InputT]:
         if self._formulas != other._formulas:
             raise EstimateError(f"{self._formulas} and {other._formulas} cannot be added up")
-        total = Difference(*self._formulas)
+        total = ValueDifference(*self._formulas)
         total._moments = self._moments + other._moments
         return total
 
@@ -95,7 +95,7 @@ class BettingDifference:
         self, *, reward_range: RewardRange = UNIT, max_weight: float | None = None
     ) -> None:
         self._settings = (reward_range, max_weight)
-        self._point = Difference(Snips(), Snips())
+        self._point = ValueDifference(Snips(), Snips())
         self._bets = DifferenceBets(max_weight)
 
     def add(self, batch: Batch, baseline: Batch) -> None:

@@ -44,8 +44,8 @@ class Dr(Mean):
     Unbiased where the model was not fitted to the same decisions; the better the model, the
     steadier.
 
-    >>> from bandit.ope.estimators.running import Running
-    >>> estimator, half = Running(Dr()), np.array([0.5, 0.5])
+    >>> from bandit.ope.estimators.running import RunningEstimate
+    >>> estimator, half = RunningEstimate(Dr()), np.array([0.5, 0.5])
     >>> estimator.add(Batch(np.array([1.0, 0.0]), half, half, score=half, expected_score=half))
     >>> estimator.get().value
     0.5

@@ -19,8 +19,8 @@ from bandit.ope.estimators.running import Debiased, Mean, Ratio
 class Ips(Mean):
     """Inverse propensity score: mean(w r), unbiased (Horvitz & Thompson 1952, equation 5).
 
-    >>> from bandit.ope.estimators.running import Running
-    >>> estimator = Running(Ips())
+    >>> from bandit.ope.estimators.running import RunningEstimate
+    >>> estimator = RunningEstimate(Ips())
     >>> estimator.add(Batch(np.array([1.0, 0.0]), np.array([0.25, 0.5]), np.array([0.5, 0.5])))
     >>> estimator.get().value
     1.0
@@ -37,8 +37,8 @@ class ClippedIps(Debiased):
 
     Biased, for rewards of one sign towards 0, and steadier; its interval is that of IPS.
 
-    >>> from bandit.ope.estimators.running import Running
-    >>> estimator = Running(ClippedIps(lambda_=2.0))
+    >>> from bandit.ope.estimators.running import RunningEstimate
+    >>> estimator = RunningEstimate(ClippedIps(lambda_=2.0))
     >>> estimator.add(Batch(np.array([1.0, 0.0]), np.array([0.1, 0.5]), np.array([0.5, 0.5])))
     >>> estimator.get().value
     1.0
@@ -58,8 +58,8 @@ class Snips(Ratio):
 
     Consistent, within the range of the rewards, and mostly closer than IPS.
 
-    >>> from bandit.ope.estimators.running import Running
-    >>> estimator = Running(Snips())
+    >>> from bandit.ope.estimators.running import RunningEstimate
+    >>> estimator = RunningEstimate(Snips())
     >>> estimator.add(Batch(np.array([1.0, 0.0]), np.array([0.25, 0.5]), np.array([0.5, 0.5])))
     >>> round(estimator.get().value, 3)
     0.667
@@ -79,8 +79,8 @@ class Mips(Mean):
     where actions of a kind earn the same; elsewhere biased by how much they differ.
 
     >>> import numpy as np
-    >>> from bandit.ope.estimators.running import Running
-    >>> estimator, half = Running(Mips()), np.full(2, 0.5)
+    >>> from bandit.ope.estimators.running import RunningEstimate
+    >>> estimator, half = RunningEstimate(Mips()), np.full(2, 0.5)
     >>> estimator.add(Batch(np.array([1.0, 0.0]), half, half, marginal=np.array([1.5, 0.5])))
     >>> estimator.get().value
     0.75

@@ -77,7 +77,7 @@ class Formula(Protocol[InputT_contra]):
         """Returns the estimate and what its interval is around, given the means, shape (size,)."""
 
 
-class Running(Generic[InputT]):
+class RunningEstimate(Generic[InputT]):
     """The estimate of a formula over all decisions so far.
 
     The interval is normal by the delta method: the variance of f(means) is gᵀ C g / n with f's
@@ -85,7 +85,7 @@ class Running(Generic[InputT]):
 
     >>> from bandit.ope.base import Batch
     >>> from bandit.ope.estimators.importance import Ips
-    >>> estimator = Running(Ips())
+    >>> estimator = RunningEstimate(Ips())
     >>> half = np.full(4, 0.5)
     >>> estimator.add(Batch(reward=np.array([0.0, 1.0, 1.0, 0.0]), propensity=half, target=half))
     >>> estimator.get().value
@@ -212,7 +212,7 @@ class Resampled(Generic[InputT]):
 
     Up to 2,048 decisions each is a block, and this is the usual bootstrap; from then on blocks
     double whenever there are that many. The replicates' means are of blocks drawn with
-    replacement, weighed by their length. Around the formula's consistent centre, as `Running`.
+    replacement, weighed by their length. Around the formula's centre, as `RunningEstimate`.
 
     Args:
         formula: what to estimate.

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError, RequestError, VersionError
 from bandit.learning.versions import (
-    Difference,
+    SpecDifference,
     Version,
     counted,
     differences,
@@ -69,7 +69,7 @@ class VersionView(Version, Resource, frozen=True):
     """A policy that the placement had, from `since_ms` until the next version's."""
 
 
-class DifferenceView(Difference, Resource, frozen=True):
+class DifferenceView(SpecDifference, Resource, frozen=True):
     """A parameter, as a path joined by dots, in both versions; null where there is none."""
 
 

@@ -94,7 +94,7 @@ class _Outcome(Struct):
     timestamp_ms: int
 
 
-class Seen(Struct):
+class SeenTotals(Struct):
     """What is read of an interaction."""
 
     decision: _Decision
@@ -104,7 +104,7 @@ class Seen(Struct):
     outcomes: list[_Outcome] = []
 
 
-read_interaction: msgspec.json.Decoder[Seen] = msgspec.json.Decoder(Seen)
+read_interaction: msgspec.json.Decoder[SeenTotals] = msgspec.json.Decoder(SeenTotals)
 _fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -146,7 +146,7 @@ class PlacementCounts:
             self.lifts = None if plan is None else Lifts(plan)
         self._seen_path = seen_path
 
-    def add(self, seen: Seen, at_ms: int) -> None:
+    def add(self, seen: SeenTotals, at_ms: int) -> None:
         """Counts an interaction that the log took in at `at_ms`."""
         decision, previous = seen.decision, seen.previous_reward
         chosen = decision.actions[decision.index].id
@@ -226,7 +226,7 @@ class PlacementCounts:
             self.fatigue = self.fatigue or [Counts() for _ in SEEN]
             self.fatigue[bisect_right(SEEN, found) - 1].add(reward, previous)
 
-    def _delay(self, seen: Seen) -> None:
+    def _delay(self, seen: SeenTotals) -> None:
         # Of a correction the last outcome is the news; the others were counted before.
         news = seen.outcomes if seen.previous_reward is None else seen.outcomes[-1:]
         for outcome in news:

@@ -22,7 +22,7 @@ from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import open_client, patiently, translated
-from streams.logs.kafka.producer import Appender, Names, to_records
+from streams.logs.kafka.producer import KafkaAppender, Names, to_records
 
 POLL_MS: Final = 200
 
@@ -157,7 +157,7 @@ class KafkaLog:
         self._clock_ms = clock_ms
         self._options = client_options
         self._opening = threading.Lock()
-        self._appender = Appender(bootstrap, self._names, client_options, self._last_ms)
+        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last_ms)
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
         self._closed = False

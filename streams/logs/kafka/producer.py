@@ -114,7 +114,7 @@ PRODUCER_DEFAULTS: Final[dict[str, object]] = {
 }
 
 
-class Appender:
+class KafkaAppender:
     """The log's one producer, which its threads share.
 
     `last_ms` tells the time of the last record of a partition, 0 if there is none.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
-from bandit.abtests.data import AbTest, Arm, draw_clicks, read_ab_tests
+from bandit.abtests.data import AbTest, AbTestArm, draw_clicks, read_ab_tests
 from bandit.errors import ReplayError
 from benchmarks.upworthy import DATA, read_upworthy
 
@@ -44,7 +44,7 @@ def test_the_tests_that_qualify_come_in_order_of_week(tmp_path: Path, name: str)
     path = written(ROWS, tmp_path / name)
     tests = read_ab_tests(path, exclude_weeks=(201326, 201402))
     assert [(test.id, len(test.arms)) for test in tests] == [("early", 4), ("late", 3)]
-    assert tests[0].arms[2] == Arm("headline 2", 1202, 40)
+    assert tests[0].arms[2] == AbTestArm("headline 2", 1202, 40)
 
 
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_rows_with_the_same_headline_are_one_arm(tmp_path: Path) -> None:
     rows = [row("t", "same", 600, 6), row("t", "same ", 700, 8), row("t", "other", 1000, 5)]
     path = written(rows, tmp_path / "tests.parquet")
     (test,) = read_ab_tests(path, min_headlines=2)
-    assert test.arms == (Arm("other", 1000, 5), Arm("same", 1300, 14))
+    assert test.arms == (AbTestArm("other", 1000, 5), AbTestArm("same", 1300, 14))
 
 
 def test_headlines_of_a_csv_stay_text(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_files_that_are_none_of_ours_are_named(tmp_path: Path) -> None:
 def test_a_whole_pool_drawn_holds_exactly_its_clicks(
     pools: list[tuple[int, int]], seed: int
 ) -> None:
-    test = AbTest("t", 201410, tuple(Arm(str(i), *pool) for i, pool in enumerate(pools)))
+    test = AbTest("t", 201410, tuple(AbTestArm(str(i), *pool) for i, pool in enumerate(pools)))
     whole = max(impressions for impressions, _ in pools)
     drawn = draw_clicks(test, whole, np.random.default_rng(seed))
     assert [sum(clicked) for clicked in drawn] == [clicks for _, clicks in pools]
@@ -141,7 +141,7 @@ def test_a_whole_pool_drawn_holds_exactly_its_clicks(
 
 
 def test_each_place_in_the_order_is_as_likely_a_click() -> None:
-    test = AbTest("t", 201410, (Arm("a", 30, 9),))
+    test = AbTest("t", 201410, (AbTestArm("a", 30, 9),))
     rng = np.random.default_rng(0)
     orders = np.array([list(draw_clicks(test, 30, rng)[0]) for _ in range(4000)])
     assert np.abs(orders.mean(axis=0) - 0.3).max() < 4.5 * np.sqrt(0.21 / 4000)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from bandit.__main__ import app
 from bandit.abtests.contrasts import contrasts_of_log, contrasts_of_tests
-from bandit.abtests.data import AbTest, Arm
+from bandit.abtests.data import AbTest, AbTestArm
 from bandit.abtests.prior import LEAST_STRENGTH, MOST_STRENGTH
 from bandit.abtests.prior import fit_prior as fit_contrasts
 from bandit.abtests.replay import make_stage, play
@@ -41,7 +41,7 @@ def made(n, effect, *, rate=0.012, seed=0):
             question = bool(arm % 2)
             true = rate * np.exp(effect * question) * rng.gamma(40.0, 1.0 / 40.0)
             text = f"The {words}{'?' if question else '.'} {number}"
-            arms.append(Arm(text, 3000, int(rng.binomial(3000, true))))
+            arms.append(AbTestArm(text, 3000, int(rng.binomial(3000, true))))
         tests.append(AbTest(f"t{number}", 201410 + number, tuple(arms)))
     return tests
 

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
-from bandit.abtests.data import AbTest, Arm
+from bandit.abtests.data import AbTest, AbTestArm
 from bandit.abtests.replay import make_stage, play, run_replay
 from bandit.errors import PolicySpecError, ReplayError
 from bandit.policies import open_policy
@@ -42,7 +42,7 @@ class Fixed:
 
 
 def ab_test(name: str, *pools: tuple[int, int], week: int = 201410) -> AbTest:
-    arms = tuple(Arm(f"headline {n}", *pool) for n, pool in enumerate(pools))
+    arms = tuple(AbTestArm(f"headline {n}", *pool) for n, pool in enumerate(pools))
     return AbTest(name, week, arms)
 
 

@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from bandit.abtests.data import AbTest, Arm
+from bandit.abtests.data import AbTest, AbTestArm
 from generator.refresh import RotationState
 from generator.reward.regression import from_ab_tests, from_states
 from streams.catalogue.state import Catalogue
@@ -11,8 +11,8 @@ from tests.generator.shown import interaction
 
 def test_arms_of_a_test_share_its_noise():
     tests = [
-        AbTest("t", 201301, (Arm("a", 1000, 10), Arm("b", 1000, 30))),
-        AbTest("nothing", 201301, (Arm("a", 1000, 0), Arm("b", 1000, 0))),
+        AbTest("t", 201301, (AbTestArm("a", 1000, 10), AbTestArm("b", 1000, 30))),
+        AbTest("nothing", 201301, (AbTestArm("a", 1000, 0), AbTestArm("b", 1000, 0))),
     ]
     a, b = from_ab_tests(tests)
     assert (a.group, a.text, a.rate) == ("t", "a", 0.01)

@@ -7,7 +7,7 @@ from bandit.ope.base import Interval
 from generator.brief.prompts import PRODUCTS
 from generator.brief.schema import Brief
 from generator.errors import GateError
-from generator.reward.model import Accuracy, RewardModel
+from generator.reward.model import Accuracy, TextRewardModel
 from generator.reward.regression import Ridge
 from generator.versions.gate import GateConfig, held_out, judge, passed, rows, verdict
 from generator.writing.texts import Sampler, Samples, SamplingConfig, take_samples
@@ -64,7 +64,7 @@ def reward_model(low, weight):
     """One that expects so much more of a text for every count of its number."""
     ridge = Ridge(np.array([weight]), np.ones(1), np.eye(1), 0.1, 0.01)
     accuracy = Accuracy(0.7, Interval("bootstrap", 0.95, low, 0.9), 100)
-    return RewardModel(Numbered(), ridge, accuracy, 1.0)
+    return TextRewardModel(Numbered(), ridge, accuracy, 1.0)
 
 
 def test_one_that_writes_as_the_champion_does_passes():

@@ -39,7 +39,7 @@ class Contents(NamedTuple):
     last_ms: int
 
 
-class Taken(NamedTuple):
+class ImportedEvents(NamedTuple):
     """How many decisions were taken in, and how many were there before."""
 
     new: int
@@ -85,7 +85,7 @@ def look_through(paths: Sequence[Path], placement: Placement) -> Contents:
 
 def take_in(
     log: Log, placement: str, events: Iterable[LoggedEvent], *, progress: Progress
-) -> Taken:
+) -> ImportedEvents:
     """Writes the decisions with their rewards as interactions of the placement.
 
     They are learned in the order of `events`. One writer at a time: who writes must keep others
@@ -121,4 +121,4 @@ def take_in(
             log.append(messages)
         new += len(messages)
         progress(len(batch))
-    return Taken(new, known)
+    return ImportedEvents(new, known)

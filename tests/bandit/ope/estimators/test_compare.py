@@ -4,10 +4,10 @@ import pytest
 from bandit.errors import EstimateError
 from bandit.ope.base import Batch
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.ope.estimators.compare import BettingDifference, Difference
+from bandit.ope.estimators.compare import BettingDifference, ValueDifference
 from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.importance import Ips, Snips
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 from tests.bandit.ope.estimators.estimator_worlds import LOGGED, SCORES, TARGET, draw, true_value
 
 OTHER = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
@@ -29,13 +29,13 @@ def test_a_difference_covers_and_is_narrower_than_the_two_apart(formula):
     covered = 0
     for seed in range(300):
         one, other = pair(1000, seed)
-        difference = Difference(formula, formula)
+        difference = ValueDifference(formula, formula)
         difference.add(one, other)
         covered += TRUTH in difference.get().interval
     assert 0.915 <= covered / 300 <= 0.985
     apart = 0.0
     for batch in (one, other):
-        running = Running(formula)
+        running = RunningEstimate(formula)
         running.add(batch)
         found = running.get().interval
         apart += (found.high - found.low) ** 2
@@ -71,7 +71,7 @@ def test_a_known_largest_weight_tells_alike_policies_apart_sooner():
 
 def test_a_policy_does_not_differ_from_itself():
     batch, _ = pair(2000, seed=2)
-    paired = Difference(Snips(), Snips())
+    paired = ValueDifference(Snips(), Snips())
     paired.add(batch, batch)
     assert paired.get().value == 0.0
     assert paired.get().interval.high == pytest.approx(0.0, abs=1e-9)
@@ -80,7 +80,7 @@ def test_a_policy_does_not_differ_from_itself():
 @pytest.mark.parametrize(
     "new",
     [
-        lambda: Difference(Snips(), Dr()),
+        lambda: ValueDifference(Snips(), Dr()),
         BettingDifference,
         lambda: BettingDifference(max_weight=MAX_WEIGHT),
     ],
@@ -109,11 +109,11 @@ def test_rewards_of_another_range_are_scaled():
 
 def test_other_decisions_are_refused():
     one, other = pair(100, seed=5)
-    for difference in (Difference(Ips(), Ips()), BettingDifference()):
+    for difference in (ValueDifference(Ips(), Ips()), BettingDifference()):
         with pytest.raises(EstimateError, match="same decisions"):
             difference.add(one, other[:50])
 
 
 def test_nothing_is_said_of_nothing():
-    for difference in (Difference(Ips(), Ips()), BettingDifference()):
+    for difference in (ValueDifference(Ips(), Ips()), BettingDifference()):
         assert difference.get() == (0, None, None)

@@ -9,7 +9,7 @@ from bandit.errors import EstimateError
 from bandit.ope.base import Batch
 from bandit.ope.estimators import ESTIMATORS, FORMULAS, WITH_MODEL, open_estimator
 from bandit.ope.estimators.doubly_robust import Dm, Dr, DrOs, SwitchDr
-from bandit.ope.estimators.running import Running, value_alone
+from bandit.ope.estimators.running import RunningEstimate, value_alone
 from tests.bandit.ope.estimators.estimator_laws import (
     ConsistentLaws,
     CoverageLaws,
@@ -69,7 +69,7 @@ class TestBlend(EstimatorLaws, CoverageLaws):
         errors = []
         for seed in range(200):
             estimator = self.after(draw(300, seed, scores=RATES).batch)
-            model = Running(Dr())
+            model = RunningEstimate(Dr())
             model.add(draw(300, seed, scores=RATES).batch)
             errors.append((estimator.get().value, model.get().value))
         blend, dr = np.sqrt(((np.array(errors) - true_value()) ** 2).mean(axis=0))
@@ -154,7 +154,7 @@ def test_one_that_needs_a_model_says_so(name):
 
 def test_estimators_of_different_settings_cannot_be_added_up():
     with pytest.raises(EstimateError, match="cannot be added up"):
-        Running(DrOs(lambda_=1.0)) + Running(DrOs(lambda_=2.0))
+        RunningEstimate(DrOs(lambda_=1.0)) + RunningEstimate(DrOs(lambda_=2.0))
 
 
 @pytest.mark.parametrize("name", ["dm", "dros", "switch_dr", "clipped_ips"])
@@ -177,8 +177,8 @@ def test_a_biased_value_still_gets_an_interval_that_covers(name):
 )
 def test_shrinkage_lies_between_the_model_and_dr(formula, dr_at, dm_at):
     batch = draw(3000, seed=9).batch
-    dr, dm = open_estimator("dr"), Running(Dm())
-    at_dr, at_dm = Running(formula(lambda_=dr_at)), Running(formula(lambda_=dm_at))
+    dr, dm = open_estimator("dr"), RunningEstimate(Dm())
+    at_dr, at_dm = RunningEstimate(formula(lambda_=dr_at)), RunningEstimate(formula(lambda_=dm_at))
     for estimator in (dr, dm, at_dr, at_dm):
         estimator.add(batch)
     assert at_dr.get().value == pytest.approx(dr.get().value, abs=1e-9)

@@ -10,7 +10,7 @@ from bandit.ope.base import Batch
 from bandit.ope.estimators import open_estimator
 from bandit.ope.estimators.doubly_robust import DrOs, SwitchDr
 from bandit.ope.estimators.importance import ClippedIps
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 
 RNG = np.random.default_rng(0)
 N = 500
@@ -46,7 +46,7 @@ WITH_LAMBDA = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_value_is_that_of_the_equation(name):
-    estimator = Running(WITH_LAMBDA[name]) if name in WITH_LAMBDA else open_estimator(name)
+    estimator = RunningEstimate(WITH_LAMBDA[name]) if name in WITH_LAMBDA else open_estimator(name)
     estimator.add(BATCH)
     assert estimator.get().value == pytest.approx(EXPECTED[name], abs=1e-12)
 

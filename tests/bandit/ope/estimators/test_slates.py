@@ -7,7 +7,7 @@ import pytest
 
 from bandit.errors import EstimateError
 from bandit.ope.estimators import SLATES, slate_formula
-from bandit.ope.estimators.running import Running
+from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates
 
 PAGES = list(permutations(range(3), 2))
@@ -38,7 +38,7 @@ def draw(n, seed, *, shadow=0.0):
 
 
 def after(name, *slates):
-    estimator = Running(slate_formula(name, 2))
+    estimator = RunningEstimate(slate_formula(name, 2))
     for slate in slates:
         estimator.add(slate)
     return estimator
@@ -92,7 +92,7 @@ def test_adding_up_is_having_seen_all(name):
 def test_with_one_slot_it_is_snips(name):
     slates = draw(3000, 7)
     one = Slates(slates.reward[:, :1], slates.propensity[:, :1], slates.target[:, :1])
-    estimator = Running(slate_formula(name, 1))
+    estimator = RunningEstimate(slate_formula(name, 1))
     estimator.add(one)
     weight = one.weight[:, 0]
     expected = (weight * one.reward[:, 0]).sum() / weight.sum()
@@ -108,7 +108,7 @@ def test_a_slot_that_is_not_there_changes_nothing(name):
         np.hstack((slates.propensity, ones)),
         np.hstack((slates.target, ones)),
     )
-    estimator = Running(slate_formula(name, 3))
+    estimator = RunningEstimate(slate_formula(name, 3))
     estimator.add(wider)
     assert estimator.get().value == pytest.approx(after(name, slates).get().value)
 
