@@ -1,4 +1,4 @@
-"""What the service tells browsers, and how it speaks TLS."""
+"""TLS and CORS settings, and the refusal to listen on a network while there are no keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators ask: is it alive, is it ready, what does it count."""
+"""The routes of operators: health, metrics, the doctor and lag; and how the replica drains."""
 
 from __future__ import annotations
 
