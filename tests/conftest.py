@@ -1,5 +1,6 @@
 """What the tests share: the one Kafka broker of a session, and how Hypothesis runs."""
 
+import gc
 import logging
 from collections.abc import Iterator
 
@@ -20,3 +21,10 @@ def kafka_broker() -> Iterator[Broker]:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     with running_broker() as broker:
         yield broker
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collects the sockets of refused connections, which Kafka's client leaves to the collector."""
+    yield
+    gc.collect()

@@ -1,6 +1,5 @@
 """The loop on Kafka, when its broker and its processes die, come and go under traffic."""
 
-import gc
 import signal
 import time
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ pytestmark = [
     pytest.mark.kafka,
     # The client leaves the sockets of refused connections to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
 ]
 
 REWARD = {"window_seconds": 2.0, "grace_seconds": 1.0}
@@ -29,12 +29,6 @@ SESSION_SECONDS = 3.0
 """After which a member that died is missed; by default that is ten."""
 OUTAGE_SECONDS = 5.0
 OPTIONS = "session_timeout_ms=3000&heartbeat_interval_ms=500&request_timeout_ms=2000"
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    yield
-    gc.collect()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What the tests of the log's users share: empty logs that need no broker, other processes."""
 
-import gc
 import subprocess
 import sys
 
@@ -16,13 +15,6 @@ def empty_log(request, tmp_path):
     opened = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def collected():
-    """Collects the sockets of refused connections, which Kafka's client leaves to the collector."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

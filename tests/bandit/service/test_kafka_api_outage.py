@@ -11,6 +11,13 @@ from streams.logs.kafka import KafkaLog
 from tests.bandit.service.api_server import Api, served, start_process, wait_until
 from tests.kafka_broker import free_ports
 
+pytestmark = [
+    pytest.mark.kafka,
+    # The client leaves the sockets of refused connections to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
+]
+
 HASTY = "request_timeout_ms=1000&delivery_timeout_ms=2000&max_block_ms=1000"
 ANSWERED = 30
 
@@ -55,7 +62,6 @@ def assert_all_there(read, ids):
         assert first_of_each(log, OUTCOMES) == ids
 
 
-@pytest.mark.kafka
 def test_a_broker_that_dies_keeps_nobody_waiting(tmp_path, kafka_broker, place):
     url, read = place
     traffic = Traffic()
@@ -76,7 +82,6 @@ def test_a_broker_that_dies_keeps_nobody_waiting(tmp_path, kafka_broker, place):
     assert_all_there(read, traffic.ids)
 
 
-@pytest.mark.kafka
 def test_a_kill_while_the_broker_hangs_loses_nothing_that_was_answered(
     tmp_path, kafka_broker, place
 ):
