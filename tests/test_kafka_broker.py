@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import kafka_broker
+from tests import kafka_broker
 from tests.kafka_broker import BrokerError, resolve_jars
 
 

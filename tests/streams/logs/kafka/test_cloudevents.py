@@ -59,7 +59,7 @@ def prefix(kafka_broker):
 def log(kafka_broker, prefix):
     log = open_log(f"kafka://{kafka_broker.bootstrap}?prefix={prefix}&cloudevents=true")
     create_topics(log)
-    rule = RewardRule(window_seconds=0.2, grace_seconds=0.5)
+    rule = RewardRule(window_seconds=2, grace_seconds=0.5)
     log.append([catalogue_message(Placement(name="home", learn="window", reward=rule))])
     yield log
     log.close()
