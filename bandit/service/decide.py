@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -44,10 +45,15 @@ from bandit.service.slots import (
 )
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import SpoolFull
-from streams.events import Action
+from streams.events import Action, Placement
 from streams.logs.base import Message
 
 CHANCE_BYTES: Final = 10
+
+
+TIME_DIGITS: Final = 12
+_OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
+"""An id that the API made, signed or not."""
 
 
 class Ids:
@@ -69,6 +75,15 @@ class Ids:
 def new_id(now_ms: int) -> str:
     """Returns 32 hexadecimal digits: the time first, so that ids sort by it, then chance."""
     return f"{now_ms:012x}{os.urandom(CHANCE_BYTES).hex()}"
+
+
+def made_ms(event_id: str) -> int | None:
+    """Returns the time that an id begins with, None if the API did not make the id.
+
+    >>> made_ms(new_id(1_700_000_000_000))
+    1700000000000
+    """
+    return int(event_id[:TIME_DIGITS], 16) if _OURS.fullmatch(event_id) else None
 
 
 logger = logging.getLogger(__name__)
@@ -159,6 +174,37 @@ class Decider:
             found = fill(slots, contexts, candidates, event_id, first)
         metadata = RequestMetadata(event_id, now_ms, request.deferred, request.traceparent, late)
         return Decided(metadata, found)
+
+    def again_id(self, placement: Placement, earlier: str) -> str | None:
+        """Returns the event id of a showing after a decision is over, None while it is not.
+
+        The time since the earlier decision is divided into windows. Each window has one such id,
+        derived from the earlier one, so a second showing in a window is a duplicate.
+
+        Raises:
+            RequestError: `reward_unsigned`: the earlier id is not signed, where it has to be.
+        """
+        now_ms, start_ms = self._clock_ms(), made_ms(earlier)
+        window_ms = int(placement.reward.window_seconds * 1e3)
+        if start_ms is None or now_ms < start_ms + window_ms:
+            return None
+        self._privacy.check_signed(placement, earlier)
+        begins_ms = now_ms - (now_ms - start_ms) % window_ms
+        chance = earlier[TIME_DIGITS : TIME_DIGITS + 2 * CHANCE_BYTES]
+        return self._privacy.event_id(placement, None, f"{begins_ms:0{TIME_DIGITS}x}{chance}")
+
+    def certain(
+        self, serving: ServingPlacement, action: Action, event_id: str, request: DecisionRequest
+    ) -> Decided:
+        """Returns the decision of a creative that is shown whatever the policy would choose.
+
+        It is a fallback: it is counted and joined with its outcomes, and nothing learns from it.
+        """
+        context = self._privacy.hidden(serving.placement, request.context)
+        first = partial(_first_action, serving.version)
+        found = fill(ONE_SLOT, [context], serving.offer.beside((action,)), event_id, first)
+        now_ms, deferred, traceparent = self._clock_ms(), request.deferred, request.traceparent
+        return Decided(RequestMetadata(event_id, now_ms, deferred, traceparent, True), found)
 
     async def log(self, decided: Sequence[Decided], beside: Sequence[Message] = ()) -> bool:
         """Writes decisions to the log, and counts them: all or none.

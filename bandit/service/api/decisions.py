@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final, TypeVar
@@ -15,7 +14,7 @@ from msgspec import Raw, Struct
 from bandit.errors import RequestError
 from bandit.service.api.dependencies import Editing, Since, raw_body, state_of
 from bandit.service.asgi import trace_of
-from bandit.service.decide import serving_of
+from bandit.service.decide import made_ms, serving_of
 from bandit.service.record import Accepted, Recorder
 from bandit.service.requests import Id, OutcomeRequest
 from bandit.service.resource import Resource, view_of
@@ -42,9 +41,6 @@ EARLY_MS: Final = 10_000
 """By how much the log's clock may be behind the clock of the process that made the id."""
 LATE_MS: Final = 3_600_000
 """How long after its id a decision is looked for: a spool may have held it up."""
-_OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
-"""An id that the API made, signed or not."""
-_TIME_DIGITS: Final = 12
 _Event = TypeVar("_Event", Decision, Outcome)
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
@@ -139,10 +135,9 @@ def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int
     """Returns from when to when, by the log's time, the decision is looked for."""
     if since_ms is not None:
         return since_ms, now_ms + LATE_MS
-    if _OURS.fullmatch(event_id):
-        made_ms = int(event_id[:_TIME_DIGITS], 16)
-        if made_ms <= now_ms + EARLY_MS:
-            return max(made_ms - EARLY_MS, 0), made_ms + LATE_MS
+    start_ms = made_ms(event_id)
+    if start_ms is not None and start_ms <= now_ms + EARLY_MS:
+        return max(start_ms - EARLY_MS, 0), start_ms + LATE_MS
     return now_ms - LATE_MS, now_ms + LATE_MS
 
 

@@ -168,18 +168,23 @@ class Flags:
             and kept[name].creative_id in serving.creatives
         }
 
-    async def track(self, body: TrackBody, user: User, traceparent: str | None) -> int:
-        """Takes what an event says of the user's decisions; returns of how many.
+    async def track(self, body: TrackBody, user: User, traceparent: str | None) -> dict[str, str]:
+        """Takes what an event says of the user's decisions; returns their event ids, by flag.
 
         With a flag, or the event id of an evaluation, the decision counts from then on: nobody
         does anything with a creative that they were not shown. Without, the event goes to all
-        that the user has, and activates none.
+        that the user has, and activates none. A creative that is seen again after its decision
+        is over, since a provider kept it, has a decision of its own.
 
         Raises:
             FlagError: `FLAG_NOT_FOUND`: the flag, or a decision of it for the user, is not there;
-                `GENERAL`: the value is none that the placement takes.
+                `GENERAL`: the value is none that the placement takes, or the evaluation is over.
             RequestError: the log takes nothing now.
         """
+        if body.event == EXPOSURE and body.details.event_id is not None:
+            again = await self._seen_again(body, user, traceparent)
+            if again is not None:
+                return again
         details, outcomes = body.details, []
         if details.flag is not None:
             outcomes.append(OutcomeRequest(kind=ACTIVATION))
@@ -188,14 +193,41 @@ class Flags:
             said = OutcomeRequest(kind=body.event, value=details.value, outcome_id=outcome_id)
             outcomes.append(said)
         accepted: list[Accepted] = []
-        for name, event_id in self._tracked(body, user).items():
+        tracked = self._tracked(body, user)
+        for name, event_id in tracked.items():
             try:
                 placement = serving_of(self.snapshots, name).placement
                 accepted += self._recorder.accepted(placement, event_id, outcomes, traceparent)
             except RequestError as error:
                 raise FlagError(error.status, "GENERAL", f"{error.code}: {error}") from error
         await self._recorder.write(accepted)
-        return len({outcome.event_id for _, outcome in accepted})
+        return tracked
+
+    async def _seen_again(
+        self, body: TrackBody, user: User, traceparent: str | None
+    ) -> dict[str, str] | None:
+        """Logs a showing of an evaluation that is over; returns its id, None if it is not over."""
+        variant, tracked = body.details.variant, self._tracked(body, user)
+        ((name, earlier),) = tracked.items()
+        request = DecisionRequest(user.context, traceparent=traceparent)
+        try:
+            serving = serving_of(self.snapshots, name)
+            event_id = self._decider.again_id(serving.placement, earlier)
+            if event_id is None:
+                return None
+            shown = [action for action in serving.actions if action.id == variant]
+            if not shown:
+                raise FlagError(
+                    400,
+                    "GENERAL",
+                    f"evaluation {earlier!r} is over; details.variant is {variant!r}, and has to "
+                    f"be the live creative of {name!r} that was shown, so that it counts anew",
+                )
+            decided = self._decider.certain(serving, shown[0], event_id, request)
+        except RequestError as error:
+            raise FlagError(error.status, "GENERAL", f"{error.code}: {error}") from error
+        await self._decider.log([decided])
+        return {name: event_id}
 
     def _tracked(self, body: TrackBody, user: User) -> dict[str, str]:
         """Returns the event ids that are meant, by placement."""
