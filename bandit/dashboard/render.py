@@ -83,6 +83,8 @@ WORDS: Final = {
     "doctor": "What `copyloop doctor` finds: settings aside, the same, as the API sees it.",
     "dead_letter": "A record that nobody could use, as it was, with the reason. Sent again, it "
     "goes to its own topic; its id keeps it from counting twice.",
+    "event": "The decisions of one event, its outcomes, and why each outcome counts or does not: "
+    "late, without a decision, sent twice, or of a kind that the reward rule does not have.",
     "gates": "What each gate of the screening measured.",
 }
 """The definition of every figure, shown on request."""
