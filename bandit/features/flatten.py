@@ -25,6 +25,7 @@ MAX_VALUE: Final = 1e15
 MAX_TOKEN: Final = 64
 """A longer name is written as a hash of itself."""
 
+_fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _SPECIAL: Final = re.compile(r"[\x00-\x20\x7f|:%]")
 
 
@@ -68,6 +69,18 @@ def flatten(features: Raw, *, namespace: str, zeros: bool = False) -> list[Featu
         else:
             found += (Feature(namespace, n, v) for n, v in _walk(key, value, key, 1))
     return found if zeros else [feature for feature in found if feature.value]
+
+
+def top_level(features: Raw) -> dict[str, Raw]:
+    """Returns the fields of one JSON object, as they came.
+
+    Raises:
+        FeatureError: not an object, or it cannot be read.
+    """
+    try:
+        return _fields.decode(features)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FeatureError(f"features cannot be read: {error}") from error
 
 
 def _decode(features: Raw) -> dict[str, object]:

@@ -131,6 +131,7 @@ def create_app(
     decider = Decider(appender, metrics, settings, clock_ms, privacy)
     recorder = Recorder(appender, metrics, clock_ms, privacy)
     rest.state.protection = privacy
+    rest.state.decider = decider
     rest.state.recorder = recorder
     rest.state.snapshots = snapshots
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)

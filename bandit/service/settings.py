@@ -107,7 +107,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
     max_actions: Annotated[int, Meta(ge=1)] = 1000
     max_waiting: Annotated[int, Meta(ge=1)] = 10_000
-    rank_budget_ms: Annotated[float, Meta(ge=0)] = 0.0
+    rank_budget_ms: Annotated[float, Meta(ge=0)] = 1000.0
     drain_seconds: Annotated[int, Meta(ge=0)] = 10
     drain_notice_seconds: Annotated[float, Meta(ge=0)] = 0.0
     spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30

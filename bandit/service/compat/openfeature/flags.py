@@ -112,8 +112,10 @@ class Assignments:
 
 EXPOSURE: Final = "exposure"
 """The event that says that the user saw the creative, and nothing else."""
-TURN_EVERY: Final = 20
-"""After how many decisions other requests get a turn."""
+OF_CONTEXT: Final = frozenset(["features_invalid", "too_many_features", "too_many_products"])
+"""Codes of refusals that are about the user's context."""
+TURN_SECONDS: Final = 0.005
+"""After how long other requests get a turn."""
 _DEFAULT: Final = Flag()
 
 
@@ -256,22 +258,27 @@ class Flags:
         kept: dict[str, Assignment],
         traceparent: str | None,
     ) -> dict[str, FlagError]:
-        """Adds to what is kept a new decision for each placement that has none."""
+        """Adds to what is kept a new decision for each placement that has none.
+
+        Raises:
+            RequestError: `decisions_too_large`, or the log takes nothing now.
+        """
         errors: dict[str, FlagError] = {}
         decided: list[Decided] = []
         made: list[Assignment] = []
         asked = DecisionRequest(user.context, deferred=True, traceparent=traceparent)
-        for number, serving in enumerate(placements):
+        missing = [serving for serving in placements if serving.placement.name not in kept]
+        self._decider.check_logged(len(missing), user.context)
+        turned = time.perf_counter()
+        for serving in missing:
             name = serving.placement.name
-            if name in kept:
-                continue
-            if number % TURN_EVERY == TURN_EVERY - 1:
+            if time.perf_counter() - turned > TURN_SECONDS:
                 await asyncio.sleep(0)
+                turned = time.perf_counter()
             try:
                 decided.append(await self._decider.choose(serving, asked))
             except RequestError as error:
-                unreadable = error.code == "features_invalid"
-                code: ErrorCode = "INVALID_CONTEXT" if unreadable else "GENERAL"
+                code: ErrorCode = "INVALID_CONTEXT" if error.code in OF_CONTEXT else "GENERAL"
                 errors[name] = FlagError(400, code, f"{error.code}: {error}")
             else:
                 made.append(_assignment(serving, user_id, decided[-1]))
