@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from streams.errors import LogError, LogUnavailable
+from streams.files import make_folder
 from streams.logs.base import (
     Headers,
     Message,
@@ -156,7 +157,7 @@ class SqliteLog:
         self._part_reader = PartReader(self._query)
         self._closed = False
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             self._lock = FairLock(self._path, patience_seconds=patience_seconds)
         except OSError as error:
             raise LogError(f"cannot open the log {self._path}: {error}") from error
