@@ -23,6 +23,7 @@ from streams.logs.base import TopicPartition
 from streams.logs.sqlite_file import flocked
 
 MAGIC: Final = b"copyloop checkpoint 1\n"
+SUFFIX: Final = ".checkpoint"
 MAX_NAME_LENGTH: Final = 150
 RETRY_SECONDS: Final = 0.02
 TAKEOVER_SECONDS: Final = 8.0
@@ -87,7 +88,7 @@ class Checkpoints:
         )
 
     def _path(self, name: str) -> Path:
-        return self._directory / f"{file_name(name)}.checkpoint"
+        return self._directory / f"{file_name(name)}{SUFFIX}"
 
 
 @contextmanager

@@ -308,7 +308,9 @@ class SqliteLog:
         with translated(self._path), self._lock.held():
             self._writer.execute("VACUUM")
             # The write-ahead log must not have the removed bytes either.
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            ((busy, *_),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise LogUnavailable(f"{self._path} is read by others; its write-ahead log stays")
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""
