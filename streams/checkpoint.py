@@ -18,10 +18,12 @@ from urllib.parse import quote
 import msgspec
 
 from streams.errors import CheckpointError, LockError
+from streams.files import OWNER_ALONE, make_folder, write_whole
 from streams.logs.base import TopicPartition
 from streams.logs.sqlite_file import flocked
 
 MAGIC: Final = b"copyloop checkpoint 1\n"
+SUFFIX: Final = ".checkpoint"
 MAX_NAME_LENGTH: Final = 150
 RETRY_SECONDS: Final = 0.02
 TAKEOVER_SECONDS: Final = 8.0
@@ -59,7 +61,7 @@ class Checkpoints:
         rows = [(*partition, offset) for partition, offset in sorted(offsets.items())]
         content = _encode(_Content(name, rows, state))
         data = MAGIC + hashlib.sha256(content).digest() + content
-        write_durably(self._path(name), data)
+        write_whole(self._path(name), data)
 
     def load(self, name: str) -> Checkpoint | None:
         """Returns the checkpoint of that name, None if none was saved.
@@ -86,7 +88,7 @@ class Checkpoints:
         )
 
     def _path(self, name: str) -> Path:
-        return self._directory / f"{file_name(name)}.checkpoint"
+        return self._directory / f"{file_name(name)}{SUFFIX}"
 
 
 @contextmanager
@@ -98,8 +100,8 @@ def exclusive(directory: str | Path, name: str, *, patience_seconds: float = 0.0
             of it in `patience_seconds`.
     """
     path = Path(directory) / f"{file_name(name)}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    make_folder(path.parent)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ALONE)
     try:
         if not flocked(file, time.monotonic() + patience_seconds, RETRY_SECONDS):
             holder = os.read(file, 20).decode("ascii", "replace")
@@ -113,27 +115,6 @@ def exclusive(directory: str | Path, name: str, *, patience_seconds: float = 0.0
         yield
     finally:
         os.close(file)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replaces the file's content at once: a reader, or a crash, sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    publish(unfinished, path)
-
-
-def publish(unfinished: Path, path: Path) -> None:
-    """Gives a finished file its name, durably."""
-    unfinished.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def file_name(name: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from streams.errors import LogError, LogUnavailable
+from streams.files import make_folder
 from streams.logs.base import (
     Headers,
     Message,
@@ -156,7 +157,7 @@ class SqliteLog:
         self._part_reader = PartReader(self._query)
         self._closed = False
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             self._lock = FairLock(self._path, patience_seconds=patience_seconds)
         except OSError as error:
             raise LogError(f"cannot open the log {self._path}: {error}") from error
@@ -307,7 +308,9 @@ class SqliteLog:
         with translated(self._path), self._lock.held():
             self._writer.execute("VACUUM")
             # The write-ahead log must not have the removed bytes either.
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            ((busy, *_),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise LogUnavailable(f"{self._path} is read by others; its write-ahead log stays")
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""

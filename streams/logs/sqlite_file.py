@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from streams.errors import LogError, LogUnavailable
+from streams.files import OWNER_ALONE
 
 APPLICATION_ID: Final = 0x636C6F67  # "clog", which other databases do not have
 LAYOUT_VERSION: Final = 2
@@ -58,6 +59,9 @@ TABLES: Final = (
 
 def connect(path: Path, patience_seconds: float) -> sqlite3.Connection:
     """Returns a connection that syncs every commit, for any thread that holds its lock."""
+    if not path.exists():
+        # SQLite would let everyone read it; the files that it keeps beside it get the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ALONE))
     # The log's own lock keeps its writers apart; SQLite's timeout is for other people's tools.
     connection = sqlite3.connect(
         path, timeout=patience_seconds, isolation_level=None, check_same_thread=False
@@ -156,8 +160,8 @@ class FairLock:
         self._path = path
         self._patience_seconds = patience_seconds
         self._thread = threading.Lock()
-        self._queue = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._lock = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._queue = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ALONE)
+        self._lock = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ALONE)
 
     @contextmanager
     def held(self) -> Iterator[None]:

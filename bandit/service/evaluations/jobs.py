@@ -18,9 +18,10 @@ from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.settings import Settings
-from streams.checkpoint import exclusive, file_name, write_durably
+from streams.checkpoint import exclusive, file_name
 from streams.errors import LockError
 from streams.events import PolicySpec
+from streams.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +206,8 @@ def load(path: Path) -> Job:
 
 def save(path: Path, job: Job) -> None:
     """Writes the job to its file, all of it or nothing."""
-    write_durably(path, msgspec.json.encode(job))
+    # Two may write it at once: who does the job, and who finds out that it failed.
+    write_whole(path, msgspec.json.encode(job), shared=True)
 
 
 def _fail(path: Path, why: str) -> None:

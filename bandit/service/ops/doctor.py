@@ -23,6 +23,7 @@ from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
 from bandit.service.auth.tokens import Tokens
+from bandit.service.ops.files import half_done, open_files
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.state import Snapshots
 from streams.dead_letters import read_dead_letters
@@ -100,8 +101,9 @@ def examine(
 
 
 def look_at_machine(settings: Settings) -> list[Finding]:
-    """Returns what is found on this machine: installed versions, and the disk's room."""
-    return [*_as_findings("versions", _versions()), *_as_findings("disk", _disk(settings))]
+    """Returns what is found on this machine: installed versions, the disk's room, and files."""
+    checks = {"versions": _versions(), "disk": _disk(settings), "files": _files(settings)}
+    return [finding for name, seen in checks.items() for finding in _as_findings(name, seen)]
 
 
 def look(patient: Patient) -> list[Finding]:
@@ -311,6 +313,19 @@ def _disk(settings: Settings) -> Seen:
         yield "warning", found, do
     else:
         yield "ok", found, ""
+
+
+def _files(settings: Settings) -> Seen:
+    """Looks who may read the log, and whether anything was left half done."""
+    wrong = False
+    for path in open_files(settings):
+        wrong = True
+        yield "warning", f"{path} can be read by others than its owner", f"chmod 600 {path}"
+    for found in half_done(settings):
+        wrong = True
+        yield "failure", found, "give the same `copyloop forget` again"
+    if not wrong:
+        yield "ok", f"those in {settings.data} are for their owner alone, and finished", ""
 
 
 def _sqlite_file(url: str) -> Seen:
