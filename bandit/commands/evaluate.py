@@ -55,6 +55,13 @@ class LoggedOptions(NamedTuple):
             "then carries a warning."
         ),
     ] = "logged"
+    on_bad_row: Annotated[
+        Literal["stop", "skip"],
+        typer.Option(
+            help="At a row that cannot be read: stop and name it, or skip it; the report counts "
+            "skipped rows by reason."
+        ),
+    ] = "stop"
 
     @property
     def roles(self) -> dict[str, str]:
@@ -75,6 +82,7 @@ class LoggedOptions(NamedTuple):
             slot=self.slot,
             columns=self.roles,
             propensities=logged,
+            on_bad_row=self.on_bad_row,
         )
         return opened if logged else partial(estimated, opened)
 

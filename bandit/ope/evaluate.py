@@ -25,6 +25,7 @@ from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.readers.rows import SkippedRows, reading
 from bandit.ope.report import Evaluation, PolicyEvaluation
 from bandit.parallel import fan_out
 
@@ -93,11 +94,11 @@ def evaluate(
                 progress.advance(task, told)
     first = parts[0]
     if not first.n:
-        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
+        raise EstimateError(no_decision(first.rows))
     found = list(first.policies[:1]) * len(chosen)
     for number, part in parts.items():
         found[1 + number :: len(parts)] = part.policies[1:]
-    warnings = (ESTIMATED,) if first.estimated else ()
+    warnings = (*((ESTIMATED,) if first.estimated else ()), *map(str, first.rows))
     return Evaluation(
         n=first.n,
         level=options.level,
@@ -106,7 +107,14 @@ def evaluate(
         warnings=warnings,
         calibration=first.calibration,
         creatives=first.creatives,
+        skipped=first.rows,
     )
+
+
+def no_decision(skipped: Sequence[SkippedRows]) -> str:
+    """Returns what to say of a log in which no row is a decision."""
+    said = "the log holds no decision; there is nothing to judge policies by"
+    return "; ".join((said, *map(str, skipped)))
 
 
 class _Part(NamedTuple):
@@ -117,6 +125,7 @@ class _Part(NamedTuple):
     calibration: Calibration | None
     creatives: tuple[CreativeEstimate, ...]
     estimated: bool
+    rows: tuple[SkippedRows, ...]
 
 
 def _judge(
@@ -134,7 +143,7 @@ def _judge(
             candidate.model = _fit_robust(log, candidate.policy, options)
     calibrating, n, estimated = Calibrating(), 0, False
     creatives = CreativeJudge(model=model) if options.creatives else None
-    events = iter(log())
+    events = reading(log())
     for event in islice(events, options.train):
         for candidate in candidates:
             candidate.target.train(event)
@@ -161,7 +170,7 @@ def _judge(
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
-    yield _Part(n, results, calibrating.get(), judged, estimated)
+    yield _Part(n, results, calibrating.get(), judged, estimated, events.skipped)
 
 
 def _read_before(log: Open, options: Options, progress: Progress) -> tuple[RewardModel | None, int]:

@@ -19,6 +19,7 @@ from bandit.ope.creatives import CreativeEstimate
 from bandit.ope.diagnostics import Calibration, Diagnostics
 from bandit.ope.estimators.running import RunningEstimate, standard_error
 from bandit.ope.estimators.slates import Slates, SlatesBySlot
+from bandit.ope.readers.rows import SkippedRows
 from bandit.ope.trends import Part
 
 SHOWN: Final = 20
@@ -68,7 +69,8 @@ class Evaluation(NamedTuple):
     """What each policy would have earned on one log of `n` decisions.
 
     `warnings` hold for every figure; `calibration` is of the reward model, if there was one, and
-    `creatives` of each creative, if that was asked for.
+    `creatives` of each creative, if that was asked for. `skipped` counts the rows of the log that
+    are no decision, by reason.
     """
 
     n: int
@@ -78,9 +80,10 @@ class Evaluation(NamedTuple):
     warnings: tuple[str, ...] = ()
     calibration: Calibration | None = None
     creatives: tuple[CreativeEstimate, ...] = ()
+    skipped: tuple[SkippedRows, ...] = ()
 
     def to_json(self) -> str:
-        """Returns `{n, level, baseline, policies: [...], warnings, calibration, creatives}`."""
+        """Returns the fields as one JSON object."""
         return msgspec.json.format(msgspec.json.encode(self._asdict())).decode()
 
     def to_table(self) -> Table:

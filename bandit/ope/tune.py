@@ -26,6 +26,7 @@ from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate
+from bandit.ope.readers.rows import SkippedRows, reading
 from bandit.ope.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_value
@@ -61,6 +62,7 @@ class Tuning(NamedTuple):
     """What a search found; candidates are in the order of their value where the winner is picked.
 
     `n` is how many decisions picked, and `held_out` how many told what the winner is worth.
+    `skipped` counts the rows of the log that are no decision.
     """
 
     n: int
@@ -69,6 +71,7 @@ class Tuning(NamedTuple):
     estimator: str
     baseline: str
     candidates: tuple[TunedPolicy, ...]
+    skipped: tuple[SkippedRows, ...] = ()
 
     @property
     def winner(self) -> TunedPolicy:
@@ -76,7 +79,7 @@ class Tuning(NamedTuple):
         return self.candidates[0]
 
     def to_json(self) -> str:
-        """Returns `{n, held_out, level, estimator, baseline, candidates}`, the winner first."""
+        """Returns the fields as one JSON object, the winner first."""
         return msgspec.json.format(msgspec.json.encode(self._asdict())).decode()
 
     def to_table(self) -> Table:
@@ -88,7 +91,8 @@ class Tuning(NamedTuple):
             title="Which settings would have earned most",
             caption=f"Picked by {self.n:,} decisions; the values on the right are of the "
             f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
-            f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}",
+            f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
+            + "".join(f"\n* {rows}" for rows in self.skipped),
             caption_justify="left",
         )
         for heading in ("picked by", "value", "interval", f"over {self.baseline}"):
@@ -152,7 +156,7 @@ def tune(
     if not 0.0 < share < 1.0:
         raise EstimateError(f"the share that picks is {share}; expected above 0 and below 1")
     unique = list({_as_text(spec): spec for spec in candidates}.values())
-    fitted, n = _fit(log, model)
+    fitted, n, skipped = _fit(log, model)
     if n < 4:
         raise EstimateError(f"the log holds {n} decisions; a search needs some for each part")
     estimator = "snips" if fitted is None else "dr"
@@ -173,7 +177,7 @@ def tune(
     ranked = sorted(
         found, key=lambda c: (c.selection is None, -(c.selection or 0.0), _as_text(c.spec))
     )
-    return Tuning(cut, n - cut, level, estimator, baseline, tuple(ranked))
+    return Tuning(cut, n - cut, level, estimator, baseline, tuple(ranked), skipped)
 
 
 class _Trial:
@@ -228,16 +232,16 @@ def _fold(
     yield [trial.result(spec) for spec, trial in zip(specs, trials, strict=True)]
 
 
-def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int]:
-    """Returns the reward model, and how many decisions there are."""
-    model, n = None if name is None else open_model(name), 0
-    for event in log():
+def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, tuple[SkippedRows, ...]]:
+    """Returns the reward model, how many decisions there are, and which rows are none."""
+    model, n, events = None if name is None else open_model(name), 0, reading(log())
+    for event in events:
         n += 1
         if model is not None:
             model.learn(event)
     if model is not None and n:
         model.fit()
-    return model, n
+    return model, n, events.skipped
 
 
 def _as_text(spec: PolicySpec) -> str:

@@ -17,6 +17,7 @@ from bandit.errors import EstimateError
 from bandit.ope.base import Floats
 from bandit.ope.models.ridge import MAIN, Encoder, RidgeModel, fold_of
 from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.readers.rows import Reading, reading
 
 MODELS: Final = ("ridge", "logistic", "boosting", "lightgbm")
 
@@ -307,13 +308,15 @@ class Propensities:
         return self._encoder.context(event.decision.context)[:MAIN]
 
 
-def estimated(
-    open_log: Callable[[], Iterable[LoggedEvent]], *, seed: int = 0
-) -> Iterator[LoggedEvent]:
-    """Yields the log's events with propensities estimated from it; reads it twice."""
-    model, events = Propensities(open_log(), seed=seed), iter(open_log())
-    while batch := list(islice(events, AT_ONCE)):
-        yield from model.estimate(batch)
+def estimated(open_log: Callable[[], Iterable[LoggedEvent]], *, seed: int = 0) -> Reading:
+    """Returns the log's events with propensities estimated from it; reads it twice."""
+    model = Propensities(open_log(), seed=seed)
+
+    def estimate(events: Iterator[LoggedEvent]) -> Iterator[LoggedEvent]:
+        while batch := list(islice(events, AT_ONCE)):
+            yield from model.estimate(batch)
+
+    return reading(open_log()).through(estimate)
 
 
 def _fit_classifier(x: Floats, target: Any) -> Any:

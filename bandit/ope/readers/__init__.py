@@ -1,7 +1,8 @@
 """Logs of decisions, whoever wrote them, as one stream of decisions with what each earned.
 
 A reader is a function from a path to an iterator, so that a log of any length is read once, in
-order, without being held; what cannot be read names its file and line.
+order, without being held. It tells the rows that it cannot use to a `RowCounts`, with file and
+line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from bandit.errors import ReaderError
 from bandit.ope.readers.events import LoggedEvent, read_archived
+from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
 
 READERS: Final = ("archive", "dsjson", "vw", "obd", "table")
 
@@ -24,7 +26,8 @@ def open_reader(
     slot: int | None = None,
     columns: Mapping[str, str] | None = None,
     propensities: bool = True,
-) -> Iterator[LoggedEvent]:
+    on_bad_row: OnBadRow = "stop",
+) -> Reading:
     """Returns the decisions in `path`, in the order of the log.
 
     Args:
@@ -38,6 +41,7 @@ def open_reader(
         propensities: whether the log has them; if not, a table needs no column of them, and what
             stands in their place is no propensity (`bandit.ope.models` makes
             them).
+        on_bad_row: what happens at a row that cannot be read: `stop` raises, `skip` counts it.
 
     Raises:
         ReaderError: there is no such reader, or the log cannot be read.
@@ -45,6 +49,7 @@ def open_reader(
     """
     if not path.exists():
         raise ReaderError(f"{path} does not exist; expected a log for the reader {name!r}")
+    counts = RowCounts(on_bad_row)
     events: Iterator[LoggedEvent]
     match name:
         case "archive":
@@ -67,6 +72,7 @@ def open_reader(
             events = read_table(path, columns or {}, propensities=propensities)
         case _:
             raise ReaderError(f"reader is {name!r}; expected one of: {', '.join(READERS)}")
+    found = Reading(events, counts)
     if slot is None:
-        return events
-    return (event for event in events if event.decision.slot == slot)
+        return found
+    return found.through(lambda rows: (event for event in rows if event.decision.slot == slot))
