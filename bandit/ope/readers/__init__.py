@@ -55,13 +55,13 @@ def open_reader(
         case "archive":
             events = read_archived(path, placement=placement)
         case "dsjson":
-            from bandit.ope.readers.vw import read_dsjson
+            from bandit.ope.readers.dsjson import read_dsjson
 
-            events = read_dsjson(path)
+            events = read_dsjson(path, counts)
         case "vw":
-            from bandit.ope.readers.vw import read_vw_text
+            from bandit.ope.readers.vw_text import read_vw_text
 
-            events = read_vw_text(path)
+            events = read_vw_text(path, counts)
         case "obd":
             from bandit.ope.readers.table import read_obd
 

@@ -111,7 +111,7 @@ GOOD = "".join(json.dumps(event(number)) + "\n" for number in range(3))
     [
         (GOOD + "{oops", "a:4 is no event"),
         (GOOD + json.dumps(event(1) | {"p": [1.0]}), "a:4 is no event"),
-        (GOOD + "[]", "a:4 is no event"),
+        ("[]", "no decision that counts; 1 row was skipped: not_an_event"),
         (json.dumps(event(1) | {"_label_cost": -7.0}), "rewards go from 7 to 7"),
         ("", "no decision that counts"),
     ],
