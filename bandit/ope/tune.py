@@ -90,10 +90,12 @@ class Tuning(NamedTuple):
         table = Table(
             Column("policy", overflow="fold"),
             title="Which settings would have earned most",
-            caption=f"Picked by {self.n:,} decisions; the values on the right are of the "
-            f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
-            f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
-            + "".join(f"\n* {words}" for words in self.warnings),
+            caption=Text(
+                f"Picked by {self.n:,} decisions; the values on the right are of the "
+                f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
+                f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
+                + "".join(f"\n* {words}" for words in self.warnings)
+            ),
             caption_justify="left",
         )
         for heading in ("picked by", "value", "interval", f"over {self.baseline}"):

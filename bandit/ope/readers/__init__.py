@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from bandit.errors import ReaderError
-from bandit.ope.readers.events import LoggedEvent, read_archived
+from bandit.ope.readers.archive import read_archived
+from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
 
 READERS: Final = ("archive", "dsjson", "vw", "obd", "table")
@@ -53,7 +54,7 @@ def open_reader(
     events: Iterator[LoggedEvent]
     match name:
         case "archive":
-            events = read_archived(path, placement=placement)
+            events = read_archived(path, counts, placement=placement)
         case "dsjson":
             from bandit.ope.readers.dsjson import read_dsjson
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bandit.errors import ReaderError
+from bandit.learning.fold import FIRST_IMPORT_SOURCE
 from bandit.learning.versions import interactions_of
 from bandit.ope.readers.dsjson import read_dsjson
 from bandit.ope.readers.events import LoggedEvent
@@ -24,8 +25,6 @@ from streams.events import INTERACTIONS, Interaction, Placement, encode
 from streams.logs.base import Log, Message
 
 BATCH: Final = 500
-FIRST_SOURCE: Final = 2**31
-"""No partition that is joined has so high a number; imports of a placement have one each."""
 
 Progress = Callable[[int], None]
 
@@ -114,7 +113,8 @@ def take_in(
     They are learned in the order of `events`. One writer at a time: who writes must keep others
     from it. After each batch `progress` is told how many events were looked at since the last.
     """
-    source = FIRST_SOURCE + zlib.crc32(placement.encode())
+    # imports of a placement have one source each
+    source = FIRST_IMPORT_SOURCE + zlib.crc32(placement.encode())
     there, sequence = set[tuple[str, int]](), 0
     for interaction in interactions_of(log, placement):
         there.add((interaction.decision.event_id, interaction.decision.slot))
