@@ -98,7 +98,7 @@ def evaluate(
     found = list(first.policies[:1]) * len(chosen)
     for number, part in parts.items():
         found[1 + number :: len(parts)] = part.policies[1:]
-    warnings = (*((ESTIMATED,) if first.estimated else ()), *map(str, first.rows))
+    warnings = (*((ESTIMATED,) if first.estimated else ()), *first.notes, *map(str, first.rows))
     return Evaluation(
         n=first.n,
         level=options.level,
@@ -126,6 +126,7 @@ class _Part(NamedTuple):
     creatives: tuple[CreativeEstimate, ...]
     estimated: bool
     rows: tuple[SkippedRows, ...]
+    notes: tuple[str, ...]
 
 
 def _judge(
@@ -170,7 +171,8 @@ def _judge(
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
-    yield _Part(n, results, calibrating.get(), judged, estimated, events.skipped)
+    said = events.skipped, events.notes
+    yield _Part(n, results, calibrating.get(), judged, estimated, *said)
 
 
 def _read_before(log: Open, options: Options, progress: Progress) -> tuple[RewardModel | None, int]:

@@ -199,9 +199,13 @@ def _logged(event: LoggedEvent) -> Answer:
 
 
 def _constant(action_id: str, event: LoggedEvent) -> Answer:
-    """Returns 1 for the action and 0 for all others; 0 for all where it could not be chosen."""
+    """Returns 1 for the action and 0 for all others; 0 for all where it could not be chosen.
+
+    An action that a decision offers several times is as likely at each of its places.
+    """
     decision = event.decision
     pmf = np.array([float(action.id == action_id) for action in decision.actions])
+    pmf /= max(pmf.sum(), 1.0)
     return Answer(float(pmf[decision.index]), pmf)
 
 

@@ -26,7 +26,7 @@ from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate
-from bandit.ope.readers.rows import SkippedRows, reading
+from bandit.ope.readers.rows import Reading, SkippedRows, reading
 from bandit.ope.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_value
@@ -62,7 +62,7 @@ class Tuning(NamedTuple):
     """What a search found; candidates are in the order of their value where the winner is picked.
 
     `n` is how many decisions picked, and `held_out` how many told what the winner is worth.
-    `skipped` counts the rows of the log that are no decision.
+    `skipped` counts the rows of the log that are no decision; `warnings` hold for every figure.
     """
 
     n: int
@@ -72,6 +72,7 @@ class Tuning(NamedTuple):
     baseline: str
     candidates: tuple[TunedPolicy, ...]
     skipped: tuple[SkippedRows, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def winner(self) -> TunedPolicy:
@@ -89,10 +90,12 @@ class Tuning(NamedTuple):
         table = Table(
             Column("policy", overflow="fold"),
             title="Which settings would have earned most",
-            caption=f"Picked by {self.n:,} decisions; the values on the right are of the "
-            f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
-            f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
-            + "".join(f"\n* {rows}" for rows in self.skipped),
+            caption=Text(
+                f"Picked by {self.n:,} decisions; the values on the right are of the "
+                f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
+                f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
+                + "".join(f"\n* {words}" for words in self.warnings)
+            ),
             caption_justify="left",
         )
         for heading in ("picked by", "value", "interval", f"over {self.baseline}"):
@@ -156,7 +159,7 @@ def tune(
     if not 0.0 < share < 1.0:
         raise EstimateError(f"the share that picks is {share}; expected above 0 and below 1")
     unique = list({_as_text(spec): spec for spec in candidates}.values())
-    fitted, n, skipped = _fit(log, model)
+    fitted, n, read = _fit(log, model)
     if n < 4:
         raise EstimateError(f"the log holds {n} decisions; a search needs some for each part")
     estimator = "snips" if fitted is None else "dr"
@@ -177,7 +180,16 @@ def tune(
     ranked = sorted(
         found, key=lambda c: (c.selection is None, -(c.selection or 0.0), _as_text(c.spec))
     )
-    return Tuning(cut, n - cut, level, estimator, baseline, tuple(ranked), skipped)
+    return Tuning(
+        cut,
+        n - cut,
+        level,
+        estimator,
+        baseline,
+        tuple(ranked),
+        read.skipped,
+        (*read.notes, *map(str, read.skipped)),
+    )
 
 
 class _Trial:
@@ -232,8 +244,8 @@ def _fold(
     yield [trial.result(spec) for spec, trial in zip(specs, trials, strict=True)]
 
 
-def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, tuple[SkippedRows, ...]]:
-    """Returns the reward model, how many decisions there are, and which rows are none."""
+def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, Reading]:
+    """Returns the reward model, how many decisions there are, and the log as it was read."""
     model, n, events = None if name is None else open_model(name), 0, reading(log())
     for event in events:
         n += 1
@@ -241,7 +253,7 @@ def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, tuple[Sk
             model.learn(event)
     if model is not None and n:
         model.fit()
-    return model, n, events.skipped
+    return model, n, events
 
 
 def _as_text(spec: PolicySpec) -> str:

@@ -220,7 +220,12 @@ class Vw(Configured[VwConfig]):
         order = sorted(range(len(keys)), key=keys.__getitem__)
         shared = vw_text(flatten(context, namespace="context"))
         lines = [self._model.parse(f"shared {shared or '|'}")]
-        lines += (self._prepared.get(keys[i]) or self._prepare(actions[i], keys[i]) for i in order)
+        for place, i in enumerate(order):
+            line = self._prepared.get(keys[i]) or self._prepare(actions[i], keys[i])
+            if place and keys[i] == keys[order[place - 1]]:
+                # One multi-line example cannot hold the same parsed line twice.
+                line = self._model.parse(line.text)
+            lines.append(line)
         return lines, order
 
     def _prepare(self, action: Action, key: tuple[str, bytes]) -> Line:

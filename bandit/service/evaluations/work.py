@@ -21,7 +21,8 @@ from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.estimators.snips import SnipsSums
 from bandit.ope.evaluate import evaluate
 from bandit.ope.policies import Candidate, Learning, unmasked
-from bandit.ope.readers.events import LoggedEvent, with_final_rewards
+from bandit.ope.readers.archive import with_final_rewards
+from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import PolicyEvaluation
 from bandit.policies import open_policy
 from bandit.service.evaluations.jobs import (

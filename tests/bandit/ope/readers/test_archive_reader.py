@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from bandit.errors import ReaderError
 from bandit.ope.readers import open_reader
 from streams.errors import ArchiveError
 from streams.events import INTERACTIONS, Action
@@ -53,6 +54,17 @@ def test_one_placement_can_be_asked_for(archive):
 
 def test_a_folder_without_an_archive_holds_nothing(tmp_path):
     assert list(open_reader("archive", tmp_path)) == []
+
+
+def test_a_record_that_cannot_be_read_stops_the_reader_or_is_counted(tmp_path):
+    made = [interaction(0, "e0", 0.0), interaction(1, "e1", 1.0)]
+    newer = msgspec.structs.replace(made[0], v=99)
+    path = histories.archived(tmp_path / "archive", [*made, newer])
+    with pytest.raises(ReaderError, match=r"interactions 0@2: .*schema version 99 is newer"):
+        list(open_reader("archive", path))
+    found = open_reader("archive", path, on_bad_row="skip")
+    assert [event.decision.event_id for event in found] == ["e0", "e1"]
+    assert [(one.reason, one.count) for one in found.skipped] == [("event_invalid", 1)]
 
 
 def test_a_damaged_archive_is_refused(archive):
