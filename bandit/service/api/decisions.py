@@ -108,9 +108,13 @@ async def read_decision(
 def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventView:
     from_ms, until_ms = _between(event_id, since_ms, now_ms)
     key = event_id.encode()
-    search = by_key(log, DECISIONS, key, from_ms=from_ms, until_ms=until_ms, limit=MAX_SCAN)
-    decisions = _events(search.records, Decision)
-    if not decisions:
+    # By the clock, and where the log's time is ahead of that, by as much later.
+    for ahead_ms in sorted({0, log.time().ahead_ms}):
+        between = {"from_ms": from_ms + ahead_ms, "until_ms": until_ms + ahead_ms}
+        search = by_key(log, DECISIONS, key, **between, limit=MAX_SCAN)
+        if decisions := _events(search.records, Decision):
+            break
+    else:
         stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
         raise RequestError(
             404,
@@ -121,7 +125,8 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
         )
     # Outcomes may come before their decision, by as much as clocks and queues differ.
     came_ms = decisions[0][0].timestamp_ms - EARLY_MS
-    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
+    until_ms = now_ms + ahead_ms + LATE_MS
+    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=until_ms, limit=MAX_SCAN)
     return EventView(
         event_id=event_id,
         decisions=[
