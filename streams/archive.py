@@ -195,7 +195,7 @@ def rewrite_file(
         return count
     unfinished = path.with_suffix(".unfinished")
     records = (change(record) or record for record in _read_file(path))
-    with _writing(unfinished, pq.read_schema(path)) as writer:
+    with _writing(unfinished, _schema(path)) as writer:
         while page := list(islice(records, ROWS_PER_GROUP)):
             writer.write_table(_table(page))
     publish(unfinished, path)
@@ -218,8 +218,7 @@ def restore(directory: Path, log: Log) -> int:
     if not topics:
         raise ArchiveError(f"there is no archive in {directory}")
     layout = {
-        topic: int(pq.read_schema(files[0].path).metadata[PARTITIONS])
-        for topic, files in topics.items()
+        topic: int(_schema(files[0].path).metadata[PARTITIONS]) for topic, files in topics.items()
     }
     create_topics(log, partitions=max(layout.values()))
     for topic, archived in layout.items():
@@ -252,6 +251,13 @@ def _writing(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
             yield writer
         file.flush()
         os.fsync(file.fileno())
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ArchiveError(f"{path} cannot be read: {error}") from error
 
 
 def _read_file(path: Path) -> Iterator[Record]:
