@@ -265,7 +265,7 @@ def rewrite_file(
     if not count or dry_run:
         return count
     records = (change(record) or record for record in _read_file(path))
-    with _writing(path, pq.read_schema(path)) as writer:
+    with _writing(path, _schema(path)) as writer:
         while page := list(islice(records, ROWS_PER_GROUP)):
             writer.write_table(_table(page))
     return count
@@ -287,8 +287,7 @@ def restore(directory: Path, log: Log) -> int:
     if not topics:
         raise ArchiveError(f"there is no archive in {directory}")
     layout = {
-        topic: int(pq.read_schema(files[0].path).metadata[PARTITIONS])
-        for topic, files in topics.items()
+        topic: int(_schema(files[0].path).metadata[PARTITIONS]) for topic, files in topics.items()
     }
     create_topics(log, partitions=max(layout.values()))
     for topic, archived in layout.items():
@@ -323,6 +322,13 @@ def _writing(
         pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         yield writer
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ArchiveError(f"{path} cannot be read: {error}") from error
 
 
 def _read_file(path: Path) -> Iterator[Record]:

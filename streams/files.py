@@ -68,10 +68,15 @@ def writing_whole(
             yield file
             file.flush()
             os.fsync(handle)
-        unfinished.replace(path if named is None else path.with_name(named()))
+        publish(unfinished, path if named is None else path.with_name(named()))
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Gives a file that is whole and synced its name, durably."""
+    unfinished.replace(path)
     sync_folder(path.parent)
 
 

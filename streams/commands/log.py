@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from streams.catalogue.audit_log import act_message
+from streams.commands.backup import backup, clock, restore
 from streams.commands.options import (
     Form,
     LogOptions,
@@ -297,6 +298,9 @@ app = make_app(
         "schema": schema,
         "topics": topics,
         "lag": lag,
+        "backup": backup,
+        "restore": restore,
+        "clock": clock,
     },
 )
 app.add_typer(

@@ -95,6 +95,7 @@ class Joiner:
             raise TopicError(f"{numbers} partitions: decisions and outcomes need equally many")
         self.counts = counts or JoinCounts()
         self._catalogue = CatalogueReader(log)
+        self._now_ms = log.time().log_ms
         self.partitions = PartitionWorker(
             log,
             checkpoints_directory,
@@ -109,7 +110,8 @@ class Joiner:
         records = consumer.poll(self._patience_seconds(), limit=limit)
         # Only now: the catalogue must be no older than any record that it is asked about.
         self._catalogue.catch_up()
-        now, now_ms = time.monotonic(), int(time.time() * 1000)
+        # Windows end by the log's time, which is that of the ticks as well.
+        now, now_ms = time.monotonic(), self._log.time().log_ms
         messages = self._catalogue_letters()
         touched: dict[int, JoinedPartition] = {}
         for record in records:
@@ -120,7 +122,8 @@ class Joiner:
         for held in self.partitions:
             messages += held.ticks(now, now_ms)
         self._log.append(messages)
-        self.counts.latency.written(int(time.time() * 1000))
+        self._now_ms = self._log.time().log_ms
+        self.counts.latency.written(self._now_ms)
         for held in self.partitions:
             _balance(held, consumer)
         commit(consumer, self.partitions.save_due())
@@ -135,8 +138,8 @@ class Joiner:
         return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
 
     def _patience_seconds(self) -> float:
-        now, now_ms = time.monotonic(), int(time.time() * 1000)
-        waits = [held.tick_due(now, now_ms)[0] for held in self.partitions]
+        now = time.monotonic()
+        waits = [held.tick_due(now, self._now_ms)[0] for held in self.partitions]
         return max(min([POLL_SECONDS, *waits]), 0.0)
 
     def _catalogue_letters(self) -> list[Message]:

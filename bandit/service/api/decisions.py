@@ -134,11 +134,16 @@ def _find(editor: Editor, event_id: str, since_ms: int | None) -> EventView:
     log, now_ms = editor.log, editor.clock_ms()
     from_ms, until_ms = _between(event_id, since_ms, now_ms)
     key = event_id.encode()
-    search = by_key(log, DECISIONS, key, from_ms=from_ms, until_ms=until_ms, limit=MAX_SCAN)
-    decisions = _events(search.records, Decision)
+    # By the clock, and where the log's time is ahead of that, by as much later.
+    for ahead_ms in sorted({0, log.time().ahead_ms}):
+        between = {"from_ms": from_ms + ahead_ms, "until_ms": until_ms + ahead_ms}
+        search = by_key(log, DECISIONS, key, **between, limit=MAX_SCAN)
+        if decisions := _events(search.records, Decision):
+            break
     # Outcomes may come before their decision, by as much as clocks and queues differ.
     came_ms = decisions[0][0].timestamp_ms - EARLY_MS if decisions else from_ms
-    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
+    at_ms = now_ms + ahead_ms
+    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=at_ms + LATE_MS, limit=MAX_SCAN)
     outcomes = _events(later.records, Outcome)
     if not decisions and not outcomes:
         stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
@@ -149,7 +154,7 @@ def _find(editor: Editor, event_id: str, since_ms: int | None) -> EventView:
             f"{stopped}; say with since_ms from when on to look",
             target="event_id",
         )
-    explained = explain(decisions, outcomes, editor.catalogue, now_ms)
+    explained = explain(decisions, outcomes, editor.catalogue, at_ms)
     return EventView(
         event_id=event_id,
         decisions=[
