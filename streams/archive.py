@@ -38,6 +38,7 @@ from streams.files import remove_unfinished, writing_whole
 from streams.fold import ends, partitions, scan
 from streams.logs.base import Headers, Log, Message, Record, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.readiness import nobody
 from streams.topics import create_topics
 
 # Snapshots of policies are large, soon replaced, and folded again from the interactions; keys are
@@ -83,11 +84,13 @@ def run_archive(
     interval_seconds: float = 60.0,
     rows_per_file: int = 200_000,
     counts: ArchiveCounts | None = None,
+    ready: Callable[[], None] = nobody,
 ) -> None:
     """Archives what the log has and what comes, until `stop`; then what is left, and returns.
 
     A partition gets a file when it has `rows_per_file` records for one, and for what is there
-    after every `interval_seconds`. `counts` is for who looks on meanwhile.
+    after every `interval_seconds`. `counts` is for who looks on meanwhile,
+    and `ready` is called once the archive is taken up.
 
     The archive of another history of the log, as there is once the log was restored from an older
     copy, is put aside in a folder `before-TIME` and begun anew. A file that was deleted, or cannot
@@ -104,6 +107,7 @@ def run_archive(
     with exclusive(directory, "archive"):
         archiver = _Archiver(log, directory, rows_per_file, counts)
         archiver.resume()
+        ready()
         due_at = time.monotonic() + interval_seconds
         while not stop.wait(min(LOOK_SECONDS, interval_seconds)):
             due = time.monotonic() >= due_at

@@ -20,11 +20,6 @@ BY_UMASK: Final = 0o666
 """The mode of a file that a user asked for by its name: who may read it is theirs to say."""
 
 
-def keep_private() -> None:
-    """Has this process and its children make files that their owner alone may read."""
-    os.umask(0o077)
-
-
 def make_folder(path: Path) -> None:
     """Makes a folder for its owner alone, unless it is there."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

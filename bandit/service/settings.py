@@ -20,8 +20,10 @@ from bandit.errors import SettingError
 PREFIX: Final = "COPYLOOP_"
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 """The variables that this process was started with."""
-READ_ELSEWHERE: Final = frozenset({"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY"})
-"""Variables of ours that are options of commands, or the generator's."""
+READ_ELSEWHERE: Final = frozenset(
+    {"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY", "COPYLOOP_READY_FD"}
+)
+"""Variables of ours that are options of commands, the generator's, or the supervisor's."""
 
 
 class Secret:

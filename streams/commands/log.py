@@ -47,7 +47,13 @@ def join(at: LogOptions, metrics: MetricsOptions) -> None:
     with running("join", at, metrics) as process:
         process.metrics.add_counts("join", counts, JOIN)
         process.metrics.add_latency(counts.latency)
-        run_joiner(process.log, at.data / "checkpoints", stop=process.stop, counts=counts)
+        run_joiner(
+            process.log,
+            at.data / "checkpoints",
+            stop=process.stop,
+            counts=counts,
+            ready=process.ready,
+        )
 
 
 def archive(at: LogOptions, metrics: MetricsOptions) -> None:
@@ -58,7 +64,9 @@ def archive(at: LogOptions, metrics: MetricsOptions) -> None:
     counts = ArchiveCounts()
     with running("archive", at, metrics) as process:
         process.metrics.add_counts("archive", counts, ARCHIVE)
-        run_archive(process.log, at.data / "archive", stop=process.stop, counts=counts)
+        run_archive(
+            process.log, at.data / "archive", stop=process.stop, counts=counts, ready=process.ready
+        )
 
 
 def ingest(
@@ -89,6 +97,7 @@ def ingest(
             source=there and process.metrics.metered(there, "source"),
             begin=begin,
             counts=counts,
+            ready=process.ready,
         )
 
 

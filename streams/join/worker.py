@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from streams.join.machine import Join
 from streams.join.partition import JoinCounts, JoinedPartition, Written
 from streams.logs.base import Consumer, Log, Message, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.readiness import nobody
 from streams.topics import JOINER_GROUP
 
 BATCH: Final = 5000
@@ -42,6 +44,7 @@ def run_joiner(
     batch: int = BATCH,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     counts: JoinCounts | None = None,
+    ready: Callable[[], None] = nobody,
 ) -> JoinCounts:
     """Joins until `stop` is set; then saves where it is, and returns what it counted.
 
@@ -52,6 +55,7 @@ def run_joiner(
         batch: about how many records are joined at a time.
         checkpoint_seconds: how often the state is saved, or less often where that takes long.
         counts: where to count, for who looks on meanwhile.
+        ready: called once its partitions are taken up.
 
     Raises:
         LockError: another process joins this with the same directory.
@@ -67,6 +71,7 @@ def run_joiner(
         counts=counts,
     )
     with joiner.partitions.consumer(SIDES, group=JOINER_GROUP) as consumer:
+        ready()
         while not stop.is_set():
             joiner.step(consumer, batch)
     return joiner.counts
