@@ -89,14 +89,17 @@ class Tuning(NamedTuple):
         table = Table(
             Column("policy", overflow="fold"),
             title="Which settings would have earned most",
-            caption=f"Picked by {self.n:,} decisions; the values on the right are of the "
-            f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
-            f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
-            + "".join(f"\n* {rows}" for rows in self.skipped),
+            # names are not markup
+            caption=Text(
+                f"Picked by {self.n:,} decisions; the values on the right are of the "
+                f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
+                f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
+                + "".join(f"\n* {rows}" for rows in self.skipped)
+            ),
             caption_justify="left",
         )
         for heading in ("picked by", "value", "interval", f"over {self.baseline}"):
-            table.add_column(heading, justify="right")
+            table.add_column(Text(heading), justify="right")
         for found in self.candidates:
             table.add_row(
                 Text(_as_text(found.spec)),
