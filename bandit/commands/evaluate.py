@@ -177,7 +177,9 @@ def evaluate(
     if (logged.reader, logged.propensities, logged.slot) == ("table", "logged", None):
         roles = logged.roles
         if fits(policies, options, actions="action" in roles):
-            columns = open_columns(logged.path, roles, options.segments)
+            columns = open_columns(
+                logged.path, roles, options.segments, on_bad_row=logged.on_bad_row
+            )
     progress = Console(stderr=True)
     if columns is not None:
         found = evaluate_columns(columns, policies, options, processes=processes, console=progress)

@@ -17,7 +17,7 @@ from bandit.features.flatten import flatten, hash_vector
 from bandit.ope.base import Batch, Floats
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.policies import Answer
-from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.readers.events import UNNAMED, LoggedEvent
 from streams.events import Action
 
 KIND_SIZE: Final = 256
@@ -59,6 +59,34 @@ def unsupported(events: Sequence[LoggedEvent], answers: Sequence[Answer]) -> flo
         supported = answer.pmf[np.array(event.decision.pmf) > 0.0].sum()
         total += max(1.0 - float(supported), 0.0)
     return total
+
+
+def expected_squares(events: Sequence[LoggedEvent], answers: Sequence[Answer]) -> Floats | None:
+    """Returns the mean square of each decision's weight; None where a pmf is not known."""
+    found = np.zeros(len(events))
+    for row, (event, answer) in enumerate(zip(events, answers, strict=True)):
+        if answer.pmf is None or not event.whole:
+            return None
+        pmf = np.array(event.decision.pmf)
+        tried = pmf > 0.0
+        found[row] = (answer.pmf[tried] ** 2 / pmf[tried]).sum()
+    return found
+
+
+def actions_assumed(events: Sequence[LoggedEvent], answers: Sequence[Answer]) -> Floats | None:
+    """Returns how many actions each decision is taken to choose from, 0 if the log names none.
+
+    None where the log says so itself, or the policy's answers do not rest on it.
+    """
+    if all(event.actions_known for event in events) or any(a.pmf is None for a in answers):
+        return None
+    # a decision whose actions the log does say is no less sure than one of an even pmf
+    sizes = [0 if _unnamed(event) else len(event.decision.actions) for event in events]
+    return np.array(sizes, dtype=np.float64)
+
+
+def _unnamed(event: LoggedEvent) -> bool:
+    return not event.actions_known and tuple(a.id for a in event.decision.actions) == UNNAMED
 
 
 class Kinds:

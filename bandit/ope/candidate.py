@@ -10,7 +10,15 @@ import numpy as np
 
 from bandit.errors import EstimateError
 from bandit.ope.base import LEVEL, Batch, Estimate, Estimator, Floats
-from bandit.ope.batches import Kinds, Pages, make_batch, segment_of, unsupported
+from bandit.ope.batches import (
+    Kinds,
+    Pages,
+    actions_assumed,
+    expected_squares,
+    make_batch,
+    segment_of,
+    unsupported,
+)
 from bandit.ope.diagnostics import Diagnosis
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
 from bandit.ope.estimators.bounded import UNIT, RewardRange
@@ -23,12 +31,15 @@ from bandit.ope.models import RewardModel
 from bandit.ope.policies import Answer, Candidate, name_of, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import EstimateRow, PolicyEvaluation, slot_parts
+from bandit.ope.rounding import NEGLIGIBLE, Digits
 from bandit.ope.trends import BySegment, ByTime
 from bandit.policy import Pmf, sample, sample_seed
+from streams.events import Decision
 
 DEFAULT: Final = ("snips", "dr", "blend", "betting")
 ALIKE: Final = 0.8
 NO_PMF: Final = "the policy's pmf is not known"
+NO_ACTIONS: Final = "the log does not name its actions"
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,14 @@ def view_of(events: Sequence[LoggedEvent], options: Options, model: RewardModel 
         np.array([event.decision.timestamp_ms for event in events], dtype=np.float64),
         {segment: [segment_of(e, segment) for e in events] for segment in options.segments},
     )
+
+
+class Support(NamedTuple):
+    """What is known of how a log's pmfs cover a policy's; see `Diagnosis.add`."""
+
+    unsupported: float | None = None
+    n_actions: Floats | None = None
+    squares: Floats | None = None
 
 
 class CandidatePolicy:
@@ -137,12 +156,20 @@ class CandidatePolicy:
         if self._pages is not None:
             self._pages.add(view.events, batch)
             self._take_slates(self._pages.take())
-        self.take_batch(batch, view, unsupported(view.events, answers))
+        support = Support(
+            unsupported(view.events, answers),
+            actions_assumed(view.events, answers),
+            expected_squares(view.events, answers),
+        )
+        self.take_batch(batch, view, support)
 
-    def take_batch(self, batch: Batch, view: View, not_supported: float | None) -> None:
+    def take_batch(self, batch: Batch, view: View, support: Support) -> None:
         """Hands decisions that the policy was asked about to everything that is kept of it."""
         self.batch = batch
-        self._diagnosis.add(batch, not_supported)
+        self._diagnosis.add(batch, *support)
+        if support.n_actions is not None and not support.n_actions.all():
+            self.skipped |= dict.fromkeys(self.options.estimators, NO_ACTIONS)
+            return
         for name, estimator in self.estimators.items():
             given = self._robust if name == "mrdr" and self._robust is not None else batch
             if name in WITH_MODEL and given.score is None:
@@ -238,8 +265,7 @@ class CandidatePolicy:
     ) -> None:
         drawn = [answer.accepted for answer in answers if answer.accepted is not None]
         if len(drawn) != len(events):
-            pmfs = [event.decision.pmf for event in events if event.whole]
-            if len(pmfs) < len(events) or any(max(pmf) - min(pmf) >= 1e-6 for pmf in pmfs):
+            if not all(event.whole and is_even(event.decision) for event in events):
                 self.skipped["replay"] = "the log was not made by choosing uniformly at random"
                 return
             if any(answer.pmf is None for answer in answers):
@@ -248,6 +274,16 @@ class CandidatePolicy:
             drawn = [_matches(e, a.pmf) for e, a in zip(events, answers, strict=True)]
         matches = np.array(drawn, dtype=np.float64)
         self.estimators["replay"].add(replace(batch, target=matches, marginal=None))
+
+
+def is_even(decision: Decision) -> bool:
+    """True if a decision's pmf is uniform, as far as the digits of its propensity tell."""
+    pmf = np.array(decision.pmf)
+    if float(np.ptp(pmf)) < NEGLIGIBLE:
+        return True
+    digits, propensity = Digits(), np.array([decision.propensity])
+    digits.add(propensity)
+    return bool((np.abs(pmf - 1.0 / len(pmf)) <= 2.0 * digits.half_units(propensity)).all())
 
 
 def _sum(

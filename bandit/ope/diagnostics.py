@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from bandit.ope.base import Batch, Floats, Interval, Moments, normal
+from bandit.ope.weight_check import CHECK_LEVEL, WeightCheck
 
 LEAST_REWARDS: Final = 10
 LEAST_EFFECTIVE: Final = 100.0
@@ -22,15 +23,14 @@ LARGEST_CARRIED: Final = 0.5
 TOLD_CARRIED: Final = 0.4
 EDGES: Final = np.concatenate(([0.0], 2.0 ** np.arange(-6.0, 10.5, 0.5)))
 """Of the histogram of weights: exactly 0, then half an octave each, from 1/64 up."""
-# a check that is made of every policy must hardly ever cry wolf
-CHECK_LEVEL: Final = 0.9999
 
 
 class EvaluationVerdict(msgspec.Struct, frozen=True):
     """Whether estimates from this log can be relied on.
 
-    `code` is one of `ok`, `no_decisions`, `no_overlap`, `weights_off`, `unsupported`,
-    `few_rewards`, `small_sample`, `few_carry`, `heavy_weight`; the gravest that applies.
+    `code` is one of `ok`, `no_decisions`, `no_overlap`, `unsupported`, `actions_unknown`,
+    `weights_off`, `few_rewards`, `small_sample`, `few_carry`, `heavy_weight`; the gravest that
+    applies.
     """
 
     code: str
@@ -95,19 +95,29 @@ class Diagnosis:
         self._heaviest: Floats = np.zeros(HEAVIEST)
         self._carried = 0.0
         self._histogram = np.zeros(len(EDGES) + 1, dtype=np.int64)
+        self._check = WeightCheck()
 
-    def add(self, batch: Batch, unsupported: float | None = None) -> None:
+    def add(
+        self,
+        batch: Batch,
+        unsupported: float | None = None,
+        n_actions: Floats | None = None,
+        squares: Floats | None = None,
+    ) -> None:
         """Takes in a batch.
 
         Args:
             batch: decisions.
             unsupported: the sum, over them, of the policy's pmf on actions whose logged
                 propensity is 0; None where that is not known.
+            n_actions: see `WeightCheck`.
+            squares: see `MeanWeight`.
         """
         weight = batch.weight
         if not len(batch):
             return
         self._weights.add(weight[None])
+        self._check.add(batch, n_actions, squares)
         self._largest = max(self._largest, float(weight.max()))
         self._zeros += int((weight == 0.0).sum())
         self._rewards += int(((weight > 0.0) & (batch.reward != 0.0)).sum())
@@ -142,7 +152,7 @@ class Diagnosis:
             weights=tuple(self._histogram.tolist()),
             verdict=EvaluationVerdict("ok", ""),
         )
-        return msgspec.structs.replace(found, verdict=_verdict(found))
+        return msgspec.structs.replace(found, verdict=_verdict(found, self._check))
 
     def __add__(self, other: Diagnosis) -> Diagnosis:
         total = Diagnosis()
@@ -154,6 +164,7 @@ class Diagnosis:
         total._heaviest = _largest(np.concatenate((self._heaviest, other._heaviest)))
         total._carried = self._carried + other._carried
         total._histogram = self._histogram + other._histogram
+        total._check = self._check + other._check
         return total
 
 
@@ -167,9 +178,8 @@ def _sum(first: float | None, second: float | None) -> float | None:
     return second if first is None else first + (second or 0.0)
 
 
-def _verdict(found: Diagnostics) -> EvaluationVerdict:
+def _verdict(found: Diagnostics, check: WeightCheck) -> EvaluationVerdict:
     """Returns the gravest finding: first what makes estimates wrong, then what makes them weak."""
-    interval = found.mean_weight_interval
     if not found.n:
         return EvaluationVerdict("no_decisions", "There is no decision to judge by.")
     if not found.mean_weight:
@@ -180,12 +190,8 @@ def _verdict(found: Diagnostics) -> EvaluationVerdict:
             f"{found.unsupported:.1%} of what the policy does, the log's policy never did: what "
             "that would have earned is not in the log.",
         )
-    if interval is not None and 1.0 not in interval:
-        return EvaluationVerdict(
-            "weights_off",
-            f"The weights' mean is {found.mean_weight:.3g} and should be 1: the logged "
-            "propensities are not those the actions were chosen with, or do not cover the policy.",
-        )
+    if (off := check.verdict()) is not None:
+        return EvaluationVerdict(*off)
     if found.rewards < LEAST_REWARDS:
         return EvaluationVerdict(
             "few_rewards",

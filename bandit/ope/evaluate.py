@@ -18,14 +18,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
-from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
+from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.readers.rows import SkippedRows, reading
+from bandit.ope.readers.rows import RowCounts, SkippedRows, reading
 from bandit.ope.report import Evaluation, PolicyEvaluation
 from bandit.parallel import fan_out
 
@@ -292,38 +292,73 @@ def evaluate_columns(
     names = list(dict.fromkeys([options.baseline, *policies]))
     parts = min(processes, log.most_parts)
     jobs = [partial(_judge_columns, log, names, options, part, parts) for part in range(parts)]
-    candidates: list[CandidatePolicy] | None = None
+    found: dict[int, _ColumnsPart] = {}
     n = 0
     with show_progress(console) as progress:
         task = progress.add_task("judging", total=None)
-        for _, told in fan_out(jobs, processes):
+        for job, told in fan_out(jobs, processes):
             if isinstance(told, int):
                 n += told
                 progress.advance(task, told)
-            elif candidates is None:
-                candidates = told
             else:
-                candidates = [one + other for one, other in zip(candidates, told, strict=True)]
-    if not n or candidates is None:
-        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
+                found[job] = told
+    counts = RowCounts("skip")
+    for job in sorted(found):
+        counts.add(found[job].skipped)
+    skipped = counts.get()
+    if not n:
+        raise EstimateError(no_decision(skipped))
+    candidates = found[0].candidates
+    for job in sorted(found)[1:]:
+        others = found[job].candidates
+        candidates = [one + other for one, other in zip(candidates, others, strict=True)]
     results = tuple(candidate.result() for candidate in candidates)
-    return Evaluation(n, options.level, options.baseline, results)
+    warnings = tuple(map(str, skipped))
+    return Evaluation(n, options.level, options.baseline, results, warnings, skipped=skipped)
+
+
+class _ColumnsPart(NamedTuple):
+    """What was kept of one part of a table."""
+
+    candidates: list[CandidatePolicy]
+    skipped: tuple[SkippedRows, ...]
 
 
 def _judge_columns(
     log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
-) -> Iterator[int | list[CandidatePolicy]]:
+) -> Iterator[int | _ColumnsPart]:
     """Yields how many decisions were judged, as they are, and then what is kept of them."""
     candidates = [CandidatePolicy(name, options) for name in names]
-    for columns in log.read(part, parts):
+    counts = RowCounts(log.on_bad_row)
+    for columns in log.read(part, parts, counts):
+        n = len(columns.reward)
         view = View((), None, columns.timestamp_ms, columns.labels)
         for candidate in candidates:
             target = _target(candidate.name, columns, log.actions)
-            candidate.take_batch(Batch(columns.reward, columns.propensity, target), view, None)
+            batch = Batch(columns.reward, columns.propensity, target)
+            candidate.take_batch(batch, view, _support(candidate.name, log, columns))
         for candidate in candidates[1:]:
             candidate.compare(candidates[0])
-        yield len(columns.reward)
-    yield candidates
+        yield n
+    yield _ColumnsPart(candidates, counts.get())
+
+
+def _support(name: str, log: ColumnLog, columns: TableColumns) -> Support:
+    """Returns how the log covers the policy, as `CandidatePolicy.take` finds it."""
+    kind, _, rest = name.partition(":")
+    n, n_actions, p = len(columns.reward), len(log.actions), columns.propensity
+    if kind not in ("uniform", "constant"):
+        on_policy = log.uniform and kind == "logged"
+        return Support(0.0, None, np.ones(n)) if on_policy else Support()
+    if not log.uniform:
+        return Support(n_actions=np.full(n, float(n_actions)))
+    if kind == "constant" and rest not in log.actions:
+        return Support(float(n), None, np.zeros(n))
+    others = np.maximum(1.0 - p, 0.0) / max(n_actions - 1, 1)
+    if kind == "constant":
+        return Support(0.0, None, 1.0 / np.where(_target(name, columns, log.actions), p, others))
+    inverse = 1.0 / p + (n_actions - 1) / np.where(others > 0.0, others, 1.0)
+    return Support(0.0, None, inverse / n_actions**2)
 
 
 def _target(name: str, columns: TableColumns, actions: tuple[str, ...]) -> Floats:

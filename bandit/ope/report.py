@@ -92,11 +92,12 @@ class Evaluation(NamedTuple):
             "policy",
             "estimator",
             title="What each policy would have earned",
-            caption=f"{self.n:,} decisions; intervals of {self.level:.0%}.\n" + self.remarks(),
+            # names are not markup
+            caption=Text(f"{self.n:,} decisions; intervals of {self.level:.0%}.\n{self.remarks()}"),
             caption_justify="left",
         )
         for heading in ("value", "interval", f"over {self.baseline}"):
-            table.add_column(heading, justify="right")
+            table.add_column(Text(heading), justify="right")
         for found in self.policies:
             for number, row in enumerate(found.estimates):
                 table.add_row(
@@ -129,7 +130,8 @@ class Evaluation(NamedTuple):
 
 def parts_table(found: PolicyEvaluation, title: str, parts: Sequence[Part]) -> Table:
     """Returns a policy's value by parts of the log, beside what the log's own policy earned."""
-    table = Table(title, title=found.policy)
+    table = Table(title=Text(found.policy))
+    table.add_column(Text(title))
     for heading in ("decisions", "value", "interval", "logged"):
         table.add_column(heading, justify="right")
     for part in parts[:SHOWN]:

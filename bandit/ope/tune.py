@@ -90,6 +90,7 @@ class Tuning(NamedTuple):
         table = Table(
             Column("policy", overflow="fold"),
             title="Which settings would have earned most",
+            # names are not markup
             caption=Text(
                 f"Picked by {self.n:,} decisions; the values on the right are of the "
                 f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
@@ -99,7 +100,7 @@ class Tuning(NamedTuple):
             caption_justify="left",
         )
         for heading in ("picked by", "value", "interval", f"over {self.baseline}"):
-            table.add_column(heading, justify="right")
+            table.add_column(Text(heading), justify="right")
         for found in self.candidates:
             table.add_row(
                 Text(_as_text(found.spec)),
