@@ -7,6 +7,7 @@ reward takes the square of the context's dimensions for each creative, not of al
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -152,7 +153,7 @@ class BlockModel:
             return self._sharpness
         # A single reward may be as far from the level as it is large; of more their spread tells.
         spread = max(square - total * total / n, 0.0) + max(square, 0.0) / n**3
-        return self._sharpness * max(spread / n, 1e-30) ** 0.5
+        return self._sharpness * math.sqrt(max(spread / n, 1e-30))
 
     def scores(
         self, context: Context, actions: Sequence[Action], *, relative: bool = False
@@ -210,9 +211,10 @@ class BlockModel:
         self._count(0.0, change, new * new - old * old)
         self._show(decision.action.id, own)
 
-    def take_over(self, before: BlockModel) -> None:
+    def take_over(self, before: object) -> None:
         """Takes over the creatives' codes, where the other makes the same."""
-        if (before._rank, before._seed) == (self._rank, self._seed):
+        mine = self._rank, self._seed
+        if isinstance(before, BlockModel) and (before._rank, before._seed) == mine:
             self._kept = before._kept
 
     def to_bytes(self) -> bytes:
@@ -326,9 +328,12 @@ class BlockModel:
 
     def _direction(self, name: int) -> Floats:
         """Returns what a feature adds to χ, shape (rank,): the first entry is the constant's."""
+        direction = np.zeros(self._rank)
         if name == _CONSTANT:
-            return np.eye(self._rank)[0]
-        return np.append(0.0, self._contexts.direction("", f"{name:x}"))[: self._rank]
+            direction[0] = 1.0
+        elif self._rank > 1:
+            direction[1:] = self._contexts.direction("", f"{name:x}")
+        return direction
 
     def _hash(self, namespace: str, name: str) -> int:
         """Returns what a name is kept as, remembered from last time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Final, Generic, NamedTuple, TypeVar
+from typing import Annotated, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import Meta
@@ -138,9 +138,10 @@ class HashedModel:
         """Replaces a reward in the response."""
         self._response += (new - old) * self._vector(decision)
 
-    def take_over(self, before: HashedModel) -> None:
+    def take_over(self, before: object) -> None:
         """Takes over the spectra of actions, where the other hashes as this one does."""
-        if (before._size, before._seed) == (self._size, self._seed):
+        mine = self._size, self._seed
+        if isinstance(before, HashedModel) and (before._size, before._seed) == mine:
             self._kept = before._kept
 
     def to_bytes(self) -> bytes:
@@ -194,7 +195,8 @@ class HashedModel:
         return found
 
 
-Config = TypeVar("Config", LinTsConfig, LinUcbConfig, DisjointLinTsConfig)
+AnyConfig: TypeAlias = LinTsConfig | LinUcbConfig | DisjointLinTsConfig
+Config = TypeVar("Config", bound=AnyConfig)
 
 
 class LinearPolicy(Configured[Config], Generic[Config]):
@@ -214,16 +216,14 @@ class LinearPolicy(Configured[Config], Generic[Config]):
 
     def take_over(self, before: Policy) -> None:
         """Takes over what is prepared of actions, where the other prepares the same."""
-        if isinstance(before, LinearPolicy) and type(before._model) is type(self._model):
+        if isinstance(before, LinearPolicy):
             self._model.take_over(before._model)
 
     def _state(self) -> bytes:
         return self._model.to_bytes()
 
 
-def _model(
-    config: LinTsConfig | LinUcbConfig | DisjointLinTsConfig, state: bytes | None
-) -> HashedModel | BlockModel:
+def _model(config: AnyConfig, state: bytes | None) -> HashedModel | BlockModel:
     ridge, noise = config.ridge, config.noise
     sharpness = 1.0 if isinstance(config, LinUcbConfig) else SHARPNESS
     if isinstance(config, DisjointLinTsConfig):
