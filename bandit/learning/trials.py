@@ -28,6 +28,9 @@ APPRENTICE: Final = "apprentice"
 RESERVED: Final = (CHAMPION, BASELINE, APPRENTICE)
 ALPHA: Final = 0.025
 """Of each of the two bounds."""
+LARGEST_REFUSED: Final = 0.01
+"""A challenger that refuses a larger share of decisions, beyond what the champion does, is not
+promoted: every request like those would be answered 422."""
 
 
 class Plan(Struct, frozen=True, array_like=True):
@@ -215,9 +218,13 @@ def verdict(placement: Placement, results: Mapping[str, TrialResult]) -> Placeme
     if not safety or champion is None or champion.high is None:
         return None
     if safety.promote and placement.challengers:
-        lows = {name: _low(results, name) for name in placement.challengers}
-        name = max(sorted(lows), key=lambda name: lows[name])
-        if lows[name] > champion.high:
+        lows = {
+            name: _low(results, name)
+            for name in sorted(placement.challengers)
+            if refused_share(results, name) <= LARGEST_REFUSED
+        }
+        name = max(lows, key=lambda name: lows[name], default="")
+        if name and lows[name] > champion.high:
             return promoted(placement, name, _because(name, results))
     if not safety.fall_back or placement.policy.get("name") == "apprentice":
         return None
@@ -244,6 +251,18 @@ def promoted(placement: Placement, name: str, why: str) -> Placement:
     return msgspec.structs.replace(
         placement, policy=policy, challengers=challengers or UNSET, why=why
     )
+
+
+def refused_share(results: Mapping[str, TrialResult], name: str) -> float:
+    """Returns which share of decisions the challenger refused that the champion did not, 0 to 1.
+
+    A decision that everyone refuses, for its reward, tells nothing of who can read contexts.
+    """
+    found, champion = results.get(name), results.get(CHAMPION)
+    if found is None:
+        return 0.0
+    own = found.refused - (champion.refused if champion is not None else 0)
+    return max(own, 0) / max(found.n + own, 1)
 
 
 def _low(results: Mapping[str, TrialResult], name: str) -> float:

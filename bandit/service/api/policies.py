@@ -175,7 +175,8 @@ async def promote(
         if (body.challenger is None) == (body.policy is None):
             message = "name either a policy or a challenger"
             raise RequestError(422, "body_invalid", message, target="policy")
-        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why)
+        trials = editor.serving(name).trials if body.challenger is not None else {}
+        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why, trials)
 
     await editor.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
     return tagged(response, editor.view(PlacementView, editor.placement(name)))
