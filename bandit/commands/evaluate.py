@@ -14,6 +14,7 @@ import typer
 from bandit.commands.replay import pairs_of
 from streams.commands.options import Form
 from streams.commands.output import print_report
+from streams.files import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
     from bandit.ope.readers.events import LoggedEvent
@@ -254,7 +255,8 @@ def tune(
         console=Console(stderr=True),
     )
     if out is not None:
-        out.write_bytes(msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n")
+        winner = msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n"
+        write_whole(out, winner, mode=BY_UMASK)
     print_report(form, found)
 
 

@@ -18,13 +18,14 @@ from pydantic import BaseModel
 
 from bandit.errors import RequestError
 from bandit.service.auth.keys import KeyRing
+from bandit.service.errors import unavailable, without_places
 from bandit.service.log_writer import Appender
 from bandit.service.ops.doctor import STARTS, Finding, Patient, look, look_at_machine
 from bandit.service.resource import Resource, view_of
 from bandit.service.settings import Settings
 from bandit.service.state import Snapshots
 from streams.catalogue.state import PARTITION
-from streams.errors import LogError, LogMoved, SpoolFull
+from streams.errors import LogError, LogMoved, LogUnavailable, SpoolFull
 from streams.events.fields import doc
 from streams.inspect import Lag, lags
 from streams.logs.base import Log
@@ -139,8 +140,7 @@ class Health:
                 raise RequestError(503, "clock_disagrees", f"{place}: {found}")
             return self._ready(None)
         if spooling.full and self._settings.spool_full == "refuse":
-            message = f"the log is away, and the spool in {spooling.spool.directory} is full"
-            raise RequestError(503, SpoolFull.code, message)
+            raise unavailable(SpoolFull("the log is away, and the spool is full"))
         if spooling.active:
             return self._ready(spooling.spool)
         try:
@@ -173,10 +173,12 @@ class Health:
         try:
             return await asyncio.wait_for(asyncio.to_thread(self._look), patience_seconds)
         except LogMoved as error:
-            raise RequestError(503, error.code, str(error)) from error
+            logger.warning("not ready: %s", error)
+            raise RequestError(503, error.code, without_places(error)) from error
         except (LogError, TimeoutError) as error:
-            message = f"the log cannot be read: {str(error) or 'no answer in time'}"
-            raise RequestError(503, "log_unavailable", message) from error
+            logger.warning("not ready: %s", str(error) or "the log gave no answer in time")
+            message = f"the log cannot be read: {without_places(error) or 'no answer in time'}"
+            raise RequestError(503, LogUnavailable.code, message) from error
 
     def _look(self) -> LogTime:
         self.log.end_offset(PARTITION)
