@@ -108,6 +108,23 @@ def is_context_free(policy: Policy) -> bool:
 
 
 @runtime_checkable
+class Interacting(Protocol):
+    """A policy that multiplies features with one another, so that many cost far more than few."""
+
+    def products(self, context: Context, actions: Sequence[Action]) -> int:
+        """Returns how many products one answer takes, at most.
+
+        Raises:
+            FeatureError: the context or an action has features that cannot be read.
+        """
+
+
+def products_of(policy: Policy, context: Context, actions: Sequence[Action]) -> int:
+    """Returns how many products of features an answer takes, at most; 0 where it makes none."""
+    return policy.products(context, actions) if isinstance(policy, Interacting) else 0
+
+
+@runtime_checkable
 class Preparing(Protocol):
     """A policy that prepares something of each creative, which another of its kind can use."""
 

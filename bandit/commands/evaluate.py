@@ -124,7 +124,7 @@ def evaluate(
     ] = 0,
     intervals: Annotated[
         Literal["normal", "bootstrap"],
-        typer.Option(help="How intervals are made; betting and bernstein have their own."),
+        typer.Option(help="Where standard errors come from; betting and bernstein need none."),
     ] = "normal",
     rewards: Annotated[
         tuple[float, float],
@@ -139,6 +139,13 @@ def evaluate(
     creatives: Annotated[
         bool, typer.Option("--creatives", help="Judge each creative by itself as well.")
     ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose decisions depend on each other, such as context.user; event_id: the slots "
+            "of one event. Intervals then count users, not decisions."
+        ),
+    ] = None,
     level: Level = 0.95,
     processes: Processes = None,
     form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
@@ -150,8 +157,9 @@ def evaluate(
     """
     from rich.console import Console
 
+    from bandit.ope.base import RewardRange
+    from bandit.ope.batches import unit_path
     from bandit.ope.candidate import DEFAULT, Options
-    from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate as run
     from bandit.ope.evaluate import evaluate_columns, fits
     from bandit.ope.html import check_page
@@ -171,13 +179,17 @@ def evaluate(
         train=train,
         alike=alike,
         creatives=creatives,
+        unit=unit,
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     columns = None
     if (logged.reader, logged.propensities, logged.slot) == ("table", "logged", None):
         roles = logged.roles
         if fits(policies, options, actions="action" in roles):
-            columns = open_columns(logged.path, roles, options.segments)
+            of_unit = () if options.unit is None else (unit_path(options.unit),)
+            columns = open_columns(
+                logged.path, roles, (*options.segments, *of_unit), on_bad_row=logged.on_bad_row
+            )
     progress = Console(stderr=True)
     if columns is not None:
         found = evaluate_columns(columns, policies, options, processes=processes, console=progress)

@@ -26,6 +26,7 @@ from bandit.dashboard.pages import evaluations, generator, health, placements, s
 from bandit.dashboard.render import Assets, PageRenderer, pages_of
 from bandit.dashboard.visit import PATH, query_of, visit_of
 from bandit.service.auth.tls_cors import edge_options, is_loopback
+from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
 from bandit.service.supervise import BACKLOG, bound
 from streams.process import stop_on_signals
@@ -171,7 +172,7 @@ def serve_dashboard(settings: Settings, api_url: str) -> None:
     tls = {name: value for name, value in edge_options(settings).items() if name != "headers"}
     with bound(settings, shared=False) as listening:
         listening.listen(BACKLOG)
-        server = uvicorn.Server(
+        server = ReadyServer(
             uvicorn.Config(
                 app,
                 lifespan="on",

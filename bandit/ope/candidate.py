@@ -8,27 +8,48 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Estimator, Floats
-from bandit.ope.batches import Kinds, Pages, make_batch, segment_of, unsupported
+from bandit.errors import EstimateError, RewardOutside
+from bandit.ope.base import (
+    UNIT,
+    Batch,
+    Estimate,
+    Estimator,
+    Floats,
+    RewardRange,
+    Units,
+)
+from bandit.ope.batches import (
+    Kinds,
+    Pages,
+    actions_assumed,
+    expected_squares,
+    make_batch,
+    segment_of,
+    units_of,
+    unsupported,
+)
 from bandit.ope.diagnostics import Diagnosis
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
-from bandit.ope.estimators.bounded import UNIT, RewardRange
 from bandit.ope.estimators.compare import BettingDifference, ValueDifference
 from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates
+from bandit.ope.intervals import LEVEL
 from bandit.ope.models import RewardModel
 from bandit.ope.policies import Answer, Candidate, name_of, open_target
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import EstimateRow, PolicyEvaluation, slot_parts
+from bandit.ope.rounding import NEGLIGIBLE, Digits
 from bandit.ope.trends import BySegment, ByTime
 from bandit.policy import Pmf, sample, sample_seed
+from streams.events import Decision
 
 DEFAULT: Final = ("snips", "dr", "blend", "betting")
 ALIKE: Final = 0.8
 NO_PMF: Final = "the policy's pmf is not known"
+NO_ACTIONS: Final = "the log does not name its actions"
+NOT_KNOWN: Final = Estimate(0, None, None)
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,7 @@ class Options:
         train: so many decisions at the log's start are learned from, and do not count.
         alike: for `mips`; see `Kinds`.
         creatives: judge each creative by itself as well.
+        unit: whose decisions depend on each other; see `units_of`.
     """
 
     estimators: tuple[str, ...] = DEFAULT
@@ -60,6 +82,7 @@ class Options:
     train: int = 0
     alike: float = ALIKE
     creatives: bool = False
+    unit: str | None = None
 
 
 class View(NamedTuple):
@@ -69,6 +92,7 @@ class View(NamedTuple):
     scores: Sequence[Floats] | None
     timestamp_ms: Floats
     labels: Mapping[str, Sequence[str]]
+    units: Units | None = None
 
 
 def view_of(events: Sequence[LoggedEvent], options: Options, model: RewardModel | None) -> View:
@@ -78,7 +102,16 @@ def view_of(events: Sequence[LoggedEvent], options: Options, model: RewardModel 
         None if model is None else model.scores(events),
         np.array([event.decision.timestamp_ms for event in events], dtype=np.float64),
         {segment: [segment_of(e, segment) for e in events] for segment in options.segments},
+        units_of(events, options.unit),
     )
+
+
+class Support(NamedTuple):
+    """What is known of how a log's pmfs cover a policy's; see `Diagnosis.add`."""
+
+    unsupported: float | None = None
+    n_actions: Floats | None = None
+    squares: Floats | None = None
 
 
 class CandidatePolicy:
@@ -128,33 +161,44 @@ class CandidatePolicy:
         """Asks the policy about each decision, and hands the answers to the estimators."""
         answers = [self.target.answer(event) for event in view.events]
         marginal = self._kinds.marginal(view.events, answers) if self._kinds else None
-        batch = make_batch(view.events, answers, view.scores, marginal)
+        batch = make_batch(view.events, answers, view.scores, marginal, view.units)
         if self.model is not None:
             own = self.model.scores(view.events)
-            self._robust = make_batch(view.events, answers, own)
+            self._robust = make_batch(view.events, answers, own, unit=view.units)
         if "replay" in self.estimators:
             self._replay(view.events, answers, batch)
         if self._pages is not None:
             self._pages.add(view.events, batch)
             self._take_slates(self._pages.take())
-        self.take_batch(batch, view, unsupported(view.events, answers))
+        support = Support(
+            unsupported(view.events, answers),
+            actions_assumed(view.events, answers),
+            expected_squares(view.events, answers),
+        )
+        self.take_batch(batch, view, support)
 
-    def take_batch(self, batch: Batch, view: View, not_supported: float | None) -> None:
+    def take_batch(self, batch: Batch, view: View, support: Support) -> None:
         """Hands decisions that the policy was asked about to everything that is kept of it."""
         self.batch = batch
-        self._diagnosis.add(batch, not_supported)
+        self._diagnosis.add(batch, *support)
+        if support.n_actions is not None and not support.n_actions.all():
+            self.skipped |= dict.fromkeys(self.options.estimators, NO_ACTIONS)
+            return
         for name, estimator in self.estimators.items():
             given = self._robust if name == "mrdr" and self._robust is not None else batch
             if name in WITH_MODEL and given.score is None:
                 self.skipped[name] = NO_PMF
             elif name == "mips" and batch.marginal is None:
                 self.skipped[name] = "the log's whole pmf, or the policy's, is not known"
-            elif name != "replay":
-                estimator.add(given)
+            elif name == "bernstein" and batch.unit is not None:
+                self.skipped[name] = "it counts decisions, and a unit is named; take betting"
+            elif name != "replay" and name not in self.skipped:
+                self._add(name, estimator, given)
         formula = Snips() if batch.score is None else Dr()
         if self._by_time is None:
-            self._by_time = ByTime(formula)
-            self._segments = {segment: BySegment(formula) for segment in view.labels}
+            rewards = self.options.reward_range
+            self._by_time = ByTime(formula, rewards)
+            self._segments = {segment: BySegment(formula, rewards) for segment in view.labels}
         self._by_time.add(batch, view.timestamp_ms)
         for segment, labels in view.labels.items():
             self._segments[segment].add(batch, labels)
@@ -181,22 +225,39 @@ class CandidatePolicy:
     def result(self, caveat: str | None = None) -> PolicyEvaluation:
         """Returns what was found; `caveat` goes with every figure."""
         level, rows = self.options.level, []
+        diagnostics = self._diagnosis.get()
+        proven = diagnostics.proves
         for name in self.options.estimators:
             if name in self.skipped:
                 continue
             if name in SLATES:
                 found = self._of_slates[name].get(level)
                 apart = self._slate_differences[name].get(level)
+                lift = self._slate_differences[name].lift(level)
             else:
                 found = self.estimators[name].get(level)
                 compared = self._differences.get(name)
-                apart = Estimate(0, None, None) if compared is None else compared.get(level)
+                apart = NOT_KNOWN if compared is None else compared.get(level)
+                lift = compared.lift(level) if isinstance(compared, ValueDifference) else NOT_KNOWN
             (_, value, interval), (_, difference, between) = found, apart
-            rows.append(EstimateRow(name, value, interval, difference, between, caveat))
+            if not proven and (between is None or not between.method.startswith("betting")):
+                between, lift = None, lift._replace(interval=None)
+            rows.append(
+                EstimateRow(
+                    name,
+                    value,
+                    interval,
+                    difference,
+                    between,
+                    caveat,
+                    lift.value,
+                    lift.interval,
+                )
+            )
         return PolicyEvaluation(
             policy=self.name,
             estimates=tuple(rows),
-            diagnostics=self._diagnosis.get(),
+            diagnostics=diagnostics,
             skipped=self.skipped,
             over_time=self._by_time.get(level) if self._by_time else (),
             segments={segment: parts.get(level) for segment, parts in self._segments.items()},
@@ -224,6 +285,13 @@ class CandidatePolicy:
             total._segments[segment] = parts if held is None else parts + held
         return total
 
+    def _add(self, name: str, estimator: Estimator, batch: Batch) -> None:
+        """Hands decisions to an estimator, or keeps why it cannot be used on this log."""
+        try:
+            estimator.add(batch)
+        except RewardOutside as error:
+            self.skipped[name] = str(error)
+
     def _given(self, name: str) -> Batch | None:
         return self._robust if name == "mrdr" and self._robust is not None else self.batch
 
@@ -238,8 +306,7 @@ class CandidatePolicy:
     ) -> None:
         drawn = [answer.accepted for answer in answers if answer.accepted is not None]
         if len(drawn) != len(events):
-            pmfs = [event.decision.pmf for event in events if event.whole]
-            if len(pmfs) < len(events) or any(max(pmf) - min(pmf) >= 1e-6 for pmf in pmfs):
+            if not all(event.whole and is_even(event.decision) for event in events):
                 self.skipped["replay"] = "the log was not made by choosing uniformly at random"
                 return
             if any(answer.pmf is None for answer in answers):
@@ -248,6 +315,16 @@ class CandidatePolicy:
             drawn = [_matches(e, a.pmf) for e, a in zip(events, answers, strict=True)]
         matches = np.array(drawn, dtype=np.float64)
         self.estimators["replay"].add(replace(batch, target=matches, marginal=None))
+
+
+def is_even(decision: Decision) -> bool:
+    """True if a decision's pmf is uniform, as far as the digits of its propensity tell."""
+    pmf = np.array(decision.pmf)
+    if float(np.ptp(pmf)) < NEGLIGIBLE:
+        return True
+    digits, propensity = Digits(), np.array([decision.propensity])
+    digits.add(propensity)
+    return bool((np.abs(pmf - 1.0 / len(pmf)) <= 2.0 * digits.half_units(propensity)).all())
 
 
 def _sum(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.ope.base import Interval
 from bandit.ope.diagnostics import EDGES, Calibration, Diagnostics
+from bandit.ope.intervals import Interval
 from bandit.ope.trends import Part
 
 if TYPE_CHECKING:

@@ -12,21 +12,25 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
-from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
+from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
+from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.readers.rows import SkippedRows, reading
+from bandit.ope.readers.rows import RowCounts, SkippedRows, reading
+from bandit.ope.repeats import Repeats, names_unit, with_repeats
 from bandit.ope.report import Evaluation, PolicyEvaluation
+from bandit.ope.units import hash_units
 from bandit.parallel import fan_out
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from bandit.ope.readers.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
+NEARLY: Final = 1e-3
 ESTIMATED: Final = (
     "Propensities were not logged but estimated from contexts: every figure below is only as "
     "right as that model, and wrong where the choice rested on what the log does not say."
@@ -74,7 +79,8 @@ def evaluate(
     chosen = list({p if isinstance(p, str) else id(p): p for p in named}.values())
     _check(chosen, options)
     with show_progress(console) as progress:
-        model, slots = _read_before(log, options, progress)
+        model, slots, largest = _read_before(log, options, progress)
+        options = replace(options, max_weight=largest)
         # Each process has the baseline, to compare with.
         baseline, *others = chosen
         count = max(min(processes, len(others)), 1)
@@ -103,7 +109,7 @@ def evaluate(
         n=first.n,
         level=options.level,
         baseline=options.baseline,
-        policies=tuple(found),
+        policies=_with_repeats(found, first.repeats),
         warnings=warnings,
         calibration=first.calibration,
         creatives=first.creatives,
@@ -127,6 +133,17 @@ class _Part(NamedTuple):
     estimated: bool
     rows: tuple[SkippedRows, ...]
     notes: tuple[str, ...]
+    repeats: str | None
+
+
+def _with_repeats(
+    found: Iterable[PolicyEvaluation], words: str | None
+) -> tuple[PolicyEvaluation, ...]:
+    """Returns the policies, with verdicts that say that users repeat, if they do."""
+    return tuple(
+        msgspec.structs.replace(each, diagnostics=with_repeats(each.diagnostics, words))
+        for each in found
+    )
 
 
 def _judge(
@@ -142,7 +159,7 @@ def _judge(
     if "mrdr" in options.estimators:
         for candidate in candidates:
             candidate.model = _fit_robust(log, candidate.policy, options)
-    calibrating, n, estimated = Calibrating(), 0, False
+    calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats()
     creatives = CreativeJudge(model=model) if options.creatives else None
     events = reading(log())
     for event in islice(events, options.train):
@@ -152,6 +169,8 @@ def _judge(
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
         view = view_of(batch, options, model)
+        if options.unit is None:
+            repeats.add(batch)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -172,20 +191,34 @@ def _judge(
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
     said = events.skipped, events.notes
-    yield _Part(n, results, calibrating.get(), judged, estimated, *said)
+    yield _Part(n, results, calibrating.get(), judged, estimated, *said, repeats.words())
 
 
-def _read_before(log: Open, options: Options, progress: Progress) -> tuple[RewardModel | None, int]:
-    """Returns the fitted model, if one is needed, and how many slots events have, if slates are."""
+class _Before(NamedTuple):
+    """What is known before judging: the model, how many slots events have, the largest weight."""
+
+    model: RewardModel | None
+    slots: int
+    max_weight: float | None
+
+
+def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
+    """Returns what has to be known beforehand: each only if it is needed.
+
+    The largest weight is known of a log whose every choice was uniform, by its pmfs alone.
+    """
     model = None
     if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
         model = open_model(options.model)
     slates = any(name in SLATES for name in options.estimators)
-    if model is None and not slates:
-        return None, 0
+    uniform = "betting" in options.estimators and options.max_weight is None
+    if model is None and not slates and not uniform:
+        return _Before(None, 0, options.max_weight)
     task = progress.add_task("reading for the reward model", total=None)
-    slots = 0
+    slots, largest = 0, 0.0
     for number, event in enumerate(log()):
+        uniform = uniform and is_uniform(event)
+        largest = max(largest, 1.0 / event.decision.propensity)
         slots = max(slots, event.decision.slot + 1)
         if model is not None:
             model.learn(event)
@@ -194,7 +227,15 @@ def _read_before(log: Open, options: Options, progress: Progress) -> tuple[Rewar
     if model is not None and slots:
         model.fit()
     progress.update(task, visible=False)
-    return model if slots else None, slots
+    return _Before(
+        model if slots else None, slots, largest if uniform and slots else options.max_weight
+    )
+
+
+def is_uniform(event: LoggedEvent) -> bool:
+    """Returns whether every action was as likely, to the digits that propensities are given in."""
+    pmf = event.decision.pmf
+    return not event.estimated and max(pmf) - min(pmf) <= NEARLY * max(pmf)
 
 
 def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
@@ -268,6 +309,7 @@ def fits(policies: Sequence[str], options: Options, *, actions: bool) -> bool:
         )
         and not options.train
         and not options.creatives
+        and options.unit != EVENT_ID
         and all(name in PLAIN for name in options.estimators)
     )
 
@@ -290,40 +332,119 @@ def evaluate_columns(
         ReaderError: the log cannot be read.
     """
     names = list(dict.fromkeys([options.baseline, *policies]))
+    if "betting" in options.estimators and options.max_weight is None:
+        options = replace(options, max_weight=_constant_weight(log))
+    log = _with_users(log, options)
     parts = min(processes, log.most_parts)
     jobs = [partial(_judge_columns, log, names, options, part, parts) for part in range(parts)]
-    candidates: list[CandidatePolicy] | None = None
-    n = 0
+    found: dict[int, _ColumnsPart] = {}
+    n, repeats = 0, Repeats()
     with show_progress(console) as progress:
         task = progress.add_task("judging", total=None)
-        for _, told in fan_out(jobs, processes):
+        for job, told in fan_out(jobs, processes):
             if isinstance(told, int):
                 n += told
                 progress.advance(task, told)
-            elif candidates is None:
-                candidates = told
+            elif isinstance(told, dict):
+                for path, values in told.items():
+                    repeats.add_values(path, values)
             else:
-                candidates = [one + other for one, other in zip(candidates, told, strict=True)]
-    if not n or candidates is None:
-        raise EstimateError("the log holds no decision; there is nothing to judge policies by")
-    results = tuple(candidate.result() for candidate in candidates)
-    return Evaluation(n, options.level, options.baseline, results)
+                found[job] = told
+    counts = RowCounts("skip")
+    for job in sorted(found):
+        counts.add(found[job].skipped)
+    skipped = counts.get()
+    if not n:
+        raise EstimateError(no_decision(skipped))
+    candidates = found[0].candidates
+    for job in sorted(found)[1:]:
+        others = found[job].candidates
+        candidates = [one + other for one, other in zip(candidates, others, strict=True)]
+    results = _with_repeats((candidate.result() for candidate in candidates), repeats.words())
+    warnings = tuple(map(str, skipped))
+    return Evaluation(n, options.level, options.baseline, results, warnings, skipped=skipped)
+
+
+def _constant_weight(log: ColumnLog) -> float | None:
+    """Returns the largest weight of a log whose logged propensities are all alike, else None."""
+    ends = [
+        (columns.propensity.min(), columns.propensity.max())
+        for columns in log.read()
+        if len(columns.propensity)
+    ]
+    low = min((low for low, _ in ends), default=0.0)
+    high = max((high for _, high in ends), default=1.0)
+    return float(1.0 / low) if 0.0 < high - NEARLY * high <= low else None
+
+
+def _with_users(log: ColumnLog, options: Options) -> ColumnLog:
+    """Returns the log that also reads the unit's column, or columns that may name users."""
+    wanted = (
+        [name for name in log.table.roles.context if names_unit(name)]
+        if options.unit is None
+        else [unit_path(options.unit)]
+    )
+    return log._replace(segments=tuple(dict.fromkeys((*log.segments, *wanted))))
+
+
+class _ColumnsPart(NamedTuple):
+    """What was kept of one part of a table."""
+
+    candidates: list[CandidatePolicy]
+    skipped: tuple[SkippedRows, ...]
 
 
 def _judge_columns(
     log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
-) -> Iterator[int | list[CandidatePolicy]]:
-    """Yields how many decisions were judged, as they are, and then what is kept of them."""
-    candidates = [CandidatePolicy(name, options) for name in names]
-    for columns in log.read(part, parts):
-        view = View((), None, columns.timestamp_ms, columns.labels)
+) -> Iterator[int | dict[str, Sequence[str]] | _ColumnsPart]:
+    """Yields how many decisions were judged, as they are, and then what is kept of them.
+
+    Where no unit is named, the values of columns that may name users as well.
+    """
+    candidates, start = [CandidatePolicy(name, options) for name in names], 0
+    counts = RowCounts(log.on_bad_row)
+    for columns in log.read(part, parts, counts):
+        n = len(columns.reward)
+        labels = {name: of for name, of in columns.labels.items() if name in options.segments}
+        units = None
+        if options.unit is None:
+            yield {name: values for name, values in columns.labels.items() if names_unit(name)}
+        else:
+            values = columns.labels[unit_path(options.unit)]
+            units = hash_units(
+                [
+                    f"{part}/{row}" if value == NOTHING else f"={value}"
+                    for row, value in enumerate(values, start)
+                ]
+            )
+        start += n
+        view = View((), None, columns.timestamp_ms, labels, units)
         for candidate in candidates:
             target = _target(candidate.name, columns, log.actions)
-            candidate.take_batch(Batch(columns.reward, columns.propensity, target), view, None)
+            batch = Batch(columns.reward, columns.propensity, target, unit=units)
+            candidate.take_batch(batch, view, _support(candidate.name, log, columns))
         for candidate in candidates[1:]:
             candidate.compare(candidates[0])
-        yield len(columns.reward)
-    yield candidates
+        yield n
+    yield _ColumnsPart(candidates, counts.get())
+
+
+def _support(name: str, log: ColumnLog, columns: TableColumns) -> Support:
+    """Returns how the log covers the policy, as `CandidatePolicy.take` finds it."""
+    kind, _, rest = name.partition(":")
+    n, n_actions, p = len(columns.reward), len(log.actions), columns.propensity
+    if kind not in ("uniform", "constant"):
+        on_policy = log.uniform and kind == "logged"
+        return Support(0.0, None, np.ones(n)) if on_policy else Support()
+    if not log.uniform:
+        return Support(n_actions=np.full(n, float(n_actions)))
+    if kind == "constant" and rest not in log.actions:
+        return Support(float(n), None, np.zeros(n))
+    others = np.maximum(1.0 - p, 0.0) / max(n_actions - 1, 1)
+    if kind == "constant":
+        return Support(0.0, None, 1.0 / np.where(_target(name, columns, log.actions), p, others))
+    inverse = 1.0 / p + (n_actions - 1) / np.where(others > 0.0, others, 1.0)
+    return Support(0.0, None, inverse / n_actions**2)
 
 
 def _target(name: str, columns: TableColumns, actions: tuple[str, ...]) -> Floats:

@@ -210,8 +210,11 @@ def _constant(action_id: str, event: LoggedEvent) -> Answer:
 
 
 def _column(name: str, event: LoggedEvent) -> Answer:
+    if name in event.pmfs:
+        pmf = np.array(event.pmfs[name])
+        return Answer(float(pmf[event.decision.index]), pmf)
     if name not in event.targets:
-        known = ", ".join(event.targets) or "none"
+        known = ", ".join((*event.targets, *event.pmfs)) or "none"
         raise PolicySpecError(
             f"policy 'column:{name}': the log has no such target, but {known}; "
             f"name one with --column target.{name}=COLUMN"

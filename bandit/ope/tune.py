@@ -17,13 +17,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bandit.errors import EstimateError, PolicySpecError
-from bandit.ope.base import LEVEL, Batch, Interval
+from bandit.ope.base import Batch
 from bandit.ope.batches import make_batch
 from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.diagnostics import Diagnostics
 from bandit.ope.estimators import FORMULAS
 from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
+from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate
 from bandit.ope.readers.rows import Reading, SkippedRows, reading
@@ -90,6 +91,7 @@ class Tuning(NamedTuple):
         table = Table(
             Column("policy", overflow="fold"),
             title="Which settings would have earned most",
+            # names are not markup
             caption=Text(
                 f"Picked by {self.n:,} decisions; the values on the right are of the "
                 f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
@@ -99,7 +101,7 @@ class Tuning(NamedTuple):
             caption_justify="left",
         )
         for heading in ("picked by", "value", "interval", f"over {self.baseline}"):
-            table.add_column(heading, justify="right")
+            table.add_column(Text(heading), justify="right")
         for found in self.candidates:
             table.add_row(
                 Text(_as_text(found.spec)),

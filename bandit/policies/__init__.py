@@ -27,6 +27,7 @@ _PLACES: Final = {
     "text_thompson": "text_thompson.TextThompson",
     "lin_ts": "linear.LinTs",
     "lin_ucb": "linear.LinUcb",
+    "disjoint_lin_ts": "linear.DisjointLinTs",
     "hybrid": "hybrid.Hybrid",
     "vw": "vw.Vw",
     "floor": "wrappers.Floor",

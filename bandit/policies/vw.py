@@ -7,7 +7,9 @@ saved and restored without a trace, and which of its options a policy may set.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -17,7 +19,8 @@ import numpy as np
 from vowpal_wabbit_next import _core
 
 from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
-from bandit.features.flatten import Feature, flatten, vw_text
+from bandit.features.flatten import Feature, flatten, top_level, vw_text
+from bandit.features.measure import count_values
 from bandit.policies.base import CACHE_SIZE, Configured, PolicyConfig, check_reward
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision
@@ -164,6 +167,7 @@ class Vw(Configured[VwConfig]):
         super().__init__(config)
         self._model = VwModel(config.args, state)
         self._prepared: dict[tuple[str, bytes], Line] = {}
+        self._interactions = interactions_of(split_options(config.args))
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns what the explorer says of each action, shape (n_actions,).
@@ -194,6 +198,19 @@ class Vw(Configured[VwConfig]):
         lines[chosen] = self._model.parse(f"0:{cost:.9g}:{propensity:.9g} {lines[chosen].text}")
         self._model.learn(lines)
 
+    def products(self, context: Context, actions: Sequence[Action]) -> int:
+        """Returns how many products the interactions make, at most; of few features in any case.
+
+        Raises:
+            FeatureError: the context or an action is no JSON object.
+        """
+        shared, total = count_by_letter(context, "context"), 0
+        for action in actions if self._interactions else ():
+            counts = shared + count_by_letter(action.features, "action") + Counter("i")
+            counts[ANY_NAMESPACE] = counts.total()
+            total += sum(prod(counts[letter] for letter in each) for each in self._interactions)
+        return total
+
     def _state(self) -> bytes:
         return self._model.to_bytes()
 
@@ -221,6 +238,36 @@ class Vw(Configured[VwConfig]):
             self._prepared.clear()
         self._prepared[key] = line
         return line
+
+
+ANY_NAMESPACE: Final = ":"
+_CROSSING: Final = frozenset(["-q", "--quadratic", "--cubic", "--interactions"])
+
+
+def interactions_of(words: list[str]) -> list[str]:
+    """Returns the interactions among options: by first letter, the namespaces that each crosses.
+
+    >>> interactions_of(["--cb_explore_adf", "-q", "::", "--cubic=uic"])
+    ['::', 'uic']
+    """
+    return [value for option, value in _options(words) if option in _CROSSING]
+
+
+def count_by_letter(features: Context, namespace: str) -> Counter[str]:
+    """Returns how many features there are, at most, by the first letter of their namespace.
+
+    Raises:
+        FeatureError: not an object.
+
+    >>> context = msgspec.Raw(b'{"hour": 1, "user": {"a": [2, 3]}, "device": "phone"}')
+    >>> sorted(count_by_letter(context, "context").items())
+    [('c', 2), ('u', 2)]
+    """
+    counts: Counter[str] = Counter()
+    for key, value in top_level(features).items():
+        nested = memoryview(value)[0] in b"{["
+        counts[(key if nested else namespace)[:1]] += count_values(bytes(value)) if nested else 1
+    return counts
 
 
 MAXIMA: Final = {"-b": 24, "--bit_precision": 24, "--bag": 32, "--cover": 32, "--rnd": 32}

@@ -41,6 +41,7 @@ from bandit.service.ops.health import Drain
 from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
 from bandit.service.record import Recorder
+from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
 from bandit.service.state import Snapshots
@@ -131,6 +132,7 @@ def create_app(
     decider = Decider(appender, metrics, settings, clock_ms, privacy)
     recorder = Recorder(appender, metrics, clock_ms, privacy)
     rest.state.protection = privacy
+    rest.state.decider = decider
     rest.state.recorder = recorder
     rest.state.snapshots = snapshots
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
@@ -213,7 +215,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
         check_exposure(settings, ring)
         with _spool(settings) as spool:
             app = create_app(log, settings, spool=spool, worker=worker)
-            server = uvicorn.Server(server_config(app, settings))
+            server = ReadyServer(server_config(app, settings))
             host, port = listening.getsockname()[:2]
             scheme = "https" if settings.tls_cert else "http"
             place = redacted(settings.log_url)

@@ -10,13 +10,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from bandit.errors import RequestError
+from bandit.features.measure import nesting
 from bandit.service.slots import SlotRequest, fields_without
 from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
 
@@ -28,12 +28,8 @@ MAX_SLOTS: Final = 50
 ID: Final = "id"
 """What a slot's policy sees the slot's id as."""
 
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_LARGE: Final = re.compile(rb"[eE]\+?\d{3}|\d{200}")
+_LARGE: Final = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{200}")
 """What a number too large for a double has in it, and hardly anything else."""
-_BRACKETS: Final = b"[]{}"
-_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
-_STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Features = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
@@ -278,16 +274,6 @@ def check_depth(body: bytes) -> None:
     # Nothing nests deeper than it has opening brackets, and counting those is quick.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and nesting(body) > MAX_DEPTH:
         raise _too_deep()
-
-
-def nesting(body: bytes) -> int:
-    """Returns how many brackets of well-formed JSON are open at once, at most.
-
-    >>> nesting(b'{"a": [[1], "[[["]}')
-    3
-    """
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
 def decode_body(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

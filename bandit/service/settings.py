@@ -20,8 +20,10 @@ from bandit.errors import SettingError
 PREFIX: Final = "COPYLOOP_"
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 """The variables that this process was started with."""
-READ_ELSEWHERE: Final = frozenset({"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY"})
-"""Variables of ours that are options of commands, or the generator's."""
+READ_ELSEWHERE: Final = frozenset(
+    {"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY", "COPYLOOP_READY_FD"}
+)
+"""Variables of ours that are options of commands, the generator's, or the supervisor's."""
 
 
 class Secret:
@@ -107,7 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
     max_actions: Annotated[int, Meta(ge=1)] = 1000
     max_waiting: Annotated[int, Meta(ge=1)] = 10_000
-    rank_budget_ms: Annotated[float, Meta(ge=0)] = 0.0
+    rank_budget_ms: Annotated[float, Meta(ge=0)] = 1000.0
     drain_seconds: Annotated[int, Meta(ge=0)] = 10
     drain_notice_seconds: Annotated[float, Meta(ge=0)] = 0.0
     spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from bandit.distributions import quantile
-from bandit.ope.base import Interval
+from bandit.ope.intervals import Interval
 from generator.errors import RewardModelError
 from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.regression import (

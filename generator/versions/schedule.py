@@ -10,7 +10,6 @@ import logging
 import os
 import resource
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from streams.events import INTERACTIONS
 from streams.events.creatives import CANARY_SHARE
 from streams.fold import ends, follow
 from streams.logs.base import Log
+from streams.process import module_command
 
 DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""
@@ -284,7 +284,7 @@ class Teacher:
     def _step(self, words: Sequence[str], *, fine: Sequence[int] = (0,)) -> int:
         """Runs a command of the generator within the limits; returns its exit code."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "generator", *words],
+            module_command("generator", *words),
             stdin=subprocess.DEVNULL,
             process_group=0,
             preexec_fn=step_limits(self._schedule),
@@ -323,6 +323,8 @@ def step_limits(schedule: Schedule) -> Callable[[], None]:
         if tie is not None:
             tie()
         os.nice(NICENESS)
+        # What it writes goes to the data folder, which is for its owner alone.
+        os.umask(0o077)
         resource.setrlimit(resource.RLIMIT_CPU, (schedule.cpu_seconds, schedule.cpu_seconds + 30))
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from streams.catalogue.audit_log import act_message
+from streams.commands.backup import backup, clock, restore
 from streams.commands.options import (
     Form,
     LogOptions,
@@ -46,7 +47,13 @@ def join(at: LogOptions, metrics: MetricsOptions) -> None:
     with running("join", at, metrics) as process:
         process.metrics.add_counts("join", counts, JOIN)
         process.metrics.add_latency(counts.latency)
-        run_joiner(process.log, at.data / "checkpoints", stop=process.stop, counts=counts)
+        run_joiner(
+            process.log,
+            at.data / "checkpoints",
+            stop=process.stop,
+            counts=counts,
+            ready=process.ready,
+        )
 
 
 def archive(at: LogOptions, metrics: MetricsOptions) -> None:
@@ -57,7 +64,9 @@ def archive(at: LogOptions, metrics: MetricsOptions) -> None:
     counts = ArchiveCounts()
     with running("archive", at, metrics) as process:
         process.metrics.add_counts("archive", counts, ARCHIVE)
-        run_archive(process.log, at.data / "archive", stop=process.stop, counts=counts)
+        run_archive(
+            process.log, at.data / "archive", stop=process.stop, counts=counts, ready=process.ready
+        )
 
 
 def ingest(
@@ -88,6 +97,7 @@ def ingest(
             source=there and process.metrics.metered(there, "source"),
             begin=begin,
             counts=counts,
+            ready=process.ready,
         )
 
 
@@ -297,6 +307,9 @@ app = make_app(
         "schema": schema,
         "topics": topics,
         "lag": lag,
+        "backup": backup,
+        "restore": restore,
+        "clock": clock,
     },
 )
 app.add_typer(

@@ -264,7 +264,8 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     the policy, by name, without being shown; `safety` says what may come of that by itself.
     `why` says what made a change of policy; `protection` what is kept from the log, and `flag`
     how it answers as a feature flag. With `review`, what the generator writes is shown only once
-    a person has approved it. `shortlist` says how many of many creatives a decision chooses from.
+    a person has approved it. `shortlist` says how many of many creatives a decision chooses from,
+    `unit` where contexts say whose decisions depend on each other, such as `context.user`.
     `attributes` are what others keep with it, by who that is;
     nothing here reads them.
     """
@@ -285,6 +286,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     flag: Flag | UnsetType = UNSET
     review: bool | UnsetType = UNSET
     shortlist: Shortlist | UnsetType = UNSET
+    unit: str | UnsetType = UNSET
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:

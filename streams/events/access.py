@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from streams.events.fields import Id, TimestampMs, check_id, doc
+from streams.events.fields import FIRST_VERSION, Id, TimestampMs, Version, check_id, doc
 
 Scope: TypeAlias = Literal["rank", "reward", "view", "review", "operate", "admin"]
 """What a caller may do; each word of `view`, `review`, `operate`, `admin` includes those before."""
@@ -39,7 +39,7 @@ class ApiKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="api_key")
     expires_ms: TimestampMs | None = None
     revoked_ms: TimestampMs | None = None
     rate_per_second: float | None = None
-    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         check_id("id", self.id)
@@ -58,7 +58,7 @@ class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
     timestamp_ms: TimestampMs
     before: dict[str, object] | None = None
     after: dict[str, object] | None = None
-    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         check_id("id", self.id)
@@ -113,7 +113,7 @@ class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assig
     policy_version: str
     timestamp_ms: TimestampMs
     until_ms: TimestampMs
-    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+    v: Version = FIRST_VERSION
 
     @property
     def key(self) -> bytes:

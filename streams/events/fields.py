@@ -37,6 +37,22 @@ def doc(text: str) -> Meta:
     return Meta(description=text)
 
 
+def value_at(context: object, path: str) -> str | None:
+    """Returns the value at a path into a decoded context, as text; None where there is none.
+
+    `context.user` is the same as `user`.
+
+    >>> value_at({"user": {"id": 7}}, "context.user.id")
+    '7'
+    """
+    value = context
+    for step in path.removeprefix("context.").split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if value is None or isinstance(value, dict | list):
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def check_id(field: str, value: str) -> None:
     """Refuses an id that is empty or too long.
 

@@ -48,7 +48,7 @@ def open_reader(
         ReaderError: there is no such reader, or the log cannot be read.
         ArchiveError: the archive is missing or damaged.
     """
-    if not path.exists():
+    if name != "table" and not path.exists():
         raise ReaderError(f"{path} does not exist; expected a log for the reader {name!r}")
     counts = RowCounts(on_bad_row)
     events: Iterator[LoggedEvent]
@@ -64,13 +64,13 @@ def open_reader(
 
             events = read_vw_text(path, counts)
         case "obd":
-            from bandit.ope.readers.table import read_obd
+            from bandit.ope.readers.obd import read_obd
 
-            events = read_obd(path)
+            events = read_obd(path, columns or {}, counts=counts)
         case "table":
             from bandit.ope.readers.table import read_table
 
-            events = read_table(path, columns or {}, propensities=propensities)
+            events = read_table(path, columns or {}, propensities=propensities, counts=counts)
         case _:
             raise ReaderError(f"reader is {name!r}; expected one of: {', '.join(READERS)}")
     found = Reading(events, counts)

@@ -6,13 +6,17 @@ actions the log's policy could have taken must know which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from streams.events import Decision
 
 NONE: Final[Mapping[str, float]] = MappingProxyType({})
+NO_PMFS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType({})
+UNNAMED: Final = ("logged", "other")
+"""The ids of the actions of a log that names none."""
 
 
 class LoggedEvent(NamedTuple):
@@ -26,6 +30,9 @@ class LoggedEvent(NamedTuple):
         targets: for policies whose answers the log holds, the propensity that each gives the
             chosen action.
         estimated: whether the pmf was not logged but estimated.
+        pmfs: for policies whose whole pmf the log holds, that pmf over the decision's actions.
+        actions_known: whether the log says which actions could be chosen; if not, the decision
+            has all that the log names somewhere.
     """
 
     decision: Decision
@@ -33,6 +40,8 @@ class LoggedEvent(NamedTuple):
     whole: bool = True
     targets: Mapping[str, float] = NONE
     estimated: bool = False
+    pmfs: Mapping[str, tuple[float, ...]] = NO_PMFS
+    actions_known: bool = True
 
 
 def spread(propensity: float, index: int, n_actions: int) -> tuple[float, ...]:
@@ -45,3 +54,18 @@ def spread(propensity: float, index: int, n_actions: int) -> tuple[float, ...]:
         return (1.0,)
     rest = (1.0 - propensity) / (n_actions - 1)
     return tuple(propensity if number == index else rest for number in range(n_actions))
+
+
+def with_entry(pmf: Sequence[float], index: int, propensity: float) -> tuple[float, ...]:
+    """Returns a pmf with this propensity at `index`, and the others in their proportions.
+
+    Entries that were rounded do not sum to 1; the one of the chosen action is kept.
+
+    >>> with_entry([0.33, 0.33, 0.33], 0, 0.34)
+    (0.34, 0.33, 0.33)
+    """
+    others = math.fsum(pmf) - pmf[index]
+    if others <= 0.0:
+        return tuple(float(number == index) for number in range(len(pmf)))
+    scale = (1.0 - propensity) / others
+    return tuple(propensity if n == index else p * scale for n, p in enumerate(pmf))

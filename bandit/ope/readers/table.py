@@ -1,13 +1,12 @@
-"""Tables with a row a decision: any CSV or Parquet file, and the Open Bandit Dataset.
+"""Tables with a row a decision, as decisions one by one and as columns.
 
-Nothing is guessed from names: `reward` and `propensity` must be told. Where the log holds what
-another policy would have done, that policy needs no code here to be judged.
+Nothing is guessed from names: roles say which column is what. Where the table holds what another
+policy would have done, that policy needs no code here to be judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,151 +14,130 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from msgspec import Raw
 
-from bandit.errors import ReaderError
 from bandit.ope.base import Floats
-from bandit.ope.readers.events import LoggedEvent, spread
+from bandit.ope.readers.cells import names
+from bandit.ope.readers.choices import Choices, NoChoice
+from bandit.ope.readers.events import NO_PMFS, UNNAMED, LoggedEvent, spread, with_entry
+from bandit.ope.readers.roles import Roles
+from bandit.ope.readers.rows import OnBadRow, RowCounts
+from bandit.ope.readers.survey import Survey, feature_values
+from bandit.ope.readers.table_rows import Table, TableRows
 from streams.events import Action, Decision
 
-ROWS: Final = 10_000
-PLAIN: Final = ("reward", "propensity", "action", "event_id", "timestamp_ms")
-PREFIXES: Final = ("context.", "target.")
-
-
-class _Roles(NamedTuple):
-    """Which column plays which part; contexts and targets by their own names."""
-
-    plain: dict[str, str]
-    context: dict[str, str]
-    targets: dict[str, str]
+COLUMN_ROWS: Final = 65_536
+NOT_GIVEN: Final = "–"
+AGREES: Final = 0.05
+"""By what share a row's propensity and its pmf may differ, both being rounded."""
 
 
 def read_table(
-    path: Path, columns: Mapping[str, str], *, propensities: bool = True
+    table: Path | pa.Table,
+    columns: Mapping[str, str],
+    *,
+    propensities: bool = True,
+    counts: RowCounts | None = None,
 ) -> Iterator[LoggedEvent]:
-    """Yields the rows as decisions.
+    """Returns the rows as decisions, in their order.
 
     Args:
-        path: a CSV file, or Parquet if it is called so.
-        propensities: whether the file has them; if not, every action gets the same one, for
+        table: CSV, JSON lines, Parquet, a folder of these, or an Arrow table; see `TableSource`.
+        columns: from a role to the column that plays it. `reward` must be there, and `propensity`
+            or a pmf; `action` names the chosen action. `event_id` and `timestamp_ms`, a number or
+            a date, default to the row's number; rows that repeat an event id are left out.
+
+            `context.NAME` is a feature NAME of the context, `action.NAME` one of the chosen
+            action, and `target.NAME` the propensity that a policy NAME gives the chosen action.
+
+            All that the table names could have been chosen, unless `actions` (lists of ids, or of
+            objects with an id and features) or `available.ACTION` (true or false) says otherwise.
+            `pmf` is the log's whole pmf (lists in the order of `actions`, or of ids 0, 1, …;
+            objects by the id; JSON of either), or `pmf.ACTION` a column of it; `target_pmf.NAME`
+            and `target_pmf.NAME.ACTION` are that of a policy NAME.
+
+            A role that ends with `*` stands for all columns that fit, such as `pmf.*=p_*`.
+        propensities: whether the table has them; if not, every action gets the same one, for
             whoever estimates them next.
-        columns: from a role to the column that plays it. `reward` and `propensity` must be there;
-            `action` names the chosen action (all that the file names could have been chosen),
-            `event_id` and `timestamp_ms`, a number or a date, default to the row's number;
-            `context.NAME` is a feature NAME of the context, and `target.NAME` the propensity that
-            a policy NAME gives the chosen action.
+        counts: takes the rows that cannot be read; stops at the first if left out.
 
     Raises:
-        ReaderError: a role that does not exist, a column that the file lacks, or a value that
-            cannot be.
+        ReaderError: a role that does not exist, a column that the table lacks, or a row that
+            cannot be read.
     """
-    roles = table_roles(columns, propensities=propensities)
-    column = roles.plain.get("action")
-    ids = ("logged", "other") if column is None else table_actions(path, column)
-    actions = tuple(Action(action_id) for action_id in ids)
-    index_of = {action.id: number for number, action in enumerate(actions)}
-    number = 0
-    for batch in open_batches(path, [*columns.values()]):
-        for row in batch.to_pylist():
-            chosen = index_of[str(row[roles.plain["action"]])] if "action" in roles.plain else 0
-            try:
-                yield _logged(row, number, roles, actions, chosen)
-            except (TypeError, ValueError) as error:
-                raise ReaderError(f"{path}, row {number}: {error}") from error
-            number += 1
+    counts = counts or RowCounts()
+    opened = Table(table, columns, propensities=propensities)
+    rows = opened.rows(counts)
+    return (event for some in rows for event in _events(opened, some, counts))
 
 
-def _logged(
-    row: dict[str, Any], number: int, roles: _Roles, actions: tuple[Action, ...], index: int
-) -> LoggedEvent:
-    plain = {role: row[column] for role, column in roles.plain.items()}
-    plain.setdefault("propensity", 1.0 / len(actions))
-    for role in ("reward", "propensity"):
-        if not isinstance(plain[role], int | float):
-            raise ValueError(f"{role} is {plain[role]!r}; expected a number")
-    propensity = float(plain["propensity"])
-    if not 0.0 < propensity <= 1.0:
-        raise ValueError(f"propensity is {propensity}; expected above 0 and at most 1")
-    context = {name: row[column] for name, column in roles.context.items()}
-    decision = Decision(
-        event_id=str(plain.get("event_id", number)),
-        placement="table",
-        timestamp_ms=_milliseconds(plain.get("timestamp_ms", number)),
-        context=Raw(msgspec.json.encode(context)),
-        actions=actions,
-        pmf=spread(propensity, index, len(actions)),
-        index=index,
-        policy_version="table",
-    )
-    targets = {name: float(row[column]) for name, column in roles.targets.items()}
-    return LoggedEvent(decision, float(plain["reward"]), whole=False, targets=targets)
-
-
-def _milliseconds(value: Any) -> int:
-    """Returns a number as it is, and a date in milliseconds since 1970."""
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    return int(value)
-
-
-def table_roles(columns: Mapping[str, str], *, propensities: bool = True) -> _Roles:
-    """Returns which column plays which part."""
-    known = ", ".join((*PLAIN, *(prefix + "NAME" for prefix in PREFIXES)))
-    for role in columns:
-        if role not in PLAIN and not role.startswith(PREFIXES):
-            raise ReaderError(f"column role {role!r} does not exist; expected one of: {known}")
-    if "reward" not in columns:
-        raise ReaderError("no column is named for reward; give reward=COLUMN")
-    if propensities and "propensity" not in columns:
-        raise ReaderError(
-            "no column is named for propensity, the probability with which the action was chosen; "
-            "give propensity=COLUMN, or, if nobody wrote them down, --propensities estimate"
+def _events(table: Table, rows: TableRows, counts: RowCounts) -> Iterator[LoggedEvent]:
+    roles, known = table.roles, table.survey
+    batch = rows.block.batch.take(pa.array(rows.kept))
+    contexts = _objects(batch, roles.context, known)
+    event_ids = _event_ids(batch, roles, rows)
+    actions = tuple(known.actions.values()) or tuple(Action(name) for name in UNNAMED)
+    index_of = {action.id: index for index, action in enumerate(actions)}
+    chosen = ["logged"] * len(rows.kept) if rows.action is None else rows.action.to_pylist()
+    choices = Choices(batch, roles, known.actions) if roles.wide else None
+    told = roles.told or known.uniform
+    for row, action_id in enumerate(chosen):
+        propensity = float(rows.propensity[row])
+        pmf, pmfs, whole = None, NO_PMFS, known.uniform
+        if choices is None:
+            index = index_of[action_id]
+        else:
+            choice = choices.of(row, action_id)
+            if isinstance(choice, NoChoice):
+                counts.refuse(choice.reason, rows.where(row), choice.detail)
+                continue
+            actions, pmf, pmfs = choice.actions, choice.pmf, choice.targets
+            index = next(n for n, action in enumerate(actions) if action.id == action_id)
+        if pmf is not None:
+            whole, propensity = True, pmf[index] if np.isnan(propensity) else propensity
+        given = spread(1.0, index, len(actions)) if len(actions) == 1 else pmf
+        if given is not None:
+            if not 0.0 < propensity <= 1.0 or abs(given[index] - propensity) > AGREES * propensity:
+                detail = f"the pmf gives the chosen action {given[index]}; propensity: {propensity}"
+                counts.refuse("pmf_invalid", rows.where(row), detail)
+                continue
+            given = with_entry(given, index, propensity)
+        decision = Decision(
+            event_id=event_ids[row],
+            placement="table",
+            timestamp_ms=int(rows.timestamp_ms[row]),
+            context=contexts[row],
+            actions=actions,
+            pmf=given or spread(propensity, index, len(actions)),
+            index=index,
+            policy_version="table",
         )
-    if not propensities and "action" not in columns:
-        raise ReaderError("no column is named for action; propensities are estimated from actions")
-
-    def named(prefix: str) -> dict[str, str]:
-        return {r.removeprefix(prefix): c for r, c in columns.items() if r.startswith(prefix)}
-
-    plain = {role: column for role, column in columns.items() if role in PLAIN}
-    return _Roles(plain, named("context."), named("target."))
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a table is Parquet, by its name; it is CSV else."""
-    return path.suffix.lower() in (".parquet", ".pq")
+        targets = {name: float(values[row]) for name, values in rows.targets.items()}
+        yield LoggedEvent(
+            decision,
+            float(rows.reward[row]),
+            whole=whole,
+            targets=targets,
+            pmfs=pmfs,
+            actions_known=told,
+        )
 
 
-def table_actions(path: Path, column: str) -> tuple[str, ...]:
-    """Returns the ids of all actions that the file names, sorted."""
-    ids: set[str] = set()
-    for batch in open_batches(path, [column]):
-        ids.update(map(str, batch.column(0).unique().to_pylist()))
-    return tuple(sorted(ids))
+def _objects(batch: pa.RecordBatch, columns: Mapping[str, str], known: Survey) -> list[Raw]:
+    """Returns for each row an object of the values that these columns have."""
+    if not columns:
+        return [Raw(b"{}")] * batch.num_rows
+    values = [feature_values(batch.column(c), known.kinds.get(c)) for c in columns.values()]
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    return [Raw(encode(dict(zip(columns, row, strict=True)))) for row in zip(*values, strict=True)]
 
 
-def open_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """Yields these columns of a table in batches."""
-    wanted = list(dict.fromkeys(columns))
-    try:
-        if is_parquet(path):
-            file = pq.ParquetFile(path)
-            if missing := set(wanted) - set(file.schema_arrow.names):
-                raise ReaderError(f"{path} has no column {', '.join(sorted(missing))}")
-            yield from file.iter_batches(batch_size=rows, columns=wanted)
-            return
-        options = pacsv.ConvertOptions(include_columns=wanted)
-        with pacsv.open_csv(path, convert_options=options) as reader:
-            yield from reader
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise ReaderError(f"{path} cannot be read: {error}") from error
-
-
-COLUMN_ROWS: Final = 65_536
+def _event_ids(batch: pa.RecordBatch, roles: Roles, rows: TableRows) -> list[str]:
+    numbered = [str(number) for number in (rows.kept + rows.block.start).tolist()]
+    if "event_id" not in roles.plain:
+        return numbered
+    given = names(batch.column(roles.plain["event_id"])).to_pylist()
+    return [one or number for one, number in zip(given, numbered, strict=True)]
 
 
 class TableColumns(NamedTuple):
@@ -180,176 +158,73 @@ class ColumnLog(NamedTuple):
     """A table that can be read as columns, in parts; picklable, so in other processes too.
 
     Attributes:
-        path: a CSV or Parquet file.
-        columns: as `read_table` takes them.
+        table: what is read.
         segments: `context.NAME` of those NAMEs whose values are wanted as text.
-        actions: the ids of all actions, sorted; empty where no column is of them.
+        actions: the ids of all actions that the table names, sorted.
+        on_bad_row: what happens at a row that cannot be read.
     """
 
-    path: Path
-    columns: Mapping[str, str]
+    table: Table
     segments: tuple[str, ...]
     actions: tuple[str, ...]
+    on_bad_row: OnBadRow = "stop"
 
     @property
     def most_parts(self) -> int:
-        """How many parts there can be: the row groups of a Parquet file."""
-        return pq.ParquetFile(self.path).num_row_groups if is_parquet(self.path) else 1
+        """How many parts there can be: the row groups of Parquet."""
+        return self.table.source.parts
 
-    def read(self, part: int = 0, parts: int = 1) -> Iterator[TableColumns]:
+    @property
+    def uniform(self) -> bool:
+        """Whether each row chose evenly among the table's actions."""
+        return self.table.survey.uniform
+
+    def read(
+        self, part: int = 0, parts: int = 1, counts: RowCounts | None = None
+    ) -> Iterator[TableColumns]:
         """Yields the rows of one of so many parts, which together are all rows, once."""
-        if parts == 1 or not is_parquet(self.path):
-            start = 0
-            for batch in open_batches(self.path, [*self.columns.values()], COLUMN_ROWS):
-                yield self._read(batch, start)
-                start += batch.num_rows
-            return
-        file = pq.ParquetFile(self.path)
-        wanted = list(dict.fromkeys(self.columns.values()))
-        sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-        for group in range(part, file.num_row_groups, parts):
-            start = sum(sizes[:group])
-            for batch in file.iter_batches(
-                batch_size=COLUMN_ROWS, row_groups=[group], columns=wanted
-            ):
-                yield self._read(batch, start)
-                start += batch.num_rows
+        counts = counts or RowCounts(self.on_bad_row)
+        for rows in self.table.rows(counts, COLUMN_ROWS, part=part, parts=parts):
+            yield self._columns(rows)
 
-    def _read(self, batch: pa.RecordBatch, start: int) -> TableColumns:
-        roles = self.columns
-        times = np.arange(start, start + batch.num_rows, dtype=np.float64)
-        if "timestamp_ms" in roles:
-            column = batch.column(roles["timestamp_ms"])
-            if pa.types.is_timestamp(column.type):
-                column = column.cast(pa.timestamp("ms")).cast(pa.int64())
-            times = self._floats(column, roles["timestamp_ms"], start)
+    def _columns(self, rows: TableRows) -> TableColumns:
         action = None
-        if "action" in roles:
-            names = batch.column(roles["action"]).cast(pa.string())
-            action = pc.index_in(names, pa.array(self.actions)).to_numpy(zero_copy_only=False)
-        prefix = "target."
+        if rows.action is not None:
+            found = pc.index_in(rows.action, pa.array(self.actions, pa.string()))
+            action = found.to_numpy(zero_copy_only=False).astype(np.float64)
+        kept, kinds = pa.array(rows.kept), self.table.survey.kinds
+        labels = {}
+        for segment in self.segments:
+            column = self.table.roles.context[segment]
+            cells = rows.block.batch.column(column).take(kept)
+            labels[segment] = [_label(v) for v in feature_values(cells, kinds.get(column))]
         return TableColumns(
-            self._column(batch, "reward", start),
-            self._column(batch, "propensity", start),
-            times,
-            None if action is None else action.astype(np.float64),
-            {
-                role.removeprefix(prefix): self._column(batch, role, start)
-                for role in roles
-                if role.startswith(prefix)
-            },
-            {segment: _labels(batch, roles[f"context.{segment}"]) for segment in self.segments},
+            rows.reward, rows.propensity, rows.timestamp_ms, action, rows.targets, labels
         )
-
-    def _column(self, batch: pa.RecordBatch, role: str, start: int) -> Floats:
-        name = self.columns[role]
-        return self._floats(batch.column(name), name, start)
-
-    def _floats(self, column: Any, name: str, start: int) -> Floats:
-        if column.null_count:
-            row = start + int(pc.index(column.is_null(), True).as_py())
-            raise ReaderError(f"{self.path}, row {row}: {name} is empty; expected a number")
-        try:
-            found: Floats = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid as error:
-            raise ReaderError(f"{self.path}: {name} is not of numbers: {error}") from error
-        return found
 
 
 def open_columns(
-    path: Path, columns: Mapping[str, str], segments: Sequence[str] = ()
+    table: Path | pa.Table,
+    columns: Mapping[str, str],
+    segments: Sequence[str] = (),
+    *,
+    on_bad_row: OnBadRow = "stop",
 ) -> ColumnLog | None:
-    """Returns the table to be read as columns; None if a segment is no column of it.
+    """Returns the table to be read as columns; None where it must be read row by row.
+
+    That is where a segment is no column of it, or rows say themselves what they chose from.
 
     Raises:
-        ReaderError: a role that does not exist, or a column that the file lacks.
+        ReaderError: a role that does not exist, or a table that cannot be read.
     """
-    table_roles(columns)
-    if not path.exists():
-        raise ReaderError(f"{path} does not exist; expected a table")
-    if any(f"context.{segment}" not in columns for segment in segments):
+    opened = Table(table, columns)
+    if opened.roles.wide or any(segment not in opened.roles.context for segment in segments):
         return None
-    actions = table_actions(path, columns["action"]) if "action" in columns else ()
-    return ColumnLog(path, dict(columns), tuple(segments), actions)
+    return ColumnLog(opened, tuple(segments), opened.ids, on_bad_row)
 
 
-def _labels(batch: pa.RecordBatch, name: str) -> list[str]:
-    texts = pc.fill_null(batch.column(name).cast(pa.string()), "–").to_pylist()
-    return [str(text) for text in texts]
-
-
-AFFINITY: Final = "user-item_affinity_"
-PROPENSITIES: Final = ("propensity_score", "action_prob")
-"""What the column is called in the files, and in their documentation."""
-
-
-def read_obd(directory: Path) -> Iterator[LoggedEvent]:
-    """Yields the impressions of a folder of the Open Bandit Dataset (Saito et al. 2020).
-
-    A folder, such as `random/all`, holds one campaign under one policy: fashion adverts in three
-    positions of a page. Each impression is a decision for one position, whose number is the slot.
-    Only the chosen item's propensity is in the files; under the policy `random` all are alike.
-
-    Raises:
-        ReaderError: the folder lacks a file or a column.
-    """
-    actions = _items(directory / "item_context.csv")
-    ids = {action.id: number for number, action in enumerate(actions)}
-    path = directory / f"{directory.name}.csv"
-    n_read = 0
-    for batch in _batches(path):
-        names = set(batch.schema.names)
-        propensity = next((name for name in PROPENSITIES if name in names), None)
-        missing = {"item_id", "position", "click", "timestamp"} - names
-        if missing or propensity is None:
-            lacking = ", ".join(sorted(missing)) or "propensity_score"
-            raise ReaderError(f"{path} has no column {lacking}; expected the Open Bandit Dataset's")
-        for row in batch.to_pylist():
-            index = ids[str(row["item_id"])]
-            decision = _decision(row, n_read, actions, index, float(row[propensity]))
-            yield LoggedEvent(
-                decision, float(row["click"]), whole=directory.parent.name == "random"
-            )
-            n_read += 1
-
-
-def _decision(
-    row: dict[str, Any], number: int, actions: tuple[Action, ...], index: int, propensity: float
-) -> Decision:
-    user = {name: value for name, value in row.items() if name.startswith("user_feature_")}
-    affinity = {
-        name.removeprefix(AFFINITY): value
-        for name, value in row.items()
-        if name.startswith(AFFINITY) and value
-    }
-    position = int(row["position"])
-    return Decision(
-        event_id=str(number),
-        placement="obd",
-        timestamp_ms=round(row["timestamp"].timestamp() * 1000),
-        context=Raw(
-            msgspec.json.encode({"user": user, "affinity": affinity, "position": str(position)})
-        ),
-        actions=actions,
-        pmf=spread(propensity, index, len(actions)),
-        index=index,
-        policy_version="obd",
-        slot=position - 1,
-    )
-
-
-def _items(path: Path) -> tuple[Action, ...]:
-    actions = []
-    for batch in _batches(path):
-        for row in batch.to_pylist():
-            item = str(row["item_id"])
-            features = {name: row[name] for name in row if name.startswith("item_feature_")}
-            actions.append(Action(item, Raw(msgspec.json.encode({"item": features}))))
-    return tuple(actions)
-
-
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    if not path.is_file():
-        raise ReaderError(f"{path} does not exist; expected a folder such as obd/random/all")
-    with pacsv.open_csv(path) as reader:
-        yield from reader
+def _label(value: Any) -> str:
+    """Returns a segment's value as `segment_of` does."""
+    if value is None or isinstance(value, dict | list):
+        return NOT_GIVEN
+    return str(value).lower() if isinstance(value, bool) else str(value)

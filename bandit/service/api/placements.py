@@ -84,6 +84,10 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
     protection: Protection | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
     rotation: Rotation | UnsetType = UNSET
+    unit: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)] | UnsetType,
+        doc("Where contexts say whose decisions depend on each other, such as `context.user`."),
+    ] = UNSET
     review: Annotated[bool, doc("What the generator writes waits for a person's approval.")] = False
     shortlist: Annotated[
         Shortlist | UnsetType | None,

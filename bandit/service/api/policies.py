@@ -31,11 +31,12 @@ from bandit.service.api.dependencies import (
     Placed,
     Protecting,
     refusing,
+    state_of,
     tagged,
 )
 from bandit.service.api.editor import Editor
 from bandit.service.api.placements import PlacementView
-from bandit.service.decide import action_pmf
+from bandit.service.decide import Decider
 from bandit.service.requests import ActionPropensity, parse_context
 from bandit.service.resource import JsonBody, Resource, view_of
 from streams.events import Placement, PolicySpec
@@ -102,6 +103,7 @@ async def read_policy(
     editor: Editing,
     name: Placed,
     protection: Protecting,
+    decider: Annotated[Decider, state_of("decider")],
     context: Annotated[str, Query(description="A context, as JSON.")] = "{}",
 ) -> PolicyView:
     """The policy that is served, and its pmf over the live creatives in a context."""
@@ -111,8 +113,7 @@ async def read_policy(
     if serving.constraints is not None:
         actions = serving.constraints.left(seen, actions, editor.clock_ms())
     allowed = {action.id for action in actions}
-    # In the event loop's thread, as rank is: a policy is not asked from two threads at once.
-    pmf = action_pmf(serving, seen, actions).tolist() if actions else []
+    pmf = (await decider.pmf(serving, seen, actions)).tolist() if actions else []
     return PolicyView(
         placement=name,
         spec=policy.spec,
@@ -174,7 +175,8 @@ async def promote(
         if (body.challenger is None) == (body.policy is None):
             message = "name either a policy or a challenger"
             raise RequestError(422, "body_invalid", message, target="policy")
-        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why)
+        trials = editor.serving(name).trials if body.challenger is not None else {}
+        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why, trials)
 
     await editor.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
     return tagged(response, editor.view(PlacementView, editor.placement(name)))

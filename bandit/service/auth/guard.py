@@ -15,21 +15,35 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bandit.errors import RequestError
-from bandit.service.asgi import AsgiApp, Message, Receive, Scope, Send, before_start, send_error
+from bandit.service.asgi import (
+    AsgiApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    before_start,
+    check_head,
+    send_error,
+)
 from bandit.service.auth.caller import CALLER, OPEN, Caller, required_scope
 from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.tokens import Tokens
 from bandit.service.errors import REQUEST_ID, begin_request
 
 MOST_BUCKETS: Final = 10_000
+BYTES_PER_TOKEN: Final = 16_384
+"""A request costs one token, and one more for every so many bytes of its body."""
 
 
 class Rates:
     """The buckets of all callers.
 
+    A request is let in for one token. What its body costs beyond that is taken as it is read, and
+    may leave a debt that has to be worked off before the next request.
+
     Args:
-        per_second: requests that a caller may make who has no rate of its own; 0: any number.
-        burst_seconds: a bucket holds what comes in this time, and a single request at least.
+        per_second: tokens that a caller gets who has no rate of its own; 0: any number.
+        burst_seconds: a bucket holds what comes in this time, and a single token at least.
         clock: seconds that only go forward.
     """
 
@@ -60,6 +74,23 @@ class Rates:
             self._forget_the_idle(now)
         self._buckets[caller.id] = (tokens - 1.0, now)
         return 0.0
+
+    def charging(self, receive: Receive, caller: Caller) -> Receive:
+        """Returns a `receive` that takes tokens of the caller for the bytes that it reads."""
+        if caller.id not in self._buckets:  # nothing limits it
+            return receive
+        read = 0
+
+        async def charged() -> Message:
+            nonlocal read
+            message = await receive()
+            before, read = read, read + len(message.get("body", b""))
+            if cost := read // BYTES_PER_TOKEN - before // BYTES_PER_TOKEN:
+                tokens, at = self._buckets.get(caller.id, (0.0, self._clock()))
+                self._buckets[caller.id] = (tokens - cost, at)
+            return message
+
+        return charged
 
     def _forget_the_idle(self, now: float) -> None:
         """Drops who has not asked for longer than a bucket takes to fill, or else the oldest."""
@@ -97,11 +128,13 @@ class Guard(Collector):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands the request on with who asks in its scope, or answers it (ASGI 3)."""
         if scope["type"] == "http":
-            presented, given = _credentials(scope["headers"])
+            presented, given, header_bytes = _credentials(scope["headers"])
             if begin_request(given) is not None and given is not None:
                 send = _answering(send, given)
             try:
-                scope[CALLER] = await self._admitted(scope, presented)
+                check_head(scope, header_bytes)
+                caller = scope[CALLER] = await self._admitted(scope, presented)
+                receive = self._rates.charging(receive, caller)
             except RequestError as error:
                 self._refused[error.code] += 1
                 await send_error(send, error)
@@ -151,17 +184,21 @@ class Guard(Collector):
         return caller
 
 
-def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
-    """Returns the last credential among the headers, and the request's id."""
+def _credentials(
+    headers: Iterable[tuple[bytes, bytes]],
+) -> tuple[bytes | None, bytes | None, int]:
+    """Returns the last credential among the headers, the request's id, and their values' bytes."""
     presented = given = None
+    header_bytes = 0
     for name, value in headers:
+        header_bytes += len(value)
         if name in _KEY_HEADERS:
             presented = value
         elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             presented = value[len(_BEARER) :].strip()
         elif name == REQUEST_ID:
             given = value
-    return presented, given
+    return presented, given, header_bytes
 
 
 def _answering(send: Send, request_id: bytes) -> Send:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,9 +17,11 @@ from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.settings import Settings
-from streams.checkpoint import exclusive, file_name, write_durably
+from streams.checkpoint import exclusive, file_name
 from streams.errors import LockError
 from streams.events import PolicySpec
+from streams.files import write_whole
+from streams.process import module_command
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class Jobs:
 
     async def _work(self, path: Path) -> tuple[int | None, bytes]:
         """Returns how the process ended that did the job, and what it complained of."""
-        command = [sys.executable, "-m", "bandit.service.evaluations.work"]
+        command = module_command("bandit.service.evaluations.work")
         # Not by the event loop: uvloop forks, which waits for ever if numpy computes meanwhile.
         process = subprocess.Popen(
             [*command, "--log", self._log_url, str(path)], stderr=subprocess.PIPE
@@ -205,7 +206,8 @@ def load(path: Path) -> Job:
 
 def save(path: Path, job: Job) -> None:
     """Writes the job to its file, all of it or nothing."""
-    write_durably(path, msgspec.json.encode(job))
+    # Two may write it at once: who does the job, and who finds out that it failed.
+    write_whole(path, msgspec.json.encode(job), shared=True)
 
 
 def _fail(path: Path, why: str) -> None:

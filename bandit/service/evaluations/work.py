@@ -15,11 +15,12 @@ from msgspec import Raw
 
 from bandit.errors import BanditError, EstimateError
 from bandit.learning.versions import interactions_of
-from bandit.ope.base import Interval
+from bandit.ope.base import RewardRange
 from bandit.ope.candidate import Options
-from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.diagnostics import FEWEST_EFFECTIVE
 from bandit.ope.estimators.snips import SnipsSums
 from bandit.ope.evaluate import evaluate
+from bandit.ope.intervals import Interval
 from bandit.ope.policies import Candidate, Learning, unmasked
 from bandit.ope.readers.archive import with_final_rewards
 from bandit.ope.readers.events import LoggedEvent
@@ -134,6 +135,8 @@ def _cut_value(value: Any, path: FeaturePath) -> Any:
 
 
 NICE: Final = 10
+TRUSTED: Final = ("ok", "heavy_weight", "small_sample")
+"""Verdicts whose intervals can be trusted; where users repeat and no unit is named, none can."""
 
 
 def run(path: Path, log: Log) -> None:
@@ -176,21 +179,26 @@ def _done(job: Job, log: Log) -> Job:
 
 def _evaluated(job: Job, placement: Placement, log: Log) -> Job:
     rule = placement.reward
+    options = Options(
+        estimators=("snips",),
+        reward_range=RewardRange(rule.minimum, rule.maximum),
+        unit=placement.unit or None,
+    )
     report = evaluate(
         lambda: logged_events(log, job.placement, job.start_ms, job.end_ms),
         [Candidate(each.name, each.spec) for each in job.entrants],
-        Options(estimators=("snips",), reward_range=RewardRange(rule.minimum, rule.maximum)),
+        options,
     )
     logged, *others = report.policies
     results = tuple(map(_result, job.entrants, others, repeat(job)))
-    remark = "; ".join(_online(results).words.splitlines())
+    best = _optimal(results)
     return msgspec.structs.replace(
         job,
         status="Succeeded",
         results=results,
         logged=_total(logged, job),
-        optimal=_optimal(results),
-        description=remark,
+        optimal=best,
+        description=_conclusion(results, best),
     )
 
 
@@ -231,10 +239,33 @@ def _online(results: tuple[Result, ...]) -> Result:
     return next(result for result in results if result.origin == "Online")
 
 
-def _optimal(results: tuple[Result, ...]) -> str:
-    """Returns which settings are surely better than those online; those, if none is."""
+def _conclusion(results: tuple[Result, ...], best: str | None) -> str:
+    """Returns in words what `best` says, and how far the log can tell of the policy online."""
     online = _online(results)
-    rivals = [r for r in results if r.origin in ("Custom", "OfflineExperimentation")]
+    words = "; ".join(online.words.splitlines())
+    if best is None:
+        return f"This log cannot tell which policy is best. {words}"
+    if best == online.name:
+        return f"None is surely better than the policy that is online. {words}"
+    return f"{best} is surely better than the policy that is online. {words}"
+
+
+def _optimal(results: tuple[Result, ...]) -> str | None:
+    """Returns which settings are surely better than those online; those, if none is.
+
+    None where the log cannot tell of those online. One of which it cannot tell is never better.
+    """
+    online = _online(results)
+    if online.verdict not in TRUSTED or online.total.n < FEWEST_EFFECTIVE:
+        return None
+    rivals = [
+        result
+        for result in results
+        if result.origin in ("Custom", "OfflineExperimentation")
+        and result.verdict in TRUSTED
+        and result.over_logged is not None
+        and result.over_logged.low is not None
+    ]
     best = max(rivals, key=lambda result: result.total.low or float("-inf"), default=online)
     high = online.total.high
     sure = best.total.low is not None and high is not None and best.total.low > high

@@ -187,6 +187,19 @@ def test_a_challenger_that_is_better_for_sure_becomes_the_champion():
     )
 
 
+def test_a_challenger_that_cannot_read_the_contexts_is_not_promoted():
+    """Also where the few that it read were kind to it."""
+    ours = home(challengers={"x": THOMPSON, "y": UNIFORM}, safety=Safety(promote=True))
+    won = results((0.1, 0.2), (0.5, 0.6), (0.0, 1.0)) | {"y": result(0.3, 0.4)}
+    won["x"] = msgspec.structs.replace(won["x"], refused=1)
+    assert verdict(ours, won).policy == UNIFORM
+    # a reward that nobody takes says nothing of who can read
+    both = won | {"champion": msgspec.structs.replace(won["champion"], refused=1)}
+    assert verdict(ours, both).policy == THOMPSON
+    alone = home(challengers={"x": THOMPSON}, safety=Safety(promote=True))
+    assert verdict(alone, won) is None
+
+
 def test_a_champion_that_is_worse_than_the_baseline_for_sure_is_shown_no_more():
     ours = home(safety=Safety(fall_back=True, baseline="a"))
     assert verdict(ours, results((0.1, 0.3), (0.0, 1.0), (0.3, 0.4))) is None

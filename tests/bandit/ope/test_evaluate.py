@@ -210,16 +210,18 @@ def test_what_the_log_never_did_is_told():
         (lambda: evaluate(LOG, ["magic"]), PolicySpecError, "magic"),
         (lambda: evaluate(LOG, ["snapshot:/nowhere"]), PolicySpecError, "cannot be read"),
         (lambda: evaluate(LOG, [f"snapshot:{__file__}"]), PolicyStateError, "not a policy"),
-        (
-            lambda: evaluate(LOG, [], ["betting"], reward_range=RewardRange(0.0, 0.5)),
-            EstimateError,
-            "range",
-        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_a_reward_outside_of_the_range_skips_what_counts_on_it():
+    found = evaluate(LOG, ["uniform"], ["snips", "betting"], reward_range=RewardRange(0.0, 0.5))
+    for row in found.policies:
+        assert "--rewards LOW HIGH" in row.skipped["betting"]
+        assert [each.estimator for each in row.estimates] == ["snips"]
 
 
 def test_processes_make_no_difference():

@@ -115,17 +115,20 @@ async def evaluate_flags(
     responses=_FAILED,
     openapi_extra=_TRACK,
 )
-async def track_event(request: Request, flags: Evaluating) -> Response | Tracked:
+async def track_event(request: Request, flags: Evaluating) -> Response:
     """Takes in what a user did, for the flags that they were evaluated (an extension of OFREP).
 
     `exposure` says that a creative was seen; any other event is an outcome of that kind. With
-    `details.flag`, the decision counts from then on.
+    `details.flag`, the decision counts from then on. A creative that is seen after its decision
+    is over has a decision of its own, which `eventIds` names.
     """
     try:
         body, user = track_of(await request.body())
-        return Tracked(tracked=await flags.track(body, user, trace_of(request.scope)))
+        event_ids = await flags.track(body, user, trace_of(request.scope))
     except (FlagError, RequestError) as error:
         return _failed(None, error)
+    tracked = Tracked(len(event_ids), event_ids)
+    return Response(msgspec.json.encode(tracked), 202, media_type=JSON)
 
 
 def _failed(key: str | None, error: FlagError | RequestError) -> Response:
