@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from math import isclose
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from bandit.errors import FeatureError
+from bandit.errors import FeatureError, ReaderError
 from bandit.ope.readers.dsjson_fields import (
     Choice,
     actions_of,
@@ -46,6 +47,8 @@ NO_EVENT: Final = "is no event of decision-service JSON"
 _COSTS: Final = re.compile(
     rb'"_(label|original_label)_cost"\s*:\s*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)'
 )
+
+_CHOSEN: Final = re.compile(rb'"_labelIndex"\s*:\s*([0-9]+)')
 
 
 class _LeftOut(Exception):
@@ -126,14 +129,31 @@ def _words(error: Exception) -> str:
 
 
 def _is_apprentice(path: Path) -> bool:
-    """Whether some decision's cost is not the outcome's: only an apprentice's log has both."""
+    """Whether some decision's cost is not the outcome's: only an apprentice's log has both.
+
+    Raises:
+        ReaderError: other lines are no apprentice's. An apprentice learns the same from every
+            decision in which it differs from the first action.
+    """
+    found, learned_apart = False, set[float]()
     for line in read_lines(path):
-        costs = _COSTS.findall(line.text) if b"_original_label_cost" in line.text else []
+        if b"_original_label_cost" not in line.text:
+            continue
+        costs = _COSTS.findall(line.text)
         learned = [float(value) for name, value in costs if name == b"label"]
         outcomes = [float(value) for name, value in costs if name != b"label"]
-        if len(learned) == len(outcomes) and learned != outcomes:
-            return True
-    return False
+        pairs = zip(learned, outcomes, strict=False)
+        if len(learned) == len(outcomes) and not all(isclose(*p, rel_tol=1e-6) for p in pairs):
+            found = True
+        chosen = _CHOSEN.search(line.text)
+        if chosen is not None and int(chosen[1]) > 0:
+            learned_apart.update(learned)
+    if found and len(learned_apart) > 1:
+        raise ReaderError(
+            f"{path} mixes lines of an apprentice, whose first action was shown, with lines whose "
+            "chosen action was; split the file where the learning mode changed"
+        )
+    return found
 
 
 def _read_events(path: Path, counts: RowCounts) -> Iterator[tuple[Line, dict[str, Any]]]:

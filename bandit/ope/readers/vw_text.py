@@ -260,7 +260,10 @@ def _add(
         features[name] = known + value
         return
     if _HALF_A_NUMBER.fullmatch(text):
-        raise ValueError(f"the value of {name!r} is {text!r}; expected a finite number or a text")
+        raise ValueError(
+            f"the value of {name!r} is {text!r}, which Vowpal Wabbit takes for half a number; "
+            "expected a finite number or a text"
+        )
     if before_bar:
         raise ValueError(f"{word!r} touches a bar, which would belong to its text; put a space")
     if factor != 1.0:

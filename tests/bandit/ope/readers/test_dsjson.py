@@ -372,9 +372,18 @@ def test_an_apprentices_log_holds_what_the_first_action_earned(tmp_path):
     assert "the log of an apprentice" in report.warnings[0]
 
 
+def test_a_log_whose_mode_changed_is_to_be_split(tmp_path):
+    path = tmp_path / "log"
+    online = three(_label_cost=-0.5, _original_label_cost=-0.5)
+    lines = [apprentice(1, True, False), apprentice(2, False, False), online]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(ReaderError, match="split the file where the learning mode changed"):
+        list(open_reader("dsjson", path, on_bad_row="skip"))
+
+
 def test_a_log_whose_costs_agree_is_no_apprentices(tmp_path):
-    (found,) = read(tmp_path / "log", three(_original_label_cost=-1))
-    assert (found.decision.index, found.reward) == (1, 1.0)
+    (found,) = read(tmp_path / "log", three(_label_cost=-0.6, _original_label_cost=-0.6000000238))
+    assert (found.decision.index, found.reward) == (1, 0.6000000238)
 
 
 def ccb(outcomes, slots=({"_id": "top"}, {"_id": "side"}), **changes):

@@ -145,7 +145,10 @@ def test_bad_lines_can_be_skipped(log, tmp_path):
 
 def test_an_apprentices_rewards_are_what_was_earned(log, tmp_path):
     path = tmp_path / "a"
-    lines = [event(n) | {"_original_label_cost": -float(n == 4)} for n in range(6)]
+    lines = [
+        event(n) | {"_label_cost": -float(n % 3 == 0), "_original_label_cost": -float(n == 4)}
+        for n in range(6)
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert imported(log, path) == (6, 0)
     found = [decode(record.value) for record in interactions(log)]
