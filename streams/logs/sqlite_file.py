@@ -190,14 +190,6 @@ def lost(path: Path, found: int, known: int) -> LogLost:
     )
 
 
-def overwritten(path: Path, found: int, known: int) -> LogMoved:
-    """Returns the error of a log that an older copy was written over while it was open."""
-    return LogMoved(
-        f"the log {path} has {found} records, and had {known}: an older copy was written over it "
-        "while it was open, so nothing is written; stop all that uses it and see docs/backup.md"
-    )
-
-
 def noted_records(path: Path) -> int:
     """Returns how many records the log of this file has had; 0 if none was ever there."""
     try:
