@@ -59,6 +59,8 @@ class Appender:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
+        self.failure = ""
+        """What the latest append that failed said."""
 
     def start(self) -> None:
         """Begins to append; called within the event loop."""
@@ -103,7 +105,7 @@ class Appender:
         try:
             return await self._thread.append(messages)
         except LogUnavailable as error:
-            self._failed_at = time.monotonic()
+            self._note(error)
             logger.warning("%d messages could not be written: %s", len(messages), error)
             raise unavailable(error) from error
 
@@ -192,7 +194,7 @@ class Appender:
             else:
                 written = await self.spooling.write(messages)
         except (LogUnavailable, SpoolError) as error:
-            self._failed_at = time.monotonic()
+            self._note(error)
             logger.warning("%d messages could not be written: %s", len(messages), error)
             self._fail([waiting for waiting in group if waiting.done is not None], error)
             buffered = [waiting for waiting in group if waiting.done is None]
@@ -200,7 +202,7 @@ class Appender:
             return bool(buffered)
         except Exception as error:
             logger.exception("%d messages could not be written", len(messages))
-            self._failed_at = time.monotonic()
+            self._note(error)
             self._fail(group, error)
             return False
         self._failed_at = None
@@ -212,6 +214,10 @@ class Appender:
             start = end
         self._count -= start
         return False
+
+    def _note(self, error: Exception) -> None:
+        self._failed_at = time.monotonic()
+        self.failure = str(error)
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         for waiting in group:
