@@ -26,8 +26,8 @@ from streams.errors import StreamsError
 RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
 REQUEST_ID: Final = b"x-request-id"
-_PLACE: Final = re.compile(r"\S*/\S+")
-"""A path or a URL in a message."""
+_PLACE: Final = re.compile(r"(?<!\S)(?!docs/)\S*/\S+")
+"""A path or a URL in a message, but for pages of the documentation."""
 _SOUND_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # A context variable is how a log line finds the request that its task works on.
 _current: ContextVar[list[str] | None] = ContextVar("request", default=None)

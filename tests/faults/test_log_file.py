@@ -39,7 +39,7 @@ def replaced(path, aside):
 @pytest.mark.parametrize(
     ("file", "taken"), [("log.db", deleted), ("log.db", replaced), ("log.db-wal", moved)]
 )
-def test_a_file_that_is_taken_away_takes_no_more_and_is_told(tmp_path, file, taken):
+def test_a_file_that_is_taken_away_takes_no_more_and_is_told(tmp_path, caplog, file, taken):
     path, aside = tmp_path / file, tmp_path / "aside"
     with looping(tmp_path) as api:
         name = api.placement("home", **RULE)
@@ -54,7 +54,8 @@ def test_a_file_that_is_taken_away_takes_no_more_and_is_told(tmp_path, file, tak
         ):
             assert refusal(answer)[:2] == (503, "log_moved")
         message = refusal(api.client.get("/health"))[2]
-        assert str(path) in message
+        assert str(path) in caplog.text, "where it is, the server's own lines say"
+        assert str(path) not in message
         assert "move it back" in message
         aside.replace(path)
         again = traffic(api, name, ["late"])
