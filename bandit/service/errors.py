@@ -59,6 +59,17 @@ def placement_not_found(name: str) -> RequestError:
     )
 
 
+def check_reachable(name: str, target: str, code: str = "name_invalid") -> None:
+    """Refuses a name that is a step within a path: clients resolve it before they ask.
+
+    Raises:
+        RequestError: with this code.
+    """
+    if name in (".", ".."):
+        message = f"{target} is {name!r}, which no address can hold; take another name"
+        raise RequestError(422, code, message, target=target)
+
+
 def internal_error() -> RequestError:
     """Returns what a client is told of a failure that is ours."""
     message = f"the server failed; its log says how, with request id {request_id()}"
