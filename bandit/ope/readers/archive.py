@@ -9,7 +9,7 @@ from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import RowCounts
 from streams.archive import read_archive
 from streams.errors import EventError
-from streams.events import INTERACTIONS, Interaction, decode
+from streams.events import INTERACTIONS, Interaction, interaction_in
 
 
 def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[LoggedEvent]:
@@ -63,13 +63,16 @@ def archived_interactions(
     counts = counts or RowCounts()
     seen: dict[int, int] = {}
     for record in read_archive(directory, INTERACTIONS):
+        where = f"{directory}, {record.topic} {record.partition}@{record.offset}"
         try:
-            event = decode(record.value)
+            event = interaction_in(record.value)
         except EventError as error:
-            where = f"{directory}, {record.topic} {record.partition}@{record.offset}"
             counts.refuse("event_invalid", where, str(error))
             continue
-        if not isinstance(event, Interaction) or placement not in (None, event.decision.placement):
+        if event is None:
+            counts.leave_out("no_interaction", where, "the learner, too, leaves it out")
+            continue
+        if placement not in (None, event.decision.placement):
             continue
         # as for the learner, one that is not newer than the last of its source is a duplicate
         if event.sequence > seen.get(event.source, -1):

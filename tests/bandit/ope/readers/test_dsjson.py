@@ -559,3 +559,13 @@ def test_any_bytes_are_read_or_counted(tmp_path, lines):
     read = Counter(event.decision.event_id for event in found)
     written = sum(bool(line.removeprefix(codecs.BOM_UTF8).strip()) for line in text.split(b"\n"))
     assert read.total() + sum(one.count for one in found.skipped) == written
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"c":' * 50_000, '{"EventId":1e999}', "9" * 5000])
+def test_a_deep_or_endless_line_is_left_out(tmp_path, line):
+    path = tmp_path / "log"
+    path.write_text(f"\n{line}\n{line}\n")
+    found = open_reader("dsjson", path, on_bad_row="skip")
+    assert list(found) == []
+    assert sum(one.count for one in found.skipped) == 2
+    assert "log:2" in found.skipped[0].first
