@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,6 +59,27 @@ def page_at(*names: str) -> str:
     '/ui/placements/a%2Fb'
     """
     return "/".join((PATH, *(quote(name, safe="") for name in names)))
+
+
+def is_ours(path: str) -> bool:
+    """Returns whether a path is one of the pages'."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def own_page(address: str) -> str:
+    """Returns an address if it is of a page of ours, and that of the first page otherwise.
+
+    Browsers take `..` for the folder above, however it is spelled, and a backslash for a slash.
+
+    >>> own_page("/ui/placements/a%2Fb?range=day"), own_page("//evil.example/ui")
+    ('/ui/placements/a%2Fb?range=day', '/ui')
+    >>> own_page("/ui/../v1/keys"), own_page("/ui/%2E%2e//evil.example")
+    ('/ui', '/ui')
+    """
+    path = re.split("[?#]", address, maxsplit=1)[0]
+    steps = unquote(path).split("/")
+    sound = address.isprintable() and "\\" not in address and not {".", ".."} & {*steps}
+    return address if sound and is_ours(path) else PATH
 
 
 def query_of(request: Request) -> str:
