@@ -74,7 +74,6 @@ def create_dashboard(client: AsyncClient, *, exposed: bool = False) -> ASGIApp:
     assets = Assets()
     pages = Starlette(
         routes=[
-            Route("/", _home),
             Route(PATH + "/", _home),
             *assets.routes,
             Route(f"{PATH}/data/{{path:path}}", _data),

@@ -65,6 +65,27 @@ def page_at(*names: str) -> str:
     return "/".join((PATH, *(quote(name, safe="") for name in names)))
 
 
+def is_ours(path: str) -> bool:
+    """Returns whether a path is one of the pages'."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def own_page(address: str) -> str:
+    """Returns an address if it is of a page of ours, and that of the first page otherwise.
+
+    Browsers take `..` for the folder above, however it is spelled, and a backslash for a slash.
+
+    >>> own_page("/ui/placements/a%2Fb?range=day"), own_page("//evil.example/ui")
+    ('/ui/placements/a%2Fb?range=day', '/ui')
+    >>> own_page("/ui/../v1/keys"), own_page("/ui/%2E%2e//evil.example")
+    ('/ui', '/ui')
+    """
+    path = re.split("[?#]", address, maxsplit=1)[0]
+    steps = unquote(path).split("/")
+    sound = address.isprintable() and "\\" not in address and not {".", ".."} & {*steps}
+    return address if sound and is_ours(path) else PATH
+
+
 def query_of(request: Request) -> str:
     """Returns the request's query with its question mark, empty if there is none."""
     return f"?{request.url.query}" if request.url.query else ""
@@ -103,8 +124,9 @@ def told_of(request: Request) -> dict[str, Any] | None:
         told = None if text is None else json.loads(unquote(text))
     except (ValueError, RecursionError):
         return None
-    sound = isinstance(told, dict) and isinstance(told.get("text"), str)
-    return {"text": told["text"], "refused": bool(told.get("refused"))} if sound else None
+    if not isinstance(told, dict) or not isinstance(told.get("text"), str):
+        return None
+    return {"text": told["text"], "refused": bool(told.get("refused"))}
 
 
 def _cookie(request: Request, name: str, most: int) -> str | None:

@@ -166,4 +166,6 @@ def _limit(axes: Axes, parts: Sequence[Part]) -> None:
 
 def short(text: str) -> str:
     """Returns the label, cut to what a picture has room for."""
-    return text if len(text) <= 34 else text[:33] + "…"
+    cut = text if len(text) <= 34 else text[:33] + "…"
+    # matplotlib reads what stands between two dollar signs as mathematics.
+    return cut.replace("$", r"\$")

@@ -20,6 +20,7 @@ from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
 from bandit.service.auth.guard import Guard, Rates
 from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.local_callers import LocalCallers
 from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
 from bandit.service.auth.tokens import Tokens
@@ -150,7 +151,9 @@ def create_app(
     loops = Loops(snapshots, editor, decider, recorder, metrics, settings, jobs, clock_ms)
     router = PersonalizerRouter(hot, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
-    guard = Guard(router, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
+    tokens = Tokens(settings) if settings.jwt_jwks_url else None
+    local = None if settings.open_to_network else LocalCallers(settings.cors_origins)
+    guard = Guard(router, ring, rates, tokens, local)
     metrics.add(guard)
     traced = guard if traces is None else TracedApp(guard, traces)
     return for_origins(traced, settings.cors_origins)

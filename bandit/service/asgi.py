@@ -94,6 +94,22 @@ async def read_body(
     return body
 
 
+def check_json(headers: dict[bytes, bytes]) -> None:
+    """Refuses a body that does not say that it is JSON: a browser asks before it sends that.
+
+    Raises:
+        RequestError: `content_type_invalid`.
+    """
+    sent = headers.get(b"content-type", b"")
+    if sent.partition(b";")[0].strip().lower() != JSON:
+        raise RequestError(
+            415,
+            "content_type_invalid",
+            f"Content-Type is {sent.decode('latin-1')!r}; expected application/json",
+            target="Content-Type",
+        )
+
+
 def replayed(body: bytes, receive: Receive) -> Receive:
     """Returns a `receive` that gives the body that was read, then what comes after it."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]

@@ -27,6 +27,7 @@ from bandit.service.asgi import (
 )
 from bandit.service.auth.caller import CALLER, OPEN, Caller, required_scope
 from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.local_callers import LocalCallers
 from bandit.service.auth.tokens import Tokens
 from bandit.service.errors import REQUEST_ID, begin_request
 
@@ -114,15 +115,22 @@ class Guard(Collector):
         ring: the keys.
         rates: how often each may ask.
         tokens: whoever else signs for callers; None if nobody does.
+        local: looks at who asks while there are no keys; None if anyone may, from anywhere.
     """
 
     def __init__(
-        self, app: AsgiApp, ring: KeyRing, rates: Rates, tokens: Tokens | None = None
+        self,
+        app: AsgiApp,
+        ring: KeyRing,
+        rates: Rates,
+        tokens: Tokens | None = None,
+        local: LocalCallers | None = None,
     ) -> None:
         self._app = app
         self._ring = ring
         self._rates = rates
         self._tokens = tokens
+        self._local = local
         self._refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,6 +165,8 @@ class Guard(Collector):
         caller = OPEN
         if self._ring.has_keys or self._tokens is not None:
             caller = await self._caller(presented)
+        elif self._local is not None:
+            self._local.check(scope["headers"])
         if wait_seconds := self._rates.wait_seconds(caller):
             raise RequestError(
                 429,

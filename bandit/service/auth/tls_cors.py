@@ -49,7 +49,7 @@ def for_origins(app: AsgiApp, origins: str) -> AsgiApp:
     Raises:
         SettingError: one is no origin.
     """
-    named = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    named = origins_of(origins)
     if not named:
         return app
     for origin in named:
@@ -83,6 +83,15 @@ def _bounded(app: AsgiApp) -> AsgiApp:
         await app(scope, receive, send)
 
     return bounded
+
+
+def origins_of(setting: str) -> list[str]:
+    """Returns the origins that a setting names.
+
+    >>> origins_of("https://shop.example, *")
+    ['https://shop.example', '*']
+    """
+    return [origin.strip() for origin in setting.split(",") if origin.strip()]
 
 
 def edge_options(settings: Settings) -> dict[str, Any]:

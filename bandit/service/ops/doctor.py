@@ -274,6 +274,9 @@ def _keys(patient: Patient) -> Seen:
         check_exposure(patient.settings, ring)
     except SettingError as error:
         yield "failure", str(error), "as it says"
+    if ring.unreadable:
+        found = f"{ring.unreadable} keys have a record that cannot be read, and open nothing"
+        yield "failure", found, "upgrade if a newer copyloop made them, or make others for them"
     if ring.has_keys and not active and not patient.settings.jwt_jwks_url:
         found = "no key opens anything: nobody may ask the API anything"
         yield "failure", found, "`copyloop keys create`"

@@ -106,6 +106,13 @@ def test_files_that_others_may_read_and_what_was_left_half_done(tmp_path, log):
     assert "'user.mail' of placement 'home' is being forgotten" in left
 
 
+def test_keys_whose_record_cannot_be_read(tmp_path, log):
+    log.append([Message("access", b"0123456789ab", b"{", partition=0)])
+    unreadable, closed = of(found(tmp_path), "keys", "failure")
+    assert unreadable.startswith("1 keys have a record that cannot be read")
+    assert "nobody may ask the API anything" in closed
+
+
 def test_a_clock_that_lags_behind_the_log(tmp_path, log):
     log.append([Message(DECISIONS, b"k", b"{}", timestamp_ms=NOW_MS + 60_000)])
     (behind,) = of(found(tmp_path), "clock", "failure")
