@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from bandit.features.flatten import flatten
-from bandit.ope.readers.events import spread
+from bandit.ope.readers.events import spread, with_entry
 from streams.events import Action
 
 SLACK: Final = 1e-3
@@ -121,13 +121,12 @@ def _choice(
         propensity = logged
     if abs(logged - propensity) > SLACK * max(logged, propensity):
         return _known_alone(numbers, chosen, propensity)
-    pmf = [value / total for _, value in as_sent]
+    pmf = tuple(value / total for _, value in as_sent)
     if propensity != logged and logged < 1.0:
         # the label has more digits than the pmf, or fewer; it is what counts
-        pmf = [value * (1.0 - propensity) / (1.0 - logged) for value in pmf]
-        pmf[index] = propensity
+        pmf = with_entry(pmf, index, propensity)
     _check_propensity(propensity)
-    return Choice(numbers, tuple(pmf), index, whole=True)
+    return Choice(numbers, pmf, index, whole=True)
 
 
 def _known_alone(numbers: Sequence[int], chosen: int, propensity: float | None) -> Choice:
