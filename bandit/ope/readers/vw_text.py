@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -129,6 +130,8 @@ def _check_rows(rows: list[_Row]) -> None:
     """Raises if the last of these lines cannot belong to the same event."""
     if rows[-1].shared and len(rows) > 1:
         raise ValueError("only the first line of an event may be shared")
+    if rows[-1].label is None:
+        return
     labels = sum(row.label is not None for row in rows)
     if labels > 1:
         raise _KindRefused(
@@ -175,11 +178,11 @@ def _row(line: bytes) -> _Row:
             "a line of white space alone is an action without features to Vowpal Wabbit; leave "
             "the line between two events empty"
         )
-    head, *spaces = text.split("|")
-    if not spaces:
+    head, bar, rest = text.partition("|")
+    if not bar:
         raise ValueError("a line without '|' has no features")
     shared, label, tag = _head(head)
-    return _Row(shared, label, tag, _namespaces(spaces))
+    return _Row(shared, label, tag, _namespaces(rest))
 
 
 def _head(head: str) -> tuple[bool, tuple[float, float] | None, str]:
@@ -221,12 +224,14 @@ def _label(word: str) -> tuple[float, float]:
     return cost, propensity
 
 
-def _namespaces(spaces: list[str]) -> Raw:
-    """Returns the features by namespace, as one JSON object.
+@lru_cache(maxsize=4096)
+def _namespaces(text: str) -> Raw:
+    """Returns the features after the first bar by namespace, as one JSON object.
 
-    A feature has a number, 1 if none is given, or a text; the numbers of one name are added up.
+    The same actions come again and again. A feature has a number, 1 if none is given, or a text; the numbers of one name are added up.
     """
     found: dict[str, dict[str, float | str | list[str]]] = {}
+    spaces = text.split("|")
     for place, space in enumerate(spaces):
         # what touches the bar is the namespace, with a factor for all its values
         name, factor = " ", 1.0
