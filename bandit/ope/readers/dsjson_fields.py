@@ -191,7 +191,7 @@ def actions_of(multi: Sequence[dict[str, Any]]) -> tuple[Action, ...]:
 def _action(encoded: bytes, number: int) -> Action:
     """Returns the action of this JSON; the same actions come again and again."""
     action: dict[str, Any] = msgspec.json.decode(encoded)
-    named, features = action.get("_tag"), action
+    named, features = _name(action.get("_tag")), action
     inner = action.get("i")
     if isinstance(inner, dict) and "id" in inner:
         named = named or _name(inner["id"])

@@ -228,7 +228,8 @@ def _label(word: str) -> tuple[float, float]:
 def _namespaces(text: str) -> Raw:
     """Returns the features after the first bar by namespace, as one JSON object.
 
-    The same actions come again and again. A feature has a number, 1 if none is given, or a text; the numbers of one name are added up.
+    The same actions come again and again. A feature has a number, 1 if none is given, or a text;
+    the numbers of one name are added up.
     """
     found: dict[str, dict[str, float | str | list[str]]] = {}
     spaces = text.split("|")

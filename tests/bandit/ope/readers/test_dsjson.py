@@ -1,6 +1,5 @@
 import codecs
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.lines import NO_TEXT
+from streams.events import decode, encode
 
 DATA = Path(__file__).parents[4].parent / "shared" / "data" / "dsjson"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no {DATA} here")
@@ -326,14 +326,19 @@ def test_actions_are_named_by_what_the_log_has(tmp_path):
         {"_tag": "tagged", "i": {"id": "other"}},
         {"i": {"id": 0, "constant": 1, "colour": "red"}, "_text": "big big sale"},
         {"id": "plain", "i": {"price": 3}, "_secret": 1},
+        {"_tag": 7},
+        {"i": 5},
     ]
-    (found,) = read(tmp_path / "log", three(c={"_text": "hello", "_multi": multi}))
+    context = {"_text": "hello", "_multi": multi}
+    (found,) = read(tmp_path / "log", three(a=[2, 1, 3, 4, 5], p=[0.25, 0.75, 0, 0, 0], c=context))
     actions = found.decision.actions
-    assert [action.id for action in actions] == ["tagged", "0", "plain"]
+    assert [action.id for action in actions] == ["tagged", "0", "plain", "7", "action 4"]
     assert [json.loads(bytes(action.features)) for action in actions] == [
         {},
         {"i": {"colour": "red"}, "big": 2, "sale": 1},
         {"id": "plain", "i": {"price": 3}},
+        {},
+        {"i": 5},
     ]
     assert json.loads(bytes(found.decision.context)) == {"hello": 1}
 
@@ -556,6 +561,8 @@ def test_any_bytes_are_read_or_counted(tmp_path, lines):
     path = tmp_path / "log"
     path.write_bytes(text)
     found = open_reader("dsjson", path, on_bad_row="skip")
-    read = Counter(event.decision.event_id for event in found)
+    decisions = [event.decision for event in found]
+    # what was read can be written to the log, and read from it
+    assert [decode(encode(decision)) for decision in decisions] == decisions
     written = sum(bool(line.removeprefix(codecs.BOM_UTF8).strip()) for line in text.split(b"\n"))
-    assert read.total() + sum(one.count for one in found.skipped) == written
+    assert len(decisions) + sum(one.count for one in found.skipped) == written
