@@ -1,4 +1,4 @@
-"""Files: YAML and JSON whose errors tell line and field, whole writes, and hashes."""
+"""Files: YAML and JSON whose errors tell line and field, and hashes."""
 
 from __future__ import annotations
 
@@ -126,14 +126,6 @@ def _no_field_twice(tree: yaml.Node | None, path: Path, error: type[GeneratorErr
             raise error(f"{path}:{key.start_mark.line + 1}: {key.value}: is there twice")
         seen.add(key.value)
         _no_field_twice(value, path, error)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all; makes its folder where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(data)
-    unfinished.rename(path)
 
 
 def files_hash(paths: Iterable[Path]) -> str:

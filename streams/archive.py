@@ -68,6 +68,9 @@ SCHEMA: Final = pa.schema(
 )
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass
 class ArchiveCounts:
     """What was archived since the start."""
@@ -170,12 +173,19 @@ class _Archiver:
         """Writes a file for each partition that has so many new records."""
         for place, offset in self.offsets.items():
             if self._log.end_offset(place) >= offset + least:
-                self.offsets[place] = self._write(place, offset)
+                try:
+                    self.offsets[place] = self._write(place, offset)
+                except OSError as error:
+                    self._say_unwritable(error)
 
     def _fill(self, place: TopicPartition, gap: Gap) -> None:
         offset, start = gap.start, -1
         while offset != start and offset < gap.end:
-            start, offset = offset, self._write(place, offset, gap.end)
+            try:
+                start, offset = offset, self._write(place, offset, gap.end)
+            except OSError as error:
+                self._say_unwritable(error)
+                return
         if offset == gap.start:
             self._empty.add(gap)
         else:
@@ -187,6 +197,10 @@ class _Archiver:
             return
         logger.warning("%s is damaged; it is written again", file.path)
         file.path.unlink()
+
+    def _say_unwritable(self, error: OSError) -> None:
+        # The log has it all: a later turn writes it.
+        logger.error("%s cannot be written, make room for it: %s", self._directory, error)
 
     def _write(self, place: TopicPartition, offset: int, end: int | None = None) -> int:
         return write_file(

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from streams.errors import CheckpointError, LockError
-from streams.files import OWNER_ALONE, make_folder, write_whole
+from streams.files import OWNER_ALONE, make_folder, put_aside, write_whole
 from streams.logs.base import TopicPartition
 from streams.logs.sqlite_file import flocked
 
@@ -111,11 +111,6 @@ def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     return Checkpoint(
         found.state, {TopicPartition(topic, p): offset for topic, p, offset in found.offsets}
     )
-
-
-def put_aside(path: Path, suffix: str) -> Path:
-    """Adds the suffix to the file's name, in the place of any that was put aside before."""
-    return path.rename(path.with_name(path.name + suffix))
 
 
 @contextmanager

@@ -75,6 +75,11 @@ def publish(unfinished: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def put_aside(path: Path, suffix: str) -> Path:
+    """Adds the suffix to the file's name, in the place of any that was put aside before."""
+    return path.rename(path.with_name(path.name + suffix))
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)

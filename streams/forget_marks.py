@@ -58,7 +58,11 @@ def unfinished(data: Path) -> list[Mark]:
 
 def _marks(data: Path) -> Iterator[tuple[Path, Mark]]:
     for path in sorted((data / FOLDER).glob("*.json")):
-        yield path, msgspec.json.decode(path.read_bytes(), type=Mark)
+        try:
+            mark = msgspec.json.decode(path.read_bytes(), type=Mark)
+        except msgspec.DecodeError:
+            mark = Mark(f"a field that {path} does not tell any more", None, 0, b"", b"")
+        yield path, mark
 
 
 def _digest(told: bytes, salt: bytes) -> bytes:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bandit.errors import PlotError
 from bandit.ope.charts import COLOURS, short
+from streams.files import BY_UMASK, writing_whole
 
 SUFFIXES: Final = (".png", ".svg")
 BAND: Final = 1.96
@@ -207,8 +208,8 @@ def plot_replay(report: ReplayReport, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9")
     # an SVG's words stay words, to be searched and read aloud
-    with rc_context({"svg.fonttype": "none"}):
-        figure.savefig(path, dpi=150)
+    with rc_context({"svg.fonttype": "none"}), writing_whole(path, mode=BY_UMASK) as file:
+        figure.savefig(file, dpi=150, format=path.suffix[1:] or "png")
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import typer
 from bandit.commands.replay import pairs_of
 from streams.commands.options import Form
 from streams.commands.output import print_report
+from streams.files import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
     from bandit.ope.readers.events import LoggedEvent
@@ -162,12 +163,10 @@ def evaluate(
     from rich.console import Console
 
     from bandit.ope.base import RewardRange
-    from bandit.ope.batches import unit_path
     from bandit.ope.candidate import DEFAULT, Options
     from bandit.ope.evaluate import evaluate as run
-    from bandit.ope.evaluate import evaluate_columns, fits
     from bandit.ope.html import check_page
-    from bandit.ope.readers.table import open_columns
+    from bandit.ope.tables import evaluate_table
 
     if form == "html":
         check_page()
@@ -186,17 +185,18 @@ def evaluate(
         unit=unit,
     )
     policies, processes = policy or ["uniform"], processes or _cores()
-    columns = None
-    if (logged.reader, logged.propensities, logged.slot) == ("table", "logged", None):
-        roles = logged.roles
-        if fits(policies, options, actions="action" in roles):
-            of_unit = () if options.unit is None else (unit_path(options.unit),)
-            columns = open_columns(
-                logged.path, roles, (*options.segments, *of_unit), on_bad_row=logged.on_bad_row
-            )
     progress = Console(stderr=True)
-    if columns is not None:
-        found = evaluate_columns(columns, policies, options, processes=processes, console=progress)
+    if logged.reader == "table" and logged.slot is None:
+        found = evaluate_table(
+            logged.path,
+            logged.roles,
+            policies,
+            options,
+            propensities=logged.propensities == "logged",
+            on_bad_row=logged.on_bad_row,
+            processes=processes,
+            console=progress,
+        )
     else:
         opened = logged.open_reader()
         found = run(opened, policies, options, processes=processes, console=progress)
@@ -258,7 +258,8 @@ def tune(
         console=Console(stderr=True),
     )
     if out is not None:
-        out.write_bytes(msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n")
+        winner = msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n"
+        write_whole(out, winner, mode=BY_UMASK)
     print_report(form, found)
 
 

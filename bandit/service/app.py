@@ -112,6 +112,7 @@ def create_app(
         # the first text embedding loads its weights: before the first creative, not during it
         await run_in_threadpool(creative_features, {})
         app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
+        jobs.resume()
         if siblings is not None:
             await siblings.start()
         yield

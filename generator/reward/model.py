@@ -27,6 +27,7 @@ from generator.reward.regression import (
     fit_ridge,
     significant_pairs,
 )
+from streams.files import BY_UMASK, write_whole
 
 LEVEL: Final = 0.95
 REPLICATES: Final = 1000
@@ -125,7 +126,7 @@ class TextRewardModel:
             accuracy=self.accuracy,
             slope=self.slope,
         )
-        path.write_bytes(msgspec.msgpack.encode(saved))
+        write_whole(path, msgspec.msgpack.encode(saved), mode=BY_UMASK)
 
 
 class _Saved(msgspec.Struct, kw_only=True):

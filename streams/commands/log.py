@@ -29,6 +29,7 @@ from streams.commands.output import moment, print_json, print_rows
 from streams.dead_letters import DeadLetter, find_dead_letter, latest, read_dead_letters, readable
 from streams.dead_letters import replay as send
 from streams.events import TOPICS, UNREADABLE
+from streams.files import BY_UMASK, write_whole
 from streams.inspect import Lag, lags, printable
 from streams.inspect import tail as lines
 from streams.logs.embedded import wall_clock_ms
@@ -139,7 +140,7 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.write_text(text)
+        write_whole(out, text.encode(), mode=BY_UMASK)
 
 
 def topics(

@@ -42,7 +42,6 @@ from streams.logs.sqlite_file import (
     OpenFiles,
     connect,
     lost,
-    overwritten,
     prepare,
     transaction,
     translated,
@@ -138,8 +137,6 @@ class SqliteLog:
         places = [destination(m, len(self._topic(m.topic).ids)) for m in messages]
         with self._locked():
             records, latest = self._latest(lambda sql: self._writer.execute(sql).fetchall())
-            if records < self._lock.records:
-                raise overwritten(self._path, records, self._lock.records)
             now = self._log_clock.after(latest)
             with self._transaction() as database:
                 written = self._append(database, messages, places, now)

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -37,7 +38,7 @@ from bandit.service.evaluations.jobs import (
 )
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import exclusive
-from streams.errors import StreamsError
+from streams.errors import LockError, LogError, StreamsError
 from streams.events import Action, Placement, PolicySpec
 from streams.logs.base import Log
 from streams.logs.opening import open_log
@@ -141,12 +142,16 @@ TRUSTED: Final = ("ok", "heavy_weight", "small_sample")
 
 def run(path: Path, log: Log) -> None:
     """Does the job that the file describes, and writes there what was found, or why not."""
-    with exclusive(path.parent, path.stem):
+    with suppress(LockError), exclusive(path.parent, path.stem, patience_seconds=1.0):
         job = load(path)
+        if job.status != "NotSubmitted":  # another worker's process came first
+            return
         save(path, msgspec.structs.replace(job, status="Running"))
         try:
             done = _done(job, log)
         except (BanditError, StreamsError) as error:
+            if isinstance(error, LogError):
+                raise  # where the log is is for the server's own lines, not for who asked
             done = msgspec.structs.replace(
                 job, status="Failed", description=f"{error.code}: {error}"
             )

@@ -1,0 +1,269 @@
+"""Policies judged on a table of any kind, for notebooks and for the command line.
+
+A table is a file, or what pandas, polars, DuckDB or Arrow hold in memory. None of these libraries
+but Arrow is needed: a table brings its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from html import escape
+from io import StringIO
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+from rich.console import Console
+
+from bandit.errors import ReaderError
+from bandit.ope.batches import unit_path
+from bandit.ope.candidate import Options
+from bandit.ope.diagnostics import EvaluationVerdict
+from bandit.ope.evaluate import evaluate, evaluate_columns, fits
+from bandit.ope.models import estimated
+from bandit.ope.readers.roles import expand
+from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
+from bandit.ope.readers.table import open_columns, read_table
+from bandit.ope.readers.text_files import array_of
+from bandit.ope.report import Evaluation, shown, shown_interval
+
+SCHEMA: Final = pa.schema(
+    [
+        ("policy", pa.string()), ("estimator", pa.string()),
+        ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()), ("difference_high", pa.float64()),
+        ("verdict", pa.string()), ("effective", pa.float64()), ("mean_weight", pa.float64()),
+    ]
+)  # fmt: skip
+"""The columns of a result; `difference` is to the baseline, and null for the baseline itself."""
+
+
+def evaluate_table(
+    table: Path | pa.Table,
+    columns: Mapping[str, str],
+    policies: Sequence[str],
+    options: Options,
+    *,
+    propensities: bool = True,
+    on_bad_row: OnBadRow = "stop",
+    processes: int = 1,
+    console: Console | None = None,
+) -> Evaluation:
+    """Returns what each policy would have earned, read by columns where that suffices.
+
+    Args:
+        table: as `read_table` takes it.
+        columns: from a role to the column that plays it; see `read_table`.
+        policies: as `open_target` takes them.
+        options: what is asked.
+        propensities: whether the table has them; they are estimated if not.
+        on_bad_row: what happens at a row that cannot be read: `stop` raises, `skip` counts it.
+        processes: how many share the work; of a table in memory, one.
+        console: where progress is shown.
+
+    Raises:
+        ReaderError: the table, a role or a row cannot be read.
+        EstimateError: the table holds no decision, or cannot be judged so.
+        PolicyError: a policy that does not exist, or cannot be asked.
+        FeatureError: features that a policy or the reward model cannot read.
+    """
+    processes = processes if isinstance(table, Path) else 1
+    if propensities and fits(policies, options, actions="action" in columns):
+        of_unit = () if options.unit is None else (unit_path(options.unit),)
+        segments = (*options.segments, *of_unit)
+        log = open_columns(table, columns, segments, on_bad_row=on_bad_row)
+        if log is not None:
+            return evaluate_columns(log, policies, options, processes=processes, console=console)
+    opened = partial(_open, table, dict(columns), propensities, on_bad_row)
+    judged = opened if propensities else partial(estimated, opened)
+    return evaluate(judged, policies, options, processes=processes, console=console)
+
+
+def _open(
+    table: Path | pa.Table, columns: dict[str, str], propensities: bool, on_bad_row: OnBadRow
+) -> Reading:
+    counts = RowCounts(on_bad_row)
+    return Reading(read_table(table, columns, propensities=propensities, counts=counts), counts)
+
+
+class EvaluationResult:
+    """What an evaluation of a table found, as a table and as a notebook shows it.
+
+    Arrow's stream protocol is spoken, so that `polars.DataFrame(result)` and DuckDB read it too.
+
+    Attributes:
+        report: all that was found, with intervals and diagnostics.
+    """
+
+    def __init__(self, report: Evaluation, kind: str) -> None:
+        self.report = report
+        self._kind = kind
+
+    @property
+    def verdicts(self) -> dict[str, EvaluationVerdict]:
+        """Whether each policy's figures can be relied on, by the policy."""
+        return {found.policy: found.diagnostics.verdict for found in self.report.policies}
+
+    @property
+    def table(self) -> Any:
+        """The result in the kind of table that was given; Arrow's where that was none."""
+        match self._kind:
+            case "pandas":
+                return self.to_pandas()
+            case "polars":
+                return self.to_polars()
+            case _:
+                return self.to_arrow()
+
+    def to_arrow(self) -> pa.Table:
+        """Returns a row for each policy and estimator, with the columns of `SCHEMA`."""
+        rows = []
+        for found in self.report.policies:
+            known = found.diagnostics
+            for row in found.estimates:
+                interval, apart = row.interval, row.difference_interval
+                rows.append(
+                    {
+                        "policy": found.policy,
+                        "estimator": row.estimator,
+                        "value": row.value,
+                        "low": None if interval is None else interval.low,
+                        "high": None if interval is None else interval.high,
+                        "difference": row.difference,
+                        "difference_low": None if apart is None else apart.low,
+                        "difference_high": None if apart is None else apart.high,
+                        "verdict": known.verdict.code,
+                        "effective": known.effective,
+                        "mean_weight": known.mean_weight,
+                    }
+                )
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def to_pandas(self) -> Any:
+        """Returns the result as a DataFrame of pandas, which must be installed."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> Any:
+        """Returns the result as a DataFrame of polars, which must be installed."""
+        import polars  # type: ignore[import-not-found,unused-ignore]
+
+        return polars.from_arrow(self.to_arrow())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        text = StringIO()
+        Console(file=text, width=100, color_system=None).print(self.report.to_table())
+        return text.getvalue().rstrip()
+
+    def _repr_html_(self) -> str:
+        """Returns the estimates, each policy's verdict and all warnings, as a notebook shows."""
+        over = f"over {escape(self.report.baseline)}"
+        heads = "".join(f"<th>{h}</th>" for h in ("policy", "estimator", "value", "interval", over))
+        rows, words = [], [escape(text) for text in self.report.warnings]
+        for found in self.report.policies:
+            verdict = found.diagnostics.verdict
+            words.append(f"<b>{escape(found.policy)}</b>: {verdict.code}. {escape(verdict.words)}")
+            words += [f"{escape(found.policy)}: no {name}: {escape(why)}."
+                      for name, why in found.skipped.items()]  # fmt: skip
+            for row in found.estimates:
+                cells = (
+                    escape(found.policy),
+                    row.estimator,
+                    shown(row.value) + ("*" if row.caveat else ""),
+                    shown_interval(row.interval),
+                    shown_interval(row.difference_interval, sign="+"),
+                )
+                rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return (
+            f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+            f"<p>{self.report.n:,} decisions; intervals of {self.report.level:.0%}.</p>"
+            f"<ul>{''.join(f'<li>{text}</li>' for text in words)}</ul>"
+        )
+
+
+def evaluate_any(
+    table: Any,
+    columns: Mapping[str, str],
+    policies: Sequence[str],
+    options: Options,
+    *,
+    propensities: Literal["logged", "estimate"],
+    on_bad_row: OnBadRow,
+) -> EvaluationResult:
+    """Returns what `bandit.evaluate` does.
+
+    Raises:
+        ReaderError: it is no table.
+    """
+    kind = type(table).__module__.partition(".")[0]
+    known = Path(fspath(table)) if isinstance(table, str | PathLike) else None
+    if known is None:
+        known, columns = to_arrow(table, columns)
+    report = evaluate_table(
+        known,
+        columns,
+        policies,
+        options,
+        propensities=propensities == "logged",
+        on_bad_row=on_bad_row,
+    )
+    return EvaluationResult(report, kind)
+
+
+def to_arrow(table: Any, columns: Mapping[str, str]) -> tuple[pa.Table, dict[str, str]]:
+    """Returns a table in memory as Arrow's, and the roles of its columns.
+
+    Only columns that play a part are looked at: others may hold anything.
+
+    Raises:
+        ReaderError: it is no table.
+    """
+    if type(table).__name__ == "LazyFrame":
+        table = table.collect()
+    if isinstance(table, Sequence) and all(isinstance(row, Mapping) for row in table):
+        names = dict.fromkeys(name for row in table for name in row)
+        table = {name: [row.get(name) for row in table] for name in names}
+    if isinstance(table, Mapping) or type(table).__module__.partition(".")[0] == "pandas":
+        names = {
+            str(name): name for name in (table if isinstance(table, Mapping) else table.columns)
+        }
+        roles = expand(columns, list(names))
+        wanted = [name for name in dict.fromkeys(roles.values()) if name in names]
+        return _made(names, {name: _column(table[names[name]], name) for name in wanted}), roles
+    try:
+        found = table if isinstance(table, pa.Table) else pa.table(table)
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise ReaderError(
+            f"a {type(table).__name__} is no table: {error}; expected a path, or a table of "
+            "Arrow, pandas, polars or DuckDB, a mapping of columns or a list of rows"
+        ) from error
+    return found, expand(columns, found.column_names)
+
+
+def _made(names: Iterable[str], columns: dict[str, pa.Array]) -> pa.Table:
+    """Returns the table of these columns; a message about others can tell which there are."""
+    try:
+        found = pa.table(columns)
+    except (ValueError, pa.ArrowException) as error:
+        raise ReaderError(f"the columns make no table: {error}") from error
+    for name in names:
+        if name not in columns:
+            found = found.append_column(name, pa.nulls(found.num_rows))
+    return found
+
+
+def _column(values: Any, name: str) -> pa.Array:
+    """Returns a column of pandas, numpy or Python; as text where its cells are of several kinds."""
+    if getattr(values, "ndim", 1) != 1:
+        raise ReaderError(f"the table has several columns of the name {name}")
+    if not isinstance(values, list | tuple):
+        try:
+            return pa.array(values, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            values = [None if value != value else value for value in values]
+    return array_of(values)

@@ -1,0 +1,163 @@
+"""Tables in memory are judged from Python as files are, and the result is a table."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import bandit
+from bandit.errors import BanditError, ReaderError
+
+ROLES = {"action": "ad", "reward": "clicked", "propensity": "p", "context.device": "device"}
+RNG = np.random.default_rng(6)
+N = 400
+ADS = RNG.integers(7, 9, N)
+COLUMNS = {
+    "ad": ADS.tolist(),
+    "clicked": (RNG.random(N) < np.where(ADS == 8, 0.5, 0.2)).tolist(),
+    "p": np.where(ADS == 8, 0.5, 0.5).tolist(),
+    "device": [None if row % 4 == 0 else "phone" for row in range(N)],
+    "junk": [object()] * N,
+}
+EARNED = float(np.array(COLUMNS["clicked"])[ADS == 8].mean())
+
+
+def plain():
+    return {name: cells for name, cells in COLUMNS.items() if name != "junk"}
+
+
+def as_pandas():
+    return pytest.importorskip("pandas", reason="pandas is not installed").DataFrame(COLUMNS)
+
+
+def as_polars():
+    return pytest.importorskip("polars", reason="polars is not installed").DataFrame(plain())
+
+
+def as_lazy():
+    return as_polars().lazy()
+
+
+def as_duckdb():
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    rows = pa.table(plain())
+    return duckdb.from_arrow(rows)
+
+
+def as_rows():
+    return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        as_pandas, as_polars, as_lazy, as_duckdb, as_rows, lambda: COLUMNS,
+        lambda: pa.table(plain()), lambda: pa.table(plain()).to_batches()[0],
+        lambda: pa.table(plain()).to_reader(),
+    ],
+)  # fmt: skip
+def test_a_table_of_any_library_is_judged(make):
+    table = make()
+    found = bandit.evaluate(table, ROLES, ["constant:8"], estimators=("snips",))
+    values = found.to_arrow()["value"].to_pylist()
+    assert values[1] == pytest.approx(EARNED, abs=1e-12)
+    kind = type(table).__module__.partition(".")[0]
+    expected = kind if kind in ("pandas", "polars") else "pyarrow"
+    assert type(found.table).__module__.partition(".")[0] == expected
+
+
+def test_a_path_is_judged_alike(tmp_path):
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table(plain()), path)
+    for given in (path, str(path), str(tmp_path / "*.parquet")):
+        found = bandit.evaluate(given, ROLES, ["constant:8"], segments=("device",))
+        row = found.to_arrow().filter(pa.compute.field("policy") == "constant:8").to_pylist()[0]
+        assert row["estimator"] == "snips"
+        assert row["value"] == pytest.approx(EARNED, abs=1e-12)
+        assert row["low"] < row["value"] < row["high"]
+        assert row["verdict"] == "ok"
+        assert {part.label for part in found.report.policies[1].segments["device"]} == {
+            "–", "phone",
+        }  # fmt: skip
+
+
+def test_the_result_is_a_table_a_text_and_a_piece_of_html():
+    columns = COLUMNS | {"ad": ["<b>" if ad == 7 else "[red]x" for ad in ADS]}
+    columns["clicked"] = [*columns["clicked"][:-1], None]
+    found = bandit.evaluate(
+        columns, ROLES, ["constant:<b>", "constant:[red]x"], on_bad_row="skip", estimators=("ips",)
+    )
+    assert pa.table(found).num_rows == 3
+    assert "constant:[red]x: ok." in " ".join(repr(found).split())
+    page = found._repr_html_()
+    assert "constant:&lt;b&gt;" in page
+    assert "constant:<b>" not in page
+    assert "1 row was skipped: no_reward (the table, row 399: clicked is empty" in page
+    assert found.verdicts["constant:<b>"].usable
+    assert json.loads(found.report.to_json())["skipped"][0]["count"] == 1
+
+
+def test_ids_of_several_kinds_become_names():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"ad": [7, "007"] * 50, "clicked": [1, 0] * 50, "p": [0.5] * 100})
+    roles = {name: column for name, column in ROLES.items() if name != "context.device"}
+    found = bandit.evaluate(frame, roles, ["constant:7", "constant:007"], estimators=("snips",))
+    assert found.to_arrow()["value"].to_pylist() == [0.5, 1.0, 0.0]
+
+
+def test_propensities_are_estimated_where_there_are_none():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    columns = {name: cells for name, cells in COLUMNS.items() if name != "p"}
+    roles = {role: column for role, column in ROLES.items() if role != "propensity"}
+    found = bandit.evaluate(columns, roles, propensities="estimate", estimators=("snips",))
+    assert "not logged but estimated" in found.report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (7, "a int is no table"),
+        ({"ad": [1]}, "has no column clicked, p, device; its columns are: ad"),
+        ({**COLUMNS, "p": [0.5]}, "the columns make no table"),
+        ({**COLUMNS, "p": [2.0] * N}, r"the table, row 0: propensity is 2\.0"),
+        ([], "has no column ad"),
+    ],
+)
+def test_what_is_no_table_is_refused(table, words):
+    with pytest.raises(ReaderError, match=words):
+        bandit.evaluate(table, ROLES)
+
+
+def test_an_option_that_does_not_exist_is_refused():
+    with pytest.raises(TypeError, match="estimator"):
+        bandit.evaluate(COLUMNS, ROLES, estimator="snips")
+    with pytest.raises(BanditError):
+        bandit.evaluate(COLUMNS, ROLES, ["nobody"])
+
+
+WITHOUT = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("pandas", "polars", "duckdb"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+import bandit
+
+early = "numpy" in sys.modules
+log = {"a": ["x", "y"] * 9, "r": [0, 1] * 9, "p": [0.5] * 18}
+bandit.evaluate(log, {"action": "a", "reward": "r", "propensity": "p"})
+print([name for name in ("fastapi", "uvicorn") if name in sys.modules], early)
+"""
+
+
+def test_a_notebook_needs_neither_the_service_nor_other_table_libraries():
+    run = [sys.executable, "-c", WITHOUT]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] False"
