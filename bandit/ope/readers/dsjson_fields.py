@@ -9,14 +9,16 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Raw
 
 from bandit.features.flatten import flatten
 from bandit.ope.readers.events import spread, with_entry
+from bandit.ope.rounding import Digits
 from streams.events import Action
 
 SLACK: Final = 1e-3
-"""pmfs are logged in single precision, or with few digits; beyond this they are wrong."""
+"""By how much a pmf may miss 1, beyond what its digits allow."""
 
 
 class Choice(NamedTuple):
@@ -111,7 +113,7 @@ def _choice(
 ) -> Choice:
     """Returns the choice by the pmf `p` of the actions in `order`."""
     total = math.fsum(p)
-    if min(p) < 0.0 or abs(total - 1.0) > SLACK:
+    if min(p) < 0.0 or abs(total - 1.0) > SLACK + len(p) * _rounding(p, total - 1.0):
         raise ValueError(f"p is no pmf: {len(p)} entries of at least {min(p)}, summing to {total}")
     as_sent = sorted(zip(order, p, strict=True))
     numbers = tuple(number for number, _ in as_sent)
@@ -119,7 +121,9 @@ def _choice(
     logged = as_sent[index][1] / total
     if propensity is None:
         propensity = logged
-    if abs(logged - propensity) > SLACK * max(logged, propensity):
+    apart = logged - propensity
+    rounding = _rounding(p, apart) + _rounding([propensity], apart)
+    if abs(apart) > SLACK * max(logged, propensity) + rounding:
         return _known_alone(numbers, chosen, propensity)
     pmf = tuple(value / total for _, value in as_sent)
     if propensity != logged and logged < 1.0:
@@ -127,6 +131,15 @@ def _choice(
         pmf = with_entry(pmf, index, propensity)
     _check_propensity(propensity)
     return Choice(numbers, pmf, index, whole=True)
+
+
+def _rounding(values: Sequence[float], error: float) -> float:
+    """Returns by how much each number may be off by rounding, 0 where no error asks for it."""
+    if abs(error) <= SLACK * SLACK:
+        return 0.0
+    digits = Digits()
+    digits.add(np.array([value for value in values if value > 0.0]))
+    return 0.0 if digits.all_there else digits.half_decimal
 
 
 def _known_alone(numbers: Sequence[int], chosen: int, propensity: float | None) -> Choice:

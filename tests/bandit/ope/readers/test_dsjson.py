@@ -284,6 +284,16 @@ def test_layouts_of_a_pmf(tmp_path, changes, pmf, index, whole):
     assert (found.decision.index, found.whole) == (index, whole)
 
 
+@pytest.mark.parametrize("label", [0.33, 0.3333, 1 / 3, 0.333333])
+@pytest.mark.parametrize("p", [0.33, 0.333, 0.333333, 1 / 3])
+def test_a_third_may_be_written_with_few_digits(tmp_path, label, p):
+    (found,) = read(tmp_path / "log", three(_label_probability=label, p=[p] * 3))
+    assert found.whole
+    assert found.decision.propensity == label
+    assert sum(found.decision.pmf) == pytest.approx(1.0, abs=1e-12)
+    assert found.decision.pmf[0] == found.decision.pmf[2]
+
+
 def test_the_label_has_the_digits_that_count(tmp_path):
     (found,) = read(tmp_path / "log", three(_label_probability=0.24999, p=[0.25, 0.5, 0.25]))
     assert found.decision.propensity == 0.24999
@@ -501,6 +511,37 @@ def test_figures_are_those_of_a_plain_reading(tmp_path):
     for found in report.policies:
         weight = targets[found.policy] / propensity
         ips, snips = found.estimates
+        assert ips.value == pytest.approx(np.mean(weight * reward), abs=1e-9)
+        assert snips.value == pytest.approx(np.sum(weight * reward) / np.sum(weight), abs=1e-9)
+
+
+def test_figures_of_slots_are_those_of_a_plain_reading(tmp_path):
+    rng = np.random.default_rng(8)
+    lines, plain = [], {0: [], 1: []}
+    for number in range(300):
+        outcomes, left = [], [0, 1, 2, 3]
+        for slot in (0, 1):
+            pmf = rng.dirichlet([1.0] * len(left))
+            order = [int(n) for n in rng.choice(left, len(left), replace=False, p=pmf)]
+            p = [float(pmf[left.index(n)]) for n in order]
+            cost = -float(rng.random() < 0.1 + 0.2 * order[0])
+            alone = number % 2
+            known = (order[0], p[0]) if alone else (order, p)
+            outcomes.append(outcome(*known, cost, _o=[-cost]))
+            plain[slot].append((order[0] == 2, 2 in left, p[0], -cost))
+            left.remove(order[0])
+        lines.append(ccb(outcomes, EventId=f"e{number}"))
+    path = tmp_path / "log"
+    read(path, *lines)
+    for slot, rows in plain.items():
+        matched, possible, propensity, reward = np.array(rows, dtype=float).T
+        report = evaluate(
+            lambda slot=slot: open_reader("dsjson", path, slot=slot),
+            ["constant:ad2"],
+            Options(estimators=("ips", "snips")),
+        )
+        weight = matched * possible / propensity
+        ips, snips = report.policies[1].estimates
         assert ips.value == pytest.approx(np.mean(weight * reward), abs=1e-9)
         assert snips.value == pytest.approx(np.sum(weight * reward) / np.sum(weight), abs=1e-9)
 
