@@ -515,6 +515,23 @@ def test_figures_are_those_of_a_plain_reading(tmp_path):
         assert snips.value == pytest.approx(np.sum(weight * reward) / np.sum(weight), abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        [outcome([2, 0, 1, 3], [0.25] * 4, -1.0), outcome([1, 0, 3], [0.5, 0.25, 0.25], 0.0)],
+        [outcome(2, 0.5, -1.0, _o=[1.0]), outcome([0], [0.25], -0.5, _o=[])],
+    ],
+)
+def test_what_slots_show_is_what_vw_takes_for_shown(tmp_path, outcomes):
+    line = ccb(outcomes)
+    found = read(tmp_path / "log", line)
+    parser = DSJsonFormatParser(Workspace(["--ccb_explore_adf", "--dsjson", "--quiet"]))
+    labels = [example.get_label().outcome for example in parser.parse_json(json.dumps(line))]
+    for event, (cost, pmf) in zip(found, filter(None, labels), strict=True):
+        assert (event.reward, event.decision.action.id) == (-cost, f"ad{pmf[0][0]}")
+        assert event.decision.propensity == pmf[0][1]
+
+
 def test_figures_of_slots_are_those_of_a_plain_reading(tmp_path):
     rng = np.random.default_rng(8)
     lines, plain = [], {0: [], 1: []}
