@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ from bandit.ope.readers.events import spread, with_entry
 from bandit.ope.rounding import Digits
 from streams.events import Action
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLACK: Final = 1e-3
 """By how much a pmf may miss 1, beyond what its digits allow."""
 
@@ -269,17 +270,17 @@ def timestamp_ms(text: object) -> int:
     >>> timestamp_ms("2024-03-01T12:00:00.0000000+02:00") == timestamp_ms("2024-03-01T10:00:00Z")
     True
     """
-    if text is None:
+    if text is None or text == "":
         return 0
     if not isinstance(text, str):
         raise ValueError(f"Timestamp is {text!r:.40}; expected text such as 2024-03-01T10:00:00Z")
-    moment = datetime.fromisoformat(text.strip())
+    moment = datetime.fromisoformat(text.strip().upper())
     if moment.year == 1:
         # what .NET writes where it knows no time
         return 0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    found = math.floor(moment.timestamp() * 1000)
+    found = (moment - EPOCH) // timedelta(milliseconds=1)
     if found < 0:
         raise ValueError(f"Timestamp is {text}; expected a time after 1970")
     return found
