@@ -108,20 +108,20 @@ def is_context_free(policy: Policy) -> bool:
 
 
 @runtime_checkable
-class Interacting(Protocol):
-    """A policy that multiplies features with one another, so that many cost far more than few."""
+class Estimating(Protocol):
+    """A policy of which nothing else runs while it answers, and that knows how long it takes."""
 
-    def products(self, context: Context, actions: Sequence[Action]) -> int:
-        """Returns how many products one answer takes, at most.
+    def steps(self, context: Context, actions: Sequence[Action]) -> int:
+        """Returns how many steps an answer takes, at most; a product of two features is one.
 
         Raises:
             FeatureError: the context or an action has features that cannot be read.
         """
 
 
-def products_of(policy: Policy, context: Context, actions: Sequence[Action]) -> int:
-    """Returns how many products of features an answer takes, at most; 0 where it makes none."""
-    return policy.products(context, actions) if isinstance(policy, Interacting) else 0
+def steps_of(policy: Policy, context: Context, actions: Sequence[Action]) -> int:
+    """Returns how many steps an answer takes, at most; 0 of a policy that others interrupt."""
+    return policy.steps(context, actions) if isinstance(policy, Estimating) else 0
 
 
 @runtime_checkable

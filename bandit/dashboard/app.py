@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 import uvicorn
@@ -29,6 +30,7 @@ from bandit.service.auth.tls_cors import edge_options, is_loopback
 from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
 from bandit.service.supervise import BACKLOG, bound
+from streams.events.fields import whole_number
 from streams.process import stop_on_signals
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ NAVIGATION: Final = [
 ]
 """The pages that are always in reach."""
 _PAGES: Final = (placements, generator, evaluations, health, sign_in)
+_AS_SENT: Final = "/%:@!$&'()*+,;=-._~"
 _BELOW: Final = f"{PATH}/data/".encode()
 
 
@@ -109,7 +112,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _data(request: Request) -> Response:
     """`/ui/data/X?…` answers as the API's `/v1/X?…` does."""
     # As it was sent: an escaped slash in a name is none between names.
-    path = request.scope["raw_path"].removeprefix(_BELOW).decode("ascii")
+    path = quote(request.scope["raw_path"].removeprefix(_BELOW), safe=_AS_SENT)
     try:
         answer = await visit_of(request).client.answer(f"/v1/{path}{query_of(request)}")
     except Unreachable as error:
@@ -126,7 +129,7 @@ async def _live(request: Request) -> Response:
     as an event `down`, after which the browser asks again.
     """
     last = request.headers.get("last-event-id")
-    headers = {} if last is None else {"last-event-id": last}
+    headers = {"last-event-id": str(last)} if whole_number(last or "") is not None else {}
     told = _told(request, headers)
     return StreamingResponse(
         told, media_type="text/event-stream", headers={"x-accel-buffering": "no"}

@@ -18,14 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bandit.client import ApiError, AsyncClient, ClientError
 from bandit.dashboard.visit import (
-    CREDENTIAL,
     PATH,
     VISIT,
     VISITOR,
     Visit,
+    credential_of,
     csrf_token,
     keep,
     query_of,
+    visitor_of,
 )
 from bandit.service.auth.tls_cors import is_loopback
 
@@ -45,6 +46,7 @@ HEADERS: Final = {
 }
 STRICT: Final = "max-age=31536000"
 MAX_FORM_BYTES: Final = 1 << 20
+MAX_FORM_FIELDS: Final = 1000
 ASSETS: Final = (f"{PATH}/static/", f"{PATH}/plotly-")
 SIGN_IN: Final = f"{PATH}/sign-in"
 UNKNOWN: Final = 401
@@ -80,6 +82,10 @@ class VisitMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
+        if not _is_readable(request):
+            answer = PlainTextResponse("Host or Origin is no address", 400)
+            await answer(scope, receive, send)
+            return
         refused = await self._refusal(request)
         if refused is not None:
             await refused(scope, receive, send)
@@ -89,8 +95,7 @@ class VisitMiddleware:
 
     async def _refusal(self, request: Request) -> Response | None:
         """Leaves the visit in the scope and returns None, or what to answer instead."""
-        credential = request.cookies.get(CREDENTIAL) or None
-        visitor = request.cookies.get(VISITOR)
+        credential, visitor = credential_of(request), visitor_of(request)
         client = self._client.as_caller(credential)
         csrf = csrf_token(visitor or "", credential)
         form: dict[str, str] = {}
@@ -147,9 +152,20 @@ async def _form(request: Request) -> dict[str, str]:
         body += chunk
         if len(body) > MAX_FORM_BYTES:
             raise ValueError(f"the form is larger than {MAX_FORM_BYTES} bytes")
-    fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    text = body.decode(errors="replace")
+    fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
     # Browsers send lines ended by CR and LF, whatever they were.
     return {name: text.replace("\r\n", "\n") for name, text in fields}
+
+
+def _is_readable(request: Request) -> bool:
+    """Returns whether the addresses in the request's headers can be taken apart."""
+    try:
+        urlsplit(f"//{request.headers.get('host', '')}{request.url.path}")
+        urlsplit(request.headers.get("origin", ""))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ours(request: Request) -> bool:

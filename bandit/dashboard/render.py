@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from bandit.client import ApiError
-from bandit.dashboard.visit import PATH, TOLD, forget, keep, visit_of
+from bandit.dashboard.visit import PATH, TOLD, forget, keep, told_of, visit_of
 from bandit.errors import SettingError
 
 FOLDER: Final = Path(__file__).parent
@@ -171,15 +171,15 @@ class PageRenderer:
 
     def show(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         """Returns the page that a template makes of the values, and of who visits."""
-        told = request.cookies.get(TOLD)
+        told = told_of(request)
         page = self._environment.get_template(template).render(
             visit=visit_of(request),
             path=request.url.path,
-            told=json.loads(unquote(told)) if told else None,
+            told=told,
             **values,
         )
         response = HTMLResponse(page, status)
-        if told:
+        if TOLD in request.cookies:
             forget(response, request, TOLD)
         return response
 

@@ -11,11 +11,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_COMMA: Final = ord(",")
+_COUNTED: Final = np.zeros(256, dtype=np.bool_)
+_COUNTED[list(b",[{")] = True
 _QUOTE: Final = ord('"')
 _STEP: Final = np.zeros(256, dtype=np.int8)
 _STEP[list(b"[{")] = 1
 _STEP[list(b"]}")] = -1
+
+
+FEW_QUOTES: Final = 64
+"""With fewer than one quote in so many bytes, it is quicker to split a text at them."""
 
 
 def nesting(text: bytes) -> int:
@@ -29,23 +34,25 @@ def nesting(text: bytes) -> int:
 
 
 def count_values(text: bytes) -> int:
-    """Returns how many numbers, strings, literals and empty arrays or objects a JSON text holds.
+    """Returns how many values a JSON text holds: scalars, arrays and objects.
 
-    In well-formed JSON that is one more than the commas outside its strings.
+    In well-formed JSON that is one more than the commas and opening brackets outside its strings,
+    but for empty arrays and objects, which count twice.
 
-    >>> count_values(b'{"a": [1, "2, 3"], "b": {}}')
-    3
+    >>> count_values(b'{"a": [1, "2, 3"], "b": true}')
+    5
     """
-    return int(np.count_nonzero(_outside_strings(text) == _COMMA)) + 1
+    return int(np.count_nonzero(_COUNTED[_outside_strings(text)])) + 1
 
 
 def has_more_values(text: bytes, most: int) -> bool:
     """Returns whether a JSON text holds more than `most` values; quick where it is far from that.
 
-    >>> has_more_values(b"[1, 2, 3]", 2), has_more_values(b'["1, 2, 3"]', 2)
+    >>> has_more_values(b"[1, 2, 3]", 3), has_more_values(b'["1, 2, 3"]', 3)
     (True, False)
     """
-    return text.count(b",") >= most and count_values(text) > most
+    marks = text.count(b",") + text.count(b"[") + text.count(b"{")
+    return marks >= most and count_values(text) > most
 
 
 def _outside_strings(text: bytes) -> NDArray[np.uint8]:
@@ -53,6 +60,8 @@ def _outside_strings(text: bytes) -> NDArray[np.uint8]:
     if b"\\" in text:
         # Pairs first: in what is left, a backslash is in front of what it escapes.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if text.count(b'"') * FEW_QUOTES < len(text):
+        return np.frombuffer(b"".join(text.split(b'"')[::2]), dtype=np.uint8)
     found = np.frombuffer(text, dtype=np.uint8)
     # Sums run over at 256, which is even.
     inside = np.cumsum(found == _QUOTE, dtype=np.uint8) & 1

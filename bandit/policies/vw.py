@@ -198,16 +198,17 @@ class Vw(Configured[VwConfig]):
         lines[chosen] = self._model.parse(f"0:{cost:.9g}:{propensity:.9g} {lines[chosen].text}")
         self._model.learn(lines)
 
-    def products(self, context: Context, actions: Sequence[Action]) -> int:
-        """Returns how many products the interactions make, at most; of few features in any case.
+    def steps(self, context: Context, actions: Sequence[Action]) -> int:
+        """Returns how many steps an answer takes, at most: a product of features is one.
 
         Raises:
             FeatureError: the context or an action is no JSON object.
         """
         shared, total = count_by_letter(context, "context"), 0
-        for action in actions if self._interactions else ():
+        for action in actions:
             counts = shared + count_by_letter(action.features, "action") + Counter("i")
             counts[ANY_NAMESPACE] = counts.total()
+            total += FEATURE_STEPS * counts[ANY_NAMESPACE]
             total += sum(prod(counts[letter] for letter in each) for each in self._interactions)
         return total
 
@@ -241,6 +242,8 @@ class Vw(Configured[VwConfig]):
 
 
 ANY_NAMESPACE: Final = ":"
+FEATURE_STEPS: Final = 8
+"""A feature is copied into each action's example, which takes longer than to multiply two."""
 _CROSSING: Final = frozenset(["-q", "--quadratic", "--cubic", "--interactions"])
 
 
@@ -261,7 +264,7 @@ def count_by_letter(features: Context, namespace: str) -> Counter[str]:
 
     >>> context = msgspec.Raw(b'{"hour": 1, "user": {"a": [2, 3]}, "device": "phone"}')
     >>> sorted(count_by_letter(context, "context").items())
-    [('c', 2), ('u', 2)]
+    [('c', 2), ('u', 4)]
     """
     counts: Counter[str] = Counter()
     for key, value in top_level(features).items():
@@ -270,6 +273,7 @@ def count_by_letter(features: Context, namespace: str) -> Counter[str]:
     return counts
 
 
+MAX_ARGS: Final = 4096
 MAXIMA: Final = {"-b": 24, "--bit_precision": 24, "--bag": 32, "--cover": 32, "--rnd": 32}
 """What multiplies the memory that a model takes."""
 
@@ -295,14 +299,18 @@ _FORGETFUL: Final = frozenset(["--bag", "--cover", "--rnd"])
 def split_options(args: str) -> list[str]:
     """Returns the arguments one by one.
 
+    To split them takes longer the more there are by far, so they have a limit.
+
     Options that are not listed here read and write files, open ports, lose what was learned when
     a model is saved (`--sparse_weights`, `--freegrad`, `--automl`), or answer what is no pmf
     (`--elim`). Specs come over the network, so what is not known to be sound is refused.
 
     Raises:
         PolicySpecError: an option that a policy may not set, one without its value or with too
-            large a one, or a stray word.
+            large a one, a stray word, or more than 4,096 characters.
     """
+    if len(args) > MAX_ARGS:
+        raise PolicySpecError(f"policy 'vw': args has {len(args)} characters; at most {MAX_ARGS}")
     try:
         words = shlex.split(args)
     except ValueError as error:

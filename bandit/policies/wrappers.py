@@ -19,8 +19,8 @@ from bandit.errors import LearnError, PolicyStateError
 from bandit.policies.base import Configured, PolicyConfig, Share
 from bandit.policy import (
     Correctable,
+    Estimating,
     HasPosterior,
-    Interacting,
     Pmf,
     Policy,
     is_context_free,
@@ -49,7 +49,7 @@ Config = TypeVar("Config", bound=WrapperConfig)
 
 
 class Wrapper(Configured[Config], Generic[Config]):
-    """A policy around another, which has what the other has: corrections, beliefs, products.
+    """A policy around another, which has what the other has: corrections, beliefs, steps.
 
     Args:
         config: the parameters; of `policy` the spec in full is kept, with every default.
@@ -71,8 +71,8 @@ class Wrapper(Configured[Config], Generic[Config]):
             self.correct = policy.correct
         if self.same_rewards and isinstance(policy, HasPosterior):
             self.beliefs = policy.beliefs
-        if isinstance(policy, Interacting):
-            self.products = policy.products
+        if isinstance(policy, Estimating):
+            self.steps = policy.steps
 
     @classmethod
     def split(cls, state: bytes) -> tuple[dict[str, Any] | None, bytes]:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from bandit.errors import RequestError
 from bandit.features.measure import has_more_values
 from bandit.service.errors import error_body, error_headers
+from bandit.service.requests import check_depth
 from streams.logs.cloudevents import HEADER, traceparent_of
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -25,6 +26,8 @@ MAX_HEADER_BYTES: Final = 32_768
 """The most bytes that the headers' values have together."""
 BYTES_PER_VALUE: Final = 16
 """A body may hold one JSON value for so many bytes of the largest body: 65,536 in 1 MiB."""
+ADMIN_BYTES_PER_VALUE: Final = 64
+"""The same on admin routes, which do more with each."""
 
 
 def check_head(scope: Scope, header_bytes: int) -> None:
@@ -50,14 +53,20 @@ def check_head(scope: Scope, header_bytes: int) -> None:
         )
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> bytes:
+async def read_body(
+    headers: dict[bytes, bytes],
+    receive: Receive,
+    max_bytes: int,
+    bytes_per_value: int = BYTES_PER_VALUE,
+) -> bytes:
     """Returns the request's body, read no further than the limit.
 
-    What a body costs hangs on its values more than on its bytes, so these have a limit too.
+    What a body costs hangs on its values more than on its bytes, so these have a limit too: one
+    for so many bytes of the largest body.
 
     Raises:
-        RequestError: `body_too_large`, `too_many_values`, or `client_gone` where nobody hears the
-            answer.
+        RequestError: `body_too_large`, `too_many_values`, `body_invalid` of a body that nests too
+            deep besides, or `client_gone` where nobody hears the answer.
     """
     length = headers.get(b"content-length")
     if length is not None and int(length) > max_bytes:
@@ -75,7 +84,8 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: in
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise RequestError(400, "client_gone", "the body ended early")
-    if has_more_values(body, most := max_bytes // BYTES_PER_VALUE):
+    if has_more_values(body, most := max_bytes // bytes_per_value):
+        check_depth(body)
         raise RequestError(
             422,
             "too_many_values",

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from bandit.errors import FeatureError, RequestError
 from bandit.features.measure import has_more_values
-from bandit.policy import Policy, products_of
+from bandit.policy import Policy, steps_of
 from bandit.service.candidates import CandidateSet
 from streams.events import EMPTY, Action
 
@@ -26,8 +26,8 @@ MAX_CONTEXT_FEATURES: Final = 4096
 """The most values that a context holds, or the features of a slot."""
 MAX_ACTION_FEATURES: Final = 4096
 """The most values that the features of one action hold."""
-MAX_PRODUCTS: Final = 2**23
-"""The most products of features that a policy computes for one answer, which nothing interrupts."""
+MAX_STEPS: Final = 2**23
+"""The most steps of an answer that nothing interrupts: some 10 to 40 milliseconds."""
 QUICK_SECONDS: Final = 0.005
 """A policy that took longer is asked in the thread next time."""
 QUICK_FEATURES: Final = 1000
@@ -69,8 +69,8 @@ def check_context(context: Raw) -> None:
     Raises:
         RequestError: `too_many_features`.
     """
-    # A value and its comma take two bytes.
-    if len(memoryview(context)) > 2 * MAX_CONTEXT_FEATURES and has_more_values(
+    # A value takes a byte and another for the comma or bracket before it.
+    if len(memoryview(context)) > MAX_CONTEXT_FEATURES and has_more_values(
         bytes(context), MAX_CONTEXT_FEATURES
     ):
         raise _too_many("context", MAX_CONTEXT_FEATURES)
@@ -92,7 +92,7 @@ def question_size(
     """
     for context in contexts:
         check_context(context)
-    # Nothing has more values than commas and one, and counting those is quick.
+    # No features without commas between them, and counting those is quick.
     of_context = max(bytes(context).count(b",") for context in contexts) + 1
     of_brought = 0 if brought is None else candidates.json.count(b",")
     if brought is not None and of_brought > MAX_ACTION_FEATURES:
@@ -102,29 +102,28 @@ def question_size(
     return QuestionSize(of_context, of_brought, scores)
 
 
-def check_products(
+def check_steps(
     policy: Policy, context: Raw, brought: Sequence[Action] | None, actions: Sequence[Action]
 ) -> None:
-    """Refuses a question whose features a policy would multiply with one another for too long.
+    """Refuses a question that a policy would answer for too long, with nothing beside it.
 
     Of a placement's own creatives the request does not have to answer for what they alone cost.
 
     Raises:
-        RequestError: `too_many_products`.
+        RequestError: `question_too_costly`.
     """
     try:
-        products = products_of(policy, context, actions)
-        if products > MAX_PRODUCTS and brought is None:
-            products -= products_of(policy, EMPTY, actions)
+        steps = steps_of(policy, context, actions)
+        if steps > MAX_STEPS and brought is None:
+            steps -= steps_of(policy, EMPTY, actions)
     except FeatureError:  # the policy says so itself
         return
-    if products > MAX_PRODUCTS:
+    if steps > MAX_STEPS:
         raise RequestError(
             422,
-            "too_many_products",
-            f"the policy's interactions make some {products} products of these features; at most "
-            f"{MAX_PRODUCTS}: send fewer features or actions, or name interactions of fewer "
-            "namespaces",
+            "question_too_costly",
+            f"these features would take the policy some {steps} steps; at most {MAX_STEPS}: send "
+            "fewer features or actions, or have its interactions name fewer namespaces",
         )
 
 

@@ -23,7 +23,7 @@ from bandit.policy import Pmf
 from bandit.service.asking import (
     PolicyThread,
     check_context,
-    check_products,
+    check_steps,
     question_size,
 )
 from bandit.service.auth.privacy import PrivacyFilter
@@ -53,6 +53,8 @@ from streams.events import Action, Placement
 from streams.logs.base import Message
 
 CHANCE_BYTES: Final = 10
+BODY_SHARE: Final = 4
+"""What several decisions may have together, as a share of the largest body."""
 
 
 TIME_DIGITS: Final = 12
@@ -132,7 +134,7 @@ class Decider:
         self._ids = Ids()
         budget_ms = settings.rank_budget_ms
         self._thread = PolicyThread(budget_ms / 1e3 if budget_ms else None)
-        self._most_bytes = settings.max_body_bytes
+        self._most_bytes = settings.max_body_bytes // BODY_SHARE
 
     async def decide(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
         """Returns what `choose` does, once `log` has written it."""
@@ -147,7 +149,7 @@ class Decider:
         Raises:
             RequestError: `no_live_creatives`, `all_creatives_capped`, `slot_without_actions` or
                 `features_invalid`: nothing can be chosen; `too_many_features`,
-                `too_many_products` or `decisions_too_large`: that would cost too much;
+                `question_too_costly` or `decisions_too_large`: that would cost too much;
                 `event_id_unsigned`; `policy_error`.
         """
         now_ms = self._clock_ms()
@@ -174,7 +176,7 @@ class Decider:
         else:
             size = question_size(contexts, request.actions, candidates, len(slots) * n_actions)
             scored = candidates.actions[:n_actions]
-            check = partial(check_products, serving.policy, contexts[0], request.actions, scored)
+            check = partial(check_steps, serving.policy, contexts[0], request.actions, scored)
             found = await self._thread.answer(serving.offer, serving.policy, size, check, asked)
         late = found is None
         if found is None:
@@ -226,7 +228,7 @@ class Decider:
         """
         policy, candidates = serving.policy, serving.offer.of(actions)
         size = question_size([context], None, candidates, len(actions))
-        check = partial(check_products, policy, context, None, actions)
+        check = partial(check_steps, policy, context, None, actions)
         ask = partial(action_pmf, serving, context, actions)
         found = await self._thread.answer(serving.offer, policy, size, check, ask)
         if found is None:
@@ -237,7 +239,7 @@ class Decider:
     def check_logged(
         self, times: int, context: Raw, candidates: CandidateSet | None = None, n_actions: int = 0
     ) -> None:
-        """Refuses a request whose decisions would together be larger than any one may be.
+        """Refuses a request whose several decisions would repeat too much in the log.
 
         Args:
             times: how many decisions it asks for.

@@ -76,6 +76,31 @@ def unavailable(error: StreamsError) -> RequestError:
     return RequestError(503, error.code, f"{without_places(error)}; try again shortly")
 
 
+def check_reachable(
+    name: str, target: str, code: str = "name_invalid", *, as_flag: bool = False
+) -> None:
+    """Refuses a name that an address cannot hold: clients change the address before they ask.
+
+    Args:
+        name: what would be a step of a path.
+        target: what it names.
+        code: of the refusal.
+        as_flag: OpenFeature's providers ask for it, too, which write a flag's name as it is.
+
+    Raises:
+        RequestError: with this code.
+    """
+    if name in (".", ".."):
+        message = f"{target} is {name!r}, which no address can hold; take another name"
+        raise RequestError(422, code, message, target=target)
+    if as_flag and (cut := set("#?%").intersection(name)):
+        message = (
+            f"{target} is {name!r}; OpenFeature's providers cannot ask for a name with "
+            f"{' or '.join(sorted(cut))}; take another name"
+        )
+        raise RequestError(422, code, message, target=target)
+
+
 def internal_error() -> RequestError:
     """Returns what a client is told of a failure that is ours."""
     message = f"the server failed; its log says how, with request id {request_id()}"

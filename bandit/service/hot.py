@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.asgi import (
+    ADMIN_BYTES_PER_VALUE,
+    BYTES_PER_VALUE,
     TRACEPARENT,
     AsgiApp,
     Message,
@@ -195,7 +197,9 @@ class HotRouter:
             status = start["status"]
 
         try:
-            body = await read_body(dict(scope["headers"]), receive, self._max_body_bytes)
+            body = await read_body(
+                dict(scope["headers"]), receive, self._max_body_bytes, _bytes_per_value(scope)
+            )
             check_depth(body)
         except RequestError as error:
             return await send_error(send, error)
@@ -227,6 +231,12 @@ OF_EVENTS: Final = {
     b"outcomes": HotRoute(f"{_EVENT}/outcomes", HotRouter.outcomes),
     b"activate": HotRoute(f"{_EVENT}/activate", HotRouter.activate),
 }
+
+
+def _bytes_per_value(scope: Scope) -> int:
+    """Returns how many bytes of the largest body there must be for each value of a body."""
+    asks = scope["path"].startswith("/ofrep/")
+    return BYTES_PER_VALUE if asks else ADMIN_BYTES_PER_VALUE
 
 
 def _hot_route(segments: list[bytes]) -> HotRoute | None:

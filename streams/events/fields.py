@@ -53,6 +53,17 @@ def value_at(context: object, path: str) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def whole_number(text: str) -> int | None:
+    """Returns the number that a text writes in digits, None if it is none, or beyond 2⁵³.
+
+    So far go JSON's own numbers, and a log's offsets and times fit with room.
+
+    >>> whole_number("42"), whole_number("-1"), whole_number("9" * 20)
+    (42, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+
 def check_id(field: str, value: str) -> None:
     """Refuses an id that is empty or too long.
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import state_of
+from bandit.service.api.dependencies import shown, state_of
 from bandit.service.auth.caller import Caller, caller_of
 from bandit.service.auth.keys import (
     GRACE_SECONDS,
@@ -173,19 +173,17 @@ class ActPage(Struct, Resource, frozen=True):
     next: int | None
 
 
-@router.get("/v1/acts")
+@router.get("/v1/acts", response_model=ActPage)
 def list_acts(
     log: Annotated[Log, state_of("log")],
     since: Annotated[int, Query(ge=0, lt=2**53, description="The `next` of the page before.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     who: Annotated[str | None, Query(description="Only theirs.")] = None,
-) -> ActPage:
+) -> Response:
     """What people had the service do, oldest first; decisions are not among it."""
     found = list(islice(read_acts(log, since=since, who=who), limit))
-    return ActPage(
-        items=[act for _, act in found],
-        next=found[-1][0] + 1 if len(found) == limit else None,
-    )
+    last = found[-1][0] + 1 if len(found) == limit else None
+    return shown(ActPage(items=[act for _, act in found], next=last))
 
 
 class CallerView(Struct, Resource, frozen=True):

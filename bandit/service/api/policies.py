@@ -30,6 +30,7 @@ from bandit.service.api.dependencies import (
     Once,
     Placed,
     Protecting,
+    answered,
     refusing,
     state_of,
     tagged,
@@ -90,22 +91,22 @@ class RollbackBody(Struct, Resource, frozen=True, kw_only=True):
     examples = ({"version": 1},)
 
     version: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
+        Annotated[int, Meta(ge=1, lt=2**53)] | None,
         doc("Its number; the version before the current if left out."),
     ] = None
 
 
-Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
+Number = Annotated[int | None, Query(ge=1, lt=2**53, description="A version's number.")]
 
 
-@router.get("/{placement}/policy")
+@router.get("/{placement}/policy", response_model=PolicyView)
 async def read_policy(
     editor: Editing,
     name: Placed,
     protection: Protecting,
     decider: Annotated[Decider, state_of("decider")],
     context: Annotated[str, Query(description="A context, as JSON.")] = "{}",
-) -> PolicyView:
+) -> Response:
     """The policy that is served, and its pmf over the live creatives in a context."""
     serving = editor.serving(name)
     policy = serving.policy
@@ -114,7 +115,7 @@ async def read_policy(
         actions = serving.constraints.left(seen, actions, editor.clock_ms())
     allowed = {action.id for action in actions}
     pmf = (await decider.pmf(serving, seen, actions)).tolist() if actions else []
-    return PolicyView(
+    view = PolicyView(
         placement=name,
         spec=policy.spec,
         version=serving.version,
@@ -128,6 +129,7 @@ async def read_policy(
         verdict=policy.verdict(actions) if actions and isinstance(policy, Deciding) else None,
         trials=[view_of(TrialView, each, name=name) for name, each in serving.trials.items()],
     )
+    return await answered(view)
 
 
 @router.get("/{placement}/policy/versions")

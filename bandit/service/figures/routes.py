@@ -26,6 +26,7 @@ from bandit.service.figures.views import (
     glance_view,
     live_view,
 )
+from streams.events.fields import whole_number
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a first question waits for the log to be read."""
@@ -132,7 +133,7 @@ async def stream_figures(
     """
     for name in placement or ():
         editor.placement(name)
-    since_ms = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    since_ms = whole_number(last_event_id or "") or 0
     if figures.streams >= MAX_STREAMS:
         message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
         raise RequestError(503, "too_many_streams", message)

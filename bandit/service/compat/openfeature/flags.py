@@ -112,7 +112,7 @@ class Assignments:
 
 EXPOSURE: Final = "exposure"
 """The event that says that the user saw the creative, and nothing else."""
-OF_CONTEXT: Final = frozenset(["features_invalid", "too_many_features", "too_many_products"])
+OF_CONTEXT: Final = frozenset(["features_invalid", "too_many_features", "question_too_costly"])
 """Codes of refusals that are about the user's context."""
 TURN_SECONDS: Final = 0.005
 """After how long other requests get a turn."""
