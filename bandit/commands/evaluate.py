@@ -153,6 +153,10 @@ def evaluate(
 ) -> None:
     """Estimate from a log what other policies would have earned, and how sure that is.
 
+    Of decision-service JSON, events with one slot and CCB events are read, and of VW text, events
+    with cb_adf labels. Slates, continuous actions and text without actions (--cb) are refused by
+    name. Rows that are no decisions are skipped, and counted by reason.
+
     The verdict says whether the log can tell at all; its code is stable, for programs. `html`
     is one page with plots, for whoever decides; it wants the extra 'plot'.
     """

@@ -30,7 +30,7 @@ from bandit.ope.readers.dsjson_fields import (
 )
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.lines import Line, read_lines
-from bandit.ope.readers.rows import RowCounts
+from bandit.ope.readers.rows import KindRefused, RowCounts
 from streams.events import Action, Decision
 
 UNREADABLE: Final = (
@@ -47,20 +47,11 @@ NO_EVENT: Final = "is no event of decision-service JSON"
 _COSTS: Final = re.compile(
     rb'"_(label|original_label)_cost"\s*:\s*(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)'
 )
-
 _CHOSEN: Final = re.compile(rb'"_labelIndex"\s*:\s*([0-9]+)')
 
 
 class _LeftOut(Exception):
     """An event that is no decision by the rules of the format; `reason` is a stable code."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
-class _KindRefused(ValueError):
-    """An event of a kind that is not read; `reason` is a stable code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -102,7 +93,7 @@ def read_dsjson(path: Path, counts: RowCounts) -> Iterator[LoggedEvent]:
         except _LeftOut as error:
             counts.leave_out(error.reason, line.where, str(error))
         except UNREADABLE as error:
-            reason = error.reason if isinstance(error, _KindRefused) else "event_invalid"
+            reason = error.reason if isinstance(error, KindRefused) else "event_invalid"
             counts.refuse(reason, line.where, _words(error), verdict=NO_EVENT)
         else:
             yield from found
@@ -129,7 +120,7 @@ def _words(error: Exception) -> str:
 
 
 def _is_apprentice(path: Path) -> bool:
-    """Whether some decision's cost is not the outcome's: only an apprentice's log has both.
+    """True if some decision's cost is not the outcome's, which only an apprentice's log has.
 
     Raises:
         ReaderError: other lines are no apprentice's. An apprentice learns the same from every
@@ -190,7 +181,7 @@ def _decisions(line: _Event, counts: RowCounts) -> Iterator[LoggedEvent]:
 
     Raises:
         _LeftOut: the line is no decision.
-        _KindRefused: the line is of a kind that is not read.
+        KindRefused: the line is of a kind that is not read.
         ...: one of UNREADABLE; the line is not as it should be.
     """
     event = line.fields
@@ -226,20 +217,20 @@ def _decisions(line: _Event, counts: RowCounts) -> Iterator[LoggedEvent]:
 def _check_kind(event: dict[str, Any]) -> None:
     """Raises what says that an event is no decision, or of a kind that is not read."""
     if "_label_ca" in event or "pdf" in event:
-        raise _KindRefused("continuous_actions", "continuous actions are not read")
+        raise KindRefused("continuous_actions", "continuous actions are not read")
     if not event.get("a") and not event.get("_outcomes"):
         if "RewardValue" in event or "Observations" in event:
             raise _LeftOut("reward_without_decision", "a reward whose decision is missing")
         raise _LeftOut("no_actions", "an event without actions (a)")
     if event.get("pdrop"):
         words = f"pdrop is {event['pdrop']}; logs that were thinned out are not read"
-        raise _KindRefused("thinned_out", words)
+        raise KindRefused("thinned_out", words)
     multi = event["c"]["_multi"]
     if any("_slot_id" in action for action in multi):
         words = "slates (_slot_id) are not read; events with one slot and CCB events are"
-        raise _KindRefused("slates", words)
+        raise KindRefused("slates", words)
     if "_label" in event:
-        raise _KindRefused("label_object", "_label is not read; expected _label_cost")
+        raise KindRefused("label_object", "_label is not read; expected _label_cost")
     _check_activated(event)
 
 

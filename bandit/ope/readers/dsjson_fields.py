@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Raw
 
 from bandit.features.flatten import flatten
-from bandit.ope.readers.events import spread
+from bandit.ope.readers.events import spread, with_entry
+from bandit.ope.rounding import Digits
 from streams.events import Action
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLACK: Final = 1e-3
-"""pmfs are logged in single precision, or with few digits; beyond this they are wrong."""
+"""By how much a pmf may miss 1, beyond what its digits allow."""
 
 
 class Choice(NamedTuple):
@@ -111,7 +114,7 @@ def _choice(
 ) -> Choice:
     """Returns the choice by the pmf `p` of the actions in `order`."""
     total = math.fsum(p)
-    if min(p) < 0.0 or abs(total - 1.0) > SLACK:
+    if min(p) < 0.0 or abs(total - 1.0) > SLACK + len(p) * _rounding(p, total - 1.0):
         raise ValueError(f"p is no pmf: {len(p)} entries of at least {min(p)}, summing to {total}")
     as_sent = sorted(zip(order, p, strict=True))
     numbers = tuple(number for number, _ in as_sent)
@@ -119,15 +122,25 @@ def _choice(
     logged = as_sent[index][1] / total
     if propensity is None:
         propensity = logged
-    if abs(logged - propensity) > SLACK * max(logged, propensity):
+    apart = logged - propensity
+    rounding = _rounding(p, apart) + _rounding([propensity], apart)
+    if abs(apart) > SLACK * max(logged, propensity) + rounding:
         return _known_alone(numbers, chosen, propensity)
-    pmf = [value / total for _, value in as_sent]
+    pmf = tuple(value / total for _, value in as_sent)
     if propensity != logged and logged < 1.0:
         # the label has more digits than the pmf, or fewer; it is what counts
-        pmf = [value * (1.0 - propensity) / (1.0 - logged) for value in pmf]
-        pmf[index] = propensity
+        pmf = with_entry(pmf, index, propensity)
     _check_propensity(propensity)
-    return Choice(numbers, tuple(pmf), index, whole=True)
+    return Choice(numbers, pmf, index, whole=True)
+
+
+def _rounding(values: Sequence[float], error: float) -> float:
+    """Returns by how much each number may be off by rounding, 0 where no error asks for it."""
+    if abs(error) <= SLACK * SLACK:
+        return 0.0
+    digits = Digits()
+    digits.add(np.array([value for value in values if value > 0.0]))
+    return 0.0 if digits.all_there else digits.half_decimal
 
 
 def _known_alone(numbers: Sequence[int], chosen: int, propensity: float | None) -> Choice:
@@ -192,7 +205,7 @@ def actions_of(multi: Sequence[dict[str, Any]]) -> tuple[Action, ...]:
 def _action(encoded: bytes, number: int) -> Action:
     """Returns the action of this JSON; the same actions come again and again."""
     action: dict[str, Any] = msgspec.json.decode(encoded)
-    named, features = action.get("_tag"), action
+    named, features = _name(action.get("_tag")), action
     inner = action.get("i")
     if isinstance(inner, dict) and "id" in inner:
         named = named or _name(inner["id"])
@@ -257,17 +270,17 @@ def timestamp_ms(text: object) -> int:
     >>> timestamp_ms("2024-03-01T12:00:00.0000000+02:00") == timestamp_ms("2024-03-01T10:00:00Z")
     True
     """
-    if text is None:
+    if text is None or text == "":
         return 0
     if not isinstance(text, str):
         raise ValueError(f"Timestamp is {text!r:.40}; expected text such as 2024-03-01T10:00:00Z")
-    moment = datetime.fromisoformat(text.strip())
+    moment = datetime.fromisoformat(text.strip().upper())
     if moment.year == 1:
         # what .NET writes where it knows no time
         return 0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    found = math.floor(moment.timestamp() * 1000)
+    found = (moment - EPOCH) // timedelta(milliseconds=1)
     if found < 0:
         raise ValueError(f"Timestamp is {text}; expected a time after 1970")
     return found

@@ -19,6 +19,18 @@ from bandit.ope.readers.events import LoggedEvent
 OnBadRow: TypeAlias = Literal["stop", "skip"]
 
 
+class KindRefused(ValueError):
+    """A row of a kind that a reader does not read.
+
+    Attributes:
+        reason: a stable code, such as `slates`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class SkippedRows(msgspec.Struct, frozen=True):
     """How many rows were left out for one reason.
 

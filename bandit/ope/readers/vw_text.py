@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +20,7 @@ from bandit.errors import FeatureError
 from bandit.features.flatten import flatten
 from bandit.ope.readers.events import LoggedEvent, spread
 from bandit.ope.readers.lines import Line, read_lines
-from bandit.ope.readers.rows import RowCounts
+from bandit.ope.readers.rows import KindRefused, RowCounts
 from streams.events import Action, Decision
 
 READ: Final = (
@@ -37,14 +38,6 @@ _HALF_A_NUMBER: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _BLANKS: Final = re.compile(r"[ \t]+")
-
-
-class _KindRefused(ValueError):
-    """An event of a kind that is not read; `reason` is a stable code."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 class _Row(NamedTuple):
@@ -120,7 +113,7 @@ class _Events:
             return None
 
     def _refuse(self, where: str, error: Exception) -> None:
-        reason = error.reason if isinstance(error, _KindRefused) else "event_invalid"
+        reason = error.reason if isinstance(error, KindRefused) else "event_invalid"
         self._counts.refuse(reason, where, str(error), verdict=NO_EVENT)
         self._refused, self._rows = True, []
 
@@ -129,9 +122,11 @@ def _check_rows(rows: list[_Row]) -> None:
     """Raises if the last of these lines cannot belong to the same event."""
     if rows[-1].shared and len(rows) > 1:
         raise ValueError("only the first line of an event may be shared")
+    if rows[-1].label is None:
+        return
     labels = sum(row.label is not None for row in rows)
     if labels > 1:
-        raise _KindRefused(
+        raise KindRefused(
             "several_labels",
             f"{labels} of its actions have a label; expected one. Text for --cb, with a line an "
             f"event, is not read, since it does not hold the actions; {READ}",
@@ -144,7 +139,7 @@ def _event(rows: list[_Row], number: int) -> LoggedEvent:
     chosen = next(place for place, row in enumerate(lines) if row.label is not None)
     cost, propensity = lines[chosen].label or (0.0, 1.0)
     if len(lines) == 1 and propensity < 1.0:
-        raise _KindRefused(
+        raise KindRefused(
             "one_action",
             f"its only action has the probability {propensity}; expected 1. Text for --cb, with a "
             f"line an event, is not read, since it does not hold the actions; {READ}",
@@ -175,11 +170,11 @@ def _row(line: bytes) -> _Row:
             "a line of white space alone is an action without features to Vowpal Wabbit; leave "
             "the line between two events empty"
         )
-    head, *spaces = text.split("|")
-    if not spaces:
+    head, bar, rest = text.partition("|")
+    if not bar:
         raise ValueError("a line without '|' has no features")
     shared, label, tag = _head(head)
-    return _Row(shared, label, tag, _namespaces(spaces))
+    return _Row(shared, label, tag, _namespaces(rest))
 
 
 def _head(head: str) -> tuple[bool, tuple[float, float] | None, str]:
@@ -196,7 +191,7 @@ def _head(head: str) -> tuple[bool, tuple[float, float] | None, str]:
     if not last and words and words[-1].startswith("'"):
         tag = words.pop()
     if words and words[0] in ("ccb", "slates", "ca"):
-        raise _KindRefused(f"{words[0]}_text", f"text for {words[0]} is not read; {READ}")
+        raise KindRefused(f"{words[0]}_text", f"text for {words[0]} is not read; {READ}")
     if len(words) > 1 or (words and words[0] != "shared" and ":" not in words[0]):
         raise ValueError(f"{head.strip()!r} is no label; {READ}")
     shared = words == ["shared"]
@@ -221,12 +216,15 @@ def _label(word: str) -> tuple[float, float]:
     return cost, propensity
 
 
-def _namespaces(spaces: list[str]) -> Raw:
-    """Returns the features by namespace, as one JSON object.
+@lru_cache(maxsize=4096)
+def _namespaces(text: str) -> Raw:
+    """Returns the features after the first bar by namespace, as one JSON object.
 
-    A feature has a number, 1 if none is given, or a text; the numbers of one name are added up.
+    The same actions come again and again. A feature has a number, 1 if none is given, or a text;
+    the numbers of one name are added up.
     """
     found: dict[str, dict[str, float | str | list[str]]] = {}
+    spaces = text.split("|")
     for place, space in enumerate(spaces):
         # what touches the bar is the namespace, with a factor for all its values
         name, factor = " ", 1.0

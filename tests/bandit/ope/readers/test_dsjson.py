@@ -1,6 +1,5 @@
 import codecs
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.lines import NO_TEXT
+from streams.events import decode, encode
 
 DATA = Path(__file__).parents[4].parent / "shared" / "data" / "dsjson"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no {DATA} here")
@@ -284,6 +284,16 @@ def test_layouts_of_a_pmf(tmp_path, changes, pmf, index, whole):
     assert (found.decision.index, found.whole) == (index, whole)
 
 
+@pytest.mark.parametrize("label", [0.33, 0.3333, 1 / 3, 0.333333])
+@pytest.mark.parametrize("p", [0.33, 0.333, 0.333333, 1 / 3])
+def test_a_third_may_be_written_with_few_digits(tmp_path, label, p):
+    (found,) = read(tmp_path / "log", three(_label_probability=label, p=[p] * 3))
+    assert found.whole
+    assert found.decision.propensity == label
+    assert sum(found.decision.pmf) == pytest.approx(1.0, abs=1e-12)
+    assert found.decision.pmf[0] == found.decision.pmf[2]
+
+
 def test_the_label_has_the_digits_that_count(tmp_path):
     (found,) = read(tmp_path / "log", three(_label_probability=0.24999, p=[0.25, 0.5, 0.25]))
     assert found.decision.propensity == 0.24999
@@ -298,6 +308,8 @@ def test_the_label_has_the_digits_that_count(tmp_path):
         ("2024-03-01T12:00:00+02:00", 1709287200000),
         ("2024-03-01T10:00:00Z", 1709287200000),
         ("2024-03-01T10:00:00", 1709287200000),
+        ("2024-03-01 10:00:00z", 1709287200000),
+        ("", 0),
         ("2024-03-01T04:30:00.25-05:30", 1709287200250),
         ("2024-03-01T10:00:00.1239999Z", 1709287200123),
         ("0001-01-01T00:00:00", 0),
@@ -326,14 +338,19 @@ def test_actions_are_named_by_what_the_log_has(tmp_path):
         {"_tag": "tagged", "i": {"id": "other"}},
         {"i": {"id": 0, "constant": 1, "colour": "red"}, "_text": "big big sale"},
         {"id": "plain", "i": {"price": 3}, "_secret": 1},
+        {"_tag": 7},
+        {"i": 5},
     ]
-    (found,) = read(tmp_path / "log", three(c={"_text": "hello", "_multi": multi}))
+    context = {"_text": "hello", "_multi": multi}
+    (found,) = read(tmp_path / "log", three(a=[2, 1, 3, 4, 5], p=[0.25, 0.75, 0, 0, 0], c=context))
     actions = found.decision.actions
-    assert [action.id for action in actions] == ["tagged", "0", "plain"]
+    assert [action.id for action in actions] == ["tagged", "0", "plain", "7", "action 4"]
     assert [json.loads(bytes(action.features)) for action in actions] == [
         {},
         {"i": {"colour": "red"}, "big": 2, "sale": 1},
         {"id": "plain", "i": {"price": 3}},
+        {},
+        {"i": 5},
     ]
     assert json.loads(bytes(found.decision.context)) == {"hello": 1}
 
@@ -500,6 +517,54 @@ def test_figures_are_those_of_a_plain_reading(tmp_path):
         assert snips.value == pytest.approx(np.sum(weight * reward) / np.sum(weight), abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        [outcome([2, 0, 1, 3], [0.25] * 4, -1.0), outcome([1, 0, 3], [0.5, 0.25, 0.25], 0.0)],
+        [outcome(2, 0.5, -1.0, _o=[1.0]), outcome([0], [0.25], -0.5, _o=[])],
+    ],
+)
+def test_what_slots_show_is_what_vw_takes_for_shown(tmp_path, outcomes):
+    line = ccb(outcomes)
+    found = read(tmp_path / "log", line)
+    parser = DSJsonFormatParser(Workspace(["--ccb_explore_adf", "--dsjson", "--quiet"]))
+    labels = [example.get_label().outcome for example in parser.parse_json(json.dumps(line))]
+    for event, (cost, pmf) in zip(found, filter(None, labels), strict=True):
+        assert (event.reward, event.decision.action.id) == (-cost, f"ad{pmf[0][0]}")
+        assert event.decision.propensity == pmf[0][1]
+
+
+def test_figures_of_slots_are_those_of_a_plain_reading(tmp_path):
+    rng = np.random.default_rng(8)
+    lines, plain = [], {0: [], 1: []}
+    for number in range(300):
+        outcomes, left = [], [0, 1, 2, 3]
+        for slot in (0, 1):
+            pmf = rng.dirichlet([1.0] * len(left))
+            order = [int(n) for n in rng.choice(left, len(left), replace=False, p=pmf)]
+            p = [float(pmf[left.index(n)]) for n in order]
+            cost = -float(rng.random() < 0.1 + 0.2 * order[0])
+            alone = number % 2
+            known = (order[0], p[0]) if alone else (order, p)
+            outcomes.append(outcome(*known, cost, _o=[-cost]))
+            plain[slot].append((order[0] == 2, 2 in left, p[0], -cost))
+            left.remove(order[0])
+        lines.append(ccb(outcomes, EventId=f"e{number}"))
+    path = tmp_path / "log"
+    read(path, *lines)
+    for slot, rows in plain.items():
+        matched, possible, propensity, reward = np.array(rows, dtype=float).T
+        report = evaluate(
+            lambda slot=slot: open_reader("dsjson", path, slot=slot),
+            ["constant:ad2"],
+            Options(estimators=("ips", "snips")),
+        )
+        weight = matched * possible / propensity
+        ips, snips = report.policies[1].estimates
+        assert ips.value == pytest.approx(np.mean(weight * reward), abs=1e-9)
+        assert snips.value == pytest.approx(np.sum(weight * reward) / np.sum(weight), abs=1e-9)
+
+
 def test_the_same_action_may_be_offered_twice(tmp_path):
     multi = [{"i": {"id": "ad0"}, "A": {"a": 1}}] * 2 + [{"i": {"id": "ad2"}}]
     path = tmp_path / "log"
@@ -556,9 +621,11 @@ def test_any_bytes_are_read_or_counted(tmp_path, lines):
     path = tmp_path / "log"
     path.write_bytes(text)
     found = open_reader("dsjson", path, on_bad_row="skip")
-    read = Counter(event.decision.event_id for event in found)
+    decisions = [event.decision for event in found]
+    # what was read can be written to the log, and read from it
+    assert [decode(encode(decision)) for decision in decisions] == decisions
     written = sum(bool(line.removeprefix(codecs.BOM_UTF8).strip()) for line in text.split(b"\n"))
-    assert read.total() + sum(one.count for one in found.skipped) == written
+    assert len(decisions) + sum(one.count for one in found.skipped) == written
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"c":' * 50_000, '{"EventId":1e999}', "9" * 5000])

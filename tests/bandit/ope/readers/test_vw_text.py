@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,8 @@ from vowpal_wabbit_next import TextFormatParser, Workspace
 
 from bandit.errors import ReaderError
 from bandit.features.flatten import flatten, vw_text
+from bandit.ope.candidate import Options
+from bandit.ope.evaluate import evaluate
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.lines import NO_TEXT
 
@@ -193,6 +196,35 @@ def test_features_are_those_of_vw(tmp_path):
         theirs.append([(group.indices, group.values) for group in groups])
     for mine, its in zip(ours, theirs, strict=True):
         assert [mine == other for other in ours] == [its == other for other in theirs]
+
+
+def test_figures_are_those_of_a_plain_reading(tmp_path):
+    rng = np.random.default_rng(9)
+    text, rows = "", []
+    for _ in range(300):
+        pmf = rng.dirichlet([1.0, 2.0, 3.0])
+        chosen = int(rng.choice(3, p=pmf))
+        reward = float(rng.random() < 0.1 + 0.2 * chosen)
+        rows.append((chosen, pmf[chosen], reward))
+        text += f"shared |u a:{rng.random():.3f}\n"
+        for n in range(3):
+            label = f"0:{-reward}:{float(pmf[n])!r} " if n == chosen else ""
+            text += f"{label}'ad{n} |ad x{n}\n"
+        text += "\n"
+    path = tmp_path / "log"
+    path.write_text(text)
+    chosen, propensity, reward = np.array(rows).T
+    report = evaluate(
+        lambda: open_reader("vw", path),
+        ["uniform", "constant:ad2"],
+        Options(estimators=("ips", "snips")),
+    )
+    targets = {"logged": propensity, "uniform": np.full(300, 1 / 3), "constant:ad2": chosen == 2}
+    for found in report.policies:
+        weight = targets[found.policy] / propensity
+        ips, snips = found.estimates
+        assert ips.value == pytest.approx(np.mean(weight * reward), abs=1e-9)
+        assert snips.value == pytest.approx(np.sum(weight * reward) / np.sum(weight), abs=1e-9)
 
 
 words = st.sampled_from(
