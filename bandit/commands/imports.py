@@ -83,8 +83,8 @@ def personalizer_logs(
 
 
 def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
+    from bandit.ope.base import RewardRange
     from bandit.ope.candidate import Options
-    from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate
     from bandit.ope.policies import FIRST_ACTION, Candidate, unmasked
     from bandit.service.compat.personalizer.import_logs import read_logs
@@ -93,7 +93,7 @@ def _judged(placement: Placement, paths: list[Path]) -> Evaluation:
     return evaluate(
         lambda: read_logs(paths),
         [Candidate("placement", unmasked(placement.policy)), FIRST_ACTION, "uniform"],
-        Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
+        Options(reward_range=RewardRange(rule.minimum, rule.maximum), unit=placement.unit or None),
     )
 
 

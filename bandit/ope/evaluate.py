@@ -6,27 +6,26 @@ judge; neither reading holds more than a batch. Policies are compared on the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
 from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
+from bandit.ope.before import NEARLY, Open, fit_robust, read_before, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
-from bandit.ope.models import RewardModel, open_model
+from bandit.ope.models import RewardModel
 from bandit.ope.policies import Candidate, open_target
-from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.repeats import Repeats, names_unit, with_repeats
 from bandit.ope.report import Evaluation, PolicyEvaluation
 from bandit.ope.units import hash_units
@@ -37,13 +36,12 @@ if TYPE_CHECKING:
     from bandit.ope.readers.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
-NEARLY: Final = 1e-3
+EARLIEST_MS: Final = 631_152_000_000
+"""1990; times before it are row numbers, or none at all."""
 ESTIMATED: Final = (
     "Propensities were not logged but estimated from contexts: every figure below is only as "
     "right as that model, and wrong where the choice rested on what the log does not say."
 )
-
-Open: TypeAlias = Callable[[], Iterable[LoggedEvent]]
 
 
 def evaluate(
@@ -78,7 +76,7 @@ def evaluate(
     chosen = list({p if isinstance(p, str) else id(p): p for p in named}.values())
     _check(chosen, options)
     with show_progress(console) as progress:
-        model, slots, largest = _read_before(log, options, progress)
+        model, slots, largest = read_before(log, options, progress)
         options = replace(options, max_weight=largest)
         # Each process has the baseline, to compare with.
         baseline, *others = chosen
@@ -112,6 +110,8 @@ def evaluate(
         warnings=warnings,
         calibration=first.calibration,
         creatives=first.creatives,
+        since_ms=first.since_ms,
+        until_ms=first.until_ms,
     )
 
 
@@ -124,6 +124,8 @@ class _Part(NamedTuple):
     creatives: tuple[CreativeEstimate, ...]
     estimated: bool
     repeats: str | None
+    since_ms: int | None
+    until_ms: int | None
 
 
 def _with_repeats(
@@ -148,9 +150,10 @@ def _judge(
     candidates = [CandidatePolicy(policy, options, slots) for policy in policies]
     if "mrdr" in options.estimators:
         for candidate in candidates:
-            candidate.model = _fit_robust(log, candidate.policy, options)
+            candidate.model = fit_robust(log, candidate.policy, options)
     calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats()
     creatives = CreativeJudge(model=model) if options.creatives else None
+    times: list[tuple[float, float]] = []
     events = iter(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -159,6 +162,7 @@ def _judge(
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
         view = view_of(batch, options, model)
+        times.append((view.timestamp_ms.min(), view.timestamp_ms.max()))
         if options.unit is None:
             repeats.add(batch)
         for candidate in candidates:
@@ -180,71 +184,16 @@ def _judge(
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
-    yield _Part(n, results, calibrating.get(), judged, estimated, repeats.words())
+    calibration = calibrating.get()
+    yield _Part(n, results, calibration, judged, estimated, repeats.words(), *_span(times))
 
 
-class _Before(NamedTuple):
-    """What is known before judging: the model, how many slots events have, the largest weight."""
-
-    model: RewardModel | None
-    slots: int
-    max_weight: float | None
-
-
-def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
-    """Returns what has to be known beforehand: each only if it is needed.
-
-    The largest weight is known of a log whose every choice was uniform, by its pmfs alone.
-    """
-    model = None
-    if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
-        model = open_model(options.model)
-    slates = any(name in SLATES for name in options.estimators)
-    uniform = "betting" in options.estimators and options.max_weight is None
-    if model is None and not slates and not uniform:
-        return _Before(None, 0, options.max_weight)
-    task = progress.add_task("reading for the reward model", total=None)
-    slots, largest = 0, 0.0
-    for number, event in enumerate(log()):
-        uniform = uniform and is_uniform(event)
-        largest = max(largest, 1.0 / event.decision.propensity)
-        slots = max(slots, event.decision.slot + 1)
-        if model is not None:
-            model.learn(event)
-        if number % 1000 == 999:
-            progress.advance(task, 1000)
-    if model is not None and slots:
-        model.fit()
-    progress.update(task, visible=False)
-    return _Before(
-        model if slots else None, slots, largest if uniform and slots else options.max_weight
-    )
-
-
-def is_uniform(event: LoggedEvent) -> bool:
-    """Returns whether every action was as likely, to the digits that propensities are given in."""
-    pmf = event.decision.pmf
-    return not event.estimated and max(pmf) - min(pmf) <= NEARLY * max(pmf)
-
-
-def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
-    """Returns the reward model with which DR's variance for this policy is least.
-
-    It is fitted with the weights π (1 - μ) / μ² (Farajtabar, Chow & Ghavamzadeh 2018, equation
-    10, as their estimator takes them for stochastic policies).
-    """
-    model, target = open_model(options.model), open_target(policy, max_weight=options.max_weight)
-    for number, event in enumerate(log()):
-        if number < options.train:
-            target.train(event)
-            continue
-        propensity, weighed = event.decision.propensity, target.answer(event).target
-        # where the log left no choice nothing can vary; a little keeps the model from having none
-        weight = weighed * max(1.0 - propensity, 1e-3) / propensity**2
-        if weight > 0.0:
-            model.learn(event, weight)
-    model.fit()
-    return model
+def _span(times: Sequence[tuple[float, float]]) -> tuple[int, int] | tuple[None, None]:
+    """Returns the first and the last time; None where they are row numbers, or none at all."""
+    since_ms = min((first for first, _ in times), default=0.0)
+    if since_ms < EARLIEST_MS:
+        return None, None
+    return int(since_ms), int(max(last for _, last in times))
 
 
 def _check(policies: Sequence[str | Candidate], options: Options) -> None:
@@ -262,20 +211,6 @@ def _check(policies: Sequence[str | Candidate], options: Options) -> None:
                 f"policy {policy!r} learns from the log's first part; say with train (--train) how "
                 "many decisions that is"
             )
-
-
-def show_progress(
-    console: Console | None, done: str = "{task.completed:,.0f} decisions"
-) -> Progress:
-    """Returns a spinner with what is done; nothing is shown where nobody looks."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}: " + done),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=console is None or not console.is_terminal,
-    )
 
 
 PLAIN: Final = tuple(
@@ -327,13 +262,15 @@ def evaluate_columns(
     parts = min(processes, log.most_parts)
     jobs = [partial(_judge_columns, log, names, options, part, parts) for part in range(parts)]
     candidates: list[CandidatePolicy] | None = None
-    n, repeats = 0, Repeats()
+    n, repeats, times = 0, Repeats(), list[tuple[float, float]]()
     with show_progress(console) as progress:
         task = progress.add_task("judging", total=None)
         for _, told in fan_out(jobs, processes):
             if isinstance(told, int):
                 n += told
                 progress.advance(task, told)
+            elif isinstance(told, tuple):
+                times += told
             elif isinstance(told, dict):
                 for path, values in told.items():
                     repeats.add_values(path, values)
@@ -345,7 +282,10 @@ def evaluate_columns(
         raise EstimateError("the log holds no decision; there is nothing to judge policies by")
     results = (candidate.result() for candidate in candidates)
     found = _with_repeats(results, repeats.words())
-    return Evaluation(n, options.level, options.baseline, found)
+    since_ms, until_ms = _span(times)
+    return Evaluation(
+        n, options.level, options.baseline, found, since_ms=since_ms, until_ms=until_ms
+    )
 
 
 def _constant_weight(log: ColumnLog) -> float | None:
@@ -375,12 +315,15 @@ def _with_users(log: ColumnLog, options: Options) -> ColumnLog:
 
 def _judge_columns(
     log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
-) -> Iterator[int | dict[str, Sequence[str]] | list[CandidatePolicy]]:
+) -> Iterator[
+    int | dict[str, Sequence[str]] | tuple[tuple[float, float], ...] | list[CandidatePolicy]
+]:
     """Yields how many decisions were judged, as they are, and then what is kept of them.
 
     Where no unit is named, the values of columns that may name users as well.
     """
     candidates, start = [CandidatePolicy(name, options) for name in names], 0
+    times: list[tuple[float, float]] = []
     for columns in log.read(part, parts):
         labels = {name: of for name, of in columns.labels.items() if name in options.segments}
         units = None
@@ -395,6 +338,8 @@ def _judge_columns(
                 ]
             )
         start += len(columns.reward)
+        if len(columns.timestamp_ms):
+            times.append((columns.timestamp_ms.min(), columns.timestamp_ms.max()))
         view = View((), None, columns.timestamp_ms, labels, units)
         for candidate in candidates:
             target = _target(candidate.name, columns, log.actions)
@@ -403,6 +348,7 @@ def _judge_columns(
         for candidate in candidates[1:]:
             candidate.compare(candidates[0])
         yield len(columns.reward)
+    yield tuple(times)
     yield candidates
 
 

@@ -215,14 +215,19 @@ class RewardSupport:
     @property
     def unit(self) -> float:
         """The share of all weight that a typical decision has, or a typical unit; 1 of nothing."""
+        return self._shares()[1]
+
+    def _shares(self) -> tuple[float, float]:
+        """Returns the share that a typical decision has, and the one that a typical unit has."""
         weights = self._weights
         if not weights.n or not weights.mean[0]:
-            return 1.0
+            return 1.0, 1.0
         total = weights.n * float(weights.mean[0])
+        by_decision = float(weights.moments.comoment[0, 0]) / total**2 + 1.0 / weights.n
         if weights.units is None:
-            return float(weights.moments.comoment[0, 0]) / total**2 + 1.0 / weights.n
+            return by_decision, by_decision
         by_unit = weights.units.get()[0][0]
-        return float(by_unit @ by_unit) / total**2
+        return by_decision, float(by_unit @ by_unit) / total**2
 
     def interval(
         self, value: float, error: float, level: float, *, debiased: bool = False
@@ -241,7 +246,9 @@ class RewardSupport:
             return None
         suffix = "_debiased" if debiased else ""
         if low == 0.0 or high == 0.0:
-            support = Support(low, high, self.unit)
+            by_decision, by_unit = self._shares()
+            # of rewards that nobody earned it is not known whether they come by user or one by one
+            support = Support(low, high, math.sqrt(by_decision * by_unit), 1.0 / by_unit - 1.0)
             return mean_interval(value, error, support, level, method="beta" + suffix)
         if error <= 1e-12 * max(abs(value), 1.0):
             return None

@@ -77,8 +77,8 @@ def test_a_band_counts_users_where_a_unit_is_named():
     rng, shown = np.random.default_rng(1), []
     for user in range(40):
         rate = rng.beta(0.5, 1.5)
-        for _ in range(50):
-            shown.append(interaction(float(rng.random() < rate), context={"user": f"u{user}"}))
+        clicks = (rng.random(50) < rate).astype(float)
+        shown += [interaction(click, context={"user": f"u{user}"}) for click in clicks]
     plain, by_user = PlacementCounts(), PlacementCounts()
     by_user.plan(None, None, unit="context.user")
     for each in shown:
