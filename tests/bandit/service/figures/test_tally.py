@@ -78,7 +78,7 @@ def test_a_band_counts_users_where_a_unit_is_named():
     for user in range(40):
         rate = rng.beta(0.5, 1.5)
         clicks = (rng.random(50) < rate).astype(float)
-        shown += [interaction(click, context={"user": f"u{user}"}) for click in clicks]
+        shown += [interaction(float(each), context={"user": f"u{user}"}) for each in clicks]
     plain, by_user = PlacementCounts(), PlacementCounts()
     by_user.plan(None, None, unit="context.user")
     for each in shown:
