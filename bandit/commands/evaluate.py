@@ -200,7 +200,7 @@ def evaluate(
     else:
         opened = logged.open_reader()
         found = run(opened, policies, options, processes=processes, console=progress)
-    _tell(found, form)
+    _tell(found._replace(source=str(logged.path)), form)
 
 
 def tune(

@@ -97,8 +97,8 @@ def personalizer_logs(
 
 
 def _judged(placement: Placement, paths: list[Path], on_bad_row: OnBadRow) -> Evaluation:
+    from bandit.ope.base import RewardRange
     from bandit.ope.candidate import Options
-    from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate
     from bandit.ope.policies import FIRST_ACTION, Candidate, unmasked
     from bandit.service.compat.personalizer.import_logs import read_logs
@@ -107,7 +107,7 @@ def _judged(placement: Placement, paths: list[Path], on_bad_row: OnBadRow) -> Ev
     return evaluate(
         lambda: read_logs(paths, on_bad_row),
         [Candidate("placement", unmasked(placement.policy)), FIRST_ACTION, "uniform"],
-        Options(reward_range=RewardRange(rule.minimum, rule.maximum)),
+        Options(reward_range=RewardRange(rule.minimum, rule.maximum), unit=placement.unit or None),
     )
 
 

@@ -66,6 +66,7 @@ class Diagnostics(msgspec.Struct, frozen=True):
         weights: how many decisions have a weight of up to each of `EDGES`, and not up to the one
             before it; the last is of all that are above.
         verdict: all of this in words.
+        effective_rewards: how many rewards of one size would tell as much, (Σ w r)² / Σ (w r)².
     """
 
     n: int
@@ -80,15 +81,17 @@ class Diagnostics(msgspec.Struct, frozen=True):
     carried: tuple[float, ...]
     weights: tuple[int, ...]
     verdict: EvaluationVerdict
+    effective_rewards: float = 0.0
 
     @property
     def proves(self) -> bool:
         """Whether an interval of a difference to another policy is worth showing.
 
-        A small sample is no ranking, but its interval is honest from 30 effective decisions on.
+        A small sample is no ranking, but its interval is honest from 30 effective decisions and 10
+        effective rewards on.
         """
         small = self.verdict.code == "small_sample" and self.effective >= FEWEST_EFFECTIVE
-        return self.verdict.usable or small
+        return (self.verdict.usable or small) and self.effective_rewards >= LEAST_REWARDS
 
 
 class Diagnosis:
@@ -107,7 +110,7 @@ class Diagnosis:
         self._rewards = 0
         self._unsupported: float | None = None
         self._heaviest: Floats = np.zeros(HEAVIEST)
-        self._carried = 0.0
+        self._carried = self._squares = 0.0
         self._histogram = np.zeros(len(EDGES) + 1, dtype=np.int64)
         self._check = WeightCheck()
 
@@ -138,6 +141,7 @@ class Diagnosis:
         self._unsupported = _sum(self._unsupported, unsupported)
         carried = np.abs(weight * batch.reward)
         self._carried += float(carried.sum())
+        self._squares += float(carried @ carried)
         self._heaviest = _largest(np.concatenate((self._heaviest, carried)))
         places = np.searchsorted(EDGES, weight, side="left")
         self._histogram += np.bincount(places, minlength=len(EDGES) + 1)
@@ -167,6 +171,7 @@ class Diagnosis:
             carried=tuple((np.cumsum(self._heaviest) / (self._carried or 1.0)).tolist()),
             weights=tuple(self._histogram.tolist()),
             verdict=EvaluationVerdict("ok", ""),
+            effective_rewards=self._carried**2 / self._squares if self._squares else 0.0,
         )
         return msgspec.structs.replace(found, verdict=_verdict(found, self._check))
 
@@ -179,6 +184,7 @@ class Diagnosis:
         total._unsupported = _sum(self._unsupported, other._unsupported)
         total._heaviest = _largest(np.concatenate((self._heaviest, other._heaviest)))
         total._carried = self._carried + other._carried
+        total._squares = self._squares + other._squares
         total._histogram = self._histogram + other._histogram
         total._check = self._check + other._check
         return total

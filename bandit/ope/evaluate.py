@@ -6,27 +6,26 @@ judge; neither reading holds more than a batch. Policies are compared on the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
 from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
+from bandit.ope.before import NEARLY, Open, fit_robust, read_before, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
-from bandit.ope.models import RewardModel, open_model
+from bandit.ope.models import RewardModel
 from bandit.ope.policies import Candidate, open_target
-from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import RowCounts, SkippedRows, reading
 from bandit.ope.repeats import Repeats, names_unit, with_repeats
 from bandit.ope.report import Evaluation, PolicyEvaluation
@@ -38,13 +37,12 @@ if TYPE_CHECKING:
     from bandit.ope.readers.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
-NEARLY: Final = 1e-3
+EARLIEST_MS: Final = 631_152_000_000
+"""1990; times before it are row numbers, or none at all."""
 ESTIMATED: Final = (
     "Propensities were not logged but estimated from contexts: every figure below is only as "
     "right as that model, and wrong where the choice rested on what the log does not say."
 )
-
-Open: TypeAlias = Callable[[], Iterable[LoggedEvent]]
 
 
 def evaluate(
@@ -79,7 +77,7 @@ def evaluate(
     chosen = list({p if isinstance(p, str) else id(p): p for p in named}.values())
     _check(chosen, options)
     with show_progress(console) as progress:
-        model, slots, largest = _read_before(log, options, progress)
+        model, slots, largest = read_before(log, options, progress)
         options = replace(options, max_weight=largest)
         # Each process has the baseline, to compare with.
         baseline, *others = chosen
@@ -114,6 +112,8 @@ def evaluate(
         calibration=first.calibration,
         creatives=first.creatives,
         skipped=first.rows,
+        since_ms=first.since_ms,
+        until_ms=first.until_ms,
     )
 
 
@@ -134,6 +134,8 @@ class _Part(NamedTuple):
     rows: tuple[SkippedRows, ...]
     notes: tuple[str, ...]
     repeats: str | None
+    since_ms: int | None
+    until_ms: int | None
 
 
 def _with_repeats(
@@ -158,9 +160,10 @@ def _judge(
     candidates = [CandidatePolicy(policy, options, slots) for policy in policies]
     if "mrdr" in options.estimators:
         for candidate in candidates:
-            candidate.model = _fit_robust(log, candidate.policy, options)
+            candidate.model = fit_robust(log, candidate.policy, options)
     calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats()
     creatives = CreativeJudge(model=model) if options.creatives else None
+    times: list[tuple[float, float]] = []
     events = reading(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -169,6 +172,7 @@ def _judge(
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
         view = view_of(batch, options, model)
+        times.append((view.timestamp_ms.min(), view.timestamp_ms.max()))
         if options.unit is None:
             repeats.add(batch)
         for candidate in candidates:
@@ -190,72 +194,16 @@ def _judge(
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
-    said = events.skipped, events.notes
-    yield _Part(n, results, calibrating.get(), judged, estimated, *said, repeats.words())
+    said = events.skipped, events.notes, repeats.words()
+    yield _Part(n, results, calibrating.get(), judged, estimated, *said, *_span(times))
 
 
-class _Before(NamedTuple):
-    """What is known before judging: the model, how many slots events have, the largest weight."""
-
-    model: RewardModel | None
-    slots: int
-    max_weight: float | None
-
-
-def _read_before(log: Open, options: Options, progress: Progress) -> _Before:
-    """Returns what has to be known beforehand: each only if it is needed.
-
-    The largest weight is known of a log whose every choice was uniform, by its pmfs alone.
-    """
-    model = None
-    if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
-        model = open_model(options.model)
-    slates = any(name in SLATES for name in options.estimators)
-    uniform = "betting" in options.estimators and options.max_weight is None
-    if model is None and not slates and not uniform:
-        return _Before(None, 0, options.max_weight)
-    task = progress.add_task("reading for the reward model", total=None)
-    slots, largest = 0, 0.0
-    for number, event in enumerate(log()):
-        uniform = uniform and is_uniform(event)
-        largest = max(largest, 1.0 / event.decision.propensity)
-        slots = max(slots, event.decision.slot + 1)
-        if model is not None:
-            model.learn(event)
-        if number % 1000 == 999:
-            progress.advance(task, 1000)
-    if model is not None and slots:
-        model.fit()
-    progress.update(task, visible=False)
-    return _Before(
-        model if slots else None, slots, largest if uniform and slots else options.max_weight
-    )
-
-
-def is_uniform(event: LoggedEvent) -> bool:
-    """Returns whether every action was as likely, to the digits that propensities are given in."""
-    pmf = event.decision.pmf
-    return not event.estimated and max(pmf) - min(pmf) <= NEARLY * max(pmf)
-
-
-def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
-    """Returns the reward model with which DR's variance for this policy is least.
-
-    It is fitted with the weights π (1 - μ) / μ² (Farajtabar, Chow & Ghavamzadeh 2018, equation
-    10, as their estimator takes them for stochastic policies).
-    """
-    model, target = open_model(options.model), open_target(policy, max_weight=options.max_weight)
-    for number, event in enumerate(log()):
-        if number < options.train:
-            target.train(event)
-            continue
-        propensity, weighed = event.decision.propensity, target.answer(event).target
-        # where the log left no choice nothing can vary; a little keeps the model from having none
-        weight = weighed * max(1.0 - propensity, 1e-3) / propensity**2
-        if weight > 0.0:
-            model.learn(event, weight)
-    model.fit()
-    return model
+def _span(times: Sequence[tuple[float, float]]) -> tuple[int, int] | tuple[None, None]:
+    """Returns the first and the last time; None where they are row numbers, or none at all."""
+    since_ms = min((first for first, _ in times), default=0.0)
+    if since_ms < EARLIEST_MS:
+        return None, None
+    return int(since_ms), int(max(last for _, last in times))
 
 
 def _check(policies: Sequence[str | Candidate], options: Options) -> None:
@@ -273,20 +221,6 @@ def _check(policies: Sequence[str | Candidate], options: Options) -> None:
                 f"policy {policy!r} learns from the log's first part; say with train (--train) how "
                 "many decisions that is"
             )
-
-
-def show_progress(
-    console: Console | None, done: str = "{task.completed:,.0f} decisions"
-) -> Progress:
-    """Returns a spinner with what is done; nothing is shown where nobody looks."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}: " + done),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=console is None or not console.is_terminal,
-    )
 
 
 PLAIN: Final = tuple(
@@ -361,8 +295,17 @@ def evaluate_columns(
         others = found[job].candidates
         candidates = [one + other for one, other in zip(candidates, others, strict=True)]
     results = _with_repeats((candidate.result() for candidate in candidates), repeats.words())
-    warnings = tuple(map(str, skipped))
-    return Evaluation(n, options.level, options.baseline, results, warnings, skipped=skipped)
+    since_ms, until_ms = _span([time for part in found.values() for time in part.times])
+    return Evaluation(
+        n,
+        options.level,
+        options.baseline,
+        results,
+        tuple(map(str, skipped)),
+        skipped=skipped,
+        since_ms=since_ms,
+        until_ms=until_ms,
+    )
 
 
 def _constant_weight(log: ColumnLog) -> float | None:
@@ -392,6 +335,7 @@ class _ColumnsPart(NamedTuple):
 
     candidates: list[CandidatePolicy]
     skipped: tuple[SkippedRows, ...]
+    times: list[tuple[float, float]]
 
 
 def _judge_columns(
@@ -402,7 +346,7 @@ def _judge_columns(
     Where no unit is named, the values of columns that may name users as well.
     """
     candidates, start = [CandidatePolicy(name, options) for name in names], 0
-    counts = RowCounts(log.on_bad_row)
+    counts, times = RowCounts(log.on_bad_row), list[tuple[float, float]]()
     for columns in log.read(part, parts, counts):
         n = len(columns.reward)
         labels = {name: of for name, of in columns.labels.items() if name in options.segments}
@@ -418,6 +362,8 @@ def _judge_columns(
                 ]
             )
         start += n
+        if n:
+            times.append((columns.timestamp_ms.min(), columns.timestamp_ms.max()))
         view = View((), None, columns.timestamp_ms, labels, units)
         for candidate in candidates:
             target = _target(candidate.name, columns, log.actions)
@@ -426,7 +372,7 @@ def _judge_columns(
         for candidate in candidates[1:]:
             candidate.compare(candidates[0])
         yield n
-    yield _ColumnsPart(candidates, counts.get())
+    yield _ColumnsPart(candidates, counts.get(), times)
 
 
 def _support(name: str, log: ColumnLog, columns: TableColumns) -> Support:

@@ -46,13 +46,16 @@ class Support(NamedTuple):
     Attributes:
         low: the least that the mean can be.
         high: the largest.
-        unit: the share of all weight that a typical decision has, or a typical user: 1 over the
-            effective sample size (Kish 1965).
+        unit: the share of all weight that a typical decision has: 1 over the effective sample size
+            (Kish 1965); where decisions come in units, the geometric mean of that and the same of
+            units.
+        free: degrees of freedom: the effective number of decisions, or of units, less one.
     """
 
     low: float
     high: float
     unit: float
+    free: float
 
 
 def normal(value: float, error: float, level: float, *, method: str = "normal") -> Interval:
@@ -88,7 +91,7 @@ def mean_interval(
         p = (v + u/2) / (1 + u),   S = s² + u² (1/2 - v (1 - v)),   p, 1 - p ≥ √(S/2)
         n* = p (1 - p) / S · (z / t)²,   Beta(p (n* + 1), (1 - p) (n* + 1))
 
-    where t is Student's quantile of 1/u - 1 degrees of freedom if these are below 100. The Beta
+    where t is Student's quantile, if there are fewer than 100 degrees of freedom. The Beta
     distribution is as skewed as sums of rare rewards are, for which a normal interval is too low.
 
     Args:
@@ -98,17 +101,16 @@ def mean_interval(
         level: of the interval.
         method: what to call it.
 
-    >>> nothing = mean_interval(0.0, 0.0, Support(0.0, 1.0, 1 / 30), 0.95)
+    >>> nothing = mean_interval(0.0, 0.0, Support(0.0, 1.0, 1 / 30, 29.0), 0.95)
     >>> nothing.low, round(nothing.high, 2)
     (0.0, 0.08)
     """
-    low, high, unit = support
+    low, high, unit, free = support
     width = high - low
     share = min(max((value - low) / width, 0.0), 1.0)
     spread = (error / width) ** 2 + unit * unit * (0.5 - share * (1.0 - share))
     least = min(math.sqrt(spread / 2.0), 0.5)
     centre = min(max((share + unit / 2.0) / (1.0 + unit), least), 1.0 - least)
-    free = 1.0 / unit - 1.0
     wider = quantile(level) / student_quantile(level, max(free, 1.0)) if free < MANY else 1.0
     n = centre * (1.0 - centre) / spread * wider * wider + 1.0
     below, above = beta_bounds(centre * n, (1.0 - centre) * n, level)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -78,7 +79,9 @@ class Evaluation(NamedTuple):
 
     `warnings` hold for every figure; `calibration` is of the reward model, if there was one, and
     `creatives` of each creative, if that was asked for. `skipped` counts the rows of the log that
-    are no decision, by reason.
+    are no decision, by reason. `source` is the log's file, if it is one; `since_ms` and `until_ms`
+    are the times of its first and last decision, if it has times, and `version` is of the copyloop
+    that judged it.
     """
 
     n: int
@@ -89,6 +92,10 @@ class Evaluation(NamedTuple):
     calibration: Calibration | None = None
     creatives: tuple[CreativeEstimate, ...] = ()
     skipped: tuple[SkippedRows, ...] = ()
+    source: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    version: str = metadata.version("copyloop")
 
     def to_json(self) -> str:
         """Returns the fields as one JSON object."""
@@ -101,7 +108,11 @@ class Evaluation(NamedTuple):
             "estimator",
             title="What each policy would have earned",
             # names are not markup
-            caption=Text(f"{self.n:,} decisions; intervals of {self.level:.0%}.\n{self.remarks()}"),
+            caption=Text(
+                f"{self.n:,} decisions; intervals of {self.level:.0%}. Differences to "
+                f"{self.baseline} are in rewards a decision; --format json has them as lift.\n"
+                + self.remarks()
+            ),
             caption_justify="left",
         )
         for heading in ("value", "interval", f"over {self.baseline}"):
@@ -226,6 +237,19 @@ def slot_parts(running: Mapping[str, RunningEstimate[Slates]], level: float) -> 
 def shown(value: float | None, *, form: str = ".4g") -> str:
     """Returns the value with four significant digits; a dash for none."""
     return "–" if value is None else format(round(value, 12) + 0.0, form)
+
+
+def shown_lift(lift: float | None, interval: Interval | None) -> str:
+    """Returns a relative difference in percent, with its interval if there is one; a dash for none.
+
+    >>> shown_lift(0.1234, Interval("log_normal", 0.95, 0.05, 0.2))
+    '+12.3 % (+5.0 to +20.0 %)'
+    """
+    if lift is None:
+        return "–"
+    if interval is None:
+        return f"{100 * lift:+.1f} %"
+    return f"{100 * lift:+.1f} % ({100 * interval.low:+.1f} to {100 * interval.high:+.1f} %)"
 
 
 def shown_interval(interval: Interval | None, *, sign: str = "") -> str:

@@ -19,11 +19,12 @@ from rich.text import Text
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch
 from bandit.ope.batches import make_batch
+from bandit.ope.before import Open, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.diagnostics import Diagnostics
 from bandit.ope.estimators import FORMULAS
 from bandit.ope.estimators.running import RunningEstimate
-from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
+from bandit.ope.evaluate import BATCH_SIZE
 from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import Candidate

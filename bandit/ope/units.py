@@ -20,6 +20,8 @@ from bandit.ope.intervals import Interval, Support, mean_interval, student
 MOST_UNITS: Final = 131_072
 """Units that are kept apart; more are put together at random, which leaves the variance right."""
 GROUPS: Final = 65_536
+STEADY: Final = 10.0
+"""As how many rewards it counts that weights and rewards are independent."""
 FIRST_BITS: Final = 1_048_576
 WAITING: Final = 262_144
 """Rows that are kept before they are added to their units' sums."""
@@ -200,8 +202,9 @@ class RewardSupport:
     def __init__(self, reward_range: RewardRange | None = None) -> None:
         self.reward_range = reward_range
         self.low, self.high = math.inf, -math.inf
-        self.rewards = 0
+        self.rewards = self._matched = 0
         self._weights = TermSums(1)
+        self._earned: Floats = np.zeros(2)
 
     def add(self, weight: Floats, reward: Floats, units: Units | None) -> None:
         """Takes in decisions: how much more probable the policy makes them, and their rewards."""
@@ -210,19 +213,26 @@ class RewardSupport:
         self.low = min(self.low, float(reward.min()))
         self.high = max(self.high, float(reward.max()))
         self.rewards += int(((weight > 0.0) & (reward != 0.0)).sum())
+        self._matched += int((weight > 0.0).sum())
+        self._earned += weight @ reward, weight @ (reward * reward)
         self._weights.add(weight[None], units)
 
     @property
     def unit(self) -> float:
         """The share of all weight that a typical decision has, or a typical unit; 1 of nothing."""
+        return self._shares()[1]
+
+    def _shares(self) -> tuple[float, float]:
+        """Returns the share that a typical decision has, and the one that a typical unit has."""
         weights = self._weights
         if not weights.n or not weights.mean[0]:
-            return 1.0
+            return 1.0, 1.0
         total = weights.n * float(weights.mean[0])
+        by_decision = float(weights.moments.comoment[0, 0]) / total**2 + 1.0 / weights.n
         if weights.units is None:
-            return float(weights.moments.comoment[0, 0]) / total**2 + 1.0 / weights.n
+            return by_decision, by_decision
         by_unit = weights.units.get()[0][0]
-        return float(by_unit @ by_unit) / total**2
+        return by_decision, float(by_unit @ by_unit) / total**2
 
     def interval(
         self, value: float, error: float, level: float, *, debiased: bool = False
@@ -241,7 +251,10 @@ class RewardSupport:
             return None
         suffix = "_debiased" if debiased else ""
         if low == 0.0 or high == 0.0:
-            support = Support(low, high, self.unit)
+            by_decision, by_unit = self._shares()
+            # of rewards that nobody earned it is not known whether they come by user or one by one
+            support = Support(low, high, math.sqrt(by_decision * by_unit), 1.0 / by_unit - 1.0)
+            error = self._steadied(error, high - low)
             return mean_interval(value, error, support, level, method="beta" + suffix)
         if error <= 1e-12 * max(abs(value), 1.0):
             return None
@@ -251,9 +264,33 @@ class RewardSupport:
         ends = max(found.low, low), min(found.high, high)
         return Interval(found.method, level, *ends) if ends[0] < ends[1] else None
 
+    def _steadied(self, error: float, width: float) -> float:
+        """Returns the standard error, of few rewards drawn towards the one of rewards at random.
+
+        Ten rewards of which none has a large weight by chance would look sure. If weights and
+        rewards were independent, the variance of their weighted mean would be σ² u, with σ² the
+        rewards' variance and u the share of a typical decision's weight. The ratio of the two,
+        the design effect d (Kish 1965), is taken as (k d + 10) / (k + 10) after k rewards, or k
+        decisions without one if these are fewer; where units are named not as less than d.
+        """
+        total = self._weights.n * float(self._weights.mean[0])
+        mean, square = self._earned / total
+        random = max(float(square - mean * mean), 0.0) * self._shares()[0]
+        if random <= (1e-9 * width) ** 2:
+            return error
+        binary = abs(square - mean * (self.low + self.high)) <= 1e-9 * width * width
+        seen = min(self.rewards, self._matched - self.rewards) if binary else self.rewards
+        design = error * error / random
+        steadied = (seen * design + STEADY) / (seen + STEADY)
+        if self._weights.units is not None:
+            steadied = max(steadied, design)
+        return math.sqrt(steadied * random)
+
     def __add__(self, other: RewardSupport) -> RewardSupport:
         total = RewardSupport(self.reward_range)
         total.low, total.high = min(self.low, other.low), max(self.high, other.high)
         total.rewards = self.rewards + other.rewards
+        total._matched = self._matched + other._matched
+        total._earned = self._earned + other._earned
         total._weights = self._weights + other._weights
         return total

@@ -217,8 +217,14 @@ def test_what_cannot_be_judged_is_refused(call, error, words):
         call()
 
 
-def test_a_reward_outside_of_the_range_skips_what_counts_on_it():
-    found = evaluate(LOG, ["uniform"], ["snips", "betting"], reward_range=RewardRange(0.0, 0.5))
+def test_rewards_beyond_1_skip_what_counts_on_a_range_that_nobody_named():
+    def log():
+        for event in LOG():
+            yield event._replace(reward=20.0 * event.reward)
+
+    found = evaluate(log, ["uniform"], ["snips", "betting"])
+    with pytest.raises(EstimateError, match="--rewards LOW HIGH"):
+        evaluate(log, [], ["betting"], reward_range=RewardRange(0.0, 5.0))
     for row in found.policies:
         assert "--rewards LOW HIGH" in row.skipped["betting"]
         assert [each.estimator for each in row.estimates] == ["snips"]

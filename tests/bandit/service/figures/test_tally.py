@@ -77,9 +77,8 @@ def test_a_band_counts_users_where_a_unit_is_named():
     rng, shown = np.random.default_rng(1), []
     for user in range(40):
         rate = rng.beta(0.5, 1.5)
-        shown += [
-            interaction(float(rng.random() < rate), context={"user": f"u{user}"}) for _ in range(50)
-        ]
+        clicks = (rng.random(50) < rate).astype(float)
+        shown += [interaction(float(each), context={"user": f"u{user}"}) for each in clicks]
     plain, by_user = PlacementCounts(), PlacementCounts()
     by_user.plan(None, None, unit="context.user")
     for each in shown:
