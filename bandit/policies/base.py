@@ -7,6 +7,7 @@ refused here. The bytes hold spec and state under one checksum.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -123,6 +124,18 @@ def check_reward(
             "and maximum, or a policy for such rewards",
         )
     return reward
+
+
+def spread_of(n: float, total: float, square: float) -> float:
+    """Returns the standard deviation of rewards, given how many there are, Σ r and Σ r².
+
+    It is above 0 whatever came, and 1 where nothing did. A single reward may be as far from the
+    level as it is large; of more, their spread tells.
+    """
+    if n <= 0.0:
+        return 1.0
+    spread = max(square - total * total / n, 0.0) + max(square, 0.0) / n**3
+    return max(math.sqrt(spread / n), 1e-9 * abs(total) / n, 1e-15)
 
 
 def order_of(actions: Sequence[Action]) -> list[int]:
