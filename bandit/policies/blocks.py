@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, compressed, flatten, standardised
-from bandit.policies.base import CACHE_SIZE, order_of, spread_of
+from bandit.policies.base import CACHE_SIZE, CONTEXTS_KEPT, order_of, spread_of
 from bandit.policies.best import Floats, quick_normal_best
 from streams.events import Action, Context, Decision
 
@@ -25,8 +25,6 @@ LEAST_VARIANCE: Final = 1e-15
 """Below it a variance is what rounding has left of 0."""
 MOST_NAMES: Final = 128
 """So many dimensions has a context at most; names beyond them are hashed into those."""
-CONTEXTS_KEPT: Final = 1024
-"""How many contexts are kept as they were read."""
 _CONSTANT: Final = 0
 """Stands for the constant among the names, which are kept by their hashes alone: what a context
 says of a visitor is not to be read in a policy's state."""
