@@ -7,7 +7,6 @@ reward takes the square of the context's dimensions for each creative, not of al
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, compressed, flatten, standardised
-from bandit.policies.base import CACHE_SIZE, order_of
+from bandit.policies.base import CACHE_SIZE, CONTEXTS_KEPT, order_of, spread_of
 from bandit.policies.best import Floats, quick_normal_best
 from streams.events import Action, Context, Decision
 
@@ -26,8 +25,6 @@ LEAST_VARIANCE: Final = 1e-15
 """Below it a variance is what rounding has left of 0."""
 MOST_NAMES: Final = 128
 """So many dimensions has a context at most; names beyond them are hashed into those."""
-CONTEXTS_KEPT: Final = 1024
-"""How many contexts are kept as they were read."""
 _CONSTANT: Final = 0
 """Stands for the constant among the names, which are kept by their hashes alone: what a context
 says of a visitor is not to be read in a policy's state."""
@@ -43,13 +40,13 @@ class Scores(NamedTuple):
         mean: expected rewards.
         variance: of the mean's posterior, in `noise²`; or, where scores are told apart, of its
             distance to the mean over all actions, K/(K − 1) times.
-        noise: the standard deviation of a reward around its mean.
+        noise: the standard deviation of a reward around its mean, as far as it is explored with.
     """
 
     order: NDArray[np.intp]
     mean: Floats
     variance: Floats
-    noise: float
+    noise: Floats | float
 
     def unordered(self, values: Floats) -> Floats:
         """Returns one value an action in the order in which the actions came."""
@@ -109,7 +106,8 @@ class BlockModel:
         rank: of the codes; `rank²` weights are shared. 1 shares nothing but the level.
         ridge: how many observations the prior of no effect is worth.
         noise: the standard deviation of a reward, None to find it.
-        sharpness: what a noise that is found is multiplied by.
+        sharpness: what a noise that is found is multiplied by, unless a creative falls behind its
+            share of the showings (as in MOSS, Audibert & Bubeck 2009).
         seed: of the codes.
         state: what `to_bytes` gave.
     """
@@ -143,18 +141,6 @@ class BlockModel:
             self._load(state)
         self._projection = np.array([self._direction(name) for name in self._names])
 
-    @property
-    def noise(self) -> float:
-        """The standard deviation of a reward around its mean, as far as it is explored with."""
-        if self._noise is not None:
-            return self._noise
-        n, total, square = self._totals
-        if n == 0.0:
-            return self._sharpness
-        # A single reward may be as far from the level as it is large; of more their spread tells.
-        spread = max(square - total * total / n, 0.0) + max(square, 0.0) / n**3
-        return self._sharpness * math.sqrt(max(spread / n, 1e-30))
-
     def scores(
         self, context: Context, actions: Sequence[Action], *, relative: bool = False
     ) -> Scores:
@@ -172,7 +158,18 @@ class BlockModel:
             u -= u.sum(axis=0) / n
             factor = n / max(n - 1, 1)
         variance = gain @ phi + factor * ((u @ self._covariance) * u).sum(axis=1)
-        return Scores(shown.order, mean, np.maximum(variance, LEAST_VARIANCE), self.noise)
+        return Scores(shown.order, mean, np.maximum(variance, LEAST_VARIANCE), self._noises(shown))
+
+    def _noises(self, shown: _Shown) -> Floats | float:
+        """Returns with which noise each action is explored: with the whole as it falls behind."""
+        if self._noise is not None:
+            return self._noise
+        # φ and z both start with 1, so this is how often each was shown.
+        n = shown.cross[:, 0, 0]
+        behind = np.log(np.maximum(n.sum() / (len(n) * (n + 1.0)), 1.0))
+        width = np.minimum(self._sharpness * np.sqrt(1.0 + behind), 1.0)
+        found: Floats = spread_of(*self._totals) * width
+        return found
 
     def best(self, mean: Floats, sd: Floats) -> Floats:
         """Returns how probably each score is the highest."""
