@@ -28,6 +28,7 @@ _PLACES: Final = {
     "lin_ts": "linear.LinTs",
     "lin_ucb": "linear.LinUcb",
     "hybrid": "hybrid.Hybrid",
+    "adaptive": "adaptive.Adaptive",
     "vw": "vw.Vw",
     "floor": "wrappers.Floor",
     "apprentice": "wrappers.Apprentice",
