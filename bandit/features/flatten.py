@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -237,6 +238,7 @@ def standardised(features: Iterable[Feature]) -> Iterator[Feature]:
                 yield Feature(namespace, f"{name}~{mark + 1.0:.0f}", sign * share)
 
 
+@lru_cache(maxsize=CACHE_SIZE)
 def _period(name: str) -> float | None:
     # A string's name ends in its value: "hour=late" is no number.
     last = name.rpartition(".")[2]

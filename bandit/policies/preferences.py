@@ -78,6 +78,12 @@ class Preferences:
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds a decision, and what it earned."""
+        if decision.action.id not in self._slots:
+            self._meet(decision)
+        self.correct(decision, reward)
+
+    def _meet(self, decision: Decision) -> None:
+        """Makes room for a creative; features that enough creatives have are read from now on."""
         if self._columns.learn(self._features(decision.action), decision.timestamp_ms):
             p, old = len(self._columns) + 1, len(self._information)
             information = np.zeros((p, p))
@@ -86,10 +92,8 @@ class Preferences:
             self._arms = np.hstack([self._arms, np.zeros((len(self._arms), p - old))])
             self._read.clear()
             self._found = None
-        if decision.action.id not in self._slots:
-            self._slots[decision.action.id] = len(self._arms)
-            self._arms = np.vstack([self._arms, np.zeros((1, self._arms.shape[1]))])
-        self.correct(decision, reward)
+        self._slots[decision.action.id] = len(self._arms)
+        self._arms = np.vstack([self._arms, np.zeros((1, self._arms.shape[1]))])
 
     def correct(self, decision: Decision, change: float) -> None:
         """Adds to what a decision earned."""

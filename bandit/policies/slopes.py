@@ -25,8 +25,10 @@ N_RIDGES: Final = len(RIDGES)
 MOST_COLUMNS: Final = 64
 LEAST_COUNT: Final = 3
 LEAST_SHARE: Final = 0.01
-"""A feature is read from when so many decisions had it, and such a share of all."""
+"""A feature is read from when so many had it, and such a share of all."""
 MOST_COUNTED: Final = 4096
+MOST_CELLS: Final = 4_000_000
+"""How many numbers all inverses hold: 32 MB, for 2,500 creatives of 20 columns, 244 of 64."""
 LEAST_WEIGHT: Final = 1e-3
 """Contexts are not read where it is less probable than this that they matter."""
 ALIKE: Final = 0.1
@@ -35,6 +37,8 @@ EACH: Final = 0.5
 """How probable it is beforehand that they matter to each in its own way."""
 SHARED_RIDGE: Final = 4.0
 """How many decisions the prior is worth that creatives share no effect."""
+_PRIOR: Final = np.array([1.0 - ALIKE - EACH, ALIKE, *[EACH / N_RIDGES] * N_RIDGES])
+_SQUARES: Final = (RIDGES**2)[:, None, None]
 
 
 ColumnsState: TypeAlias = tuple[list[str], list[int], dict[str, int], int, int]
@@ -121,21 +125,21 @@ class Reading(NamedTuple):
 class Evidence(NamedTuple):
     """Log evidence relative to that of contexts that change nothing.
 
-    Of one model for all, and of one each with ridge number `ridge`, which share the effects
-    `shared`, shape (m,).
+    Of one model for all, and of one each for every ridge, shape (n_ridges,). With the most
+    probable of these, number `ridge`, they share the effects `shared`, shape (m,).
     """
 
     alike: float
-    each: float
+    each: Floats
     ridge: int
     shared: Floats
 
     @property
     def probable(self) -> float:
         """How probable it is that contexts matter to each creative in its own way."""
-        logs = np.array([0.0, self.alike, self.each])
-        weights = np.array([1.0 - ALIKE - EACH, ALIKE, EACH]) * np.exp(logs - logs.max())
-        return float(weights[2] / weights.sum())
+        logs = np.array([0.0, self.alike, *self.each])
+        weights = _PRIOR * np.exp(logs - logs.max())
+        return float(weights[2:].sum() / weights.sum())
 
 
 class _Sums:
@@ -143,7 +147,8 @@ class _Sums:
 
     With S the scatter of a creative's contexts, G = (λI + S)⁻¹ and b its contexts' covariance
     with rewards: `log_det` is Σ log det(I + S/λ), `fit` Σ bᵀGb, `response` Σ Gb and `inverse`
-    Σ (G - I/λ). The other three are of one model for all: its own G, its log det, and Σ b.
+    Σ (G - I/λ). `pooled` and its two are of one model for all: its own G, log det, and Σ b. `n`
+    and `x` are how many decisions there were, and the sum of their contexts.
     """
 
     def __init__(self, m: int) -> None:
@@ -151,6 +156,7 @@ class _Sums:
         self.response, self.inverse = np.zeros((N_RIDGES, m)), np.zeros((N_RIDGES, m, m))
         self.pooled = np.eye(m) / RIDGES[:, None, None]
         self.pooled_log_det, self.pooled_response = np.zeros(N_RIDGES), np.zeros(m)
+        self.n, self.x = np.zeros(1), np.zeros(m)
 
     def arrays(self) -> list[Floats]:
         """Returns all of them."""
@@ -167,20 +173,18 @@ class _Sums:
         """Returns how well contexts explain rewards, one model for all, and one each.
 
         A model each is N(β, variance/λ) around a β that is N(0, variance/`SHARED_RIDGE`); both
-        are integrated out (Lindley & Smith 1972). The λ is the one under which models each
-        around 0 are the most probable.
+        are integrated out (Lindley & Smith 1972).
         """
         response = self.pooled_response
         pooled = ((self.pooled @ response) @ response / variance - self.pooled_log_det) / 2.0
-        j = int(np.argmax(self.fit / variance - self.log_det))
-        ridge, m = float(RIDGES[j]), len(response)
         # Σ (λI - λ²G) is Σ λ(I - λG), which is -λ² Σ (G - I/λ).
-        precision = SHARED_RIDGE * np.eye(m) - ridge * ridge * self.inverse[j]
-        right = ridge * self.response[j]
-        shared = np.linalg.solve(precision, right)
-        log_det = self.log_det[j] + np.linalg.slogdet(precision / SHARED_RIDGE)[1]
-        each = ((self.fit[j] + right @ shared) / variance - log_det) / 2.0
-        return Evidence(float(pooled.max()), float(each), j, shared)
+        precision = SHARED_RIDGE * np.eye(len(response)) - _SQUARES * self.inverse
+        right = RIDGES[:, None] * self.response
+        shared = np.linalg.solve(precision, right[:, :, None])[:, :, 0]
+        log_det = self.log_det + np.linalg.slogdet(precision / SHARED_RIDGE)[1]
+        each = ((self.fit + (right * shared).sum(axis=1)) / variance - log_det) / 2.0
+        j = int(np.argmax(each))
+        return Evidence(float(pooled.max()), each, j, shared[j])
 
 
 class Slopes:
@@ -216,10 +220,14 @@ class Slopes:
         inverse[:, :, new, new] = 1.0 / RIDGES[:, None]
         self._arms, self._inverse, self._m = arms, inverse, m
         self._sums = self._sums.widened(m)
+        while len(self._slots) > self._most():
+            self._forget_oldest()
 
     def learn(self, creative_id: str, x: Floats, reward: float) -> None:
         """Adds a decision."""
         slot, m, sums = self._slot(creative_id), self._m, self._sums
+        # The last ones are those that were learned of last.
+        self._slots[creative_id] = self._slots.pop(creative_id)
         self._count(slot, -1.0)
         arm, inverse = self._arms[slot], self._inverse[slot]
         n = arm[0]
@@ -239,11 +247,15 @@ class Slopes:
         arm[:2] += (1.0, reward)
         arm[2 : 2 + m] += x
         arm[2 + m :] += reward * x
+        sums.n += 1.0
+        sums.x += x
         self._count(slot, 1.0)
 
     def correct(self, creative_id: str, x: Floats, change: float) -> None:
-        """Adds to the reward of a decision."""
-        slot = self._slot(creative_id)
+        """Adds to the reward of a decision, unless its creative's model was given up since."""
+        slot = self._slots.get(creative_id)
+        if slot is None:
+            return
         self._count(slot, -1.0)
         self._arms[slot, 1] += change
         self._arms[slot, 2 + self._m :] += change * x
@@ -264,36 +276,70 @@ class Slopes:
         if weight < LEAST_WEIGHT:
             return None
         ridge, j = RIDGES[found.ridge], found.ridge
-        places = [self._slots.get(name, -1) for name in ids]
-        known = np.flatnonzero(np.array(places) >= 0)
-        slots = np.array([place for place in places if place >= 0], dtype=np.intp)
-        arms = self._arms[slots]
-        average = self._arms[:, 2 : 2 + m].sum(axis=0) / self._arms[:, 0].sum()
-        centre, slope = np.tile(average, (len(ids), 1)), np.tile(found.shared, (len(ids), 1))
-        covariance = np.tile(np.eye(m) / ridge, (len(ids), 1, 1))
-        centre[known] = arms[:, 2 : 2 + m] / arms[:, :1]
-        response = arms[:, 2 + m :] - arms[:, 1:2] * centre[known]
-        inverse = self._inverse[slots, j]
-        slope[known] = np.einsum("kij,kj->ki", inverse, response + ridge * found.shared)
-        covariance[known] = inverse
-        return Reading(weight * slope, centre, weight * covariance)
+        places = np.array([self._slots.get(name, -1) for name in ids])
+        known = places >= 0
+        arms, inverse = self._arms[places], self._inverse[places, j]
+        n, x, rx = arms[:, :1], arms[:, 2 : 2 + m], arms[:, 2 + m :]
+        if not known.all():
+            n[~known], inverse[~known], rx[~known] = 1.0, np.eye(m) / ridge, 0.0
+            x[~known] = self._sums.x / max(float(self._sums.n[0]), 1.0)
+            arms[~known, 1] = 0.0
+        centre = x / n
+        response = rx - arms[:, 1:2] * centre + ridge * found.shared
+        slope = (inverse @ response[:, :, None])[:, :, 0]
+        return Reading(weight * slope, centre, weight * inverse)
 
     def to_bytes(self) -> bytes:
         """Returns each creative's sums and inverses (their upper triangles), and all's."""
-        upper = np.triu_indices(self._m)
-        inverse = self._inverse[:, :, upper[0], upper[1]]
+        upper, slots = np.triu_indices(self._m), list(self._slots.values())
+        inverse = self._inverse[slots][:, :, upper[0], upper[1]]
         sums = np.concatenate([array.ravel() for array in self._sums.arrays()])
-        parts = [part.astype("<f8").tobytes() for part in (self._arms, inverse, sums)]
+        parts = [part.astype("<f8").tobytes() for part in (self._arms[slots], inverse, sums)]
         return msgspec.msgpack.encode((list(self._slots), self._m, *parts))
 
     def _slot(self, creative_id: str) -> int:
+        """Returns the creative's row, that of the longest unseen one where there are too many."""
         slot = self._slots.get(creative_id)
-        if slot is None:
-            slot = self._slots[creative_id] = len(self._arms)
-            self._arms = np.vstack([self._arms, np.zeros((1, 2 + 2 * self._m))])
-            fresh = np.eye(self._m) / RIDGES[:, None, None]
-            self._inverse = np.concatenate([self._inverse, fresh[None]])
+        if slot is not None:
+            return slot
+        if len(self._slots) >= self._most():
+            slot = self._forget_oldest()
+        else:
+            slot = len(self._slots)
+            if slot == len(self._arms):
+                more = max(8, slot)
+                self._arms = np.vstack([self._arms, np.zeros((more, 2 + 2 * self._m))])
+                fresh = np.tile(np.eye(self._m) / RIDGES[:, None, None], (more, 1, 1, 1))
+                self._inverse = np.concatenate([self._inverse, fresh])
+        self._slots[creative_id] = slot
         return slot
+
+    def _most(self) -> int:
+        """Returns how many creatives have a model of their own."""
+        return max(MOST_CELLS // (N_RIDGES * self._m**2), 32) if self._m else MOST_CELLS
+
+    def _forget_oldest(self) -> int:
+        """Takes the creative that was not learned of for longest out of all sums."""
+        name = next(iter(self._slots))
+        slot, last = self._slots.pop(name), len(self._slots)
+        self._count(slot, -1.0)
+        sums, m, inverse = self._sums, self._m, self._inverse[slot]
+        fresh = np.eye(m) / RIDGES[:, None, None]
+        sums.log_det += np.linalg.slogdet(inverse)[1] + m * np.log(RIDGES)
+        sums.inverse -= inverse - fresh
+        scatter = np.linalg.inv(inverse) - np.linalg.inv(fresh)
+        pooled = np.linalg.inv(np.linalg.inv(sums.pooled) - scatter)
+        sums.pooled = (pooled + pooled.swapaxes(1, 2)) / 2.0
+        sums.pooled_log_det = -np.linalg.slogdet(sums.pooled)[1] - m * np.log(RIDGES)
+        sums.n -= self._arms[slot, 0]
+        sums.x -= self._arms[slot, 2 : 2 + m]
+        if slot != last:
+            # Rows in use stay together.
+            moved = next(each for each, row in self._slots.items() if row == last)
+            self._slots[moved] = slot
+            self._arms[slot], self._inverse[slot] = self._arms[last], self._inverse[last]
+        self._arms[last], self._inverse[last] = 0.0, fresh
+        return last
 
     def _count(self, slot: int, sign: float) -> None:
         """Adds a creative's part to the sums that change with rewards, or takes it out."""
@@ -312,7 +358,7 @@ _decoder = msgspec.msgpack.Decoder(tuple[list[str], int, bytes, bytes, bytes])
 
 def _unpack(state: bytes | None) -> tuple[list[str], int, Floats, Floats, Floats]:
     if state is None:
-        return [], 0, np.zeros((0, 2)), np.zeros((0, N_RIDGES, 0)), np.zeros(4 * N_RIDGES)
+        return [], 0, np.zeros((0, 2)), np.zeros((0, N_RIDGES, 0)), np.zeros(3 * N_RIDGES + 1)
     try:
         names, m, arms, inverse, sums = _decoder.decode(state)
         return (

@@ -154,6 +154,26 @@ def test_slopes_are_the_regression_written_out():
     np.testing.assert_allclose(slopes._sums.fit, fit)
 
 
+def test_a_model_that_was_given_up_leaves_no_trace(monkeypatch):
+    monkeypatch.setattr("bandit.policies.slopes.Slopes._most", lambda self: 3)
+    rng = np.random.default_rng(4)
+    told = [(name, rng.normal(size=2), float(rng.normal())) for name in "aabbaccbbcddbd"]
+    slopes, without = Slopes(), Slopes()
+    for each in (slopes, without):
+        each.widen(2)
+    for name, x, reward in told:
+        slopes.learn(name, x, reward)
+        if name != "a":
+            without.learn(name, x, reward)
+    slopes.correct("a", told[0][1], 1.0)
+    for one, other in zip(slopes._sums.arrays(), without._sums.arrays(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    again = Slopes(slopes.to_bytes())
+    assert again.to_bytes() == slopes.to_bytes()
+    reads = [each.read(["b", "d", "new"], 0.5) for each in (slopes, again)]
+    assert all(np.array_equal(*both) for both in zip(*reads, strict=True))
+
+
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
 def test_the_scale_of_rewards_is_found(size):
     rng = np.random.default_rng(5)
