@@ -29,6 +29,7 @@ _PLACES: Final = {
     "lin_ucb": "linear.LinUcb",
     "disjoint_lin_ts": "linear.DisjointLinTs",
     "hybrid": "hybrid.Hybrid",
+    "adaptive": "adaptive.Adaptive",
     "vw": "vw.Vw",
     "floor": "wrappers.Floor",
     "apprentice": "wrappers.Apprentice",
