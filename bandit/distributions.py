@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
@@ -29,6 +30,20 @@ def quantile(level: float) -> float:
     1.96
     """
     return NormalDist().inv_cdf(0.5 + check_level(level) / 2.0)
+
+
+@lru_cache(maxsize=4096)
+def student_quantile(level: float, free: float) -> float:
+    """Returns how many standard errors to each side Student's interval goes.
+
+    `free` are the degrees of freedom, above 0, not necessarily whole. With x the quantile of
+    Beta(½, free / 2) at the level, it is √(free x / (1 - x)).
+
+    >>> round(student_quantile(0.95, 4), 3)
+    2.776
+    """
+    x = beta_quantile(check_level(level), 0.5, free / 2.0)
+    return math.sqrt(free * x / (1.0 - x)) if x < 1.0 else math.inf
 
 
 def beta_quantile(share: float, a: float, b: float) -> float:
