@@ -1,6 +1,7 @@
 """Tables in memory are judged from Python as files are, and the result is a table."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 import bandit
 from bandit.errors import BanditError, ReaderError
+from tests.readme import section
 
 ROLES = {"action": "ad", "reward": "clicked", "propensity": "p", "context.device": "device"}
 RNG = np.random.default_rng(6)
@@ -137,6 +139,19 @@ def test_an_option_that_does_not_exist_is_refused():
         bandit.evaluate(COLUMNS, ROLES, estimator="snips")
     with pytest.raises(BanditError):
         bandit.evaluate(COLUMNS, ROLES, ["nobody"])
+
+
+def test_the_readme_s_example_runs(tmp_path, monkeypatch):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    text = section("Judge policies on a log").split("### Tables")[1]
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    rows = [f"{'007' if n % 2 else 'b'},{int(n % 3 == 0)},0.5" for n in range(400)]
+    (tmp_path / "log.csv").write_text("\n".join(["ad,clicked,p", *rows]))
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(code, found)
+    assert found["result"].verdicts["uniform"].code == "ok"
+    assert list(found["result"].to_pandas()["policy"]) == ["logged", "uniform", "constant:007"]
 
 
 WITHOUT = """
