@@ -20,6 +20,7 @@ from rich.console import Console
 from bandit.errors import ReaderError
 from bandit.ope.candidate import Options
 from bandit.ope.diagnostics import EvaluationVerdict
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.evaluate import evaluate, evaluate_columns, fits
 from bandit.ope.models import estimated
 from bandit.ope.readers.roles import expand
@@ -181,6 +182,22 @@ class EvaluationResult:
             f"<p>{self.report.n:,} decisions; intervals of {self.report.level:.0%}.</p>"
             f"<ul>{''.join(f'<li>{text}</li>' for text in words)}</ul>"
         )
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Returns the options that a caller from Python gives: lists and single names will do.
+
+    Raises:
+        TypeError: an option that does not exist.
+    """
+    made = dict(given)
+    for name in ("estimators", "segments"):
+        if name in made:
+            value = made[name]
+            made[name] = (value,) if isinstance(value, str) else tuple(value)
+    if "reward_range" in made:
+        made["reward_range"] = RewardRange(*made["reward_range"])
+    return Options(**made)
 
 
 def evaluate_any(

@@ -134,6 +134,15 @@ def test_what_is_no_table_is_refused(table, words):
         bandit.evaluate(table, ROLES)
 
 
+def test_one_policy_and_one_estimator_need_no_list():
+    columns = COLUMNS | {"clicked": [5 * int(click) for click in COLUMNS["clicked"]]}
+    found = bandit.evaluate(
+        columns, ROLES, "constant:8", estimators="betting", reward_range=[0, 5], segments="device"
+    )
+    assert found.to_arrow()["value"].to_pylist()[1] == pytest.approx(5 * EARNED)
+    assert set(found.report.policies[1].segments) == {"device"}
+
+
 def test_an_option_that_does_not_exist_is_refused():
     with pytest.raises(TypeError, match="estimator"):
         bandit.evaluate(COLUMNS, ROLES, estimator="snips")
