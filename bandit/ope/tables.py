@@ -279,5 +279,6 @@ def _column(values: Any, name: str) -> pa.Array:
         try:
             return pa.array(values, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            values = [None if value != value else value for value in values]
+            empty = values.isna() if hasattr(values, "isna") else values != values
+            values = [None if no else value for value, no in zip(values, empty, strict=True)]
     return array_of(values)

@@ -105,10 +105,12 @@ def test_the_result_is_a_table_a_text_and_a_piece_of_html():
 
 def test_ids_of_several_kinds_become_names():
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    frame = pandas.DataFrame({"ad": [7, "007"] * 50, "clicked": [1, 0] * 50, "p": [0.5] * 100})
+    ads = [7, "007"] * 50 + [pandas.NA, None, float("nan")]
+    frame = pandas.DataFrame({"ad": ads, "clicked": [1, 0] * 50 + [1] * 3, "p": [0.5] * 103})
     roles = {name: column for name, column in ROLES.items() if name != "context.device"}
-    found = bandit.evaluate(frame, roles, ["constant:7", "constant:007"], estimators=("snips",))
-    assert found.to_arrow()["value"].to_pylist() == [0.5, 1.0, 0.0]
+    found = bandit.evaluate(frame, roles, "constant:7", estimators="snips", on_bad_row="skip")
+    assert found.to_arrow()["value"].to_pylist() == [0.5, 1.0]
+    assert [(rows.reason, rows.count) for rows in found.report.skipped] == [("no_action", 3)]
 
 
 def test_propensities_are_estimated_where_there_are_none():

@@ -277,6 +277,12 @@ def test_a_folder_of_spark_is_one_table(tmp_path):
         days = [json.loads(bytes(e.decision.context)) for e in
                 open_reader("table", place, columns=roles)]  # fmt: skip
         assert days == [{"day": "01"}] * 30 + [{"day": "02"}] * 30
+    spread = open_columns(tmp_path / "log", roles)
+    assert spread.most_parts == 2
+    halves = [list(spread.read(part, 2)) for part in range(2)]
+    assert [half.timestamp_ms.tolist() for (half,) in halves] == [
+        list(range(30)), list(range(30, 60)),
+    ]  # fmt: skip
     for place in (tmp_path / "nothing" / "*", tmp_path / "*.csv"):
         with pytest.raises(ReaderError, match=r"does not exist|holds no file"):
             open_reader("table", place, columns=ROLES)

@@ -27,7 +27,7 @@ ROLES = {
     "context.x": "x", "target.new": "q",
 }  # fmt: skip
 CHEAP = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 NAMES = ["007", "7", "", " ", "101.0", "true", "null", "NaN", "a,b", 'q"', "é", "[red]", "x\ny"]
 NUMBERS = [
