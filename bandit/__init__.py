@@ -14,7 +14,7 @@ __all__ = ["evaluate"]
 def evaluate(
     table: Any,
     columns: Mapping[str, str],
-    policies: Sequence[str] = ("uniform",),
+    policies: str | Sequence[str] = ("uniform",),
     *,
     propensities: Literal["logged", "estimate"] = "logged",
     on_bad_row: Literal["stop", "skip"] = "stop",
@@ -35,7 +35,7 @@ def evaluate(
             the path of CSV, JSON lines, Parquet, a folder of these or a pattern with `*`.
         columns: from a role to the column that plays it, as the command takes them: `reward`,
             `propensity`, `action`, `context.NAME` and so on.
-        policies: as the command takes them, such as `constant:ID` or `thompson`.
+        policies: one or several, as the command takes them, such as `constant:ID` or `thompson`.
         propensities: `estimate` where nobody wrote them down.
         on_bad_row: `skip` leaves out rows that cannot be read, and counts them.
         options: the fields of `bandit.ope.candidate.Options`, such as `estimators` and `level`.
@@ -44,14 +44,13 @@ def evaluate(
         BanditError: the table, a policy or an option cannot be used; the message says why.
         TypeError: an option that does not exist.
     """
-    from bandit.ope.candidate import Options
-    from bandit.ope.tables import evaluate_any
+    from bandit.ope.tables import evaluate_any, options_of
 
     return evaluate_any(
         table,
         columns,
-        policies,
-        Options(**options),
+        [policies] if isinstance(policies, str) else policies,
+        options_of(options),
         propensities=propensities,
         on_bad_row=on_bad_row,
     )

@@ -15,18 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow import csv, parquet
 
-from bandit.errors import ReplayError
+from bandit.errors import ReaderError, ReplayError
+from bandit.ope.readers.cells import names, numbers, times
+from bandit.ope.readers.rows import RowCounts
+from bandit.ope.readers.sources import TableSource
 
-ROLES: Final = {
-    "test": pa.string(),
-    "headline": pa.string(),
-    "impressions": pa.int64(),
-    "clicks": pa.int64(),
-    "week": pa.int64(),
-}
+ROLES: Final = ("test", "headline", "impressions", "clicks", "week")
 """What a file says of each arm, by the names of its columns unless others are given."""
+OPTIONAL: Final = "week"
+ROWS: Final = 65_536
 WeekRange: TypeAlias = tuple[int, int]
 """The first and the last of some weeks, as YYYYWW."""
 MAX_ID_LENGTH: Final = 128
@@ -81,7 +79,9 @@ def read_ab_tests(
     for what is chosen is the text. A test belongs to the week of its earliest row.
 
     Args:
-        path: Parquet or CSV with a row an arm; its columns beyond those of `ROLES` are ignored.
+        path: CSV, JSON lines, Parquet, or a folder of these, with a row an arm; its columns beyond
+            those of `ROLES` are ignored. A week is YYYYWW or a date; without a column of weeks
+            the tests come in the order of their names.
         columns: of some of `ROLES`, what the file calls its column, if not as the role.
         min_headlines: the fewest distinct headlines that a test must have.
         min_impressions: the fewest that each of its headlines must have.
@@ -91,8 +91,7 @@ def read_ab_tests(
         ReplayError: the file cannot be read, lacks a column, holds impossible counts, or has no
             test that qualifies.
     """
-    names = _names(columns or {})
-    rows = _checked(path, _read(path, names), names).rename_columns([*names]).to_pylist()
+    rows = _read(path, _columns(columns or {})).to_pylist()
     by_test: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_test.setdefault(row["test"], []).append(row)
@@ -133,7 +132,7 @@ def _first_showings(arm: AbTestArm, rounds: int, rng: np.random.Generator) -> ND
     return showings
 
 
-def _names(columns: Mapping[str, str]) -> dict[str, str]:
+def _columns(columns: Mapping[str, str]) -> dict[str, str]:
     """Returns the column of each role."""
     for role in columns:
         if role not in ROLES:
@@ -142,45 +141,76 @@ def _names(columns: Mapping[str, str]) -> dict[str, str]:
     return {role: columns.get(role, role) for role in ROLES}
 
 
-def _schema(names: Mapping[str, str]) -> pa.Schema:
-    return pa.schema([(names[role], kind) for role, kind in ROLES.items()])
-
-
-def _read(path: Path, names: Mapping[str, str]) -> pa.Table:
-    if not path.is_file():
-        raise ReplayError(f"{path} is not a file; expected a Parquet or CSV file of A/B tests")
+def _read(path: Path, columns: Mapping[str, str]) -> pa.Table:
+    """Returns the columns of all roles, checked, by the names of the roles."""
     try:
-        if path.suffix.lower() == ".csv":
-            # the types are given, not inferred: a headline may be "1984"
-            return csv.read_csv(
-                path,
-                parse_options=csv.ParseOptions(newlines_in_values=True),
-                convert_options=csv.ConvertOptions(column_types=_schema(names)),
-            )
-        present = set(parquet.read_schema(path).names)
-        return parquet.read_table(path, columns=[n for n in names.values() if n in present])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ReplayError(
-            f"{path} cannot be read: {error}; expected Parquet, or CSV with the suffix .csv"
-        ) from error
-
-
-def _checked(path: Path, table: pa.Table, names: Mapping[str, str]) -> pa.Table:
-    missing = [name for name in names.values() if name not in table.column_names]
-    if missing:
+        source = TableSource(path)
+    except ReaderError as error:
+        what = "is not a file" if not path.exists() else f"cannot be read: {error}"
+        raise ReplayError(f"{path} {what}; expected Parquet or CSV with A/B tests") from error
+    try:
+        there = source.columns()
+        wanted = [name for name in columns.values() if name in there]
+        counts = RowCounts("skip")
+        blocks = list(source.blocks(wanted, ROWS, counts, names=wanted[:2]))
+    except ReaderError as error:
+        raise ReplayError(f"{error}; expected Parquet, or CSV with a header") from error
+    for bad in counts.get():
+        raise ReplayError(f"{path} cannot be read: {bad.first} has {bad.detail}")
+    missing = [name for name in columns.values() if name not in there]
+    if missing not in ([], [OPTIONAL]):
         raise ReplayError(
             f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)};"
-            f" a row an arm must have {', '.join(names.values())}; name others with --column"
+            f" a row an arm must have {', '.join(columns.values())}; name others with --column"
             " ROLE=COLUMN"
         )
-    try:
-        table = table.select([*names.values()]).cast(_schema(names))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ReplayError(f"{path} has a column of another type: {error}") from error
-    for name in names.values():
-        if table[name].null_count:
-            raise ReplayError(f"{path} has {table[name].null_count} rows without {name}")
-    clicks, impressions = table[names["clicks"]], table[names["impressions"]]
+    batches = [block.batch for block in blocks]
+    table = (
+        pa.concat_tables(
+            [_typed(path, batch, columns) for batch in batches], promote_options="none"
+        )
+        if batches
+        else pa.table({role: [] for role in ROLES})
+    )
+    return _checked(path, table, columns)
+
+
+def _typed(path: Path, batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.Table:
+    """Returns the roles as text and whole numbers; null where a cell is empty."""
+    found = {}
+    for role, name in columns.items():
+        if name not in batch.schema.names:
+            found[role] = pa.array([0] * batch.num_rows, pa.int64())
+        elif role in ("test", "headline"):
+            found[role] = names(batch.column(name))
+        else:
+            found[role] = _whole(path, batch.column(name), role, name)
+    return pa.table(found)
+
+
+def _whole(path: Path, column: pa.Array, role: str, name: str) -> pa.Array:
+    """Returns whole numbers; dates are weeks."""
+    read = numbers(column)
+    values, empty = read
+    if role == OPTIONAL and not np.isfinite(values[~empty]).all():
+        moments = pa.array(times(column).values, from_pandas=True)
+        if moments.null_count == int(empty.sum()):
+            weeks = pc.iso_calendar(moments.cast(pa.int64()).cast(pa.timestamp("ms")))
+            year, week = (pc.struct_field(weeks, part) for part in ("iso_year", "iso_week"))
+            return pc.add(pc.multiply(year, 100), week)
+    known = values[~empty]
+    if not np.isfinite(known).all() or (known != np.round(known)).any():
+        raise ReplayError(
+            f"{path} has a column of another type: {name} is {column.type}; expected whole numbers"
+        )
+    return pa.array(np.where(empty, 0.0, values).astype(np.int64), mask=empty)
+
+
+def _checked(path: Path, table: pa.Table, columns: Mapping[str, str]) -> pa.Table:
+    for role, name in columns.items():
+        if table[role].null_count:
+            raise ReplayError(f"{path} has {table[role].null_count} rows without {name}")
+    clicks, impressions = table["clicks"], table["impressions"]
     impossible = pc.or_(pc.less(clicks, 0), pc.greater(clicks, impressions))
     row = pc.index(impossible, True).as_py()
     if row >= 0:
@@ -188,10 +218,10 @@ def _checked(path: Path, table: pa.Table, names: Mapping[str, str]) -> pa.Table:
             f"{path} has {clicks[row]} clicks of {impressions[row]} impressions in row {row + 1};"
             " expected 0 <= clicks <= impressions"
         )
-    longest = pc.max(pc.utf8_length(table[names["test"]])).as_py() or 0
+    longest = pc.max(pc.utf8_length(table["test"])).as_py() or 0
     if longest > MAX_ID_LENGTH:
         raise ReplayError(
-            f"{path} has a {names['test']} of {longest} characters; at most {MAX_ID_LENGTH}"
+            f"{path} has a {columns['test']} of {longest} characters; at most {MAX_ID_LENGTH}"
         )
     return table
 

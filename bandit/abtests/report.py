@@ -14,21 +14,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
+from rich.text import Text
 
+from bandit.distributions import student_quantile
 from bandit.errors import PlotError
 from bandit.ope.charts import COLOURS, short
 from streams.files import BY_UMASK, writing_whole
 
 SUFFIXES: Final = (".png", ".svg")
 BAND: Final = 1.96
+LEVEL: Final = 0.95
+LEAST_TESTS: Final = 10
+LEAST_CLICKS: Final = 100.0
 
 
 class PolicyResult(msgspec.Struct, frozen=True):
     """What a policy earned; shares, not percentages.
 
-    `lift` is over what the uniform pmf earns in expectation on the same tests, which the pools
-    tell exactly; `lift_se` is its standard error, paired over tests, None for a single test.
-    `captured` is the share of the way from uniform to the arms that were best in hindsight,
+    `lift` is relative, over what the uniform pmf earns in expectation on the same tests, which
+    the pools tell exactly; `lift_se` is its standard error, paired over tests, None for a single
+    test. `captured` is the share of the way from uniform to the arms that were best in hindsight,
     None where all arms are alike.
     """
 
@@ -38,6 +43,19 @@ class PolicyResult(msgspec.Struct, frozen=True):
     lift: float
     lift_se: float | None
     captured: float | None
+
+
+class ReplayVerdict(msgspec.Struct, frozen=True):
+    """Whether a replay tells a policy from choosing at random.
+
+    `code` is one of `ok`, `few_tests`, `few_clicks`, `no_difference`; the gravest that applies.
+    `lift_interval` is Student's of 95 %, which knows how few the tests are; None for a single one.
+    """
+
+    policy: str
+    code: str
+    words: str
+    lift_interval: tuple[float, float] | None
 
 
 class Curve(NamedTuple):
@@ -52,35 +70,45 @@ class ReplayReport(NamedTuple):
     """The results in the order asked for, with what they are held against."""
 
     results: tuple[PolicyResult, ...]
+    verdicts: tuple[ReplayVerdict, ...]
     curves: tuple[Curve, ...]
     tests: int
     uniform_ctr: float
     best_ctr: float
 
     def to_json(self) -> str:
-        """Returns `{"policies": [{policy, rounds, ctr, lift, lift_se, captured}]}`."""
-        return msgspec.json.format(msgspec.json.encode({"policies": self.results})).decode()
+        """Returns `{"policies": [...], "verdicts": [...]}`, one of each for every policy."""
+        told = {"policies": self.results, "verdicts": self.verdicts}
+        return msgspec.json.format(msgspec.json.encode(told)).decode()
 
     def to_table(self) -> Table:
         """Returns the results for people to read."""
+        words = "\n".join(f"{one.policy}: {one.code}. {one.words}" for one in self.verdicts)
         table = Table(
             "policy",
             title="What each policy would have earned",
-            caption=(
-                f"{self.tests:,} tests. Lift is over the uniform pmf's {self.uniform_ctr:.3%},"
-                " ± one standard error over tests.\nCaptured is the share of the way to"
-                f" {self.best_ctr:.3%}, the best arms in hindsight."
+            # names are not markup
+            caption=Text(
+                f"{self.tests:,} tests. Lift is relative to the uniform pmf's "
+                f"{self.uniform_ctr:.3%}, ± one standard error over tests, with an interval of "
+                f"95%.\nCaptured is the share of the way to {self.best_ctr:.3%}, the best arms in "
+                f"hindsight.\n{words}"
             ),
+            caption_justify="left",
         )
-        for heading in ("rounds", "CTR", "lift", "captured"):
+        for heading in ("rounds", "CTR", "lift", "interval", "captured"):
             table.add_column(heading, justify="right")
-        for row in self.results:
+        for row, verdict in zip(self.results, self.verdicts, strict=True):
             spread = "" if row.lift_se is None else f" ± {100 * row.lift_se:.1f}"
+            between = verdict.lift_interval
             table.add_row(
-                row.policy,
+                Text(row.policy),
                 f"{row.rounds:,}",
                 f"{row.ctr:.3%}",
                 f"{100 * row.lift:+.1f}{spread} %",
+                "–"
+                if between is None
+                else "{:+.1f} to {:+.1f} %".format(*(100 * x for x in between)),
                 "–" if row.captured is None else f"{row.captured:.0%}",
             )
         return table
@@ -104,11 +132,13 @@ def make_report(
         best: clicks that the best arms in hindsight expect.
     """
     curves = [_curve(rounds, mean, uniform) for mean in clicks.mean(axis=1)]
+    results = tuple(
+        _result(name, played, uniform.sum(), best.sum(), curve)
+        for name, played, curve in zip(policies, clicks, curves, strict=True)
+    )
     return ReplayReport(
-        results=tuple(
-            _result(name, played, uniform.sum(), best.sum(), curve)
-            for name, played, curve in zip(policies, clicks, curves, strict=True)
-        ),
+        results=results,
+        verdicts=tuple(_verdict(row, len(rounds), float(uniform.sum())) for row in results),
         curves=tuple(curves),
         tests=len(rounds),
         uniform_ctr=float(uniform.sum() / rounds.sum()),
@@ -130,6 +160,27 @@ def _result(
         lift_se=float(curve.lift_se[-1]) if n_tests > 1 else None,
         captured=float((earned - uniform) / (best - uniform)) if best > uniform else None,
     )
+
+
+def _verdict(found: PolicyResult, n_tests: int, uniform: float) -> ReplayVerdict:
+    interval = None
+    if found.lift_se is not None:
+        half = student_quantile(LEVEL, n_tests - 1) * found.lift_se
+        interval = found.lift - half, found.lift + half
+    if n_tests < LEAST_TESTS or interval is None:
+        tests = "Only 1 test" if n_tests == 1 else f"Only {n_tests} tests"
+        code = "few_tests"
+        words = f"{tests}: how lifts differ from test to test is hardly known."
+    elif uniform < LEAST_CLICKS:
+        code = "few_clicks"
+        words = f"Choosing at random expects {uniform:.0f} clicks in all; too few to rank policies."
+    elif interval[0] <= 0.0 <= interval[1]:
+        code, words = "no_difference", "No difference to choosing at random can be seen."
+    else:
+        side = "more" if interval[0] > 0.0 else "less"
+        code = "ok"
+        words = f"It earns {side} than choosing at random, on tests like these."
+    return ReplayVerdict(found.policy, code, words, interval)
 
 
 def _curve(

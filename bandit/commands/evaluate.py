@@ -35,7 +35,8 @@ class LoggedOptions(NamedTuple):
         Literal["archive", "dsjson", "vw", "obd", "table"],
         typer.Option(
             help="How to read it: archive is copyloop's own, dsjson Personalizer's and VW's, vw "
-            "its cb_adf text, obd the Open Bandit Dataset, table CSV or Parquet with --column."
+            "its cb_adf text, obd the Open Bandit Dataset, table CSV, JSON lines or Parquet with "
+            "--column."
         ),
     ] = "archive"
     placement: Annotated[str | None, typer.Option(help="Of an archive: only this one.")] = None
@@ -46,7 +47,8 @@ class LoggedOptions(NamedTuple):
         list[str] | None,
         typer.Option(
             help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
-            "context.NAME, target.NAME; repeat."
+            "context.NAME, action.NAME, actions, available.ID, pmf, pmf.ID, target.NAME, "
+            "target_pmf.NAME, target_pmf.NAME.ID; of obd, target_pmf.NAME=FILE.npy; repeat."
         ),
     ] = None
     propensities: Annotated[

@@ -35,7 +35,9 @@ ExcludedWeeks = Annotated[
 
 
 def replay(
-    path: Annotated[Path, typer.Argument(help="Parquet or CSV, a row an arm of a test.")],
+    path: Annotated[
+        Path, typer.Argument(help="CSV, JSON lines or Parquet, a row an arm of a test.")
+    ],
     policy: Annotated[
         list[str] | None,
         typer.Option(help="default, thompson:alpha=1,beta=1, 'vw:--cb_…', spec.json; repeat."),
@@ -55,8 +57,8 @@ def replay(
     """Play policies on the A/B tests of a file, and compare what they would have earned.
 
     Every showing draws from the arm's real impressions without replacement, so the replay is
-    unbiased for any policy. Columns: test, headline, impressions, clicks and week (YYYYWW), unless
-    `--column` says otherwise.
+    unbiased for any policy. Columns: test, headline, impressions, clicks and, if any, week (YYYYWW
+    or a date), unless `--column` says otherwise. A verdict says whether the tests can tell at all.
     """
     from rich.console import Console
 

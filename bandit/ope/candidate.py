@@ -48,6 +48,7 @@ from streams.events import Decision
 DEFAULT: Final = ("snips", "dr", "blend", "betting")
 ALIKE: Final = 0.8
 NO_PMF: Final = "the policy's pmf is not known"
+NOT_EVEN: Final = "the log was not made by choosing uniformly at random"
 NO_ACTIONS: Final = "the log does not name its actions"
 NOT_KNOWN: Final = Estimate(0, None, None)
 
@@ -309,7 +310,9 @@ class CandidatePolicy:
         drawn = [answer.accepted for answer in answers if answer.accepted is not None]
         if len(drawn) != len(events):
             if not all(event.whole and is_even(event.decision) for event in events):
-                self.skipped["replay"] = "the log was not made by choosing uniformly at random"
+                known = all(event.actions_known for event in events)
+                unknown = "" if known else ", or does not name all actions"
+                self.skipped["replay"] = NOT_EVEN + unknown
                 return
             if any(answer.pmf is None for answer in answers):
                 self.skipped["replay"] = NO_PMF

@@ -21,6 +21,7 @@ from bandit.errors import ReaderError
 from bandit.ope.batches import unit_path
 from bandit.ope.candidate import Options
 from bandit.ope.diagnostics import EvaluationVerdict
+from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.evaluate import evaluate, evaluate_columns, fits
 from bandit.ope.models import estimated
 from bandit.ope.readers.roles import expand
@@ -186,6 +187,22 @@ class EvaluationResult:
         )
 
 
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Returns the options that a caller from Python gives: lists and single names will do.
+
+    Raises:
+        TypeError: an option that does not exist.
+    """
+    made = dict(given)
+    for name in ("estimators", "segments"):
+        if name in made:
+            value = made[name]
+            made[name] = (value,) if isinstance(value, str) else tuple(value)
+    if "reward_range" in made:
+        made["reward_range"] = RewardRange(*made["reward_range"])
+    return Options(**made)
+
+
 def evaluate_any(
     table: Any,
     columns: Mapping[str, str],
@@ -265,5 +282,6 @@ def _column(values: Any, name: str) -> pa.Array:
         try:
             return pa.array(values, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            values = [None if value != value else value for value in values]
+            empty = values.isna() if hasattr(values, "isna") else values != values
+            values = [None if no else value for value, no in zip(values, empty, strict=True)]
     return array_of(values)

@@ -285,7 +285,7 @@ class Propensities:
         mine = np.array([least if p is None else max(float(pmf[p]), least) for p in places])
         mine = (1.0 - MIXED) * mine / mine.sum() + MIXED / len(mine)
         known = msgspec.structs.replace(decision, pmf=tuple((mine / mine.sum()).tolist()))
-        return event._replace(decision=known, whole=True, estimated=True)
+        return event._replace(decision=known, whole=True, estimated=True, actions_known=True)
 
     def _drawn(
         self, events: Iterable[LoggedEvent], rng: np.random.Generator

@@ -34,11 +34,11 @@ def open_reader(
     Args:
         name: `archive` (a folder that copyloop's archive writes), `dsjson` (decision-service JSON,
             one event a line), `vw` (Vowpal Wabbit's text format with `cb_adf` labels), `obd` (a
-            folder of the Open Bandit Dataset) or `table` (CSV or Parquet).
-        path: the file or folder.
+            folder of the Open Bandit Dataset) or `table` (CSV, JSON lines or Parquet).
+        path: the file or folder; of a table, also a pattern with `*`.
         placement: which placement of an archive; None takes all.
         slot: which decision of events that have several; None takes all.
-        columns: what each column of a table is; see `bandit.ope.readers.table`.
+        columns: what each column of a table is; see `read_table`, and `read_obd`.
         propensities: whether the log has them; if not, a table needs no column of them, and what
             stands in their place is no propensity (`bandit.ope.models` makes
             them).

@@ -23,6 +23,11 @@ PER_MS: Final = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
 ISO_TYPES: Final = (
     pa.timestamp("ms"), pa.timestamp("ns"), pa.timestamp("ns", tz="UTC"),
 )  # fmt: skip
+LEAST_PROPENSITY: Final = 1e-30
+LARGEST_REWARD: Final = 1e100
+"""Beyond these, squares of weights and rewards would be no numbers."""
+LATEST_MS: Final = 8.64e15
+"""The times that there are, in milliseconds around 1970: a hundred million days to each side."""
 SHOWN: Final = 40
 """Characters of a cell that a message shows."""
 

@@ -64,7 +64,8 @@ def table_roles(columns: Mapping[str, str], *, propensities: bool = True) -> Rol
 
     Args:
         columns: from a role to the column that plays it.
-        propensities: whether there are propensities; if not, none are asked for.
+        propensities: whether there are propensities; if not, none are asked for, and columns of
+            them play no part.
 
     Raises:
         ReaderError: a role that does not exist, or one that is missing.
@@ -73,6 +74,13 @@ def table_roles(columns: Mapping[str, str], *, propensities: bool = True) -> Rol
     for role in columns:
         if role not in PLAIN and not (role.startswith(PREFIXES) and role.partition(".")[2]):
             raise ReaderError(f"column role {role!r} does not exist; expected one of: {known}")
+
+    if not propensities:
+        columns = {
+            role: column
+            for role, column in columns.items()
+            if role not in ("propensity", "pmf") and not role.startswith("pmf.")
+        }
 
     def named(prefix: str) -> dict[str, str]:
         return {r.removeprefix(prefix): c for r, c in columns.items() if r.startswith(prefix)}

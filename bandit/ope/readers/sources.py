@@ -256,7 +256,7 @@ def _csv_columns(path: Path) -> list[str]:
 
 def _check(file: object, names: Sequence[str], wanted: Sequence[str]) -> None:
     if missing := [name for name in wanted if name not in names]:
-        has = ", ".join(map(str, names)) or "none"
+        has = ", ".join(n if n == n.strip() else repr(n) for n in names) or "none"
         raise ReaderError(f"{file} has no column {', '.join(missing)}; its columns are: {has}")
     if twice := [name for name in wanted if list(names).count(name) > 1]:
         raise ReaderError(f"{file} has several columns of the name {twice[0]}")

@@ -18,7 +18,7 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from bandit.errors import ReaderError
-from bandit.ope.readers.cells import is_text, names, numbers, shown
+from bandit.ope.readers.cells import LEAST_PROPENSITY, is_text, names, numbers, shown
 from bandit.ope.readers.choices import Choices, by_action
 from bandit.ope.readers.roles import Roles
 from bandit.ope.readers.rows import RowCounts
@@ -150,7 +150,9 @@ class _Found:
         if "propensity" not in roles.plain or roles.pmf or "pmf" in roles.plain:
             return
         p = numbers(batch.column(roles.plain["propensity"])).values
-        fine = (p > 0.0) & (p <= 1.0) & actions.is_valid().to_numpy(zero_copy_only=False)
+        fine = (
+            (p >= LEAST_PROPENSITY) & (p <= 1.0) & actions.is_valid().to_numpy(zero_copy_only=False)
+        )
         self._digits.add(p[fine])
         if not roles.told:
             sizes = np.zeros(len(p), dtype=np.int64)

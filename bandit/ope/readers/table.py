@@ -185,7 +185,8 @@ class ColumnLog(NamedTuple):
         """Yields the rows of one of so many parts, which together are all rows, once."""
         counts = counts or RowCounts(self.on_bad_row)
         for rows in self.table.rows(counts, COLUMN_ROWS, part=part, parts=parts):
-            yield self._columns(rows)
+            if len(rows.kept):
+                yield self._columns(rows)
 
     def _columns(self, rows: TableRows) -> TableColumns:
         action = None

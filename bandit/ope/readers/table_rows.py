@@ -17,7 +17,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bandit.ope.base import SLACK, Floats
-from bandit.ope.readers.cells import Numbers, names, numbers, shown, times
+from bandit.ope.readers.cells import (
+    LARGEST_REWARD,
+    LATEST_MS,
+    LEAST_PROPENSITY,
+    Numbers,
+    names,
+    numbers,
+    shown,
+    times,
+)
 from bandit.ope.readers.events import UNNAMED
 from bandit.ope.readers.roles import Roles, expand, table_roles
 from bandit.ope.readers.rows import RowCounts
@@ -121,12 +130,14 @@ class Table:
                 empty, "no_action", lambda _: f"{plain['action']} is empty; expected an action"
             )
         reward = self._numbers(block, bad, "reward", plain["reward"], None)
+        huge = np.abs(reward) > LARGEST_REWARD
+        bad.mark(huge, "reward_invalid", lambda row: f"reward is {reward[row]}; expected less")
         propensity = np.full(n, np.nan)
         if self._estimated:
             propensity = np.full(n, 1.0 / max(len(self.ids), 1))
         elif "propensity" in plain:
             propensity = self._numbers(block, bad, "propensity", plain["propensity"], 1.0)
-            below = (propensity <= 0.0) & ~bad.any
+            below = propensity < LEAST_PROPENSITY
             bad.mark(below, "propensity_invalid", lambda row: _outside(propensity[row]))
         targets = {
             name: self._numbers(block, bad, f"target.{name}", column, 1.0)
@@ -135,7 +146,11 @@ class Table:
         time = np.arange(block.start, block.start + n, dtype=np.float64)
         if "timestamp_ms" in plain:
             column = plain["timestamp_ms"]
-            time = bad.check("timestamp_ms", column, times(block.batch.column(column)), "a time")
+            moments = times(block.batch.column(column))
+            with np.errstate(invalid="ignore"):
+                there = np.abs(moments.values) <= LATEST_MS
+            moments = moments._replace(values=np.where(there, moments.values, np.nan))
+            time = bad.check("timestamp_ms", column, moments, "a time")
         if "event_id" in plain:
             lengths = pc.utf8_length(names(block.batch.column(plain["event_id"]))).fill_null(0)
             long = lengths.to_numpy(zero_copy_only=False) > MAX_ID_LENGTH

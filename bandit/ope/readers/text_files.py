@@ -43,14 +43,19 @@ def csv_header(path: Path, wanted: Collection[str] = ()) -> tuple[str, list[str]
     with which it has most.
     """
     text = head(path).decode("utf-8-sig", errors="replace")
-    found = [
-        (separator, next(csv.reader(io.StringIO(text), delimiter=separator), []))
-        for separator in SEPARATORS
-    ]
+    found = [(separator, _names(text, separator)) for separator in SEPARATORS]
     for separator, names in found:
         if wanted and not set(wanted) - set(names):
             return separator, names
     return max(found, key=lambda pair: len(pair[1]))
+
+
+def _names(text: str, separator: str) -> list[str]:
+    try:
+        # any end of a line is one, as to Arrow
+        return next(csv.reader(io.StringIO(text, newline=None), delimiter=separator), [])
+    except csv.Error:
+        return []
 
 
 def csv_batches(path: Path, wanted: Sequence[str], rows: int, counts: RowCounts) -> Batches:

@@ -1,3 +1,5 @@
+import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,30 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         assert other == read_ab_tests(written(ROWS, tmp_path / name))
     with pytest.raises(ReplayError, match="column role 'colour' does not exist; expected one of"):
         read_ab_tests(tmp_path / "tests.csv", columns={"colour": "red"})
+
+
+def test_tests_are_read_from_any_table(tmp_path: Path) -> None:
+    expected = read_ab_tests(written(ROWS, tmp_path / "tests.parquet"))
+    lines = [";".join(ROWS[0]), *(";".join(map(str, each.values())) for each in ROWS)]
+    (tmp_path / "semicolons.csv").write_text("\n".join(lines))
+    (tmp_path / "tests.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    (tmp_path / "folder").mkdir()
+    written(ROWS[:9], tmp_path / "folder" / "part-0.parquet")
+    written(ROWS[9:], tmp_path / "folder" / "part-1.parquet")
+    for name in ("semicolons.csv", "tests.jsonl", "folder", "folder/*.parquet"):
+        assert read_ab_tests(tmp_path / name) == expected
+
+
+def test_a_week_may_be_a_date_and_may_be_missing(tmp_path: Path) -> None:
+    days = {201420: "2014-05-12", 201405: "2014-01-30", 201330: "2013-07-28", 201410: "2014-03-05"}
+    rows = [each | {"week": days[each["week"]]} for each in ROWS]
+    expected = read_ab_tests(written(ROWS, tmp_path / "tests.parquet"))
+    assert read_ab_tests(written(rows, tmp_path / "dates.csv")) == expected
+    dates = [each | {"week": date.fromisoformat(each["week"])} for each in rows]
+    assert read_ab_tests(written(dates, tmp_path / "dates.parquet")) == expected
+    without = [{role: cell for role, cell in each.items() if role != "week"} for each in ROWS]
+    tests = read_ab_tests(written(without, tmp_path / "no weeks.csv"))
+    assert [(test.id, test.week) for test in tests] == [("early", 0), ("faulty", 0), ("late", 0)]
 
 
 def test_rows_with_the_same_headline_are_one_arm(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import json
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bandit.abtests.report import ReplayReport, check_plot, make_report, plot_replay
 from bandit.errors import PlotError
@@ -65,6 +67,49 @@ def test_what_cannot_be_said_is_null() -> None:
     assert row["lift_se"] is None
     assert row["captured"] is None
     assert row["lift"] == 0.5
+
+
+def verdict_of(n_tests: int, per_test: float, uniform: float = 20.0, spread: float = 1.0):
+    clicks = per_test + spread * np.tile([1.0, -1.0], n_tests)[:n_tests]
+    rounds = np.full(n_tests, 2000)
+    found = report_of([[clicks]], rounds, np.full(n_tests, uniform), rounds * 1.0)
+    return found.results[0], found.verdicts[0]
+
+
+def test_two_tests_tell_nothing_however_alike_they_are() -> None:
+    row, verdict = verdict_of(2, 22.2, spread=0.2)
+    assert row.lift == pytest.approx(0.11)
+    assert verdict.code == "few_tests"
+    # 12.7 standard errors to each side: Student's interval of one degree of freedom
+    low, high = verdict.lift_interval
+    assert (high - low) / 2 / row.lift_se == pytest.approx(12.706, abs=1e-3)
+    _, of_one = verdict_of(1, 22.0)
+    assert of_one.words.startswith("Only 1 test:")
+    assert of_one.lift_interval is None
+
+
+@pytest.mark.parametrize(
+    ("n_tests", "per_test", "uniform", "code"),
+    [(20, 24.0, 20.0, "ok"), (20, 16.0, 20.0, "ok"), (20, 20.1, 20.0, "no_difference"),
+     (20, 2.2, 2.0, "few_clicks"), (9, 24.0, 20.0, "few_tests")],
+)  # fmt: skip
+def test_each_verdict_has_its_code(
+    n_tests: int, per_test: float, uniform: float, code: str
+) -> None:
+    row, verdict = verdict_of(n_tests, per_test, uniform)
+    assert verdict.code == code
+    if code == "ok":
+        assert ("more" if row.lift > 0 else "less") in verdict.words
+
+
+def test_names_of_policies_are_not_markup() -> None:
+    found = report(["vw:[red]x", "uniform"])
+    console = Console(file=StringIO(), width=140)
+    console.print(found.to_table())
+    text = console.file.getvalue()
+    assert text.count("vw:[red]x") == 2
+    assert json.loads(found.to_json())["verdicts"][0]["code"] == "ok"
+    assert "vw:[red]x: ok. It earns more than choosing at random" in text
 
 
 def report(policies: list[str]) -> ReplayReport:

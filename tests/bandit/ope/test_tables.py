@@ -1,6 +1,7 @@
 """Tables in memory are judged from Python as files are, and the result is a table."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 import bandit
 from bandit.errors import BanditError, ReaderError
+from tests.readme import section
 
 ROLES = {"action": "ad", "reward": "clicked", "propensity": "p", "context.device": "device"}
 RNG = np.random.default_rng(6)
@@ -103,10 +105,12 @@ def test_the_result_is_a_table_a_text_and_a_piece_of_html():
 
 def test_ids_of_several_kinds_become_names():
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    frame = pandas.DataFrame({"ad": [7, "007"] * 50, "clicked": [1, 0] * 50, "p": [0.5] * 100})
+    ads = [7, "007"] * 50 + [pandas.NA, None, float("nan")]
+    frame = pandas.DataFrame({"ad": ads, "clicked": [1, 0] * 50 + [1] * 3, "p": [0.5] * 103})
     roles = {name: column for name, column in ROLES.items() if name != "context.device"}
-    found = bandit.evaluate(frame, roles, ["constant:7", "constant:007"], estimators=("snips",))
-    assert found.to_arrow()["value"].to_pylist() == [0.5, 1.0, 0.0]
+    found = bandit.evaluate(frame, roles, "constant:7", estimators="snips", on_bad_row="skip")
+    assert found.to_arrow()["value"].to_pylist() == [0.5, 1.0]
+    assert [(rows.reason, rows.count) for rows in found.report.skipped] == [("no_action", 3)]
 
 
 def test_propensities_are_estimated_where_there_are_none():
@@ -132,11 +136,33 @@ def test_what_is_no_table_is_refused(table, words):
         bandit.evaluate(table, ROLES)
 
 
+def test_one_policy_and_one_estimator_need_no_list():
+    columns = COLUMNS | {"clicked": [5 * int(click) for click in COLUMNS["clicked"]]}
+    found = bandit.evaluate(
+        columns, ROLES, "constant:8", estimators="betting", reward_range=[0, 5], segments="device"
+    )
+    assert found.to_arrow()["value"].to_pylist()[1] == pytest.approx(5 * EARNED)
+    assert set(found.report.policies[1].segments) == {"device"}
+
+
 def test_an_option_that_does_not_exist_is_refused():
     with pytest.raises(TypeError, match="estimator"):
         bandit.evaluate(COLUMNS, ROLES, estimator="snips")
     with pytest.raises(BanditError):
         bandit.evaluate(COLUMNS, ROLES, ["nobody"])
+
+
+def test_the_readme_s_example_runs(tmp_path, monkeypatch):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    text = section("Judge policies on a log").split("### Tables")[1]
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    rows = [f"{'007' if n % 2 else 'b'},{int(n % 3 == 0)},0.5" for n in range(400)]
+    (tmp_path / "log.csv").write_text("\n".join(["ad,clicked,p", *rows]))
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(code, found)
+    assert found["result"].verdicts["uniform"].code == "ok"
+    assert list(found["result"].to_pandas()["policy"]) == ["logged", "uniform", "constant:007"]
 
 
 WITHOUT = """

@@ -16,7 +16,7 @@ from bandit.ope.readers.table import open_columns, read_table
 
 IDS = ["blue", "green", "red"]
 ROLES = {"action": "ad", "reward": "r"}
-N = 300
+N = 120
 
 
 def log(seed=3):
@@ -173,8 +173,8 @@ def test_features_of_actions_are_read(tmp_path):
 
 def test_a_log_that_chose_evenly_has_its_whole_pmf(tmp_path):
     rng = np.random.default_rng(4)
-    chosen = rng.integers(0, 3, 900)
-    reward = (rng.random(900) < np.array([0.1, 0.3, 0.5])[chosen]).astype(int)
+    chosen = rng.integers(0, 3, 300)
+    reward = (rng.random(300) < np.array([0.1, 0.3, 0.5])[chosen]).astype(int)
     path = tmp_path / "log.csv"
     for text, even in (("0.3333", True), (".333333", True), ("0.33333334", True), ("0.35", False)):
         rows = [f"{IDS[a]},{r},{text}" for a, r in zip(chosen, reward, strict=True)]

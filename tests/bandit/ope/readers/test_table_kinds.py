@@ -1,6 +1,7 @@
 """A cell means the same whatever its type, its file and the other policies asked about."""
 
 import datetime as dt
+import gzip
 import json
 from decimal import Decimal
 from functools import partial
@@ -276,6 +277,12 @@ def test_a_folder_of_spark_is_one_table(tmp_path):
         days = [json.loads(bytes(e.decision.context)) for e in
                 open_reader("table", place, columns=roles)]  # fmt: skip
         assert days == [{"day": "01"}] * 30 + [{"day": "02"}] * 30
+    spread = open_columns(tmp_path / "log", roles)
+    assert spread.most_parts == 2
+    halves = [list(spread.read(part, 2)) for part in range(2)]
+    assert [half.timestamp_ms.tolist() for (half,) in halves] == [
+        list(range(30)), list(range(30, 60)),
+    ]  # fmt: skip
     for place in (tmp_path / "nothing" / "*", tmp_path / "*.csv"):
         with pytest.raises(ReaderError, match=r"does not exist|holds no file"):
             open_reader("table", place, columns=ROLES)
@@ -296,6 +303,42 @@ def test_a_hole_in_every_quarter_of_a_column_is_a_hole(tmp_path):
 
 def by_rows_of(table, roles):
     return evaluate(lambda: read_table(table, roles), ["thompson", "lin_ucb"], SNIPS)
+
+
+def test_compressed_text_and_other_line_ends_are_read(tmp_path):
+    columns = log(["a", "b"])
+    text = write(tmp_path / "log.csv", columns).read_bytes()
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "crlf.csv").write_bytes(text.replace(b"\n", b"\r\n"))
+    (tmp_path / "no suffix").write_bytes(text)
+    for name in ("log.csv.gz", "crlf.csv", "no suffix"):
+        assert values(by_columns(tmp_path / name, ["constant:b"]))[1][0] == mean_of(columns, "b")
+
+
+def test_where_propensities_are_estimated_none_are_read(tmp_path):
+    columns = log(["a", "b"]) | {"p": ["?"] * 60}
+    path = write(tmp_path / "log.csv", columns)
+    events = list(open_reader("table", path, columns=ROLES, propensities=False))
+    assert {event.decision.propensity for event in events} == {0.5}
+
+
+@pytest.mark.parametrize(("role", "cells", "reason"), [
+    ("p", ["1e-300", "0", "1.5", "-1"], "propensity_invalid"),
+    ("clicked", ["inf", "1e200", "nan", "yes"], "reward_invalid"),
+    ("when", ["9e15", "1e300", "noon", "inf"], "timestamp_ms_invalid"),
+    ("id", ["x" * 600, "y" * 600, "z" * 600, "w" * 999], "event_id_invalid"),
+    ("new", ["2", "-0.1", "x", "inf"], "target_invalid"),
+])  # fmt: skip
+def test_a_cell_that_cannot_be_is_counted(tmp_path, role, cells, reason):
+    columns = {**log(["a", "b"], 8), "when": [1] * 8, "id": list(range(8)), "new": [0.5] * 8}
+    columns[role] = [*cells, *columns[role][4:]]
+    path = write(tmp_path / "log.csv", columns)
+    roles = ROLES | {"timestamp_ms": "when", "event_id": "id", "target.new": "new"}
+    for judge in (by_columns, by_rows):
+        found = judge(path, ["column:new"], roles, on_bad_row="skip")
+        assert (found.n, [(rows.reason, rows.count) for rows in found.skipped]) == (
+            4, [(reason, 4)],
+        )  # fmt: skip
 
 
 def test_a_table_without_rows_is_no_log(tmp_path):
