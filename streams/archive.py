@@ -6,6 +6,7 @@ where to go on: a process that is killed leaves no file twice and no record out.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -55,6 +56,9 @@ SCHEMA: Final = pa.schema(
 )
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass
 class ArchiveCounts:
     """What was archived since the start."""
@@ -95,7 +99,12 @@ def run_archive(
     log = RetryingLog(log, stop=stop)
 
     def write(partition: TopicPartition, offset: int) -> int:
-        return write_file(log, directory, partition, offset, rows=rows_per_file, counts=counts)
+        try:
+            return write_file(log, directory, partition, offset, rows=rows_per_file, counts=counts)
+        except OSError as error:
+            # The log has it all: a later turn writes it.
+            logger.error("%s cannot be written, make room for it: %s", directory, error)
+            return offset
 
     with exclusive(directory, "archive"):
         offsets = _archived(log, directory)

@@ -133,7 +133,7 @@ def long_running(
 
 
 def run_command(command: Callable[[], object], *errors: type[Exception]) -> None:
-    """Runs a command line; one of these errors prints its code and message, and exits.
+    """Runs a command line; one of these errors, or of the system's, prints itself, and exits.
 
     The exit code is 2 where the same command will fail again, and 1 where it may work later: a
     supervisor starts that one again.
@@ -143,3 +143,7 @@ def run_command(command: Callable[[], object], *errors: type[Exception]) -> None
     except errors as error:
         sys.stderr.write(f"copyloop: {getattr(error, 'code', 'error')}: {error}\n")
         sys.exit(1 if getattr(error, "retriable", False) else 2)
+    except OSError as error:
+        told = f"{error}; see that there is room, and that this user may write there"
+        sys.stderr.write(f"copyloop: os_error: {told}\n")
+        sys.exit(1)

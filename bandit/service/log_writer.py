@@ -58,6 +58,8 @@ class Appender:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
+        self.failure = ""
+        """What the latest append that failed said."""
 
     def start(self) -> None:
         """Begins to append; called within the event loop."""
@@ -102,7 +104,7 @@ class Appender:
         try:
             return await self._thread.append(messages)
         except LogUnavailable as error:
-            self._failed_at = time.monotonic()
+            self._note(error)
             raise _unavailable(error) from error
 
     def put(self, messages: Sequence[Message]) -> None:
@@ -191,7 +193,7 @@ class Appender:
             else:
                 written = await self.spooling.write(messages)
         except (LogUnavailable, SpoolError) as error:
-            self._failed_at = time.monotonic()
+            self._note(error)
             logger.warning("%d messages could not be written: %s", len(messages), error)
             self._fail([waiting for waiting in group if waiting.done is not None], error)
             buffered = [waiting for waiting in group if waiting.done is None]
@@ -199,7 +201,7 @@ class Appender:
             return bool(buffered)
         except Exception as error:
             logger.exception("%d messages could not be written", len(messages))
-            self._failed_at = time.monotonic()
+            self._note(error)
             self._fail(group, error)
             return False
         self._failed_at = None
@@ -211,6 +213,10 @@ class Appender:
             start = end
         self._count -= start
         return False
+
+    def _note(self, error: Exception) -> None:
+        self._failed_at = time.monotonic()
+        self.failure = str(error)
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         for waiting in group:

@@ -25,9 +25,15 @@ PAGE_BYTES: Final = 8192
 CHECKPOINT_PAGES: Final = 256
 WAL_LIMIT_BYTES: Final = 64 << 20
 
-PASSING_ERRORS: Final = frozenset(
-    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-)
+PASSING_ERRORS: Final = {
+    sqlite3.SQLITE_BUSY: "others hold it",
+    sqlite3.SQLITE_LOCKED: "others hold it",
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "see its disk",
+    sqlite3.SQLITE_READONLY: "see that this user may write it",
+}
+"""What may go away while the log is open, and what to do about it."""
+DENIED: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 SHARED: Final = (
     "CREATE TABLE shared (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, part BLOB NOT NULL)",
     "ALTER TABLE records ADD COLUMN shared_id INTEGER",
@@ -141,8 +147,12 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         message = f"the log {path}: {error}"
         # The low byte is the kind of error, the rest its details.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS:
-            raise LogUnavailable(f"{message}; the same call may work later") from error
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if kind in PASSING_ERRORS:
+            do = PASSING_ERRORS[kind]
+            raise LogUnavailable(f"{message}; {do}, the same call may work later") from error
+        if kind in DENIED:
+            raise LogError(f"{message}; see that this user may write it and its folder") from error
         raise LogError(f"{message}; is this a copyloop log?") from error
 
 

@@ -27,7 +27,7 @@ def looping(data, *, clock=wall_clock_ms, works=(run_joiner, run_learner)):
     stop = threading.Event()
     with (
         opened(data, clock=clock) as log,
-        ThreadPoolExecutor(len(works)) as pool,
+        ThreadPoolExecutor(max(len(works), 1)) as pool,
     ):
 
         def work(run):

@@ -119,6 +119,20 @@ def test_a_write_ahead_log_that_is_missing_is_noticed(killed, tmp_path):
     log.close()
 
 
+def test_a_write_ahead_log_that_is_deleted_while_open_is_folded_in_at_the_end(tmp_path):
+    logs = [SqliteLog(tmp_path / "log.db") for _ in range(2)]
+    logs[0].create_topic("t")
+    for log in logs * 5:
+        log.append([Message("t", b"", b"v")])
+    (tmp_path / "log.db-wal").unlink()
+    for log in logs:
+        with pytest.raises(LogMoved, match=r"log\.db-wal: there is no such file"):
+            log.append([Message("t", b"", b"refused")])
+        log.close()
+    with opened(tmp_path) as log:
+        assert [record.value for record in read_all(log, "t")] == [b"v"] * 10
+
+
 def test_to_go_on_without_the_newest_is_a_choice(killed, tmp_path):
     (tmp_path / "log.db-wal").unlink()
     with pytest.raises(LogLost):

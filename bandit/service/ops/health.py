@@ -24,7 +24,7 @@ from bandit.service.resource import Resource, view_of
 from bandit.service.settings import Settings
 from bandit.service.state import Snapshots
 from streams.catalogue.state import PARTITION
-from streams.errors import LogError, LogMoved, SpoolFull
+from streams.errors import LogError, LogMoved, SpoolError, SpoolFull
 from streams.events.fields import doc
 from streams.inspect import Lag, lags
 from streams.logs.base import Log
@@ -123,7 +123,8 @@ class Health:
         Raises:
             RequestError: 503: the replica is about to end; the catalogue is not followed; the log
                 is not reached, and there is no spool; or that is full, and requests are refused;
-                the log's file is not where it was opened; its time disagrees with the clock.
+                neither takes anything; the log's file is not where it was opened; its time
+                disagrees with the clock.
         """
         if self._drain.draining:
             raise RequestError(503, "draining", "the replica is about to end; ask another one")
@@ -133,7 +134,8 @@ class Health:
         if spooling is None:
             time = await self._ask_log(PATIENCE_SECONDS)
             if self._appender.failed_within(FAILURE_SECONDS):
-                raise RequestError(503, "log_unavailable", "the latest append to the log failed")
+                message = f"the latest append to the log failed: {self._appender.failure}"
+                raise RequestError(503, "log_unavailable", message)
             if (found := time.disagreement) is not None:
                 place = redacted(self._settings.log_url)
                 raise RequestError(503, "clock_disagrees", f"{place}: {found}")
@@ -141,6 +143,9 @@ class Health:
         if spooling.full and self._settings.spool_full == "refuse":
             message = f"the log is away, and the spool in {spooling.spool.directory} is full"
             raise RequestError(503, SpoolFull.code, message)
+        if not spooling.full and self._appender.failed_within(FAILURE_SECONDS):
+            message = f"neither the log nor the spool takes anything: {self._appender.failure}"
+            raise RequestError(503, SpoolError.code, message)
         if spooling.active:
             return self._ready(spooling.spool)
         try:
