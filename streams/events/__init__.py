@@ -368,6 +368,19 @@ def decode(data: bytes | memoryview) -> Event:
     return event
 
 
+def interaction_in(data: bytes | memoryview) -> Interaction | None:
+    """Returns the interaction that `data` holds; None if it holds none, which the learner tells.
+
+    Raises:
+        SchemaVersionError: it was written by a newer schema than this one.
+    """
+    try:
+        event = decode(data)
+    except SchemaError:
+        return None
+    return event if isinstance(event, Interaction) else None
+
+
 def check_pmf(pmf: Sequence[float], n_actions: int) -> None:
     """Refuses what is no pmf over so many actions.
 

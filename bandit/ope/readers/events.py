@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from streams.archive import read_archive
-from streams.events import INTERACTIONS, Decision, Interaction, decode
+from streams.events import INTERACTIONS, Decision, Interaction, interaction_in
 
 NONE: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -77,7 +77,7 @@ def read_archived(directory: Path, *, placement: str | None = None) -> Iterator[
 
     Raises:
         ArchiveError: there is no archive in the directory, or a file of it is damaged.
-        EventError: a record in it cannot be read.
+        SchemaVersionError: a newer copyloop wrote a record in it.
     """
     return with_final_rewards(partial(archived_interactions, directory, placement=placement))
 
@@ -88,8 +88,8 @@ def archived_interactions(
     """Yields the interactions of an archive, each once, of one placement if that is named."""
     seen: dict[int, int] = {}
     for record in read_archive(directory, INTERACTIONS):
-        event = decode(record.value)
-        if not isinstance(event, Interaction) or placement not in (None, event.decision.placement):
+        event = interaction_in(record.value)
+        if event is None or placement not in (None, event.decision.placement):
             continue
         # as for the learner, one that is not newer than the last of its source is a duplicate
         if event.sequence > seen.get(event.source, -1):

@@ -17,7 +17,8 @@ from streams.events import Action, Decision
 PMF_SLACK: Final = 1e-3
 """pmfs are logged in single precision, or with few digits; beyond this they are wrong."""
 UNREADABLE: Final = (
-    msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError, AttributeError,
+    msgspec.DecodeError, RecursionError, OverflowError,
+    KeyError, IndexError, TypeError, ValueError, AttributeError,
 )  # fmt: skip
 """What an event raises that is not as it should be, down to its last field."""
 

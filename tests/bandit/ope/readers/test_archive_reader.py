@@ -1,9 +1,15 @@
+import threading
+
 import msgspec
 import pytest
 
 from bandit.ope.readers import open_reader
+from streams.archive import read_archive, run_archive
 from streams.errors import ArchiveError
 from streams.events import INTERACTIONS, Action
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
+from streams.topics import create_topics
 from tests.bandit import histories
 from tests.bandit.decisions import a_decision
 
@@ -44,6 +50,19 @@ def test_each_decision_comes_once_with_its_final_reward(archive):
         ("e2", 0.5),
     ]
     assert all(event.whole for event in found)
+
+
+@pytest.mark.parametrize("value", [b"{", b"[" * 100_000, b'{"type":"tick"}', b"\xff"])
+def test_what_is_no_interaction_is_left_out_as_by_the_learner(archive, tmp_path, value):
+    log = MemoryLog()
+    create_topics(log)
+    readable = list(read_archive(archive, INTERACTIONS))
+    for record in readable:
+        log.append([Message(INTERACTIONS, record.key, n) for n in (value, record.value)])
+    stop = threading.Event()
+    stop.set()
+    run_archive(log, tmp_path / "mixed", stop=stop)
+    assert list(open_reader("archive", tmp_path / "mixed")) == list(open_reader("archive", archive))
 
 
 def test_one_placement_can_be_asked_for(archive):

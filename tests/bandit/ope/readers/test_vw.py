@@ -195,3 +195,11 @@ def test_a_line_that_is_wrong_is_named(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(ReaderError, match=words):
         list(open_reader("vw", path))
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"c":' * 50_000, '{"EventId":1e999}', "9" * 5000])
+def test_a_deep_or_endless_line_is_named(tmp_path, line):
+    path = tmp_path / "log"
+    path.write_text(f"\n{line}\n")
+    with pytest.raises(ReaderError, match="log:2 is no event of decision-service JSON"):
+        list(open_reader("dsjson", path))
