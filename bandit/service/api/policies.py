@@ -118,7 +118,7 @@ async def read_policy(
         spec=policy.spec,
         version=serving.version,
         offset=int(serving.version.rpartition("@")[2]),
-        age_ms=editor.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
+        age_ms=max(editor.clock_ms() - serving.snapshot_ms, 0) if serving.snapshot_ms else None,
         pmf=[
             ActionPropensity(action.id, propensity)
             for action, propensity in zip(actions, pmf, strict=True)
