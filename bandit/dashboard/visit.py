@@ -103,8 +103,9 @@ def told_of(request: Request) -> dict[str, Any] | None:
         told = None if text is None else json.loads(unquote(text))
     except (ValueError, RecursionError):
         return None
-    sound = isinstance(told, dict) and isinstance(told.get("text"), str)
-    return {"text": told["text"], "refused": bool(told.get("refused"))} if sound else None
+    if not isinstance(told, dict) or not isinstance(told.get("text"), str):
+        return None
+    return {"text": told["text"], "refused": bool(told.get("refused"))}
 
 
 def _cookie(request: Request, name: str, most: int) -> str | None:

@@ -67,4 +67,5 @@ def _outside_strings(text: bytes) -> NDArray[np.uint8]:
     found = np.frombuffer(text, dtype=np.uint8)
     # Sums run over at 256, which is even.
     inside = np.cumsum(found == _QUOTE, dtype=np.uint8) & 1
-    return found[inside == 0]
+    outside: NDArray[np.uint8] = found[inside == 0]
+    return outside
