@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import le
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
@@ -60,7 +59,11 @@ class QuestionSize(NamedTuple):
 
     def is_within(self, other: QuestionSize) -> bool:
         """Returns whether it is no larger than the other, in anything."""
-        return all(map(le, self, other))
+        return (
+            self.context <= other.context
+            and self.brought <= other.brought
+            and self.scores <= other.scores
+        )
 
 
 def check_context(context: Raw) -> None:
@@ -69,7 +72,7 @@ def check_context(context: Raw) -> None:
     Raises:
         RequestError: `too_many_features`.
     """
-    # A value takes a byte and another for the comma or bracket before it.
+    # A value takes a byte; what is short is not copied.
     if len(memoryview(context)) > MAX_CONTEXT_FEATURES and has_more_values(
         bytes(context), MAX_CONTEXT_FEATURES
     ):
@@ -90,8 +93,9 @@ def question_size(
     Raises:
         RequestError: `too_many_features`.
     """
-    for context in contexts:
-        check_context(context)
+    if len(contexts) > 1:  # a slot's features are in its context
+        for context in contexts:
+            check_context(context)
     # No features without commas between them, and counting those is quick.
     of_context = max(bytes(context).count(b",") for context in contexts) + 1
     of_brought = 0 if brought is None else candidates.json.count(b",")
@@ -160,18 +164,12 @@ class PolicyThread:
             offer: of the placement that is asked about.
             policy: who is asked.
             size: of the question.
-            check: refuses a question that would take too long, if it is not known to be quick.
+            check: refuses a question that would take too long.
             ask: asks the policy.
 
         Raises:
             Exception: what `ask` raises in time; later it is nobody's concern any more.
         """
-        if _is_known_quick(offer, policy, size):
-            began = time.perf_counter()
-            found = ask()
-            if time.perf_counter() - began > QUICK_SECONDS:
-                offer.quick = None
-            return found
 
         def timed() -> _T:
             try:
@@ -197,7 +195,16 @@ class PolicyThread:
         return None
 
 
-def _is_known_quick(offer: CandidateSet, policy: Policy, size: QuestionSize) -> bool:
+def ask_here(offer: CandidateSet, ask: Callable[[], _T]) -> _T:
+    """Returns what `ask` does; if that was not quick, it is not asked here again."""
+    began = time.perf_counter()
+    found = ask()
+    if time.perf_counter() - began > QUICK_SECONDS:
+        offer.quick = None
+    return found
+
+
+def is_known_quick(offer: CandidateSet, policy: Policy, size: QuestionSize) -> bool:
     """Returns whether a question no smaller was answered quickly, and none is under way.
 
     While the thread asks the policy, another question would have to wait for it.

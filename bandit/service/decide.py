@@ -22,8 +22,10 @@ from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf
 from bandit.service.asking import (
     PolicyThread,
+    ask_here,
     check_context,
     check_steps,
+    is_known_quick,
     question_size,
 )
 from bandit.service.auth.privacy import PrivacyFilter
@@ -170,14 +172,17 @@ class Decider:
             self.check_logged(len(slots), context, candidates, n_actions)
             contexts = slot_contexts(context, slots)
         found: list[Selection] | None
-        asked = partial(_selections, serving, sampler, candidates, slots, contexts, event_id)
         if slots is ONE_SLOT and sampler is None and candidates.known(serving.policy):
-            found = asked()
+            found = _selections(serving, None, candidates, slots, contexts, event_id)
         else:
+            asked = partial(_selections, serving, sampler, candidates, slots, contexts, event_id)
             size = question_size(contexts, request.actions, candidates, len(slots) * n_actions)
-            scored = candidates.actions[:n_actions]
-            check = partial(check_steps, serving.policy, contexts[0], request.actions, scored)
-            found = await self._thread.answer(serving.offer, serving.policy, size, check, asked)
+            if is_known_quick(serving.offer, serving.policy, size):
+                found = ask_here(serving.offer, asked)
+            else:
+                scored = candidates.actions[:n_actions]
+                check = partial(check_steps, serving.policy, contexts[0], request.actions, scored)
+                found = await self._thread.answer(serving.offer, serving.policy, size, check, asked)
         late = found is None
         if found is None:
             if sampler is not None:
@@ -230,6 +235,8 @@ class Decider:
         size = question_size([context], None, candidates, len(actions))
         check = partial(check_steps, policy, context, None, actions)
         ask = partial(action_pmf, serving, context, actions)
+        if is_known_quick(serving.offer, policy, size):
+            return ask_here(serving.offer, ask)
         found = await self._thread.answer(serving.offer, policy, size, check, ask)
         if found is None:
             message = "the policy took longer than COPYLOOP_RANK_BUDGET_MS; try again"

@@ -29,8 +29,9 @@ ID: Final = "id"
 """What a slot's policy sees the slot's id as."""
 
 _ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
-_LARGE: Final = (b"e000", b"0" * 200)
-"""What a number too large for a double has in it once digits are alike, and hardly anything else.
+_LARGE_EXPONENT: Final = b"e000"
+_LARGE_NUMBER: Final = b"0" * 200
+"""A number too large for a double has one of these in it once digits are alike, and little else.
 
 Two searches for bytes take a tenth of the time of a regular expression for the same.
 """
@@ -301,7 +302,7 @@ def decode_body(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
         raise _too_deep() from error
     check_depth(body)
     digits = body.translate(_ALIKE, b"+")
-    if any(large in digits for large in _LARGE):
+    if _LARGE_EXPONENT in digits or _LARGE_NUMBER in digits:
         _check_numbers(body)
     return decoded
 

@@ -81,7 +81,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         spool_full: `refuse` requests once the spool is full, or go on to answer ranks
             `unlogged`: what was decided then is not recorded, and the answer says so.
         open_to_network: listen on an address that others reach although there are no keys.
-        rate_per_second: how many requests a caller may make whose key says nothing; 0: any.
+        rate_per_second: how many requests a caller may make whose key says nothing, each 16 KiB of
+            a body beyond the first counted as one more; 0: any.
         rate_burst_seconds: what comes in this time may come at once.
         cors_origins: whose pages may ask, with commas between; `*`: everyone's.
         tls_cert: a file in PEM; with it and its key it speaks HTTPS.

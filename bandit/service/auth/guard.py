@@ -76,6 +76,11 @@ class Rates:
         self._buckets[caller.id] = (tokens - 1.0, now)
         return 0.0
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a caller whom anything limits."""
+        return bool(self._buckets)
+
     def charging(self, receive: Receive, caller: Caller) -> Receive:
         """Returns a `receive` that takes tokens of the caller for the bytes that it reads."""
         if caller.id not in self._buckets:  # nothing limits it
@@ -142,7 +147,8 @@ class Guard(Collector):
             try:
                 check_head(scope, header_bytes)
                 caller = scope[CALLER] = await self._admitted(scope, presented)
-                receive = self._rates.charging(receive, caller)
+                if self._rates.limited:
+                    receive = self._rates.charging(receive, caller)
             except RequestError as error:
                 self._refused[error.code] += 1
                 await send_error(send, error)

@@ -9,13 +9,16 @@ from msgspec import Raw
 from bandit.errors import RequestError
 from bandit.policies import open_policy
 from bandit.policy import steps_of
+from bandit.service import asking as module
 from bandit.service.asking import (
     MAX_ACTION_FEATURES,
     MAX_CONTEXT_FEATURES,
     MAX_STEPS,
     PolicyThread,
     QuestionSize,
+    ask_here,
     check_steps,
+    is_known_quick,
     question_size,
 )
 from bandit.service.candidates import CandidateSet
@@ -52,11 +55,18 @@ class Asked:
         return len(self.threads)
 
 
+async def asking(thread, offer, policy, size, asked):
+    """Asks as a decision does."""
+    if is_known_quick(offer, policy, size):
+        return ask_here(offer, asked)
+    return await thread.answer(offer, policy, size, asked.check, asked)
+
+
 def test_a_policy_that_answered_quickly_is_asked_at_once_about_no_more_than_that():
     thread, offer, policy, asked = PolicyThread(10.0), offered(*IDS), object(), Asked()
 
-    async def ask(size, of=policy):
-        return await thread.answer(offer, of, size, asked.check, asked)
+    def ask(size, of=policy):
+        return asking(thread, offer, of, size, asked)
 
     async def use():
         return [
@@ -79,7 +89,7 @@ def test_what_might_be_slow_never_is(size):
 
     async def use():
         for _ in range(3):
-            await thread.answer(offer, policy, size, asked.check, asked)
+            await asking(thread, offer, policy, size, asked)
 
     asyncio.run(use())
     assert asked.threads == ["policy"] * 3
@@ -88,20 +98,32 @@ def test_what_might_be_slow_never_is(size):
 def test_while_one_is_under_way_the_next_waits_in_the_thread_and_no_longer_than_the_budget():
     thread, offer, policy, free = PolicyThread(0.02), offered(*IDS), object(), threading.Event()
     quick, slow = Asked(), Asked(wait=free)
+    larger = SMALL._replace(context=9)
 
     async def use():
-        assert await thread.answer(offer, policy, SMALL, quick.check, quick) == 1
-        assert (
-            await thread.answer(offer, policy, SMALL._replace(context=9), slow.check, slow) is None
-        )
-        assert await thread.answer(offer, policy, SMALL, quick.check, quick) is None, "not here"
+        assert await asking(thread, offer, policy, SMALL, quick) == 1
+        assert await asking(thread, offer, policy, larger, slow) is None
+        assert await asking(thread, offer, policy, SMALL, quick) is None, "not here"
         free.set()
         while offer.asked != offer.answered:
             await asyncio.sleep(0.001)
-        assert await thread.answer(offer, policy, SMALL, quick.check, quick) == 2
+        assert await asking(thread, offer, policy, SMALL, quick) == 2
 
     asyncio.run(use())
     assert quick.threads == ["policy", "MainThread"]
+
+
+def test_a_policy_that_became_slow_is_asked_in_the_thread_again(monkeypatch):
+    thread, offer, policy, asked = PolicyThread(10.0), offered(*IDS), object(), Asked()
+
+    async def use():
+        await asking(thread, offer, policy, SMALL, asked)
+        monkeypatch.setattr(module, "QUICK_SECONDS", -1.0)
+        for _ in range(3):
+            await asking(thread, offer, policy, SMALL, asked)
+
+    asyncio.run(use())
+    assert asked.threads == ["policy", "MainThread", "policy", "policy"]
 
 
 def test_a_question_has_so_many_values_and_scores():
