@@ -168,12 +168,19 @@ class Flags:
             and kept[name].creative_id in serving.creatives
         }
 
-    async def track(self, body: TrackBody, user: User, traceparent: str | None) -> int:
+    async def track(
+        self,
+        body: TrackBody,
+        user: User,
+        traceparent: str | None,
+        may_ask: Callable[[str], bool] = lambda _: True,
+    ) -> int:
         """Takes what an event says of the user's decisions; returns of how many.
 
         With a flag, or the event id of an evaluation, the decision counts from then on: nobody
         does anything with a creative that they were not shown. Without, the event goes to all
-        that the user has, and activates none.
+        that the user has, and activates none. Flags that the caller may not ask about (`may_ask`)
+        are as if they were not there.
 
         Raises:
             FlagError: `FLAG_NOT_FOUND`: the flag, or a decision of it for the user, is not there;
@@ -182,6 +189,8 @@ class Flags:
         """
         details, outcomes = body.details, []
         if details.flag is not None:
+            if not may_ask(details.flag):
+                raise FlagError(404, "FLAG_NOT_FOUND", f"there is no placement {details.flag!r}")
             outcomes.append(OutcomeRequest(kind=ACTIVATION))
         if body.event != EXPOSURE:
             outcome_id = details.outcome_id
@@ -189,6 +198,8 @@ class Flags:
             outcomes.append(said)
         accepted: list[Accepted] = []
         for name, event_id in self._tracked(body, user).items():
+            if not may_ask(name):
+                continue
             try:
                 placement = serving_of(self.snapshots, name).placement
                 accepted += self._recorder.accepted(placement, event_id, outcomes, traceparent)
