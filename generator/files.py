@@ -13,6 +13,7 @@ import yaml
 from msgspec import Meta
 
 from generator.errors import GeneratorError
+from streams.yaml_text import yaml_tree, yaml_value
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -44,7 +45,7 @@ def read_file(path: Path, made: Callable[[object], T], error: type[GeneratorErro
     is_json = path.suffix == ".json"
     tree = _tree(text, path, error, is_json=is_json)
     try:
-        content = msgspec.json.decode(text) if is_json else yaml.safe_load(text)
+        content = msgspec.json.decode(text) if is_json else yaml_value(text)
     except msgspec.DecodeError as cause:
         raise error(f"{path}: not JSON: {cause}") from cause
     try:
@@ -79,7 +80,7 @@ def _split(message: str) -> tuple[str, str]:
 def _tree(text: str, path: Path, error: type[GeneratorError], *, is_json: bool) -> yaml.Node | None:
     """Returns the file with its positions; None for JSON of a form that YAML does not know."""
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml_tree(text)
     except yaml.YAMLError as cause:
         if is_json:
             return None

@@ -17,8 +17,8 @@ from msgspec import Raw
 _encode = msgspec.json.Encoder().encode
 _object: Final[msgspec.json.Decoder[dict[str, Raw]]] = msgspec.json.Decoder(dict[str, Raw])
 _array: Final[msgspec.json.Decoder[list[Raw]]] = msgspec.json.Decoder(list[Raw])
-# Only where a value ends is asked, so numbers may stay the text that they are.
-_skip_value = json.JSONDecoder(parse_int=str, parse_float=str, strict=False).raw_decode
+# What is asked is where a value ends, so numbers may stay the text that they are.
+_read = json.JSONDecoder(parse_int=str, parse_float=str, strict=False).raw_decode
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _ESCAPES: Final = re.compile(rb'(?:\\u[0-9a-fA-F]{4})+|\\["\\/bfnrt]')
 
@@ -68,9 +68,9 @@ def _pairs(data: bytes) -> Iterator[tuple[str, bytes]]:
     text = data.decode(errors="surrogateescape")
     at = _space(text, 1)
     while text[at] != "}":
-        key, at = _skip_value(text, _space(text, at + (text[at] == ",")))
+        key, at = _read(text, _space(text, at + (text[at] == ",")))
         start = _space(text, _space(text, at) + 1)
-        _, end = _skip_value(text, start)
+        _, end = _read(text, start)
         yield key, text[start:end].encode(errors="surrogateescape")
         at = _space(text, end)
 

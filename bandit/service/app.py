@@ -41,6 +41,7 @@ from bandit.service.ops import health
 from bandit.service.ops.health import Drain
 from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
+from bandit.service.placement_access import check_reach
 from bandit.service.record import Recorder
 from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
@@ -153,7 +154,7 @@ def create_app(
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
     tokens = Tokens(settings) if settings.jwt_jwks_url else None
     local = None if settings.open_to_network else LocalCallers(settings.cors_origins)
-    guard = Guard(router, ring, rates, tokens, local)
+    guard = Guard(router, ring, rates, tokens, local, check_reach)
     metrics.add(guard)
     traced = guard if traces is None else TracedApp(guard, traces)
     return for_origins(traced, settings.cors_origins)

@@ -210,9 +210,7 @@ class HotRouter:
         return status
 
     def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> HotRequest:
-        # No placement has a name that is not UTF-8, so what stands in for it is not found either.
-        name = _unquoted(segments[3]).decode(errors="replace")
-        serving = serving_of(self._snapshots, name)
+        serving = serving_of(self._snapshots, _name(segments))
         event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
         return HotRequest(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
 
@@ -247,6 +245,17 @@ def _hot_route(segments: list[bytes]) -> HotRoute | None:
     if len(segments) == EVENT_SEGMENTS and segments[4] == b"events":
         return OF_EVENTS.get(segments[6])
     return None
+
+
+def hot_placement(raw_path: bytes) -> str | None:
+    """Returns the placement that the path of a hot route names; None if it is of another route."""
+    segments = raw_path.split(b"/")
+    return None if _hot_route(segments) is None else _name(segments)
+
+
+def _name(segments: list[bytes]) -> str:
+    # No placement has a name that is not UTF-8, so what stands in for it is not found either.
+    return _unquoted(segments[3]).decode(errors="replace")
 
 
 def _event_id(segment: bytes) -> str:

@@ -15,6 +15,7 @@ from bandit.errors import RequestError
 from bandit.service.api.dependencies import Editing, Since, raw_body, state_of
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import trace_of
+from bandit.service.auth.caller import caller_of, check_placement
 from bandit.service.decide import made_ms, serving_of
 from bandit.service.record import Accepted, Recorder
 from bandit.service.requests import Id, OutcomeRequest
@@ -270,12 +271,13 @@ async def take_outcomes(
     Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
     sure: send all of them again, since one that came twice counts once.
     """
-    trace = trace_of(request.scope)
+    trace, caller = trace_of(request.scope), caller_of(request.scope)
     accepted: list[Accepted] = []
     refused: list[RefusedView] = []
     for index, raw in enumerate(_list_of(await request.body())):
         try:
             item = _decoded(raw)
+            check_placement(caller, item.placement)
             placement = serving_of(snapshots, item.placement).placement
             accepted += recorder.accepted(placement, item.event_id, [item], trace)
         except RequestError as error:

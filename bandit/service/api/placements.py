@@ -148,7 +148,9 @@ async def list_placements(
     found = [
         placement
         for placement in editor.catalogue.placements()
-        if placement.name.startswith(prefix) and policy in (None, placement.policy["name"])
+        if editor.caller.may_ask(placement.name)
+        and placement.name.startswith(prefix)
+        and policy in (None, placement.policy["name"])
     ]
     # By where the name would be: the placement that a page ended with may be gone.
     if paging.after is not None:

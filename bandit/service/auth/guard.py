@@ -121,6 +121,8 @@ class Guard(Collector):
         rates: how often each may ask.
         tokens: whoever else signs for callers; None if nobody does.
         local: looks at who asks while there are no keys; None if anyone may, from anywhere.
+        reach: refuses what is not of the placements that a caller may ask about; without it,
+            such a caller may ask nothing.
     """
 
     def __init__(
@@ -130,12 +132,14 @@ class Guard(Collector):
         rates: Rates,
         tokens: Tokens | None = None,
         local: LocalCallers | None = None,
+        reach: Callable[[Caller, Scope], None] | None = None,
     ) -> None:
         self._app = app
         self._ring = ring
         self._rates = rates
         self._tokens = tokens
         self._local = local
+        self._reach = reach or _nothing
         self._refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -187,6 +191,7 @@ class Guard(Collector):
                 f"this needs the scope {need!r}; {caller.id} has "
                 f"{', '.join(sorted(caller.scopes)) or 'none'}",
             )
+        self._reach(caller, scope)
         return caller
 
     async def _caller(self, presented: bytes | None) -> Caller:
@@ -198,6 +203,11 @@ class Guard(Collector):
         if caller is None:
             raise _unauthenticated("the key is unknown, revoked, or its time is over")
         return caller
+
+
+def _nothing(caller: Caller, scope: Scope) -> None:
+    if caller.placements is not None:
+        raise RequestError(403, "placement_not_allowed", "no placement can be told apart here")
 
 
 def _credentials(

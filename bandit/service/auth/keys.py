@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from bandit.errors import RequestError
 from bandit.service.auth.caller import Caller, including
@@ -24,6 +25,7 @@ from streams.catalogue.audit_log import act_message
 from streams.errors import EventError
 from streams.events import ACCESS, Event, decode, encode
 from streams.events.access import ApiKey, KeySecret, Scope
+from streams.events.fields import FIRST_VERSION, REACH_VERSION
 from streams.fold import Follower, scan
 from streams.logs.base import Log, Message, Record, TopicPartition
 
@@ -44,10 +46,12 @@ def make_key(
     *,
     lasts_seconds: float | None = None,
     rate_per_second: float | None = None,
+    placements: Iterable[str] | None = None,
 ) -> tuple[ApiKey, str]:
     """Returns a new key and its text, which is nowhere else: whoever loses it makes another."""
     key_id = secrets.token_hex(ID_BYTES)
     text, secret = _new_secret(key_id)
+    own = None if placements is None else tuple(dict.fromkeys(placements))
     key = ApiKey(
         id=key_id,
         name=name,
@@ -56,6 +60,8 @@ def make_key(
         created_ms=now_ms,
         expires_ms=None if lasts_seconds is None else now_ms + round(lasts_seconds * 1000),
         rate_per_second=rate_per_second,
+        placements=UNSET if own is None else own,
+        v=FIRST_VERSION if own is None else REACH_VERSION,
     )
     return key, text
 
@@ -99,7 +105,8 @@ def verified(presented: bytes, keys: Mapping[str, ApiKey], now_ms: int) -> Calle
     for secret in key.secrets:
         in_time = secret.until_ms is None or secret.until_ms > now_ms
         if in_time and hmac.compare_digest(digest_of(found[2], secret.salt), secret.digest):
-            return Caller(f"key:{key.id}", including(key.scopes), key.rate_per_second)
+            own = None if key.placements is UNSET else key.placements
+            return Caller(f"key:{key.id}", including(key.scopes), key.rate_per_second, own)
     return None
 
 

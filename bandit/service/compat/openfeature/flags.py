@@ -170,24 +170,33 @@ class Flags:
             and kept[name].creative_id in serving.creatives
         }
 
-    async def track(self, body: TrackBody, user: User, traceparent: str | None) -> dict[str, str]:
+    async def track(
+        self,
+        body: TrackBody,
+        user: User,
+        traceparent: str | None,
+        may_ask: Callable[[str], bool] = lambda _: True,
+    ) -> dict[str, str]:
         """Takes what an event says of the user's decisions; returns their event ids, by flag.
 
         With a flag, or the event id of an evaluation, the decision counts from then on: nobody
         does anything with a creative that they were not shown. Without, the event goes to all
         that the user has, and activates none. A creative that is seen again after its decision
-        is over, since a provider kept it, has a decision of its own.
+        is over, since a provider kept it, has a decision of its own. Flags that the caller may not
+        ask about (`may_ask`) are as if they were not there.
 
         Raises:
             FlagError: `FLAG_NOT_FOUND`: the flag, or a decision of it for the user, is not there;
                 `GENERAL`: the value is none that the placement takes, or the evaluation is over.
             RequestError: the log takes nothing now.
         """
-        if body.event == EXPOSURE and body.details.event_id is not None:
+        details, outcomes = body.details, []
+        if details.flag is not None and not may_ask(details.flag):
+            raise FlagError(404, "FLAG_NOT_FOUND", f"there is no placement {details.flag!r}")
+        if body.event == EXPOSURE and details.event_id is not None:
             again = await self._seen_again(body, user, traceparent)
             if again is not None:
                 return again
-        details, outcomes = body.details, []
         if details.flag is not None:
             outcomes.append(OutcomeRequest(kind=ACTIVATION))
         if body.event != EXPOSURE:
@@ -195,7 +204,7 @@ class Flags:
             said = OutcomeRequest(kind=body.event, value=details.value, outcome_id=outcome_id)
             outcomes.append(said)
         accepted: list[Accepted] = []
-        tracked = self._tracked(body, user)
+        tracked = {name: id_ for name, id_ in self._tracked(body, user).items() if may_ask(name)}
         for name, event_id in tracked.items():
             try:
                 placement = serving_of(self.snapshots, name).placement

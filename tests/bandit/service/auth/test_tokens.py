@@ -98,6 +98,8 @@ def test_the_claim_of_scopes_is_a_setting(keys, jwks):
         {"nbf": time.time() + 3600},
         {"exp": None},
         {"sub": None},
+        {"sub": ""},
+        {"sub": "  "},
         {"iss": None},
         {"aud": None},
     ],
