@@ -106,7 +106,7 @@ def _report(
         evaluation = None if found is None else found._asdict()
         print_json({"placement": placement, **taken._asdict(), "evaluation": evaluation})
         return
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(
         f"placement {placement}: {taken.new:,} decisions taken in, {taken.known:,} were there; "
         f"rewards {contents.lowest:g} to {contents.highest:g}, "
