@@ -278,7 +278,8 @@ def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:
     print_report(form, found)
     if form == "json":
         return
-    console = Console()
+    # names and ids are not markup
+    console = Console(markup=False, emoji=False)
     for judged in found.policies:
         for name, parts in judged.segments.items():
             console.print(parts_table(judged, name, parts))

@@ -126,7 +126,7 @@ def _report(
         }
         print_json({"placement": placement, **taken._asdict(), **read, "evaluation": evaluation})
         return
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(
         f"placement {placement}: {taken.new:,} decisions taken in, {taken.known:,} were there; "
         f"rewards {contents.lowest:g} to {contents.highest:g}, "

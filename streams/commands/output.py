@@ -72,7 +72,8 @@ def print_report(form: Literal["table", "json"], report: Report) -> None:
     else:
         from rich.console import Console
 
-        Console().print(report.to_table())
+        # names and ids are not markup
+        Console(markup=False, emoji=False).print(report.to_table())
 
 
 def moment(at_ms: int | None) -> str | None:

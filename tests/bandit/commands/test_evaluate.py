@@ -106,3 +106,18 @@ def test_a_real_experiment_gives_back_what_its_arms_earned(tmp_path):
     (estimate,) = json.loads(done.output)["policies"][1]["estimates"]
     assert estimate["value"] == pytest.approx(sum(mens) / len(mens))
     assert estimate["difference_interval"]["low"] > 0.0
+
+
+def test_ids_are_not_markup(tmp_path):
+    path = tmp_path / "log.csv"
+    rows = [f"{n % 2},0.5,{('[red]x', ':x:')[n % 2]},[b]{n % 3}" for n in range(400)]
+    path.write_text("\n".join(["clicked,p,ad,seen", *rows]))
+    columns = ("reward=clicked", "propensity=p", "action=ad", "context.[i]=seen")
+    options = ("--policy", "constant:[red]x", "--policy", "constant::x:", "--estimator", "snips")
+    more = ("--baseline", "constant:[red]x", "--segment", "[i]", "--creatives")
+    done = run(path, *options, *more, columns=columns)
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    for name in ("constant:[red]x: few_rewards.", "constant::x:: ok.", "[i]", "[b]2", "│ [red]x"):
+        assert name in text
+    assert "❌" not in text
