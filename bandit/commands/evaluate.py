@@ -138,6 +138,13 @@ def evaluate(
             "of one event. Intervals then count users, not decisions."
         ),
     ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a log that several policies made: the field that names who made a decision, "
+            "such as context.logger; target.NAME has what each gives the chosen action."
+        ),
+    ] = None,
     level: Level = 0.95,
     processes: Processes = None,
     form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
@@ -155,6 +162,7 @@ def evaluate(
     from bandit.ope.evaluate import evaluate as run
     from bandit.ope.evaluate import evaluate_columns, fits
     from bandit.ope.html import check_page
+    from bandit.ope.mixture import mixed
     from bandit.ope.readers.table import open_columns
 
     if form == "html":
@@ -175,7 +183,8 @@ def evaluate(
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     columns = None
-    if (logged.reader, logged.propensities, logged.slot) == ("table", "logged", None):
+    plain = (logged.reader, logged.propensities, logged.slot) == ("table", "logged", None)
+    if plain and mixture is None:
         roles = logged.roles
         if fits(policies, options, actions="action" in roles):
             of_unit = () if options.unit is None else (unit_path(options.unit),)
@@ -184,7 +193,8 @@ def evaluate(
     if columns is not None:
         found = evaluate_columns(columns, policies, options, processes=processes, console=progress)
     else:
-        opened = logged.open_reader()
+        read = logged.open_reader()
+        opened = read if mixture is None else mixed(read, mixture)
         found = run(opened, policies, options, processes=processes, console=progress)
     _tell(found._replace(source=str(logged.path)), form)
 
