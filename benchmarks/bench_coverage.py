@@ -4,7 +4,7 @@ Worlds of two kinds of visitors and three creatives, with rewards in 0.1 % to 20
 logs of 300 to 5,000 decisions, made in three ways: by one policy; by a policy that learns and
 changes ten times while it logs; and by users who come 20 times each, some of whom click nine times
 as readily as others, with the user named as the unit. A reward model is off by chance. Each
-estimator judges 400 logs of each; of 95 % intervals 380 should hold the policy's value, more where
+estimator judges 300 logs of each; of 95 % intervals 285 should hold the policy's value, more where
 a method promises it for any number of decisions (betting, bernstein).
 
 The seeds are those of `HELD_OUT`: what the intervals are made of was settled on others.
@@ -28,7 +28,7 @@ from bandit.ope.estimators import FORMULAS, open_estimator
 from bandit.ope.estimators.compare import ValueDifference
 
 HELD_OUT = 2027
-LOGS = 400
+LOGS = 300
 SIZES = (300, 1000, 5000)
 RATES = (0.001, 0.01, 0.05, 0.2)
 SHARES = np.array([0.3, 0.7])

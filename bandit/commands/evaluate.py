@@ -149,6 +149,13 @@ def evaluate(
             "of one event. Intervals then count users, not decisions."
         ),
     ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a log that several policies made: the field that names who made a decision, "
+            "such as context.logger; target.NAME has what each gives the chosen action."
+        ),
+    ] = None,
     level: Level = 0.95,
     processes: Processes = None,
     form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
@@ -168,6 +175,7 @@ def evaluate(
     from bandit.ope.candidate import DEFAULT, Options
     from bandit.ope.evaluate import evaluate as run
     from bandit.ope.html import check_page
+    from bandit.ope.mixture import mixed
     from bandit.ope.tables import evaluate_table
 
     if form == "html":
@@ -188,7 +196,7 @@ def evaluate(
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     progress = Console(stderr=True)
-    if logged.reader == "table" and logged.slot is None:
+    if logged.reader == "table" and logged.slot is None and mixture is None:
         found = evaluate_table(
             logged.path,
             logged.roles,
@@ -200,7 +208,8 @@ def evaluate(
             console=progress,
         )
     else:
-        opened = logged.open_reader()
+        read = logged.open_reader()
+        opened = read if mixture is None else mixed(read, mixture)
         found = run(opened, policies, options, processes=processes, console=progress)
     _tell(found._replace(source=str(logged.path)), form)
 

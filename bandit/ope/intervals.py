@@ -223,4 +223,5 @@ def wilson_interval(rate: float, n: float, *, z: float = Z_95) -> tuple[float, f
     centre = rate + z * z / (2 * n)
     margin = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+    low = max(0.0, (centre - margin) / scale) if rate > 0.0 else 0.0
+    return low, min(1.0, (centre + margin) / scale) if rate < 1.0 else 1.0

@@ -237,7 +237,7 @@ class RewardSupport:
     def interval(
         self, value: float, error: float, level: float, *, debiased: bool = False
     ) -> Interval | None:
-        """Returns the interval of a value; None where the rewards do not say where they lie.
+        """Returns the interval of a value; None of nothing, and where no weight is above 0.
 
         Rewards of one sign lie between 0 and the largest that was seen; if all were 0, in the
         range they are said to lie in. A Beta distribution suits them (`mean_interval`). For
@@ -247,7 +247,7 @@ class RewardSupport:
         if self.low == self.high:
             told = self.reward_range or RewardRange()
             low, high = min(low, told.low), max(high, told.high)
-        if not low < high:
+        if not low < high or not self._weights.n or not self._weights.mean[0]:
             return None
         suffix = "_debiased" if debiased else ""
         if low == 0.0 or high == 0.0:

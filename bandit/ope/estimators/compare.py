@@ -67,8 +67,8 @@ class ValueDifference(Generic[InputT]):
         for mine, theirs in zip(parts(batch), parts(baseline), strict=True):
             terms = np.concatenate((formula.terms(mine), other.terms(theirs)))
             self._sums.add(terms, mine.unit)
-        for support, one in zip(self._supports, (batch, baseline), strict=True):
-            support.add(*one.rewards(), one.unit)
+        self._supports[0].add(*formula.weighed(batch), batch.unit)
+        self._supports[1].add(*other.weighed(baseline), baseline.unit)
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the difference so far; above 0 where the policy earns more."""

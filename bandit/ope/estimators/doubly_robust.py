@@ -16,6 +16,7 @@ from bandit.ope.estimators.running import (
     Debiased,
     Linear,
     Mean,
+    Plain,
     Point,
     centred,
     ratio,
@@ -63,7 +64,7 @@ class Dr(Mean):
 
 
 @dataclass(frozen=True)
-class Sndr:
+class Sndr(Plain):
     """Self-normalised DR: mean(e) + mean(w (r - s)) / mean(w) (Thomas & Brunskill 2016, 4.2).
 
     Consistent. Where no logged action is one of the policy's, it is the direct method, and has
@@ -71,7 +72,6 @@ class Sndr:
     """
 
     size = 3
-    debiased: ClassVar[bool] = False
     modelled: ClassVar[bool] = True
 
     def terms(self, batch: Batch) -> Floats:

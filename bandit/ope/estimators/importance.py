@@ -92,6 +92,10 @@ class Mips(Mean):
         """Returns u r."""
         return (batch.marginals() * batch.reward)[None]
 
+    def weighed(self, batch: Batch) -> tuple[Floats, Floats]:
+        """Returns u and the rewards."""
+        return batch.marginals(), batch.reward
+
 
 class Replay:
     """The mean reward of the decisions that match (Li et al. 2011, algorithm 2).

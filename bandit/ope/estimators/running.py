@@ -7,7 +7,7 @@ which means, and which function, and everything else is done here once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Final, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -84,6 +84,9 @@ class Formula(Protocol[InputT_contra]):
             EstimateError: the batch lacks what the terms are made of.
         """
 
+    def weighed(self, batch: InputT_contra) -> tuple[Floats, Floats]:
+        """Returns how much each row counts, and what it earned; see `RewardSupport`."""
+
     def at(self, means: Floats) -> Point:
         """Returns the estimate and what its interval is around, given the means, shape (size,)."""
 
@@ -114,7 +117,7 @@ class RunningEstimate(Generic[InputT]):
         """Takes in the decisions of a batch."""
         for part in parts(batch):
             self.sums.add(self.formula.terms(part), part.unit)
-        self.support.add(*batch.rewards(), batch.unit)
+        self.support.add(*self.formula.weighed(batch), batch.unit)
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the formula's value, and an interval around its consistent centre."""
@@ -187,36 +190,43 @@ def centred(found: Linear | None) -> Point:
     return Point(None if found is None else found.value, found)
 
 
-class Mean:
+class Plain:
+    """What most formulas have in common: no other value, no model, and the decisions' weights."""
+
+    debiased: ClassVar[bool] = False
+    modelled: ClassVar[bool] = False
+
+    def weighed(self, batch: Any) -> tuple[Floats, Floats]:
+        """Returns the weight and the reward of each row."""
+        weight, reward = batch.rewards()
+        return weight, reward
+
+
+class Mean(Plain):
     """A formula that is the mean of one term."""
 
     size = 1
-    debiased: ClassVar[bool] = False
-    modelled: ClassVar[bool] = False
 
     def at(self, means: Floats) -> Point:
         """Returns the mean."""
         return centred(single(means, 0))
 
 
-class Ratio:
+class Ratio(Plain):
     """A formula that is the mean of one term by that of another."""
 
     size = 2
-    debiased: ClassVar[bool] = False
-    modelled: ClassVar[bool] = False
 
     def at(self, means: Floats) -> Point:
         """Returns the ratio; None if the policy takes none of the logged actions."""
         return centred(ratio(means, 0, 1))
 
 
-class Debiased:
+class Debiased(Plain):
     """A formula that is the mean of one term, with the interval of a second, consistent one."""
 
     size = 2
     debiased: ClassVar[bool] = True
-    modelled: ClassVar[bool] = False
 
     def at(self, means: Floats) -> Point:
         """Returns the first mean, with an interval around the second."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from bandit.errors import EstimateError
 from bandit.ope.base import SLACK, Batch, Floats, Units
-from bandit.ope.estimators.running import Linear, Point, Ratio, centred, ratio
+from bandit.ope.estimators.running import Linear, Plain, Point, Ratio, centred, ratio
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class SlateSnips(Ratio):
 
 
 @dataclass(frozen=True)
-class SlatesBySlot:
+class SlatesBySlot(Plain):
     """The sum of what each slot is worth: Σₖ mean(vₖ rₖ) / mean(vₖ).
 
     With `cascade` a slot's reward depends on the slots before it, and vₖ is w₁…wₖ: reward
@@ -99,8 +99,6 @@ class SlatesBySlot:
 
     slots: int
     cascade: bool
-
-    debiased = modelled = False
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import Annotated, Any, Final, NamedTuple, Self
 
+import msgspec
 from msgspec import Struct
 
 from bandit.learning.versions import versions_of
@@ -362,11 +363,19 @@ def _creatives(
             tally.scale,
             status=creatives[name].status if name in creatives else None,
             generator=_generator(creatives[name]) if name in creatives else None,
-            posterior=posteriors.get(name),
+            posterior=_within(posteriors.get(name), tally.scale),
             drift=_drift(drifts[name]) if name in drifts else None,
         )
         for name in dict.fromkeys([*creatives, *tally.creatives])
     }
+
+
+def _within(posterior: PosteriorView | None, scale: Scale) -> PosteriorView | None:
+    """Returns what is believed, with bounds where rewards lie: a normal belief goes beyond."""
+    if posterior is None or not scale.low <= posterior.mean <= scale.high:
+        return posterior
+    low, high = max(posterior.low, scale.low), min(posterior.high, scale.high)
+    return msgspec.structs.replace(posterior, low=low, high=high)
 
 
 def _winners(

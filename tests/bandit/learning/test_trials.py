@@ -328,3 +328,31 @@ def test_falling_back_shows_the_baseline_and_goes_on_learning(tmp_path):
     assert shown.spec["policy"] == THOMPSON
     assert "apprentice" in published(log).trials
     assert [state.why for state in states(log)][1].startswith("automatic: baseline earns ")
+
+
+def test_of_a_placement_with_a_unit_the_first_decision_of_each_counts():
+    plan = msgspec.structs.replace(PLAN, unit="context.user")
+    history = []
+    for number, each in enumerate(interactions(400)):
+        context = msgspec.Raw(msgspec.json.encode({"user": f"u{number % 40}"}))
+        decision = msgspec.structs.replace(each.decision, context=context)
+        history.append(msgspec.structs.replace(each, decision=decision))
+    trials = after(history, plan)
+    found = trials.results()
+    assert {result.n for result in found.values()} == {40}
+    # all learn of every decision, and a checkpoint remembers who came
+    assert trials.policies["eager"].to_bytes() == after(history).policies["eager"].to_bytes()
+    again = Trials.from_bytes(trials.to_bytes())
+    assert again.to_bytes() == trials.to_bytes()
+    for each in history:
+        again.take(each)
+    assert again.results()["champion"].n == 40
+
+
+def test_a_state_from_before_units_still_loads():
+    trials = after(interactions(50))
+    plan, *rest = msgspec.msgpack.decode(trials.to_bytes())
+    assert len(rest) == 3
+    found = Trials.from_bytes(msgspec.msgpack.encode((plan[:-1], *rest)))
+    assert found.plan == trials.plan
+    assert found.results() == trials.results()

@@ -354,6 +354,53 @@ def test_the_page_is_whole_and_escapes_names(found):
     assert page == to_page(hostile)
 
 
+def test_the_page_says_which_log_it_is_of_and_how_large_a_lift_is(found):
+    page = to_page(found._replace(source="home.parquet", since_ms=1.7e12, until_ms=1.71e12))
+    assert "home.parquet" in page
+    assert "from 2023-11-14 22:13 UTC to 2024-03-09 16:00 UTC" in page
+    assert f"judged by copyloop {found.version}" in page
+    row, estimates = of(found, "constant:b")
+    logged = of(found, "logged")[1]["snips"].value
+    lift = estimates["snips"].lift
+    assert lift == pytest.approx(estimates["snips"].value / logged - 1.0, abs=1e-12)
+    assert f"{100 * estimates['dr'].lift:+.1f} % (" in page
+    assert row.diagnostics.proves
+
+
+def test_policies_of_the_same_value_are_told_apart_in_pictures():
+    found = evaluate(LOG, ["uniform", "constant:a"], ["snips"])
+    logged, uniform, other = found.policies
+    same = structs.replace(other, policy="twin", over_time=uniform.over_time)
+    page = to_page(found._replace(policies=(logged, uniform, same)))
+    assert "twin" in page
+    assert page.count("stroke-dasharray") > to_page(
+        found._replace(policies=(logged, uniform))
+    ).count("stroke-dasharray")
+
+
+@pytest.mark.parametrize("policy", ["constant:a", "constant:c"])
+def test_a_handful_of_decisions_proves_nothing_over_the_logged_policy(policy):
+    found = evaluate(make_log(15), [policy], ["snips", "betting"])
+    row, estimates = of(found, policy)
+    assert not row.diagnostics.proves
+    assert estimates["snips"].difference is not None
+    assert estimates["snips"].difference_interval is None
+    assert estimates["snips"].lift_interval is None
+    assert 0.0 in estimates["betting"].difference_interval
+
+
+def test_a_uniform_log_supplies_the_largest_weight_by_itself():
+    third = (1 / 3, 1 / 3, 1 / 3)
+    log = make_log(800, pmf=third)
+    told, untold = (
+        of(evaluate(log, ["constant:b"], ["betting"], max_weight=weight), "constant:b")[1]
+        for weight in (3.0, None)
+    )
+    assert told["betting"].interval == untold["betting"].interval
+    skewed = make_log(800)
+    assert evaluate(skewed, ["constant:b"], ["betting"]).policies[1].estimates[0].interval
+
+
 @pytest.mark.skipif(not OBD.is_dir(), reason=f"no {OBD} here")
 def test_too_few_clicks_are_no_ranking():
     folder = OBD / "random" / "all"
