@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
@@ -170,7 +170,35 @@ class PolicyThread:
         Raises:
             Exception: what `ask` raises in time; later it is nobody's concern any more.
         """
+        running = self._begin(offer, policy, size, check, ask)
+        asked = asyncio.wrap_future(running)
+        await asyncio.wait((asked,), timeout=self._seconds)
+        if asked.done():
+            return asked.result()
+        # A question that was not begun is dropped; one that was runs on and is not heard.
+        running.cancel()
+        asked.add_done_callback(_unheard)
+        return None
 
+    async def wait(
+        self,
+        offer: CandidateSet,
+        policy: Policy,
+        size: QuestionSize,
+        check: Callable[[], None],
+        ask: Callable[[], _T],
+    ) -> _T:
+        """Returns what `ask` does, as long as that takes; see `answer`."""
+        return await asyncio.wrap_future(self._begin(offer, policy, size, check, ask))
+
+    def _begin(
+        self,
+        offer: CandidateSet,
+        policy: Policy,
+        size: QuestionSize,
+        check: Callable[[], None],
+        ask: Callable[[], _T],
+    ) -> Future[_T]:
         def timed() -> _T:
             try:
                 check()
@@ -182,17 +210,14 @@ class PolicyThread:
             finally:
                 offer.answered += 1
 
-        running = self._executor.submit(timed)
+        def dropped(running: Future[_T]) -> None:
+            if running.cancelled():  # by the event loop, which counts what is asked
+                offer.asked -= 1
+
         offer.asked += 1
-        asked = asyncio.wrap_future(running)
-        await asyncio.wait((asked,), timeout=self._seconds)
-        if asked.done():
-            return asked.result()
-        # A question that was not begun is dropped; one that was runs on and is not heard.
-        if running.cancel():
-            offer.asked -= 1
-        asked.add_done_callback(_unheard)
-        return None
+        running = self._executor.submit(timed)
+        running.add_done_callback(dropped)
+        return running
 
 
 def ask_here(offer: CandidateSet, ask: Callable[[], _T]) -> _T:

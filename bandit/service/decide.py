@@ -228,8 +228,10 @@ class Decider:
     ) -> Pmf:
         """Returns what `action_pmf` does, for creatives of the placement's own; nothing is chosen.
 
+        There is no time budget, for nothing would be an answer in the policy's place.
+
         Raises:
-            RequestError: as `choose`; `policy_late`: it took longer than the time budget.
+            RequestError: as `choose`.
         """
         policy, candidates = serving.policy, serving.offer.of(actions)
         size = question_size([context], None, candidates, len(actions))
@@ -237,11 +239,7 @@ class Decider:
         ask = partial(action_pmf, serving, context, actions)
         if is_known_quick(serving.offer, policy, size):
             return ask_here(serving.offer, ask)
-        found = await self._thread.answer(serving.offer, policy, size, check, ask)
-        if found is None:
-            message = "the policy took longer than COPYLOOP_RANK_BUDGET_MS; try again"
-            raise RequestError(503, "policy_late", message)
-        return found
+        return await self._thread.wait(serving.offer, policy, size, check, ask)
 
     def check_logged(
         self, times: int, context: Raw, candidates: CandidateSet | None = None, n_actions: int = 0

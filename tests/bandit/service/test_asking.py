@@ -113,6 +113,25 @@ def test_while_one_is_under_way_the_next_waits_in_the_thread_and_no_longer_than_
     assert quick.threads == ["policy", "MainThread"]
 
 
+def test_who_can_wait_is_answered_beyond_the_budget_and_may_give_up():
+    thread, offer, policy, free = PolicyThread(0.01), offered(*IDS), object(), threading.Event()
+    slow, dropped = Asked(wait=free), Asked()
+
+    async def use():
+        waiting = asyncio.ensure_future(thread.wait(offer, policy, SMALL, slow.check, slow))
+        behind = asyncio.ensure_future(thread.wait(offer, policy, SMALL, dropped.check, dropped))
+        await asyncio.sleep(0.05)
+        behind.cancel()
+        await asyncio.sleep(0.01)
+        free.set()
+        assert await waiting == 1
+        await asyncio.sleep(0)
+        assert offer.asked == offer.answered == 1
+
+    asyncio.run(use())
+    assert dropped.threads == []
+
+
 def test_a_policy_that_became_slow_is_asked_in_the_thread_again(monkeypatch):
     thread, offer, policy, asked = PolicyThread(10.0), offered(*IDS), object(), Asked()
 
