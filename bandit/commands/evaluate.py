@@ -242,8 +242,9 @@ def tune(
 ) -> None:
     """Find the settings of a policy that would have earned most on a log.
 
-    All candidates fold the log at once, each asked about a decision before it learns of it. The
-    first part of the log picks the winner; its value and interval are of the rest, which did not.
+    All candidates fold the log at once, each asked about a decision before it learns of it, and
+    learning from what it would have tried itself, as far as the log allows. The first part of the
+    log picks the winner; its value and interval are of the rest, which did not.
     Use the file as `--policy FILE`, such as `copyloop policy promote home --policy FILE`.
     """
     from rich.console import Console

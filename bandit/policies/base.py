@@ -43,6 +43,12 @@ class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=
 
     added: ClassVar[Mapping[str, object]] = {}
 
+    @classmethod
+    def completed(cls, spec: PolicySpec) -> PolicySpec:
+        """Returns the spec with what was added, if it is a new policy's."""
+        older = set(cls.__struct_fields__).difference(cls.added)
+        return spec if older <= spec.keys() else {**cls.added, **spec}
+
 
 Config = TypeVar("Config", bound=PolicyConfig)
 
@@ -74,14 +80,9 @@ class Configured(ABC, Generic[Config]):
 def read_spec(spec: PolicySpec, config: type[Config]) -> Config:
     """Returns the parameters in `spec`, the ones left out at their defaults."""
     try:
-        return msgspec.convert(_with_added(spec, config), config)
+        return msgspec.convert(config.completed(spec), config)
     except msgspec.ValidationError as error:
         raise PolicySpecError(_explain(spec, config, str(error))) from error
-
-
-def _with_added(spec: PolicySpec, config: type[PolicyConfig]) -> PolicySpec:
-    older = set(config.__struct_fields__).difference(config.added)
-    return spec if older <= spec.keys() else {**config.added, **spec}
 
 
 def _explain(spec: PolicySpec, config: type[PolicyConfig], message: str) -> str:
