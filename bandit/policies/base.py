@@ -29,12 +29,15 @@ MAGIC: Final = b"copyloop policy 1\n"
 DIGEST_SIZE: Final = 16
 CACHE_SIZE: Final = 16_384
 """How many creatives a policy keeps prepared, or answers of how many."""
+LARGEST_KEPT: Final = 16_384
+"""An action with more bytes of features is not kept prepared: requests bring what they like."""
 
 
 class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
     """The parameters of a policy; the tag is its name."""
 
 
+_T = TypeVar("_T")
 Config = TypeVar("Config", bound=PolicyConfig)
 
 _PATH: Final = re.compile(r" - at `\$\.(\w+)")
@@ -123,6 +126,15 @@ def check_reward(
             "and maximum, or a policy for such rewards",
         )
     return reward
+
+
+def keep(prepared: dict[tuple[str, bytes], _T], action: tuple[str, bytes], found: _T) -> _T:
+    """Returns what was prepared of an action, by id and features, kept unless these are large."""
+    if len(action[1]) <= LARGEST_KEPT:
+        if len(prepared) >= CACHE_SIZE:
+            prepared.clear()
+        prepared[action] = found
+    return found
 
 
 def order_of(actions: Sequence[Action]) -> list[int]:

@@ -16,13 +16,13 @@ from msgspec import Meta, Struct
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, flatten, standardised
 from bandit.policies.base import (
-    CACHE_SIZE,
     Configured,
     PolicyConfig,
     Positive,
     Seed,
     Share,
     check_reward,
+    keep,
     order_of,
 )
 from bandit.policies.best import Floats, normal_best
@@ -345,9 +345,7 @@ class Hybrid(Configured[HybridConfig]):
         if found is None:
             features = flatten(action.features, namespace="action", zeros=True)
             found = self._creatives.vector(balanced(standardised(features)))
-            if len(self._codes) >= CACHE_SIZE:
-                self._codes.clear()
-            self._codes[key] = found
+            keep(self._codes, key, found)
         return found
 
 
