@@ -228,6 +228,8 @@ PERIODS: Final = {"hour": 24.0, "weekday": 7.0, "day_of_week": 7.0, "month": 12.
 HARMONICS: Final = 2
 _PERIODIC: Final = re.compile(rf"(?:^|[._])({'|'.join(PERIODS)})\Z")
 CACHE_SIZE: Final = 16_384
+LONGEST_KEPT: Final = 256
+"""A longer name is not kept: it may be a text that comes once, and as long as a request may be."""
 
 
 def standardised(features: Iterable[Feature]) -> Iterator[Feature]:
@@ -340,9 +342,12 @@ class Codebook:
         key = (namespace, name)
         found = self._codes.get(key)
         if found is None:
+            found = self._draw(f"{namespace}\x00{name}")
+            if len(namespace) + len(name) > LONGEST_KEPT:
+                return found
             if len(self._codes) >= CACHE_SIZE:
                 self._codes.clear()
-            found = self._codes[key] = self._draw(f"{namespace}\x00{name}")
+            self._codes[key] = found
         return found
 
     def _draw(self, text: str) -> NDArray[np.float64]:

@@ -32,6 +32,8 @@ CACHE_SIZE: Final = 16_384
 """How many creatives a policy keeps prepared, or answers of how many."""
 CONTEXTS_KEPT: Final = 1024
 """How many contexts a policy keeps as it read them."""
+LARGEST_KEPT: Final = 16_384
+"""An action with more bytes of features is not kept prepared: requests bring what they like."""
 
 
 class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
@@ -50,6 +52,7 @@ class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=
         return spec if older <= spec.keys() else {**cls.added, **spec}
 
 
+_T = TypeVar("_T")
 Config = TypeVar("Config", bound=PolicyConfig)
 
 _PATH: Final = re.compile(r" - at `\$\.(\w+)")
@@ -150,6 +153,15 @@ def spread_of(n: float, total: float, square: float) -> float:
         return 1.0
     spread = max(square - total * total / n, 0.0) + max(square, 0.0) / n**3
     return max(math.sqrt(spread / n), 1e-9 * abs(total) / n, 1e-15)
+
+
+def keep(prepared: dict[tuple[str, bytes], _T], action: tuple[str, bytes], found: _T) -> _T:
+    """Returns what was prepared of an action, by id and features, kept unless these are large."""
+    if len(action[1]) <= LARGEST_KEPT:
+        if len(prepared) >= CACHE_SIZE:
+            prepared.clear()
+        prepared[action] = found
+    return found
 
 
 def order_of(actions: Sequence[Action]) -> list[int]:

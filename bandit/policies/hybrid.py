@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, flatten, standardised
 from bandit.policies.base import (
-    CACHE_SIZE,
     CONTEXTS_KEPT,
     Configured,
     PolicyConfig,
@@ -25,6 +24,7 @@ from bandit.policies.base import (
     Seed,
     Share,
     check_reward,
+    keep,
     order_of,
 )
 from bandit.policies.best import Floats, normal_best, quick_normal_best
@@ -280,9 +280,7 @@ class Hybrid(Configured[HybridConfig]):
         if found is None:
             features = flatten(action.features, namespace="action", zeros=True)
             found = self._creatives.vector(balanced(standardised(features)))
-            if len(self._codes) >= CACHE_SIZE:
-                self._codes.clear()
-            self._codes[key] = found
+            keep(self._codes, key, found)
         return found
 
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Feature, flatten, hash_vector, standardised
 from bandit.policies.base import (
-    CACHE_SIZE,
     Configured,
     PolicyConfig,
     Positive,
     Seed,
     Share,
     check_reward,
+    keep,
     order_of,
 )
 from bandit.policies.best import Floats, normal_best
@@ -189,9 +189,7 @@ class HashedModel:
             features = list(standardised(flatten(action.features, namespace="action", zeros=True)))
             features += (Feature("id", action.id, 1.0), Feature("", "constant", 1.0))
             found = np.fft.rfft(_unit(hash_vector(features, self._size, seed=2 * self._seed)))
-            if len(self._kept) >= CACHE_SIZE:
-                self._kept.clear()
-            self._kept[key] = found
+            keep(self._kept, key, found)
         return found
 
 

@@ -25,6 +25,7 @@ from bandit.policies.base import (
     Positive,
     Share,
     check_share,
+    keep,
 )
 from bandit.policies.best import Floats, normal_best
 from bandit.policies.counts import Curve, DelayedFeedback, Segments, segment_of
@@ -247,9 +248,7 @@ class TextThompson(Configured[TextThompsonConfig]):
             named = flatten(action.features, namespace="action")
             found = sum(weights.get(f"{f.namespace}.{f.name}", 0.0) * f.value for f in named)
             found += sum(weights.get(name, 0.0) for name in sorted({f.namespace for f in named}))
-            if len(self._scores) >= CACHE_SIZE:
-                self._scores.clear()
-            self._scores[key] = found
+            keep(self._scores, key, found)
         return found
 
     def _best(self, trust: float, seen: tuple[_Seen, ...]) -> dict[_Seen, float]:

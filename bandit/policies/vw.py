@@ -22,7 +22,7 @@ from vowpal_wabbit_next import _core
 from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
 from bandit.features.flatten import Feature, flatten, top_level, vw_text
 from bandit.features.measure import count_values
-from bandit.policies.base import CACHE_SIZE, Configured, PolicyConfig, check_reward
+from bandit.policies.base import Configured, PolicyConfig, check_reward, keep
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision, PolicySpec
 
@@ -273,11 +273,7 @@ class Vw(Configured[VwConfig]):
         features = self._placed(flatten(action.features, namespace="action"), "a")
         if self._config.ids:
             features.insert(0, Feature("id", action.id, 1.0))
-        line = self._model.parse(vw_text(features) or "|")
-        if len(self._prepared) >= CACHE_SIZE:
-            self._prepared.clear()
-        self._prepared[key] = line
-        return line
+        return keep(self._prepared, key, self._model.parse(vw_text(features) or "|"))
 
 
 ANY_NAMESPACE: Final = ":"

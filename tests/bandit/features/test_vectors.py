@@ -124,3 +124,12 @@ def test_more_names_than_are_kept_are_still_the_same():
     for number in range(CACHE_SIZE + 1):
         book.vector([Feature("user", str(number), 1.0)])
     np.testing.assert_array_equal(book.vector([Feature("user", "0", 1.0)]), before)
+
+
+def test_long_names_are_not_kept_and_read_the_same():
+    book, name = Codebook(16, seed=1), "t" * 10_000
+    first = book.vector([Feature("a", name, 1.0)])
+    np.testing.assert_array_equal(first, book.vector([Feature("a", name, 1.0)]))
+    assert not book._codes
+    book.vector([Feature("a", "short", 1.0)])
+    assert len(book._codes) == 1

@@ -178,7 +178,7 @@ def test_no_features_at_all_are_read_as_none(actions):
 
 
 def test_more_actions_than_are_kept_prepared_are_prepared_anew():
-    from bandit.policies.vw import CACHE_SIZE
+    from bandit.policies.base import CACHE_SIZE
 
     policy = vw("--softmax")
     before = ask(policy, 1, [0, 1, 2])
