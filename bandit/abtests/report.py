@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bandit.errors import PlotError
 from bandit.ope.charts import COLOURS, short
-from streams.files import BY_UMASK, writing_whole
+from streams.files.writing import BY_UMASK, writing_whole
 
 SUFFIXES: Final = (".png", ".svg")
 BAND: Final = 1.96

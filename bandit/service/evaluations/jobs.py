@@ -21,7 +21,7 @@ from bandit.service.settings import Settings
 from streams.checkpoint import exclusive, file_name
 from streams.errors import LockError
 from streams.events import PolicySpec
-from streams.files import write_whole
+from streams.files.writing import write_whole
 from streams.process import module_command
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bandit.service.settings import Settings
-from streams.forget_marks import unfinished
+from streams.files.forget_marks import unfinished
 from streams.logs.opening import sqlite_path
 
 OTHERS: Final = 0o077
