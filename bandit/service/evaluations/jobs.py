@@ -222,8 +222,7 @@ def load(path: Path) -> Job:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Job)
-    except (msgspec.DecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        logger.warning("%s cannot be read: %s", path, error)
+    except (msgspec.DecodeError, UnicodeDecodeError, IsADirectoryError):
         return Job(
             id=unquote(path.stem),
             kind="evaluations" if path.parts[-3] == "evaluations" else "featureImportances",
