@@ -13,7 +13,7 @@ import yaml
 from msgspec import Meta
 
 from generator.errors import GeneratorError
-from streams.yaml_text import yaml_tree, yaml_value
+from streams.files.yaml_text import yaml_tree, yaml_value
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, Meta(ge=1)]

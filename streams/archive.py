@@ -34,7 +34,7 @@ from streams.archive_files import (
 from streams.checkpoint import exclusive
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
-from streams.files import remove_unfinished, writing_whole
+from streams.files.writing import remove_unfinished, writing_whole
 from streams.fold import ends, partitions, scan
 from streams.logs.base import Headers, Log, Message, Record, TopicPartition
 from streams.logs.wrappers import RetryingLog

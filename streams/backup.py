@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from streams.checkpoint import SUFFIX, exclusive_file
 from streams.errors import BackupError, LogError
-from streams.files import publish, put_aside, write_whole
+from streams.files.writing import publish, put_aside, write_whole
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_file import FairLock, noted_records, read_only
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from streams.errors import CheckpointError, LockError
-from streams.files import OWNER_ALONE, make_folder, put_aside, write_whole
+from streams.files.writing import OWNER_ALONE, make_folder, put_aside, write_whole
 from streams.logs.base import TopicPartition
 from streams.logs.sqlite_file import flocked
 

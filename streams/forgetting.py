@@ -39,11 +39,11 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.files import remove_unfinished
+from streams.files.forget_marks import begin
+from streams.files.json_values import changed_at, unescaped, values_at
+from streams.files.writing import remove_unfinished
 from streams.fold import Progress, history
-from streams.forget_marks import begin
 from streams.join.state import unpack
-from streams.json_values import changed_at, unescaped, values_at
 from streams.logs.base import Log, Record, TopicPartition
 from streams.logs.opening import sqlite_path
 from streams.logs.sqlite import SqliteLog

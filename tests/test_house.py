@@ -34,3 +34,14 @@ def test_every_file_and_folder_that_the_architecture_names_is_there():
     named = re.findall(r"`([\w./]+(?:/|\.py|\.md))`", (ROOT / "docs/architecture.md").read_text())
     assert len(named) > 50
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_test_that_the_security_page_names_is_there():
+    rows = [line.split(" | ")[-1] for line in (ROOT / "SECURITY.md").read_text().splitlines()]
+    named = re.findall(
+        r"`([\w./]+(?:\.py|/))`", "\n".join(row for row in rows if row.endswith(" |"))
+    )
+    assert len(named) > 30
+    known = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    there = [(ROOT / "tests" / name).exists() if "/" in name else name in known for name in named]
+    assert [name for name, is_there in zip(named, there, strict=True) if not is_there] == []

@@ -20,7 +20,7 @@ from bandit.distributions import student_quantile
 from bandit.errors import PlotError
 from bandit.ope.charts import COLOURS, short
 from bandit.ope.intervals import MANY
-from streams.files import BY_UMASK, writing_whole
+from streams.files.writing import BY_UMASK, writing_whole
 
 SUFFIXES: Final = (".png", ".svg")
 LEVEL: Final = 0.95

@@ -14,7 +14,7 @@ import typer
 from bandit.commands.replay import pairs_of
 from streams.commands.options import Form
 from streams.commands.output import print_report
-from streams.files import BY_UMASK, write_whole
+from streams.files.writing import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
     from bandit.ope.readers.events import LoggedEvent

@@ -63,11 +63,12 @@ def personalizer_logs(
     from streams.catalogue.state import CatalogueReader
     from streams.catalogue.writer import CatalogueWriter, Condition
     from streams.checkpoint import exclusive
+    from streams.files.writing import make_folder
     from streams.logs.embedded import wall_clock_ms
     from streams.topics import create_topics
 
     console = Console(stderr=True)
-    at.data.mkdir(parents=True, exist_ok=True)
+    make_folder(at.data)
     with exclusive(at.data, f"import {placement}"), at.opened() as here:
         create_topics(here)
         reader = CatalogueReader(here)

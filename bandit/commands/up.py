@@ -87,6 +87,7 @@ def up(
     from bandit.service.settings import load_settings
     from bandit.service.supervise import DRAIN_MARGIN_SECONDS
     from bandit.service.supervise import up as supervise
+    from streams.files.writing import make_folder
     from streams.ingest.mapping import read_mapping
     from streams.process import log_to_stderr, stop_on_signals
 
@@ -115,7 +116,7 @@ def up(
         own[UI] = ui_options
     log_to_stderr("up", log_format)
     stop = stop_on_signals()
-    at.data.mkdir(parents=True, exist_ok=True)
+    make_folder(at.data)
     place = words(log=at.url, data=at.data, log_format=log_format)
     specs = process_specs(place, own, metrics_host, metrics_port)
     # What the API may take to end, and its workers before it, none of which is to be cut short.

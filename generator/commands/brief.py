@@ -15,7 +15,7 @@ from generator.brief.schema import Brief, brief_hash, load_brief
 from generator.errors import BriefError
 from streams.commands.options import make_app
 from streams.commands.output import print_json
-from streams.files import BY_UMASK, write_whole
+from streams.files.writing import BY_UMASK, write_whole
 
 TEMPLATES: Final = Path(__file__).parents[1] / "brief" / "templates"
 

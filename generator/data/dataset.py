@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from generator.data.evidence import Evidence, Suspicion, chance_better
 from generator.errors import DatasetError
-from streams.files import BY_UMASK, write_whole, writing_whole
+from streams.files.writing import BY_UMASK, write_whole, writing_whole
 
 Split: TypeAlias = Literal["train", "test"]
 PromptOf: TypeAlias = Callable[[Evidence], str | None]

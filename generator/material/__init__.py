@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.files import write_whole
+from streams.files.writing import write_whole
 
 MAX_CHARACTERS: Final = 200
 """Of a description or an attribute, as a brief allows them."""

@@ -27,7 +27,7 @@ from generator.reward.regression import (
     fit_ridge,
     significant_pairs,
 )
-from streams.files import BY_UMASK, write_whole
+from streams.files.writing import BY_UMASK, write_whole
 
 LEVEL: Final = 0.95
 REPLICATES: Final = 1000

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from generator.errors import ThresholdsError
 from generator.files import Count, Fraction
 from generator.screening.gates.rules import themes
-from streams.yaml_text import yaml_value
+from streams.files.yaml_text import yaml_value
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
 CODES: Final = (

@@ -44,7 +44,7 @@ from generator.models.opening import (
 )
 from generator.models.transformers import Device, quietly
 from generator.training.config import AdapterConfig, AdapterKind, FinetuneConfig
-from streams.files import BY_UMASK, write_whole
+from streams.files.writing import BY_UMASK, write_whole
 
 
 class Base(NamedTuple):

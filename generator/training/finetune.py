@@ -31,7 +31,7 @@ from generator.training.config import FinetuneConfig, Manifest, installed_versio
 from generator.training.grpo import train_grpo
 from generator.training.methods import train_dpo, train_kto, train_scorer, train_sft
 from generator.training.running import Cost, StageResult, Stop, TrainingJob, TrainingProgress
-from streams.files import BY_UMASK, write_whole
+from streams.files.writing import BY_UMASK, write_whole
 
 TRAIN: Final[dict[str, Callable[[TrainingJob], StageResult]]] = {
     "sft": train_sft,

@@ -30,7 +30,7 @@ from generator.training.config import FinetuneConfig, SftConfig, load_config
 from streams.catalogue.state import CatalogueReader
 from streams.events import INTERACTIONS
 from streams.events.creatives import CANARY_SHARE
-from streams.files import write_whole
+from streams.files.writing import write_whole
 from streams.fold import ends, follow
 from streams.logs.base import Log
 from streams.process import module_command

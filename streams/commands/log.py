@@ -29,7 +29,7 @@ from streams.commands.output import moment, print_json, print_rows
 from streams.dead_letters import DeadLetter, find_dead_letter, latest, read_dead_letters, readable
 from streams.dead_letters import replay as send
 from streams.events import TOPICS, UNREADABLE
-from streams.files import BY_UMASK, write_whole
+from streams.files.writing import BY_UMASK, write_whole
 from streams.inspect import Lag, lags, printable
 from streams.inspect import tail as lines
 from streams.logs.embedded import wall_clock_ms

@@ -23,9 +23,9 @@ from msgspec import Struct
 from streams.dead_letters import origin_of
 from streams.errors import MappingError, UnmappedError
 from streams.events import UNREADABLE, Outcome, Slot
+from streams.files.yaml_text import yaml_value
 from streams.logs.base import Record
 from streams.logs.cloudevents import trace_in
-from streams.yaml_text import yaml_value
 
 MAX_TOPIC_LENGTH: Final = 200
 """So that the place of a record fits into an outcome's id."""

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from streams.errors import LogError, LogUnavailable
-from streams.files import make_folder
+from streams.files.writing import make_folder
 from streams.logs.base import (
     Headers,
     Message,

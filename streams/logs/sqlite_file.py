@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from streams.errors import LogError, LogLost, LogMoved, LogUnavailable
-from streams.files import OWNER_ALONE
+from streams.files.writing import OWNER_ALONE
 
 APPLICATION_ID: Final = 0x636C6F67  # "clog", which other databases do not have
 LAYOUT_VERSION: Final = 2

@@ -10,11 +10,11 @@ from streams.archive import read_archive, run_archive
 from streams.dead_letters import dead_letter_message
 from streams.errors import LogUnavailable
 from streams.events import DECISIONS, INTERACTIONS, Action, Decision, Placement, encode
+from streams.files.forget_marks import unfinished
+from streams.files.json_values import changed_at, unescaped
 from streams.fold import scan_topic
-from streams.forget_marks import unfinished
 from streams.forgetting import Wanted, forget, values_of
 from streams.join.worker import run_joiner
-from streams.json_values import changed_at, unescaped
 from streams.logs.base import Message, Record
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics

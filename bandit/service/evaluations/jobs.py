@@ -21,7 +21,7 @@ from bandit.service.settings import Settings
 from streams.checkpoint import exclusive, file_name
 from streams.errors import LockError
 from streams.events import PolicySpec
-from streams.files import write_whole
+from streams.files.writing import write_whole
 from streams.process import module_command
 
 logger = logging.getLogger(__name__)
@@ -222,8 +222,7 @@ def load(path: Path) -> Job:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Job)
-    except (msgspec.DecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        logger.warning("%s cannot be read: %s", path, error)
+    except (msgspec.DecodeError, UnicodeDecodeError, IsADirectoryError):
         return Job(
             id=unquote(path.stem),
             kind="evaluations" if path.parts[-3] == "evaluations" else "featureImportances",

@@ -22,7 +22,7 @@ from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
 from bandit.service.auth.tokens import Tokens
-from bandit.service.ops.files import half_done, open_files
+from bandit.service.ops.files import half_done, open_files, unreadable_reports
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.state import Snapshots
 from streams.checkpoint import DAMAGED, SUFFIX, read_checkpoint
@@ -359,6 +359,9 @@ def _files(settings: Settings) -> Seen:
     for found in half_done(settings):
         wrong = True
         yield "failure", found, "give the same `copyloop forget` again"
+    for path in unreadable_reports(settings):
+        wrong = True
+        yield "warning", f"{path} cannot be read", "DELETE that evaluation, and submit it again"
     if not wrong:
         yield "ok", f"those in {settings.data} are for their owner alone, and finished", ""
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from bandit.service.settings import Settings
-from streams.forget_marks import unfinished
+from streams.files.forget_marks import unfinished
 from streams.logs.opening import sqlite_path
 
 OTHERS: Final = 0o077
@@ -28,3 +30,12 @@ def half_done(settings: Settings) -> Iterator[str]:
     for mark in unfinished(settings.data):
         whose = "" if mark.placement is None else f" of placement {mark.placement!r}"
         yield f"a value of {mark.field!r}{whose} is being forgotten, and is not gone everywhere"
+
+
+def unreadable_reports(settings: Settings) -> Iterator[Path]:
+    """Yields the files of evaluations that are no JSON any more."""
+    for path in sorted((settings.data / "evaluations").glob("*/*/*.json")):
+        try:
+            msgspec.json.decode(path.read_bytes())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            yield path

@@ -22,8 +22,8 @@ from kafka import errors as kafka
 from kafka.net.compat import KafkaNetClient
 
 from streams.errors import LogError, LogUnavailable, LogUrlError
+from streams.files.yaml_text import yaml_value
 from streams.logs.cloudevents import SOURCE
-from streams.yaml_text import yaml_value
 
 CLIENTS: Final = (KafkaAdminClient, KafkaConsumer, KafkaProducer)
 DEFAULTS: Final[Mapping[str, object]] = {

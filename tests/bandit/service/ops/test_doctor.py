@@ -15,7 +15,7 @@ from streams.catalogue.state import catalogue_message
 from streams.dead_letters import dead_letter_message
 from streams.events import DECISIONS, POLICIES, Placement, PolicySnapshot, encode
 from streams.events.access import Protection
-from streams.forget_marks import begin
+from streams.files.forget_marks import begin
 from streams.logs.base import Message, Record, TopicPartition
 from streams.logs.embedded import wall_clock_ms
 from streams.logs.sqlite import SqliteLog
@@ -101,6 +101,10 @@ def test_files_that_others_may_read_and_what_was_left_half_done(tmp_path, log):
     assert of(found(tmp_path), "files", "warning") == [
         f"{tmp_path}/log.db can be read by others than its owner"
     ]
+    cut = tmp_path / "evaluations" / "evaluations" / "home" / "e.json"
+    cut.parent.mkdir(parents=True)
+    cut.write_text('{"id":"e","ki')
+    assert f"{cut} cannot be read" in of(found(tmp_path), "files", "warning")
     begin(tmp_path, "user.mail", "home", ["ada"], NOW_MS)
     (left,) = of(found(tmp_path), "files", "failure")
     assert "'user.mail' of placement 'home' is being forgotten" in left

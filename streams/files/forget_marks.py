@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.files import write_whole
+from streams.files.writing import write_whole
 
 FOLDER: Final = "forgetting"
 _DIGEST_BYTES: Final = 16

@@ -6,8 +6,8 @@ import yaml
 from generator.brief.schema import load_brief
 from generator.errors import BriefError
 from streams.errors import MappingError
+from streams.files.yaml_text import YamlTooLarge, yaml_value
 from streams.ingest.mapping import read_mapping
-from streams.yaml_text import YamlTooLarge, yaml_value
 
 
 def aliased(levels):

@@ -1,0 +1,1 @@
+"""Files outside the log: how they are written, and what is read in them."""
