@@ -143,8 +143,9 @@ class Health:
         if spooling.full and self._settings.spool_full == "refuse":
             message = f"the log is away, and the spool in {spooling.spool.directory} is full"
             raise RequestError(503, SpoolFull.code, message)
-        if not spooling.full and self._appender.failed_within(FAILURE_SECONDS):
-            message = f"neither the log nor the spool takes anything: {self._appender.failure}"
+        failure = self._appender.failure
+        if self._appender.failed_within(FAILURE_SECONDS) and not isinstance(failure, SpoolFull):
+            message = f"neither the log nor the spool takes anything: {failure}"
             raise RequestError(503, SpoolError.code, message)
         if spooling.active:
             return self._ready(spooling.spool)
