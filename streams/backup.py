@@ -20,7 +20,7 @@ from streams.checkpoint import SUFFIX, exclusive_file
 from streams.errors import BackupError, LogError
 from streams.files.writing import publish, put_aside, write_whole
 from streams.logs.sqlite import SqliteLog
-from streams.logs.sqlite_file import FairLock, noted_records, read_only
+from streams.logs.sqlite_file import FairLock, read_only
 
 CHECKSUM: Final = ".sha256"
 """What is added to a backup's name for the file that `sha256sum -c` checks it by."""
@@ -118,12 +118,13 @@ def _new_log(log: Path, checkpoints: Path) -> Iterator[Path]:
         yield copy
         for path in sorted(checkpoints.glob(f"*{SUFFIX}")):
             put_aside(path, BEFORE_RESTORE)
-        records = noted_records(copy)
+        with closing(FairLock(copy, patience_seconds=PATIENCE_SECONDS)) as lock:
+            noted = lock.noted
         with closing(FairLock(log, patience_seconds=PATIENCE_SECONDS)) as lock, lock.held():
             if log.exists():
                 raise BackupError(f"{log} was made meanwhile; stop all processes, and try again")
             # Before the log is there: it must not seem to lack records that it never had.
-            lock.records = records
+            lock.noted = noted
             publish(copy, log)
 
 

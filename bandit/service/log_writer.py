@@ -59,8 +59,8 @@ class Appender:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
-        self.failure = ""
-        """What the latest append that failed said."""
+        self.failure: Exception | None = None
+        """What the latest append that failed raised."""
 
     def start(self) -> None:
         """Begins to append; called within the event loop."""
@@ -217,7 +217,7 @@ class Appender:
 
     def _note(self, error: Exception) -> None:
         self._failed_at = time.monotonic()
-        self.failure = str(error)
+        self.failure = error
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         for waiting in group:

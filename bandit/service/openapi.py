@@ -33,7 +33,8 @@ _ERRORS: Final = {
     "409": "`no_live_creatives` or `slot_without_actions`",
     "413": "`body_too_large`",
     "422": "The body or the event id is refused; `code` and `target` say why and where",
-    "503": "`log_unavailable`, `spool_full` or `overloaded`: nothing was taken; try again",
+    "503": "`log_unavailable`, `log_moved`, `spool_full`, `spool_failed` or `overloaded`: nothing "
+    "was taken; try again",
 }
 _REFUSAL: Final = {
     "type": "object",

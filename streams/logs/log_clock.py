@@ -64,6 +64,7 @@ class LogClock:
     ) -> None:
         self._wall_ms = wall_ms
         self._elapsed_seconds = elapsed_seconds
+        self._asked_at = 0.0
         self._appended_at: float | None = None
 
     def after(self, latest: Moment) -> Moment:
@@ -74,7 +75,7 @@ class LogClock:
         >>> LogClock(lambda: 1_000).after(Moment(10_000_000, 600))
         Moment(log_ms=10000400, wall_ms=1000)
         """
-        wall_ms = self._wall_ms()
+        wall_ms, self._asked_at = self._wall_ms(), self._elapsed_seconds()
         if wall_ms >= latest.log_ms:
             return Moment(wall_ms, wall_ms)
         if wall_ms < latest.wall_ms:
@@ -82,7 +83,7 @@ class LogClock:
         passed_ms = wall_ms - latest.wall_ms
         if self._appended_at is not None:
             # The latest append was no earlier than ours: a clock set forward counts as no more.
-            since_ours_ms = round(1000 * (self._elapsed_seconds() - self._appended_at))
+            since_ours_ms = round(1000 * (self._asked_at - self._appended_at))
             # And one more, which half speed may have left over.
             passed_ms = min(passed_ms, since_ours_ms + 1)
         if latest.log_ms - wall_ms > SLEWED_MS:
@@ -94,5 +95,6 @@ class LogClock:
         if newest_ms < latest.log_ms:
             # History that was written back is no news of the time.
             return latest
-        self._appended_at = self._elapsed_seconds()
+        # When it was asked for: to make it durable took time, too.
+        self._appended_at = self._asked_at
         return Moment(newest_ms, now.wall_ms)

@@ -39,6 +39,7 @@ from streams.logs.log_clock import LogClock, LogTime, Moment
 from streams.logs.shared_parts import PartReader, PartWriter
 from streams.logs.sqlite_file import (
     FairLock,
+    Noted,
     OpenFiles,
     connect,
     lost,
@@ -58,6 +59,9 @@ INSERTS: Final = {
     rows: " ".join(("INSERT INTO records VALUES", ", ".join([ROW] * rows)))
     for rows in range(1, MOST_ROWS + 1)
 }
+
+RECORDS: Final = "SELECT coalesce(sum(next_offset), 0), coalesce(max(last_ms), 0) FROM partitions"
+"""How many records there were ever, and the latest time that one has."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Headers).decode
@@ -136,12 +140,13 @@ class SqliteLog:
             return []
         places = [destination(m, len(self._topic(m.topic).ids)) for m in messages]
         with self._locked():
-            records, latest = self._latest(lambda sql: self._writer.execute(sql).fetchall())
+            records, latest = self._lock.noted
             now = self._log_clock.after(latest)
             with self._transaction() as database:
                 written = self._append(database, messages, places, now)
-            self._lock.records = records + len(messages)
-            self._log_clock.appended(latest, now, max(at.timestamp_ms for at in written))
+            newest_ms = max(at.timestamp_ms for at in written)
+            latest = self._log_clock.appended(latest, now, newest_ms)
+            self._lock.noted = Noted(records + len(messages), latest)
         return written
 
     def _append(
@@ -165,8 +170,8 @@ class SqliteLog:
             ends[where] = (offset + 1, written[-1].timestamp_ms)
         self._insert(messages, written)
         database.executemany(
-            "UPDATE partitions SET next_offset = ?, last_ms = ?, wall_ms = ? WHERE id = ?",
-            [(*end, now.wall_ms, self._id(where)) for where, end in ends.items()],
+            "UPDATE partitions SET next_offset = ?, last_ms = ? WHERE id = ?",
+            [(*end, self._id(where)) for where, end in ends.items()],
         )
         return written
 
@@ -221,7 +226,7 @@ class SqliteLog:
     @property
     def records(self) -> int:
         """How many records the log has had, those included that were dropped since."""
-        return self._latest(lambda sql: self._query(sql, ()))[0]
+        return int(self._query(RECORDS, ())[0][0])
 
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock.
@@ -231,9 +236,8 @@ class SqliteLog:
         """
         self._check_open()
         self._files.check()
-        _, latest = self._latest(lambda sql: self._query(sql, ()))
         ((accepted_ms,),) = self._query("SELECT accepted_ms FROM clock", ())
-        now = self._log_clock.after(latest)
+        now = self._log_clock.after(self._lock.noted.latest)
         return LogTime(now.log_ms, self._clock(), accepted_ms)
 
     def accept_time(self) -> LogTime:
@@ -342,28 +346,21 @@ class SqliteLog:
             self._part_writer = PartWriter()
             raise
 
-    def _latest(self, query: Callable[[str], list[tuple[Any, ...]]]) -> tuple[int, Moment]:
-        """Returns how many records there were ever, and the time of the latest append."""
-        # Of equal times the latest is that of the clock that was set back.
-        rows = query(
-            """SELECT (SELECT sum(next_offset) FROM partitions), last_ms, wall_ms
-               FROM partitions ORDER BY last_ms DESC, wall_ms LIMIT 1"""
-        )
-        records, *times = rows[0] if rows else (0, 0, 0)
-        return records, Moment(*times)
-
     def _connect(self, patience_seconds: float) -> None:
-        known = self._lock.records
+        known, latest = self._lock.noted
         if known and not self._path.exists():
             raise lost(self._path, 0, known)
         self._writer = connect(self._path, patience_seconds)
         prepare(self._writer, self._path)
-        records, _ = self._latest(lambda sql: self._writer.execute(sql).fetchall())
+        ((records, latest_ms),) = self._writer.execute(RECORDS)
         if records < known:
             self._writer.close()
             raise lost(self._path, records, known)
         self._reader = connect(self._path, patience_seconds)
-        self._lock.records = records
+        if latest.log_ms != latest_ms:
+            # Nobody noted what the clock showed then: the log's time goes on from here.
+            latest = Moment(latest_ms, self._clock())
+        self._lock.noted = Noted(records, latest)
         self._files = OpenFiles(self._path)
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:

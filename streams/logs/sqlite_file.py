@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.errors import LogError, LogLost, LogMoved, LogUnavailable
 from streams.files.writing import OWNER_ALONE
+from streams.logs.log_clock import Moment
 
 APPLICATION_ID: Final = 0x636C6F67  # "clog", which other databases do not have
 LAYOUT_VERSION: Final = 2
@@ -41,8 +42,6 @@ SHARED: Final = (
     "ALTER TABLE records ADD COLUMN shared_at INTEGER",
 )
 CLOCK: Final = (
-    # What the machine's clock showed at the partition's latest append.
-    "ALTER TABLE partitions ADD COLUMN wall_ms INTEGER NOT NULL DEFAULT 0",
     "CREATE TABLE clock (accepted_ms INTEGER NOT NULL)",
     "INSERT INTO clock VALUES (0)",
 )
@@ -207,16 +206,28 @@ def lost(path: Path, found: int, known: int) -> LogLost:
 def noted_records(path: Path) -> int:
     """Returns how many records the log of this file has had; 0 if none was ever there."""
     try:
-        return _count(Path(f"{path}-lock").read_bytes()[:COUNT_DIGITS])
+        return _noted(Path(f"{path}-lock").read_bytes()).records
     except FileNotFoundError:
         return 0
 
 
-def _count(digits: bytes) -> int:
-    return int(digits) if digits.isdigit() else 0
+class Noted(NamedTuple):
+    """What is noted beside a log: how many records it has ever had, and its latest append."""
+
+    records: int
+    latest: Moment
 
 
-COUNT_DIGITS: Final = 20
+def _noted(data: bytes) -> Noted:
+    try:
+        records, log_ms, wall_ms = map(int, data.split())
+    except ValueError:  # a lock of an earlier version says nothing
+        return Noted(0, Moment(0, 0))
+    return Noted(records, Moment(log_ms, wall_ms))
+
+
+NOTED: Final = b"%020d %020d %020d\n"
+NOTED_BYTES: Final = len(NOTED % (0, 0, 0))
 RETRY_SECONDS: Final = 0.0003
 
 
@@ -239,7 +250,8 @@ class FairLock:
     The process that waits for the lock holds the queue, and so is next; those that wait for the
     queue come after. The locks are the kernel's, so a process that is killed lets go of them.
 
-    The lock's file also says how many records the log has had: a log with fewer has lost some.
+    The lock's file also has what every append notes for the next one, of whichever process. It is
+    not synced: opening the log sets it right.
     """
 
     def __init__(self, path: Path, *, patience_seconds: float) -> None:
@@ -275,15 +287,15 @@ class FairLock:
             self._thread.release()
 
     @property
-    def records(self) -> int:
-        """How many records the log has ever had, as far as anybody noted; set it while held."""
-        return _count(os.pread(self._lock, COUNT_DIGITS, 0))
+    def noted(self) -> Noted:
+        """What was noted at the latest append; set it while the lock is held."""
+        return _noted(os.pread(self._lock, NOTED_BYTES, 0))
 
-    @records.setter
-    def records(self, count: int) -> None:
+    @noted.setter
+    def noted(self, noted: Noted) -> None:
         # What is appended by then stays so, noted or not.
         with suppress(OSError):
-            os.pwrite(self._lock, b"%0*d\n" % (COUNT_DIGITS, count), 0)
+            os.pwrite(self._lock, NOTED % (noted.records, *noted.latest), 0)
 
     def close(self) -> None:
         """Closes the files; they stay, since another process may have them open."""

@@ -16,7 +16,7 @@ from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
 from tests.bandit.service.api_server import running, wait_until
 
-WINDOW_SECONDS = 0.3
+WINDOW_SECONDS = 2.0
 RULE = {"reward": {"window_seconds": WINDOW_SECONDS, "grace_seconds": 0.0}}
 
 
@@ -73,6 +73,7 @@ def assert_kept(log, acknowledged):
         assert set(ids) <= set(found)
         if topic == DECISIONS:
             assert len(set(found)) == len(found)
+    joined(log)
     report = audit(log)
     assert report.clean, report.counts()
 
@@ -84,11 +85,22 @@ def refusal(answer):
 
 
 def until_learned(api, ids):
-    """Waits until each of these events has its interaction with a click in it, for good."""
+    """Waits until each of these events has an interaction with its click in it."""
+    wait_until(lambda: set(ids) <= {i.decision.event_id for i in joined(api.log) if i.reward})
 
-    def learned():
-        found = [decode(record.value) for record in api.records(INTERACTIONS)]
-        closed = {i.decision.event_id for i in found if (i.status, i.reward) == ("closed", 1.0)}
-        return set(ids) <= closed
 
-    wait_until(learned)
+def until_closed(api, ids):
+    """Waits until the window of each of these events has ended."""
+    wait_until(lambda: set(ids) <= closed(api.log))
+
+
+def joined(log):
+    """All interactions, each once."""
+    found = [decode(record.value) for record in scan_topic(log, INTERACTIONS)]
+    places = [(interaction.source, interaction.sequence) for interaction in found]
+    assert places == [(0, number) for number in range(len(places))]
+    return found
+
+
+def closed(log):
+    return {i.decision.event_id for i in joined(log) if i.status == "closed"}

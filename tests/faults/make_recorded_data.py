@@ -15,7 +15,7 @@ from streams.checkpoint import Checkpoints
 from streams.events import OUTCOMES, Outcome, encode
 from streams.logs.base import Message
 from streams.spool import claimed_spool
-from tests.faults.looping import RULE, looping, opened, traffic, until_learned
+from tests.faults.looping import RULE, looping, opened, traffic, until_closed, until_learned
 
 DECIDED = 12
 SPOOLED = 3
@@ -26,7 +26,9 @@ def make(data):
     """Fills the folder: a log, an archive of it, checkpoints of its folds, and a spool."""
     with looping(data) as api:
         name = api.placement("home", **RULE, policy={"name": "thompson"})
-        until_learned(api, traffic(api, name, [f"e{n}" for n in range(DECIDED)])[1])
+        until_learned(api, traffic(api, name, ["e0"])[1])
+        until_closed(api, ["e0"])
+        until_learned(api, traffic(api, name, [f"e{n}" for n in range(1, DECIDED)])[1])
     stop = threading.Event()
     stop.set()
     with opened(data) as log:

@@ -9,6 +9,7 @@ from tests.faults.looping import (
     opened,
     refusal,
     traffic,
+    until_closed,
     until_learned,
 )
 
@@ -42,6 +43,7 @@ def test_a_clock_that_was_ahead_once_is_told_and_all_that_comes_after_is_learned
         acknowledged = traffic(api, name, [f"after{n}" for n in range(20)])
         assert len(acknowledged[1]) == 20
         until_learned(api, acknowledged[1])
+        until_closed(api, acknowledged[0])
         own = api.rank(name).json()["event_id"]
         found = api.client.get(f"/v1/decisions/{own}")
         assert found.json()["decisions"][0]["event_id"] == own

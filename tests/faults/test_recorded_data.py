@@ -8,10 +8,18 @@ from bandit.service.ops.doctor import examine
 from generator.refresh import Rotator
 from streams.archive import ARCHIVED, read_archive
 from streams.checkpoint import Checkpoints
-from streams.events import DECISIONS, INTERACTIONS, decode
+from streams.events import DECISIONS, INTERACTIONS
 from streams.logs.embedded import wall_clock_ms
 from streams.spool import claimed_spool
-from tests.faults.looping import assert_kept, looping, opened, traffic, until_learned
+from tests.faults.looping import (
+    assert_kept,
+    closed,
+    looping,
+    opened,
+    traffic,
+    until_closed,
+    until_learned,
+)
 from tests.faults.make_recorded_data import DECIDED, SPOOLED, unpack
 from tests.streams.logs.log_laws import read_all
 
@@ -28,15 +36,15 @@ def data(tmp_path):
 def test_it_is_taken_up_where_it_was_left(data, caplog):
     with opened(data) as log:
         before = read_all(log, INTERACTIONS)
-        assert {decode(record.value).decision.event_id for record in before} == set(IDS)
+        assert closed(log) < set(IDS), "some windows had not ended"
     with looping(data) as api:
         acknowledged = traffic(api, "home", ["new"])
         until_learned(api, ["new"])
+        until_closed(api, IDS)
     assert not list((data / "checkpoints").glob("*.damaged")), caplog.text
     with opened(data) as log:
         after = read_all(log, INTERACTIONS)
         assert after[: len(before)] == before
-        assert {decode(r.value).decision.event_id for r in after[len(before) :]} == {"new"}
         assert_kept(log, (IDS, IDS))
         assert_kept(log, acknowledged)
         rotator = Rotator(log, Checkpoints(data / "checkpoints"))

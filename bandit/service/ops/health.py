@@ -143,12 +143,10 @@ class Health:
             return self._ready(None)
         if spooling.full and self._settings.spool_full == "refuse":
             raise unavailable(SpoolFull("the log is away, and the spool is full"))
-        if not spooling.full and self._appender.failed_within(FAILURE_SECONDS):
-            raise unavailable(
-                SpoolError(
-                    f"neither the log nor the spool takes anything: {self._appender.failure}"
-                )
-            )
+        failure = self._appender.failure
+        if self._appender.failed_within(FAILURE_SECONDS) and not isinstance(failure, SpoolFull):
+            message = f"neither the log nor the spool takes anything: {failure}"
+            raise unavailable(SpoolError(message))
         if spooling.active:
             return self._ready(spooling.spool)
         try:

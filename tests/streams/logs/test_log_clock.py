@@ -65,6 +65,19 @@ def test_past_a_jump_it_goes_on_by_what_passes_in_every_process():
     assert machine.latest.log_ms - jumped == 2990
 
 
+def test_the_time_that_appends_take_is_not_lost():
+    machine = Machine()
+    machine.latest = Moment(machine.wall_ms + 10 * YEAR_MS, machine.wall_ms)
+    ahead_ms = machine.append() - machine.wall_ms
+    for _ in range(100):
+        machine.passes(30)
+        now = machine.clock.after(machine.latest)
+        machine.passes(20)  # until it is on the disk
+        machine.latest = machine.clock.appended(machine.latest, now, now.log_ms)
+    machine.passes(30)
+    assert machine.append() - machine.wall_ms == pytest.approx(ahead_ms, abs=1)
+
+
 def test_a_clock_that_is_behind_for_a_moment_leaves_nothing():
     machine = Machine()
     machine.append()
