@@ -16,6 +16,7 @@
     ├── KeyUnknown              a key of the API that there is not
     ├── ReplayError             a log that cannot be replayed
     ├── EstimateError           data from which a policy's value cannot be estimated
+    │   └── RewardOutside           a reward outside of the range that an interval counts on
     ├── ReaderError             a file of decisions that cannot be read; names file and line
     └── PlotError               a picture that cannot be drawn; says what to install
 
@@ -135,6 +136,10 @@ class EstimateError(BanditError):
     """Data, or a setting, with which a policy's value cannot be estimated."""
 
     code = "estimate_invalid"
+
+
+class RewardOutside(EstimateError):
+    """A reward outside of the range that an interval was told to count on."""
 
 
 class ReaderError(BanditError):

@@ -108,6 +108,23 @@ def is_context_free(policy: Policy) -> bool:
 
 
 @runtime_checkable
+class Estimating(Protocol):
+    """A policy of which nothing else runs while it answers, and that knows how long it takes."""
+
+    def steps(self, context: Context, actions: Sequence[Action]) -> int:
+        """Returns how many steps an answer takes, at most; a product of two features is one.
+
+        Raises:
+            FeatureError: the context or an action has features that cannot be read.
+        """
+
+
+def steps_of(policy: Policy, context: Context, actions: Sequence[Action]) -> int:
+    """Returns how many steps an answer takes, at most; 0 of a policy that others interrupt."""
+    return policy.steps(context, actions) if isinstance(policy, Estimating) else 0
+
+
+@runtime_checkable
 class Preparing(Protocol):
     """A policy that prepares something of each creative, which another of its kind can use."""
 

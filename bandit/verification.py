@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bandit.eligibility import WeightedSampler, digest, seed_of, under_traffic_cap
 from bandit.errors import FeatureError, LearnError, PolicyError
-from bandit.learning.fold import PlacementFold, interaction_of
+from bandit.learning.fold import FIRST_IMPORT_SOURCE, PlacementFold, interaction_of
 from bandit.policies import load_policy
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from streams.catalogue.state import PARTITION, CatalogueReader
@@ -77,7 +77,8 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     `forgotten` decisions had something taken out of their context, so that their propensities
     cannot be derived again; nor can those of `unprovable` ones, whose policy learned from such.
     Of `undrawn` ones it cannot be told how their shortlist was drawn: creatives were capped, or
-    the catalogue was compacted since.
+    the catalogue was compacted since. `imported` ones were made by another system, so that there is
+    no draw and no policy of this log to derive them from; they do not count as `decisions`.
     """
 
     decisions: int
@@ -88,6 +89,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     forgotten: int = 0
     unprovable: int = 0
     undrawn: int = 0
+    imported: int = 0
 
     @property
     def clean(self) -> bool:
@@ -101,13 +103,18 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     def summary(self) -> str:
         """Returns the verdict in one line."""
         if self.clean:
-            verdict = "everything agrees"
+            verdict = "everything agrees" if self.decisions else "there is nothing to check"
         else:
             verdict = ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
         if lost := self.forgotten + self.unprovable:
             verdict += f", but for {lost} that cannot be proved since something was forgotten"
         if self.undrawn:
             verdict += f", but for {self.undrawn} whose shortlists cannot be drawn again"
+        if self.imported:
+            verdict += (
+                f"; {self.imported} imported decisions were made by another system, and cannot be "
+                "derived from this log"
+            )
         return (
             f"{self.decisions} decisions, {self.versions_verified} of {self.versions} policy "
             f"versions verified: {verdict}"
@@ -157,9 +164,11 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
         name: _PlacementClaims(claims, name, reader.catalogue.placement_history(name))
         for name in claims.placements()
     }
+    imported = 0
     for record in chain.from_iterable(history(log, INTERACTIONS, progress)):
         with suppress(EventError, LearnError):
             interaction = interaction_of(record)
+            imported += interaction.source >= FIRST_IMPORT_SOURCE
             if found := placements.get(interaction.decision.placement):
                 found.take(interaction, record)
     verified = sum(each.finish() for each in placements.values())
@@ -172,6 +181,7 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
         forgotten=claims.forgotten,
         unprovable=claims.unprovable,
         undrawn=claims.undrawn,
+        imported=imported,
     )
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.ope.base import clopper_pearson
 from bandit.ope.batches import make_batch, unsupported
 from bandit.ope.diagnostics import Diagnosis
 from bandit.ope.estimators import open_estimator
+from bandit.ope.intervals import clopper_pearson
 from bandit.ope.models import fit_model
 from bandit.ope.policies import Answer
 from bandit.ope.readers import open_reader

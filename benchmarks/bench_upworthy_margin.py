@@ -29,8 +29,8 @@ from msgspec.structs import replace
 from pyarrow import parquet
 
 from bandit.abtests.data import AbTest
-from bandit.ope.base import wilson_interval
 from bandit.ope.estimators.snips import Winner
+from bandit.ope.intervals import wilson_interval
 from benchmarks.upworthy import DATA, read_upworthy
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash

@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="How long bench_dashboard leaves a tab open.",
     )
     parser.addoption(
+        "--hostile-requests",
+        type=int,
+        default=3000,
+        help="How many requests bench_hostile_requests tries.",
+    )
+    parser.addoption(
         "--fuzz-inputs", type=int, default=100_000, help="How many requests bench_fuzz sends."
     )
 

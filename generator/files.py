@@ -1,4 +1,4 @@
-"""Files: YAML and JSON whose errors tell line and field, whole writes, and hashes."""
+"""Files: YAML and JSON whose errors tell line and field, and hashes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from msgspec import Meta
 
 from generator.errors import GeneratorError
+from streams.yaml_text import yaml_tree, yaml_value
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -44,7 +45,7 @@ def read_file(path: Path, made: Callable[[object], T], error: type[GeneratorErro
     is_json = path.suffix == ".json"
     tree = _tree(text, path, error, is_json=is_json)
     try:
-        content = msgspec.json.decode(text) if is_json else yaml.safe_load(text)
+        content = msgspec.json.decode(text) if is_json else yaml_value(text)
     except msgspec.DecodeError as cause:
         raise error(f"{path}: not JSON: {cause}") from cause
     try:
@@ -79,7 +80,7 @@ def _split(message: str) -> tuple[str, str]:
 def _tree(text: str, path: Path, error: type[GeneratorError], *, is_json: bool) -> yaml.Node | None:
     """Returns the file with its positions; None for JSON of a form that YAML does not know."""
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml_tree(text)
     except yaml.YAMLError as cause:
         if is_json:
             return None
@@ -126,14 +127,6 @@ def _no_field_twice(tree: yaml.Node | None, path: Path, error: type[GeneratorErr
             raise error(f"{path}:{key.start_mark.line + 1}: {key.value}: is there twice")
         seen.add(key.value)
         _no_field_twice(value, path, error)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all; makes its folder where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(data)
-    unfinished.rename(path)
 
 
 def files_hash(paths: Iterable[Path]) -> str:

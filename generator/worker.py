@@ -36,6 +36,7 @@ from streams.events import Creative, Generation
 from streams.events.creatives import TRIAL_DECISIONS
 from streams.fold import follow
 from streams.logs.base import Log
+from streams.readiness import nobody
 
 POLL_SECONDS: Final = 0.2
 
@@ -74,6 +75,7 @@ def run_generator(
     reader: str = "wordllama",
     thresholds: Thresholds | None = None,
     trial_decisions: int = TRIAL_DECISIONS,
+    ready: Callable[[], None] = nobody,
 ) -> None:
     """Answers each requested generation, oldest first, and renews creatives, until `stop` is set.
 
@@ -94,6 +96,7 @@ def run_generator(
         reader: what reads texts to rank new ones (`open_encoder`).
         thresholds: of the screen, None for the usual ones.
         trial_decisions: after how many a canary that is no better is pulled.
+        ready: called once all that the settings name is there.
 
     Raises:
         RewardModelError: no reader is called so.
@@ -131,6 +134,7 @@ def run_generator(
             busy = rotator.rotate(catalogue) > 0 or busy
             return canaries.judge(registry) or busy
 
+        ready()
         follow("requests", look, stop=stop, every_seconds=POLL_SECONDS)
         rotator.save()
         canaries.save()

@@ -1,12 +1,13 @@
 """Checkpoints: a fold's state and the offsets it has read, written together or not at all.
 
 So a process that is killed goes on from where its state says, and neither skips a record nor
-folds one twice.
+folds one twice. One that is damaged is put aside, since all of it can be made again from the log.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -18,14 +19,21 @@ from urllib.parse import quote
 import msgspec
 
 from streams.errors import CheckpointError, LockError
+from streams.files import OWNER_ALONE, make_folder, put_aside, write_whole
 from streams.logs.base import TopicPartition
 from streams.logs.sqlite_file import flocked
 
 MAGIC: Final = b"copyloop checkpoint 1\n"
 MAX_NAME_LENGTH: Final = 150
 RETRY_SECONDS: Final = 0.02
+SUFFIX: Final = ".checkpoint"
+DAMAGED: Final = ".damaged"
+"""What is added to the name of a checkpoint that could not be read."""
 TAKEOVER_SECONDS: Final = 8.0
 """How long a partition's new holder waits for the one before, who may yet learn that it lost it."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
@@ -59,34 +67,50 @@ class Checkpoints:
         rows = [(*partition, offset) for partition, offset in sorted(offsets.items())]
         content = _encode(_Content(name, rows, state))
         data = MAGIC + hashlib.sha256(content).digest() + content
-        write_durably(self._path(name), data)
+        write_whole(self.path(name), data)
 
     def load(self, name: str) -> Checkpoint | None:
-        """Returns the checkpoint of that name, None if none was saved.
+        """Returns the checkpoint of that name; None if none was saved, or it is damaged.
 
-        Raises:
-            CheckpointError: the file is damaged, or is not a checkpoint of that name.
+        One that is damaged is put aside, and said; the fold begins at the start of the log.
         """
-        path = self._path(name)
         try:
-            data = path.read_bytes()
+            return read_checkpoint(self.path(name), name)
         except FileNotFoundError:
             return None
-        content = data[len(MAGIC) + hashlib.sha256().digest_size :]
-        if data != MAGIC + hashlib.sha256(content).digest() + content:
-            raise CheckpointError(
-                f"{path} is damaged or no checkpoint ({len(data)} bytes whose checksum is off); "
-                "move it away to fold again from the start of the log"
-            )
-        found = _decode(content)
-        if found.name != name:
-            raise CheckpointError(f"{path} is the checkpoint of {found.name!r}, not of {name!r}")
-        return Checkpoint(
-            found.state, {TopicPartition(topic, p): offset for topic, p, offset in found.offsets}
-        )
+        except CheckpointError as error:
+            self.put_aside(name, error)
+            return None
 
-    def _path(self, name: str) -> Path:
-        return self._directory / f"{file_name(name)}.checkpoint"
+    def put_aside(self, name: str, error: CheckpointError) -> None:
+        """Gives the checkpoint of that name, which cannot be used, another name, and says so."""
+        path = put_aside(self.path(name), DAMAGED)
+        logger.error("%s; it is %s now, and the log is read again from its start", error, path)
+
+    def path(self, name: str) -> Path:
+        """Returns where the checkpoint of that name is, if it is there."""
+        return self._directory / f"{file_name(name)}{SUFFIX}"
+
+
+def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
+    """Returns the checkpoint in a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is damaged, or not the checkpoint of that name.
+    """
+    data = path.read_bytes()
+    content = data[len(MAGIC) + hashlib.sha256().digest_size :]
+    if data != MAGIC + hashlib.sha256(content).digest() + content:
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint ({len(data)} bytes whose checksum is off)"
+        )
+    found = _decode(content)
+    if name not in (None, found.name):
+        raise CheckpointError(f"{path} is the checkpoint of {found.name!r}, not of {name!r}")
+    return Checkpoint(
+        found.state, {TopicPartition(topic, p): offset for topic, p, offset in found.offsets}
+    )
 
 
 @contextmanager
@@ -98,8 +122,15 @@ def exclusive(directory: str | Path, name: str, *, patience_seconds: float = 0.0
             of it in `patience_seconds`.
     """
     path = Path(directory) / f"{file_name(name)}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with exclusive_file(path, name, patience_seconds=patience_seconds):
+        yield
+
+
+@contextmanager
+def exclusive_file(path: Path, name: str, *, patience_seconds: float = 0.0) -> Iterator[None]:
+    """Holds the work of that name for the block, as `exclusive` does, by its lock's path."""
+    make_folder(path.parent)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ALONE)
     try:
         if not flocked(file, time.monotonic() + patience_seconds, RETRY_SECONDS):
             holder = os.read(file, 20).decode("ascii", "replace")
@@ -113,27 +144,6 @@ def exclusive(directory: str | Path, name: str, *, patience_seconds: float = 0.0
         yield
     finally:
         os.close(file)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replaces the file's content at once: a reader, or a crash, sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    publish(unfinished, path)
-
-
-def publish(unfinished: Path, path: Path) -> None:
-    """Gives a finished file its name, durably."""
-    unfinished.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def file_name(name: str) -> str:

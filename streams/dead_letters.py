@@ -22,6 +22,7 @@ from streams.events import (
     Outcome,
     decode,
 )
+from streams.events.fields import whole_number
 from streams.fold import scan, scan_topic
 from streams.logs.base import Headers, Log, Message, Record, TopicOffset, TopicPartition
 
@@ -192,13 +193,11 @@ def find_dead_letter(log: Log, letter_id: str) -> DeadLetter:
     Raises:
         DeadLetterError: there is none.
     """
-    partition, separator, offset = letter_id.partition("-")
-    if separator and partition.isdecimal() and offset.isdecimal():
-        place = TopicPartition(DEAD_LETTER, int(partition))
-        if place.partition < log.partitions(DEAD_LETTER):
-            found = log.read(place, int(offset), limit=1)
-            if found and found[0].offset == int(offset):
-                return letter_of(found[0])
+    partition, offset = map(whole_number, letter_id.partition("-")[::2])
+    if partition is not None and offset is not None and partition < log.partitions(DEAD_LETTER):
+        found = log.read(TopicPartition(DEAD_LETTER, partition), offset, limit=1)
+        if found and found[0].offset == offset:
+            return letter_of(found[0])
     raise DeadLetterError(
         f"no dead letter {letter_id!r}; an ID is PARTITION-OFFSET, as `dead-letter list` shows it"
     )

@@ -8,10 +8,13 @@
     ├── LogError                the log cannot do what was asked
     │   ├── LogUrlError             a log URL that names no log
     │   ├── TopicError              an unknown topic or partition
+    │   ├── LogLost                 a log's file lacks what the log had
     │   └── LogUnavailable          busy or gone for now; retriable
+    │       └── LogMoved                its file is not where it was opened
     ├── ChangeRefused           a change of the catalogue that was not made; its code says why
     ├── CheckpointError         a checkpoint that is damaged or not ours
     ├── ArchiveError            an archive that cannot be read or restored
+    ├── BackupError             a backup that cannot be made, is damaged, or has no place to go
     ├── DeadLetterError         no such dead letter, or none that can be replayed
     ├── MappingError            a mapping that cannot be
     ├── SpoolError              a spool whose disk fails
@@ -89,6 +92,18 @@ class LogUnavailable(LogError):
     retriable = True
 
 
+class LogMoved(LogUnavailable):
+    """The log's file was moved, deleted or replaced while it was open: appends would be lost."""
+
+    code = "log_moved"
+
+
+class LogLost(LogError):
+    """The log's file is gone, or has fewer records than the log had."""
+
+    code = "log_lost"
+
+
 class ChangeRefused(StreamsError):
     """A change of the catalogue that was not made, so that nothing is overwritten.
 
@@ -112,6 +127,12 @@ class ArchiveError(StreamsError):
     """An archive that is damaged or missing, or a log that it cannot be restored into."""
 
     code = "archive_invalid"
+
+
+class BackupError(StreamsError):
+    """A backup that cannot be made, that is damaged, or that would replace something."""
+
+    code = "backup_invalid"
 
 
 class DeadLetterError(StreamsError):

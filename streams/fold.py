@@ -336,7 +336,7 @@ class PartitionWorker(Generic[State]):
 
         Raises:
             LockError: another process folds one of them with the same directory.
-            CheckpointError: a checkpoint is damaged, or of another log.
+            CheckpointError: a checkpoint is of another log.
         """
         starts: dict[TopicPartition, int] = {}
         for partition in partitions:
@@ -383,15 +383,26 @@ class PartitionWorker(Generic[State]):
     def _resume(self, name: str, partition: TopicPartition) -> None:
         with ExitStack() as lock:
             lock.enter_context(exclusive(self._directory, name, patience_seconds=TAKEOVER_SECONDS))
-            state = self._take_up(partition, self._checkpoints.load(name))
+            state = self._taken_up(name, partition)
             for place, offset in state.offsets().items():
                 if offset > (end := self._log.end_offset(place)):
                     raise CheckpointError(
-                        f"checkpoint {name} is at offset {offset}, beyond the end {end} of "
-                        f"{place.topic}/{place.partition}: it belongs to another log, or the "
-                        "topic was made anew; delete it, and on Kafka the group's offsets"
+                        f"checkpoint {self._checkpoints.path(name)} is at offset {offset}, beyond "
+                        f"the end {end} of {place.topic}/{place.partition}: it belongs to another "
+                        "log, or the topic was made anew; bring back the log that it belongs to, "
+                        "or delete it, and on Kafka the group's offsets"
                     )
             self._states[name], self._locks[name] = state, lock.pop_all()
+
+    def _taken_up(self, name: str, partition: TopicPartition) -> State:
+        checkpoint = self._checkpoints.load(name)
+        try:
+            return self._take_up(partition, checkpoint)
+        except CheckpointError as error:
+            if checkpoint is None:
+                raise
+            self._checkpoints.put_aside(name, error)
+            return self._take_up(partition, None)
 
     def _report(self) -> None:
         if self._counts != self._reported:
@@ -401,7 +412,13 @@ class PartitionWorker(Generic[State]):
 
     def _save(self, name: str, state: State) -> dict[TopicPartition, int]:
         offsets = state.offsets()
-        self._checkpoints.save(name, *state.checkpoint())
+        try:
+            self._checkpoints.save(name, *state.checkpoint())
+        except OSError as error:
+            # The checkpoint before is whole; a start from there repeats work and no more.
+            path = self._checkpoints.path(name)
+            logger.error("%s cannot be written, make room for it: %s", path, error)
+            return {}
         state.changed = False
         return offsets
 

@@ -6,17 +6,28 @@ A SQLite log is rewritten in place. Kafka cannot rewrite records, so the report 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw, Struct
 
-from streams.archive import archive_files, rewrite_file
-from streams.checkpoint import exclusive
-from streams.errors import EventError, LogUrlError
+from streams.archive import rewrite_file
+from streams.archive_files import archives_in
+from streams.checkpoint import SUFFIX, Checkpoints, exclusive
+from streams.errors import (
+    ArchiveError,
+    CheckpointError,
+    EventError,
+    LogError,
+    LogUnavailable,
+    LogUrlError,
+    SpoolError,
+)
 from streams.events import (
     DEAD_LETTER,
     DECISIONS,
@@ -28,50 +39,21 @@ from streams.events import (
     decode,
     encode,
 )
+from streams.files import remove_unfinished
 from streams.fold import Progress, history
+from streams.forget_marks import begin
+from streams.join.state import unpack
+from streams.json_values import changed_at, unescaped, values_at
 from streams.logs.base import Log, Record, TopicPartition
 from streams.logs.opening import sqlite_path
 from streams.logs.sqlite import SqliteLog
 from streams.spool import spooled
 
-_encode = msgspec.json.Encoder().encode
-_object: Final[msgspec.json.Decoder[dict[str, Raw]]] = msgspec.json.Decoder(dict[str, Raw])
-_array: Final[msgspec.json.Decoder[list[Raw]]] = msgspec.json.Decoder(list[Raw])
-
-
-def changed_at(value: Raw, path: Sequence[str], change: Callable[[Raw], Raw]) -> Raw:
-    """Returns the value with what is at the path changed, in every element of lists on the way.
-
-    It is the same object where nothing is there, or `change` returned what it was given.
-
-    >>> bytes(changed_at(Raw(b'{"a":[{"b":1.0},{"c":2}]}'), ["a", "b"], lambda _: Raw(b"0")))
-    b'{"a":[{"b":0},{"c":2}]}'
-    """
-    first = bytes(memoryview(value)[:1])
-    if first == b"[":
-        elements = _array.decode(value)
-        new = [changed_at(element, path, change) for element in elements]
-        if all(one is other for one, other in zip(new, elements, strict=True)):
-            return value
-        return Raw(_encode(new))
-    if not path:
-        return change(value)
-    if first != b"{":
-        return value
-    fields = _object.decode(value)
-    inner = fields.get(path[0])
-    if inner is None:
-        return value
-    after = changed_at(inner, path[1:], change)
-    if after is inner:
-        return value
-    return Raw(_encode({**fields, path[0]: after}))
-
-
 FORGOTTEN: Final = "forgotten"
 """The header of a record that something was taken out of; its value says when."""
 TOMBSTONE: Final = Raw(b'"forgotten"')
 """What stands where the value was."""
+_NUMBER: Final = re.compile(r"-?\d[\d.eE+-]*|true|false")
 
 
 class Wanted:
@@ -86,30 +68,59 @@ class Wanted:
     def __init__(self, field: str, values: Sequence[object], placement: str | None = None) -> None:
         self.field = field
         self._path = field.split(".")
-        self._values = list(values)
-        self._placement = placement
+        self.values = list(values)
+        self.placement = placement
         texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
-        self._spelt = {s.encode() for text in texts for s in (text, json.dumps(text)[1:-1])}
+        # The digits of a number are within those of others.
+        numbers = [text for text in texts if _NUMBER.fullmatch(text)]
+        self._texts = [text.encode() for text in texts if text not in numbers]
+        self._numbers = [_alone(number) for number in numbers]
 
-    def without(self, record: Record) -> bytes | None:
-        """Returns the record's value without what is wanted, None if it has nothing of it."""
+    def without(self, topic: str, value: bytes) -> bytes | None:
+        """Returns the value of a topic's record without what is wanted, None if it has none."""
         try:
-            event = decode(record.value)
+            event = decode(value)
         except EventError:
-            letter = record.topic == DEAD_LETTER and self._placement is None
-            return bytes(TOMBSTONE) if letter and self.is_in(record.value) else None
+            letter = topic == DEAD_LETTER and self.placement is None
+            return bytes(TOMBSTONE) if letter and self.is_in(value) else None
         changed = self._changed(event)
-        return None if changed is None else encode(changed)
+        if changed is None and not self._is_hidden_in(value, event):
+            return None
+        # What stands beside a key of the same name is gone once the event is written anew.
+        return encode(changed or event)
 
     def is_in(self, data: bytes) -> bool:
-        """Returns whether bytes of any form spell one of the values, as far as can be seen."""
-        return any(spelt in data for spelt in self._spelt)
+        """Returns whether JSON has the value in the field, or other bytes spell it in any way."""
+        try:
+            return any(self._is_one(found) for found in values_at(data, self._path))
+        except (ValueError, RecursionError):
+            return self.is_spelled_in(data)
+
+    def is_spelled_in(self, data: bytes) -> bool:
+        """Returns whether bytes spell one of the values, with escapes or without."""
+        spelt = (data, unescaped(data))
+        return any(text in each for text in self._texts for each in spelt) or any(
+            number.search(each) for number in self._numbers for each in spelt
+        )
+
+    def _is_hidden_in(self, value: bytes, event: Event) -> bool:
+        """Returns whether the value is in an event's JSON under a key that stands there twice."""
+        if isinstance(event, Interaction):
+            decision, outer = event.decision, ["decision", "context"]
+        elif isinstance(event, Decision):
+            decision, outer = event, ["context"]
+        else:
+            return False
+        if self.placement not in (None, decision.placement):
+            return False
+        raw = Raw(value.strip())
+        return changed_at(raw, [*outer, *self._path], self._tombstone) is not raw
 
     def _changed(self, event: Event) -> Event | None:
         if isinstance(event, Interaction):
             decision = self._changed(event.decision)
             return None if decision is None else msgspec.structs.replace(event, decision=decision)
-        if not isinstance(event, Decision) or self._placement not in (None, event.placement):
+        if not isinstance(event, Decision) or self.placement not in (None, event.placement):
             return None
         context = changed_at(event.context, self._path, self._tombstone)
         if context is event.context:
@@ -121,7 +132,14 @@ class Wanted:
             found = msgspec.json.decode(value)
         except msgspec.DecodeError:  # a number beyond what can be told apart is none that we know
             return value
-        return TOMBSTONE if any(_same(found, wanted) for wanted in self._values) else value
+        return TOMBSTONE if self._is_one(found) else value
+
+    def _is_one(self, found: object) -> bool:
+        return any(_same(found, wanted) for wanted in self.values)
+
+
+def _alone(number: str) -> re.Pattern[bytes]:
+    return re.compile(rb"(?<![\w.])%b(?![\w.])" % re.escape(number.encode()))
 
 
 def is_forgotten(record: Record) -> bool:
@@ -154,10 +172,15 @@ PATIENCE_SECONDS: Final = 30.0
 
 def rewritten(record: Record, wanted: Wanted, now_ms: int) -> Record | None:
     """Returns the record without what is wanted, None if it has nothing of it."""
-    value = wanted.without(record)
+    value = wanted.without(record.topic, record.value)
     if value is None:
         return None
-    kept = tuple(header for header in record.headers if header[0] != FORGOTTEN)
+    kept = tuple(
+        # What was wrong with a dead letter may quote it.
+        (name, FORGOTTEN.encode() if name == "error" and wanted.is_in(told) else told)
+        for name, told in record.headers
+        if name != FORGOTTEN
+    )
     return record._replace(value=value, headers=(*kept, (FORGOTTEN, str(now_ms).encode())))
 
 
@@ -185,6 +208,7 @@ class ForgetReport(Struct, frozen=True, kw_only=True):
         checkpoints_removed: had it, and are made anew from the log.
         checkpoints_noted: seem to have it; the policy learned from it, see `left`.
         spool: folders of messages that seem to have it, and go on to the log.
+        unfinished: files that could not be looked through, each with why; ask again once they can.
         left: what remains for people to do, or to know.
     """
 
@@ -197,6 +221,7 @@ class ForgetReport(Struct, frozen=True, kw_only=True):
     checkpoints_noted: tuple[str, ...]
     spool: tuple[str, ...]
     left: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
     @property
     def records(self) -> int:
@@ -220,41 +245,49 @@ def forget(
     write again. `url` is what the log was opened from, `data` the folder of checkpoints, archive
     and spool. Rewritten records carry the time `now_ms`; a `dry_run` rewrites none.
 
+    A mark in the data folder says what is being forgotten until all of it is. The same call again
+    finishes what a crash or a damaged file has left.
+
     Raises:
         LockError: one of them runs.
         LogUrlError: the log is in memory.
         LogError: it cannot be read or written.
-        ArchiveError: a file of the archive is damaged.
     """
     path = sqlite_path(url)
     in_place = path is not None
     if not in_place and not url.startswith("kafka://"):
         raise LogUrlError(f"log URL {url!r}: nothing but a SQLite or a Kafka log remembers")
+    troubles: list[str] = []
     with ExitStack() as held:
         file = None
-        if path is not None and not dry_run:
-            # Nobody may fold the log meanwhile.
-            for group, topic in (("join", OUTCOMES), ("learn", INTERACTIONS)):
+        if not dry_run:
+            # Nobody may fold or archive the log meanwhile.
+            for group, topic in (("join", OUTCOMES), ("learn", INTERACTIONS)) if in_place else ():
                 for number in range(log.partitions(topic)):
                     held.enter_context(exclusive(data / "checkpoints", f"{group}-{number}"))
             held.enter_context(exclusive(data / "archive", "archive"))
+            mark = begin(data, wanted.field, wanted.placement, wanted.values, now_ms)
+        if path is not None and not dry_run:
             file = SqliteLog(path, patience_seconds=PATIENCE_SECONDS)
             held.enter_context(closing(file))
-        found = _go_through(log, wanted, file, now_ms, progress)
-        archived = {
-            str(file.path.relative_to(data / "archive")): rewrite_file(
-                file.path, lambda record: rewritten(record, wanted, now_ms), dry_run=dry_run
-            )
-            for topic in TOPICS
-            for file in archive_files(data / "archive", topic)
-        }
+        # These go first: a joiner that starts once this was killed would write them again.
+        if file is not None:
+            remove_unfinished(data / "checkpoints")
         joining, learning = _checkpoints(data / "checkpoints", wanted)
-        if in_place and not dry_run:
+        if file is not None:
             for checkpoint in joining:
                 checkpoint.unlink()
-    spool = {
-        str(place) for place, message in spooled(data / "spool") if wanted.is_in(message.value)
-    }
+        found = _go_through(log, wanted, file, now_ms, progress)
+        if file is not None:
+            # Also where nothing was found: an earlier call may have been killed before this.
+            try:
+                file.compact()
+            except LogUnavailable as error:
+                troubles.append(str(error))
+        archived = _archive(data / "archive", wanted, now_ms, troubles, dry_run=dry_run)
+        spool = _spool(data / "spool", wanted, troubles)
+        if not dry_run and not troubles:
+            mark.unlink()
     return ForgetReport(
         field=wanted.field,
         dry_run=dry_run,
@@ -265,6 +298,7 @@ def forget(
         checkpoints_noted=tuple(str(p) for p in (learning if in_place else joining + learning)),
         spool=tuple(sorted(spool)),
         left=tuple(_left(found, in_place, bool(spool), [*joining, *learning])),
+        unfinished=tuple(troubles),
     )
 
 
@@ -290,18 +324,64 @@ def _go_through(
             )
             if file is not None:
                 file.rewrite(partition, changed)
-    if file is not None and found:
-        file.compact()
     return list(found.values())
 
 
+def _archive(
+    directory: Path, wanted: Wanted, now_ms: int, troubles: list[str], *, dry_run: bool
+) -> dict[str, int]:
+    """Returns how many records of each file of the archive had the value, and takes it out.
+
+    A file that cannot be read is noted among the troubles.
+    """
+    counts = {}
+    if not dry_run:
+        remove_unfinished(directory)
+    folders = [place / topic for place in archives_in(directory) for topic in TOPICS]
+    for path in (path for folder in folders for path in sorted(folder.glob("*.parquet"))):
+        try:
+            counts[str(path.relative_to(directory))] = rewrite_file(
+                path, lambda record: rewritten(record, wanted, now_ms), dry_run=dry_run
+            )
+        except (ArchiveError, OSError) as error:
+            troubles.append(str(error))
+    return counts
+
+
+def _spool(directory: Path, wanted: Wanted, troubles: list[str]) -> set[str]:
+    """Returns the spools that have the value; one that cannot be read is noted as a trouble."""
+    having = set()
+    try:
+        for place, message in spooled(directory):
+            if wanted.without(message.topic, message.value) or wanted.is_in(message.value):
+                having.add(str(place))
+    except (SpoolError, LogError) as error:
+        troubles.append(str(error))
+    return having
+
+
 def _checkpoints(directory: Path, wanted: Wanted) -> tuple[list[Path], list[Path]]:
-    """Returns the checkpoints that seem to have the value: the joiner's, and the others."""
+    """Returns the checkpoints that have the value: the joiner's, and the others, which seem to."""
     found = sorted(directory.rglob("*")) if directory.is_dir() else ()
-    files = (path for path in found if path.is_file() and path.suffix != ".lock")
-    having = [path for path in files if wanted.is_in(path.read_bytes())]
-    joining = [path for path in having if path.name.startswith("join-")]
-    return joining, [path for path in having if path not in joining]
+    files = [path for path in found if path.is_file() and path.suffix != ".lock"]
+    joining = [path for path in files if path.name.startswith("join-")]
+    others = [path for path in files if path not in joining]
+    return (
+        [path for path in joining if _joins(path, wanted)],
+        [path for path in others if wanted.is_spelled_in(path.read_bytes())],
+    )
+
+
+def _joins(path: Path, wanted: Wanted) -> bool:
+    """Returns whether a joiner's checkpoint has the value, or cannot be read, and so might."""
+    try:
+        checkpoint = Checkpoints(path.parent).load(unquote(path.stem))
+        if checkpoint is None or path.suffix != SUFFIX:
+            return True
+        entries = unpack(checkpoint.state).entries
+    except CheckpointError:
+        return True
+    return any(wanted.without(DECISIONS, entry.json) is not None for entry in entries)
 
 
 def _left(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from streams.errors import LogUnavailable
 from streams.logs.opening import open_log
 from streams.logs.wrappers import MeteredLog
+from streams.readiness import ready_teller
 from streams.topics import create_topics
 
 if TYPE_CHECKING:
@@ -84,11 +86,15 @@ def stop_on_signals() -> threading.Event:
 
 
 class Running(NamedTuple):
-    """What a long-running process works with: its log, what ends it, and what it tells."""
+    """What a long-running process works with: its log, what ends it, what it tells, and its start.
+
+    It calls `ready` once it has begun to work: from then on its settings are no reason to end.
+    """
 
     log: MeteredLog
     stop: threading.Event
     metrics: ProcessMetrics
+    ready: Callable[[], None]
 
 
 @contextmanager
@@ -114,13 +120,13 @@ def long_running(
     from streams.metrics import ProcessMetrics, served
 
     log_to_stderr(name, log_format)
-    stop = stop_on_signals()
+    ready, stop = ready_teller(), stop_on_signals()
     metrics = ProcessMetrics()
     with served(metrics.registry, metrics_host, metrics_port):
         log = metrics.metered(open_log(log_url), "log")
         try:
             create_topics(log)
-            yield Running(log, stop, metrics)
+            yield Running(log, stop, metrics, ready)
         except LogUnavailable as error:
             if not stop.is_set():
                 raise
@@ -132,14 +138,28 @@ def long_running(
             log.close()
 
 
+def module_command(module: str, *words: str) -> list[str]:
+    """Returns the command line that runs a module of ours, wherever it is called.
+
+    Python would look for modules in the working directory first, and run a `streams.py` there.
+    """
+    return [sys.executable, "-P", "-m", module, *words]
+
+
 def run_command(command: Callable[[], object], *errors: type[Exception]) -> None:
-    """Runs a command line; one of these errors prints its code and message, and exits.
+    """Runs a command line; one of these errors, or of the system's, prints itself, and exits.
 
     The exit code is 2 where the same command will fail again, and 1 where it may work later: a
-    supervisor starts that one again.
+    supervisor starts that one again. Python processes that this one starts, in whichever way, do
+    not look for modules in the working directory.
     """
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         command()
     except errors as error:
         sys.stderr.write(f"copyloop: {getattr(error, 'code', 'error')}: {error}\n")
         sys.exit(1 if getattr(error, "retriable", False) else 2)
+    except OSError as error:
+        told = f"{error}; see that there is room, and that this user may write there"
+        sys.stderr.write(f"copyloop: os_error: {told}\n")
+        sys.exit(1)

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from bandit.policies import load_policy
 from bandit.verification import audit
+from streams.events import INTERACTIONS, POLICIES, decode
+from streams.fold import scan_topic
 from streams.logs.opening import open_log
 from tests.bandit.recovery_findings import Events, calm_join, folds, unpublished
 
+VW = {"vw", "vw-eps"}
 RECORDED = Path(__file__).parent / "data" / "recorded_log.db.xz"
 
 
@@ -44,4 +48,18 @@ def test_the_fold_gives_the_policies_that_were_published(log):
     made = folds(log, Events(log))
     names = {name for fold in made.values() for name in fold.placements}
     assert len(names) == 24
-    assert unpublished(log, made) == []
+    for name in unpublished(log, made):
+        # Vowpal Wabbit's steps depend on the processor's maker, in the fourth digit of a step.
+        assert name in VW
+        (fold,) = (fold.placements[name] for fold in made.values() if name in fold.placements)
+        (published,) = [e for e in logged(log, POLICIES) if e.placement == name][-1:]
+        theirs = load_policy(bytes(published.state))
+        decisions = [i.decision for i in logged(log, INTERACTIONS) if i.decision.placement == name]
+        assert decisions
+        for decision in decisions:
+            asked = decision.context, decision.actions
+            assert fold.policy.pmf(*asked) == pytest.approx(theirs.pmf(*asked), abs=1e-4)
+
+
+def logged(log, topic):
+    return [decode(record.value) for record in scan_topic(log, topic)]

@@ -19,9 +19,10 @@ from rich.text import Text
 from bandit.distributions import student_quantile
 from bandit.errors import PlotError
 from bandit.ope.charts import COLOURS, short
+from bandit.ope.intervals import MANY
+from streams.files import BY_UMASK, writing_whole
 
 SUFFIXES: Final = (".png", ".svg")
-BAND: Final = 1.96
 LEVEL: Final = 0.95
 LEAST_TESTS: Final = 10
 LEAST_CLICKS: Final = 100.0
@@ -30,9 +31,10 @@ LEAST_CLICKS: Final = 100.0
 class PolicyResult(msgspec.Struct, frozen=True):
     """What a policy earned; shares, not percentages.
 
-    `lift` is relative, over what the uniform pmf earns in expectation on the same tests, which
-    the pools tell exactly; `lift_se` is its standard error, paired over tests, None for a single
-    test. `captured` is the share of the way from uniform to the arms that were best in hindsight,
+    `lift` is relative, by what share more than what the uniform pmf earns in expectation on the
+    same tests, which the pools tell exactly; `lift_se` is its standard error, paired over tests,
+    None for a single test.
+    `captured` is the share of the way from uniform to the arms that were best in hindsight,
     None where all arms are alike.
     """
 
@@ -233,7 +235,7 @@ def plot_replay(report: ReplayReport, path: Path) -> None:
     heights = _spread(np.clip(np.array(ends), low, high), gap=(high - low) / 16.0)
     for number, (result, curve) in enumerate(zip(report.results, report.curves, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
-        lift, half = 100.0 * curve.lift, 100.0 * BAND * curve.lift_se
+        lift, half = 100.0 * curve.lift, 100.0 * _half(curve)
         axes.plot(curve.rounds, lift, color=colour, linewidth=1.8)
         axes.fill_between(
             curve.rounds, lift - half, lift + half, color=colour, alpha=0.15, linewidth=0
@@ -258,19 +260,26 @@ def plot_replay(report: ReplayReport, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9")
     # an SVG's words stay words, to be searched and read aloud
-    with rc_context({"svg.fonttype": "none"}):
-        figure.savefig(path, dpi=150)
+    with rc_context({"svg.fonttype": "none"}), writing_whole(path, mode=BY_UMASK) as file:
+        figure.savefig(file, dpi=150, format=path.suffix[1:] or "png")
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
     """The range of lift in % to show: the bands of the later tests; the first are all noise."""
     half = len(curves[0].rounds) // 5
     lift = np.concatenate([curve.lift[half:] for curve in curves])
-    spread = BAND * np.nan_to_num(np.concatenate([curve.lift_se[half:] for curve in curves]))
+    spread = np.nan_to_num(np.concatenate([_half(curve)[half:] for curve in curves]))
     low = 100.0 * min(0.0, np.nanmin(lift - spread))
     high = 100.0 * max(0.0, np.nanmax(lift + spread))
     margin = max(0.05 * (high - low), 0.5)
     return low - margin, high + margin
+
+
+def _half(curve: Curve) -> NDArray[np.float64]:
+    """Returns half the width of the 95 % band: Student's, for the tests so far."""
+    freedoms = [min(float(tests), MANY) for tests in range(len(curve.lift_se))]
+    t = np.array([student_quantile(0.95, free) if free else np.nan for free in freedoms])
+    return t * curve.lift_se
 
 
 def _spread(heights: NDArray[np.float64], gap: float) -> list[float]:

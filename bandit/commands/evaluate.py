@@ -14,6 +14,7 @@ import typer
 from bandit.commands.replay import pairs_of
 from streams.commands.options import Form
 from streams.commands.output import print_report
+from streams.files import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
     from bandit.ope.readers.events import LoggedEvent
@@ -126,7 +127,7 @@ def evaluate(
     ] = 0,
     intervals: Annotated[
         Literal["normal", "bootstrap"],
-        typer.Option(help="How intervals are made; betting and bernstein have their own."),
+        typer.Option(help="Where standard errors come from; betting and bernstein need none."),
     ] = "normal",
     rewards: Annotated[
         tuple[float, float],
@@ -141,21 +142,40 @@ def evaluate(
     creatives: Annotated[
         bool, typer.Option("--creatives", help="Judge each creative by itself as well.")
     ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose decisions depend on each other, such as context.user; event_id: the slots "
+            "of one event. Intervals then count users, not decisions."
+        ),
+    ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a log that several policies made: the field that names who made a decision, "
+            "such as context.logger; target.NAME has what each gives the chosen action."
+        ),
+    ] = None,
     level: Level = 0.95,
     processes: Processes = None,
     form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
 ) -> None:
     """Estimate from a log what other policies would have earned, and how sure that is.
 
+    Of decision-service JSON, events with one slot and CCB events are read, and of VW text, events
+    with cb_adf labels. Slates, continuous actions and text without actions (--cb) are refused by
+    name. Rows that are no decisions are skipped, and counted by reason.
+
     The verdict says whether the log can tell at all; its code is stable, for programs. `html`
     is one page with plots, for whoever decides; it wants the extra 'plot'.
     """
     from rich.console import Console
 
+    from bandit.ope.base import RewardRange
     from bandit.ope.candidate import DEFAULT, Options
-    from bandit.ope.estimators.bounded import RewardRange
     from bandit.ope.evaluate import evaluate as run
     from bandit.ope.html import check_page
+    from bandit.ope.mixture import mixed
     from bandit.ope.tables import evaluate_table
 
     if form == "html":
@@ -172,10 +192,11 @@ def evaluate(
         train=train,
         alike=alike,
         creatives=creatives,
+        unit=unit,
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     progress = Console(stderr=True)
-    if logged.reader == "table" and logged.slot is None:
+    if logged.reader == "table" and logged.slot is None and mixture is None:
         found = evaluate_table(
             logged.path,
             logged.roles,
@@ -187,9 +208,10 @@ def evaluate(
             console=progress,
         )
     else:
-        opened = logged.open_reader()
+        read = logged.open_reader()
+        opened = read if mixture is None else mixed(read, mixture)
         found = run(opened, policies, options, processes=processes, console=progress)
-    _tell(found, form)
+    _tell(found._replace(source=str(logged.path)), form)
 
 
 def tune(
@@ -220,8 +242,9 @@ def tune(
 ) -> None:
     """Find the settings of a policy that would have earned most on a log.
 
-    All candidates fold the log at once, each asked about a decision before it learns of it. The
-    first part of the log picks the winner; its value and interval are of the rest, which did not.
+    All candidates fold the log at once, each asked about a decision before it learns of it, and
+    learning from what it would have tried itself, as far as the log allows. The first part of the
+    log picks the winner; its value and interval are of the rest, which did not.
     Use the file as `--policy FILE`, such as `copyloop policy promote home --policy FILE`.
     """
     from rich.console import Console
@@ -247,7 +270,8 @@ def tune(
         console=Console(stderr=True),
     )
     if out is not None:
-        out.write_bytes(msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n")
+        winner = msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n"
+        write_whole(out, winner, mode=BY_UMASK)
     print_report(form, found)
 
 

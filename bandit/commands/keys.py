@@ -43,6 +43,10 @@ def create(
     rate_per_second: Annotated[
         float | None, typer.Option(min=0, help="Requests; as the settings say if left out.")
     ] = None,
+    placement: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these placements; * in a name is any text; repeat. All if none."),
+    ] = None,
 ) -> None:
     """Make a key and print it, this once; with the first one, the API asks everyone for one.
 
@@ -60,6 +64,7 @@ def create(
         wall_clock_ms(),
         lasts_seconds=None if lasts_days is None else lasts_days * 86_400,
         rate_per_second=rate_per_second,
+        placements=placement or None,
     )
     with at.opened() as here:
         create_topics(here)
@@ -81,11 +86,12 @@ def list_keys(at: LogOptions, form: Form = "table") -> None:
             moment(key.created_ms),
             moment(key.revoked_ms or key.expires_ms),
             ", ".join(key.scopes),
+            ", ".join(key.placements or ("*",)),
             key.name,
         )
         for key in keys
     ]
-    columns = ("id", "state", "made (UTC)", "ends (UTC)", "scopes", "name")
+    columns = ("id", "state", "made (UTC)", "ends (UTC)", "scopes", "placements", "name")
     print_rows(form, columns, rows, [described(key) for key in keys])
 
 

@@ -69,11 +69,13 @@ def forget(
     Where the field is private, set COPYLOOP_PRIVATE_SALT (or _FILE) as the API has it, and the
     value's hash is found too. A SQLite log is rewritten in place: stop join, learn and archive
     for it, or all of `copyloop up`. A Kafka log cannot be; it is said where the value is, and
-    what becomes of it. There is no way back.
+    what becomes of it. There is no way back. Where a file cannot be read, or this is killed, only a
+    part is done: give the same command again.
     """
     from bandit.service.auth.privacy import PrivacyFilter
     from bandit.service.settings import load_settings
     from streams.catalogue.audit_log import act_message
+    from streams.errors import ArchiveError
     from streams.forgetting import Wanted, values_of
     from streams.forgetting import forget as run
     from streams.topics import create_topics
@@ -92,8 +94,15 @@ def forget(
         if not dry_run:
             # What was forgotten is not said again, only that it was, and how much of it.
             count = {"records": found.records, "archived": sum(found.archive.values())}
+            if found.unfinished:
+                count["unfinished"] = len(found.unfinished)
             here.append([act_message(operator(), "forgot", field, now_ms, after=count)])
     _tell(found, form)
+    if found.unfinished:
+        raise ArchiveError(
+            f"only a part is done, {len(found.unfinished)} of the files cannot be read; restore or "
+            "remove each, and give the same command again: " + "; ".join(found.unfinished)
+        )
 
 
 def _tell(found: ForgetReport, form: str) -> None:

@@ -80,13 +80,15 @@ def promote(
     at: LogOptions,
 ) -> None:
     """Give the placement another policy; the old one is served until the new one has learned."""
-    from bandit.learning.versions import promotion
+    from bandit.learning.versions import latest_trials, promotion
     from bandit.policies import parse_policy
 
     if (challenger is None) == (policy is None):
         raise typer.BadParameter("name either a challenger or a --policy")
     spec = None if policy is None else parse_policy(policy)
-    _change(at, placement, lambda here: promotion(here, placement, challenger, spec, why))
+    with at.looked_into() as log:
+        trials = {} if challenger is None else latest_trials(log, placement)
+    _change(at, placement, lambda here: promotion(here, placement, challenger, spec, why, trials))
 
 
 def rollback(

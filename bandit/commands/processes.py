@@ -144,6 +144,7 @@ def learn(at: LogOptions, metrics: MetricsOptions) -> None:
             stop=process.stop,
             counts=counts,
             around=nullcontext if traces is None else traces.of_batch,
+            ready=process.ready,
         )
         if traces is not None:
             traces.close()

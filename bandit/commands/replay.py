@@ -114,7 +114,7 @@ def fit_prior(
     from bandit.abtests.contrasts import contrasts_of_log, contrasts_of_tests
     from bandit.abtests.data import read_ab_tests
     from bandit.abtests.prior import fit_prior as fit
-    from bandit.ope.readers.events import read_archived
+    from bandit.ope.readers.archive import read_archived
 
     if path.is_dir():
         data = contrasts_of_log(lambda: read_archived(path, placement=placement))
@@ -150,7 +150,7 @@ def fit_delay(
     creatives do not live much longer.
     """
     from bandit.abtests.prior import fit_delay as fit
-    from bandit.ope.readers.events import archived_interactions
+    from bandit.ope.readers.archive import archived_interactions
 
     delay = fit(archived_interactions(path, placement=placement))
     typer.echo(msgspec.json.encode({"name": "text_thompson", "delay": delay}).decode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -147,6 +146,7 @@ def process_specs(
         metrics_port: the first port of those that serve metrics, 0 for any; None for no metrics.
     """
     from bandit.service.supervise import ProcessSpec
+    from streams.process import module_command
 
     specs = []
     for name, options in own.items():
@@ -154,5 +154,5 @@ def process_specs(
         if metrics_port is not None and name in MEASURED:
             port = metrics_port and metrics_port + MEASURED.index(name)
             given += words(metrics_host=metrics_host, metrics_port=port)
-        specs.append(ProcessSpec(name, [sys.executable, "-m", *_MODULES[name], *given]))
+        specs.append(ProcessSpec(name, module_command(*_MODULES[name], *given), tells=True))
     return specs

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 import uvicorn
@@ -26,8 +27,10 @@ from bandit.dashboard.pages import evaluations, generator, health, placements, s
 from bandit.dashboard.render import Assets, PageRenderer, pages_of
 from bandit.dashboard.visit import PATH, query_of, visit_of
 from bandit.service.auth.tls_cors import edge_options, is_loopback
+from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
 from bandit.service.supervise import BACKLOG, bound
+from streams.events.fields import whole_number
 from streams.process import stop_on_signals
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ NAVIGATION: Final = [
 ]
 """The pages that are always in reach."""
 _PAGES: Final = (placements, generator, evaluations, health, sign_in)
+_AS_SENT: Final = "/%:@!$&'()*+,;=-._~"
 _BELOW: Final = f"{PATH}/data/".encode()
 
 
@@ -70,7 +74,6 @@ def create_dashboard(client: AsyncClient, *, exposed: bool = False) -> ASGIApp:
     assets = Assets()
     pages = Starlette(
         routes=[
-            Route("/", _home),
             Route(PATH + "/", _home),
             *assets.routes,
             Route(f"{PATH}/data/{{path:path}}", _data),
@@ -108,7 +111,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _data(request: Request) -> Response:
     """`/ui/data/X?…` answers as the API's `/v1/X?…` does."""
     # As it was sent: an escaped slash in a name is none between names.
-    path = request.scope["raw_path"].removeprefix(_BELOW).decode("ascii")
+    path = quote(request.scope["raw_path"].removeprefix(_BELOW), safe=_AS_SENT)
     try:
         answer = await visit_of(request).client.answer(f"/v1/{path}{query_of(request)}")
     except Unreachable as error:
@@ -125,7 +128,7 @@ async def _live(request: Request) -> Response:
     as an event `down`, after which the browser asks again.
     """
     last = request.headers.get("last-event-id")
-    headers = {} if last is None else {"last-event-id": last}
+    headers = {"last-event-id": str(last)} if whole_number(last or "") is not None else {}
     told = _told(request, headers)
     return StreamingResponse(
         told, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
@@ -171,7 +174,7 @@ def serve_dashboard(settings: Settings, api_url: str) -> None:
     tls = {name: value for name, value in edge_options(settings).items() if name != "headers"}
     with bound(settings, shared=False) as listening:
         listening.listen(BACKLOG)
-        server = uvicorn.Server(
+        server = ReadyServer(
             uvicorn.Config(
                 app,
                 lifespan="on",

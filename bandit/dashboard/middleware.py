@@ -18,14 +18,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bandit.client import ApiError, AsyncClient, ClientError
 from bandit.dashboard.visit import (
-    CREDENTIAL,
     PATH,
     VISIT,
     VISITOR,
     Visit,
+    credential_of,
     csrf_token,
+    is_ours,
     keep,
+    own_page,
     query_of,
+    visitor_of,
 )
 from bandit.service.auth.tls_cors import is_loopback
 
@@ -45,7 +48,10 @@ HEADERS: Final = {
 }
 STRICT: Final = "max-age=31536000"
 MAX_FORM_BYTES: Final = 1 << 20
+MAX_FORM_FIELDS: Final = 1000
 ASSETS: Final = (f"{PATH}/static/", f"{PATH}/plotly-")
+FETCHED: Final = (f"{PATH}/data/", f"{PATH}/live")
+"""What scripts of pages ask for; a page that made them has a visitor."""
 SIGN_IN: Final = f"{PATH}/sign-in"
 UNKNOWN: Final = 401
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -79,18 +85,31 @@ class VisitMiddleware:
         if scope["path"].startswith(ASSETS):
             await self._app(scope, receive, send)
             return
+        if not is_ours(scope["path"]):
+            # Cookies are for the pages' paths alone, so a visitor is never known here.
+            answer = RedirectResponse(PATH, 307) if scope["path"] == "/" else _nothing_here()
+            await answer(scope, receive, send)
+            return
         request = Request(scope, receive)
-        refused = await self._refusal(request)
+        if not _is_readable(request):
+            answer = PlainTextResponse("Host or Origin is no address", 400)
+            await answer(scope, receive, send)
+            return
+        visitor = visitor_of(request)
+        if visitor is None and request.method in _SAFE:
+            visitor = secrets.token_urlsafe(24)
+            if not scope["path"].startswith(FETCHED):
+                send = _keeping(send, request, visitor)
+        refused = await self._refusal(request, visitor)
         if refused is not None:
             await refused(scope, receive, send)
             return
         # A form has been read; pages have it from the visit.
         await self._app(scope, _gone if request.method == "POST" else receive, send)
 
-    async def _refusal(self, request: Request) -> Response | None:
+    async def _refusal(self, request: Request, visitor: str | None) -> Response | None:
         """Leaves the visit in the scope and returns None, or what to answer instead."""
-        credential = request.cookies.get(CREDENTIAL) or None
-        visitor = request.cookies.get(VISITOR)
+        credential = credential_of(request)
         client = self._client.as_caller(credential)
         csrf = csrf_token(visitor or "", credential)
         form: dict[str, str] = {}
@@ -108,11 +127,6 @@ class VisitMiddleware:
                 )
         visit = Visit(client, None, frozenset(), csrf, form, credential is not None)
         request.scope[VISIT] = visit
-        if visitor is None:
-            # Forms are made for a visitor, so there has to be one before the first page.
-            answer = RedirectResponse(_here(request), 307)
-            keep(answer, request, VISITOR, secrets.token_urlsafe(24))
-            return answer
         if request.url.path == SIGN_IN:
             return None
         return await self._unknown(request, visit)
@@ -147,9 +161,20 @@ async def _form(request: Request) -> dict[str, str]:
         body += chunk
         if len(body) > MAX_FORM_BYTES:
             raise ValueError(f"the form is larger than {MAX_FORM_BYTES} bytes")
-    fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    text = body.decode(errors="replace")
+    fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
     # Browsers send lines ended by CR and LF, whatever they were.
     return {name: text.replace("\r\n", "\n") for name, text in fields}
+
+
+def _is_readable(request: Request) -> bool:
+    """Returns whether the addresses in the request's headers can be taken apart."""
+    try:
+        urlsplit(f"//{request.headers.get('host', '')}{request.url.path}")
+        urlsplit(request.headers.get("origin", ""))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ours(request: Request) -> bool:
@@ -161,7 +186,24 @@ def _is_ours(request: Request) -> bool:
 
 
 def _here(request: Request) -> str:
-    return quote(request.url.path, safe="/") + query_of(request)
+    return own_page(quote(request.url.path, safe="/") + query_of(request))
+
+
+def _nothing_here() -> Response:
+    return PlainTextResponse(f"There is no such page; the first one is {PATH}", 404)
+
+
+def _keeping(send: Send, request: Request, visitor: str) -> Send:
+    """Returns a `send` that has the browser keep who visits: forms are made for a visitor."""
+    kept = Response()
+    keep(kept, request, VISITOR, visitor)
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append("set-cookie", kept.headers["set-cookie"])
+        await send(message)
+
+    return answer
 
 
 def _with_headers(send: Send, *, secure: bool) -> Send:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from bandit.client import ApiError
-from bandit.dashboard.visit import PATH, TOLD, forget, keep, visit_of
+from bandit.dashboard.visit import PATH, TOLD, forget, keep, told_of, visit_of
 from bandit.errors import SettingError
 
 FOLDER: Final = Path(__file__).parent
@@ -33,14 +33,15 @@ WORDS: Final = {
     "its reward and its exploration.",
     "creative": "A candidate: its text, its material, and its lineage.",
     "traffic": "How many decisions were counted: each is one showing, joined with its outcomes.",
-    "rate": "The mean reward of a showing. The band is mean ± 1.96 standard errors, which covers "
-    "at 95 % for one look, not for stopping when it pleases.",
+    "rate": "The mean reward of a showing. The band is Wilson's, which covers at 95 % for one "
+    "look, not for stopping when it pleases. Where the placement names a unit, it counts users.",
     "reward": "What a placement's outcomes add up to, by its reward rule.",
-    "lift_uniform": "What a decision earns beyond choosing uniformly among the same creatives, "
-    "estimated from the logged propensities. The interval holds at all times with 95 %: you may "
-    "look as often as you like.",
-    "lift_baseline": "What a decision earns beyond always showing the baseline creative, since "
-    "the present policy is served. The interval holds at all times with 95 %.",
+    "lift_uniform": "By what share more a decision earns than choosing uniformly among the same "
+    "creatives would, estimated from the logged propensities. The interval below is of the "
+    "difference in rewards. It holds at all times with 95 %: you may look as often as you like.",
+    "lift_baseline": "By what share more a decision earns than always showing the baseline "
+    "creative would, since the present policy is served. The interval below is of the difference "
+    "in rewards, and holds at all times with 95 %.",
     "health": "Whether the figures are read to the log's end, and when the last decision was "
     "counted.",
     "share": "The part of the last minute's decisions that the policy gave a creative: its mean "
@@ -55,7 +56,7 @@ WORDS: Final = {
     "policies": "The policies that the placement has had. A change is one event in the catalogue, "
     "with why.",
     "segments": "Which creative earns the most where the context has this value, by its mean; it "
-    "is sure if its band is clear of the band of every other.",
+    "is sure if its band is clear of the band of every other live creative.",
     "delay": "How long after its decision an outcome came: the part of those that came at all, by "
     "time.",
     "fatigue": "What a showing earns by how often its user saw the creative before, where the "
@@ -83,6 +84,8 @@ WORDS: Final = {
     "doctor": "What `copyloop doctor` finds: settings aside, the same, as the API sees it.",
     "dead_letter": "A record that nobody could use, as it was, with the reason. Sent again, it "
     "goes to its own topic; its id keeps it from counting twice.",
+    "event": "The decisions of one event, its outcomes, and why each outcome counts or does not: "
+    "late, without a decision, sent twice, or of a kind that the reward rule does not have.",
     "gates": "What each gate of the screening measured.",
 }
 """The definition of every figure, shown on request."""
@@ -168,15 +171,15 @@ class PageRenderer:
 
     def show(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         """Returns the page that a template makes of the values, and of who visits."""
-        told = request.cookies.get(TOLD)
+        told = told_of(request)
         page = self._environment.get_template(template).render(
             visit=visit_of(request),
             path=request.url.path,
-            told=json.loads(unquote(told)) if told else None,
+            told=told,
             **values,
         )
         response = HTMLResponse(page, status)
-        if told:
+        if TOLD in request.cookies:
             forget(response, request, TOLD)
         return response
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +25,9 @@ TOLD: Final = "copyloop_told"
 PATH: Final = "/ui"
 MAX_CREDENTIAL: Final = 3800
 """Characters; browsers keep no cookie of more than 4096 with its name and attributes."""
+MAX_VISITOR: Final = 64
+MAX_TOLD: Final = 4096
+_VISIBLE: Final = re.compile("[!-~]+")
 VISIT: Final = "copyloop.visit"
 """Where the ASGI scope holds the visit."""
 
@@ -60,6 +65,27 @@ def page_at(*names: str) -> str:
     return "/".join((PATH, *(quote(name, safe="") for name in names)))
 
 
+def is_ours(path: str) -> bool:
+    """Returns whether a path is one of the pages'."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def own_page(address: str) -> str:
+    """Returns an address if it is of a page of ours, and that of the first page otherwise.
+
+    Browsers take `..` for the folder above, however it is spelled, and a backslash for a slash.
+
+    >>> own_page("/ui/placements/a%2Fb?range=day"), own_page("//evil.example/ui")
+    ('/ui/placements/a%2Fb?range=day', '/ui')
+    >>> own_page("/ui/../v1/keys"), own_page("/ui/%2E%2e//evil.example")
+    ('/ui', '/ui')
+    """
+    path = re.split("[?#]", address, maxsplit=1)[0]
+    steps = unquote(path).split("/")
+    sound = address.isprintable() and "\\" not in address and not {".", ".."} & {*steps}
+    return address if sound and is_ours(path) else PATH
+
+
 def query_of(request: Request) -> str:
     """Returns the request's query with its question mark, empty if there is none."""
     return f"?{request.url.query}" if request.url.query else ""
@@ -79,6 +105,34 @@ def csrf_token(visitor: str, credential: str | None) -> str:
     """
     message = f"form {credential or ''}".encode()
     return hmac.new(visitor.encode(), message, hashlib.sha256).hexdigest()
+
+
+def credential_of(request: Request) -> str | None:
+    """Returns the credential that the visitor's cookie holds, None if it is none that we keep."""
+    return _cookie(request, CREDENTIAL, MAX_CREDENTIAL)
+
+
+def visitor_of(request: Request) -> str | None:
+    """Returns what the visitor is known again by, None if they bring nothing of ours."""
+    return _cookie(request, VISITOR, MAX_VISITOR)
+
+
+def told_of(request: Request) -> dict[str, Any] | None:
+    """Returns what came of the visitor's last form, None if there is nothing to tell."""
+    text = _cookie(request, TOLD, MAX_TOLD)
+    try:
+        told = None if text is None else json.loads(unquote(text))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict) or not isinstance(told.get("text"), str):
+        return None
+    return {"text": told["text"], "refused": bool(told.get("refused"))}
+
+
+def _cookie(request: Request, name: str, most: int) -> str | None:
+    """Returns a cookie's value if it is of visible ASCII: all that we set, and headers may hold."""
+    value = request.cookies.get(name, "")
+    return value if len(value) <= most and _VISIBLE.fullmatch(value) else None
 
 
 def keep(response: Response, request: Request, name: str, value: str, **options: Any) -> None:

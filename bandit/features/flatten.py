@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -25,6 +26,7 @@ MAX_VALUE: Final = 1e15
 MAX_TOKEN: Final = 64
 """A longer name is written as a hash of itself."""
 
+_fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _SPECIAL: Final = re.compile(r"[\x00-\x20\x7f|:%]")
 
 
@@ -64,10 +66,22 @@ def flatten(features: Raw, *, namespace: str, zeros: bool = False) -> list[Featu
     found: list[Feature] = []
     for key, value in top.items():
         if isinstance(value, dict | list):
-            found += (Feature(key, n, v) for n, v in _walk("", value, key, 1))
+            _collect(found, key, "", value, key, 1)
         else:
-            found += (Feature(namespace, n, v) for n, v in _walk(key, value, key, 1))
+            _collect(found, namespace, key, value, key, 1)
     return found if zeros else [feature for feature in found if feature.value]
+
+
+def top_level(features: Raw) -> dict[str, Raw]:
+    """Returns the fields of one JSON object, as they came.
+
+    Raises:
+        FeatureError: not an object, or it cannot be read.
+    """
+    try:
+        return _fields.decode(features)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FeatureError(f"features cannot be read: {error}") from error
 
 
 def _decode(features: Raw) -> dict[str, object]:
@@ -82,34 +96,43 @@ def _decode(features: Raw) -> dict[str, object]:
     return top
 
 
-def _walk(name: str, value: object, path: str, depth: int) -> Iterator[tuple[str, float]]:
-    """Yields name and value of each feature in `value`; `path` is where it is, for errors."""
+def _collect(
+    found: list[Feature], namespace: str, name: str, value: object, path: str, depth: int
+) -> None:
+    """Adds each feature in `value`; `path` is where it is, for errors."""
     if depth > MAX_DEPTH:
         raise FeatureError(f"features are nested deeper than {MAX_DEPTH} at {path}")
-    match value:
-        case bool() | None:
-            if value:
-                yield name, 1.0
-        case int() | float():
-            if not abs(value) <= MAX_VALUE:
-                raise FeatureError(f"{path} is {value}; a feature is at most {MAX_VALUE:g}")
-            yield name, float(value)
-        case str():
-            yield f"{name}={value}", 1.0
-        case dict():
-            for key, inner in value.items():
-                yield from _walk(_join(name, key), inner, f"{path}.{key}", depth + 1)
-        case list():
-            for position, inner in enumerate(value):
-                at = f"{path}.{position}"
-                if inner is None or isinstance(inner, bool | list):
-                    raise FeatureError(
-                        f"{at} is {_shown(inner)}; an array holds numbers, strings or objects"
-                    )
-                named = _join(name, str(position)) if isinstance(inner, int | float) else name
-                yield from _walk(named, inner, at, depth + 1)
-        case _:
-            raise FeatureError(f"{path} is {_shown(value)}; not a feature")
+    if isinstance(value, str):
+        found.append(Feature(namespace, f"{name}={value}", 1.0))
+    elif value is None or isinstance(value, bool):
+        if value:
+            found.append(Feature(namespace, name, 1.0))
+    elif isinstance(value, int | float):
+        if not abs(value) <= MAX_VALUE:
+            raise FeatureError(f"{path} is {value}; a feature is at most {MAX_VALUE:g}")
+        found.append(Feature(namespace, name, float(value)))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            at = f"{path}.{key}"
+            _collect(found, namespace, _join(name, key), inner, at, depth + 1)
+    elif isinstance(value, list):
+        _collect_all(found, namespace, name, value, path, depth + 1)
+    else:
+        raise FeatureError(f"{path} is {_shown(value)}; not a feature")
+
+
+def _collect_all(
+    found: list[Feature], namespace: str, name: str, values: list[object], path: str, depth: int
+) -> None:
+    """Adds each feature in an array."""
+    for position, inner in enumerate(values):
+        at = f"{path}.{position}"
+        if inner is None or isinstance(inner, bool | list):
+            raise FeatureError(
+                f"{at} is {_shown(inner)}; an array holds numbers, strings or objects"
+            )
+        named = _join(name, str(position)) if isinstance(inner, int | float) else name
+        _collect(found, namespace, named, inner, at, depth)
 
 
 def _join(name: str, key: str) -> str:
@@ -203,6 +226,7 @@ def creative_features(parts: Mapping[str, str], embedding: Embedding | None = No
 PERIODS: Final = {"hour": 24.0, "weekday": 7.0, "day_of_week": 7.0, "month": 12.0}
 """Numbers by these names, or by names that end in `.` or `_` and one of them, go in circles."""
 HARMONICS: Final = 2
+_PERIODIC: Final = re.compile(rf"(?:^|[._])({'|'.join(PERIODS)})\Z")
 CACHE_SIZE: Final = 16_384
 
 
@@ -220,11 +244,7 @@ def standardised(features: Iterable[Feature]) -> Iterator[Feature]:
         namespace, name, value = feature
         period = _period(name)
         if period is not None:
-            angle = 2.0 * math.pi * value / period
-            length = HARMONICS**-0.5
-            for k in range(1, HARMONICS + 1):
-                yield Feature(namespace, f"{name}~cos{k}", length * math.cos(k * angle))
-                yield Feature(namespace, f"{name}~sin{k}", length * math.sin(k * angle))
+            yield from _circular(feature, period)
         elif abs(value) <= 1.0:
             yield feature
         else:
@@ -237,13 +257,42 @@ def standardised(features: Iterable[Feature]) -> Iterator[Feature]:
                 yield Feature(namespace, f"{name}~{mark + 1.0:.0f}", sign * share)
 
 
+def compressed(features: Iterable[Feature]) -> Iterator[Feature]:
+    """Yields the features with every number brought to a small size, in one feature each.
+
+    What goes in circles is as of `standardised`. Another number stays as it is up to 1; sixteen
+    times as much adds 1 from there.
+
+    >>> list(compressed([Feature("", "pixel", 16.0)]))
+    [Feature(namespace='', name='pixel', value=2.0)]
+    """
+    for feature in features:
+        namespace, name, value = feature
+        period = _period(name)
+        if period is not None:
+            yield from _circular(feature, period)
+        elif abs(value) <= 1.0:
+            yield feature
+        else:
+            size = 1.0 + math.log2(abs(value)) / 4.0
+            yield Feature(namespace, name, math.copysign(size, value))
+
+
+def _circular(feature: Feature, period: float) -> Iterator[Feature]:
+    """Yields sines and cosines of the whole period and of half of it."""
+    namespace, name, value = feature
+    angle = 2.0 * math.pi * value / period
+    length = HARMONICS**-0.5
+    for k in range(1, HARMONICS + 1):
+        yield Feature(namespace, f"{name}~cos{k}", length * math.cos(k * angle))
+        yield Feature(namespace, f"{name}~sin{k}", length * math.sin(k * angle))
+
+
+@lru_cache(maxsize=CACHE_SIZE)
 def _period(name: str) -> float | None:
     # A string's name ends in its value: "hour=late" is no number.
-    last = name.rpartition(".")[2]
-    for known, period in PERIODS.items():
-        if last == known or last.endswith(f"_{known}"):
-            return period
-    return None
+    found = _PERIODIC.search(name)
+    return None if found is None else PERIODS[found[1]]
 
 
 def balanced(features: Iterable[Feature]) -> list[Feature]:
@@ -283,10 +332,10 @@ class Codebook:
         """Returns the sum of the features' directions, shape (size,)."""
         total = np.zeros(self._size)
         for namespace, name, value in features:
-            total += value * self._code(namespace, name)
+            total += value * self.direction(namespace, name)
         return total
 
-    def _code(self, namespace: str, name: str) -> NDArray[np.float64]:
+    def direction(self, namespace: str, name: str) -> NDArray[np.float64]:
         """Returns the name's direction, kept from last time."""
         key = (namespace, name)
         found = self._codes.get(key)

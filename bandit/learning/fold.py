@@ -24,6 +24,9 @@ from streams.events.placement import Shown
 from streams.logs.base import Record
 
 STATE_VERSION: Final = 2
+FIRST_IMPORT_SOURCE: Final = 2**31
+"""Interactions of this source and above were imported: another system made their decisions. No
+partition that is joined has so high a number."""
 
 
 class PlacementFold:

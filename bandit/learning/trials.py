@@ -7,17 +7,19 @@ estimated at any time, and an interval that holds at all times may be acted on b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from bandit.errors import FeatureError, LearnError
 from bandit.ope.betting import BetSums, ValueBets
+from bandit.ope.units import FirstDecisions
 from bandit.policies import load_policy, open_policy
 from bandit.policies.wrappers import baseline_index
 from bandit.policy import Policy
 from streams.events import Interaction, Placement, PolicySpec
+from streams.events.fields import value_at
 from streams.events.placement import TrialResult
 
 CHAMPION: Final = "champion"
@@ -26,16 +28,20 @@ APPRENTICE: Final = "apprentice"
 RESERVED: Final = (CHAMPION, BASELINE, APPRENTICE)
 ALPHA: Final = 0.025
 """Of each of the two bounds."""
+LARGEST_REFUSED: Final = 0.01
+"""A challenger that refuses a larger share of decisions, beyond what the champion does, is not
+promoted: every request like those would be answered 422."""
 
 
 class Plan(Struct, frozen=True, array_like=True):
-    """Who is on trial, from when decisions count, and the range in which rewards lie."""
+    """Who is on trial, from when decisions count, the rewards' range, and the unit, if any."""
 
     challengers: dict[str, PolicySpec]
     baseline: str | None
     since_ms: int
     lowest: float
     highest: float
+    unit: str | None = None
 
 
 def plan_of(history: Sequence[tuple[int, Placement]]) -> Plan | None:
@@ -58,7 +64,8 @@ def plan_of(history: Sequence[tuple[int, Placement]]) -> Plan | None:
         if earlier.policy != placement.policy:
             break
         since_ms = at_ms
-    return Plan(challengers, baseline, since_ms, rule.minimum, rule.maximum)
+    unit = placement.unit or None
+    return Plan(challengers, baseline, since_ms, rule.minimum, rule.maximum, unit)
 
 
 class TrialEstimate(Struct):
@@ -102,7 +109,9 @@ class Trials:
     """The challengers of one placement, folded beside its policy, with an estimate of each.
 
     A decision is taken in once, when it is closed: each challenger is asked for its pmf first,
-    and learns then, so no reward is judged by a policy that has seen it.
+    and learns then, so no reward is judged by a policy that has seen it. Of a placement with a unit
+    each learns of every decision, and only the first of each unit counts: the bets are fair for
+    decisions that do not depend on those before.
     """
 
     def __init__(self, plan: Plan, policies: Mapping[str, Policy] | None = None) -> None:
@@ -113,6 +122,7 @@ class Trials:
         names = [CHAMPION, *self.policies, *([BASELINE] if plan.baseline else [])]
         self.estimates = {name: TrialEstimate() for name in names}
         self.refused = dict.fromkeys(names, 0)
+        self._first = None if plan.unit is None else FirstDecisions()
 
     def take(self, interaction: Interaction) -> bool:
         """Takes in an interaction; returns whether anything changed."""
@@ -125,6 +135,9 @@ class Trials:
             for name in self.refused:
                 self.refused[name] += 1
             return True
+        if counts and self._first is not None and self.plan.unit is not None:
+            unit = value_at(msgspec.json.decode(decision.context), self.plan.unit)
+            counts = unit is None or self._first.take(unit)
         favourite = _most_likely(decision.pmf)
         if counts:
             self.estimates[CHAMPION].take(1.0, share, match=True)
@@ -159,7 +172,9 @@ class Trials:
             name: (x.n, x.matches, x.weights, x.earned, *x.bets.sums())
             for name, x in self.estimates.items()
         }
-        state = (self.plan, policies, estimates, self.refused)
+        state: tuple[object, ...] = (self.plan, policies, estimates, self.refused)
+        if self._first is not None:
+            state = (*state, self._first.to_bytes())
         return msgspec.msgpack.encode(state, order="sorted")
 
     @classmethod
@@ -169,24 +184,27 @@ class Trials:
         Raises:
             PolicyStateError: a policy in it cannot be loaded.
         """
-        plan, policies, estimates, refused = _state_decoder.decode(data)
+        plan, policies, estimates, refused, first = _state_decoder.decode(data)
         found = cls(plan, {name: load_policy(state) for name, state in policies.items()})
         found.estimates = {
             name: TrialEstimate(*sums[:4], ValueBets.of(*sums[4:]))
             for name, sums in estimates.items()
         }
         found.refused = refused
+        if first:
+            found._first = FirstDecisions(first)
         return found
 
 
-_state_decoder = msgspec.msgpack.Decoder(
-    tuple[
-        Plan,
-        dict[str, bytes],
-        dict[str, tuple[int, int, float, float, BetSums, BetSums]],
-        dict[str, int],
-    ]
-)
+class _State(NamedTuple):
+    plan: Plan
+    policies: dict[str, bytes]
+    estimates: dict[str, tuple[int, int, float, float, BetSums, BetSums]]
+    refused: dict[str, int]
+    first: bytes = b""
+
+
+_state_decoder = msgspec.msgpack.Decoder(_State)
 
 
 def verdict(placement: Placement, results: Mapping[str, TrialResult]) -> Placement | None:
@@ -200,9 +218,13 @@ def verdict(placement: Placement, results: Mapping[str, TrialResult]) -> Placeme
     if not safety or champion is None or champion.high is None:
         return None
     if safety.promote and placement.challengers:
-        lows = {name: _low(results, name) for name in placement.challengers}
-        name = max(sorted(lows), key=lambda name: lows[name])
-        if lows[name] > champion.high:
+        lows = {
+            name: _low(results, name)
+            for name in sorted(placement.challengers)
+            if refused_share(results, name) <= LARGEST_REFUSED
+        }
+        name = max(lows, key=lambda name: lows[name], default="")
+        if name and lows[name] > champion.high:
             return promoted(placement, name, _because(name, results))
     if not safety.fall_back or placement.policy.get("name") == "apprentice":
         return None
@@ -229,6 +251,18 @@ def promoted(placement: Placement, name: str, why: str) -> Placement:
     return msgspec.structs.replace(
         placement, policy=policy, challengers=challengers or UNSET, why=why
     )
+
+
+def refused_share(results: Mapping[str, TrialResult], name: str) -> float:
+    """Returns which share of decisions the challenger refused that the champion did not, 0 to 1.
+
+    A decision that everyone refuses, for its reward, tells nothing of who can read contexts.
+    """
+    found, champion = results.get(name), results.get(CHAMPION)
+    if found is None:
+        return 0.0
+    own = found.refused - (champion.refused if champion is not None else 0)
+    return max(own, 0) / max(found.n + own, 1)
 
 
 def _low(results: Mapping[str, TrialResult], name: str) -> float:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct
 
 from bandit.errors import LearnError, PolicySpecError, VersionError
 from bandit.learning.fold import interaction_of
-from bandit.learning.trials import RESERVED, promoted
+from bandit.learning.trials import LARGEST_REFUSED, RESERVED, promoted, refused_share
 from bandit.policies import check_policy
 from bandit.policies.wrappers import CLICK, CONVERSION
 from streams.catalogue.state import Catalogue
@@ -283,17 +283,39 @@ def promotion(
     challenger: str | None,
     policy: Mapping[str, object] | None,
     why: str,
+    trials: Mapping[str, TrialResult],
 ) -> list[Placement]:
     """Returns what gives a placement a challenger's policy or another; nothing if it has it.
 
+    Args:
+        catalogue: has the placement.
+        name: the placement's.
+        challenger: one of the placement's; None to name a policy.
+        policy: any other; None to name a challenger.
+        why: kept with the version.
+        trials: how the challengers did so far.
+
     Raises:
         VersionError: there is no such placement, or it has no such challenger.
-        PolicySpecError: the policy cannot learn from the placement's rewards as they are now.
+        PolicySpecError: the policy cannot learn from the placement's rewards as they are now, or
+            the challenger cannot read its decisions.
     """
     placement = placement_in(catalogue, name)
     if challenger is not None:
+        _check_reads(challenger, trials)
         return _if_new(placement, with_challenger(placement, challenger, why))
     return _if_new(placement, with_policy(placement, dict(policy or {}), why))
+
+
+def _check_reads(challenger: str, trials: Mapping[str, TrialResult]) -> None:
+    """Refuses a challenger that has refused decisions."""
+    if refused_share(trials, challenger) > LARGEST_REFUSED:
+        found = trials[challenger]
+        raise PolicySpecError(
+            f"challenger {challenger!r} refused {found.refused} of {found.n + found.refused} "
+            "decisions, which it cannot read or learn from; as the policy it would refuse such "
+            "requests. Change what it reads, or promote another"
+        )
 
 
 def rollback(catalogue: Catalogue, name: str, number: int | None) -> list[Placement]:

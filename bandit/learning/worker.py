@@ -30,6 +30,7 @@ from streams.events.placement import TrialResult
 from streams.fold import AdaptiveInterval, PartitionWorker, commit
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.readiness import nobody
 from streams.topics import LEARNER_GROUP
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def run_learner(
     publish_seconds: float = 0.05,
     counts: LearnCounts | None = None,
     around: Callable[[Sequence[Record]], AbstractContextManager[object]] = nullcontext,
+    ready: Callable[[], None] = nobody,
 ) -> None:
     """Folds interactions into policies and publishes them until `stop` is set.
 
@@ -84,6 +86,7 @@ def run_learner(
         publish_seconds: the least time between two publications.
         counts: where to count, for who looks on meanwhile.
         around: entered for the time that a batch takes.
+        ready: called once its partitions are taken up.
 
     Raises:
         LockError: another learner works on these checkpoints.
@@ -99,6 +102,7 @@ def run_learner(
         counts=counts,
     )
     with learner.partitions.consumer([INTERACTIONS], group=GROUP, assignee=learner) as consumer:
+        ready()
         while not stop.is_set():
             records = consumer.poll(learner.wait_seconds(), limit=BATCH)
             with around(records):

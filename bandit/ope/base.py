@@ -6,20 +6,19 @@ be judged and parts of a log judged on many machines: what each kept is added up
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.distributions import beta_quantile, check_level, quantile
-from bandit.errors import EstimateError
+from bandit.errors import EstimateError, RewardOutside
+from bandit.ope.intervals import LEVEL, Interval
 
 Floats: TypeAlias = NDArray[np.float64]
+Units: TypeAlias = NDArray[np.uint64]
+"""A hash of the unit, such as the user, that each decision is of."""
 
-LEVEL: Final = 0.95
 SLACK: Final = 1e-6
 
 
@@ -46,6 +45,7 @@ class Batch:
     score: Floats | None = None
     expected_score: Floats | None = None
     marginal: Floats | None = None
+    unit: Units | None = None
 
     def __post_init__(self) -> None:
         if (self.score is None) != (self.expected_score is None):
@@ -79,6 +79,10 @@ class Batch:
         """How much more probable the logged action is under the policy to be judged."""
         return self.target / self.propensity
 
+    def rewards(self) -> tuple[Floats, Floats]:
+        """Returns `weight` and `reward`."""
+        return self.weight, self.reward
+
     def scores(self) -> tuple[Floats, Floats]:
         """Returns `score` and `expected_score`."""
         if self.score is None or self.expected_score is None:
@@ -110,21 +114,33 @@ class Batch:
         return [(name, column) for name, column in columns if column is not None]
 
 
-class Interval(msgspec.Struct, frozen=True):
-    """Where the true value lies, but for a share of at most 1 - `level` of all such intervals.
+class RewardRange(NamedTuple):
+    """The least and the largest reward that there can be."""
 
-    `method` says how it came about: `normal`, `normal_debiased`, `clopper_pearson`, `bootstrap`,
-    `empirical_bernstein`, or `betting`, which alone may be looked at again and again while the
-    log grows.
-    """
+    low: float = 0.0
+    high: float = 1.0
 
-    method: str
-    level: float
-    low: float
-    high: float
+    @property
+    def width(self) -> float:
+        """How far apart they are."""
+        return self.high - self.low
 
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+    def scale(self, reward: Floats) -> Floats:
+        """Returns the rewards as shares of the range, in [0, 1].
+
+        Raises:
+            RewardOutside: a reward outside of the range.
+        """
+        outside = (reward < self.low) | (reward > self.high)
+        if outside.any():
+            raise RewardOutside(
+                f"a reward is {reward[outside][0]:g}, and rewards were to lie in {self.low:g} to "
+                f"{self.high:g}; give the range that they can have (--rewards LOW HIGH)"
+            )
+        return (reward - self.low) / self.width
+
+
+UNIT: RewardRange = RewardRange()
 
 
 class Estimate(NamedTuple):
@@ -209,59 +225,3 @@ class Moments:
         self.mean = self.mean + apart * (n / total)
         self.comoment = self.comoment + comoment + np.outer(apart, apart) * (self.n * n / total)
         self.n = total
-
-
-Z_95: Final = 1.6448536269514722
-"""The one-sided 95 % quantile of the normal distribution."""
-
-
-def normal(value: float, error: float, level: float, *, method: str = "normal") -> Interval:
-    """Returns value ± quantile x standard error, which covers at its level in large samples."""
-    half = quantile(level) * error
-    return Interval(method, level, value - half, value + half)
-
-
-def bernstein_lower(mean: float, variance: float, n: int, *, largest: float, alpha: float) -> float:
-    """Returns a lower bound of a mean, for any n: wrong with probability `alpha` at most.
-
-    mean - √(2 V ln(2/α) / n) - 7 c ln(2/α) / (3 (n - 1)), for values in [0, c] (Maurer & Pontil
-    2009, theorem 4).
-
-    Args:
-        mean: of the values.
-        variance: their sample variance V.
-        n: how many there are, at least 2.
-        largest: c, known beforehand.
-        alpha: in (0, 1).
-    """
-    log = math.log(2.0 / alpha)
-    return mean - math.sqrt(2.0 * variance * log / n) - 7.0 * largest * log / (3.0 * (n - 1))
-
-
-def clopper_pearson(successes: int, n: int, level: float) -> Interval:
-    """Returns the exact interval for the rate behind `successes` in `n` independent trials.
-
-    Its bounds are quantiles of Beta(s, n - s + 1) and Beta(s + 1, n - s) (Clopper & Pearson
-    1934). It covers at its level or above for any n.
-
-    >>> interval = clopper_pearson(0, 10, 0.95)
-    >>> interval.low, round(interval.high, 4)
-    (0.0, 0.3085)
-    """
-    tail = (1.0 - check_level(level)) / 2.0
-    low = beta_quantile(tail, successes, n - successes + 1) if successes else 0.0
-    high = beta_quantile(1.0 - tail, successes + 1, n - successes) if successes < n else 1.0
-    return Interval("clopper_pearson", level, low, high)
-
-
-def wilson_interval(rate: float, n: float, *, z: float = Z_95) -> tuple[float, float]:
-    """Returns the score interval of a rate seen in `n` trials, clipped to [0, 1] (Wilson 1927).
-
-    >>> [round(bound, 3) for bound in wilson_interval(0.5, 100)]
-    [0.419, 0.581]
-    """
-    rate = min(max(rate, 0.0), 1.0)
-    centre = rate + z * z / (2 * n)
-    margin = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)

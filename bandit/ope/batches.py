@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 
 from bandit.errors import FeatureError
 from bandit.features.flatten import flatten, hash_vector
-from bandit.ope.base import Batch, Floats
+from bandit.ope.base import Batch, Floats, Units
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.policies import Answer
 from bandit.ope.readers.events import UNNAMED, LoggedEvent
+from bandit.ope.units import hash_units
 from streams.events import Action
 
 KIND_SIZE: Final = 256
 CACHE_SIZE: Final = 4096
+NOTHING: Final = "–"
+"""The value of a segment that a decision does not have."""
 
 
 def make_batch(
@@ -29,13 +32,14 @@ def make_batch(
     answers: Sequence[Answer],
     scores: Sequence[Floats] | None,
     marginal: Floats | None = None,
+    unit: Units | None = None,
 ) -> Batch:
     """Returns the decisions as columns, with scores if there are some and pmfs are known."""
     reward = np.array([event.reward for event in events])
     propensity = np.array([event.decision.propensity for event in events])
     target = np.array([answer.target for answer in answers])
     if scores is None:
-        return Batch(reward, propensity, target, marginal=marginal)
+        return Batch(reward, propensity, target, marginal=marginal, unit=unit)
     chosen = zip(events, scores, strict=True)
     score = np.array([float(of[event.decision.index]) for event, of in chosen])
     pmfs = [answer.pmf for answer in answers]
@@ -43,10 +47,10 @@ def make_batch(
         # on the log's own policy the logged action's score has the expectation wanted
         on_policy = bool((target == propensity).all())
         known = score if on_policy else None
-        return Batch(reward, propensity, target, known, known, marginal)
+        return Batch(reward, propensity, target, known, known, marginal, unit)
     pairs = zip(pmfs, scores, strict=True)
     expected = np.array([float(pmf @ of) for pmf, of in pairs if pmf is not None])
-    return Batch(reward, propensity, target, score, expected, marginal)
+    return Batch(reward, propensity, target, score, expected, marginal, unit)
 
 
 def unsupported(events: Sequence[LoggedEvent], answers: Sequence[Answer]) -> float | None:
@@ -166,8 +170,40 @@ def segment_of(event: LoggedEvent, segment: str) -> str:
     for step in segment.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     if value is None or isinstance(value, dict | list):
-        return "–"
+        return NOTHING
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+EVENT_ID: Final = "event_id"
+
+
+def unit_path(unit: str) -> str:
+    """Returns the path into the context that names a unit: `user` of `context.user`."""
+    return unit.removeprefix("context.")
+
+
+def units_of(events: Sequence[LoggedEvent], unit: str | None) -> Units | None:
+    """Returns a hash of the unit of each decision; None where no unit is named.
+
+    Args:
+        events: decisions.
+        unit: a path into the context, such as `context.user`, or `event_id`, which is the unit of
+            the slots of one event. A decision without a value is a unit of its own.
+
+    Raises:
+        FeatureError: a context is no JSON.
+    """
+    if unit is None:
+        return None
+    if unit == EVENT_ID:
+        return hash_units([event.decision.event_id for event in events])
+    path = unit_path(unit)
+    return hash_units([_unit_of(event, path) for event in events])
+
+
+def _unit_of(event: LoggedEvent, path: str) -> str:
+    value, decision = segment_of(event, path), event.decision
+    return f"{decision.event_id}/{decision.slot}" if value == NOTHING else f"={value}"
 
 
 HELD: Final = 4000
@@ -187,6 +223,7 @@ class Pages:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._open: dict[str, list[_Row]] = {}
+        self._units: dict[str, np.uint64] = {}
 
     def add(self, events: Sequence[LoggedEvent], batch: Batch) -> None:
         """Takes in decisions; `batch` holds them as columns."""
@@ -196,6 +233,9 @@ class Pages:
         for event, values in zip(events, columns, strict=True):
             decision = event.decision
             self._open.setdefault(decision.event_id, []).append((decision.slot, *values))
+        if batch.unit is not None:
+            named = (event.decision.event_id for event in events)
+            self._units.update(zip(named, batch.unit, strict=True))
 
     def take(self, *, all_of_them: bool = False) -> Slates | None:
         """Returns the pages that are whole; None if there are too few to bother."""
@@ -204,7 +244,9 @@ class Pages:
             return None
         reward = np.zeros((ready, self._slots))
         propensity, target = np.ones_like(reward), np.ones_like(reward)
-        for row, event_id in enumerate(list(self._open)[:ready]):
+        ids = list(self._open)[:ready]
+        for row, event_id in enumerate(ids):
             for slot, *values in self._open.pop(event_id):
                 reward[row, slot], propensity[row, slot], target[row, slot] = values
-        return Slates(reward, propensity, target)
+        units = [self._units.pop(event_id) for event_id in ids] if self._units else None
+        return Slates(reward, propensity, target, None if units is None else np.array(units))

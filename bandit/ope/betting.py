@@ -8,12 +8,14 @@ may be adaptive: that the logged propensities are right is all that is assumed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, Self, TypeAlias
 
 import numpy as np
 
 from bandit.errors import EstimateError
-from bandit.ope.base import Floats
+from bandit.ope.base import Floats, Units
+from bandit.ope.units import UnitSums
 
 # Stakes from bold to shy. The best one depends on the variance and on how long the log is; four
 # a decade cost a width of a few percent against knowing it.
@@ -36,6 +38,10 @@ class Bets:
     In this form the data enter through the sums Σ log(1 + μ x) alone, which do not depend on m
     and can be added up.
 
+    With units a bet is made on each unit's sum x of n values, (1 + μ x) / (1 + μ m n), so values of
+    one unit may depend on each other. It is fair where what a unit's values are does not depend on
+    how many it has; and, since a unit's sum grows, for one look at a log that is finished.
+
     >>> bets = Bets()
     >>> bets.add(np.ones(100))
     >>> 0.9 < bets.lower(0.05) < 1.0
@@ -45,10 +51,15 @@ class Bets:
     def __init__(self) -> None:
         self.n = 0
         self._logs: Floats = np.zeros(len(STAKES))
+        self._units: UnitSums | None = None
 
-    def add(self, values: Floats) -> None:
-        """Takes in values of at least 0, shape (n,)."""
+    def add(self, values: Floats, units: Units | None = None) -> None:
+        """Takes in values of at least 0, shape (n,), and the unit of each, or None for all."""
         self.n += len(values)
+        if units is not None:
+            self._units = self._units or UnitSums(1)
+            self._units.add(values[None], units)
+            return
         # what earned nothing, mostly the most, moves no sum
         earned = values[values > 0.0]
         for start in range(0, len(earned), ROWS):
@@ -78,16 +89,16 @@ class Bets:
 
         The true mean is below it, at any time ever, with probability alpha at most.
         """
-        threshold = -math.log(alpha)
-        if self.log_wealth(0.0) < threshold:
+        threshold, log_wealth = -math.log(alpha), self._wealth()
+        if log_wealth(0.0) < threshold:
             return 0.0
         low, high = 0.0, 1.0
-        while self.log_wealth(high) >= threshold:
+        while log_wealth(high) >= threshold:
             low, high = high, 2.0 * high
         # wealth falls as the mean rises
         while high - low > 1e-12 * high:
             middle = (low + high) / 2.0
-            if self.log_wealth(middle) >= threshold:
+            if log_wealth(middle) >= threshold:
                 low = middle
             else:
                 high = middle
@@ -95,14 +106,32 @@ class Bets:
 
     def log_wealth(self, mean: float) -> float:
         """Returns the log of what a stake of 1 became, betting that the mean is above `mean`."""
-        logs = self._logs - self.n * np.log1p(STAKES * mean)
-        top = float(logs.max())
-        return top + math.log(float(np.exp(logs - top).mean()))
+        return self._wealth()(mean)
+
+    def _wealth(self) -> Callable[[float], float]:
+        """Returns `log_wealth` of what was taken in so far."""
+        logs, stakes = self._logs, STAKES
+        sizes, times = np.ones(1), np.array([float(self.n)])
+        if self._units is not None:
+            sums, counts = self._units.get()
+            stakes = STAKES * len(counts) / self.n
+            logs = np.array([np.log1p(stake * sums[0]).sum() for stake in stakes])
+            sizes, times = np.unique(counts, return_counts=True)
+
+        def log_wealth(mean: float) -> float:
+            left = logs - np.log1p(np.outer(stakes * mean, sizes)) @ times
+            top = float(left.max())
+            return top + math.log(float(np.exp(left - top).mean()))
+
+        return log_wealth
 
     def __add__(self, other: Self) -> Self:
         total = type(self)()
         total.n = self.n + other.n
         total._logs = self._logs + other._logs
+        total._units = self._units or other._units
+        if self._units is not None and other._units is not None:
+            total._units = self._units + other._units
         return total
 
 
@@ -136,17 +165,17 @@ class ValueBets:
         """How many decisions were taken in."""
         return self.below.n
 
-    def add(self, weight: Floats, share: Floats) -> None:
+    def add(self, weight: Floats, share: Floats, units: Units | None = None) -> None:
         """Takes in decisions: how much more probable the policy makes them, and their rewards.
 
         Raises:
             EstimateError: a weight is above `max_weight`.
         """
         _check_weight(weight, self._max_weight)
-        self.below.add(weight * share)
-        self.above.add(weight * (1.0 - share))
+        self.below.add(weight * share, units)
+        self.above.add(weight * (1.0 - share), units)
         if self._max_weight is not None:
-            self._known.add(self._max_weight - weight * share)
+            self._known.add(self._max_weight - weight * share, units)
 
     def add_one(self, weight: float, share: float) -> None:
         """Takes in one decision, as `add` does but for rounding; where no `max_weight` is known."""
@@ -189,17 +218,19 @@ class DifferenceBets:
         self._free = (Bets(), Bets())
         self._known = (Bets(), Bets())
 
-    def add(self, policy: Floats, baseline: Floats, share: Floats) -> None:
+    def add(
+        self, policy: Floats, baseline: Floats, share: Floats, units: Units | None = None
+    ) -> None:
         """Takes in decisions: the weights of both policies, and the rewards."""
         bound = self._max_weight
         _check_weight(policy, bound)
         _check_weight(baseline, bound)
-        self._free[0].add(policy * share + baseline * (1.0 - share))
-        self._free[1].add(baseline * share + policy * (1.0 - share))
+        self._free[0].add(policy * share + baseline * (1.0 - share), units)
+        self._free[1].add(baseline * share + policy * (1.0 - share), units)
         if bound is not None:
             apart = (policy - baseline) * share
-            self._known[0].add(bound + apart)
-            self._known[1].add(bound - apart)
+            self._known[0].add(bound + apart, units)
+            self._known[1].add(bound - apart, units)
 
     def bounds(self, alpha: float) -> tuple[float, float]:
         """Returns the bounds, each wrong with probability alpha at most; they may contradict."""

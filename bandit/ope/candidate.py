@@ -8,8 +8,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Estimator, Floats
+from bandit.errors import EstimateError, RewardOutside
+from bandit.ope.base import (
+    UNIT,
+    Batch,
+    Estimate,
+    Estimator,
+    Floats,
+    RewardRange,
+    Units,
+)
 from bandit.ope.batches import (
     Kinds,
     Pages,
@@ -17,16 +25,17 @@ from bandit.ope.batches import (
     expected_squares,
     make_batch,
     segment_of,
+    units_of,
     unsupported,
 )
 from bandit.ope.diagnostics import Diagnosis
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
-from bandit.ope.estimators.bounded import UNIT, RewardRange
 from bandit.ope.estimators.compare import BettingDifference, ValueDifference
 from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates
+from bandit.ope.intervals import LEVEL
 from bandit.ope.models import RewardModel
 from bandit.ope.policies import Answer, Candidate, name_of, open_target
 from bandit.ope.readers.events import LoggedEvent
@@ -41,6 +50,7 @@ ALIKE: Final = 0.8
 NO_PMF: Final = "the policy's pmf is not known"
 NOT_EVEN: Final = "the log was not made by choosing uniformly at random"
 NO_ACTIONS: Final = "the log does not name its actions"
+NOT_KNOWN: Final = Estimate(0, None, None)
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class Options:
         train: so many decisions at the log's start are learned from, and do not count.
         alike: for `mips`; see `Kinds`.
         creatives: judge each creative by itself as well.
+        unit: whose decisions depend on each other; see `units_of`.
     """
 
     estimators: tuple[str, ...] = DEFAULT
@@ -72,6 +83,7 @@ class Options:
     train: int = 0
     alike: float = ALIKE
     creatives: bool = False
+    unit: str | None = None
 
 
 class View(NamedTuple):
@@ -81,6 +93,7 @@ class View(NamedTuple):
     scores: Sequence[Floats] | None
     timestamp_ms: Floats
     labels: Mapping[str, Sequence[str]]
+    units: Units | None = None
 
 
 def view_of(events: Sequence[LoggedEvent], options: Options, model: RewardModel | None) -> View:
@@ -90,6 +103,7 @@ def view_of(events: Sequence[LoggedEvent], options: Options, model: RewardModel 
         None if model is None else model.scores(events),
         np.array([event.decision.timestamp_ms for event in events], dtype=np.float64),
         {segment: [segment_of(e, segment) for e in events] for segment in options.segments},
+        units_of(events, options.unit),
     )
 
 
@@ -148,10 +162,10 @@ class CandidatePolicy:
         """Asks the policy about each decision, and hands the answers to the estimators."""
         answers = [self.target.answer(event) for event in view.events]
         marginal = self._kinds.marginal(view.events, answers) if self._kinds else None
-        batch = make_batch(view.events, answers, view.scores, marginal)
+        batch = make_batch(view.events, answers, view.scores, marginal, view.units)
         if self.model is not None:
             own = self.model.scores(view.events)
-            self._robust = make_batch(view.events, answers, own)
+            self._robust = make_batch(view.events, answers, own, unit=view.units)
         if "replay" in self.estimators:
             self._replay(view.events, answers, batch)
         if self._pages is not None:
@@ -177,12 +191,15 @@ class CandidatePolicy:
                 self.skipped[name] = NO_PMF
             elif name == "mips" and batch.marginal is None:
                 self.skipped[name] = "the log's whole pmf, or the policy's, is not known"
-            elif name != "replay":
-                estimator.add(given)
+            elif name == "bernstein" and batch.unit is not None:
+                self.skipped[name] = "it counts decisions, and a unit is named; take betting"
+            elif name != "replay" and name not in self.skipped:
+                self._add(name, estimator, given)
         formula = Snips() if batch.score is None else Dr()
         if self._by_time is None:
-            self._by_time = ByTime(formula)
-            self._segments = {segment: BySegment(formula) for segment in view.labels}
+            rewards = self.options.reward_range
+            self._by_time = ByTime(formula, rewards)
+            self._segments = {segment: BySegment(formula, rewards) for segment in view.labels}
         self._by_time.add(batch, view.timestamp_ms)
         for segment, labels in view.labels.items():
             self._segments[segment].add(batch, labels)
@@ -209,22 +226,39 @@ class CandidatePolicy:
     def result(self, caveat: str | None = None) -> PolicyEvaluation:
         """Returns what was found; `caveat` goes with every figure."""
         level, rows = self.options.level, []
+        diagnostics = self._diagnosis.get()
+        proven = diagnostics.proves
         for name in self.options.estimators:
             if name in self.skipped:
                 continue
             if name in SLATES:
                 found = self._of_slates[name].get(level)
                 apart = self._slate_differences[name].get(level)
+                lift = self._slate_differences[name].lift(level)
             else:
                 found = self.estimators[name].get(level)
                 compared = self._differences.get(name)
-                apart = Estimate(0, None, None) if compared is None else compared.get(level)
+                apart = NOT_KNOWN if compared is None else compared.get(level)
+                lift = compared.lift(level) if isinstance(compared, ValueDifference) else NOT_KNOWN
             (_, value, interval), (_, difference, between) = found, apart
-            rows.append(EstimateRow(name, value, interval, difference, between, caveat))
+            if not proven and (between is None or not between.method.startswith("betting")):
+                between, lift = None, lift._replace(interval=None)
+            rows.append(
+                EstimateRow(
+                    name,
+                    value,
+                    interval,
+                    difference,
+                    between,
+                    caveat,
+                    lift.value,
+                    lift.interval,
+                )
+            )
         return PolicyEvaluation(
             policy=self.name,
             estimates=tuple(rows),
-            diagnostics=self._diagnosis.get(),
+            diagnostics=diagnostics,
             skipped=self.skipped,
             over_time=self._by_time.get(level) if self._by_time else (),
             segments={segment: parts.get(level) for segment, parts in self._segments.items()},
@@ -251,6 +285,15 @@ class CandidatePolicy:
             held = other._segments.get(segment)
             total._segments[segment] = parts if held is None else parts + held
         return total
+
+    def _add(self, name: str, estimator: Estimator, batch: Batch) -> None:
+        """Hands decisions to an estimator, or keeps why it cannot be used on this log."""
+        try:
+            estimator.add(batch)
+        except RewardOutside as error:
+            if self.options.reward_range != UNIT:  # somebody said so, and was wrong
+                raise
+            self.skipped[name] = str(error)
 
     def _given(self, name: str) -> Batch | None:
         return self._robust if name == "mrdr" and self._robust is not None else self.batch

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.ope.base import Interval
 from bandit.ope.diagnostics import EDGES, Calibration, Diagnostics
+from bandit.ope.intervals import Interval
 from bandit.ope.trends import Part
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ EARLIEST_MS: Final = 631_152_000_000
 """1990; times before it are row numbers, or none at all."""
 SHOWN: Final = 12
 MOST_LINES: Final = 6
+DASHES: Final = ("-", (0, (6, 4)), (3, (6, 4)), (0, (2, 3)), (0, (8, 3, 2, 3)), (0, (1, 2)))
+"""Of each policy's line."""
 
 Row = tuple[str, float | None, Interval | None]
 
@@ -64,7 +66,10 @@ def over_time(lines: Sequence[tuple[str, Sequence[Part]]], *, logged: str) -> st
         known = [part for part in parts if part.value is not None]
         times = _times(known)
         colour = COLOURS[number % len(COLOURS)]
-        axes.plot(times, [part.value or 0.0 for part in known], color=colour, label=short(name))
+        values = [part.value or 0.0 for part in known]
+        # lines that lie on each other: the later is dashed, so that both are seen
+        style = DASHES[number % len(DASHES)]
+        axes.plot(times, values, color=colour, label=short(name), linestyle=style)
         banded = [place for place, part in enumerate(known) if part.interval is not None]
         ends = [part.interval for part in known if part.interval is not None]
         axes.fill_between(
@@ -166,4 +171,6 @@ def _limit(axes: Axes, parts: Sequence[Part]) -> None:
 
 def short(text: str) -> str:
     """Returns the label, cut to what a picture has room for."""
-    return text if len(text) <= 34 else text[:33] + "…"
+    cut = text if len(text) <= 34 else text[:33] + "…"
+    # matplotlib reads what stands between two dollar signs as mathematics.
+    return cut.replace("$", r"\$")

@@ -14,13 +14,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from bandit.distributions import beta_quantile, check_level
+from bandit.distributions import check_level, quantile
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, normal
+from bandit.ope.base import Batch, Estimate, Floats
 from bandit.ope.batches import segment_of
 from bandit.ope.estimators.doubly_robust import Dr
 from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.snips import SnipsSums
+from bandit.ope.intervals import LEVEL, Interval, jeffreys
 from bandit.ope.models import RewardModel
 from bandit.ope.readers.events import LoggedEvent
 
@@ -42,7 +43,7 @@ class CreativeEstimate(msgspec.Struct, frozen=True):
         effective: the effective sample size of its weights, (Σ w)² / Σ w².
         snips: the mean reward, self-normalised (Swaminathan & Joachims 2015, equation 9).
         dr: the doubly robust one (Dudík, Langford & Li 2011, equation 2); None without a model.
-        interval: of `dr`, normal, or of `snips` without a model: the one of its Beta posterior at
+        interval: of `dr`, or of `snips` without a model: the one of its Beta posterior at
             the effective sample size, which holds for few rewards too.
     """
 
@@ -215,11 +216,7 @@ def _posterior_interval(value: float, effective: float, level: float) -> Interva
     """Returns the interval of the Beta posterior; None for rewards that are no shares."""
     if not 0.0 <= value <= 1.0:
         return None
-    a, b = PRIOR + value * effective, PRIOR + (1.0 - value) * effective
-    tail = (1.0 - level) / 2.0
-    low = beta_quantile(tail, a, b) if value > 0.0 else 0.0
-    high = beta_quantile(1.0 - tail, a, b) if value < 1.0 else 1.0
-    return Interval("jeffreys", level, low, high)
+    return jeffreys(value, effective, level)
 
 
 def _masses(one: CreativeEstimate) -> Floats:
@@ -233,7 +230,7 @@ def _masses(one: CreativeEstimate) -> Floats:
         if one.dr is not None and one.interval is not None and 0.0 < share < 1.0:
             # as many decisions as would make a rate this sure
             half = (one.interval.high - one.interval.low) / 2.0
-            z = normal(0.0, 1.0, one.interval.level).high
+            z = quantile(one.interval.level)
             n = max(share * (1.0 - share) * (z / half) ** 2, 1.0) if half else n
         a, b = PRIOR + share * n, PRIOR + (1.0 - share) * n
     x = (np.arange(GRID) + 0.5) / GRID

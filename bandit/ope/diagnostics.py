@@ -11,11 +11,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from bandit.ope.base import Batch, Floats, Interval, Moments, normal
+from bandit.ope.base import Batch, Floats, Moments
+from bandit.ope.intervals import Interval, normal
+from bandit.ope.units import RewardSupport, TermSums
 from bandit.ope.weight_check import CHECK_LEVEL, WeightCheck
 
 LEAST_REWARDS: Final = 10
 LEAST_EFFECTIVE: Final = 100.0
+FEWEST_EFFECTIVE: Final = 30.0
 LARGEST_SHARE: Final = 0.05
 LARGEST_UNSUPPORTED: Final = 0.01
 HEAVIEST: Final = 10
@@ -29,7 +32,8 @@ class EvaluationVerdict(msgspec.Struct, frozen=True):
     """Whether estimates from this log can be relied on.
 
     `code` is one of `ok`, `no_decisions`, `no_overlap`, `unsupported`, `actions_unknown`,
-    `weights_off`, `few_rewards`, `small_sample`, `few_carry`, `heavy_weight`; the gravest that
+    `weights_off`, `few_rewards`, `small_sample`, `few_carry`, `heavy_weight`, `repeated_units`;
+    the gravest that
     applies.
     """
 
@@ -39,7 +43,7 @@ class EvaluationVerdict(msgspec.Struct, frozen=True):
     @property
     def usable(self) -> bool:
         """Whether policies may be ranked by the estimates."""
-        return self.code in ("ok", "heavy_weight")
+        return self.code in ("ok", "heavy_weight", "repeated_units")
 
 
 class Diagnostics(msgspec.Struct, frozen=True):
@@ -47,7 +51,8 @@ class Diagnostics(msgspec.Struct, frozen=True):
 
     Attributes:
         n: decisions.
-        effective: the effective sample size, (Σ w)² / Σ w² (Kish 1965), 0 to n.
+        effective: the effective sample size, (Σ w)² / Σ w² (Kish 1965), 0 to n; where a unit is
+            named, of the units, with the sum of each one's weights.
         mean_weight: near 1 if the logged propensities are right and cover the policy.
         mean_weight_interval: of the mean weight; None of fewer than two decisions.
         max_weight: the largest weight.
@@ -61,6 +66,7 @@ class Diagnostics(msgspec.Struct, frozen=True):
         weights: how many decisions have a weight of up to each of `EDGES`, and not up to the one
             before it; the last is of all that are above.
         verdict: all of this in words.
+        effective_rewards: how many rewards of one size would tell as much, (Σ w r)² / Σ (w r)².
     """
 
     n: int
@@ -75,6 +81,17 @@ class Diagnostics(msgspec.Struct, frozen=True):
     carried: tuple[float, ...]
     weights: tuple[int, ...]
     verdict: EvaluationVerdict
+    effective_rewards: float = 0.0
+
+    @property
+    def proves(self) -> bool:
+        """Whether an interval of a difference to another policy is worth showing.
+
+        A small sample is no ranking, but its interval is honest from 30 effective decisions and 10
+        effective rewards on.
+        """
+        small = self.verdict.code == "small_sample" and self.effective >= FEWEST_EFFECTIVE
+        return (self.verdict.usable or small) and self.effective_rewards >= LEAST_REWARDS
 
 
 class Diagnosis:
@@ -87,13 +104,13 @@ class Diagnosis:
     """
 
     def __init__(self) -> None:
-        self._weights = Moments(1)
+        self._weights = TermSums(1)
         self._largest = 0.0
         self._zeros = 0
         self._rewards = 0
         self._unsupported: float | None = None
         self._heaviest: Floats = np.zeros(HEAVIEST)
-        self._carried = 0.0
+        self._carried = self._squares = 0.0
         self._histogram = np.zeros(len(EDGES) + 1, dtype=np.int64)
         self._check = WeightCheck()
 
@@ -116,7 +133,7 @@ class Diagnosis:
         weight = batch.weight
         if not len(batch):
             return
-        self._weights.add(weight[None])
+        self._weights.add(weight[None], batch.unit)
         self._check.add(batch, n_actions, squares)
         self._largest = max(self._largest, float(weight.max()))
         self._zeros += int((weight == 0.0).sum())
@@ -124,6 +141,7 @@ class Diagnosis:
         self._unsupported = _sum(self._unsupported, unsupported)
         carried = np.abs(weight * batch.reward)
         self._carried += float(carried.sum())
+        self._squares += float(carried @ carried)
         self._heaviest = _largest(np.concatenate((self._heaviest, carried)))
         places = np.searchsorted(EDGES, weight, side="left")
         self._histogram += np.bincount(places, minlength=len(EDGES) + 1)
@@ -132,11 +150,13 @@ class Diagnosis:
         """Returns the diagnostics so far."""
         weights, n = self._weights, self._weights.n
         mean = float(weights.mean[0])
-        squares = float(weights.comoment[0, 0]) + n * mean * mean
+        squares = float(weights.moments.comoment[0, 0]) + n * mean * mean
+        if weights.units is not None:
+            squares = float((weights.units.get()[0] ** 2).sum())
         interval = None
-        if n > 1:
-            error = float(np.sqrt(weights.covariance()[0, 0] / n))
-            interval = normal(mean, error, CHECK_LEVEL)
+        if weights.independent > 1:
+            interval = normal(mean, weights.error(np.ones(1)), CHECK_LEVEL)
+            interval = msgspec.structs.replace(interval, low=max(interval.low, 0.0))
         unsupported = self._unsupported
         found = Diagnostics(
             n=n,
@@ -151,6 +171,7 @@ class Diagnosis:
             carried=tuple((np.cumsum(self._heaviest) / (self._carried or 1.0)).tolist()),
             weights=tuple(self._histogram.tolist()),
             verdict=EvaluationVerdict("ok", ""),
+            effective_rewards=self._carried**2 / self._squares if self._squares else 0.0,
         )
         return msgspec.structs.replace(found, verdict=_verdict(found, self._check))
 
@@ -163,6 +184,7 @@ class Diagnosis:
         total._unsupported = _sum(self._unsupported, other._unsupported)
         total._heaviest = _largest(np.concatenate((self._heaviest, other._heaviest)))
         total._carried = self._carried + other._carried
+        total._squares = self._squares + other._squares
         total._histogram = self._histogram + other._histogram
         total._check = self._check + other._check
         return total
@@ -190,7 +212,7 @@ def _verdict(found: Diagnostics, check: WeightCheck) -> EvaluationVerdict:
             f"{found.unsupported:.1%} of what the policy does, the log's policy never did: what "
             "that would have earned is not in the log.",
         )
-    if (off := check.verdict()) is not None:
+    if (off := check.verdict(found.mean_weight_interval)) is not None:
         return EvaluationVerdict(*off)
     if found.rewards < LEAST_REWARDS:
         return EvaluationVerdict(
@@ -259,7 +281,7 @@ class Calibrating:
 
     def __init__(self) -> None:
         self._edges: Floats | None = None
-        self._bins = [Moments(2) for _ in range(BINS)]
+        self._bins = [(Moments(2), RewardSupport()) for _ in range(BINS)]
         self._all = Moments(2)
 
     def add(self, score: Floats, reward: Floats) -> None:
@@ -271,8 +293,10 @@ class Calibrating:
         pairs = np.stack((score, reward))
         self._all.add(pairs)
         places = np.searchsorted(self._edges, score, side="right")
-        for number, held in enumerate(self._bins):
+        for number, (held, support) in enumerate(self._bins):
             held.add(pairs[:, places == number])
+            earned = reward[places == number]
+            support.add(np.ones(len(earned)), earned, None)
 
     def get(self) -> Calibration | None:
         """Returns how well the model is calibrated; None of fewer than two decisions."""
@@ -284,15 +308,16 @@ class Calibrating:
         spread = float(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
         interval = normal(bias, float(np.sqrt(max(spread, 0.0) / whole.n)), BIAS_LEVEL)
         slope = float(covariance[0, 1] / covariance[0, 0]) if covariance[0, 0] > 1e-18 else None
-        bins = tuple(_bin(held) for held in self._bins if held.n)
+        bins = tuple(_bin(held, support) for held, support in self._bins if held.n)
         return Calibration(bias, interval, slope, bins, _words(bias, interval, slope))
 
 
-def _bin(held: Moments) -> CalibrationBin:
+def _bin(held: Moments, support: RewardSupport) -> CalibrationBin:
     score, reward = (float(mean) for mean in held.mean)
     interval = None
     if held.n > 1:
-        interval = normal(reward, float(np.sqrt(held.covariance()[1, 1] / held.n)), 0.95)
+        error = float(np.sqrt(held.covariance()[1, 1] / held.n))
+        interval = support.interval(reward, error, 0.95)
     return CalibrationBin(held.n, score, reward, interval)
 
 

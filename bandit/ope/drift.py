@@ -47,13 +47,16 @@ class Drift(Struct, frozen=True):
     after: float
 
 
-def drift_of(buckets: Sequence[TimeBucket], *, alpha: float = ALPHA) -> Drift | None:
+def drift_of(
+    buckets: Sequence[TimeBucket], *, alpha: float = ALPHA, swing: float = 0.0
+) -> Drift | None:
     """Returns what a series says of a change, None where it has no two buckets with showings.
 
-    The hypothesis is that every reward has the same mean, whatever came before it. Against each
+    The hypothesis is that every reward has the same mean, whatever came before it; with `swing`,
+    that each bucket's mean is at most so much times higher or lower than one rate. Against each
     boundary k between two buckets stands the alternative that the rate changed there, with a
     rate from Beta(½, ½) on either side and the weight 1 / (k (k + 1)). The evidence is their
-    mixture's likelihood, of rewards as if Bernoulli, over the largest that one rate has: an
+    mixture's likelihood, of rewards as if Bernoulli, over the largest under the hypothesis: an
     e-process (Wasserman, Ramdas & Balakrishnan 2020), also for rewards between 0 and 1, for which
     that likelihood is convex. By Ville's inequality it reaches 1 / alpha at any time, while
     buckets are added at the end, with probability alpha at most. A policy may choose when a
@@ -62,6 +65,7 @@ def drift_of(buckets: Sequence[TimeBucket], *, alpha: float = ALPHA) -> Drift | 
     Args:
         buckets: oldest first, all of whose rewards are known; they may have no showings.
         alpha: the rate of false alarms, in (0, 1).
+        swing: at least 0; 0.25 lets a daily cycle of ±20 % pass.
 
     Raises:
         EstimateError: rewards that sum to less than 0 or more than the showings.
@@ -84,8 +88,7 @@ def drift_of(buckets: Sequence[TimeBucket], *, alpha: float = ALPHA) -> Drift | 
     # Who thinks that the change is still to come is the mixture's rest, 1 / len(n).
     to_come = _marginal(n.sum(), total.sum()) - math.log(len(n))
     evidence = float(np.logaddexp.reduce(np.append(weighted, to_come)))
-    shown, earned = float(n.sum()), float(total.sum())
-    evidence -= sum(p * math.log(p / shown) for p in (earned, shown - earned) if p > 0.0)
+    evidence -= _steadiest(n, total, swing)
     inner = (n_before > 0.0) & (n_after > 0.0)
     likeliest = int(np.where(inner, split, -np.inf).argmax())
     return Drift(
@@ -95,6 +98,37 @@ def drift_of(buckets: Sequence[TimeBucket], *, alpha: float = ALPHA) -> Drift | 
         before=float(total_before[likeliest] / n_before[likeliest]),
         after=float(total_after[likeliest] / n_after[likeliest]),
     )
+
+
+def _steadiest(n: Floats, total: Floats, swing: float) -> float:
+    """Returns the largest log likelihood of rates that are one rate, but for the swing.
+
+    It is concave in the logarithm of that rate, so thirds find it.
+    """
+    shown, earned = float(n.sum()), float(total.sum())
+    if not 0.0 < earned < shown:
+        return 0.0
+    if swing == 0.0:
+        return sum(part * math.log(part / shown) for part in (earned, shown - earned))
+    seen = n > 0.0
+    rates, times = total[seen] / n[seen], 1.0 + swing
+
+    def likelihood(log_rate: float) -> float:
+        rate = math.exp(log_rate)
+        near = np.clip(rates, rate / times, min(rate * times, 1.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            one = np.where(total[seen] > 0.0, total[seen] * np.log(near), 0.0)
+            rest = np.where(rates < 1.0, (n - total)[seen] * np.log1p(-near), 0.0)
+        return float((one + rest).sum())
+
+    low, high = math.log(rates[rates > 0.0].min() / times) - 1.0, 0.0
+    while high - low > 1e-9:
+        third = (high - low) / 3.0
+        if likelihood(low + third) < likelihood(high - third):
+            low += third
+        else:
+            high -= third
+    return likelihood((low + high) / 2.0)
 
 
 def drift_of_all(found: Sequence[Drift], *, alpha: float = ALPHA) -> tuple[float, bool]:

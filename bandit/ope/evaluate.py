@@ -6,27 +6,30 @@ judge; neither reading holds more than a batch. Policies are compared on the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
+from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
+from bandit.ope.before import NEARLY, Open, fit_robust, read_before, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
-from bandit.ope.models import RewardModel, open_model
+from bandit.ope.models import RewardModel
 from bandit.ope.policies import Candidate, open_target
-from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import RowCounts, SkippedRows, reading
+from bandit.ope.repeats import Repeats, names_unit, with_repeats
 from bandit.ope.report import Evaluation, PolicyEvaluation
+from bandit.ope.units import hash_units
 from bandit.parallel import fan_out
 
 if TYPE_CHECKING:
@@ -34,12 +37,12 @@ if TYPE_CHECKING:
     from bandit.ope.readers.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
+EARLIEST_MS: Final = 631_152_000_000
+"""1990; times before it are row numbers, or none at all."""
 ESTIMATED: Final = (
     "Propensities were not logged but estimated from contexts: every figure below is only as "
     "right as that model, and wrong where the choice rested on what the log does not say."
 )
-
-Open: TypeAlias = Callable[[], Iterable[LoggedEvent]]
 
 
 def evaluate(
@@ -74,7 +77,8 @@ def evaluate(
     chosen = list({p if isinstance(p, str) else id(p): p for p in named}.values())
     _check(chosen, options)
     with show_progress(console) as progress:
-        model, slots = _read_before(log, options, progress)
+        model, slots, largest = read_before(log, options, progress)
+        options = replace(options, max_weight=largest)
         # Each process has the baseline, to compare with.
         baseline, *others = chosen
         count = max(min(processes, len(others)), 1)
@@ -98,16 +102,18 @@ def evaluate(
     found = list(first.policies[:1]) * len(chosen)
     for number, part in parts.items():
         found[1 + number :: len(parts)] = part.policies[1:]
-    warnings = (*((ESTIMATED,) if first.estimated else ()), *map(str, first.rows))
+    warnings = (*((ESTIMATED,) if first.estimated else ()), *first.notes, *map(str, first.rows))
     return Evaluation(
         n=first.n,
         level=options.level,
         baseline=options.baseline,
-        policies=tuple(found),
+        policies=_with_repeats(found, first.repeats),
         warnings=warnings,
         calibration=first.calibration,
         creatives=first.creatives,
         skipped=first.rows,
+        since_ms=first.since_ms,
+        until_ms=first.until_ms,
     )
 
 
@@ -126,6 +132,20 @@ class _Part(NamedTuple):
     creatives: tuple[CreativeEstimate, ...]
     estimated: bool
     rows: tuple[SkippedRows, ...]
+    notes: tuple[str, ...]
+    repeats: str | None
+    since_ms: int | None
+    until_ms: int | None
+
+
+def _with_repeats(
+    found: Iterable[PolicyEvaluation], words: str | None
+) -> tuple[PolicyEvaluation, ...]:
+    """Returns the policies, with verdicts that say that users repeat, if they do."""
+    return tuple(
+        msgspec.structs.replace(each, diagnostics=with_repeats(each.diagnostics, words))
+        for each in found
+    )
 
 
 def _judge(
@@ -140,9 +160,10 @@ def _judge(
     candidates = [CandidatePolicy(policy, options, slots) for policy in policies]
     if "mrdr" in options.estimators:
         for candidate in candidates:
-            candidate.model = _fit_robust(log, candidate.policy, options)
-    calibrating, n, estimated = Calibrating(), 0, False
+            candidate.model = fit_robust(log, candidate.policy, options)
+    calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats()
     creatives = CreativeJudge(model=model) if options.creatives else None
+    times: list[tuple[float, float]] = []
     events = reading(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -151,6 +172,9 @@ def _judge(
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
         view = view_of(batch, options, model)
+        times.append((view.timestamp_ms.min(), view.timestamp_ms.max()))
+        if options.unit is None:
+            repeats.add(batch)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -170,49 +194,16 @@ def _judge(
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
-    yield _Part(n, results, calibrating.get(), judged, estimated, events.skipped)
+    said = events.skipped, events.notes, repeats.words()
+    yield _Part(n, results, calibrating.get(), judged, estimated, *said, *_span(times))
 
 
-def _read_before(log: Open, options: Options, progress: Progress) -> tuple[RewardModel | None, int]:
-    """Returns the fitted model, if one is needed, and how many slots events have, if slates are."""
-    model = None
-    if any(name in WITH_MODEL and name != "mrdr" for name in options.estimators):
-        model = open_model(options.model)
-    slates = any(name in SLATES for name in options.estimators)
-    if model is None and not slates:
-        return None, 0
-    task = progress.add_task("reading for the reward model", total=None)
-    slots = 0
-    for number, event in enumerate(log()):
-        slots = max(slots, event.decision.slot + 1)
-        if model is not None:
-            model.learn(event)
-        if number % 1000 == 999:
-            progress.advance(task, 1000)
-    if model is not None and slots:
-        model.fit()
-    progress.update(task, visible=False)
-    return model if slots else None, slots
-
-
-def _fit_robust(log: Open, policy: str | Candidate, options: Options) -> RewardModel:
-    """Returns the reward model with which DR's variance for this policy is least.
-
-    It is fitted with the weights π (1 - μ) / μ² (Farajtabar, Chow & Ghavamzadeh 2018, equation
-    10, as their estimator takes them for stochastic policies).
-    """
-    model, target = open_model(options.model), open_target(policy, max_weight=options.max_weight)
-    for number, event in enumerate(log()):
-        if number < options.train:
-            target.train(event)
-            continue
-        propensity, weighed = event.decision.propensity, target.answer(event).target
-        # where the log left no choice nothing can vary; a little keeps the model from having none
-        weight = weighed * max(1.0 - propensity, 1e-3) / propensity**2
-        if weight > 0.0:
-            model.learn(event, weight)
-    model.fit()
-    return model
+def _span(times: Sequence[tuple[float, float]]) -> tuple[int, int] | tuple[None, None]:
+    """Returns the first and the last time; None where they are row numbers, or none at all."""
+    since_ms = min((first for first, _ in times), default=0.0)
+    if since_ms < EARLIEST_MS:
+        return None, None
+    return int(since_ms), int(max(last for _, last in times))
 
 
 def _check(policies: Sequence[str | Candidate], options: Options) -> None:
@@ -230,20 +221,6 @@ def _check(policies: Sequence[str | Candidate], options: Options) -> None:
                 f"policy {policy!r} learns from the log's first part; say with train (--train) how "
                 "many decisions that is"
             )
-
-
-def show_progress(
-    console: Console | None, done: str = "{task.completed:,.0f} decisions"
-) -> Progress:
-    """Returns a spinner with what is done; nothing is shown where nobody looks."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}: " + done),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=console is None or not console.is_terminal,
-    )
 
 
 PLAIN: Final = tuple(
@@ -266,6 +243,7 @@ def fits(policies: Sequence[str], options: Options, *, actions: bool) -> bool:
         )
         and not options.train
         and not options.creatives
+        and options.unit != EVENT_ID
         and all(name in PLAIN for name in options.estimators)
     )
 
@@ -288,16 +266,22 @@ def evaluate_columns(
         ReaderError: the log cannot be read.
     """
     names = list(dict.fromkeys([options.baseline, *policies]))
+    if "betting" in options.estimators and options.max_weight is None:
+        options = replace(options, max_weight=_constant_weight(log))
+    log = _with_users(log, options)
     parts = min(processes, log.most_parts)
     jobs = [partial(_judge_columns, log, names, options, part, parts) for part in range(parts)]
     found: dict[int, _ColumnsPart] = {}
-    n = 0
+    n, repeats = 0, Repeats()
     with show_progress(console) as progress:
         task = progress.add_task("judging", total=None)
         for job, told in fan_out(jobs, processes):
             if isinstance(told, int):
                 n += told
                 progress.advance(task, told)
+            elif isinstance(told, dict):
+                for path, values in told.items():
+                    repeats.add_values(path, values)
             else:
                 found[job] = told
     counts = RowCounts("skip")
@@ -310,9 +294,40 @@ def evaluate_columns(
     for job in sorted(found)[1:]:
         others = found[job].candidates
         candidates = [one + other for one, other in zip(candidates, others, strict=True)]
-    results = tuple(candidate.result() for candidate in candidates)
-    warnings = tuple(map(str, skipped))
-    return Evaluation(n, options.level, options.baseline, results, warnings, skipped=skipped)
+    results = _with_repeats((candidate.result() for candidate in candidates), repeats.words())
+    since_ms, until_ms = _span([time for part in found.values() for time in part.times])
+    return Evaluation(
+        n,
+        options.level,
+        options.baseline,
+        results,
+        tuple(map(str, skipped)),
+        skipped=skipped,
+        since_ms=since_ms,
+        until_ms=until_ms,
+    )
+
+
+def _constant_weight(log: ColumnLog) -> float | None:
+    """Returns the largest weight of a log whose logged propensities are all alike, else None."""
+    ends = [
+        (columns.propensity.min(), columns.propensity.max())
+        for columns in log.read()
+        if len(columns.propensity)
+    ]
+    low = min((low for low, _ in ends), default=0.0)
+    high = max((high for _, high in ends), default=1.0)
+    return float(1.0 / low) if 0.0 < high - NEARLY * high <= low else None
+
+
+def _with_users(log: ColumnLog, options: Options) -> ColumnLog:
+    """Returns the log that also reads the unit's column, or columns that may name users."""
+    wanted = (
+        [name for name in log.table.roles.context if names_unit(name)]
+        if options.unit is None
+        else [unit_path(options.unit)]
+    )
+    return log._replace(segments=tuple(dict.fromkeys((*log.segments, *wanted))))
 
 
 class _ColumnsPart(NamedTuple):
@@ -320,25 +335,44 @@ class _ColumnsPart(NamedTuple):
 
     candidates: list[CandidatePolicy]
     skipped: tuple[SkippedRows, ...]
+    times: list[tuple[float, float]]
 
 
 def _judge_columns(
     log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
-) -> Iterator[int | _ColumnsPart]:
-    """Yields how many decisions were judged, as they are, and then what is kept of them."""
-    candidates = [CandidatePolicy(name, options) for name in names]
-    counts = RowCounts(log.on_bad_row)
+) -> Iterator[int | dict[str, Sequence[str]] | _ColumnsPart]:
+    """Yields how many decisions were judged, as they are, and then what is kept of them.
+
+    Where no unit is named, the values of columns that may name users as well.
+    """
+    candidates, start = [CandidatePolicy(name, options) for name in names], 0
+    counts, times = RowCounts(log.on_bad_row), list[tuple[float, float]]()
     for columns in log.read(part, parts, counts):
         n = len(columns.reward)
-        view = View((), None, columns.timestamp_ms, columns.labels)
+        labels = {name: of for name, of in columns.labels.items() if name in options.segments}
+        units = None
+        if options.unit is None:
+            yield {name: values for name, values in columns.labels.items() if names_unit(name)}
+        else:
+            values = columns.labels[unit_path(options.unit)]
+            units = hash_units(
+                [
+                    f"{part}/{row}" if value == NOTHING else f"={value}"
+                    for row, value in enumerate(values, start)
+                ]
+            )
+        start += n
+        if n:
+            times.append((columns.timestamp_ms.min(), columns.timestamp_ms.max()))
+        view = View((), None, columns.timestamp_ms, labels, units)
         for candidate in candidates:
             target = _target(candidate.name, columns, log.actions)
-            batch = Batch(columns.reward, columns.propensity, target)
+            batch = Batch(columns.reward, columns.propensity, target, unit=units)
             candidate.take_batch(batch, view, _support(candidate.name, log, columns))
         for candidate in candidates[1:]:
             candidate.compare(candidates[0])
         yield n
-    yield _ColumnsPart(candidates, counts.get())
+    yield _ColumnsPart(candidates, counts.get(), times)
 
 
 def _support(name: str, log: ColumnLog, columns: TableColumns) -> Support:

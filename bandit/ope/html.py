@@ -6,6 +6,7 @@ earned, in words, and whether the log can tell; then pictures; then the figures.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from html import escape
 from importlib.util import find_spec
 from typing import Final
@@ -19,6 +20,7 @@ from bandit.ope.report import (
     drift,
     shown,
     shown_interval,
+    shown_lift,
 )
 from bandit.ope.trends import Part
 
@@ -61,15 +63,29 @@ def to_page(report: Evaluation) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>What each policy would have earned</title><style>{STYLE}</style></head><body>"
-        f"<h1>What each policy would have earned</h1><p>{report.n:,} logged decisions. Policies "
-        f"are compared with <b>{escape(report.baseline)}</b> on the same decisions.</p>{warnings}"
+        f"<h1>What each policy would have earned</h1><p>{_origin(report)}. Policies are compared "
+        f"with <b>{escape(report.baseline)}</b> on the same decisions.</p>{warnings}"
         f"{_summary(report)}{_forest(report)}{_over_time(report)}{_creatives(report)}{sections}{_calibration(report)}"
         "<h2>How to read this</h2><p class=small>Nobody was shown anything new for this page. "
-        "Decisions that were made are weighed by how much likelier each policy makes them. Of "
+        "Decisions that were made are weighed by how much likelier each policy makes them. A lift "
+        "is by what share more than the other a policy earns; other differences are in rewards. Of "
         f"such intervals {report.level:.0%} hold the true value. Where the verdict is red, take no "
         "decision from the figures beside it: the words say what is wrong. A star marks figures "
         "that rest on propensities which were estimated.</p></body></html>\n"
     )
+
+
+def _origin(report: Evaluation) -> str:
+    """Returns which log was judged: its size, file, dates, and by which version."""
+    of = f" of <b>{escape(report.source)}</b>" if report.source is not None else ""
+    dates = ""
+    if report.since_ms is not None and report.until_ms is not None:
+        dates = f", from {_date(report.since_ms)} to {_date(report.until_ms)}"
+    return f"{report.n:,} logged decisions{of}{dates}, judged by copyloop {escape(report.version)}"
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000.0, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def in_words(policy: PolicyEvaluation, baseline: str) -> str:
@@ -114,14 +130,22 @@ def _summary(report: Evaluation) -> str:
             f"<tr><td><b>{escape(policy.policy)}</b></td>"
             f"<td class=n>{shown(None if row is None else row.value)}{_star(row)}</td>"
             f"<td class=n>{shown_interval(None if row is None else row.interval)}</td>"
+            f"<td class=n>{_lift(policy, row)}</td>"
             f"<td>{escape(in_words(policy, report.baseline))}</td>"
             f"<td><span class={kind}>{verdict.code}</span></td></tr>"
         )
     return (
         "<table><tr><th>policy</th><th class=n>reward a decision</th>"
-        f"<th class=n>{report.level:.0%} interval</th><th>what that means</th><th>verdict</th></tr>"
+        f"<th class=n>{report.level:.0%} interval</th>"
+        f"<th class=n>lift over {escape(report.baseline)}</th>"
+        "<th>what that means</th><th>verdict</th></tr>"
         f"{''.join(rows)}</table>"
     )
+
+
+def _lift(policy: PolicyEvaluation, row: EstimateRow | None) -> str:
+    known = row is not None and policy.diagnostics.proves
+    return shown_lift(row.lift, row.lift_interval) if known and row is not None else "–"
 
 
 def _forest(report: Evaluation) -> str:

@@ -20,12 +20,20 @@ from bandit.policies import load_policy, open_policy, parse_policy
 from bandit.policy import Pmf, Policy, sample, sample_seed
 from streams.events import PolicySpec
 
+RUNS: Final = 8
+"""In so many runs a candidate explores, each by other draws."""
+
 
 class Candidate(NamedTuple):
-    """A policy to be evaluated by its spec, which learns as it goes, and what to call it."""
+    """A policy to be evaluated by its spec, which learns as it goes, and what to call it.
+
+    With `tried_once_in`, it learns from what it would have tried itself alone, which is one in so
+    many decisions at the least; see `ManyRuns`.
+    """
 
     name: str
     spec: PolicySpec
+    tried_once_in: float | None = None
 
 
 FIRST_ACTION: Final = Candidate(
@@ -100,11 +108,13 @@ class Exploring:
 
     What it would have chosen is accepted by rejection sampling, with the probability w / c, so
     that it sees what its own exploration would have brought it (Dudík et al. 2012, section 4).
-    c is `largest`, or else 1 over the least propensity above 0 that the log has had so far.
+    c is `largest`, or else 1 over the least propensity above 0 that the log has had so far. Another
+    `run` accepts by other draws.
     """
 
-    def __init__(self, policy: Policy, largest: float | None = None) -> None:
+    def __init__(self, policy: Policy, largest: float | None = None, run: int = 0) -> None:
         self._policy = policy
+        self._run = f" {run}" if run else ""
         self._given = largest
         self._largest = largest or 1.0
 
@@ -116,7 +126,7 @@ class Exploring:
             least = min(p for p in decision.pmf if p > 0.0)
             self._largest = max(self._largest, 1.0 / least)
         share = found.target / (decision.propensity * self._largest)
-        seed = f"explore {sample_seed(decision.event_id, decision.slot)}"
+        seed = f"explore{self._run} {sample_seed(decision.event_id, decision.slot)}"
         accepted = sample((max(1.0 - share, 0.0), share), seed) == 1
         if accepted:
             self.train(event)
@@ -125,6 +135,38 @@ class Exploring:
     def train(self, event: LoggedEvent) -> None:
         """Learns of the event."""
         self._policy.learn(event.decision, event.reward)
+
+
+class ManyRuns:
+    """A policy that explores, in several runs: its pmf is the mean of theirs.
+
+    One run may be lucky or not, and so its value says little of the policy's.
+
+    Attributes:
+        weights: Σ w of each run, shape (n_runs,).
+        earned: Σ w r of each run, likewise.
+    """
+
+    def __init__(self, spec: PolicySpec, once_in: float, runs: int) -> None:
+        self._runs = [Exploring(open_policy(spec), once_in, run) for run in range(1, runs + 1)]
+        self.weights = np.zeros(runs)
+        self.earned = np.zeros(runs)
+
+    def answer(self, event: LoggedEvent) -> Answer:
+        """Returns the runs' mean pmf from what came before the event."""
+        pmfs = [run.answer(event).pmf for run in self._runs]
+        index = event.decision.index
+        weights = np.array([0.0 if pmf is None else pmf[index] for pmf in pmfs])
+        weights /= event.decision.propensity
+        self.weights += weights
+        self.earned += weights * event.reward
+        pmf = np.mean([pmf for pmf in pmfs if pmf is not None], axis=0)
+        return Answer(float(pmf[index]), pmf)
+
+    def train(self, event: LoggedEvent) -> None:
+        """Has every run learn of the event."""
+        for run in self._runs:
+            run.train(event)
 
 
 class Fixed:
@@ -152,7 +194,9 @@ def open_target(policy: str | Candidate, *, max_weight: float | None = None) -> 
         PolicyStateError: the file does not hold a policy's bytes.
     """
     if isinstance(policy, Candidate):
-        return Learning(open_policy(policy.spec))
+        if policy.tried_once_in is None:
+            return Learning(open_policy(policy.spec))
+        return ManyRuns(policy.spec, policy.tried_once_in, RUNS)
     kind, _, rest = policy.partition(":")
     match kind:
         case "logged":
@@ -199,9 +243,13 @@ def _logged(event: LoggedEvent) -> Answer:
 
 
 def _constant(action_id: str, event: LoggedEvent) -> Answer:
-    """Returns 1 for the action and 0 for all others; 0 for all where it could not be chosen."""
+    """Returns 1 for the action and 0 for all others; 0 for all where it could not be chosen.
+
+    An action that a decision offers several times is as likely at each of its places.
+    """
     decision = event.decision
     pmf = np.array([float(action.id == action_id) for action in decision.actions])
+    pmf /= max(pmf.sum(), 1.0)
     return Answer(float(pmf[decision.index]), pmf)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib import metadata
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,16 +16,19 @@ from rich.table import Table
 from rich.text import Text
 
 from bandit.distributions import quantile
-from bandit.ope.base import Interval, normal
 from bandit.ope.creatives import CreativeEstimate
 from bandit.ope.diagnostics import Calibration, Diagnostics
-from bandit.ope.estimators.running import RunningEstimate, standard_error
+from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates, SlatesBySlot
+from bandit.ope.intervals import Interval
 from bandit.ope.readers.rows import SkippedRows
 from bandit.ope.trends import Part
 
 SHOWN: Final = 20
 LEAST_IN_STRETCH: Final = 50
+DAY_MS: Final = 86_400_000
+CYCLE: Final = 0.2
+"""By how much a value may go up and down within a day, as a share of it, and still be steady."""
 DRIFTED: Final = 3.72
 """Standard deviations of a normal variable that one in ten thousand exceeds."""
 
@@ -31,7 +36,9 @@ DRIFTED: Final = 3.72
 class EstimateRow(msgspec.Struct, frozen=True):
     """A policy's value by one estimator, and by how much it differs from the baseline's.
 
-    `difference` is None for the baseline itself, and for estimators that give none. `caveat` is
+    `difference` is in rewards, and `lift` the same as a share of the baseline's value: value /
+    baseline - 1. Both are None for the baseline itself, and for estimators that give none; their
+    intervals are None as well where the verdict says that the log cannot tell. `caveat` is
     `propensities_estimated` where the log had none, and None else.
     """
 
@@ -41,6 +48,8 @@ class EstimateRow(msgspec.Struct, frozen=True):
     difference: float | None
     difference_interval: Interval | None
     caveat: str | None = None
+    lift: float | None = None
+    lift_interval: Interval | None = None
 
 
 class PolicyEvaluation(msgspec.Struct, frozen=True):
@@ -70,7 +79,9 @@ class Evaluation(NamedTuple):
 
     `warnings` hold for every figure; `calibration` is of the reward model, if there was one, and
     `creatives` of each creative, if that was asked for. `skipped` counts the rows of the log that
-    are no decision, by reason.
+    are no decision, by reason. `source` is the log's file, if it is one; `since_ms` and `until_ms`
+    are the times of its first and last decision, if it has times, and `version` is of the copyloop
+    that judged it.
     """
 
     n: int
@@ -81,6 +92,10 @@ class Evaluation(NamedTuple):
     calibration: Calibration | None = None
     creatives: tuple[CreativeEstimate, ...] = ()
     skipped: tuple[SkippedRows, ...] = ()
+    source: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    version: str = metadata.version("copyloop")
 
     def to_json(self) -> str:
         """Returns the fields as one JSON object."""
@@ -93,7 +108,11 @@ class Evaluation(NamedTuple):
             "estimator",
             title="What each policy would have earned",
             # names are not markup
-            caption=Text(f"{self.n:,} decisions; intervals of {self.level:.0%}.\n{self.remarks()}"),
+            caption=Text(
+                f"{self.n:,} decisions; intervals of {self.level:.0%}. Differences to "
+                f"{self.baseline} are in rewards a decision; --format json has them as lift.\n"
+                + self.remarks()
+            ),
             caption_justify="left",
         )
         for heading in ("value", "interval", f"over {self.baseline}"):
@@ -169,7 +188,8 @@ def drift(over_time: Sequence[Part]) -> str | None:
     """Returns, in words, that a value changed with time; None where chance would do as much.
 
     By the chi-squared statistic of the stretches' values around their weighted mean (Cochran
-    1954), in the approximation of Wilson & Hilferty (1931), at one in ten thousand.
+    1954), in the approximation of Wilson & Hilferty (1931), at one in ten thousand. Stretches
+    shorter than a day may differ by a fifth as well, as the hours of any day do.
     """
     known = [
         (part, part.value, (part.interval.high - part.interval.low) / 2.0)
@@ -179,8 +199,11 @@ def drift(over_time: Sequence[Part]) -> str | None:
     if len(known) < 3:
         return None
     z = quantile(known[0][0].interval.level) if known[0][0].interval else 1.0
-    weights = [(z / half) ** 2 for _, _, half in known]
     values = [value for _, value, _ in known]
+    starts = sorted(int(part.label) for part, _, _ in known)
+    within_day = min(later - one for one, later in pairwise(starts)) < DAY_MS
+    swing = CYCLE * abs(sum(values)) / len(values) if within_day else 0.0
+    weights = [1.0 / ((half / z) ** 2 + swing * swing) for _, _, half in known]
     mean = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
     statistic = sum(w * (v - mean) ** 2 for w, v in zip(weights, values, strict=True))
     free = len(known) - 1
@@ -199,13 +222,13 @@ def slot_parts(running: Mapping[str, RunningEstimate[Slates]], level: float) -> 
         formula = running[name].formula if name in running else None
         if not isinstance(formula, SlatesBySlot):
             continue
-        held, parts = running[name].moments, []
+        held, support, parts = running[name].sums, running[name].support, []
         for number in range(formula.slots if held.n > 1 else 0):
             found = formula.slot(held.mean, number)
             if found is None:
                 parts.append(Part(str(number), held.n, None, None, None))
                 continue
-            interval = normal(found.value, standard_error(found.gradient, held), level)
+            interval = support.interval(found.value, held.error(found.gradient), level)
             parts.append(Part(str(number), held.n, found.value, interval, None))
         return tuple(parts)
     return ()
@@ -214,6 +237,19 @@ def slot_parts(running: Mapping[str, RunningEstimate[Slates]], level: float) -> 
 def shown(value: float | None, *, form: str = ".4g") -> str:
     """Returns the value with four significant digits; a dash for none."""
     return "–" if value is None else format(round(value, 12) + 0.0, form)
+
+
+def shown_lift(lift: float | None, interval: Interval | None) -> str:
+    """Returns a relative difference in percent, with its interval if there is one; a dash for none.
+
+    >>> shown_lift(0.1234, Interval("log_normal", 0.95, 0.05, 0.2))
+    '+12.3 % (+5.0 to +20.0 %)'
+    """
+    if lift is None:
+        return "–"
+    if interval is None:
+        return f"{100 * lift:+.1f} %"
+    return f"{100 * lift:+.1f} % ({100 * interval.low:+.1f} to {100 * interval.high:+.1f} %)"
 
 
 def shown_interval(interval: Interval | None, *, sign: str = "") -> str:

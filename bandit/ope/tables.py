@@ -18,6 +18,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from bandit.errors import ReaderError
+from bandit.ope.batches import unit_path
 from bandit.ope.candidate import Options
 from bandit.ope.diagnostics import EvaluationVerdict
 from bandit.ope.estimators.bounded import RewardRange
@@ -72,7 +73,9 @@ def evaluate_table(
     """
     processes = processes if isinstance(table, Path) else 1
     if propensities and fits(policies, options, actions="action" in columns):
-        log = open_columns(table, columns, options.segments, on_bad_row=on_bad_row)
+        of_unit = () if options.unit is None else (unit_path(options.unit),)
+        segments = (*options.segments, *of_unit)
+        log = open_columns(table, columns, segments, on_bad_row=on_bad_row)
         if log is not None:
             return evaluate_columns(log, policies, options, processes=processes, console=console)
     opened = partial(_open, table, dict(columns), propensities, on_bad_row)

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from bandit.ope.base import LEVEL, Batch, Floats, Interval
+from bandit.ope.base import UNIT, Batch, Floats, RewardRange
 from bandit.ope.estimators.running import Formula, RunningEstimate
+from bandit.ope.intervals import LEVEL, Interval
 
 BUCKETS: Final = 48
 SEGMENTS: Final = 200
@@ -46,8 +47,9 @@ class ByTime:
     [('0', 2, 0.5), ('90000', 2, 1.0)]
     """
 
-    def __init__(self, formula: Formula[Batch]) -> None:
+    def __init__(self, formula: Formula[Batch], reward_range: RewardRange = UNIT) -> None:
         self._formula = formula
+        self._range = reward_range
         self._width_ms = FIRST_WIDTH_MS
         self._parts: dict[int, _Tally] = {}
 
@@ -63,7 +65,7 @@ class ByTime:
             self._double()
         keys = (timestamp_ms // self._width_ms).astype(np.int64)
         for key in np.unique(keys):
-            tally = self._parts.setdefault(int(key), _Tally(self._formula))
+            tally = self._parts.setdefault(int(key), _Tally(self._formula, self._range))
             tally.add(batch[np.flatnonzero(keys == key)])
 
     def get(self, level: float = LEVEL) -> tuple[Part, ...]:
@@ -73,7 +75,7 @@ class ByTime:
         )
 
     def __add__(self, other: ByTime) -> ByTime:
-        total = ByTime(self._formula)
+        total = ByTime(self._formula, self._range)
         total._width_ms = max(self._width_ms, other._width_ms)
         for one in (self, other):
             total._take(one._parts, total._width_ms // one._width_ms)
@@ -89,14 +91,15 @@ class ByTime:
     def _take(self, parts: dict[int, _Tally], times: int) -> None:
         """Takes in parts of which so many make one of this one's."""
         for key, tally in parts.items():
-            self._parts.setdefault(key // times, _Tally(self._formula)).take(tally)
+            self._parts.setdefault(key // times, _Tally(self._formula, self._range)).take(tally)
 
 
 class BySegment:
     """One estimator for each value of a segment; past 200 of them, new ones are put together."""
 
-    def __init__(self, formula: Formula[Batch]) -> None:
+    def __init__(self, formula: Formula[Batch], reward_range: RewardRange = UNIT) -> None:
         self._formula = formula
+        self._range = reward_range
         self._parts: dict[str, _Tally] = {}
 
     def add(self, batch: Batch, labels: Sequence[str]) -> None:
@@ -113,7 +116,7 @@ class BySegment:
         return tuple(sorted(found, key=lambda part: (-part.n, part.label)))
 
     def __add__(self, other: BySegment) -> BySegment:
-        total = BySegment(self._formula)
+        total = BySegment(self._formula, self._range)
         for one in (self, other):
             for label, tally in one._parts.items():
                 total._tally(label).take(tally)
@@ -122,14 +125,14 @@ class BySegment:
     def _tally(self, label: str) -> _Tally:
         if label not in self._parts and len(self._parts) >= SEGMENTS:
             label = REST
-        return self._parts.setdefault(label, _Tally(self._formula))
+        return self._parts.setdefault(label, _Tally(self._formula, self._range))
 
 
 class _Tally:
     """The estimate over one part, and what the log's own policy earned there."""
 
-    def __init__(self, formula: Formula[Batch]) -> None:
-        self._estimate: RunningEstimate[Batch] = RunningEstimate(formula)
+    def __init__(self, formula: Formula[Batch], reward_range: RewardRange) -> None:
+        self._estimate: RunningEstimate[Batch] = RunningEstimate(formula, reward_range)
         self._earned = 0.0
 
     def add(self, batch: Batch) -> None:

@@ -2,31 +2,41 @@
 
 Whoever takes the best of many has taken the luckiest too. So the log's first part picks the
 winner, by progressive validation, and the rest, which picked nothing, says what it is worth.
+
+A candidate that learned from all that was logged would get for nothing what it has to explore
+for, and never to explore would always win. So each learns from what it would have tried itself,
+where the log was made with enough chance for that.
 """
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice, product
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from bandit.distributions import quantile
 from bandit.errors import EstimateError, PolicySpecError
-from bandit.ope.base import LEVEL, Batch, Interval
+from bandit.ope.base import Batch
 from bandit.ope.batches import make_batch
+from bandit.ope.before import Open, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
 from bandit.ope.diagnostics import Diagnostics
 from bandit.ope.estimators import FORMULAS
 from bandit.ope.estimators.running import RunningEstimate
-from bandit.ope.evaluate import BATCH_SIZE, Open, show_progress
+from bandit.ope.evaluate import BATCH_SIZE
+from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel, open_model
-from bandit.ope.policies import Candidate
-from bandit.ope.readers.rows import SkippedRows, reading
+from bandit.ope.policies import RUNS, Candidate, ManyRuns
+from bandit.ope.readers.rows import Reading, SkippedRows, reading
 from bandit.ope.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_value
@@ -34,6 +44,13 @@ from streams.events import PolicySpec
 
 SHARE: Final = 0.5
 BASELINE: Final = "logged"
+LEAST_TRIED: Final = 500
+"""From so many decisions of its own on, a candidate can be judged by what it finds out itself."""
+RAREST: Final = 0.01
+"""The share of decisions whose least propensity may be too low to be tried in proportion."""
+
+Evidence: TypeAlias = Literal["own", "all"]
+"""What candidates learned from: what they would have tried themselves, or all that was logged."""
 
 
 class TunedPolicy(msgspec.Struct, frozen=True):
@@ -62,7 +79,9 @@ class Tuning(NamedTuple):
     """What a search found; candidates are in the order of their value where the winner is picked.
 
     `n` is how many decisions picked, and `held_out` how many told what the winner is worth.
-    `skipped` counts the rows of the log that are no decision.
+    `skipped` counts the rows of the log that are no decision; `warnings` hold for every figure.
+    `learned_from` is "own" where each candidate learned from what it would have tried itself, about
+    `tried` decisions in all, and "all" where the log has too little chance in it for that.
     """
 
     n: int
@@ -71,7 +90,10 @@ class Tuning(NamedTuple):
     estimator: str
     baseline: str
     candidates: tuple[TunedPolicy, ...]
+    learned_from: Evidence = "own"
+    tried: int = 0
     skipped: tuple[SkippedRows, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def winner(self) -> TunedPolicy:
@@ -81,6 +103,20 @@ class Tuning(NamedTuple):
     def to_json(self) -> str:
         """Returns the fields as one JSON object, the winner first."""
         return msgspec.json.format(msgspec.json.encode(self._asdict())).decode()
+
+    @property
+    def words(self) -> str:
+        """What the values are of, and so what the search can tell."""
+        if self.learned_from == "own":
+            return (
+                f"Each candidate learned, in {RUNS} runs, from what it would have tried itself, "
+                f"about {self.tried:,} decisions a run: values are of the later part of so many."
+            )
+        return (
+            f"The log would let a candidate try only {self.tried:,} decisions of its own, so each "
+            "learned from all of it: what exploring costs is in the values, what it finds is not. "
+            "Do not choose how much to explore by them; give the policy that logs a floor."
+        )
 
     def to_table(self) -> Table:
         """Returns the candidates, the best first, and below them what to think of the winner."""
@@ -93,8 +129,8 @@ class Tuning(NamedTuple):
             caption=Text(
                 f"Picked by {self.n:,} decisions; the values on the right are of the "
                 f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
-                f"{self.level:.0%}.\nThe winner: {verdict.code}. {verdict.words}"
-                + "".join(f"\n* {rows}" for rows in self.skipped)
+                f"{self.level:.0%}.\n{self.words}\nThe winner: {verdict.code}. {verdict.words}"
+                + "".join(f"\n* {words}" for words in self.warnings)
             ),
             caption_justify="left",
         )
@@ -138,6 +174,12 @@ def tune(
 ) -> Tuning:
     """Returns how the candidates did, each asked about a decision before it learned of it.
 
+    A candidate learns from a decision if it would have made it too, by rejection sampling (Dudík
+    et al. 2012, section 4), at a rate that the log's least propensities allow. Its value is the
+    mean over the log, by all decisions, of what it was at each, and over several runs; intervals
+    hold the luck of the runs, too. Where a run would come to fewer than 500 decisions, candidates
+    learn from all instead, and `Tuning.learned_from` says so.
+
     Args:
         log: opens the log from its start.
         candidates: policies to try.
@@ -159,15 +201,17 @@ def tune(
     if not 0.0 < share < 1.0:
         raise EstimateError(f"the share that picks is {share}; expected above 0 and below 1")
     unique = list({_as_text(spec): spec for spec in candidates}.values())
-    fitted, n, skipped = _fit(log, model)
+    fitted, n, once_in, read = _fit(log, model)
     if n < 4:
         raise EstimateError(f"the log holds {n} decisions; a search needs some for each part")
     estimator = "snips" if fitted is None else "dr"
     options = Options(estimators=(estimator,), baseline=baseline, level=level)
-    cut = max(round(n * share), 1)
+    cut, tried = max(round(n * share), 1), int(n / once_in)
+    own = tried >= LEAST_TRIED
+    named = [Candidate(_as_text(spec), spec, once_in if own else None) for spec in unique]
     count = max(min(processes, len(unique)), 1)
     jobs = [
-        partial(_fold, log, unique[number::count], options, cut, fitted) for number in range(count)
+        partial(_fold, log, named[number::count], options, cut, fitted) for number in range(count)
     ]
     found: list[TunedPolicy] = []
     with show_progress(console, "{task.percentage:.0f} %") as progress:
@@ -180,7 +224,18 @@ def tune(
     ranked = sorted(
         found, key=lambda c: (c.selection is None, -(c.selection or 0.0), _as_text(c.spec))
     )
-    return Tuning(cut, n - cut, level, estimator, baseline, tuple(ranked), skipped)
+    return Tuning(
+        cut,
+        n - cut,
+        level,
+        estimator,
+        baseline,
+        tuple(ranked),
+        "own" if own else "all",
+        tried,
+        read.skipped,
+        (*read.notes, *map(str, read.skipped)),
+    )
 
 
 class _Trial:
@@ -189,11 +244,15 @@ class _Trial:
     def __init__(self, policy: str | Candidate, options: Options) -> None:
         self.picking: RunningEstimate[Batch] = RunningEstimate(FORMULAS[options.estimators[0]])
         self.telling = CandidatePolicy(policy, options)
+        self._picked = np.zeros(RUNS), np.zeros(RUNS)
 
     def take(self, view: View, *, picks: bool) -> None:
+        target = self.telling.target
         if picks:
-            answers = [self.telling.target.answer(event) for event in view.events]
+            answers = [target.answer(event) for event in view.events]
             self.picking.add(make_batch(view.events, answers, view.scores))
+            if isinstance(target, ManyRuns):
+                self._picked = target.weights.copy(), target.earned.copy()
         else:
             self.telling.take(view)
 
@@ -204,23 +263,35 @@ class _Trial:
             spec=spec,
             selection=self.picking.get().value,
             value=row.value,
-            interval=row.interval,
+            interval=self._widened(row.interval),
             difference=row.difference,
-            difference_interval=row.difference_interval,
+            difference_interval=self._widened(row.difference_interval),
             diagnostics=told.diagnostics,
         )
+
+    def _widened(self, interval: Interval | None) -> Interval | None:
+        """Returns the interval with what more or other runs would have changed."""
+        target = self.telling.target
+        if interval is None or not isinstance(target, ManyRuns):
+            return interval
+        weights, earned = target.weights - self._picked[0], target.earned - self._picked[1]
+        values = earned / np.maximum(weights, 1e-12)
+        luck = quantile(interval.level) * float(values.std(ddof=1)) / math.sqrt(len(values))
+        middle, half = (interval.low + interval.high) / 2.0, (interval.high - interval.low) / 2.0
+        half = math.hypot(half, luck)
+        return msgspec.structs.replace(interval, low=middle - half, high=middle + half)
 
 
 def _fold(
     log: Open,
-    specs: Sequence[PolicySpec],
+    candidates: Sequence[Candidate],
     options: Options,
     cut: int,
     model: RewardModel | None,
 ) -> Iterator[int | list[TunedPolicy]]:
     """Yields how many decisions were folded, as they are, and then the candidates."""
     base = _Trial(options.baseline, options)
-    trials = [_Trial(Candidate(_as_text(spec), spec), options) for spec in specs]
+    trials = [_Trial(candidate, options) for candidate in candidates]
     events, done = iter(log()), 0
     # no batch lies in both parts
     while batch := list(islice(events, min(BATCH_SIZE, cut - done) if done < cut else BATCH_SIZE)):
@@ -232,19 +303,24 @@ def _fold(
                 trial.telling.compare(base.telling)
         done += len(batch)
         yield len(batch)
-    yield [trial.result(spec) for spec, trial in zip(specs, trials, strict=True)]
+    yield [trial.result(c.spec) for c, trial in zip(candidates, trials, strict=True)]
 
 
-def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, tuple[SkippedRows, ...]]:
-    """Returns the reward model, how many decisions there are, and which rows are none."""
-    model, n, events = None if name is None else open_model(name), 0, reading(log())
+def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, float, Reading]:
+    """Returns the model, the number of decisions, in how many one can be tried, and the log.
+
+    The third is 1 over the least propensity above 0, but for the decisions with the rarest.
+    """
+    model, least = None if name is None else open_model(name), array("d")
+    events = reading(log())
     for event in events:
-        n += 1
+        least.append(min((p for p in event.decision.pmf if p > 0.0), default=1.0))
         if model is not None:
             model.learn(event)
-    if model is not None and n:
+    if model is not None and least:
         model.fit()
-    return model, n, events.skipped
+    once_in = 1.0 / float(np.quantile(least, RAREST, method="lower")) if least else 1.0
+    return model, len(least), once_in, events
 
 
 def _as_text(spec: PolicySpec) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bandit.distributions import quantile
 from bandit.ope.base import Batch, Floats
+from bandit.ope.intervals import Interval
 from bandit.ope.rounding import NEGLIGIBLE, RoundingError
 
 # a check that is made of every policy must hardly ever cry wolf
@@ -112,14 +113,18 @@ class WeightCheck:
         self._even.add(batch.propensity, 1.0 / n_actions)
         self._actions = max(self._actions, int(n_actions.max()))
 
-    def verdict(self) -> tuple[str, str] | None:
-        """Returns a code and words where the weights cannot be trusted; None where they can."""
+    def verdict(self, interval: Interval | None = None) -> tuple[str, str] | None:
+        """Returns a code and words where the weights cannot be trusted; None where they can.
+
+        Args:
+            interval: of the mean weight, by units, which may be wider than decisions alone tell.
+        """
         if self._unnamed:
             return "actions_unknown", (
                 "The log does not name its actions, so nobody knows what this policy would have "
                 "done. Name their column with --column action=COLUMN."
             )
-        if not self._own.off():
+        if not self._own.off() or (interval and interval.low <= 1.0 <= interval.high):
             return None
         mean = f"The weights' mean is {self._own.mean:.3g} and should be 1"
         if self._even.off():

@@ -7,10 +7,11 @@ refused here. The bytes hold spec and state under one checksum.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Annotated, Final, Generic, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -29,10 +30,24 @@ MAGIC: Final = b"copyloop policy 1\n"
 DIGEST_SIZE: Final = 16
 CACHE_SIZE: Final = 16_384
 """How many creatives a policy keeps prepared, or answers of how many."""
+CONTEXTS_KEPT: Final = 1024
+"""How many contexts a policy keeps as it read them."""
 
 
 class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
-    """The parameters of a policy; the tag is its name."""
+    """The parameters of a policy; the tag is its name.
+
+    `added` are parameters that came later, with what a new policy gets. A spec that names all
+    others and none of them is one that an older copyloop completed: it stays as it is.
+    """
+
+    added: ClassVar[Mapping[str, object]] = {}
+
+    @classmethod
+    def completed(cls, spec: PolicySpec) -> PolicySpec:
+        """Returns the spec with what was added, if it is a new policy's."""
+        older = set(cls.__struct_fields__).difference(cls.added)
+        return spec if older <= spec.keys() else {**cls.added, **spec}
 
 
 Config = TypeVar("Config", bound=PolicyConfig)
@@ -65,7 +80,7 @@ class Configured(ABC, Generic[Config]):
 def read_spec(spec: PolicySpec, config: type[Config]) -> Config:
     """Returns the parameters in `spec`, the ones left out at their defaults."""
     try:
-        return msgspec.convert(spec, config)
+        return msgspec.convert(config.completed(spec), config)
     except msgspec.ValidationError as error:
         raise PolicySpecError(_explain(spec, config, str(error))) from error
 
@@ -123,6 +138,18 @@ def check_reward(
             "and maximum, or a policy for such rewards",
         )
     return reward
+
+
+def spread_of(n: float, total: float, square: float) -> float:
+    """Returns the standard deviation of rewards, given how many there are, Σ r and Σ r².
+
+    It is above 0 whatever came, and 1 where nothing did. A single reward may be as far from the
+    level as it is large; of more, their spread tells.
+    """
+    if n <= 0.0:
+        return 1.0
+    spread = max(square - total * total / n, 0.0) + max(square, 0.0) / n**3
+    return max(math.sqrt(spread / n), 1e-9 * abs(total) / n, 1e-15)
 
 
 def order_of(actions: Sequence[Action]) -> list[int]:

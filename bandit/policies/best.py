@@ -122,3 +122,34 @@ def _integrate(z: Floats, density: Floats, slope: Floats, count: Floats) -> Floa
     np.maximum(found, 0.0, out=found)
     normalised: Floats = found / (found @ count)
     return normalised
+
+
+_GRID_STEP: Final = 0.6
+_LARGEST_GRID: Final = 200
+_MARKS: Final = np.linspace(-9.0, 9.0, 1153)
+_LOG_CDF: Final = np.log([0.5 * math.erfc(-mark / math.sqrt(2.0)) for mark in _MARKS.tolist()])
+
+
+def quick_normal_best(mean: Floats, sd: Floats) -> Floats:
+    """Returns what `normal_best` does for single arms, within 5e-4, at less than half the cost.
+
+    One even grid serves all arms, since the trapezoidal rule is all but exact for densities that
+    are wide against its step, and log F is read from a table. Where widths differ so much that
+    such a grid would be long, `normal_best` integrates.
+    """
+    span = _CENTRE_SPAN * sd
+    reach = mean + span
+    low, high = (mean - span).max(), reach.max()
+    narrowest = sd[reach > low].min()
+    n = int((high - low) / (_GRID_STEP * narrowest)) + 2
+    if n > _LARGEST_GRID:
+        return normal_best(mean, sd, np.ones(len(mean)))
+    z = np.arange(n) * ((high - low) / (n - 1)) + low
+    u = (z - mean[:, None]) / sd[:, None]
+    log_cdf = np.interp(u, _MARKS, _LOG_CDF)
+    others = log_cdf.sum(axis=0) - log_cdf
+    others -= 0.5 * u * u
+    np.exp(others, out=others)
+    found = others.sum(axis=1) / sd
+    normalised: Floats = found / found.sum()
+    return normalised

@@ -6,17 +6,19 @@ judged by what it earned itself (`fit`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, flatten, standardised
 from bandit.policies.base import (
     CACHE_SIZE,
+    CONTEXTS_KEPT,
     Configured,
     PolicyConfig,
     Positive,
@@ -25,148 +27,15 @@ from bandit.policies.base import (
     check_reward,
     order_of,
 )
-from bandit.policies.best import Floats, normal_best
+from bandit.policies.best import Floats, normal_best, quick_normal_best
+from bandit.policies.hybrid_fit import ArmSums, Fit, Prior, Totals, fit
+from bandit.policies.refits import RunningFit
 from bandit.policy import Pmf, Policy
 from streams.events import Action, Context, Decision
 
 DAY_MS: Final = 86_400_000
 CODE_SIZE: Final = 64
 """Dimensions in which a creative's features are kept; of these the fit takes the widest."""
-
-
-PRIOR_DECISIONS: Final = 100.0
-"""Mean and noise start as if one reward had been earned in so many decisions."""
-
-
-class ArmSums(Struct):
-    """What one creative's decisions sum to: all that the model needs to know of them.
-
-    `code` is its vector before it is shortened, shape (n_code,); `second` is Σ φφᵀ, shape (m, m),
-    and `response` Σ rφ, shape (m,).
-    """
-
-    code: Floats
-    second: Floats
-    response: Floats
-
-
-class Totals(NamedTuple):
-    """How many decisions there were, and sums over their rewards: r, r², and |r|."""
-
-    n: float
-    reward: float
-    square: float
-    size: float
-
-
-class Fit(NamedTuple):
-    """The posterior of W, and what it takes to read a creative by it.
-
-    W has the mean `weights`, shape (p, m), and with its rows strung together the covariance
-    `noise² · covariance`, shape (p·m, p·m). `own` and the entries of `covariance` are in units of
-    the noise's variance; `centre` and `directions` shorten a code to ψ.
-    """
-
-    mean: float
-    noise: float
-    own: float
-    centre: Floats
-    directions: Floats
-    weights: Floats
-    covariance: Floats
-
-    def creatives(self, arms: list[ArmSums], scale: float) -> tuple[Floats, Floats]:
-        """Returns mean and covariance of each creative's Wψ + u, given all that it earned.
-
-        Args:
-            arms: the creatives' sums; of those never shown, sums of 0.
-            scale: what the sums are multiplied by.
-
-        Returns:
-            Shapes (n, m) and (n, m, m). The covariance is noise²·(G + own²·G C G), where own·I is
-            the prior precision of u, G = (S + own·I)⁻¹, and C the covariance of Wψ; the mean
-            leaves out the mean reward, which all have in common.
-        """
-        psi, second, response = _stacked(arms, self, scale)
-        n, m = response.shape
-        spread = _inverse(second + self.own * np.eye(m))
-        mean = np.einsum("kij,kj->ki", spread, response + self.own * psi @ self.weights)
-        p = psi.shape[1]
-        blocks = self.covariance.reshape(p, m, p, m).swapaxes(1, 2).reshape(p * p, m * m)
-        shared = (_outer(psi) @ blocks).reshape(n, m, m)
-        covariance = self.noise**2 * (spread + self.own**2 * spread @ shared @ spread)
-        return mean, covariance
-
-
-def fit(arms: list[ArmSums], totals: Totals, config: HybridConfig, scale: float) -> Fit:
-    """Returns the posterior of what creatives share, given the sums of all of them.
-
-    With u integrated out, a creative's sums say of Wψ what an observation of precision
-    J = own·I − own²·G would, with G as in `Fit.creatives`; the precision of W is then
-    shared·I + Σ ψψᵀ ⊗ J. That is the hybrid model of Li et al. 2010 (algorithm 2) where a
-    creative's own part has a prior too, and the rewards' mean and noise are estimated first.
-
-    Args:
-        arms: at least one.
-        totals: of all decisions, on the same scale as the sums.
-        config: the prior, and into how many dimensions creatives are shortened.
-        scale: what sums and totals are multiplied by.
-    """
-    mean, variance, size = _moments(totals, scale)
-    own, shared = (variance / (part * size) ** 2 for part in (config.own, config.shared))
-    codes = np.array([arm.code for arm in arms])
-    centre = codes.mean(axis=0)
-    # Where the codes vary most. Among no more creatives than dimensions nothing is lost, and the
-    # prior is the same whichever way a direction is turned.
-    apart = codes - centre
-    rank = config.creative_dimensions
-    directions: Floats = np.linalg.eigh(apart.T @ apart)[1][:, ::-1][:, :rank].T
-    start = Fit(mean, variance**0.5, own, centre, directions, *_NONE)
-    psi, second, response = _stacked(arms, start, scale)
-    (k, m), p = response.shape, psi.shape[1]
-    spread = _inverse(second + own * np.eye(m))
-    told = own * np.eye(m) - own * own * spread
-    blocks = (_outer(psi).T @ told.reshape(k, -1)).reshape(p, p, m, m)
-    precision = blocks.swapaxes(1, 2).reshape(p * m, p * m) + shared * np.eye(p * m)
-    covariance = _inverse(precision)
-    right = psi.T @ (own * np.einsum("kij,kj->ki", spread, response))
-    weights = (covariance @ right.ravel()).reshape(p, m)
-    return start._replace(weights=weights, covariance=covariance)
-
-
-_NONE: Final = (np.zeros((0, 0)), np.zeros((0, 0)))
-
-
-def _moments(totals: Totals, scale: float) -> tuple[float, float, float]:
-    """Returns the rewards' mean and variance, and how large a mean is to be thought of."""
-    # A reward is as large as those that came so far; 1 until there are any.
-    typical = totals.square / totals.size if totals.size > 0.0 else 1.0
-    n = totals.n * scale + PRIOR_DECISIONS
-    mean = (totals.reward * scale + typical) / n
-    variance = max((totals.square * scale + typical**2) / n - mean * mean, 1e-30)
-    # Of rewards that are 0 on average the mean has no size; its standard error has.
-    return mean, variance, max(abs(mean), (variance / n) ** 0.5)
-
-
-def _inverse(matrices: Floats) -> Floats:
-    """Returns the inverse of each symmetric matrix, as symmetric as rounding lets it be."""
-    found = np.linalg.inv(matrices).astype(np.float64)
-    return (found + found.swapaxes(-1, -2)) / 2.0
-
-
-def _outer(psi: Floats) -> Floats:
-    """Returns ψψᵀ of each creative, strung together, shape (n, p²)."""
-    return (psi[:, :, None] * psi[:, None, :]).reshape(len(psi), -1)
-
-
-def _stacked(arms: list[ArmSums], of: Fit, scale: float) -> tuple[Floats, Floats, Floats]:
-    """Returns ψ, shape (n, p), Σ φφᵀ and Σ (r − mean)φ of each creative."""
-    codes = np.array([arm.code for arm in arms]) - of.centre
-    psi = np.hstack([np.ones((len(arms), 1)), codes @ of.directions.T])
-    second = scale * np.array([arm.second for arm in arms])
-    # φ starts with 1, so the first column of Σ φφᵀ is Σ φ.
-    response = scale * np.array([arm.response for arm in arms]) - of.mean * second[:, :, 0]
-    return psi, second, response
 
 
 class HybridConfig(PolicyConfig, frozen=True, kw_only=True, tag="hybrid"):
@@ -179,7 +48,13 @@ class HybridConfig(PolicyConfig, frozen=True, kw_only=True, tag="hybrid"):
     all. With `half_life_days`, a decision counts half as much as one that is so much newer.
     `context_dimensions` should exceed the different values that a context's fields take
     together, up to some twenty; a creative's state takes its square, and a fit its cube.
+
+    Scale is estimated anew with every eighth part more of rewards, and after `refit` rewards at
+    the latest; in between each reward costs a matrix of rank one. Policies in older logs have no
+    `refit`, and are fitted after every reward.
     """
+
+    added: ClassVar[Mapping[str, object]] = {"refit": 256}
 
     shared: Positive = 1.5
     own: Positive = 0.5
@@ -188,6 +63,7 @@ class HybridConfig(PolicyConfig, frozen=True, kw_only=True, tag="hybrid"):
     half_life_days: Annotated[float, Meta(gt=0.0, le=36_500.0)] | None = None
     context_dimensions: Annotated[int, Meta(ge=2, le=64)] = 24
     creative_dimensions: Annotated[int, Meta(ge=1, le=32)] = 12
+    refit: Annotated[int, Meta(ge=1, le=100_000)] | UnsetType = UNSET
     seed: Seed = 0
 
 
@@ -220,50 +96,58 @@ class Hybrid(Configured[HybridConfig]):
 
     def __init__(self, config: HybridConfig, state: bytes | None = None) -> None:
         super().__init__(config)
+        self._prior = Prior(config.shared, config.own, config.creative_dimensions)
         days = config.half_life_days
         self._half_life_ms = None if days is None else days * DAY_MS
         self._contexts = Codebook(config.context_dimensions - 1, seed=2 * config.seed + 1)
         self._creatives = Codebook(CODE_SIZE, seed=2 * config.seed)
         self._codes: dict[tuple[str, bytes], Floats] = {}
-        self._newest_ms, self._totals, self._arms = _unpack(state, config.context_dimensions)
+        self._contexts_read: dict[bytes, Floats] = {}
         self._fit: Fit | None = None
         self._shown: _Shown | None = None
-        if state is not None:
+        self._running: RunningFit | None = None
+        if config.refit is UNSET:
+            saved, journal = _decoded(state, _State), []
+        else:
+            saved, journal = _decoded(state, tuple[_State, list[_Entry]]) or (None, [])
+        self._newest_ms, self._totals, self._arms = _unpack(saved, config.context_dimensions)
+        if config.refit is not UNSET:
+            self._refit()
+            for entry in journal:
+                self._take(entry)
+        elif state is not None:
             # Whoever loads a policy means to ask it, and this is the slow part.
             self._fitted()
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns how probably each action is the best, shape (n_actions,), with the floor."""
-        x, shown, n = self._read(context), self._show(actions), len(actions)
+        x, n, explore = self._read(context), len(actions), self._config.explore
+        order: Sequence[int] | NDArray[np.intp]
+        if self._running is not None:
+            order, mean, variance = self._running.scores(x, actions, self._code)
+            best = quick_normal_best(mean, explore * np.sqrt(np.maximum(variance, 1e-30)))
+        else:
+            shown = self._show(actions)
+            order, variance = shown.order, np.maximum((shown.covariance @ x) @ x, 1e-30)
+            best = normal_best(shown.mean @ x, explore * np.sqrt(variance), np.ones(n))
         if n == 1:
             return np.ones(1)
-        variance = np.maximum((shown.covariance @ x) @ x, 1e-30)
-        best = normal_best(shown.mean @ x, self._config.explore * np.sqrt(variance), np.ones(n))
         pmf = np.empty(n)
-        pmf[shown.order] = (1.0 - self._config.epsilon) * best + self._config.epsilon / n
+        pmf[order] = (1.0 - self._config.epsilon) * best + self._config.epsilon / n
         return pmf
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds the decision to the sums."""
         check_reward(reward)
         x, code = self._read(decision.context), self._code(decision.action)
-        weight = self._weight(decision.timestamp_ms)
-        arm = self._arm(decision.action.id)
-        arm.code = code
-        arm.second += weight * np.outer(x, x)
-        arm.response += weight * reward * x
-        self._totals += weight * np.array([1.0, reward, reward * reward, abs(reward)])
-        self._fit = self._shown = None
+        known = self._arms.get(decision.action.id)
+        seen = known is not None and np.array_equal(known.code, code)
+        self._take(_entry(decision, 1, 0.0, reward, x, None if seen else code))
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
         """Replaces a reward in the sums, at the weight with which it was learned."""
-        change = check_reward(new) - check_reward(old)
         x = self._read(decision.context)
-        weight = self._weight(decision.timestamp_ms)
-        self._arm(decision.action.id).response += weight * change * x
-        sums = [0.0, change, new * new - old * old, abs(new) - abs(old)]
-        self._totals += weight * np.array(sums)
-        self._fit = self._shown = None
+        self._take(_entry(decision, 0, check_reward(old), check_reward(new), x, None))
 
     def take_over(self, before: Policy) -> None:
         """Takes over the creatives' codes, where the other makes the same."""
@@ -271,13 +155,57 @@ class Hybrid(Configured[HybridConfig]):
             self._codes = before._codes
 
     def _state(self) -> bytes:
+        if self._running is None:
+            return msgspec.msgpack.encode(self._packed(), order="sorted")
+        return msgspec.msgpack.encode((self._base, self._journal), order="sorted")
+
+    def _packed(self) -> _State:
         upper = np.triu_indices(self._config.context_dimensions)
         arms = {
             name: _bytes(np.concatenate([arm.code, arm.second[upper], arm.response]))
             for name, arm in self._arms.items()
         }
-        state = _State(self._newest_ms, _bytes(self._totals), arms)
-        return msgspec.msgpack.encode(state, order="sorted")
+        return _State(self._newest_ms, _bytes(self._totals), arms)
+
+    def _take(self, entry: _Entry) -> None:
+        """Takes a decision or a correction into the sums, and into what is fitted to them."""
+        before_ms, name, x = self._newest_ms, entry.creative_id, np.frombuffer(entry.x)
+        weight, arm, change = self._weight(entry.at_ms), self._arm(name), entry.new - entry.old
+        if entry.code:
+            arm.code = np.frombuffer(entry.code)
+        if entry.count:
+            arm.second += weight * np.outer(x, x)
+        arm.response += weight * change * x
+        squares = entry.new * entry.new - entry.old * entry.old
+        sizes = abs(entry.new) - abs(entry.old)
+        self._totals += weight * np.array([float(entry.count), change, squares, sizes])
+        running = self._running
+        if running is None:
+            self._fit = self._shown = None
+            return
+        self._journal.append(entry)
+        # A creative that the fit does not know, or sums that were halved, want another fit.
+        if entry.code or self._halved(before_ms) or len(self._journal) >= self._limit:
+            self._refit()
+        elif entry.count:
+            running.learn(name, x, weight, entry.new)
+        else:
+            running.correct(name, x, weight, change)
+
+    def _refit(self) -> None:
+        """Fits anew; the state is the sums until now, and what comes after them."""
+        self._base, self._journal, self._fit = self._packed(), list[_Entry](), None
+        arms = {name: self._arms[name] for name in sorted(self._arms)}
+        self._running = RunningFit(self._fitted(), arms, self._age())
+        n, refit = float(self._totals[0]) * self._age(), self._config.refit
+        self._limit = max(min(int(n / 8.0), 1 if refit is UNSET else refit), 1)
+
+    def _halved(self, before_ms: int) -> bool:
+        """Returns whether sums were halved since the newest decision was of that time."""
+        half_life_ms = self._half_life_ms
+        if half_life_ms is None:
+            return False
+        return self._newest_ms // half_life_ms != before_ms // half_life_ms
 
     def _weight(self, timestamp_ms: int) -> float:
         """Returns what a decision of that time weighs, relative to the newest one's half-life."""
@@ -301,7 +229,7 @@ class Hybrid(Configured[HybridConfig]):
             # By id, since a policy that was loaded must add up in the same order.
             arms = [self._arms[name] for name in sorted(self._arms)] or [self._fresh(_NO_CODE)]
             totals = Totals(*self._totals.tolist())
-            self._fit = fit(arms, totals, self._config, self._age())
+            self._fit = fit(arms, totals, self._prior, self._age())
         return self._fit
 
     def _age(self) -> float:
@@ -335,8 +263,15 @@ class Hybrid(Configured[HybridConfig]):
 
     def _read(self, context: Context) -> Floats:
         """Returns φ, shape (context_dimensions,): 1, and the context's code."""
-        features = flatten(context, namespace="context", zeros=True)
-        return np.append(1.0, self._contexts.vector(balanced(standardised(features))))
+        key = bytes(context)
+        found = self._contexts_read.get(key)
+        if found is None:
+            features = flatten(context, namespace="context", zeros=True)
+            found = np.append(1.0, self._contexts.vector(balanced(standardised(features))))
+            if len(self._contexts_read) >= CONTEXTS_KEPT:
+                self._contexts_read.clear()
+            self._contexts_read[key] = found
+        return found
 
     def _code(self, action: Action) -> Floats:
         """Returns the creative's code, shape (CODE_SIZE,), kept from last time."""
@@ -351,6 +286,7 @@ class Hybrid(Configured[HybridConfig]):
         return found
 
 
+Saved = TypeVar("Saved")
 _NO_CODE: Final = np.zeros(CODE_SIZE)
 
 
@@ -360,6 +296,29 @@ class _State(Struct, frozen=True, array_like=True):
     newest_ms: int
     totals: bytes
     arms: dict[str, bytes]
+
+
+class _Entry(Struct, frozen=True, array_like=True):
+    """A decision that was learned (`count` 1) or corrected (0), its context and code as bytes.
+
+    `code` is empty where it is the one that the creative had already.
+    """
+
+    creative_id: str
+    at_ms: int
+    count: int
+    old: float
+    new: float
+    x: bytes
+    code: bytes
+
+
+def _entry(
+    decision: Decision, count: int, old: float, new: float, x: Floats, code: Floats | None
+) -> _Entry:
+    coded = b"" if code is None else _bytes(code)
+    name, at_ms = decision.action.id, decision.timestamp_ms
+    return _Entry(name, at_ms, count, old, new, _bytes(x), coded)
 
 
 def _bytes(values: Floats) -> bytes:
@@ -372,14 +331,17 @@ def _floats(data: bytes, size: int) -> Floats:
     return np.frombuffer(data, dtype="<f8").astype(np.float64)
 
 
-def _unpack(state: bytes | None, m: int) -> tuple[int, Floats, dict[str, ArmSums]]:
-    """Returns the newest decision's time, the totals and the arms, of contexts of size m."""
-    if state is None:
-        return 0, np.zeros(4), {}
+def _decoded(state: bytes | None, kind: type[Saved]) -> Saved | None:
     try:
-        saved = msgspec.msgpack.decode(state, type=_State)
+        return None if state is None else msgspec.msgpack.decode(state, type=kind)
     except msgspec.DecodeError as error:
         raise PolicyStateError(f"not the state of a hybrid policy: {error}") from error
+
+
+def _unpack(saved: _State | None, m: int) -> tuple[int, Floats, dict[str, ArmSums]]:
+    """Returns the newest decision's time, the totals and the arms, of contexts of size m."""
+    if saved is None:
+        return 0, np.zeros(4), {}
     arms = {name: _unpack_arm(data, m) for name, data in saved.arms.items()}
     return saved.newest_ms, _floats(saved.totals, 4), arms
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Final, Generic, NamedTuple, TypeVar
+from typing import Annotated, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from msgspec import Meta
@@ -27,6 +27,7 @@ from bandit.policies.base import (
     order_of,
 )
 from bandit.policies.best import Floats, normal_best
+from bandit.policies.blocks import LEAST_VARIANCE, BlockModel, Scores
 from bandit.policy import Pmf, Policy
 from streams.events import Action, Context, Decision
 
@@ -35,21 +36,28 @@ Ridge = Annotated[float, Meta(ge=1e-3, le=1e9)]
 
 UNDECIDED: Final = 1e-3
 """The share of decisions that linear Thompson sampling spreads evenly: none is ever ruled out."""
-LEAST_VARIANCE: Final = 1e-15
-"""Below it a variance is what rounding has left of 0."""
+SHARPNESS: Final = 0.35
+"""The share of the noise that scores are drawn with where it is found and not given: contexts
+explain a part of it, and less than all earns more (Chapelle & Li 2011, section 3)."""
+RANK: Final = 8
+"""Of the codes by which creatives tell of each other."""
 
 
 class LinearConfig(PolicyConfig, frozen=True, kw_only=True):
     """The model's size and prior.
 
-    `noise` is the standard deviation of a reward around its mean, and scales all exploration:
-    the default fits clicks at a rate of 1 % (the root of the rate). `ridge` is how many
-    observations the prior of no effect is worth. `dimensions` are shared by all features by
-    hashing with `seed`; learning costs their square.
+    Each creative has weights of its own, a dimension for each name that contexts bring, up to
+    128, and what creatives share takes 64 dimensions more, or about as many as `dimensions` says.
+    `noise` is the standard deviation of a reward around its mean, and scales all exploration; it
+    is found if it is not given. `ridge` is how many observations the prior of no effect is worth.
+    `seed` is of the hashing.
+
+    With both `dimensions` and `noise`, the model is that of older logs: all features share so
+    many dimensions by hashing, and learning costs their square.
     """
 
-    dimensions: Dimensions = 64
-    noise: Positive = 0.1
+    dimensions: Dimensions | None = None
+    noise: Positive | None = None
     ridge: Ridge = 1.0
     seed: Seed = 0
 
@@ -69,22 +77,11 @@ class LinUcbConfig(LinearConfig, frozen=True, kw_only=True, tag="lin_ucb"):
     epsilon: Share = 0.05
 
 
-class _Read(NamedTuple):
-    """Actions in one order, so that the one in which they came does not show in a rounding.
+class DisjointLinTsConfig(PolicyConfig, frozen=True, kw_only=True, tag="disjoint_lin_ts"):
+    """The prior of every creative's own weights; `noise` and `ridge` as of `lin_ts`."""
 
-    `order` says which action each is, shape (n_actions,); `x` are their vectors, shape
-    (n_actions, size), and `mean` their expected rewards.
-    """
-
-    order: NDArray[np.intp]
-    x: Floats
-    mean: Floats
-
-    def unordered(self, values: Floats) -> Floats:
-        """Returns one value an action in the order in which the actions came."""
-        found = np.empty(len(values))
-        found[self.order] = values
-        return found
+    noise: Positive | None = None
+    ridge: Ridge = 1.0
 
 
 class _Shown(NamedTuple):
@@ -95,38 +92,42 @@ class _Shown(NamedTuple):
     spectra: NDArray[np.complex128]
 
 
-Config = TypeVar("Config", bound=LinearConfig)
-
-
-class LinearPolicy(Configured[Config], Generic[Config]):
-    """A policy whose scores are a Bayesian linear regression, up to the scale of the noise.
+class HashedModel:
+    """A Bayesian linear regression on one hashed vector, up to the scale of the noise.
 
     With precision A = ridge·I + Σ x xᵀ and response b = Σ r x, weights are N(A⁻¹b, noise²·A⁻¹).
     The state is A⁻¹ and b. Learning changes A⁻¹ by Sherman & Morrison (1950); a correction
     changes b alone, since A does not depend on rewards.
     """
 
-    def __init__(self, config: Config, state: bytes | None = None) -> None:
-        super().__init__(config)
-        self._size, self._seed = config.dimensions, config.seed
-        self._covariance, self._response = _unpack(state, self._size, config.ridge)
+    def __init__(
+        self, size: int, ridge: float, noise: float, seed: int, state: bytes | None = None
+    ) -> None:
+        self._size, self._seed, self._noise = size, seed, noise
+        self._covariance, self._response = _unpack(state, size, ridge)
         self._shown: _Shown | None = None
         self._kept: dict[tuple[str, bytes], NDArray[np.complex128]] = {}
 
-    def _read(self, context: Context, actions: Sequence[Action]) -> _Read:
-        """Returns what the model sees and expects of each action, and in which order."""
+    def scores(
+        self, context: Context, actions: Sequence[Action], *, relative: bool = False
+    ) -> Scores:
+        """Returns what the model says of each action; `relative` is to tell them apart."""
         shown = self._prepare(actions)
         x = self._cross(context, shown.spectra)
-        return _Read(shown.order, x, x @ (self._covariance @ self._response))
+        mean = x @ (self._covariance @ self._response)
+        if relative:
+            n = len(actions)
+            # What all scores have in common does not tell which one is the best.
+            apart = self._variances(x - x.mean(axis=0)) * (n / max(n - 1, 1))
+            return Scores(shown.order, mean, apart, self._noise)
+        return Scores(shown.order, mean, self._variances(x), self._noise)
 
-    def _variances(self, x: Floats) -> Floats:
-        """Returns xᵀA⁻¹x of each row of `x`, shape (n,): the score's variance, in noise²."""
-        found: Floats = np.einsum("ij,ij->i", x @ self._covariance, x)
-        return np.maximum(found, LEAST_VARIANCE)
+    def best(self, mean: Floats, sd: Floats) -> Floats:
+        """Returns how probably each score is the highest, as older logs have it."""
+        return normal_best(mean, sd, np.ones(len(mean)))
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds a decision."""
-        check_reward(reward)
         x = self._vector(decision)
         gain = self._covariance @ x
         # Products commute exactly, so the covariance stays symmetric to the last bit.
@@ -135,18 +136,23 @@ class LinearPolicy(Configured[Config], Generic[Config]):
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
         """Replaces a reward in the response."""
-        self._response += (check_reward(new) - check_reward(old)) * self._vector(decision)
+        self._response += (new - old) * self._vector(decision)
 
-    def take_over(self, before: Policy) -> None:
+    def take_over(self, before: object) -> None:
         """Takes over the spectra of actions, where the other hashes as this one does."""
         mine = self._size, self._seed
-        if isinstance(before, LinearPolicy) and (before._size, before._seed) == mine:
+        if isinstance(before, HashedModel) and (before._size, before._seed) == mine:
             self._kept = before._kept
 
-    def _state(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Returns covariance (its upper triangle) and response."""
         upper = self._covariance[np.triu_indices(self._size)]
         return np.concatenate([upper, self._response]).astype("<f8").tobytes()
+
+    def _variances(self, x: Floats) -> Floats:
+        """Returns xᵀA⁻¹x of each row of `x`, shape (n,): the score's variance, in noise²."""
+        found: Floats = np.einsum("ij,ij->i", x @ self._covariance, x)
+        return np.maximum(found, LEAST_VARIANCE)
 
     def _vector(self, decision: Decision) -> Floats:
         (x,) = self._cross(decision.context, self._spectrum(decision.action)[None])
@@ -189,7 +195,59 @@ class LinearPolicy(Configured[Config], Generic[Config]):
         return found
 
 
-class LinTs(LinearPolicy[LinTsConfig]):
+AnyConfig: TypeAlias = LinTsConfig | LinUcbConfig | DisjointLinTsConfig
+Config = TypeVar("Config", bound=AnyConfig)
+
+
+class LinearPolicy(Configured[Config], Generic[Config]):
+    """A policy whose scores are a Bayesian linear regression."""
+
+    def __init__(self, config: Config, state: bytes | None = None) -> None:
+        super().__init__(config)
+        self._model = _model(config, state)
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Adds a decision."""
+        self._model.learn(decision, check_reward(reward))
+
+    def correct(self, decision: Decision, old: float, new: float) -> None:
+        """Replaces a reward."""
+        self._model.correct(decision, check_reward(old), check_reward(new))
+
+    def take_over(self, before: Policy) -> None:
+        """Takes over what is prepared of actions, where the other prepares the same."""
+        if isinstance(before, LinearPolicy):
+            self._model.take_over(before._model)
+
+    def _state(self) -> bytes:
+        return self._model.to_bytes()
+
+
+def _model(config: AnyConfig, state: bytes | None) -> HashedModel | BlockModel:
+    ridge, noise = config.ridge, config.noise
+    sharpness = 1.0 if isinstance(config, LinUcbConfig) else SHARPNESS
+    if isinstance(config, DisjointLinTsConfig):
+        return BlockModel(1, ridge, noise, sharpness, seed=0, state=state)
+    if config.dimensions is None or noise is None:
+        rank = RANK if config.dimensions is None else math.isqrt(config.dimensions)
+        return BlockModel(rank, ridge, noise, sharpness, seed=config.seed, state=state)
+    return HashedModel(config.dimensions, ridge, noise, config.seed, state)
+
+
+class _LinearThompson(LinearPolicy[Config], Generic[Config]):
+    """Plays each action with the probability that its score is the highest."""
+
+    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
+        """Returns how probably each action is the best, shape (n_actions,)."""
+        scores = self._model.scores(context, actions, relative=True)
+        n = len(actions)
+        if n == 1:
+            return np.ones(1)
+        best = self._model.best(scores.mean, scores.noise * np.sqrt(scores.variance))
+        return scores.unordered((1.0 - UNDECIDED) * best + UNDECIDED / n)
+
+
+class LinTs(_LinearThompson[LinTsConfig]):
     """Linear Thompson sampling (Agrawal & Goyal 2013, algorithm 1).
 
     The pmf is how probably each action's score is the highest where the scores are drawn one by
@@ -199,23 +257,27 @@ class LinTs(LinearPolicy[LinTsConfig]):
     0.12 at most in what the tests try. The integral itself is exact to 2e-4.
 
     >>> from streams.events import EMPTY
-    >>> policy = LinTs(LinTsConfig(dimensions=8))
+    >>> policy = LinTs(LinTsConfig())
     >>> policy.pmf(EMPTY, [Action("a")]).tolist()
     [1.0]
     """
 
     Config = LinTsConfig
 
-    def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
-        """Returns how probably each action is the best, shape (n_actions,)."""
-        read = self._read(context, actions)
-        n = len(actions)
-        if n == 1:
-            return np.ones(1)
-        # What all scores have in common does not tell which one is the best.
-        apart = self._variances(read.x - read.x.mean(axis=0)) * (n / (n - 1))
-        best = normal_best(read.mean, self._config.noise * np.sqrt(apart), np.ones(n))
-        return read.unordered((1.0 - UNDECIDED) * best + UNDECIDED / n)
+
+class DisjointLinTs(_LinearThompson[DisjointLinTsConfig]):
+    """Linear Thompson sampling with a model for each creative, which share but a level.
+
+    For creatives that are few and live long: the features of creatives are not read, and a new
+    one starts from nothing. The pmf is that of `LinTs`.
+
+    >>> from streams.events import EMPTY
+    >>> policy = DisjointLinTs(DisjointLinTsConfig())
+    >>> policy.pmf(EMPTY, [Action("a"), Action("b")]).tolist()
+    [0.5, 0.5]
+    """
+
+    Config = DisjointLinTsConfig
 
 
 class LinUcb(LinearPolicy[LinUcbConfig]):
@@ -225,7 +287,7 @@ class LinUcb(LinearPolicy[LinUcbConfig]):
     pmf is exact; actions whose bounds are equal share.
 
     >>> from streams.events import EMPTY
-    >>> policy = LinUcb(LinUcbConfig(dimensions=8, epsilon=0.1))
+    >>> policy = LinUcb(LinUcbConfig(epsilon=0.1))
     >>> sorted(policy.pmf(EMPTY, [Action("a"), Action("b")]).round(3).tolist())
     [0.05, 0.95]
     """
@@ -234,14 +296,14 @@ class LinUcb(LinearPolicy[LinUcbConfig]):
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns epsilon / n_actions of each action, and the rest on the highest bound."""
-        read = self._read(context, actions)
-        width = self._config.alpha * self._config.noise
-        bound = read.mean + width * np.sqrt(self._variances(read.x))
+        scores = self._model.scores(context, actions)
+        width = self._config.alpha * scores.noise
+        bound = scores.mean + width * np.sqrt(scores.variance)
         # Bounds that differ by a rounding are equal, or another machine's pmf would be another.
         highest = bound >= bound.max() - 1e-12 * (1.0 + math.fabs(bound.max()))
         epsilon = self._config.epsilon
         pmf = (1.0 - epsilon) * highest / highest.sum() + epsilon / len(actions)
-        return read.unordered(pmf)
+        return scores.unordered(pmf)
 
 
 def _unit(vector: Floats) -> Floats:

@@ -6,6 +6,7 @@ back from them exactly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Final, Generic, NamedTuple
 
@@ -136,13 +137,13 @@ class Uniform(Configured[UniformConfig]):
 class EpsilonGreedyConfig(PolicyConfig, frozen=True, kw_only=True, tag="epsilon_greedy"):
     """`epsilon` is explored; every creative starts as if it had been shown `weight` times.
 
-    Those earned `mean` each. The default is what clicks on adverts are like (see
-    `ThompsonConfig`): without it a creative that is clicked at its first showing stays ahead
-    until hundreds of showings have refuted it.
+    Those earned `mean` each: without it a creative that is clicked at its first showing stays
+    ahead until hundreds of showings have refuted it. The default is what all that are offered
+    earned together, whatever the size of rewards.
     """
 
     epsilon: Share = 0.1
-    mean: Finite = 0.01
+    mean: Finite | None = None
     weight: Positive = 100.0
 
 
@@ -161,11 +162,18 @@ class EpsilonGreedy(ArmPolicy[EpsilonGreedyConfig]):
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns epsilon / K each, and the rest on the best, shape (n_actions,)."""
-        config = self._config
-        prior = config.mean * config.weight
-        means = np.array(
-            [(prior + a.total) / (config.weight + a.n) for a in self._arms.of(actions)]
-        )
+        config, arms = self._config, self._arms.of(actions)
+        prior = config.weight * (level_of(arms) if config.mean is None else config.mean)
+        means = np.array([(prior + a.total) / (config.weight + a.n) for a in arms])
         best = means == means.max()
+        if config.mean is None:
+            # Means that differ by a rounding are equal: all are, while one is all that was shown.
+            best = means >= means.max() - 1e-12 * (1.0 + abs(means.max()))
         greedy: Pmf = (1.0 - config.epsilon) * best / best.sum()
         return greedy + config.epsilon / len(means)
+
+
+def level_of(arms: Sequence[Arm]) -> float:
+    """Returns the mean reward over these arms, in whichever order, 0 where there was none."""
+    n = sum(arm.n for arm in arms)
+    return math.fsum(arm.total for arm in arms) / n if n else 0.0

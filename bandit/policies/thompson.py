@@ -27,6 +27,7 @@ from bandit.policies.base import (
     Positive,
     Share,
     check_share,
+    spread_of,
     unseal,
 )
 from bandit.policies.best import Floats, beta_best, normal_best
@@ -62,11 +63,18 @@ class ThompsonConfig(BetaConfig, frozen=True, tag="thompson"):
 
 
 class GaussianThompsonConfig(PolicyConfig, frozen=True, kw_only=True, tag="gaussian_thompson"):
-    """The prior N(mean, sd²) of every creative's mean reward, and the noise of one reward."""
+    """The prior N(mean, sd²) of every creative's mean reward, and the noise of one reward.
 
-    mean: Finite = 0.0
-    sd: Positive = 1.0
-    noise: Positive = 1.0
+    What is not given is found: `mean` is what all that are offered earned together, `noise` the
+    standard deviation of all rewards, and `sd` as large as that.
+    """
+
+    mean: Finite | None = None
+    sd: Positive | None = None
+    noise: Positive | None = None
+
+
+_gaussian_decoder = msgspec.msgpack.Decoder(tuple[bytes, tuple[int, float, float]])
 
 
 class _BestOfArms(ArmPolicy[Config], Generic[Config]):
@@ -108,7 +116,7 @@ class Thompson(_BestOfArms[ThompsonConfig]):
 
 
 class GaussianThompson(_BestOfArms[GaussianThompsonConfig]):
-    """Thompson sampling for rewards of any size, as Normal with a known noise.
+    """Thompson sampling for rewards of any size, as Normal.
 
     The posterior of a mean after n rewards summing to s has precision 1/sd² + n/noise² and mean
     (mean/sd² + s/noise²) / precision (Murphy 2007, equations 20 and 24).
@@ -121,23 +129,59 @@ class GaussianThompson(_BestOfArms[GaussianThompsonConfig]):
 
     Config = GaussianThompsonConfig
 
+    def __init__(self, config: GaussianThompsonConfig, state: bytes | None = None) -> None:
+        self._finds = config.noise is None or config.sd is None
+        arms, self._totals = state, (0, 0.0, 0.0)
+        if state is not None and self._finds:
+            try:
+                arms, self._totals = _gaussian_decoder.decode(state)
+            except msgspec.DecodeError as error:
+                raise PolicyStateError(f"not the state of gaussian_thompson: {error}") from error
+        super().__init__(config, arms)
+
+    def learn(self, decision: Decision, reward: float) -> None:
+        """Adds the reward to the chosen creative's."""
+        super().learn(decision, reward)
+        self._count(1, reward, reward * reward)
+
+    def correct(self, decision: Decision, old: float, new: float) -> None:
+        """Replaces a reward of the chosen creative by another."""
+        super().correct(decision, old, new)
+        self._count(0, new - old, new * new - old * old)
+
     def beliefs(self, actions: Sequence[Action]) -> list[Belief]:
         """Returns each creative's posterior: its mean ± 1.96 standard deviations."""
         arms = np.array(self._arms.of(actions), dtype=np.float64).reshape(-1, 2)
-        mean, sd = self._posterior(arms[:, 0], arms[:, 1])
+        mean, sd = self._posterior(arms[:, 0], arms[:, 1], np.ones(len(arms)))
         half = quantile(0.95) * sd
         return [
             Belief(action.id, middle, middle - apart, middle + apart)
             for action, middle, apart in zip(actions, mean.tolist(), half.tolist(), strict=True)
         ]
 
-    def _best(self, n: Floats, total: Floats, count: Floats) -> Floats:
-        return normal_best(*self._posterior(n, total), count)
+    def _state(self) -> bytes:
+        arms = super()._state()
+        return msgspec.msgpack.encode((arms, self._totals)) if self._finds else arms
 
-    def _posterior(self, n: Floats, total: Floats) -> tuple[Floats, Floats]:
-        prior, noise = self._config.sd**-2, self._config.noise**-2
-        precision = prior + n * noise
-        return (self._config.mean * prior + total * noise) / precision, precision**-0.5
+    def _count(self, n: int, total: float, square: float) -> None:
+        if self._finds:
+            known = self._totals
+            self._totals = known[0] + n, known[1] + total, known[2] + square
+            # What was answered was by another noise.
+            self._cache.clear()
+
+    def _best(self, n: Floats, total: Floats, count: Floats) -> Floats:
+        return normal_best(*self._posterior(n, total, count), count)
+
+    def _posterior(self, n: Floats, total: Floats, count: Floats) -> tuple[Floats, Floats]:
+        """Returns mean and standard deviation of arms of which there are so many each."""
+        config, shown = self._config, float(count @ n)
+        level = (math.fsum(count * total) / shown if shown else 0.0) if config.mean is None else 0.0
+        mean = level if config.mean is None else config.mean
+        noise = config.noise or spread_of(*self._totals)
+        prior = (config.sd or noise) ** -2
+        precision = prior + n * noise**-2
+        return (mean * prior + total * noise**-2) / precision, precision**-0.5
 
 
 class DiscountedThompsonConfig(BetaConfig, frozen=True, kw_only=True, tag="discounted_thompson"):

@@ -7,20 +7,24 @@ saved and restored without a trace, and which of its options a policy may set.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple, TypeAlias, cast
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 # The public wrapper checks every example anew, at twice the cost; the version is pinned.
 from vowpal_wabbit_next import _core
 
 from bandit.errors import PolicyError, PolicySpecError, PolicyStateError
-from bandit.features.flatten import Feature, flatten, vw_text
+from bandit.features.flatten import Feature, flatten, top_level, vw_text
+from bandit.features.measure import count_values
 from bandit.policies.base import CACHE_SIZE, Configured, PolicyConfig, check_reward
 from bandit.policy import Pmf
-from streams.events import Action, Context, Decision
+from streams.events import Action, Context, Decision, PolicySpec
 
 REBASE_EVERY: Final = 32
 SMALLEST_PROPENSITY: Final = 1e-6
@@ -33,15 +37,34 @@ Example: TypeAlias = _core.Example
 class VwConfig(PolicyConfig, frozen=True, kw_only=True, tag="vw"):
     """`args` are Vowpal Wabbit's own (`split_options`); they must make it explore.
 
-    What is at the top of a context is in the namespace `context`, of an action in `action`; what
-    is nested is in the namespace of its top-level key, and a creative's id in `id`, unless `ids`
-    is false. Interactions name namespaces by their first letter: `-q ui` crosses `user` and `id`.
-    The default learns slowly (`-l`), since creatives bring an embedding: on real headline tests
-    that earns more than ids alone, and the usual rate of 0.5 less.
+    With `namespaces` "by_key", which is what args of your own get, what is at the top of a context
+    is in the namespace `context`, of an action in `action`, and what is nested in the namespace of
+    its top-level key. With "by_role", a context is in `c` and a creative's features in `a`, however
+    they are nested: the default crosses these, whatever a placement's contexts are like. A
+    creative's id is in `id`, unless `ids` is false. Interactions name namespaces by their first
+    letter: `-q ui` crosses `user` and `id`.
+
+    By itself a context says nothing of which action is the best, so the default leaves its
+    features alone (`--ignore_linear c`). Names are hashed also where they are numbers, unless
+    `args` say otherwise; policies in older logs have no `namespaces`, and there `7` and `007` are
+    one feature.
     """
 
-    args: str = "--cb_explore_adf --squarecb --cb_type mtr -l 0.05"
+    added: ClassVar[Mapping[str, object]] = {"namespaces": "by_key"}
+
+    args: str = (
+        "--cb_explore_adf --squarecb --cb_type mtr -q ci -q ca --ignore_linear c -l 0.5 "
+        "--gamma_scale 20"
+    )
     ids: bool = True
+    namespaces: Literal["by_key", "by_role"] | UnsetType = UNSET
+
+    @classmethod
+    def completed(cls, spec: PolicySpec) -> PolicySpec:
+        """Returns the spec with namespaces: those that its args are about."""
+        if "args" not in spec:
+            spec = {"namespaces": "by_role", **spec}
+        return super().completed(spec)
 
 
 class Line(NamedTuple):
@@ -70,12 +93,20 @@ class VwModel:
     Where a loaded model goes on otherwise than the saved one (`is_forgetful`), it is saved and
     loaded after every 32 examples, by everyone, and the examples since are part of the state:
     what is restored is then always what would have been there anyway.
+
+    Args:
+        args: Vowpal Wabbit's own.
+        state: what `to_bytes` gave.
+        hash_all: hash names that are numbers, too, unless `args` say how to hash; otherwise a
+            number is an index, and so another number's as well.
     """
 
-    def __init__(self, args: str, state: bytes | None = None) -> None:
+    def __init__(self, args: str, state: bytes | None = None, *, hash_all: bool = False) -> None:
         words = split_options(args)
         self._args = args
         self._forgetful = is_forgetful(words)
+        if hash_all and all(option != "--hash" for option, _ in _options(words)):
+            words += ["--hash", "all"]
         # Without the second, a loaded model has lost its counters, and its bytes differ.
         self._words = ["--quiet", "--preserve_performance_counters", *words]
         self._parser = self._workspace(None)
@@ -162,8 +193,10 @@ class Vw(Configured[VwConfig]):
 
     def __init__(self, config: VwConfig, state: bytes | None = None) -> None:
         super().__init__(config)
-        self._model = VwModel(config.args, state)
+        self._by_role = config.namespaces == "by_role"
+        self._model = VwModel(config.args, state, hash_all=config.namespaces is not UNSET)
         self._prepared: dict[tuple[str, bytes], Line] = {}
+        self._interactions = interactions_of(split_options(config.args))
 
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns what the explorer says of each action, shape (n_actions,).
@@ -194,6 +227,24 @@ class Vw(Configured[VwConfig]):
         lines[chosen] = self._model.parse(f"0:{cost:.9g}:{propensity:.9g} {lines[chosen].text}")
         self._model.learn(lines)
 
+    def steps(self, context: Context, actions: Sequence[Action]) -> int:
+        """Returns how many steps an answer takes, at most: a product of features is one.
+
+        Raises:
+            FeatureError: the context or an action is no JSON object.
+        """
+        shared, total = self._counted(context, "context"), 0
+        for action in actions:
+            counts = shared + self._counted(action.features, "action") + Counter("i")
+            counts[ANY_NAMESPACE] = counts.total()
+            total += FEATURE_STEPS * counts[ANY_NAMESPACE]
+            total += sum(prod(counts[letter] for letter in each) for each in self._interactions)
+        return total
+
+    def _counted(self, features: Context, namespace: str) -> Counter[str]:
+        counts = count_by_letter(features, namespace)
+        return Counter({namespace[0]: counts.total()}) if self._by_role else counts
+
     def _state(self) -> bytes:
         return self._model.to_bytes()
 
@@ -201,14 +252,25 @@ class Vw(Configured[VwConfig]):
         """Returns the shared line and each action's, by id, and which action each of those is."""
         keys = [(action.id, bytes(action.features)) for action in actions]
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        shared = vw_text(flatten(context, namespace="context"))
+        shared = vw_text(self._placed(flatten(context, namespace="context"), "c"))
         lines = [self._model.parse(f"shared {shared or '|'}")]
-        lines += (self._prepared.get(keys[i]) or self._prepare(actions[i], keys[i]) for i in order)
+        for place, i in enumerate(order):
+            line = self._prepared.get(keys[i]) or self._prepare(actions[i], keys[i])
+            if place and keys[i] == keys[order[place - 1]]:
+                # One multi-line example cannot hold the same parsed line twice.
+                line = self._model.parse(line.text)
+            lines.append(line)
         return lines, order
+
+    def _placed(self, features: list[Feature], role: str) -> list[Feature]:
+        """Returns the features in the namespaces that the policy has."""
+        if not self._by_role:
+            return features
+        return [Feature(role, f"{namespace} {name}", value) for namespace, name, value in features]
 
     def _prepare(self, action: Action, key: tuple[str, bytes]) -> Line:
         """Returns the action's line, and keeps it for the next time."""
-        features = flatten(action.features, namespace="action")
+        features = self._placed(flatten(action.features, namespace="action"), "a")
         if self._config.ids:
             features.insert(0, Feature("id", action.id, 1.0))
         line = self._model.parse(vw_text(features) or "|")
@@ -218,6 +280,39 @@ class Vw(Configured[VwConfig]):
         return line
 
 
+ANY_NAMESPACE: Final = ":"
+FEATURE_STEPS: Final = 8
+"""A feature is copied into each action's example, which takes longer than to multiply two."""
+_CROSSING: Final = frozenset(["-q", "--quadratic", "--cubic", "--interactions"])
+
+
+def interactions_of(words: list[str]) -> list[str]:
+    """Returns the interactions among options: by first letter, the namespaces that each crosses.
+
+    >>> interactions_of(["--cb_explore_adf", "-q", "::", "--cubic=uic"])
+    ['::', 'uic']
+    """
+    return [value for option, value in _options(words) if option in _CROSSING]
+
+
+def count_by_letter(features: Context, namespace: str) -> Counter[str]:
+    """Returns how many features there are, at most, by the first letter of their namespace.
+
+    Raises:
+        FeatureError: not an object.
+
+    >>> context = msgspec.Raw(b'{"hour": 1, "user": {"a": [2, 3]}, "device": "phone"}')
+    >>> sorted(count_by_letter(context, "context").items())
+    [('c', 2), ('u', 4)]
+    """
+    counts: Counter[str] = Counter()
+    for key, value in top_level(features).items():
+        nested = memoryview(value)[0] in b"{["
+        counts[(key if nested else namespace)[:1]] += count_values(bytes(value)) if nested else 1
+    return counts
+
+
+MAX_ARGS: Final = 4096
 MAXIMA: Final = {"-b": 24, "--bit_precision": 24, "--bag": 32, "--cover": 32, "--rnd": 32}
 """What multiplies the memory that a model takes."""
 
@@ -243,14 +338,18 @@ _FORGETFUL: Final = frozenset(["--bag", "--cover", "--rnd"])
 def split_options(args: str) -> list[str]:
     """Returns the arguments one by one.
 
+    To split them takes longer the more there are by far, so they have a limit.
+
     Options that are not listed here read and write files, open ports, lose what was learned when
     a model is saved (`--sparse_weights`, `--freegrad`, `--automl`), or answer what is no pmf
     (`--elim`). Specs come over the network, so what is not known to be sound is refused.
 
     Raises:
         PolicySpecError: an option that a policy may not set, one without its value or with too
-            large a one, or a stray word.
+            large a one, a stray word, or more than 4,096 characters.
     """
+    if len(args) > MAX_ARGS:
+        raise PolicySpecError(f"policy 'vw': args has {len(args)} characters; at most {MAX_ARGS}")
     try:
         words = shlex.split(args)
     except ValueError as error:

@@ -17,7 +17,15 @@ from msgspec import Meta
 from bandit.eligibility import limited
 from bandit.errors import LearnError, PolicyStateError
 from bandit.policies.base import Configured, PolicyConfig, Share
-from bandit.policy import Correctable, HasPosterior, Pmf, Policy, is_context_free, take_over
+from bandit.policy import (
+    Correctable,
+    Estimating,
+    HasPosterior,
+    Pmf,
+    Policy,
+    is_context_free,
+    take_over,
+)
 from streams.events import Action, Context, Decision, PolicySpec
 
 CLICK: Final = 0.25
@@ -41,7 +49,7 @@ Config = TypeVar("Config", bound=WrapperConfig)
 
 
 class Wrapper(Configured[Config], Generic[Config]):
-    """A policy around another, which can be corrected, or has beliefs, if the other does.
+    """A policy around another, which has what the other has: corrections, beliefs, steps.
 
     Args:
         config: the parameters; of `policy` the spec in full is kept, with every default.
@@ -63,6 +71,8 @@ class Wrapper(Configured[Config], Generic[Config]):
             self.correct = policy.correct
         if self.same_rewards and isinstance(policy, HasPosterior):
             self.beliefs = policy.beliefs
+        if isinstance(policy, Estimating):
+            self.steps = policy.steps
 
     @classmethod
     def split(cls, state: bytes) -> tuple[dict[str, Any] | None, bytes]:

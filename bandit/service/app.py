@@ -20,6 +20,7 @@ from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
 from bandit.service.auth.guard import Guard, Rates
 from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.local_callers import LocalCallers
 from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
 from bandit.service.auth.tokens import Tokens
@@ -40,7 +41,9 @@ from bandit.service.ops import health
 from bandit.service.ops.health import Drain
 from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
+from bandit.service.placement_access import check_reach
 from bandit.service.record import Recorder
+from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
 from bandit.service.state import Snapshots
@@ -111,6 +114,7 @@ def create_app(
         # the first text embedding loads its weights: before the first creative, not during it
         await run_in_threadpool(creative_features, {})
         app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
+        jobs.resume()
         if siblings is not None:
             await siblings.start()
         yield
@@ -131,6 +135,7 @@ def create_app(
     decider = Decider(appender, metrics, settings, clock_ms, privacy)
     recorder = Recorder(appender, metrics, clock_ms, privacy)
     rest.state.protection = privacy
+    rest.state.decider = decider
     rest.state.recorder = recorder
     rest.state.snapshots = snapshots
     editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
@@ -147,7 +152,9 @@ def create_app(
     loops = Loops(snapshots, editor, decider, recorder, metrics, settings, jobs, clock_ms)
     router = PersonalizerRouter(hot, loops)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
-    guard = Guard(router, ring, rates, Tokens(settings) if settings.jwt_jwks_url else None)
+    tokens = Tokens(settings) if settings.jwt_jwks_url else None
+    local = None if settings.open_to_network else LocalCallers(settings.cors_origins)
+    guard = Guard(router, ring, rates, tokens, local, check_reach)
     metrics.add(guard)
     traced = guard if traces is None else TracedApp(guard, traces)
     return for_origins(traced, settings.cors_origins)
@@ -213,7 +220,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
         check_exposure(settings, ring)
         with _spool(settings) as spool:
             app = create_app(log, settings, spool=spool, worker=worker)
-            server = uvicorn.Server(server_config(app, settings))
+            server = ReadyServer(server_config(app, settings))
             host, port = listening.getsockname()[:2]
             scheme = "https" if settings.tls_cert else "http"
             place = redacted(settings.log_url)

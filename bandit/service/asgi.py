@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from bandit.errors import RequestError
+from bandit.features.measure import has_more_values
 from bandit.service.errors import error_body, error_headers
+from bandit.service.requests import check_depth
 from streams.logs.cloudevents import HEADER, traceparent_of
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -17,27 +19,95 @@ AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 TRACEPARENT: Final = HEADER.encode()
 JSON: Final = b"application/json"
+MAX_TARGET_BYTES: Final = 16_384
+"""The longest path with its query."""
+MAX_HEADERS: Final = 128
+MAX_HEADER_BYTES: Final = 32_768
+"""The most bytes that the headers' values have together."""
+BYTES_PER_VALUE: Final = 16
+"""A body may hold one JSON value for so many bytes of the largest body: 65,536 in 1 MiB."""
+ADMIN_BYTES_PER_VALUE: Final = 64
+"""The same on admin routes, which do more with each."""
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> bytes:
-    """Returns the request's body, read no further than the limit.
+def check_head(scope: Scope, header_bytes: int) -> None:
+    """Refuses a request whose path, query or headers are so large that reading them costs much.
+
+    Args:
+        scope: the request's.
+        header_bytes: what the values of its headers have together.
 
     Raises:
-        RequestError: `body_too_large`, or `client_gone` where nobody hears the answer.
+        RequestError: `target_too_long` or `headers_too_large`.
+    """
+    target_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+    if target_bytes > MAX_TARGET_BYTES:
+        message = f"path and query have {target_bytes} bytes; at most {MAX_TARGET_BYTES}"
+        raise RequestError(414, "target_too_long", message)
+    if header_bytes > MAX_HEADER_BYTES or len(scope["headers"]) > MAX_HEADERS:
+        raise RequestError(
+            431,
+            "headers_too_large",
+            f"{len(scope['headers'])} headers with {header_bytes} bytes; at most {MAX_HEADERS} "
+            f"with {MAX_HEADER_BYTES}",
+        )
+
+
+async def read_body(
+    headers: dict[bytes, bytes],
+    receive: Receive,
+    max_bytes: int,
+    bytes_per_value: int = BYTES_PER_VALUE,
+) -> bytes:
+    """Returns the request's body, read no further than the limit.
+
+    What a body costs hangs on its values more than on its bytes, so these have a limit too: one
+    for so many bytes of the largest body.
+
+    Raises:
+        RequestError: `body_too_large`, `too_many_values`, `body_invalid` of a body that nests too
+            deep besides, or `client_gone` where nobody hears the answer.
     """
     length = headers.get(b"content-length")
     if length is not None and int(length) > max_bytes:
         raise _too_large(max_bytes)
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+    if message.get("more_body", False):
+        parts, size = [body], len(body)
+        while message.get("more_body", False):
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+        body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise RequestError(400, "client_gone", "the body ended early")
+    if has_more_values(body, most := max_bytes // bytes_per_value):
+        check_depth(body)
+        raise RequestError(
+            422,
+            "too_many_values",
+            f"the body holds more than {most} JSON values; send fewer, or several requests",
+        )
     return body
+
+
+def check_json(headers: dict[bytes, bytes]) -> None:
+    """Refuses a body that does not say that it is JSON: a browser asks before it sends that.
+
+    Raises:
+        RequestError: `content_type_invalid`.
+    """
+    sent = headers.get(b"content-type", b"")
+    if sent.partition(b";")[0].strip().lower() != JSON:
+        raise RequestError(
+            415,
+            "content_type_invalid",
+            f"Content-Type is {sent.decode('latin-1')!r}; expected application/json",
+            target="Content-Type",
+        )
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

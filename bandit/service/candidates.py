@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -44,6 +44,12 @@ class CandidateSet:
         actions: as the policy sees them and the log keeps them.
         creatives: the placement's by id, whose text is answered.
         lid: on those that get a small share of the traffic together.
+
+    Attributes:
+        asking: held while the placement's policy is asked.
+        asked: how many questions about it went to the thread of policies; `answered`, how many
+            of those are over.
+        quick: a policy that answered quickly, and the largest question that it did so for.
     """
 
     __slots__ = (
@@ -53,12 +59,15 @@ class CandidateSet:
         "_part",
         "_policy",
         "actions",
+        "answered",
+        "asked",
         "asking",
         "json",
         "lid",
         "mark",
         "name",
         "placement",
+        "quick",
     )
 
     def __init__(
@@ -70,6 +79,8 @@ class CandidateSet:
     ) -> None:
         self.name = placement
         self.asking = Lock()
+        self.asked = self.answered = 0
+        self.quick: tuple[Policy, Any] | None = None
         self.placement = _encode(placement)
         self.actions = actions
         self.json = b',"actions":%b,"pmf":' % _encode(actions)

@@ -7,13 +7,12 @@ action" decides in its place. Protocols translate their requests to `DecisionReq
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -21,6 +20,14 @@ from msgspec.structs import replace
 from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf
+from bandit.service.asking import (
+    PolicyThread,
+    ask_here,
+    check_context,
+    check_steps,
+    is_known_quick,
+    question_size,
+)
 from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.candidates import (
     ActionDistribution,
@@ -44,10 +51,17 @@ from bandit.service.slots import (
 )
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import SpoolFull
-from streams.events import Action
+from streams.events import Action, Placement
 from streams.logs.base import Message
 
 CHANCE_BYTES: Final = 10
+BODY_SHARE: Final = 4
+"""What several decisions may have together, as a share of the largest body."""
+
+
+TIME_DIGITS: Final = 12
+_OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
+"""An id that the API made, signed or not."""
 
 
 class Ids:
@@ -71,9 +85,16 @@ def new_id(now_ms: int) -> str:
     return f"{now_ms:012x}{os.urandom(CHANCE_BYTES).hex()}"
 
 
-logger = logging.getLogger(__name__)
+def made_ms(event_id: str) -> int | None:
+    """Returns the time that an id begins with, None if the API did not make the id.
 
-_T = TypeVar("_T")
+    >>> made_ms(new_id(1_700_000_000_000))
+    1700000000000
+    """
+    return int(event_id[:TIME_DIGITS], 16) if _OURS.fullmatch(event_id) else None
+
+
+logger = logging.getLogger(__name__)
 
 
 class DecisionRequest(Struct, frozen=True):
@@ -114,7 +135,8 @@ class Decider:
         self._unlogged = settings.spool_full == "unlogged"
         self._ids = Ids()
         budget_ms = settings.rank_budget_ms
-        self._budget = TimeBudget(budget_ms / 1e3) if budget_ms else None
+        self._thread = PolicyThread(budget_ms / 1e3 if budget_ms else None)
+        self._most_bytes = settings.max_body_bytes // BODY_SHARE
 
     async def decide(self, serving: ServingPlacement, request: DecisionRequest) -> Decided:
         """Returns what `choose` does, once `log` has written it."""
@@ -128,10 +150,13 @@ class Decider:
 
         Raises:
             RequestError: `no_live_creatives`, `all_creatives_capped`, `slot_without_actions` or
-                `features_invalid`: nothing can be chosen; `event_id_unsigned`; `policy_error`.
+                `features_invalid`: nothing can be chosen; `too_many_features`,
+                `question_too_costly` or `decisions_too_large`: that would cost too much;
+                `event_id_unsigned`; `policy_error`.
         """
         now_ms = self._clock_ms()
         placement, context = serving.placement, request.context
+        check_context(context)
         event_id = request.event_id or self._ids.new(now_ms)
         if placement.protection:
             event_id = self._privacy.event_id(placement, request.event_id, event_id)
@@ -139,26 +164,110 @@ class Decider:
         candidates = _candidates(serving, request.actions, context, now_ms)
         sampler = serving.draws if request.actions is None else None
         slots, contexts = request.slots or ONE_SLOT, [context]
+        n_actions = len(candidates.actions)
+        if sampler is not None:
+            n_actions = min(n_actions, sampler.size(slots))
         if request.slots is not None:
             check_enough(slots, candidates.actions)
+            self.check_logged(len(slots), context, candidates, n_actions)
             contexts = slot_contexts(context, slots)
-        budget = self._budget
-        if budget and request.slots is None and sampler is None:
-            budget = None if candidates.known(serving.policy) else budget
-        asked = serving, sampler, candidates, slots, contexts, event_id
-        found = (
-            _selections(*asked)
-            if budget is None
-            else await budget.within(partial(_selections, *asked))
-        )
+        found: list[Selection] | None
+        if slots is ONE_SLOT and sampler is None and candidates.known(serving.policy):
+            found = _selections(serving, None, candidates, slots, contexts, event_id)
+        else:
+            asked = partial(_selections, serving, sampler, candidates, slots, contexts, event_id)
+            size = question_size(contexts, request.actions, candidates, len(slots) * n_actions)
+            if is_known_quick(serving.offer, serving.policy, size):
+                found = ask_here(serving.offer, asked)
+            else:
+                scored = candidates.actions[:n_actions]
+                check = partial(check_steps, serving.policy, contexts[0], request.actions, scored)
+                found = await self._thread.answer(serving.offer, serving.policy, size, check, asked)
         late = found is None
         if found is None:
             if sampler is not None:
-                candidates = candidates.beside(candidates.actions[: sampler.size(slots)])
+                candidates = candidates.beside(candidates.actions[:n_actions])
             first = partial(_first_action, serving.version)
             found = fill(slots, contexts, candidates, event_id, first)
         metadata = RequestMetadata(event_id, now_ms, request.deferred, request.traceparent, late)
         return Decided(metadata, found)
+
+    def again_id(self, placement: Placement, earlier: str) -> str | None:
+        """Returns the event id of a showing after a decision is over, None while it is not.
+
+        The time since the earlier decision is divided into windows. Each window has one such id,
+        derived from the earlier one, so a second showing in a window is a duplicate.
+
+        Raises:
+            RequestError: `reward_unsigned`: the earlier id is not signed, where it has to be.
+        """
+        now_ms, start_ms = self._clock_ms(), made_ms(earlier)
+        window_ms = int(placement.reward.window_seconds * 1e3)
+        if start_ms is None or now_ms < start_ms + window_ms:
+            return None
+        self._privacy.check_signed(placement, earlier)
+        begins_ms = now_ms - (now_ms - start_ms) % window_ms
+        chance = earlier[TIME_DIGITS : TIME_DIGITS + 2 * CHANCE_BYTES]
+        return self._privacy.event_id(placement, None, f"{begins_ms:0{TIME_DIGITS}x}{chance}")
+
+    def certain(
+        self, serving: ServingPlacement, action: Action, event_id: str, request: DecisionRequest
+    ) -> Decided:
+        """Returns the decision of a creative that is shown whatever the policy would choose.
+
+        It is a fallback: it is counted and joined with its outcomes, and nothing learns from it.
+        """
+        context = self._privacy.hidden(serving.placement, request.context)
+        first = partial(_first_action, serving.version)
+        found = fill(ONE_SLOT, [context], serving.offer.beside((action,)), event_id, first)
+        now_ms, deferred, traceparent = self._clock_ms(), request.deferred, request.traceparent
+        return Decided(RequestMetadata(event_id, now_ms, deferred, traceparent, True), found)
+
+    async def pmf(
+        self, serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]
+    ) -> Pmf:
+        """Returns what `action_pmf` does, for creatives of the placement's own; nothing is chosen.
+
+        There is no time budget, for nothing would be an answer in the policy's place.
+
+        Raises:
+            RequestError: as `choose`.
+        """
+        policy, candidates = serving.policy, serving.offer.of(actions)
+        size = question_size([context], None, candidates, len(actions))
+        check = partial(check_steps, policy, context, None, actions)
+        ask = partial(action_pmf, serving, context, actions)
+        if is_known_quick(serving.offer, policy, size):
+            return ask_here(serving.offer, ask)
+        return await self._thread.wait(serving.offer, policy, size, check, ask)
+
+    def check_logged(
+        self, times: int, context: Raw, candidates: CandidateSet | None = None, n_actions: int = 0
+    ) -> None:
+        """Refuses a request whose several decisions would repeat too much in the log.
+
+        Args:
+            times: how many decisions it asks for.
+            context: what each has.
+            candidates: what the first chooses from; each after it has one action less.
+            n_actions: how many of them a decision has.
+
+        Raises:
+            RequestError: `decisions_too_large`.
+        """
+        actions_bytes = 0.0
+        if candidates is not None:
+            each = len(candidates.json) / len(candidates.actions)
+            actions_bytes = each * (n_actions - min(times - 1, n_actions) / 2)
+        total = times * (len(memoryview(context)) + actions_bytes)
+        if times > 1 and total > self._most_bytes:
+            raise RequestError(
+                422,
+                "decisions_too_large",
+                f"{times} decisions, each with the context and its actions, would have some "
+                f"{total:.0f} bytes; at most {self._most_bytes}: send fewer slots, or less with "
+                "each",
+            )
 
     async def log(self, decided: Sequence[Decided], beside: Sequence[Message] = ()) -> bool:
         """Writes decisions to the log, and counts them: all or none.
@@ -196,33 +305,6 @@ class Decider:
                 action = distribution.candidates.actions[chosen]
                 self._metrics.decision(name, action.id, explored=explored)
         return logged
-
-
-class TimeBudget:
-    """Asks for so many seconds and no longer; used from one event loop.
-
-    A policy cannot be interrupted, so it is asked in a thread of its own, one question at a time;
-    the event loop waits for the answer as long as the budget lasts and goes on without it.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="policy")
-
-    async def within(self, ask: Callable[[], _T]) -> _T | None:
-        """Returns what `ask` does, or None if the budget is spent before.
-
-        Raises:
-            Exception: what `ask` raises in time; later it is nobody's concern any more.
-        """
-        asked = asyncio.get_running_loop().run_in_executor(self._executor, ask)
-        await asyncio.wait((asked,), timeout=self._seconds)
-        if asked.done():
-            return asked.result()
-        # A question that was not begun is dropped; one that was runs on and is not heard.
-        asked.add_done_callback(_unheard)
-        asked.cancel()
-        return None
 
 
 def serving_of(snapshots: Snapshots, name: str) -> ServingPlacement:
@@ -319,8 +401,3 @@ def _first_action(version: str, context: Raw, candidates: CandidateSet) -> Actio
     """Returns the distribution of the policy that always takes the first action."""
     pmf = [1.0] + [0.0] * (len(candidates.actions) - 1)
     return ActionDistribution(candidates, pmf, version)
-
-
-def _unheard(asked: asyncio.Future[_T]) -> None:
-    if not asked.cancelled():
-        asked.exception()

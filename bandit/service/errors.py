@@ -21,10 +21,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bandit.errors import RequestError
+from streams.errors import StreamsError
 
 RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
 REQUEST_ID: Final = b"x-request-id"
+_PLACE: Final = re.compile(r"(?<!\S)(?!docs/)\S*/\S+")
+"""A path or a URL in a message, but for pages of the documentation."""
 _SOUND_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # A context variable is how a log line finds the request that its task works on.
 _current: ContextVar[list[str] | None] = ContextVar("request", default=None)
@@ -57,6 +60,45 @@ def placement_not_found(name: str) -> RequestError:
         f"there is no placement {name!r}; PUT /v1/placements/{{name}} makes one",
         target="placement",
     )
+
+
+def without_places(error: Exception) -> str:
+    """Returns an error's words for callers: where log and spool are is for the server's own lines.
+
+    >>> without_places(ValueError("the log /data/log.db: disk full"))
+    'the log … disk full'
+    """
+    return _PLACE.sub("…", str(error))
+
+
+def unavailable(error: StreamsError) -> RequestError:
+    """Returns the refusal while nothing can be written."""
+    return RequestError(503, error.code, f"{without_places(error)}; try again shortly")
+
+
+def check_reachable(
+    name: str, target: str, code: str = "name_invalid", *, as_flag: bool = False
+) -> None:
+    """Refuses a name that an address cannot hold: clients change the address before they ask.
+
+    Args:
+        name: what would be a step of a path.
+        target: what it names.
+        code: of the refusal.
+        as_flag: OpenFeature's providers ask for it, too, which write a flag's name as it is.
+
+    Raises:
+        RequestError: with this code.
+    """
+    if name in (".", ".."):
+        message = f"{target} is {name!r}, which no address can hold; take another name"
+        raise RequestError(422, code, message, target=target)
+    if as_flag and (cut := set("#?%").intersection(name)):
+        message = (
+            f"{target} is {name!r}; OpenFeature's providers cannot ask for a name with "
+            f"{' or '.join(sorted(cut))}; take another name"
+        )
+        raise RequestError(422, code, message, target=target)
 
 
 def internal_error() -> RequestError:

@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from bandit.errors import RequestError
 from bandit.service.asgi import (
+    ADMIN_BYTES_PER_VALUE,
+    BYTES_PER_VALUE,
     TRACEPARENT,
     AsgiApp,
     Message,
@@ -195,7 +197,9 @@ class HotRouter:
             status = start["status"]
 
         try:
-            body = await read_body(dict(scope["headers"]), receive, self._max_body_bytes)
+            body = await read_body(
+                dict(scope["headers"]), receive, self._max_body_bytes, _bytes_per_value(scope)
+            )
             check_depth(body)
         except RequestError as error:
             return await send_error(send, error)
@@ -206,9 +210,7 @@ class HotRouter:
         return status
 
     def _call(self, segments: list[bytes], headers: dict[bytes, bytes], body: bytes) -> HotRequest:
-        # No placement has a name that is not UTF-8, so what stands in for it is not found either.
-        name = _unquoted(segments[3]).decode(errors="replace")
-        serving = serving_of(self._snapshots, name)
+        serving = serving_of(self._snapshots, _name(segments))
         event_id = _event_id(segments[5]) if len(segments) == EVENT_SEGMENTS else ""
         return HotRequest(serving, event_id, body, traceparent_of(headers.get(TRACEPARENT)))
 
@@ -229,6 +231,12 @@ OF_EVENTS: Final = {
 }
 
 
+def _bytes_per_value(scope: Scope) -> int:
+    """Returns how many bytes of the largest body there must be for each value of a body."""
+    asks = scope["path"].startswith("/ofrep/")
+    return BYTES_PER_VALUE if asks else ADMIN_BYTES_PER_VALUE
+
+
 def _hot_route(segments: list[bytes]) -> HotRoute | None:
     if segments[1:3] != [b"v1", b"placements"]:
         return None
@@ -237,6 +245,17 @@ def _hot_route(segments: list[bytes]) -> HotRoute | None:
     if len(segments) == EVENT_SEGMENTS and segments[4] == b"events":
         return OF_EVENTS.get(segments[6])
     return None
+
+
+def hot_placement(raw_path: bytes) -> str | None:
+    """Returns the placement that the path of a hot route names; None if it is of another route."""
+    segments = raw_path.split(b"/")
+    return None if _hot_route(segments) is None else _name(segments)
+
+
+def _name(segments: list[bytes]) -> str:
+    # No placement has a name that is not UTF-8, so what stands in for it is not found either.
+    return _unquoted(segments[3]).decode(errors="replace")
 
 
 def _event_id(segment: bytes) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bandit.errors import RequestError
+from bandit.service.errors import unavailable
 from bandit.service.spooling import LogThread, Spooling
 from streams.errors import LogUnavailable, SpoolError, SpoolFull
 from streams.logs.base import Message, TopicOffset
@@ -58,6 +59,8 @@ class Appender:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
+        self.failure = ""
+        """What the latest append that failed said."""
 
     def start(self) -> None:
         """Begins to append; called within the event loop."""
@@ -85,7 +88,7 @@ class Appender:
         try:
             return await done
         except (LogUnavailable, SpoolError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def append_through(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Returns where the messages went, once they are durable in the log itself.
@@ -98,12 +101,13 @@ class Appender:
         self._check_open()
         if self.spooling is not None and self.spooling.active:
             message = "the log is away or not caught up with; this cannot wait on disk for it"
-            raise _unavailable(LogUnavailable(message))
+            raise unavailable(LogUnavailable(message))
         try:
             return await self._thread.append(messages)
         except LogUnavailable as error:
-            self._failed_at = time.monotonic()
-            raise _unavailable(error) from error
+            self._note(error)
+            logger.warning("%d messages could not be written: %s", len(messages), error)
+            raise unavailable(error) from error
 
     def put(self, messages: Sequence[Message]) -> None:
         """Has the messages appended later: again and again, should the log be unavailable.
@@ -139,8 +143,7 @@ class Appender:
     def _enqueue(self, waiting: _Waiting) -> None:
         self._check_open()
         if self.spooling is not None and self.spooling.full:
-            message = f"the log is away, and the spool in {self.spooling.spool.directory} is full"
-            raise _unavailable(SpoolFull(message))
+            raise unavailable(SpoolFull("the log is away, and the spool is full"))
         if self._count + len(waiting.messages) > self._limit:
             raise RequestError(
                 503,
@@ -191,7 +194,7 @@ class Appender:
             else:
                 written = await self.spooling.write(messages)
         except (LogUnavailable, SpoolError) as error:
-            self._failed_at = time.monotonic()
+            self._note(error)
             logger.warning("%d messages could not be written: %s", len(messages), error)
             self._fail([waiting for waiting in group if waiting.done is not None], error)
             buffered = [waiting for waiting in group if waiting.done is None]
@@ -199,7 +202,7 @@ class Appender:
             return bool(buffered)
         except Exception as error:
             logger.exception("%d messages could not be written", len(messages))
-            self._failed_at = time.monotonic()
+            self._note(error)
             self._fail(group, error)
             return False
         self._failed_at = None
@@ -212,12 +215,12 @@ class Appender:
         self._count -= start
         return False
 
+    def _note(self, error: Exception) -> None:
+        self._failed_at = time.monotonic()
+        self.failure = str(error)
+
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         for waiting in group:
             self._count -= len(waiting.messages)
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_exception(error)
-
-
-def _unavailable(error: LogUnavailable | SpoolError) -> RequestError:
-    return RequestError(503, error.code, f"{error}; try again shortly")

@@ -147,15 +147,24 @@ def model_of(struct: Any) -> type[BaseModel]:
 def _struct(source: Any, model: BaseModel) -> Any:
     """Returns the struct that a request's body is, once its model has let it through."""
     given = model.model_dump(exclude_unset=True, exclude_none=True)
-    for field in msgspec.structs.fields(source):
-        kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
-        if field.name in model.model_fields_set and {NoneType, UnsetType} <= {*get_args(kind)}:
-            given.setdefault(field.name, None)
+    for name in _nullable(source) & model.model_fields_set:
+        given.setdefault(name, None)
     try:
         return msgspec.json.decode(_json(given), type=source)
     except msgspec.ValidationError as error:  # a rule of the struct's over several fields
         what, _, where = str(error).partition(" - at `$.")
         raise RequestError(422, "body_invalid", what, target=where.rstrip("`") or None) from error
+
+
+@cache  # to look at the types takes longer than to decode a body
+def _nullable(struct: Any) -> frozenset[str]:
+    """Returns the fields in which a null is not the same as nothing."""
+    found = []
+    for field in msgspec.structs.fields(struct):
+        kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+        if {NoneType, UnsetType} <= {*get_args(kind)}:
+            found.append(field.name)
+    return frozenset(found)
 
 
 def _tag(kind: type[Struct]) -> dict[str, str]:

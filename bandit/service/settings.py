@@ -20,8 +20,10 @@ from bandit.errors import SettingError
 PREFIX: Final = "COPYLOOP_"
 ENVIRONMENT: Final[Mapping[str, str]] = os.environ
 """The variables that this process was started with."""
-READ_ELSEWHERE: Final = frozenset({"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY"})
-"""Variables of ours that are options of commands, or the generator's."""
+READ_ELSEWHERE: Final = frozenset(
+    {"COPYLOOP_LOG_FORMAT", "COPYLOOP_MODEL_KEY", "COPYLOOP_READY_FD"}
+)
+"""Variables of ours that are options of commands, the generator's, or the supervisor's."""
 
 
 class Secret:
@@ -79,7 +81,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         spool_full: `refuse` requests once the spool is full, or go on to answer ranks
             `unlogged`: what was decided then is not recorded, and the answer says so.
         open_to_network: listen on an address that others reach although there are no keys.
-        rate_per_second: how many requests a caller may make whose key says nothing; 0: any.
+        rate_per_second: how many requests a caller may make whose key says nothing, each 16 KiB of
+            a body beyond the first counted as one more; 0: any.
         rate_burst_seconds: what comes in this time may come at once.
         cors_origins: whose pages may ask, with commas between; `*`: everyone's.
         tls_cert: a file in PEM; with it and its key it speaks HTTPS.
@@ -107,7 +110,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1)] = 1 << 20
     max_actions: Annotated[int, Meta(ge=1)] = 1000
     max_waiting: Annotated[int, Meta(ge=1)] = 10_000
-    rank_budget_ms: Annotated[float, Meta(ge=0)] = 0.0
+    rank_budget_ms: Annotated[float, Meta(ge=0)] = 1000.0
     drain_seconds: Annotated[int, Meta(ge=0)] = 10
     drain_notice_seconds: Annotated[float, Meta(ge=0)] = 0.0
     spool_max_bytes: Annotated[int, Meta(ge=0)] = 1 << 30

@@ -23,7 +23,8 @@ from typing import Final, NamedTuple, TextIO
 
 from bandit.errors import SettingError
 from bandit.service.settings import Settings
-from streams.process import Form, stop_on_signals
+from streams.process import Form, module_command, stop_on_signals
+from streams.readiness import ReadyPipe, nobody, ready_teller
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ TICK_SECONDS: Final = 0.1
 BACKOFF_SECONDS: Final = 0.5
 MAX_BACKOFF_SECONDS: Final = 10.0
 PROVEN_SECONDS: Final = 10.0
-"""Who ran this long is set up rightly, and is started again whatever its exit code."""
+"""Who ran this long did not die young, and was ready, unless it tells so itself."""
 GRACE_SECONDS: Final = 10.0
 """How long a process may take to stop before it is killed."""
 BAD_SETTING: Final = 2
@@ -40,10 +41,17 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ProcessSpec(NamedTuple):
-    """One process to run: the name that its lines get, and its command line."""
+    """One process to run.
+
+    Attributes:
+        name: what its lines get.
+        argv: its command line.
+        tells: whether it says itself when it is ready (see `streams.readiness`).
+    """
 
     name: str
     argv: Sequence[str]
+    tells: bool = False
 
 
 def up(
@@ -54,13 +62,15 @@ def up(
     first: int = 1,
     grace_seconds: float | None = None,
     prefixed: bool = True,
+    ready: Callable[[], None] = nobody,
 ) -> int:
     """Runs the processes until `stop` is set; returns the exit code for the whole.
 
     One that dies is started again, after 0.5 s at first and up to 10 s when it keeps dying. One
-    that exits with code 2 before it has run for 10 s has a wrong setting, or its port is taken:
-    then all are stopped, and 2 is returned. On `stop`, the first of them are asked to end before
-    the others (an API, say, that still answers what it has begun), and 0 is returned.
+    that exits with code 2 before it was ever ready has a wrong setting, or its port is taken,
+    however long its start took: then all are stopped, and 2 is returned. On `stop`, the first of
+    them are asked to end before the others (an API, say, that still answers what it has begun),
+    and 0 is returned.
 
     If this process itself is killed, the kernel kills its children (Linux only). Call it from a
     thread that lives as long as it runs: the kernel watches the thread, not the process.
@@ -73,6 +83,7 @@ def up(
         grace_seconds: how long those who are asked to end may take before they are killed; 10
             if None.
         prefixed: each line with the name before it; lines that programs read stay as they are.
+        ready: called once all processes have been ready.
 
     Raises:
         SettingError: a command cannot be started at all.
@@ -83,14 +94,14 @@ def up(
         for spec in processes
     ]
     try:
-        return _run(children, stop)
+        return _run(children, stop, ready)
     finally:
         grace_seconds = GRACE_SECONDS if grace_seconds is None else grace_seconds
         _stop(children[:first], grace_seconds)
         _stop(children[first:], grace_seconds)
 
 
-def _run(children: Sequence[_Child], stop: threading.Event) -> int:
+def _run(children: Sequence[_Child], stop: threading.Event, ready: Callable[[], None]) -> int:
     with selectors.DefaultSelector() as selector:
         while not stop.is_set():
             for child in children:
@@ -105,6 +116,8 @@ def _run(children: Sequence[_Child], stop: threading.Event) -> int:
                     return BAD_SETTING
                 if code is not None:
                     child.start_later(code)
+            if all(child.proven for child in children):
+                ready()
     return 0
 
 
@@ -134,6 +147,7 @@ class _Child:
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
+        self._readiness: ReadyPipe | None = None
         self._unfinished_line = b""
         self._started_at = 0.0
         self._ran_seconds = 0.0
@@ -148,6 +162,7 @@ class _Child:
         if self._process is not None or time.monotonic() < self._due_at:
             return
         self._pipe, write_end = os.pipe()
+        self._readiness = readiness = ReadyPipe()
         try:
             # A group of its own, so that Ctrl-C reaches us alone and we stop it in order.
             self._process = subprocess.Popen(
@@ -155,16 +170,20 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
+                pass_fds=(readiness.write,),
+                env={**os.environ, **readiness.environment},
                 process_group=0,
                 preexec_fn=die_with_parent(),
             )
         except OSError as error:
             os.close(self._pipe)
+            readiness.close()
             raise SettingError(
                 f"process {self.spec.name}: {self.spec.argv[0]!r} cannot be run: {error}"
             ) from error
         finally:
             os.close(write_end)
+            readiness.started()
         self._started_at = time.monotonic()
         os.set_blocking(self._pipe, False)
         selector.register(self._pipe, selectors.EVENT_READ, self)
@@ -174,8 +193,13 @@ class _Child:
         if self._process is None:
             return None
         self._ran_seconds = time.monotonic() - self._started_at
-        self.proven = self.proven or self._ran_seconds >= PROVEN_SECONDS
         code = self._process.poll()
+        if self.spec.tells:
+            self.proven = self.proven or (
+                self._readiness is not None and self._readiness.is_ready()
+            )
+        else:
+            self.proven = self.proven or self._ran_seconds >= PROVEN_SECONDS
         if code is not None:
             if self._pipe in selector.get_map():
                 selector.unregister(self._pipe)
@@ -230,6 +254,9 @@ class _Child:
             self.say(self._unfinished_line.decode(errors="replace"))
             self._unfinished_line = b""
         os.close(self._pipe)
+        if self._readiness is not None:
+            self._readiness.close()
+            self._readiness = None
         self._process = None
 
 
@@ -282,7 +309,8 @@ def serve_workers(settings: Settings, log_format: Form = "text") -> int:
         names = [f"api-{number}" for number in range(1, settings.workers + 1)]
         logger.info("%d workers on port %d", len(names), port)
         specs = [
-            ProcessSpec(name, _command(settings, port, name, folder, log_format)) for name in names
+            ProcessSpec(name, _command(settings, port, name, folder, log_format), tells=True)
+            for name in names
         ]
         return up(
             specs,
@@ -292,6 +320,7 @@ def serve_workers(settings: Settings, log_format: Form = "text") -> int:
             + settings.drain_seconds
             + DRAIN_MARGIN_SECONDS,
             prefixed=log_format == "text",
+            ready=ready_teller(),
         )
 
 
@@ -322,7 +351,7 @@ def bound(settings: Settings, *, shared: bool) -> socket.socket:
 def _command(settings: Settings, port: int, name: str, folder: str, log_format: Form) -> list[str]:
     """Returns how a worker is started; what is not said here it reads from the environment."""
     return [
-        *(sys.executable, "-m", "bandit", "serve", "--data", str(settings.data)),
+        *module_command("bandit", "serve", "--data", str(settings.data)),
         *("--log", settings.log_url, "--host", settings.host, "--port", str(port)),
         *("--ui-port", str(settings.ui_port)),
         *("--worker", name, "--worker-folder", folder, "--log-format", log_format),

@@ -15,6 +15,7 @@ from generator.brief.schema import Brief, brief_hash, load_brief
 from generator.errors import BriefError
 from streams.commands.options import make_app
 from streams.commands.output import print_json
+from streams.files import BY_UMASK, write_whole
 
 TEMPLATES: Final = Path(__file__).parents[1] / "brief" / "templates"
 
@@ -46,8 +47,9 @@ def new(
         sys.stdout.write(text)
         return
     try:
-        with file.open("x", encoding="utf-8") as written:
-            written.write(text)
+        if file.exists():
+            raise FileExistsError("there is a file already")
+        write_whole(file, text.encode(), mode=BY_UMASK)
     except OSError as error:
         raise BriefError(f"{file}: cannot be written: {error}") from error
     typer.echo(f"{file}: written; change it, then: copyloop brief check {file}", err=True)

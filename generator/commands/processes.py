@@ -41,6 +41,7 @@ def run(
             reader=reader,
             thresholds=load_thresholds(thresholds),
             trial_decisions=trial_decisions,
+            ready=process.ready,
         )
 
 
@@ -98,6 +99,7 @@ def teach(
         running("teach", at, MetricsOptions(log_format=log_format)) as process,
         exclusive(at.data / "checkpoints", "teach"),
     ):
+        process.ready()
         teacher = Teacher(process.log, at.url, at.data, schedule, process.stop)
         if once:
             teacher.turn()

@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 from generator.data.evidence import Evidence, Suspicion, chance_better
 from generator.errors import DatasetError
+from streams.files import BY_UMASK, write_whole, writing_whole
 
 Split: TypeAlias = Literal["train", "test"]
 PromptOf: TypeAlias = Callable[[Evidence], str | None]
@@ -290,7 +291,8 @@ def write_dataset(
     for name, row_type in ROWS.items():
         rows = getattr(dataset, name)
         columns = {field: [getattr(row, field) for row in rows] for field in row_type._fields}
-        parquet.write_table(pa.table(columns), rows_file(folder, name), compression="zstd")
+        with writing_whole(rows_file(folder, name), mode=BY_UMASK) as file:
+            parquet.write_table(pa.table(columns), file, compression="zstd")
         for row in rows:
             counts[f"{name}/{row.split}"] = counts.get(f"{name}/{row.split}", 0) + 1
             briefs[row.split].add(row.brief)
@@ -303,7 +305,8 @@ def write_dataset(
         suspicious=dataset.suspicious,
         paraphrased=sum(bool(row.made_from) for row in dataset.imitate),
     )
-    (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
+    told = msgspec.json.format(msgspec.json.encode(card), indent=1)
+    write_whole(folder / CARD, told, mode=BY_UMASK)
     return card
 
 

@@ -28,7 +28,7 @@ from generator.data.evidence import ClickLook, Evidence, gather, suspicions
 from generator.screening.settings import CODES
 from generator.writing.creatives import channel_of
 from streams.catalogue.state import Catalogue, CatalogueReader
-from streams.events import INTERACTIONS, Creative, Interaction, decode
+from streams.events import INTERACTIONS, Creative, Interaction, interaction_in
 from streams.fold import batches, ends
 from streams.logs.base import Log
 
@@ -113,7 +113,7 @@ class Reading:
 
         Raises:
             DatasetError: a reward is outside [0, 1].
-            EventError: a record cannot be read.
+            SchemaVersionError: a newer copyloop wrote a record.
         """
         reader = CatalogueReader(log)
         reader.catch_up()
@@ -189,8 +189,8 @@ class Reading:
             for records in batches(log, partition, first, end=end):
                 for record in records:
                     digest.update(record.value)
-                    event = decode(record.value)
-                    if isinstance(event, Interaction):
+                    event = interaction_in(record.value)
+                    if event is not None:
                         yield event
                 done += len(records)
                 if progress is not None:

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from streams.events import INTERACTIONS, Interaction, decode
 from streams.fold import scan
 from streams.logs.base import TopicPartition
 from streams.logs.opening import open_log
+from streams.process import module_command
 
 BRIEFS: Final = Path(__file__).parent.parent / "briefs"
 WINDOW_SECONDS: Final = 20.0
@@ -264,7 +264,7 @@ def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, lis
 @contextmanager
 def _running(settings: DemoSettings, port: int) -> Iterator[None]:
     """`copyloop up` in a process of its own; what it says goes to `up.log`."""
-    command = [sys.executable, "-m", "bandit", "up", "--data", str(settings.directory)]
+    command = module_command("bandit", "up", "--data", str(settings.directory))
     command += ["--port", str(port), "--model", settings.model, "--no-ui"]
     with (settings.directory / "up.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)

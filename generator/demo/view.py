@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from bandit.ope.base import wilson_interval
+from bandit.ope.intervals import wilson_interval
 from generator.demo.audience import TrafficTally
 
 BAR_WIDTH: Final = 12

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+
+from streams.files import write_whole
 
 MAX_CHARACTERS: Final = 200
 """Of a description or an attribute, as a brief allows them."""
@@ -40,17 +41,14 @@ def cached(
 ) -> MaterialDescription:
     """Returns what was seen in a file of this content by these models; looks if nobody has.
 
-    An entry is written whole or not at all, so processes may share the folder.
+    An entry is written whole or not at all, so processes may share the folder; one that cannot be
+    read is made anew.
     """
     digest = hashlib.sha256(file.read_bytes())
     digest.update(models.encode())
     entry = folder / f"{digest.hexdigest()}.json"
-    if entry.is_file():
+    with suppress(FileNotFoundError, msgspec.DecodeError):
         return msgspec.json.decode(entry.read_bytes(), type=MaterialDescription)
     words = look()
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=folder)
-    with os.fdopen(handle, "wb") as written:
-        written.write(msgspec.json.encode(words))
-    os.replace(unfinished, entry)
+    write_whole(entry, msgspec.json.encode(words), shared=True)
     return words

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from bandit.distributions import quantile
-from bandit.ope.base import Interval
+from bandit.ope.intervals import Interval
 from generator.errors import RewardModelError
 from generator.reward.encoders import TextEncoder, open_encoder
 from generator.reward.regression import (
@@ -27,6 +27,7 @@ from generator.reward.regression import (
     fit_ridge,
     significant_pairs,
 )
+from streams.files import BY_UMASK, write_whole
 
 LEVEL: Final = 0.95
 REPLICATES: Final = 1000
@@ -125,7 +126,7 @@ class TextRewardModel:
             accuracy=self.accuracy,
             slope=self.slope,
         )
-        path.write_bytes(msgspec.msgpack.encode(saved))
+        write_whole(path, msgspec.msgpack.encode(saved), mode=BY_UMASK)
 
 
 class _Saved(msgspec.Struct, kw_only=True):

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from bandit.ope.base import Interval
+from bandit.ope.intervals import Interval
 from generator.errors import RewardModelError, TrainingError
 from generator.models.base import SMOLLM2
 from generator.models.opening import ADAPTER, MANIFEST, Origin, model_folder, read_manifest

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from generator.errors import ThresholdsError
 from generator.files import Count, Fraction
 from generator.screening.gates.rules import themes
+from streams.yaml_text import yaml_value
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
 CODES: Final = (
@@ -146,7 +147,7 @@ def load_thresholds(path: Path | None) -> Thresholds:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml_value(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ThresholdsError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):

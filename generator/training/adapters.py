@@ -31,7 +31,6 @@ from transformers import (
 )
 
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
-from generator.files import write_whole
 from generator.models.base import SMOLLM2
 from generator.models.opening import (
     ADAPTER,
@@ -45,6 +44,7 @@ from generator.models.opening import (
 )
 from generator.models.transformers import Device, quietly
 from generator.training.config import AdapterConfig, AdapterKind, FinetuneConfig
+from streams.files import BY_UMASK, write_whole
 
 
 class Base(NamedTuple):
@@ -303,7 +303,8 @@ class Allotting(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Keeps what it knows beside the weights."""
         if state.is_world_process_zero:
-            write_whole(_checkpoint(args, state) / ALLOTTED, save(self._known()))
+            found = save(self._known())
+            write_whole(_checkpoint(args, state) / ALLOTTED, found, mode=BY_UMASK)
 
     def _known(self) -> dict[str, torch.Tensor]:
         allocator = self._tuner.rankallocator

@@ -22,7 +22,7 @@ from huggingface_hub import constants as hub
 
 from generator.data.dataset import CARD, ROWS, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
-from generator.files import files_hash, write_whole
+from generator.files import files_hash
 from generator.models.opening import ADAPTER, MANIFEST, SHAPE, WEIGHTS
 from generator.models.transformers import Device, pick_device, use_one_thread
 from generator.reward.ranking import open_trusted
@@ -31,6 +31,7 @@ from generator.training.config import FinetuneConfig, Manifest, installed_versio
 from generator.training.grpo import train_grpo
 from generator.training.methods import train_dpo, train_kto, train_scorer, train_sft
 from generator.training.running import Cost, StageResult, Stop, TrainingJob, TrainingProgress
+from streams.files import BY_UMASK, write_whole
 
 TRAIN: Final[dict[str, Callable[[TrainingJob], StageResult]]] = {
     "sft": train_sft,
@@ -171,7 +172,7 @@ def _publish(made: Manifest, out: Path, checkpoints: Path) -> None:
         if logs.exists():
             shutil.copytree(logs, out / "logs" / stage, dirs_exist_ok=True)
     # A folder with a manifest holds a finished run.
-    write_whole(out / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
+    _write(out / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
     shutil.rmtree(checkpoints)
 
 
@@ -236,7 +237,7 @@ def _claim(out: Path, checkpoints: Path, this: _Run) -> None:
         return
     if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
         raise TrainingError(f"{out} holds other files; give an empty folder or a new one")
-    write_whole(mark, msgspec.json.encode(this))
+    _write(mark, msgspec.json.encode(this))
 
 
 def _stages(
@@ -269,6 +270,11 @@ def _stages(
     return base, trained
 
 
+def _write(path: Path, data: bytes) -> None:
+    # The weights beside it are written by others, who go by the umask.
+    write_whole(path, data, mode=BY_UMASK)
+
+
 def _done(checkpoints: Path, stage: str) -> Path:
     return checkpoints / f"{stage}-adapter"
 
@@ -279,9 +285,9 @@ def _keep(model: Any, trained: StageResult, folder: Path, name: str) -> None:
     save_adapter(model, folder)
     # A path on this machine would be of no use to whoever gets the adapter.
     shape = msgspec.json.decode((folder / SHAPE).read_bytes()) | {"base_model_name_or_path": name}
-    (folder / SHAPE).write_bytes(msgspec.json.format(msgspec.json.encode(shape), indent=1))
+    _write(folder / SHAPE, msgspec.json.format(msgspec.json.encode(shape), indent=1))
     # peft adds an empty form for a description.
     (folder / "README.md").unlink(missing_ok=True)
-    write_whole(folder.with_suffix(".json"), msgspec.json.encode(trained))
+    _write(folder.with_suffix(".json"), msgspec.json.encode(trained))
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -17,12 +17,14 @@ from msgspec import Struct
 from bandit.errors import GeneratorVersionError
 from bandit.lifecycle import promoted, rejected
 from bandit.ope.betting import Bets, ValueBets
+from bandit.ope.units import FirstDecisions
 from generator.versions.registry import VersionRegistry
 from streams.catalogue.state import Catalogue
 from streams.checkpoint import Checkpoints
 from streams.errors import ChangeRefused, EventError
 from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
 from streams.events.creatives import TRIAL_DECISIONS, Canary, GeneratorVersion
+from streams.events.fields import value_at
 from streams.fold import scan_topic
 from streams.logs.base import Log
 
@@ -77,7 +79,9 @@ class Trial(Struct):
     For a decision in which the creatives of a side have the mass m, that side takes in 1/m times
     the reward if one of them was chosen, else 0.
 
-    Where the champion has written nothing since the trial began, all its creatives count.
+    Where the champion has written nothing since the trial began, all its creatives count. Of a
+    placement with a unit the first decision of each unit counts, since bets are fair for decisions
+    that do not depend on those before.
     """
 
     canary: str
@@ -88,10 +92,11 @@ class Trial(Struct):
     ours: ValueBets = msgspec.field(default_factory=ValueBets)
     theirs: ValueBets = msgspec.field(default_factory=ValueBets)
     gain: MassDifference = msgspec.field(default_factory=MassDifference)
+    first: FirstDecisions | None = None
 
     def take(
         self, decision: Decision, reward: float, creatives: Mapping[str, Creative],
-        lowest: float, highest: float,
+        lowest: float, highest: float, *, unit: str | None = None,
     ) -> None:  # fmt: skip
         """Takes in a decision in which creatives of both could be chosen; passes over others."""
         sides = [self._side(creatives.get(action.id)) for action in decision.actions]
@@ -101,6 +106,8 @@ class Trial(Struct):
             for side in (OURS, other)
         )
         if ours <= 0.0 or theirs <= 0.0 or not lowest <= reward <= highest:
+            return
+        if not self._is_first(decision, unit):
             return
         share, chosen = (reward - lowest) / (highest - lowest), sides[decision.index]
         self.n += 1
@@ -128,6 +135,14 @@ class Trial(Struct):
             gain_low=gain_low,
             gain_high=gain_high,
         )
+
+    def _is_first(self, decision: Decision, path: str | None) -> bool:
+        """Returns whether the decision is the first of its unit; True where none is named."""
+        if path is None:
+            return True
+        unit = value_at(msgspec.json.decode(decision.context), path)
+        self.first = self.first or FirstDecisions()
+        return unit is None or self.first.take(f"{decision.placement}/{unit}")
 
     def _side(self, creative: Creative | None) -> str:
         """Returns whose creative it is: the canary's, the champion's, or nobody's here."""
@@ -204,7 +219,7 @@ class CanaryJudge:
     def save(self) -> None:
         """Writes the checkpoint, if there is anything new in it."""
         if self._unsaved and self._trial is not None:
-            state = msgspec.msgpack.encode(self._trial, enc_hook=lambda bets: bets.sums())
+            state = msgspec.msgpack.encode(self._trial, enc_hook=_written)
             self._checkpoints.save(CHECKPOINT, state, self._offsets)
             self._unsaved = 0
 
@@ -276,11 +291,20 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
     rule = placement.reward
     if rule.minimum < rule.maximum:
         creatives = catalogue.creatives_by_id(decision.placement)
-        trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum)
+        unit = placement.unit or None
+        trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum, unit=unit)
+
+
+def _written(part: Any) -> Any:
+    return part.to_bytes() if isinstance(part, FirstDecisions) else part.sums()
+
+
+def _read_part(kind: Any, kept: Any) -> Any:
+    return FirstDecisions(kept) if kind is FirstDecisions else kind.of(*kept)
 
 
 def _read(state: bytes) -> Trial | None:
     try:
-        return msgspec.msgpack.decode(state, type=Trial, dec_hook=lambda kind, sums: kind.of(*sums))
+        return msgspec.msgpack.decode(state, type=Trial, dec_hook=_read_part)
     except msgspec.ValidationError:  # of another layout: the log has it all
         return None

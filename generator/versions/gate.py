@@ -15,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from bandit.ope.intervals import student
 from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, load_brief
 from generator.errors import GateError
@@ -25,8 +26,8 @@ from generator.writing.texts import Sampler, Samples, SamplingConfig, take_sampl
 from streams.events.creatives import GateRow
 
 FOLDER: Final = Path(__file__).parent / "briefs"
-ONE_SIDED: Final = 1.645
-"""Standard deviations below which a normal estimate lies with 5 %."""
+TWO_SIDED: Final = 0.9
+"""The level of the interval whose lower bound is one at 95 %."""
 
 
 class GateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,18 +171,28 @@ def _reward_gain(ours: Samples, theirs: Samples, reward: Reward | None) -> GateR
 
 
 def _gain(ours: Samples, theirs: Samples, reward: Reward) -> tuple[float, float] | None:
-    """Returns the mean gain over briefs and its lower bound at 95 %, None without texts."""
-    gains, variances = [], []
+    """Returns the mean gain over briefs and its lower bound at 95 %, None without texts.
+
+    The bound is Student's, with the degrees of freedom of Welch & Satterthwaite. Scores that are
+    all alike say nothing of how they vary, and prove no gain.
+    """
+    gains, variances, freedoms = [], [], []
     for mine, champions in zip(ours.passed, theirs.passed, strict=True):
         if min(len(mine), len(champions)) < 2:
             continue
         here, there = (reward.score(texts).value.tolist() for texts in (mine, champions))
         gains.append(fmean(here) - fmean(there))
-        variances.append(variance(here) / len(here) + variance(there) / len(there))
+        for scores in (here, there):
+            variances.append(variance(scores) / len(scores))
+            freedoms.append(len(scores) - 1)
     if not gains:
         return None
-    deviation = math.sqrt(sum(variances)) / len(gains)
-    return fmean(gains), fmean(gains) - ONE_SIDED * deviation
+    gain, total = fmean(gains), sum(variances)
+    if total <= 0.0:
+        return gain, min(gain, 0.0)
+    free = total**2 / sum(v * v / k for v, k in zip(variances, freedoms, strict=True))
+    error = math.sqrt(total) / len(gains)
+    return gain, student(gain, error, TWO_SIDED, free=free).low
 
 
 def _share_passed(samples: Samples) -> float:

@@ -10,7 +10,6 @@ import logging
 import os
 import resource
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from bandit.service.supervise import die_with_parent
 from generator.data.dataset import CARD, EvidenceThresholds, write_dataset
 from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError
-from generator.files import write_whole
 from generator.models.opening import ADAPTER, MANIFEST
 from generator.reward.model import is_saved_trusted
 from generator.settings import REFUSED, UNLEARNED
@@ -32,8 +30,10 @@ from generator.training.config import FinetuneConfig, SftConfig, load_config
 from streams.catalogue.state import CatalogueReader
 from streams.events import INTERACTIONS
 from streams.events.creatives import CANARY_SHARE
+from streams.files import write_whole
 from streams.fold import ends, follow
 from streams.logs.base import Log
+from streams.process import module_command
 
 DONE: Final = "done"
 """The file that says that a round came to its end, with the code of its last step."""
@@ -115,6 +115,15 @@ def due(schedule: Schedule, past: Past, pairs: int, now_ms: int) -> str:
     return ""
 
 
+def _past(told: Path) -> Past:
+    """Returns what the file of a round says; that of none where it cannot be read."""
+    try:
+        return msgspec.json.decode(told.read_bytes(), type=Past)
+    except msgspec.DecodeError as error:
+        logger.warning("%s cannot be read, and is taken for that of no round: %s", told, error)
+        return Past()
+
+
 class Teacher:
     """Teaches a log's generator by a schedule, one version at a time.
 
@@ -170,7 +179,7 @@ class Teacher:
         """Returns the folder of a new round with its rows, None if none is due."""
         past, told = Past(), rounds[-1] / "past.json" if rounds else None
         if told is not None and told.exists():  # not where its rows were never written to their end
-            past = msgspec.json.decode(told.read_bytes(), type=Past)
+            past = _past(told)
         grown = sum(ends(self._log, INTERACTIONS).values())
         hours = self._schedule.every_hours
         clock_is_due = hours is not None and self._now_ms() - past.at_ms >= hours * HOUR_MS
@@ -224,14 +233,11 @@ class Teacher:
         model = here / REWARD
         if model.exists():
             return 0
-        unfinished = model.with_suffix(".unfinished")
-        learn = ["reward-model", str(unfinished), "--reader", self._schedule.reader]
+        learn = ["reward-model", str(model), "--reader", self._schedule.reader]
         code = self._step([*learn, *self._place], fine=(0, UNLEARNED))
-        if code == 0:
-            unfinished.rename(model)
-        elif code == UNLEARNED:
+        if code == UNLEARNED:
             logger.info("round %s: too little traffic for a reward model yet", here.name)
-        elif not self._stop.is_set():
+        elif code != 0 and not self._stop.is_set():
             logger.error(
                 "round %s: its reward model failed, so its version is not judged; to judge it "
                 "without: copyloop generator adopt %s",
@@ -284,7 +290,7 @@ class Teacher:
     def _step(self, words: Sequence[str], *, fine: Sequence[int] = (0,)) -> int:
         """Runs a command of the generator within the limits; returns its exit code."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "generator", *words],
+            module_command("generator", *words),
             stdin=subprocess.DEVNULL,
             process_group=0,
             preexec_fn=step_limits(self._schedule),
@@ -323,6 +329,8 @@ def step_limits(schedule: Schedule) -> Callable[[], None]:
         if tie is not None:
             tie()
         os.nice(NICENESS)
+        # What it writes goes to the data folder, which is for its owner alone.
+        os.umask(0o077)
         resource.setrlimit(resource.RLIMIT_CPU, (schedule.cpu_seconds, schedule.cpu_seconds + 30))
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 

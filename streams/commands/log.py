@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from streams.catalogue.audit_log import act_message
+from streams.commands.backup import backup, clock, restore
 from streams.commands.options import (
     Form,
     LogOptions,
@@ -28,6 +29,7 @@ from streams.commands.output import moment, print_json, print_rows
 from streams.dead_letters import DeadLetter, find_dead_letter, latest, read_dead_letters, readable
 from streams.dead_letters import replay as send
 from streams.events import TOPICS, UNREADABLE
+from streams.files import BY_UMASK, write_whole
 from streams.inspect import Lag, lags, printable
 from streams.inspect import tail as lines
 from streams.logs.embedded import wall_clock_ms
@@ -46,7 +48,13 @@ def join(at: LogOptions, metrics: MetricsOptions) -> None:
     with running("join", at, metrics) as process:
         process.metrics.add_counts("join", counts, JOIN)
         process.metrics.add_latency(counts.latency)
-        run_joiner(process.log, at.data / "checkpoints", stop=process.stop, counts=counts)
+        run_joiner(
+            process.log,
+            at.data / "checkpoints",
+            stop=process.stop,
+            counts=counts,
+            ready=process.ready,
+        )
 
 
 def archive(at: LogOptions, metrics: MetricsOptions) -> None:
@@ -57,7 +65,9 @@ def archive(at: LogOptions, metrics: MetricsOptions) -> None:
     counts = ArchiveCounts()
     with running("archive", at, metrics) as process:
         process.metrics.add_counts("archive", counts, ARCHIVE)
-        run_archive(process.log, at.data / "archive", stop=process.stop, counts=counts)
+        run_archive(
+            process.log, at.data / "archive", stop=process.stop, counts=counts, ready=process.ready
+        )
 
 
 def ingest(
@@ -88,6 +98,7 @@ def ingest(
             source=there and process.metrics.metered(there, "source"),
             begin=begin,
             counts=counts,
+            ready=process.ready,
         )
 
 
@@ -129,7 +140,7 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.write_text(text)
+        write_whole(out, text.encode(), mode=BY_UMASK)
 
 
 def topics(
@@ -297,6 +308,9 @@ app = make_app(
         "schema": schema,
         "topics": topics,
         "lag": lag,
+        "backup": backup,
+        "restore": restore,
+        "clock": clock,
     },
 )
 app.add_typer(

@@ -264,7 +264,8 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     the policy, by name, without being shown; `safety` says what may come of that by itself.
     `why` says what made a change of policy; `protection` what is kept from the log, and `flag`
     how it answers as a feature flag. With `review`, what the generator writes is shown only once
-    a person has approved it. `shortlist` says how many of many creatives a decision chooses from.
+    a person has approved it. `shortlist` says how many of many creatives a decision chooses from,
+    `unit` where contexts say whose decisions depend on each other, such as `context.user`.
     `attributes` are what others keep with it, by who that is;
     nothing here reads them.
     """
@@ -285,6 +286,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     flag: Flag | UnsetType = UNSET
     review: bool | UnsetType = UNSET
     shortlist: Shortlist | UnsetType = UNSET
+    unit: str | UnsetType = UNSET
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
@@ -366,6 +368,19 @@ def decode(data: bytes | memoryview) -> Event:
     if event.v > SCHEMA_VERSION:
         _check_version(data)
     return event
+
+
+def interaction_in(data: bytes | memoryview) -> Interaction | None:
+    """Returns the interaction that `data` holds; None if it holds none, which the learner tells.
+
+    Raises:
+        SchemaVersionError: it was written by a newer schema than this one.
+    """
+    try:
+        event = decode(data)
+    except SchemaError:
+        return None
+    return event if isinstance(event, Interaction) else None
 
 
 def check_pmf(pmf: Sequence[float], n_actions: int) -> None:

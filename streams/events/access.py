@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from streams.events.fields import Id, TimestampMs, check_id, doc
+from streams.events.fields import FIRST_VERSION, Id, TimestampMs, Version, check_id, doc
 
 Scope: TypeAlias = Literal["rank", "reward", "view", "review", "operate", "admin"]
 """What a caller may do; each word of `view`, `review`, `operate`, `admin` includes those before."""
 SCOPES: Final[tuple[Scope, ...]] = ("rank", "reward", "view", "review", "operate", "admin")
+
+
+PlacementPattern: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+"""The name of a placement; `*` stands for any number of characters."""
 
 
 class KeySecret(Struct, frozen=True):
@@ -27,8 +31,10 @@ class KeySecret(Struct, frozen=True):
 class ApiKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="api_key"):
     """A key of the API: what it may do, and what its secrets are recognised by.
 
-    `rate_per_second` is how many requests it may make, as the settings say where it is None. A
-    key that was revoked stays, so that nobody takes the service for one that never had any.
+    `rate_per_second` is how many requests it may make, as the settings say where it is None.
+    `placements` are patterns of the names of those that it is for, with schema 4; all, where there
+    are none. A key that was revoked stays, so that nobody takes the service for one that never had
+    any.
     """
 
     id: Id
@@ -39,7 +45,8 @@ class ApiKey(Struct, frozen=True, kw_only=True, tag_field="type", tag="api_key")
     expires_ms: TimestampMs | None = None
     revoked_ms: TimestampMs | None = None
     rate_per_second: float | None = None
-    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+    placements: tuple[PlacementPattern, ...] | UnsetType = UNSET
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         check_id("id", self.id)
@@ -58,7 +65,7 @@ class Act(Struct, frozen=True, kw_only=True, tag_field="type", tag="act"):
     timestamp_ms: TimestampMs
     before: dict[str, object] | None = None
     after: dict[str, object] | None = None
-    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+    v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:
         check_id("id", self.id)
@@ -113,7 +120,7 @@ class Assignment(Struct, frozen=True, kw_only=True, tag_field="type", tag="assig
     policy_version: str
     timestamp_ms: TimestampMs
     until_ms: TimestampMs
-    v: Annotated[int, Meta(extra_json_schema={"maximum": 1})] = 1
+    v: Version = FIRST_VERSION
 
     @property
     def key(self) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Raw
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """The newest schema, and so the newest that is read."""
 FIRST_VERSION: Final = 1
 """What is written where nothing newer is used, so that older readers go on reading it."""
@@ -14,6 +14,8 @@ FALLBACK_VERSION: Final = 2
 """Before, nobody knew of a decision's `fallback`, and would learn from it."""
 SHORTLIST_VERSION: Final = 3
 """Before, nobody knew of a decision's `shortlist`, and would drop it on the way to the archive."""
+REACH_VERSION: Final = 4
+"""Before, nobody knew of a key's `placements`, and would let it ask about all of them."""
 
 MAX_ID_LENGTH: Final = 256
 EMPTY: Final = Raw(b"{}")
@@ -35,6 +37,33 @@ JsonObject: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "object"}
 def doc(text: str) -> Meta:
     """Returns the description of a field, which schemas show."""
     return Meta(description=text)
+
+
+def value_at(context: object, path: str) -> str | None:
+    """Returns the value at a path into a decoded context, as text; None where there is none.
+
+    `context.user` is the same as `user`.
+
+    >>> value_at({"user": {"id": 7}}, "context.user.id")
+    '7'
+    """
+    value = context
+    for step in path.removeprefix("context.").split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if value is None or isinstance(value, dict | list):
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def whole_number(text: str) -> int | None:
+    """Returns the number that a text writes in digits, None if it is none, or beyond 2⁵³.
+
+    So far go JSON's own numbers, and a log's offsets and times fit with room.
+
+    >>> whole_number("42"), whole_number("-1"), whole_number("9" * 20)
+    (42, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
 
 
 def check_id(field: str, value: str) -> None:

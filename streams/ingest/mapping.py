@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import jmespath
 import msgspec
+import yaml
 from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from msgspec import Struct
 
@@ -24,14 +25,15 @@ from streams.errors import MappingError, UnmappedError
 from streams.events import UNREADABLE, Outcome, Slot
 from streams.logs.base import Record
 from streams.logs.cloudevents import trace_in
+from streams.yaml_text import yaml_value
 
 MAX_TOPIC_LENGTH: Final = 200
 """So that the place of a record fits into an outcome's id."""
 READERS: Final[dict[str, Callable[[bytes], Any]]] = {
     ".json": msgspec.json.decode,
     ".toml": msgspec.toml.decode,
-    ".yaml": msgspec.yaml.decode,
-    ".yml": msgspec.yaml.decode,
+    ".yaml": yaml_value,
+    ".yml": yaml_value,
 }
 
 
@@ -107,7 +109,7 @@ def read_mapping(path: Path) -> TopicMapping:
         return msgspec.convert(read(path.read_bytes()), TopicMapping)
     except OSError as error:
         raise MappingError(f"mapping {path}: {error.strerror}") from error
-    except UNREADABLE as error:
+    except (*UNREADABLE, yaml.YAMLError) as error:
         raise MappingError(f"mapping {path}: {error}") from error
 
 

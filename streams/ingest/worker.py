@@ -7,7 +7,7 @@ second time makes the same outcomes under the same ids, and the join counts them
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import STATE as TRACESTATE
 from streams.logs.cloudevents import trace_headers
 from streams.logs.wrappers import RetryingLog
+from streams.readiness import nobody
 from streams.topics import INGEST_GROUP
 
 BATCH: Final = 2000
@@ -52,6 +53,7 @@ def run_ingest(
     batch: int = BATCH,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     counts: IngestCounts | None = None,
+    ready: Callable[[], None] = nobody,
 ) -> IngestCounts:
     """Appends an outcome for each record of the mapped topics, until `stop` is set.
 
@@ -68,6 +70,7 @@ def run_ingest(
         batch: about how many records are mapped at a time.
         checkpoint_seconds: how often it saves how far it is.
         counts: where to count, for who looks on meanwhile.
+        ready: called once its partitions are taken up.
 
     Raises:
         MappingError: a mapping cannot be, or two are of one topic.
@@ -89,6 +92,7 @@ def run_ingest(
         counts=counts,
     )
     with worker.consumer(mappers, group=INGEST_GROUP) as consumer:
+        ready()
         while not stop.is_set():
             records = consumer.poll(POLL_SECONDS, limit=batch)
             log.append([m for r in records for m in worker[r[:2]].mapped(r, mappers)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from streams.join.machine import Join
 from streams.join.partition import JoinCounts, JoinedPartition, Written
 from streams.logs.base import Consumer, Log, Message, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.readiness import nobody
 from streams.topics import JOINER_GROUP
 
 BATCH: Final = 5000
@@ -42,6 +44,7 @@ def run_joiner(
     batch: int = BATCH,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     counts: JoinCounts | None = None,
+    ready: Callable[[], None] = nobody,
 ) -> JoinCounts:
     """Joins until `stop` is set; then saves where it is, and returns what it counted.
 
@@ -52,6 +55,7 @@ def run_joiner(
         batch: about how many records are joined at a time.
         checkpoint_seconds: how often the state is saved, or less often where that takes long.
         counts: where to count, for who looks on meanwhile.
+        ready: called once its partitions are taken up.
 
     Raises:
         LockError: another process joins this with the same directory.
@@ -67,6 +71,7 @@ def run_joiner(
         counts=counts,
     )
     with joiner.partitions.consumer(SIDES, group=JOINER_GROUP) as consumer:
+        ready()
         while not stop.is_set():
             joiner.step(consumer, batch)
     return joiner.counts
@@ -95,6 +100,7 @@ class Joiner:
             raise TopicError(f"{numbers} partitions: decisions and outcomes need equally many")
         self.counts = counts or JoinCounts()
         self._catalogue = CatalogueReader(log)
+        self._now_ms = log.time().log_ms
         self.partitions = PartitionWorker(
             log,
             checkpoints_directory,
@@ -109,7 +115,8 @@ class Joiner:
         records = consumer.poll(self._patience_seconds(), limit=limit)
         # Only now: the catalogue must be no older than any record that it is asked about.
         self._catalogue.catch_up()
-        now, now_ms = time.monotonic(), int(time.time() * 1000)
+        # Windows end by the log's time, which is that of the ticks as well.
+        now, now_ms = time.monotonic(), self._log.time().log_ms
         messages = self._catalogue_letters()
         touched: dict[int, JoinedPartition] = {}
         for record in records:
@@ -120,7 +127,8 @@ class Joiner:
         for held in self.partitions:
             messages += held.ticks(now, now_ms)
         self._log.append(messages)
-        self.counts.latency.written(int(time.time() * 1000))
+        self._now_ms = self._log.time().log_ms
+        self.counts.latency.written(self._now_ms)
         for held in self.partitions:
             _balance(held, consumer)
         commit(consumer, self.partitions.save_due())
@@ -135,8 +143,8 @@ class Joiner:
         return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
 
     def _patience_seconds(self) -> float:
-        now, now_ms = time.monotonic(), int(time.time() * 1000)
-        waits = [held.tick_due(now, now_ms)[0] for held in self.partitions]
+        now = time.monotonic()
+        waits = [held.tick_due(now, self._now_ms)[0] for held in self.partitions]
         return max(min([POLL_SECONDS, *waits]), 0.0)
 
     def _catalogue_letters(self) -> list[Message]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from streams.logs.log_clock import LogTime
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -29,7 +31,7 @@ class Shared(NamedTuple):
 class Message(NamedTuple):
     """What is appended. The key picks the partition unless `partition` does.
 
-    `timestamp_ms` None is the log's own clock at the append, which is the rule; history that
+    `timestamp_ms` None is the log's own time at the append, which is the rule; history that
     is written back brings its own. Timestamps never go back within a partition: the log raises
     one that would to that of the record before it.
 
@@ -139,6 +141,13 @@ class Log(Protocol):
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
+
+    def time(self) -> LogTime:
+        """Returns the time that an append would get now, beside the machine's clock.
+
+        Raises:
+            LogMoved: nothing may be appended, since the file is not where it was opened.
+        """
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from streams.errors import LockError, LogError, TopicError
 from streams.logs.base import Log, Message, RebalanceListener, Record, TopicOffset, TopicPartition
+from streams.logs.log_clock import LogClock, LogTime, Moment
 
 # News of what is paused is news too; who finds nothing to take looks up less and less often.
 PAUSE_SECONDS: Final = 0.0002
@@ -192,11 +193,13 @@ class MemoryLog:
     """A log that lives as long as the object does.
 
     Args:
-        clock: the time of an append, in milliseconds since 1970.
+        clock: the machine's clock, in milliseconds since 1970; the log's time follows it.
     """
 
     def __init__(self, *, clock: Callable[[], int] = wall_clock_ms) -> None:
         self._clock = clock
+        self._log_clock = LogClock(clock)
+        self._latest = Moment(0, 0)
         self._topics: dict[str, list[_Partition]] = {}
         self._commits: dict[tuple[str, TopicPartition], int] = {}
         self.members: dict[str, EmbeddedConsumer] = {}
@@ -217,11 +220,13 @@ class MemoryLog:
         """Writes all the messages, in order, and returns where."""
         with self._news:
             places = [destination(m, len(self._topic(m.topic))) for m in messages]
-            now_ms = self._clock()
+            now = self._log_clock.after(self._latest)
             written = [
-                self._partition(place).append(place, message, now_ms)
+                self._partition(place).append(place, message, now.log_ms)
                 for place, message in zip(places, messages, strict=True)
             ]
+            newest_ms = max((at.timestamp_ms for at in written), default=0)
+            self._latest = self._log_clock.appended(self._latest, now, newest_ms)
             if not self._awaited.isdisjoint(places):
                 self._news.notify_all()
         return written
@@ -253,6 +258,11 @@ class MemoryLog:
         """Returns the group's committed offset, None if it never committed."""
         self._partition(partition)
         return self._commits.get((group, partition))
+
+    def time(self) -> LogTime:
+        """Returns the time that an append would get now, beside the machine's clock."""
+        with self._news:
+            return LogTime(self._log_clock.after(self._latest).log_ms, self._clock())
 
     def close(self) -> None:
         """Does nothing: there are no files or connections."""

@@ -70,9 +70,13 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def log_exists(url: str) -> bool:
-    """Returns whether opening the log would make no new one."""
+    """Returns whether opening the log would make no new one, be it that its file was lost."""
     path = sqlite_path(url)
-    return path is None or path.exists()
+    if path is None or path.exists():
+        return True
+    from streams.logs.sqlite_file import noted_records
+
+    return noted_records(path) > 0
 
 
 def redacted(url: str) -> str:

@@ -6,7 +6,6 @@ acknowledged outlives kill -9 and a power cut. Readers never wait for writers.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from streams.errors import LogError, LogUnavailable
+from streams.files import make_folder
 from streams.logs.base import (
     Headers,
     Message,
@@ -35,75 +35,17 @@ from streams.logs.embedded import (
     unknown_topic,
     wall_clock_ms,
 )
-from streams.logs.sqlite_file import FairLock, connect, prepare, transaction, translated
-
-SMALLEST_PART: Final = 256
-"""A shorter part is not worth a look-up."""
-REMEMBERED_BYTES: Final = 16 << 20
-_DIGEST_BYTES: Final = 16
-
-Query = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
-
-
-class PartWriter:
-    """Cuts shared parts out of values on their way into the file; one writer at a time."""
-
-    def __init__(self) -> None:
-        self._ids: dict[bytes, int] = {}
-        self._size = 0
-
-    def cut(
-        self, message: Message, database: sqlite3.Connection
-    ) -> tuple[bytes, int | None, int | None]:
-        """Returns what is left of the value, the id of what was cut out, and where that was."""
-        value, shared = message.value, message.shared
-        if shared is None:
-            return value, None, None
-        part, start = shared
-        # A hint that is wrong must not spoil a value, and costs no more than the room.
-        if len(part) < SMALLEST_PART or not value.startswith(part, start):
-            return value, None, None
-        number = self._ids.get(part) or self._add(part, database)
-        return value[:start] + value[start + len(part) :], number, start
-
-    def _add(self, part: bytes, database: sqlite3.Connection) -> int:
-        digest = hashlib.blake2b(part, digest_size=_DIGEST_BYTES).digest()
-        database.execute(
-            "INSERT OR IGNORE INTO shared (digest, part) VALUES (?, ?)", (digest, part)
-        )
-        ((number,),) = database.execute("SELECT id FROM shared WHERE digest = ?", (digest,))
-        self._size += len(part)
-        if self._size > REMEMBERED_BYTES:
-            self._ids.clear()
-            self._size = len(part)
-        self._ids[part] = number
-        return int(number)
-
-
-class PartReader:
-    """Puts shared parts back into the values that they were cut out of."""
-
-    def __init__(self, query: Query) -> None:
-        self._query = query
-        self._parts: dict[int, bytes] = {}
-        self._size = 0
-
-    def whole(self, value: bytes, number: int | None, start: int | None) -> bytes:
-        """Returns the value as it was appended."""
-        if number is None:
-            return value
-        part = self._parts.get(number) or self._read(number)
-        return b"".join((value[:start], part, value[start:]))
-
-    def _read(self, number: int) -> bytes:
-        ((part,),) = self._query("SELECT part FROM shared WHERE id = ?", (number,))
-        self._size += len(part)
-        if self._size > REMEMBERED_BYTES:
-            self._parts.clear()
-            self._size = len(part)
-        self._parts[number] = part
-        return bytes(part)
-
+from streams.logs.log_clock import LogClock, LogTime, Moment
+from streams.logs.shared_parts import PartReader, PartWriter
+from streams.logs.sqlite_file import (
+    FairLock,
+    OpenFiles,
+    connect,
+    lost,
+    prepare,
+    transaction,
+    translated,
+)
 
 # A reader looks for news after 1 ms, then less and less often: quick when busy, cheap when idle.
 FIRST_LOOK_SECONDS: Final = 0.001
@@ -133,11 +75,12 @@ class SqliteLog:
 
     Args:
         path: the database; SQLite and the log keep further files beside it.
-        clock: the time of an append, in milliseconds since 1970.
+        clock: the machine's clock, in milliseconds since 1970; the log's time follows it.
         patience_seconds: how long an append waits for other writers before `LogUnavailable`.
 
     Raises:
         LogError: the file is something else, or cannot be opened.
+        LogLost: it is gone, or lacks records that it had.
     """
 
     def __init__(
@@ -149,6 +92,7 @@ class SqliteLog:
     ) -> None:
         self._path = Path(path)
         self._clock = clock
+        self._log_clock = LogClock(clock)
         self._topics: dict[str, _Topic] = {}
         self.members: dict[str, EmbeddedConsumer] = {}
         self._reading = threading.Lock()
@@ -156,15 +100,13 @@ class SqliteLog:
         self._part_reader = PartReader(self._query)
         self._closed = False
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             self._lock = FairLock(self._path, patience_seconds=patience_seconds)
         except OSError as error:
             raise LogError(f"cannot open the log {self._path}: {error}") from error
         try:
             with translated(self._path), self._lock.held():
-                self._writer = connect(self._path, patience_seconds)
-                prepare(self._writer, self._path)
-                self._reader = connect(self._path, patience_seconds)
+                self._connect(patience_seconds)
         except BaseException:
             self._lock.close()
             raise
@@ -193,25 +135,39 @@ class SqliteLog:
         if not messages:
             return []
         places = [destination(m, len(self._topic(m.topic).ids)) for m in messages]
-        with self._writing() as database:
-            ends: dict[TopicPartition, tuple[int, int]] = {}
-            for where in dict.fromkeys(places):
-                found = database.execute(
-                    "SELECT next_offset, last_ms FROM partitions WHERE id = ?", (self._id(where),)
-                )
-                (ends[where],) = found
-            now_ms = self._clock()
-            written = []
-            for message, where in zip(messages, places, strict=True):
-                offset, last_ms = ends[where]
-                wanted_ms = now_ms if message.timestamp_ms is None else message.timestamp_ms
-                written.append(TopicOffset(*where, offset, max(wanted_ms, last_ms)))
-                ends[where] = (offset + 1, written[-1].timestamp_ms)
-            self._insert(messages, written)
-            database.executemany(
-                "UPDATE partitions SET next_offset = ?, last_ms = ? WHERE id = ?",
-                [(*end, self._id(where)) for where, end in ends.items()],
+        with self._locked():
+            records, latest = self._latest(lambda sql: self._writer.execute(sql).fetchall())
+            now = self._log_clock.after(latest)
+            with self._transaction() as database:
+                written = self._append(database, messages, places, now)
+            self._lock.records = records + len(messages)
+            self._log_clock.appended(latest, now, max(at.timestamp_ms for at in written))
+        return written
+
+    def _append(
+        self,
+        database: sqlite3.Connection,
+        messages: Sequence[Message],
+        places: Sequence[TopicPartition],
+        now: Moment,
+    ) -> list[TopicOffset]:
+        ends: dict[TopicPartition, tuple[int, int]] = {}
+        for where in dict.fromkeys(places):
+            found = database.execute(
+                "SELECT next_offset, last_ms FROM partitions WHERE id = ?", (self._id(where),)
             )
+            (ends[where],) = found
+        written = []
+        for message, where in zip(messages, places, strict=True):
+            offset, last_ms = ends[where]
+            wanted_ms = now.log_ms if message.timestamp_ms is None else message.timestamp_ms
+            written.append(TopicOffset(*where, offset, max(wanted_ms, last_ms)))
+            ends[where] = (offset + 1, written[-1].timestamp_ms)
+        self._insert(messages, written)
+        database.executemany(
+            "UPDATE partitions SET next_offset = ?, last_ms = ?, wall_ms = ? WHERE id = ?",
+            [(*end, now.wall_ms, self._id(where)) for where, end in ends.items()],
+        )
         return written
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
@@ -262,6 +218,31 @@ class SqliteLog:
         )
         return int(rows[0][0]) if rows else None
 
+    @property
+    def records(self) -> int:
+        """How many records the log has had, those included that were dropped since."""
+        return self._latest(lambda sql: self._query(sql, ()))[0]
+
+    def time(self) -> LogTime:
+        """Returns the time that an append would get now, beside the machine's clock.
+
+        Raises:
+            LogMoved: nothing may be appended, since the file is not where it was opened.
+        """
+        self._check_open()
+        self._files.check()
+        _, latest = self._latest(lambda sql: self._query(sql, ()))
+        ((accepted_ms,),) = self._query("SELECT accepted_ms FROM clock", ())
+        now = self._log_clock.after(latest)
+        return LogTime(now.log_ms, self._clock(), accepted_ms)
+
+    def accept_time(self) -> LogTime:
+        """Accepts that the log's time is as far ahead as it is; returns the time."""
+        with self._writing() as database:
+            ahead_ms = self.time().ahead_ms
+            database.execute("UPDATE clock SET accepted_ms = ?", (ahead_ms,))
+        return self.time()
+
     def close(self) -> None:
         """Closes the file; the last process to do so removes the write-ahead log."""
         if self._closed:
@@ -303,11 +284,12 @@ class SqliteLog:
         Raises:
             LogUnavailable: somebody else reads or writes the file.
         """
-        self._check_open()
-        with translated(self._path), self._lock.held():
+        with self._locked():
             self._writer.execute("VACUUM")
             # The write-ahead log must not have the removed bytes either.
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            ((busy, *_),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise LogUnavailable(f"{self._path} is read by others; its write-ahead log stays")
 
     def version(self, partitions: Sequence[TopicPartition]) -> int:
         """Returns a number that changes with every append to these, in whichever process."""
@@ -338,17 +320,51 @@ class SqliteLog:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._locked(), self._transaction() as database:
+            yield database
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         self._check_open()
         # The lock also covers the checkpoint that a commit may bring: before SQLite 3.51.3 a
         # commit and a checkpoint at the same instant could, very rarely, spoil the file.
         with translated(self._path), self._lock.held():
-            try:
-                with transaction(self._writer):
-                    yield self._writer
-            except BaseException:
-                # Some of the ids that it knows may be of parts that were never kept.
-                self._part_writer = PartWriter()
-                raise
+            self._files.check()
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with transaction(self._writer):
+                yield self._writer
+        except BaseException:
+            # Some of the ids that it knows may be of parts that were never kept.
+            self._part_writer = PartWriter()
+            raise
+
+    def _latest(self, query: Callable[[str], list[tuple[Any, ...]]]) -> tuple[int, Moment]:
+        """Returns how many records there were ever, and the time of the latest append."""
+        # Of equal times the latest is that of the clock that was set back.
+        rows = query(
+            """SELECT (SELECT sum(next_offset) FROM partitions), last_ms, wall_ms
+               FROM partitions ORDER BY last_ms DESC, wall_ms LIMIT 1"""
+        )
+        records, *times = rows[0] if rows else (0, 0, 0)
+        return records, Moment(*times)
+
+    def _connect(self, patience_seconds: float) -> None:
+        known = self._lock.records
+        if known and not self._path.exists():
+            raise lost(self._path, 0, known)
+        self._writer = connect(self._path, patience_seconds)
+        prepare(self._writer, self._path)
+        records, _ = self._latest(lambda sql: self._writer.execute(sql).fetchall())
+        if records < known:
+            self._writer.close()
+            raise lost(self._path, records, known)
+        self._reader = connect(self._path, patience_seconds)
+        self._lock.records = records
+        self._files = OpenFiles(self._path)
 
     def _query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
         self._check_open()

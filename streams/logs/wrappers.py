@@ -61,6 +61,7 @@ class RetryingLog:
         self.end_offset = self._patient(log.end_offset)
         self.consumer = self._patient(log.consumer)
         self.committed = self._patient(log.committed)
+        self.time = self._patient(log.time)
         self.close = log.close
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
@@ -126,6 +127,7 @@ class MeteredLog:
         self.start_offset = log.start_offset
         self.end_offset = log.end_offset
         self.committed = log.committed
+        self.time = log.time
         self.close = log.close
 
     def behind(self) -> list[Behind]:

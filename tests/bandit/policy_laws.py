@@ -181,6 +181,14 @@ class PolicyLaws(_Suite):
 
     @law
     @given(history=histories, context=contexts)
+    def test_an_action_may_be_offered_twice(self, history, context):
+        policy = self.after([*history, Step(context, [1, 2, 1], 2, 1.0)])
+        pmf = ask(policy, context, [1, 2, 1])
+        assert pmf.sum() == pytest.approx(1.0, abs=1e-9)
+        assert (pmf >= 0.0).all()
+
+    @law
+    @given(history=histories, context=contexts)
     def test_an_unseen_action_may_be_chosen(self, history, context):
         numbers = sorted({number for step in history for number in step.actions})
         assert ask(self.after(history), context, [*numbers, 9])[-1] > 0.0

@@ -1,7 +1,7 @@
 import random
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 import pytest
@@ -236,3 +236,116 @@ def test_a_new_log_is_laid_out_as_the_archived_one_was(tmp_path):
     restored = MemoryLog()
     restore(tmp_path, restored)
     assert restored.partitions(OUTCOMES) == restored.partitions(DECISIONS) == 4
+
+
+def fill(log, start_ms, count=10):
+    """Appends outcomes with times of their own, which is what tells two histories apart."""
+    log.append(
+        [m._replace(timestamp_ms=start_ms + n) for n, m in enumerate(outcomes(range(count)))]
+    )
+
+
+@pytest.mark.parametrize("count", [4, 10, 30], ids=["shorter", "as long", "longer"])
+def test_an_archive_of_another_history_is_put_aside_and_begun_anew(tmp_path, caplog, count):
+    log = new_log()
+    fill(log, 1000)
+    archive_once(log, tmp_path)
+    old = archived(tmp_path, OUTCOMES)
+    restored = new_log()
+    fill(restored, 5000, count)
+    archive_once(restored, tmp_path)
+    assert archived(tmp_path, OUTCOMES) == read_all(restored, OUTCOMES)
+    (aside,) = tmp_path.glob("before-*")
+    assert archived(aside, OUTCOMES) == old
+    assert "another history" in caplog.text
+    archive_once(restored, tmp_path)
+    assert list(tmp_path.glob("before-*")) == [aside]
+
+
+def test_a_log_that_went_on_from_an_older_copy_is_another_history(tmp_path):
+    log, copy = new_log(), new_log()
+    fill(log, 1000)
+    fill(copy, 1000)
+    fill(log, 2000)
+    archive_once(log, tmp_path)
+    fill(copy, 3000, 20)
+    archive_once(copy, tmp_path)
+    assert archived(tmp_path, OUTCOMES) == read_all(copy, OUTCOMES)
+
+
+def test_a_log_that_was_restored_from_the_archive_goes_on_with_it(tmp_path):
+    log, again = new_log(), new_log()
+    fill(log, 1000)
+    archive_once(log, tmp_path)
+    restore(tmp_path, again)
+    fill(again, 2000)
+    archive_once(again, tmp_path)
+    assert archived(tmp_path, OUTCOMES) == read_all(again, OUTCOMES)
+    assert not list(tmp_path.glob("before-*"))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("how", ["deleted", "cut", "another's"])
+def test_a_file_that_is_gone_or_damaged_is_written_again(tmp_path, which, how):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(25)))
+    for _ in range(3):
+        archive_once(log, tmp_path, rows_per_file=10)
+    files = archive_files(tmp_path, OUTCOMES)
+    path = files[which].path
+    match how:
+        case "deleted":
+            path.unlink()
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-20])
+        case _:
+            path.write_bytes(files[which - 1].path.read_bytes())
+    archive_once(log, tmp_path, rows_per_file=10)
+    assert archive_files(tmp_path, OUTCOMES) == files
+    assert archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES)
+
+
+def test_a_file_that_is_deleted_while_it_runs_is_written_again(tmp_path):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(5)))
+    with running(run_archive, log, tmp_path, interval_seconds=0.01) as thread:
+        wait_until(lambda: archived(tmp_path, OUTCOMES), thread)
+        log.append(outcomes(range(5)))
+        wait_until(lambda: len(archive_files(tmp_path, OUTCOMES)) == 2, thread)
+        archive_files(tmp_path, OUTCOMES)[0].path.unlink()
+        wait_until(lambda: archived(tmp_path, OUTCOMES) == read_all(log, OUTCOMES), thread)
+
+
+def test_a_reader_refuses_an_archive_that_lacks_a_file_in_the_middle(tmp_path, caplog):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(25)))
+    for _ in range(3):
+        archive_once(log, tmp_path, rows_per_file=10)
+    first, middle, last = archive_files(tmp_path, OUTCOMES)
+    middle.path.unlink()
+    with pytest.raises(ArchiveError, match="offsets 10 to 19 are missing"):
+        archived(tmp_path, OUTCOMES)
+    first.path.unlink()
+    assert len(archived(tmp_path, OUTCOMES)) == last.last - last.first + 1
+    assert "offsets 0 to 19 are missing" in caplog.text
+
+
+def test_offsets_that_the_log_has_dropped_are_no_gap(tmp_path):
+    with closing(SqliteLog(tmp_path / "log.db")) as log:
+        create_topics(log)
+        log.append(outcomes(range(2)))
+        archive_once(log, tmp_path)
+        log.append(outcomes(range(4)))
+        log.delete_before(TopicPartition(OUTCOMES, 0), 4)
+        for _ in range(2):
+            archive_once(log, tmp_path)
+    assert [record.offset for record in archived(tmp_path, OUTCOMES)] == [0, 1, 4, 5]
+
+
+def test_only_the_owner_may_read_what_is_archived(tmp_path):
+    log = new_log(partitions=1)
+    log.append(outcomes(range(5)))
+    archive_once(log, tmp_path / "archive")
+    files = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.checkpoint import Checkpoints, exclusive, file_name
+from streams.checkpoint import Checkpoints, exclusive, file_name, read_checkpoint
 from streams.errors import CheckpointError, LockError
 from streams.logs.base import TopicPartition
 
@@ -61,7 +61,7 @@ def test_every_name_has_a_file_of_its_own(names):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_damage_is_noticed(directory, data):
+def test_damage_is_noticed_and_put_aside(directory, data):
     checkpoints = Checkpoints(directory)
     checkpoints.save("fold", b"some state", {TopicPartition("t", 0): 5})
     file = directory / "fold.checkpoint"
@@ -71,15 +71,20 @@ def test_damage_is_noticed(directory, data):
     damaged = data.draw(st.sampled_from([whole[:at], whole[:at] + changed + whole[at + 1 :]]))
     file.write_bytes(damaged)
     with pytest.raises(CheckpointError, match=r"fold\.checkpoint"):
-        checkpoints.load("fold")
+        read_checkpoint(file)
+    assert checkpoints.load("fold") is None
+    assert (directory / "fold.checkpoint.damaged").read_bytes() == damaged
+    checkpoints.save("fold", b"new", {})
+    assert checkpoints.load("fold").state == b"new"
 
 
-def test_the_checkpoint_of_another_name_is_refused(directory):
+def test_the_checkpoint_of_another_name_is_put_aside(directory, caplog):
     checkpoints = Checkpoints(directory)
     checkpoints.save("theirs", b"", {})
     (directory / "theirs.checkpoint").rename(directory / "ours.checkpoint")
-    with pytest.raises(CheckpointError, match="theirs"):
-        checkpoints.load("ours")
+    assert checkpoints.load("ours") is None
+    assert "ours.checkpoint is the checkpoint of 'theirs'" in caplog.text
+    assert "ours.checkpoint.damaged" in caplog.text
 
 
 @pytest.mark.parametrize("seed", range(3))

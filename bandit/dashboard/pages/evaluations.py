@@ -16,6 +16,7 @@ from bandit.client.wire import path_of
 from bandit.dashboard.pages.placements import is_share
 from bandit.dashboard.render import act, back_to, pages_of
 from bandit.dashboard.visit import PATH, Visit, page_at, visit_of
+from streams.events.fields import whole_number
 
 HERE: Final = f"{PATH}/evaluations"
 KNOWN: Final = ("text_thompson", "thompson", "top_two", "discounted_thompson", "epsilon_greedy")
@@ -109,10 +110,10 @@ async def _asked(visit: Visit, name: str, form: Mapping[str, str]) -> dict[str, 
             raise ValueError(f"Your policy is no JSON: {error}") from error
         policies.append({"name": form.get("own_name", "").strip() or "mine", "policy": spec})
     body: dict[str, Any] = {"name": form.get("name", "").strip(), "policies": policies}
-    seconds = form.get("seconds", "")
-    if seconds.isdecimal():
+    seconds = whole_number(form.get("seconds", ""))
+    if seconds is not None:
         now_ms = (await visit.client.request("GET", "/v1/lag"))["looked_ms"]
-        body["since_ms"] = max(now_ms - 1000 * int(seconds), 0)
+        body["since_ms"] = max(now_ms - 1000 * seconds, 0)
     return body
 
 

@@ -1,4 +1,4 @@
-"""Health: if the API is ready, the lag of each process, the dead letters, the doctor's findings."""
+"""Health: if the API is ready, lag, dead letters, the doctor's findings, and one event's story."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAR_BEHIND: Final = 10_000
 
 
 async def show(request: Request) -> Response:
-    """All of it, by four questions to the API at once."""
+    """All of it, by four questions to the API at once; then the event that is asked for."""
     client, reason = visit_of(request).client, request.query_params.get("reason") or None
     ready, lag, dead_letters, doctor = await asyncio.gather(
         client.answer("/health"),
@@ -29,6 +29,13 @@ async def show(request: Request) -> Response:
         client.request("GET", "/v1/dead-letters", query={"limit": DEAD_LETTERS, "reason": reason}),
         client.request("GET", "/v1/doctor"),
     )
+    asked = request.query_params.get("event", "").strip()
+    story, unknown = None, None
+    if asked:
+        try:
+            story = await client.request("GET", path_of("decisions", asked))
+        except ApiError as error:
+            unknown = error.message
     findings = sorted(doctor["findings"], key=lambda each: _WORST.index(each["state"]))
     return pages_of(request).show(
         request,
@@ -41,6 +48,9 @@ async def show(request: Request) -> Response:
         more=dead_letters["next"] is not None,
         reason=reason,
         findings=findings,
+        event=asked,
+        story=story,
+        unknown=unknown,
     )
 
 

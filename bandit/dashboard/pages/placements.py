@@ -13,6 +13,7 @@ from bandit.client import ApiError, AsyncClient
 from bandit.client.wire import path_of
 from bandit.dashboard.render import act, back_to, pages_of
 from bandit.dashboard.visit import PATH, page_at, visit_of
+from streams.events.fields import whole_number
 
 RANGES: Final = {"hour": "Last hour", "day": "Last day", "month": "Last 30 days"}
 GENERIC: Final = "generic"
@@ -89,7 +90,7 @@ async def roll_back(request: Request) -> Response:
     """Gives the placement back a policy that it had."""
     visit, name = visit_of(request), request.path_params["placement"]
     number = visit.form.get("version", "")
-    version = int(number) if number.isdecimal() else None
+    version = whole_number(number)
     told = f"Rolled back to version {number}; it is served once the log is folded with it."
     doing = visit.client.roll_back(name, version, etag=visit.form.get("etag"))
     return await act(request, doing, page_at("placements", name), told)

@@ -10,18 +10,26 @@ from starlette.routing import Route
 
 from bandit.client import ApiError, Unreachable
 from bandit.dashboard.render import pages_of
-from bandit.dashboard.visit import CREDENTIAL, MAX_CREDENTIAL, PATH, forget, keep, visit_of
+from bandit.dashboard.visit import (
+    CREDENTIAL,
+    MAX_CREDENTIAL,
+    PATH,
+    forget,
+    keep,
+    own_page,
+    visit_of,
+)
 
 
 async def show(request: Request) -> Response:
     """The form."""
-    return _form(request, _safe(request.query_params.get("next", "")), None)
+    return _form(request, own_page(request.query_params.get("next", "")), None)
 
 
 async def sign_in(request: Request) -> Response:
     """Asks the API who that is, and keeps the credential if it knows them."""
     form = visit_of(request).form
-    credential, following = form.get("credential", "").strip(), _safe(form.get("next", ""))
+    credential, following = form.get("credential", "").strip(), own_page(form.get("next", ""))
     if not credential or not credential.isascii() or not credential.isprintable():
         return _form(request, following, "Give a key, or a token.", 422)
     if len(credential) > MAX_CREDENTIAL:
@@ -47,16 +55,6 @@ async def sign_out(request: Request) -> Response:
 
 def _form(request: Request, following: str, error: str | None, status: int = 200) -> Response:
     return pages_of(request).show(request, "sign_in.html", status, following=following, error=error)
-
-
-def _safe(following: str) -> str:
-    """Returns where to go next: a page of ours, whatever the address said.
-
-    >>> _safe("/ui/placements/home?range=day"), _safe("//evil.example")
-    ('/ui/placements/home?range=day', '/ui')
-    """
-    ours = following == PATH or following.startswith((f"{PATH}/", f"{PATH}?"))
-    return following if ours and "\\" not in following and following.isprintable() else PATH
 
 
 ROUTES: Final = [

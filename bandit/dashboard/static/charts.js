@@ -30,7 +30,7 @@ function layout(own) {
     font: { color: isDark() ? "#e9e9ec" : "#1c1d20", size: 12, family: "system-ui, sans-serif" },
     margin: { l: 48, r: 12, t: 12, b: 36 },
     hovermode: "x unified",
-    hoverlabel: { bgcolor: isDark() ? "#1f2125" : "#ffffff", bordercolor: line, namelength: 40 },
+    hoverlabel: { bgcolor: isDark() ? "#1f2125" : "#ffffff", bordercolor: line, namelength: -1 },
     legend: { orientation: "h", y: -0.18, yanchor: "top", font: { size: 11 } },
     ...own,
     xaxis: { ...axis, ...own.xaxis },
@@ -40,6 +40,26 @@ function layout(own) {
 
 const CONFIG = { displayModeBar: false, responsive: true, displaylogo: false };
 const drawn = new Map();
+
+// Plotly reads tags and entities in every text; what people and models wrote is shown as they wrote it.
+const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+const TEXTS = ["name", "text", "hovertext", "x", "y", "labels", "ticktext"];
+
+export function plain(value) {
+  if (typeof value === "string") return value.replace(/[&<>]/g, (each) => ENTITIES[each]);
+  return Array.isArray(value) ? value.map(plain) : value;
+}
+
+function plainTexts(part) {
+  const texts = TEXTS.filter((key) => key in part).map((key) => [key, plain(part[key])]);
+  return { ...part, ...Object.fromEntries(texts) };
+}
+
+function plainLayout(own) {
+  const found = { ...own, xaxis: plainTexts(own.xaxis ?? {}), yaxis: plainTexts(own.yaxis ?? {}) };
+  if (own.annotations) found.annotations = own.annotations.map(plainTexts);
+  return found;
+}
 
 // Draws the chart, or redraws it with new data; `says` is what a reader who sees none is told.
 export function draw(id, traces, own, says) {
@@ -51,7 +71,7 @@ export function draw(id, traces, own, says) {
     Plotly.purge(place);
     return undefined;
   }
-  return Plotly.react(place, traces, layout(own), CONFIG);
+  return Plotly.react(place, traces.map(plainTexts), layout(plainLayout(own)), CONFIG);
 }
 
 // Policy versions as marks on the time axis.

@@ -13,9 +13,7 @@ export function count(value) {
 
 export function band(of, share) {
   if (of.low === null) return "";
-  // a normal band of few showings goes beyond what a share can be
-  const [low, high] = share ? [Math.max(of.low, 0), Math.min(of.high, 1)] : [of.low, of.high];
-  return `${amount(low, share)} to ${amount(high, share)}`;
+  return `${amount(of.low, share)} to ${amount(of.high, share)}`;
 }
 
 // Replaces an element's content by a figure and, smaller, its band.
@@ -31,6 +29,16 @@ export function put(element, text, small) {
 
 export function signed(value, share) {
   return `${value > 0 ? "+" : ""}${amount(value, share)}`;
+}
+
+// A difference of rewards: of shares in percentage points, so that it is no lift.
+export function difference(value, share) {
+  return share ? `${value > 0 ? "+" : ""}${(100 * value).toFixed(2)} points` : signed(value, false);
+}
+
+// A lift: by what share of the other's reward more.
+export function relative(value) {
+  return `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)} %`;
 }
 
 export function element(tag, className, text) {

@@ -1,6 +1,6 @@
 // The overview's rows, kept up to date: totals as they change, lifts every few seconds.
 
-import { amount, band, count, put, signed } from "./format.js";
+import { amount, band, count, difference, put, relative } from "./format.js";
 import { follow } from "./live.js";
 
 const LIFT_EVERY_MS = 20_000;
@@ -25,8 +25,8 @@ function showLift(cell, lift, row) {
   if (lift.low !== null && lift.low > 0) cell.classList.add("good");
   if (lift.high !== null && lift.high < 0) cell.classList.add("bad");
   const interval = lift.low === null ? "no interval" :
-    `${signed(lift.low, share(row))} to ${signed(lift.high, share(row))}`;
-  put(cell, signed(lift.difference, share(row)), interval);
+    `${difference(lift.low, share(row))} to ${difference(lift.high, share(row))} a decision`;
+  put(cell, lift.lift === null ? difference(lift.difference, share(row)) : relative(lift.lift), interval);
 }
 
 function health(each, complete) {

@@ -1,6 +1,6 @@
 // A placement's page: figures once, then as they change.
 
-import { amount, band, count, put, signed } from "./format.js";
+import { amount, band, count, difference, put, relative } from "./format.js";
 import { showTimes, showDelays, showFatigue } from "./placement_charts.js";
 import { showCreatives } from "./placement_creatives.js";
 import { showSegments } from "./placement_segments.js";
@@ -44,8 +44,8 @@ function showLift(id, lift) {
   } else if (lift.difference === null) {
     put(cell, "–", lift.n === 0 ? "no window has closed yet" : "too little to tell");
   } else {
-    const interval = lift.low === null ? "no interval" : `${signed(lift.low, share)} to ${signed(lift.high, share)}`;
-    put(cell, signed(lift.difference, share), interval);
+    const interval = lift.low === null ? "no interval" : `${difference(lift.low, share)} to ${difference(lift.high, share)} a decision`;
+    put(cell, lift.lift === null ? difference(lift.difference, share) : relative(lift.lift), interval);
   }
 }
 
@@ -102,7 +102,7 @@ async function refresh() {
     showDrift(whole.drift);
     if (texts.size) {
       showCreatives({ creatives: whole.creatives, shares: whole.points.at(-1)?.creatives }, share);
-      showSegments(whole.segments, texts, share);
+      showSegments(whole.segments, whole.winners, texts, share);
       redraw();
       showDelays(whole.delays);
       showFatigue(whole.fatigue, share);

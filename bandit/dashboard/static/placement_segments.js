@@ -2,23 +2,14 @@
 
 import { amount, band, count, element, put } from "./format.js";
 
-const LEAST_SHOWN = 10;
-
-function best(of) {
-  const known = Object.entries(of).filter(([, counts]) => counts.rate !== null && counts.shown >= LEAST_SHOWN);
-  if (!known.length) return null;
-  const [name, counts] = known.reduce((a, b) => (b[1].rate > a[1].rate ? b : a));
-  const sure = known.length > 1 && counts.low !== null &&
-    known.every(([other, each]) => other === name || (each.high !== null && each.high < counts.low));
-  return { name, counts, sure };
-}
-
-export function showSegments(segments, texts, share) {
+export function showSegments(segments, winners, texts, share) {
   const rows = [];
   for (const [field, values] of Object.entries(segments)) {
     for (const [value, of] of Object.entries(values)) {
       const shown = Object.values(of).reduce((sum, counts) => sum + counts.shown, 0);
-      rows.push({ field, value, shown, winner: best(of) });
+      const best = winners[field]?.[value];
+      const winner = best && { name: best.creative, counts: of[best.creative], sure: best.sure };
+      rows.push({ field, value, shown, winner });
     }
   }
   rows.sort((a, b) => a.field.localeCompare(b.field) || b.shown - a.shown);

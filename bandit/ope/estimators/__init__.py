@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from bandit.errors import EstimateError
-from bandit.ope.base import Batch, Estimator
-from bandit.ope.estimators.bounded import UNIT, BernsteinIps, BettingIps, RewardRange
+from bandit.ope.base import UNIT, Batch, Estimator, RewardRange
+from bandit.ope.estimators.bounded import BernsteinIps, BettingIps
 from bandit.ope.estimators.doubly_robust import Blend, Dm, Dr, DrOs, Sndr, SwitchDr
 from bandit.ope.estimators.importance import ClippedIps, Ips, Mips, Replay, Snips
 from bandit.ope.estimators.running import Formula, Resampled, RunningEstimate
@@ -47,19 +47,19 @@ def open_estimator(
 
     Args:
         name: one of `ESTIMATORS`.
-        reward_range: for `betting` and `bernstein`.
+        reward_range: for `betting` and `bernstein`; for others, where all rewards are alike.
         max_weight: for `betting`; the largest that a weight can be, if known.
-        bootstrap: have the intervals of formulas from the bootstrap, not the normal ones.
+        bootstrap: have the standard errors of formulas from the bootstrap.
 
     Raises:
         EstimateError: there is no estimator of this name.
     """
     if name in FORMULAS:
         formula = FORMULAS[name]
-        return Resampled(formula) if bootstrap else RunningEstimate(formula)
+        return (Resampled if bootstrap else RunningEstimate)(formula, reward_range)
     others: dict[str, Estimator] = {
-        "replay": Replay(),
-        "blend": Blend(),
+        "replay": Replay(reward_range),
+        "blend": Blend(reward_range),
         "betting": BettingIps(reward_range=reward_range, max_weight=max_weight),
         "bernstein": BernsteinIps(reward_range=reward_range),
     }

@@ -7,45 +7,17 @@ the upper one (Karampatziakis, Mineiro & Ramdas 2021; Waudby-Smith et al. 2022, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Interval, Moments, bernstein_lower
+from bandit.ope.base import UNIT as UNIT
+from bandit.ope.base import Batch, Estimate, Moments
+from bandit.ope.base import RewardRange as RewardRange
 from bandit.ope.betting import ValueBets
 from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import RunningEstimate
-
-
-class RewardRange(NamedTuple):
-    """The least and the largest reward that there can be."""
-
-    low: float = 0.0
-    high: float = 1.0
-
-    @property
-    def width(self) -> float:
-        """How far apart they are."""
-        return self.high - self.low
-
-    def scale(self, reward: Floats) -> Floats:
-        """Returns the rewards as shares of the range, in [0, 1].
-
-        Raises:
-            EstimateError: a reward outside of the range.
-        """
-        outside = (reward < self.low) | (reward > self.high)
-        if outside.any():
-            raise EstimateError(
-                f"a reward of {reward[outside][0]}; this interval needs them to lie in the range "
-                f"given, {self.low} to {self.high}"
-            )
-        return (reward - self.low) / self.width
-
-
-UNIT: RewardRange = RewardRange()
+from bandit.ope.intervals import LEVEL, Interval, bernstein_lower
 
 
 class BettingIps:
@@ -71,10 +43,12 @@ class BettingIps:
         self._settings = (reward_range, max_weight)
         self._point = RunningEstimate(Snips())
         self._bets = ValueBets(max_weight)
+        self._by_unit = False
 
     def add(self, batch: Batch) -> None:
         """Takes in the decisions of a batch."""
-        self._bets.add(batch.weight, self._settings[0].scale(batch.reward))
+        self._bets.add(batch.weight, self._settings[0].scale(batch.reward), batch.unit)
+        self._by_unit = batch.unit is not None
         self._point.add(batch)
 
     def get(self, level: float = LEVEL) -> Estimate:
@@ -82,7 +56,7 @@ class BettingIps:
         if not self._bets.n:
             return Estimate(0, None, None)
         low, high = self._bets.bounds((1.0 - check_level(level)) / 2.0)
-        interval = scaled("betting", level, low, high, self._settings[0])
+        interval = scaled(betting_name(by_unit=self._by_unit), level, low, high, self._settings[0])
         return Estimate(self._bets.n, self._point.get(level).value, interval)
 
     def __add__(self, other: BettingIps) -> BettingIps:
@@ -91,6 +65,7 @@ class BettingIps:
         total = BettingIps(reward_range=self._settings[0], max_weight=self._settings[1])
         total._point = self._point + other._point
         total._bets = self._bets + other._bets
+        total._by_unit = self._by_unit or other._by_unit
         return total
 
 
@@ -135,6 +110,11 @@ class BernsteinIps:
         total._point = self._point + other._point
         total._bounds = self._bounds + other._bounds
         return total
+
+
+def betting_name(*, by_unit: bool) -> str:
+    """Returns what intervals by betting are called: by unit they hold for one look only."""
+    return "betting_by_unit" if by_unit else "betting"
 
 
 def scaled(

@@ -6,18 +6,22 @@ difference is known far better than the two intervals side by side suggest.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
 from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Interval, Moments, normal
+from bandit.ope.base import UNIT, Batch, Estimate, RewardRange
 from bandit.ope.betting import DifferenceBets
-from bandit.ope.estimators.bounded import UNIT, RewardRange
+from bandit.ope.estimators.bounded import betting_name
 from bandit.ope.estimators.importance import Snips
-from bandit.ope.estimators.running import Formula, parts, standard_error
+from bandit.ope.estimators.running import Formula, Point, parts
 from bandit.ope.estimators.slates import Slates
+from bandit.ope.intervals import LEVEL, Interval, ratio_interval, student
+from bandit.ope.units import RewardSupport, TermSums
+
+NO_SPREAD: Final = 1e-12
 
 InputT = TypeVar("InputT", Batch, Slates)
 
@@ -25,8 +29,10 @@ InputT = TypeVar("InputT", Batch, Slates)
 class ValueDifference(Generic[InputT]):
     """The value of one policy less that of a baseline, by the same formula or two.
 
-    The interval is normal by the delta method on the terms of both together, so covariances
-    count. For a fixed number of decisions; `BettingDifference` is for looking as they come.
+    The interval is Student's, by the delta method on the terms of both together, so covariances
+    count, and by unit where batches name them. For a fixed number of decisions;
+    `BettingDifference` is for looking as they come. There is none between policies that have not
+    differed in any decision that earned something.
 
     >>> from bandit.ope.estimators.importance import Ips
     >>> difference, half = ValueDifference(Ips(), Ips()), np.full(2, 0.5)
@@ -39,7 +45,8 @@ class ValueDifference(Generic[InputT]):
 
     def __init__(self, formula: Formula[InputT], baseline: Formula[InputT]) -> None:
         self._formulas: tuple[Formula[InputT], Formula[InputT]] = (formula, baseline)
-        self._moments = Moments(formula.size + baseline.size)
+        self._sums = TermSums(formula.size + baseline.size)
+        self._supports = (RewardSupport(), RewardSupport())
 
     def add(self, batch: InputT, baseline: InputT) -> None:
         """Takes in the same decisions, as they are for the policy and for the baseline.
@@ -58,29 +65,68 @@ class ValueDifference(Generic[InputT]):
             )
         formula, other = self._formulas
         for mine, theirs in zip(parts(batch), parts(baseline), strict=True):
-            self._moments.add(np.concatenate((formula.terms(mine), other.terms(theirs))))
+            terms = np.concatenate((formula.terms(mine), other.terms(theirs)))
+            self._sums.add(terms, mine.unit)
+        self._supports[0].add(*formula.weighed(batch), batch.unit)
+        self._supports[1].add(*other.weighed(baseline), baseline.unit)
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the difference so far; above 0 where the policy earns more."""
-        formula, other = self._formulas
-        moments, size = self._moments, formula.size
-        if not moments.n:
-            return Estimate(0, None, None)
-        first, centre = formula.at(moments.mean[:size])
-        second, base = other.at(moments.mean[size:])
+        n, (first, centre), (second, base) = self._points()
         if first is None or second is None:
-            return Estimate(moments.n, None, None)
-        if centre is None or base is None or moments.n < 2:
-            return Estimate(moments.n, first - second, None)
-        error = standard_error(np.concatenate((centre.gradient, -base.gradient)), moments)
-        interval = normal(centre.value - base.value, error, level)
-        return Estimate(moments.n, first - second, interval)
+            return Estimate(n, None, None)
+        if centre is None or base is None or self._sums.independent < 2 or self._untold():
+            return Estimate(n, first - second, None)
+        error = self._sums.error(np.concatenate((centre.gradient, -base.gradient)))
+        if error <= NO_SPREAD * max(abs(first), abs(second), NO_SPREAD):
+            return Estimate(n, first - second, None)
+        interval = student(centre.value - base.value, error, level, free=self._free)
+        return Estimate(n, first - second, interval)
+
+    def lift(self, level: float = LEVEL) -> Estimate:
+        """Returns by what share of the baseline's value the policy earns more: value / other - 1.
+
+        None where either value is not above 0.
+        """
+        n, (first, centre), (second, base) = self._points()
+        if first is None or second is None or min(first, second) <= 0.0:
+            return Estimate(n, None, None)
+        lift = first / second - 1.0
+        known = centre is not None and base is not None and self._sums.independent > 1
+        if not known or centre is None or base is None or self._untold():
+            return Estimate(n, lift, None)
+        if min(centre.value, base.value) <= 0.0:
+            return Estimate(n, lift, None)
+        gradient = (centre.gradient / centre.value, -base.gradient / base.value)
+        error = self._sums.error(np.concatenate(gradient))
+        if error <= NO_SPREAD:
+            return Estimate(n, lift, None)
+        interval = ratio_interval(centre.value, base.value, error, level, free=self._free)
+        return Estimate(n, lift, interval)
+
+    def _points(self) -> tuple[int, Point, Point]:
+        formula, other = self._formulas
+        n, means = self._sums.n, self._sums.mean
+        if not n:
+            return 0, Point(None, None), Point(None, None)
+        return n, formula.at(means[: formula.size]), other.at(means[formula.size :])
+
+    @property
+    def _free(self) -> float:
+        return 1.0 / max(support.unit for support in self._supports) - 1.0
+
+    def _untold(self) -> bool:
+        """True if the formulas rest on a model, and either policy did nothing that earned."""
+        modelled = any(formula.modelled for formula in self._formulas)
+        return modelled and not all(support.rewards for support in self._supports)
 
     def __add__(self, other: ValueDifference[InputT]) -> ValueDifference[InputT]:
         if self._formulas != other._formulas:
             raise EstimateError(f"{self._formulas} and {other._formulas} cannot be added up")
         total = ValueDifference(*self._formulas)
-        total._moments = self._moments + other._moments
+        total._sums = self._sums + other._sums
+        mine, theirs = self._supports, other._supports
+        total._supports = (mine[0] + theirs[0], mine[1] + theirs[1])
         return total
 
 
@@ -97,12 +143,14 @@ class BettingDifference:
         self._settings = (reward_range, max_weight)
         self._point = ValueDifference(Snips(), Snips())
         self._bets = DifferenceBets(max_weight)
+        self._by_unit = False
 
     def add(self, batch: Batch, baseline: Batch) -> None:
         """Takes in the same decisions, as they are for the policy and for the baseline."""
         share = self._settings[0].scale(batch.reward)
         self._point.add(batch, baseline)
-        self._bets.add(batch.weight, baseline.weight, share)
+        self._bets.add(batch.weight, baseline.weight, share, batch.unit)
+        self._by_unit = batch.unit is not None
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the difference, and the interval; the truth is inside at all times at once."""
@@ -110,8 +158,8 @@ class BettingDifference:
         low, high = self._bets.bounds((1.0 - check_level(level)) / 2.0)
         if not n or low > high:
             return Estimate(n, value, None)
-        width = self._settings[0].width
-        return Estimate(n, value, Interval("betting", level, low * width, high * width))
+        width, name = self._settings[0].width, betting_name(by_unit=self._by_unit)
+        return Estimate(n, value, Interval(name, level, low * width, high * width))
 
     def __add__(self, other: BettingDifference) -> BettingDifference:
         if self._settings != other._settings:
@@ -119,4 +167,5 @@ class BettingDifference:
         total = BettingDifference(reward_range=self._settings[0], max_weight=self._settings[1])
         total._point = self._point + other._point
         total._bets = self._bets + other._bets
+        total._by_unit = self._by_unit or other._by_unit
         return total

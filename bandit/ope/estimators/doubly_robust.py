@@ -7,20 +7,22 @@ expectation over the policy's pmf. Those that shrink weights print the interval 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments, normal
+from bandit.ope.base import Batch, Estimate, Floats, RewardRange
 from bandit.ope.estimators.running import (
     Debiased,
     Linear,
     Mean,
+    Plain,
     Point,
     centred,
     ratio,
-    standard_error,
 )
+from bandit.ope.intervals import LEVEL
+from bandit.ope.units import RewardSupport, TermSums
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Dm(Debiased):
     The spread of its answers says nothing of the model's own error, so its interval is the one
     of DR. Where the value lies outside of it, the model is off.
     """
+
+    modelled: ClassVar[bool] = True
 
     def terms(self, batch: Batch) -> Floats:
         """Returns e and e + w (r - s)."""
@@ -51,6 +55,8 @@ class Dr(Mean):
     0.5
     """
 
+    modelled: ClassVar[bool] = True
+
     def terms(self, batch: Batch) -> Floats:
         """Returns e + w (r - s)."""
         score, expected = batch.scores()
@@ -58,7 +64,7 @@ class Dr(Mean):
 
 
 @dataclass(frozen=True)
-class Sndr:
+class Sndr(Plain):
     """Self-normalised DR: mean(e) + mean(w (r - s)) / mean(w) (Thomas & Brunskill 2016, 4.2).
 
     Consistent. Where no logged action is one of the policy's, it is the direct method, and has
@@ -66,7 +72,7 @@ class Sndr:
     """
 
     size = 3
-    method = "normal"
+    modelled: ClassVar[bool] = True
 
     def terms(self, batch: Batch) -> Floats:
         """Returns e, w (r - s), and w."""
@@ -92,6 +98,7 @@ class SwitchDr(Debiased):
     """
 
     lambda_: float = 10.0
+    modelled: ClassVar[bool] = True
 
     def terms(self, batch: Batch) -> Floats:
         """Returns e + w [w ≤ λ] (r - s) and e + w (r - s)."""
@@ -107,6 +114,7 @@ class DrOs(Debiased):
     """
 
     lambda_: float = 100.0
+    modelled: ClassVar[bool] = True
 
     def terms(self, batch: Batch) -> Floats:
         """Returns e + λ w / (w² + λ) (r - s) and e + w (r - s)."""
@@ -141,36 +149,42 @@ class Blend:
     0.5
     """
 
-    def __init__(self) -> None:
-        self._moments = Moments(2)
+    def __init__(self, reward_range: RewardRange | None = None) -> None:
+        self._sums = TermSums(2)
+        self._support = RewardSupport(reward_range)
 
     def add(self, batch: Batch) -> None:
         """Takes in the decisions of a batch."""
         score, expected = batch.scores()
-        self._moments.add(np.stack((expected, batch.weight * (batch.reward - score))))
+        weight = batch.weight
+        self._sums.add(np.stack((expected, weight * (batch.reward - score))), batch.unit)
+        self._support.add(weight, batch.reward, batch.unit)
 
     def get(self, level: float = LEVEL) -> Estimate:
         """Returns the blend, and DR's interval."""
-        moments = self._moments
-        if not moments.n:
+        sums = self._sums
+        if not sums.n:
             return Estimate(0, None, None)
-        direct, apart = (float(mean) for mean in moments.mean)
-        if moments.n == 1:
+        direct, apart = (float(mean) for mean in sums.mean)
+        if sums.n == 1:
             return Estimate(1, direct + apart, None)
-        error = standard_error(np.ones(2), moments)
-        interval = normal(direct + apart, error, level, method="normal_debiased")
-        return Estimate(moments.n, direct + self.share() * apart, interval)
+        interval = None
+        if sums.independent > 1 and self._support.rewards:
+            error = sums.error(np.ones(2))
+            interval = self._support.interval(direct + apart, error, level, debiased=True)
+        return Estimate(sums.n, direct + self.share() * apart, interval)
 
     def share(self) -> float:
         """Returns β; 1 is DR and 0 the direct method. Of at least two decisions."""
-        covariance = self._moments.covariance() / self._moments.n
-        apart, spread = float(self._moments.mean[1]), float(covariance[1, 1])
+        covariance = self._sums.moments.covariance() / self._sums.n
+        apart, spread = float(self._sums.mean[1]), float(covariance[1, 1])
         bias = max(apart * apart - spread, 0.0)
         if bias + spread == 0.0:
             return 1.0
         return min(max((bias - float(covariance[0, 1])) / (bias + spread), 0.0), 1.0)
 
     def __add__(self, other: Self) -> Self:
-        total = type(self)()
-        total._moments = self._moments + other._moments
+        total = type(self)(self._support.reward_range)
+        total._sums = self._sums + other._sums
+        total._support = self._support + other._support
         return total

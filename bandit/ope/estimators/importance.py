@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Batch, Estimate, Floats, Moments, clopper_pearson, normal
+from bandit.ope.base import Batch, Estimate, Floats, RewardRange
 from bandit.ope.estimators.running import Debiased, Mean, Ratio
+from bandit.ope.intervals import LEVEL, clopper_pearson
+from bandit.ope.units import RewardSupport, TermSums
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class Mips(Mean):
         """Returns u r."""
         return (batch.marginals() * batch.reward)[None]
 
+    def weighed(self, batch: Batch) -> tuple[Floats, Floats]:
+        """Returns u and the rewards."""
+        return batch.marginals(), batch.reward
+
 
 class Replay:
     """The mean reward of the decisions that match (Li et al. 2011, algorithm 2).
@@ -97,7 +103,8 @@ class Replay:
     `target` is 1 where the policy chose the logged action too, and 0 elsewhere; a policy with
     a pmf is sampled first. Unbiased if the log was uniform; for any other log use IPS.
 
-    The interval is Clopper and Pearson's where all rewards are 0 or 1, and normal otherwise.
+    The interval is Clopper and Pearson's where all rewards are 0 or 1 and no units are named, and
+    as that of the other estimators otherwise.
 
     >>> replay, uniform = Replay(), np.full(3, 0.5)
     >>> replay.add(Batch(np.array([1.0, 0.0, 1.0]), uniform, np.array([1.0, 1.0, 0.0])))
@@ -105,9 +112,10 @@ class Replay:
     0.5
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reward_range: RewardRange | None = None) -> None:
         self._n = 0
-        self._matched = Moments(1)
+        self._matched = TermSums(1)
+        self._support = RewardSupport(reward_range)
         self._binary = True
 
     def add(self, batch: Batch) -> None:
@@ -124,7 +132,9 @@ class Replay:
             )
         reward = batch.reward[matched]
         self._n += len(batch)
-        self._matched.add(reward[None])
+        unit = None if batch.unit is None else batch.unit[matched]
+        self._matched.add(reward[None], unit)
+        self._support.add(np.ones(len(reward)), reward, unit)
         self._binary &= bool(((reward == 0.0) | (reward == 1.0)).all())
 
     @property
@@ -138,17 +148,18 @@ class Replay:
         if not matches.n:
             return Estimate(self._n, None, None)
         value = float(matches.mean[0])
-        if self._binary:
+        if self._binary and matches.units is None:
             successes = round(value * matches.n)
             return Estimate(self._n, value, clopper_pearson(successes, matches.n, level))
-        if matches.n < 2:
+        if matches.independent < 2:
             return Estimate(self._n, value, None)
-        error = float(np.sqrt(matches.covariance()[0, 0] / matches.n))
-        return Estimate(self._n, value, normal(value, error, level))
+        error = matches.error(np.ones(1))
+        return Estimate(self._n, value, self._support.interval(value, error, level))
 
     def __add__(self, other: Replay) -> Replay:
-        total = Replay()
+        total = Replay(self._support.reward_range)
         total._n = self._n + other._n
+        total._support = self._support + other._support
         total._matched = self._matched + other._matched
         total._binary = self._binary and other._binary
         return total

@@ -6,17 +6,17 @@ which means, and which function, and everything else is done here once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
+import msgspec
 import numpy as np
 
-from bandit.distributions import check_level
 from bandit.errors import EstimateError
-from bandit.ope.base import LEVEL, Estimate, Floats, Interval, Moments, normal
+from bandit.ope.base import Estimate, Floats, RewardRange, Units
+from bandit.ope.intervals import LEVEL, Interval
+from bandit.ope.units import RewardSupport, TermSums
 
-NO_SPREAD: Final = 1e-12
 BLOCKS: Final = 1024
 REPLICATES: Final = 1000
 AT_ONCE: Final = 16_384
@@ -50,6 +50,13 @@ class Rows(Protocol):
 
     def __getitem__(self, rows: slice, /) -> Self: ...
 
+    def rewards(self) -> tuple[Floats, Floats]:
+        """Returns the weight and the reward of each row, shape (n,) each."""
+
+    @property
+    def unit(self) -> Units | None:
+        """A hash of the unit that each row is of, or None."""
+
 
 InputT = TypeVar("InputT", bound=Rows)
 InputT_contra = TypeVar("InputT_contra", bound=Rows, contravariant=True)
@@ -63,8 +70,12 @@ class Formula(Protocol[InputT_contra]):
         """How many terms a decision has."""
 
     @property
-    def method(self) -> str:
-        """What its intervals are called: `normal`, or `normal_debiased` around another value."""
+    def debiased(self) -> bool:
+        """True if the interval is around another, consistent value."""
+
+    @property
+    def modelled(self) -> bool:
+        """True if it rests on a reward model."""
 
     def terms(self, batch: InputT_contra) -> Floats:
         """Returns the terms of each decision, shape (size, n).
@@ -73,15 +84,20 @@ class Formula(Protocol[InputT_contra]):
             EstimateError: the batch lacks what the terms are made of.
         """
 
+    def weighed(self, batch: InputT_contra) -> tuple[Floats, Floats]:
+        """Returns how much each row counts, and what it earned; see `RewardSupport`."""
+
     def at(self, means: Floats) -> Point:
         """Returns the estimate and what its interval is around, given the means, shape (size,)."""
 
 
 class RunningEstimate(Generic[InputT]):
-    """The estimate of a formula over all decisions so far.
+    """The estimate of a formula over all decisions so far, with an interval by the delta method.
 
-    The interval is normal by the delta method: the variance of f(means) is gᵀ C g / n with f's
-    gradient g and the terms' covariance C (van der Vaart 1998, theorem 3.1).
+    The standard error of f(means) is by decision, or by unit where batches name them (`TermSums`),
+    and the interval lies where the rewards do (`RewardSupport`). There is none where the policy
+    does nothing that was logged, and with a reward model none where nothing that it does earned
+    anything: the model's answers say nothing of its own error.
 
     >>> from bandit.ope.base import Batch
     >>> from bandit.ope.estimators.importance import Ips
@@ -92,33 +108,39 @@ class RunningEstimate(Generic[InputT]):
     0.5
     """
 
-    def __init__(self, formula: Formula[InputT]) -> None:
+    def __init__(self, formula: Formula[InputT], reward_range: RewardRange | None = None) -> None:
         self.formula = formula
-        self.moments = Moments(formula.size)
+        self.sums = TermSums(formula.size)
+        self.support = RewardSupport(reward_range)
 
     def add(self, batch: InputT) -> None:
         """Takes in the decisions of a batch."""
         for part in parts(batch):
-            self.moments.add(self.formula.terms(part))
+            self.sums.add(self.formula.terms(part), part.unit)
+        self.support.add(*self.formula.weighed(batch), batch.unit)
 
     def get(self, level: float = LEVEL) -> Estimate:
-        """Returns the formula's value, and a normal interval around its consistent centre."""
-        moments = self.moments
-        value, centre = self.formula.at(moments.mean) if moments.n else Point(None, None)
-        if value is None or centre is None or moments.n < 2:
-            return Estimate(moments.n, value, None)
-        error = standard_error(centre.gradient, moments)
-        # rewards that were all alike, mostly all 0, say nothing of how they vary
-        if error <= NO_SPREAD * max(abs(centre.value), 1.0):
-            return Estimate(moments.n, value, None)
-        interval = normal(centre.value, error, level, method=self.formula.method)
-        return Estimate(moments.n, value, interval)
+        """Returns the formula's value, and an interval around its consistent centre."""
+        sums, n = self.sums, self.sums.n
+        value, centre = self.formula.at(sums.mean) if n else Point(None, None)
+        untold = self.formula.modelled and not self.support.rewards
+        if value is None or centre is None or sums.independent < 2 or untold:
+            return Estimate(n, value, None)
+        error = self._error(centre)
+        return Estimate(n, value, self._interval(centre.value, error, level))
+
+    def _error(self, centre: Linear) -> float:
+        return self.sums.error(centre.gradient)
+
+    def _interval(self, value: float, error: float, level: float) -> Interval | None:
+        return self.support.interval(value, error, level, debiased=self.formula.debiased)
 
     def __add__(self, other: Self) -> Self:
         if self.formula != other.formula:
             raise EstimateError(f"{self.formula} and {other.formula} cannot be added up")
-        total = type(self)(self.formula)
-        total.moments = self.moments + other.moments
+        total = type(self)(self.formula, self.support.reward_range)
+        total.sums = self.sums + other.sums
+        total.support = self.support + other.support
         return total
 
 
@@ -145,12 +167,6 @@ def value_alone(formula: Formula[InputT], batch: InputT) -> float | None:
     return formula.at(total / len(batch)).value if len(batch) else None
 
 
-def standard_error(gradient: Floats, moments: Moments) -> float:
-    """Returns the standard error of a function of the means, by its gradient."""
-    variance = float(gradient @ moments.covariance() @ gradient) / moments.n
-    return math.sqrt(max(variance, 0.0))
-
-
 def ratio(means: Floats, above: int, below: int) -> Linear | None:
     """Returns means[above] / means[below] with its gradient; None where that is 0 / 0."""
     if means[below] == 0.0:
@@ -174,48 +190,59 @@ def centred(found: Linear | None) -> Point:
     return Point(None if found is None else found.value, found)
 
 
-class Mean:
+class Plain:
+    """What most formulas have in common: no other value, no model, and the decisions' weights."""
+
+    debiased: ClassVar[bool] = False
+    modelled: ClassVar[bool] = False
+
+    def weighed(self, batch: Any) -> tuple[Floats, Floats]:
+        """Returns the weight and the reward of each row."""
+        weight, reward = batch.rewards()
+        return weight, reward
+
+
+class Mean(Plain):
     """A formula that is the mean of one term."""
 
     size = 1
-    method = "normal"
 
     def at(self, means: Floats) -> Point:
         """Returns the mean."""
         return centred(single(means, 0))
 
 
-class Ratio:
+class Ratio(Plain):
     """A formula that is the mean of one term by that of another."""
 
     size = 2
-    method = "normal"
 
     def at(self, means: Floats) -> Point:
         """Returns the ratio; None if the policy takes none of the logged actions."""
         return centred(ratio(means, 0, 1))
 
 
-class Debiased:
+class Debiased(Plain):
     """A formula that is the mean of one term, with the interval of a second, consistent one."""
 
     size = 2
-    method = "normal_debiased"
+    debiased: ClassVar[bool] = True
 
     def at(self, means: Floats) -> Point:
         """Returns the first mean, with an interval around the second."""
         return Point(float(means[0]), single(means, 1))
 
 
-class Resampled(Generic[InputT]):
-    """A formula's estimate with a percentile bootstrap interval (Efron 1979) in bounded memory.
+class Resampled(RunningEstimate[InputT]):
+    """A formula's estimate whose standard error is the bootstrap's (Efron 1979), in bounded memory.
 
-    Up to 2,048 decisions each is a block, and this is the usual bootstrap; from then on blocks
-    double whenever there are that many. The replicates' means are of blocks drawn with
-    replacement, weighed by their length. Around the formula's centre, as `RunningEstimate`.
+    Up to 2,048 decisions, or units, each is drawn by itself, with replacement; from then on those
+    that are put together at random are drawn together. The interval is the one of
+    `RunningEstimate` with this standard error: percentiles of so few rewards would be too low.
 
     Args:
         formula: what to estimate.
+        reward_range: what the rewards are said to lie in.
         seed: of the resampling.
 
     >>> from bandit.ope.base import Batch
@@ -227,15 +254,24 @@ class Resampled(Generic[InputT]):
     ('bootstrap', 0.45, 0.55)
     """
 
-    def __init__(self, formula: Formula[InputT], *, seed: int = 0) -> None:
-        self.formula = formula
+    def __init__(
+        self,
+        formula: Formula[InputT],
+        reward_range: RewardRange | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(formula, reward_range)
         self._seed = seed
         self._length = 1
-        self._sums: Floats = np.zeros((formula.size, 0))
+        self._blocks: Floats = np.zeros((formula.size, 0))
         self._counts: Floats = np.zeros(0)
 
     def add(self, batch: InputT) -> None:
         """Takes in the decisions of a batch."""
+        super().add(batch)
+        if batch.unit is not None:
+            return
         for part in parts(batch):
             terms = self.formula.terms(part)
             starts = np.arange(0, terms.shape[1], self._length)
@@ -243,52 +279,52 @@ class Resampled(Generic[InputT]):
                 counts = np.diff(np.append(starts, terms.shape[1])).astype(np.float64)
                 self._append(np.add.reduceat(terms, starts, axis=1), counts)
 
-    def get(self, level: float = LEVEL) -> Estimate:
-        """Returns the formula's value, and the bootstrap's interval."""
-        n = round(float(self._counts.sum()))
-        if not n:
-            return Estimate(0, None, None)
-        value = self.formula.at(self._sums.sum(axis=1) / n).value
-        if value is None or len(self._counts) < 2:
-            return Estimate(n, value, None)
+    def _error(self, centre: Linear) -> float:
+        """Returns the standard deviation of the replicates that say something."""
         centres = [
             found.value
             for means in self._replicates()
             if (found := self.formula.at(means).centre) is not None
         ]
-        if len(centres) < REPLICATES or max(centres) == min(centres):
-            return Estimate(n, value, None)
-        tail = (1.0 - check_level(level)) / 2.0
-        low, high = np.quantile(centres, [tail, 1.0 - tail])
-        return Estimate(n, value, Interval("bootstrap", level, float(low), float(high)))
+        return float(np.std(centres, ddof=1)) if len(centres) > 1 else 0.0
+
+    def _interval(self, value: float, error: float, level: float) -> Interval | None:
+        found = super()._interval(value, error, level)
+        return None if found is None else msgspec.structs.replace(found, method="bootstrap")
 
     def __add__(self, other: Self) -> Self:
-        if (self.formula, self._seed) != (other.formula, other._seed):
-            raise EstimateError(f"{self.formula} and {other.formula} cannot be added up")
-        total = type(self)(self.formula, seed=self._seed)
+        if self._seed != other._seed:
+            raise EstimateError(f"seeds {self._seed} and {other._seed} cannot be added up")
+        total = super().__add__(other)
+        total._seed = self._seed
         total._length = max(self._length, other._length)
         for one in (self, other):
-            sums, counts = one._sums, one._counts
+            sums, counts = one._blocks, one._counts
             for _ in range(round(np.log2(total._length / one._length))):
                 sums, counts = _in_pairs(sums), _in_pairs(counts)
             total._append(sums, counts)
         return total
 
     def _append(self, sums: Floats, counts: Floats) -> None:
-        self._sums = np.concatenate((self._sums, sums), axis=1)
+        self._blocks = np.concatenate((self._blocks, sums), axis=1)
         self._counts = np.concatenate((self._counts, counts))
         while len(self._counts) > 2 * BLOCKS:
-            self._sums, self._counts = _in_pairs(self._sums), _in_pairs(self._counts)
+            self._blocks, self._counts = _in_pairs(self._blocks), _in_pairs(self._counts)
             self._length *= 2
 
     def _replicates(self) -> Floats:
         """Returns the means of each replicate, shape (replicates, size)."""
+        sums, counts = self._blocks, self._counts
+        if self.sums.units is not None:
+            sums, counts = self.sums.units.get()
+            while len(counts) > 2 * BLOCKS:
+                sums, counts = _in_pairs(sums), _in_pairs(counts)
         rng = np.random.default_rng(self._seed)
-        n = len(self._counts)
+        n = len(counts)
         drawn = rng.integers(0, n, size=(REPLICATES, n))
         drawn += n * np.arange(REPLICATES)[:, None]
         times = np.bincount(drawn.ravel(), minlength=REPLICATES * n).reshape(REPLICATES, n)
-        means: Floats = (times @ self._sums.T) / (times @ self._counts)[:, None]
+        means: Floats = (times @ sums.T) / (times @ counts)[:, None]
         return means
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit.errors import EstimateError
-from bandit.ope.base import SLACK, Batch, Floats
-from bandit.ope.estimators.running import Linear, Point, Ratio, centred, ratio
+from bandit.ope.base import SLACK, Batch, Floats, Units
+from bandit.ope.estimators.running import Linear, Plain, Point, Ratio, centred, ratio
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Slates:
         reward: what each slot earned; 0 where the event has no such slot.
         propensity: of what was put there, given the slots before; 1 where there is none.
         target: likewise under the policy to be judged; 1 where there is none.
+        unit: a hash of the unit that each event is of, shape (n,); None where all are independent.
 
     Raises:
         EstimateError: columns of other shapes, or a value that cannot be.
@@ -32,6 +33,7 @@ class Slates:
     reward: Floats
     propensity: Floats
     target: Floats
+    unit: Units | None = None
 
     def __post_init__(self) -> None:
         shape = self.reward.shape
@@ -52,17 +54,22 @@ class Slates:
 
     def __getitem__(self, rows: slice) -> Slates:
         """Returns the slates of these events."""
-        return Slates(self.reward[rows], self.propensity[rows], self.target[rows])
+        unit = None if self.unit is None else self.unit[rows]
+        return Slates(self.reward[rows], self.propensity[rows], self.target[rows], unit)
 
     @property
     def weight(self) -> Floats:
         """How much more probable each slot's content is under the policy to be judged."""
         return self.target / self.propensity
 
+    def rewards(self) -> tuple[Floats, Floats]:
+        """Returns the mean weight of each event's slots, and what they earned together."""
+        return self.weight.mean(axis=1), self.reward.sum(axis=1)
+
     def whole(self) -> Batch:
         """Returns each event as one decision: its summed reward, and the products of its slots."""
         columns = (self.propensity.prod(axis=1), self.target.prod(axis=1))
-        return Batch(self.reward.sum(axis=1), *columns)
+        return Batch(self.reward.sum(axis=1), *columns, unit=self.unit)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class SlateSnips(Ratio):
 
 
 @dataclass(frozen=True)
-class SlatesBySlot:
+class SlatesBySlot(Plain):
     """The sum of what each slot is worth: Σₖ mean(vₖ rₖ) / mean(vₖ).
 
     With `cascade` a slot's reward depends on the slots before it, and vₖ is w₁…wₖ: reward
@@ -92,8 +99,6 @@ class SlatesBySlot:
 
     slots: int
     cascade: bool
-
-    method = "normal"
 
     @property
     def size(self) -> int:

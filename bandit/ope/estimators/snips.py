@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bandit.ope.base import wilson_interval
+from bandit.ope.intervals import wilson_interval
 from streams.events import Interaction
 
 

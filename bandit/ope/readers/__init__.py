@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from bandit.errors import ReaderError
-from bandit.ope.readers.events import LoggedEvent, read_archived
+from bandit.ope.readers.archive import read_archived
+from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
 
 READERS: Final = ("archive", "dsjson", "vw", "obd", "table")
@@ -53,15 +54,15 @@ def open_reader(
     events: Iterator[LoggedEvent]
     match name:
         case "archive":
-            events = read_archived(path, placement=placement)
+            events = read_archived(path, counts, placement=placement)
         case "dsjson":
-            from bandit.ope.readers.vw import read_dsjson
+            from bandit.ope.readers.dsjson import read_dsjson
 
-            events = read_dsjson(path)
+            events = read_dsjson(path, counts)
         case "vw":
-            from bandit.ope.readers.vw import read_vw_text
+            from bandit.ope.readers.vw_text import read_vw_text
 
-            events = read_vw_text(path)
+            events = read_vw_text(path, counts)
         case "obd":
             from bandit.ope.readers.obd import read_obd
 

@@ -7,14 +7,11 @@ actions the log's policy could have taken must know which.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from streams.archive import read_archive
-from streams.events import INTERACTIONS, Decision, Interaction, decode
+from streams.events import Decision
 
 NONE: Final[Mapping[str, float]] = MappingProxyType({})
 NO_PMFS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType({})
@@ -72,50 +69,3 @@ def with_entry(pmf: Sequence[float], index: int, propensity: float) -> tuple[flo
         return tuple(float(number == index) for number in range(len(pmf)))
     scale = (1.0 - propensity) / others
     return tuple(propensity if n == index else p * scale for n, p in enumerate(pmf))
-
-
-def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[LoggedEvent]:
-    """Yields each decision once, where it was made, with the reward that it came to in the end.
-
-    A decision learned in real time is there several times, first with the default reward. Only
-    the corrections are held in memory: one number for each decision that had one. Decisions taken
-    in place of the policy are left out.
-
-    Args:
-        read: reads the interactions, each once; called twice.
-    """
-    final = {
-        (interaction.decision.event_id, interaction.decision.slot): interaction.reward
-        for interaction in read()
-        if interaction.previous_reward is not None
-    }
-    for interaction in read():
-        decision = interaction.decision
-        if interaction.previous_reward is None and not decision.fallback:
-            key = decision.event_id, decision.slot
-            yield LoggedEvent(decision, final.get(key, interaction.reward))
-
-
-def read_archived(directory: Path, *, placement: str | None = None) -> Iterator[LoggedEvent]:
-    """Yields the decisions of an archive, each with its final reward, in the order of the log.
-
-    Raises:
-        ArchiveError: there is no archive in the directory, or a file of it is damaged.
-        EventError: a record in it cannot be read.
-    """
-    return with_final_rewards(partial(archived_interactions, directory, placement=placement))
-
-
-def archived_interactions(
-    directory: Path, *, placement: str | None = None
-) -> Iterator[Interaction]:
-    """Yields the interactions of an archive, each once, of one placement if that is named."""
-    seen: dict[int, int] = {}
-    for record in read_archive(directory, INTERACTIONS):
-        event = decode(record.value)
-        if not isinstance(event, Interaction) or placement not in (None, event.decision.placement):
-            continue
-        # as for the learner, one that is not newer than the last of its source is a duplicate
-        if event.sequence > seen.get(event.source, -1):
-            seen[event.source] = event.sequence
-            yield event

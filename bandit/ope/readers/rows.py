@@ -19,6 +19,18 @@ from bandit.ope.readers.events import LoggedEvent
 OnBadRow: TypeAlias = Literal["stop", "skip"]
 
 
+class KindRefused(ValueError):
+    """A row of a kind that a reader does not read.
+
+    Attributes:
+        reason: a stable code, such as `slates`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class SkippedRows(msgspec.Struct, frozen=True):
     """How many rows were left out for one reason.
 
@@ -54,6 +66,7 @@ class RowCounts:
     def __init__(self, on_bad_row: OnBadRow = "stop") -> None:
         self._on_bad_row = on_bad_row
         self._found: dict[str, SkippedRows] = {}
+        self._notes: dict[str, None] = {}
 
     def leave_out(self, reason: str, where: str, detail: str, count: int = 1) -> None:
         """Counts rows that are no decisions by the rules of their format."""
@@ -63,15 +76,29 @@ class RowCounts:
         else:
             self._found[reason] = msgspec.structs.replace(known, count=known.count + count)
 
-    def refuse(self, reason: str, where: str, detail: str, count: int = 1) -> None:
+    def note(self, text: str) -> None:
+        """Keeps a sentence on how the log was read, once."""
+        self._notes[text] = None
+
+    def refuse(
+        self, reason: str, where: str, detail: str, count: int = 1, *, verdict: str = ""
+    ) -> None:
         """Counts rows that should be decisions and cannot be read.
+
+        Args:
+            reason: a stable code.
+            where: the first of the rows stands.
+            detail: what is wrong with that row.
+            count: of the rows.
+            verdict: what the error says between `where` and `detail`, such as `is no event`.
 
         Raises:
             ReaderError: the reader is to stop at such a row.
         """
         if self._on_bad_row == "stop":
             raise ReaderError(
-                f"{where}: {detail} (--on-bad-row skip leaves out such rows and counts them)"
+                f"{where}{verdict and ' '}{verdict}: {detail} "
+                "(--on-bad-row skip leaves out such rows and counts them)"
             )
         self.leave_out(reason, where, detail, count)
 
@@ -83,6 +110,10 @@ class RowCounts:
     def get(self) -> tuple[SkippedRows, ...]:
         """Returns what was left out so far, by reason, in the order of the first row of each."""
         return tuple(self._found.values())
+
+    def get_notes(self) -> tuple[str, ...]:
+        """Returns the sentences on how the log was read, each once."""
+        return tuple(self._notes)
 
 
 class Reading(Iterator[LoggedEvent]):
@@ -104,6 +135,11 @@ class Reading(Iterator[LoggedEvent]):
     def skipped(self) -> tuple[SkippedRows, ...]:
         """The rows that were left out so far; all of them once the pass has ended."""
         return self._counts.get()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the log was read, in sentences that hold for every figure."""
+        return self._counts.get_notes()
 
     def through(self, change: Callable[[Iterator[LoggedEvent]], Iterator[LoggedEvent]]) -> Reading:
         """Returns this pass with its decisions changed or filtered."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import state_of
+from bandit.service.api.dependencies import shown, state_of
 from bandit.service.auth.caller import Caller, caller_of
 from bandit.service.auth.keys import (
     GRACE_SECONDS,
@@ -34,6 +34,9 @@ router = APIRouter(tags=["keys"])
 YEARS: float = 100 * 366 * 86_400.0
 
 
+Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
 class KeyBody(Struct, Resource, frozen=True, kw_only=True):
     """A key to make: what it is called and what it may do."""
 
@@ -47,6 +50,10 @@ class KeyBody(Struct, Resource, frozen=True, kw_only=True):
     rate_per_second: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         doc("How many requests; as the settings say if left out."),
+    ] = None
+    placements: Annotated[
+        Annotated[list[Pattern], Meta(min_length=1, max_length=100)] | None,
+        doc("The names that it is for; `*` in one is any text. All placements if left out."),
     ] = None
 
 
@@ -68,6 +75,7 @@ class KeyView(Struct, Resource, frozen=True, kw_only=True):
     expires_ms: int | None
     revoked_ms: int | None
     rate_per_second: float | None
+    placements: tuple[str, ...] | None
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
@@ -117,15 +125,20 @@ def _caller(request: Request) -> Caller:
     return caller_of(request.scope)
 
 
+_View = TypeVar("_View", bound=KeyView)
 Keys = Annotated[KeyService, state_of("keys")]
 Asking = Annotated[Caller, Depends(_caller)]
 KeyId = Annotated[str, Path(alias="key", max_length=256, description="The key's id.")]
 
 
+def _view(kind: type[_View], of: ApiKey, **more: object) -> _View:
+    return view_of(kind, of, placements=of.placements or None, **more)
+
+
 @router.get("/v1/keys")
 async def list_keys(keys: Keys) -> KeyList:
     """Every key, without its secret."""
-    return KeyList(items=[view_of(KeyView, key) for key in keys.ring.every()])
+    return KeyList(items=[_view(KeyView, key) for key in keys.ring.every()])
 
 
 @router.post("/v1/keys", status_code=201)
@@ -137,10 +150,11 @@ async def create_key(keys: Keys, who: Asking, body: JsonBody[KeyBody]) -> NewKey
         keys.clock_ms(),
         lasts_seconds=body.lasts_seconds,
         rate_per_second=body.rate_per_second,
+        placements=body.placements,
     )
     async with keys.turn:
         await keys.write(who, "created", None, key)
-    return view_of(NewKeyView, key, key=text)
+    return _view(NewKeyView, key, key=text)
 
 
 @router.post("/v1/keys/{key}/rotate")
@@ -152,7 +166,7 @@ async def rotate_key(
         before = keys.key(key_id)
         key, text = rotated(before, keys.clock_ms(), grace_seconds=body.grace_seconds)
         await keys.write(who, "rotated", before, key)
-    return view_of(NewKeyView, key, key=text)
+    return _view(NewKeyView, key, key=text)
 
 
 @router.delete("/v1/keys/{key}")
@@ -163,7 +177,7 @@ async def revoke_key(keys: Keys, who: Asking, key_id: KeyId) -> KeyView:
         after = revoked(before, keys.clock_ms())
         if after is not before:
             await keys.write(who, "revoked", before, after)
-    return view_of(KeyView, after)
+    return _view(KeyView, after)
 
 
 class ActPage(Struct, Resource, frozen=True):
@@ -173,19 +187,17 @@ class ActPage(Struct, Resource, frozen=True):
     next: int | None
 
 
-@router.get("/v1/acts")
+@router.get("/v1/acts", response_model=ActPage)
 def list_acts(
     log: Annotated[Log, state_of("log")],
     since: Annotated[int, Query(ge=0, lt=2**53, description="The `next` of the page before.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     who: Annotated[str | None, Query(description="Only theirs.")] = None,
-) -> ActPage:
+) -> Response:
     """What people had the service do, oldest first; decisions are not among it."""
     found = list(islice(read_acts(log, since=since, who=who), limit))
-    return ActPage(
-        items=[act for _, act in found],
-        next=found[-1][0] + 1 if len(found) == limit else None,
-    )
+    last = found[-1][0] + 1 if len(found) == limit else None
+    return shown(ActPage(items=[act for _, act in found], next=last))
 
 
 class CallerView(Struct, Resource, frozen=True):
@@ -193,12 +205,15 @@ class CallerView(Struct, Resource, frozen=True):
 
     id: Annotated[str, doc("`key:ID`, `jwt:SUBJECT`, or `open`: nothing is asked of anyone.")]
     scopes: Annotated[list[Scope], doc("What they may, with all that it includes.")]
+    placements: Annotated[
+        tuple[str, ...] | None, doc("Patterns of the names that they may ask about; null: all.")
+    ] = None
 
 
 @router.get("/v1/whoami")
 async def who_am_i(caller: Asking) -> CallerView:
     """Who asks, and what they may."""
-    return CallerView(id=caller.id, scopes=sorted(caller.scopes))
+    return CallerView(id=caller.id, scopes=sorted(caller.scopes), placements=caller.placements)
 
 
 @router.get("/ui", include_in_schema=False)

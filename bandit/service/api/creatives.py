@@ -25,10 +25,12 @@ from bandit.service.api.dependencies import (
     Once,
     Placed,
     Since,
+    answered,
     tagged,
     unchanged,
 )
 from bandit.service.api.editor import Editor
+from bandit.service.errors import check_reachable
 from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text, view_of
 from streams.catalogue.state import catalogue_key
 from streams.catalogue.writer import Condition, Repeatable
@@ -128,10 +130,8 @@ def _filter(
 Filter = Annotated[Callable[[Creative], bool], Depends(_filter)]
 
 
-@router.get("/creatives")
-async def list_all_creatives(
-    editor: Editing, wanted: Filter, paging: Listing
-) -> Page[CreativeView]:
+@router.get("/creatives", response_model=Page[CreativeView])
+async def list_all_creatives(editor: Editing, wanted: Filter, paging: Listing) -> Response:
     """The creatives of all placements, by placement, in the order in which they came."""
     found = [
         creative
@@ -139,23 +139,26 @@ async def list_all_creatives(
         for creative in editor.catalogue.creatives(placement.name)
         if wanted(creative)
     ]
-    return paging.page(found, catalogue_key, partial(editor.view, CreativeView))
+    return await answered(paging.page(found, catalogue_key, partial(editor.view, CreativeView)))
 
 
-@router.get("/placements/{placement}/creatives")
+@router.get("/placements/{placement}/creatives", response_model=Page[CreativeView])
 async def list_creatives(
     editor: Editing, name: Placed, wanted: Filter, paging: Listing
-) -> Page[CreativeView]:
+) -> Response:
     """The placement's creatives, in the order in which they came."""
     editor.placement(name)
     found = [creative for creative in editor.catalogue.creatives(name) if wanted(creative)]
-    return paging.page(found, lambda each: each.id, partial(editor.view, CreativeView))
+    page = paging.page(found, lambda each: each.id, partial(editor.view, CreativeView))
+    return await answered(page)
 
 
-@router.post("/placements/{placement}/creatives", status_code=201)
+@router.post(
+    "/placements/{placement}/creatives", status_code=201, response_model=Page[CreativeView]
+)
 async def add_creatives(
     editor: Editing, name: Placed, body: JsonBody[OneOrMany], once: Once
-) -> Page[CreativeView]:
+) -> Response:
     """Adds one creative or many: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
     if not 0 < len(bodies) <= MAX_CREATIVES:
@@ -163,6 +166,8 @@ async def add_creatives(
             422, "body_invalid", f"{len(bodies)} creatives; expected 1 to {MAX_CREATIVES} at a time"
         )
     editor.placement(name)
+    for each in bodies:
+        check_reachable(each.id or "", "id")
     # The first text embedding loads its weights, which would hold up every other request.
     creatives = await run_in_threadpool(_creatives, name, bodies, editor.clock_ms())
 
@@ -171,10 +176,8 @@ async def add_creatives(
         return creatives
 
     made = await editor.change([catalogue_key(c) for c in creatives], added, repeatable=once)
-    return Page(
-        items=[editor.view(CreativeView, event) for event in made if isinstance(event, Creative)],
-        next=None,
-    )
+    items = [editor.view(CreativeView, event) for event in made if isinstance(event, Creative)]
+    return await answered(Page(items=items, next=None), 201)
 
 
 @router.get(

@@ -9,16 +9,16 @@ from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from msgspec import Meta, Struct
 
 from bandit.errors import RequestError
-from bandit.service.api.dependencies import Editing, Listing, Since, refusing
+from bandit.service.api.dependencies import Editing, Listing, Since, answered, refusing
 from bandit.service.resource import JsonBody, Page, Resource, view_of
 from streams.dead_letters import DeadLetter, find_dead_letter, letter_of, readable, replay
 from streams.errors import DeadLetterError, EventError, TopicError
-from streams.events import DEAD_LETTER, UNREADABLE
+from streams.events import DEAD_LETTER, UNREADABLE, Slot, TimestampMs
 from streams.events.fields import doc
 from streams.fold import partitions
 from streams.inspect import newest_first
@@ -81,7 +81,7 @@ class ReplayedView(Struct, Resource, frozen=True):
     sent: list[PlaceView]
 
 
-@router.get("")
+@router.get("", response_model=Page[LetterView])
 async def list_letters(
     editor: Editing,
     paging: Listing,
@@ -91,7 +91,7 @@ async def list_letters(
         str | None, Query(description="Only records that say they are of this placement.")
     ] = None,
     since_ms: Since = None,
-) -> Page[LetterView]:
+) -> Response:
     """The dead letters, newest first; a page may be short, or empty, and still have a `next`."""
 
     def wanted(letter: DeadLetter) -> bool:
@@ -106,7 +106,7 @@ async def list_letters(
     found, following = await run_in_threadpool(
         _page, editor.log, ends, paging.limit, since_ms or 0, wanted
     )
-    return Page(items=[_view(letter) for letter in found], next=following)
+    return await answered(Page(items=[_view(letter) for letter in found], next=following))
 
 
 @router.get("/{letter_id}")
@@ -166,7 +166,7 @@ def _cursor(ends: dict[int, int]) -> str:
 def _ends_of(cursor: str) -> dict[int, int]:
     try:
         pairs = msgspec.json.decode(
-            base64.urlsafe_b64decode(cursor.encode()), type=list[tuple[int, int]]
+            base64.urlsafe_b64decode(cursor.encode()), type=list[tuple[Slot, TimestampMs]]
         )
     except (ValueError, msgspec.DecodeError) as error:
         message = f"after is {cursor!r}, which no page gave; start without it"

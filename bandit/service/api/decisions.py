@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final, TypeVar
@@ -14,8 +13,10 @@ from msgspec import Raw, Struct
 
 from bandit.errors import RequestError
 from bandit.service.api.dependencies import Editing, Since, raw_body, state_of
+from bandit.service.api.editor import Editor
 from bandit.service.asgi import trace_of
-from bandit.service.decide import serving_of
+from bandit.service.auth.caller import caller_of, check_placement
+from bandit.service.decide import made_ms, serving_of
 from bandit.service.record import Accepted, Recorder
 from bandit.service.requests import Id, OutcomeRequest
 from bandit.service.resource import Resource, view_of
@@ -29,11 +30,14 @@ from streams.events import (
     Action,
     Decision,
     Outcome,
+    Status,
     decode,
 )
 from streams.events.fields import doc
 from streams.inspect import by_key
-from streams.logs.base import Log, Record
+from streams.join.explain import explain
+from streams.join.state import Joined
+from streams.logs.base import Record
 
 MAX_OUTCOMES: Final = 1000
 MAX_SCAN: Final = 50_000
@@ -42,9 +46,6 @@ EARLY_MS: Final = 10_000
 """By how much the log's clock may be behind the clock of the process that made the id."""
 LATE_MS: Final = 3_600_000
 """How long after its id a decision is looked for: a spool may have held it up."""
-_OURS: Final = re.compile(r"[0-9a-f]{32}(?:~.*)?")
-"""An id that the API made, signed or not."""
-_TIME_DIGITS: Final = 12
 _Event = TypeVar("_Event", Decision, Outcome)
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
@@ -76,14 +77,39 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
     slot: int
     timestamp_ms: int
     place: str
+    verdict: Annotated[
+        str,
+        doc(
+            "`counted`; `waiting` for its decision; `unknown_kind`: worth nothing; or why "
+            "the join refused it, such as `late`, `orphan` or `duplicate_outcome`."
+        ),
+    ]
+    why: Annotated[str, doc("The verdict in a sentence.")]
+
+
+class InteractionView(Struct, frozen=True, kw_only=True):
+    """What the join said of a decision by now."""
+
+    slot: int
+    status: Status
+    reward: float
+    timestamp_ms: int
+    outcome_ids: list[str]
 
 
 class EventView(Struct, Resource, frozen=True, kw_only=True):
-    """All decisions of one event, one a slot, and the outcomes that came for it."""
+    """All decisions of one event, one a slot, the outcomes that came, and what they amount to.
+
+    Without a decision, outcomes wait for one, and are orphans once their window is over.
+    """
 
     event_id: str
     decisions: list[DecisionView]
     outcomes: list[OutcomeView]
+    interactions: Annotated[
+        list[InteractionView], doc("What the join makes of them by the time of the log.")
+    ]
+    waits: Annotated[bool, doc("Whether an outcome that comes now may still count.")]
     outcomes_complete: Annotated[
         bool, doc("Whether all outcomes since the decision were looked through.")
     ]
@@ -95,22 +121,32 @@ async def read_decision(
     event_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)],
     since_ms: Since = None,
 ) -> EventView:
-    """One event's decisions and outcomes, from the log.
+    """One event's decisions and outcomes from the log, and why each outcome counts or does not.
 
     No index is kept. An id that the API made begins with its time, so its records are found by
     halving: some 20 reads and the records of a moment. For an id of yours say with `since_ms` from
     when on to look, or the last hour is looked through. At most 50,000 records a partition are
     read; the refusal says up to where.
     """
-    return await run_in_threadpool(_find, editor.log, event_id, since_ms, editor.clock_ms())
+    return await run_in_threadpool(_find, editor, event_id, since_ms)
 
 
-def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventView:
+def _find(editor: Editor, event_id: str, since_ms: int | None) -> EventView:
+    log, now_ms = editor.log, editor.clock_ms()
     from_ms, until_ms = _between(event_id, since_ms, now_ms)
     key = event_id.encode()
-    search = by_key(log, DECISIONS, key, from_ms=from_ms, until_ms=until_ms, limit=MAX_SCAN)
-    decisions = _events(search.records, Decision)
-    if not decisions:
+    # By the clock, and where the log's time is ahead of that, by as much later.
+    for ahead_ms in sorted({0, log.time().ahead_ms}):
+        between = {"from_ms": from_ms + ahead_ms, "until_ms": until_ms + ahead_ms}
+        search = by_key(log, DECISIONS, key, **between, limit=MAX_SCAN)
+        if decisions := _events(search.records, Decision):
+            break
+    # Outcomes may come before their decision, by as much as clocks and queues differ.
+    came_ms = decisions[0][0].timestamp_ms - EARLY_MS if decisions else from_ms
+    at_ms = now_ms + ahead_ms
+    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=at_ms + LATE_MS, limit=MAX_SCAN)
+    outcomes = _events(later.records, Outcome)
+    if not decisions and not outcomes:
         stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
         raise RequestError(
             404,
@@ -119,30 +155,44 @@ def _find(log: Log, event_id: str, since_ms: int | None, now_ms: int) -> EventVi
             f"{stopped}; say with since_ms from when on to look",
             target="event_id",
         )
-    # Outcomes may come before their decision, by as much as clocks and queues differ.
-    came_ms = decisions[0][0].timestamp_ms - EARLY_MS
-    later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=now_ms + LATE_MS, limit=MAX_SCAN)
+    explained = explain(decisions, outcomes, editor.catalogue, at_ms)
     return EventView(
         event_id=event_id,
         decisions=[
             view_of(DecisionView, event, place=place_name(*at[:3])) for at, event in decisions
         ],
         outcomes=[
-            view_of(OutcomeView, event, place=place_name(*record[:3]))
-            for record, event in _events(later.records, Outcome)
+            view_of(OutcomeView, event, place=place_name(*record[:3]), verdict=code, why=why)
+            for (record, event), (code, why) in zip(outcomes, explained.outcomes, strict=True)
         ],
+        interactions=[_interaction(each) for each in explained.interactions],
+        waits=explained.waits,
         outcomes_complete=later.complete,
     )
+
+
+def _interaction(joined: Joined) -> InteractionView:
+    decision = msgspec.json.decode(joined.decision, type=_Slotted)
+    return InteractionView(
+        slot=decision.slot,
+        status=joined.status,
+        reward=joined.reward,
+        timestamp_ms=joined.timestamp_ms,
+        outcome_ids=[outcome.outcome_id for outcome in joined.outcomes],
+    )
+
+
+class _Slotted(Struct):
+    slot: int = 0
 
 
 def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int]:
     """Returns from when to when, by the log's time, the decision is looked for."""
     if since_ms is not None:
         return since_ms, now_ms + LATE_MS
-    if _OURS.fullmatch(event_id):
-        made_ms = int(event_id[:_TIME_DIGITS], 16)
-        if made_ms <= now_ms + EARLY_MS:
-            return max(made_ms - EARLY_MS, 0), made_ms + LATE_MS
+    start_ms = made_ms(event_id)
+    if start_ms is not None and start_ms <= now_ms + EARLY_MS:
+        return max(start_ms - EARLY_MS, 0), start_ms + LATE_MS
     return now_ms - LATE_MS, now_ms + LATE_MS
 
 
@@ -221,12 +271,13 @@ async def take_outcomes(
     Each outcome is judged by itself; 207 says which were refused. After a 5xx none was taken for
     sure: send all of them again, since one that came twice counts once.
     """
-    trace = trace_of(request.scope)
+    trace, caller = trace_of(request.scope), caller_of(request.scope)
     accepted: list[Accepted] = []
     refused: list[RefusedView] = []
     for index, raw in enumerate(_list_of(await request.body())):
         try:
             item = _decoded(raw)
+            check_placement(caller, item.placement)
             placement = serving_of(snapshots, item.placement).placement
             accepted += recorder.accepted(placement, item.event_id, [item], trace)
         except RequestError as error:

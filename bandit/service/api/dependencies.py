@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 
+import msgspec
 from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from bandit.errors import BanditError, RequestError
 from bandit.service.api.editor import Editor
 from bandit.service.auth.caller import caller_of
 from bandit.service.auth.privacy import PrivacyFilter
-from bandit.service.resource import Page
+from bandit.service.resource import Page, plain
 from streams.catalogue.writer import Condition, Repeatable
 from streams.errors import StreamsError
 from streams.events import MAX_ID_LENGTH
@@ -113,6 +115,16 @@ async def _repeatable(
     for part in (request.method.encode(), request.scope["raw_path"], await request.body()):
         asked.update(len(part).to_bytes(8, "big") + part)
     return Repeatable(idempotency_key, asked.hexdigest())
+
+
+def shown(view: Any, status: int = 200) -> Response:
+    """Returns the answer that shows a view, or a list of them."""
+    return Response(msgspec.json.encode(plain(view)), status, media_type="application/json")
+
+
+async def answered(view: Any, status: int = 200) -> Response:
+    """Returns what `shown` does, from a thread: a long one holds up no other request there."""
+    return await run_in_threadpool(shown, view, status)
 
 
 class Paging(NamedTuple):

@@ -43,6 +43,7 @@ class Editor:
         catalogue: to be read only.
         log: to be read beyond what is served, in a thread of its own.
         clock_ms: the time that changes carry.
+        caller: who asks.
         who: who is recorded as having made the changes.
     """
 
@@ -56,12 +57,12 @@ class Editor:
         self.clock_ms = clock_ms
         # Held from looking until having written, so that no two changes cross in this process.
         self._turn = asyncio.Lock()
-        self.who = OPEN.id
+        self.caller, self.who = OPEN, OPEN.id
 
     def on_behalf_of(self, caller: Caller) -> Editor:
         """Returns the same editor, whose changes are recorded as acts of the caller."""
         theirs = copy(self)
-        theirs.who = caller.id
+        theirs.caller, theirs.who = caller, caller.id
         return theirs
 
     def placement(self, name: str) -> Placement:

@@ -23,6 +23,7 @@ from bandit.service.api.dependencies import (
     Once,
     Placed,
     Since,
+    answered,
     refusing,
     tagged,
     unchanged,
@@ -223,29 +224,30 @@ OfStatus = Annotated[list[Status] | None, Query(description="Only these; may com
 OfPlacement = Annotated[str | None, Query(description="Of this placement.")]
 
 
-@generations_router.get("/generations")
+@generations_router.get("/generations", response_model=Page[GenerationView])
 async def list_all_generations(
     editor: Editing,
     paging: Listing,
     placement: OfPlacement = None,
     status: OfStatus = None,
     since_ms: Since = None,
-) -> Page[GenerationView]:
+) -> Response:
     """The generations of all placements, in the order in which they were asked for."""
     found = _wanted(editor.catalogue.generations(placement), status, since_ms)
-    return paging.page(found, lambda each: each.id, partial(view_of, GenerationView))
+    page = paging.page(found, lambda each: each.id, partial(view_of, GenerationView))
+    return await answered(page)
 
 
-@generations_router.get("/briefs")
+@generations_router.get("/briefs", response_model=Page[BriefView])
 async def list_briefs(
     editor: Editing,
     paging: Listing,
     placement: OfPlacement = None,
     since_ms: Since = None,
-) -> Page[BriefView]:
+) -> Response:
     """The briefs that creatives were asked for from, each once a placement, oldest first."""
     found = _briefs(_wanted(editor.catalogue.generations(placement), None, since_ms))
-    return paging.page(found, lambda brief: brief.id, lambda brief: brief)
+    return await answered(paging.page(found, lambda brief: brief.id, lambda brief: brief))
 
 
 @generations_router.get("/briefs/{brief_id}")
@@ -257,14 +259,14 @@ async def read_brief(editor: Editing, brief_id: str) -> BriefView:
     raise RequestError(404, "brief_not_found", f"there is no brief {brief_id!r}", target="brief")
 
 
-@generations_router.get("/placements/{placement}/generations")
+@generations_router.get("/placements/{placement}/generations", response_model=Page[GenerationView])
 async def list_generations(
     editor: Editing,
     name: Placed,
     paging: Listing,
     status: OfStatus = None,
     since_ms: Since = None,
-) -> Page[GenerationView]:
+) -> Response:
     """The placement's generations, in the order in which they were asked for."""
     editor.placement(name)
     return await list_all_generations(editor, paging, name, status, since_ms)

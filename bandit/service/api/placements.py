@@ -26,10 +26,12 @@ from bandit.service.api.dependencies import (
     Matching,
     Placed,
     Protecting,
+    answered,
     refusing,
     tagged,
     unchanged,
 )
+from bandit.service.errors import check_reachable
 from bandit.service.resource import JsonBody, Name, Page, Resource
 from streams.catalogue.state import catalogue_key
 from streams.events import Placement, PolicySpec, RewardRule
@@ -84,6 +86,10 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
     protection: Protection | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
     rotation: Rotation | UnsetType = UNSET
+    unit: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)] | UnsetType,
+        doc("Where contexts say whose decisions depend on each other, such as `context.user`."),
+    ] = UNSET
     review: Annotated[bool, doc("What the generator writes waits for a person's approval.")] = False
     shortlist: Annotated[
         Shortlist | UnsetType | None,
@@ -131,24 +137,28 @@ class PlacementView(PlacementBody, frozen=True, kw_only=True):
     etag: Annotated[str, doc("For `If-Match`.")]
 
 
-@router.get("")
+@router.get("", response_model=Page[PlacementView])
 async def list_placements(
     editor: Editing,
     paging: Listing,
     prefix: Annotated[str, Query(description="What the name starts with.")] = "",
     policy: Annotated[str | None, Query(description="The policy's name.")] = None,
-) -> Page[PlacementView]:
+) -> Response:
     """The placements, by name."""
     found = [
         placement
         for placement in editor.catalogue.placements()
-        if placement.name.startswith(prefix) and policy in (None, placement.policy["name"])
+        if editor.caller.may_ask(placement.name)
+        and placement.name.startswith(prefix)
+        and policy in (None, placement.policy["name"])
     ]
     # By where the name would be: the placement that a page ended with may be gone.
     if paging.after is not None:
         found = found[bisect_right(found, paging.after, key=lambda each: each.name) :]
     rest = paging._replace(after=None)
-    return rest.page(found, lambda each: each.name, partial(editor.view, PlacementView))
+    return await answered(
+        rest.page(found, lambda each: each.name, partial(editor.view, PlacementView))
+    )
 
 
 @router.get("/{placement}", response_model=PlacementView, responses=TAGGED)
@@ -177,6 +187,8 @@ async def put_placement(
     from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
     """
     now = editor.catalogue.placement(name)
+    if now is None:
+        check_reachable(name, "placement", as_flag=True)
     with refusing((PolicySpecError, 422, "policy")):
         placement = checked(body.to_event(name, now))
         protection.check(placement)

@@ -30,12 +30,14 @@ from bandit.service.api.dependencies import (
     Once,
     Placed,
     Protecting,
+    answered,
     refusing,
+    state_of,
     tagged,
 )
 from bandit.service.api.editor import Editor
 from bandit.service.api.placements import PlacementView
-from bandit.service.decide import action_pmf
+from bandit.service.decide import Decider
 from bandit.service.requests import ActionPropensity, parse_context
 from bandit.service.resource import JsonBody, Resource, view_of
 from streams.events import Placement, PolicySpec
@@ -89,21 +91,22 @@ class RollbackBody(Struct, Resource, frozen=True, kw_only=True):
     examples = ({"version": 1},)
 
     version: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
+        Annotated[int, Meta(ge=1, lt=2**53)] | None,
         doc("Its number; the version before the current if left out."),
     ] = None
 
 
-Number = Annotated[int | None, Query(ge=1, description="A version's number.")]
+Number = Annotated[int | None, Query(ge=1, lt=2**53, description="A version's number.")]
 
 
-@router.get("/{placement}/policy")
+@router.get("/{placement}/policy", response_model=PolicyView)
 async def read_policy(
     editor: Editing,
     name: Placed,
     protection: Protecting,
+    decider: Annotated[Decider, state_of("decider")],
     context: Annotated[str, Query(description="A context, as JSON.")] = "{}",
-) -> PolicyView:
+) -> Response:
     """The policy that is served, and its pmf over the live creatives in a context."""
     serving = editor.serving(name)
     policy = serving.policy
@@ -111,14 +114,13 @@ async def read_policy(
     if serving.constraints is not None:
         actions = serving.constraints.left(seen, actions, editor.clock_ms())
     allowed = {action.id for action in actions}
-    # In the event loop's thread, as rank is: a policy is not asked from two threads at once.
-    pmf = action_pmf(serving, seen, actions).tolist() if actions else []
-    return PolicyView(
+    pmf = (await decider.pmf(serving, seen, actions)).tolist() if actions else []
+    view = PolicyView(
         placement=name,
         spec=policy.spec,
         version=serving.version,
         offset=int(serving.version.rpartition("@")[2]),
-        age_ms=editor.clock_ms() - serving.snapshot_ms if serving.snapshot_ms else None,
+        age_ms=max(editor.clock_ms() - serving.snapshot_ms, 0) if serving.snapshot_ms else None,
         pmf=[
             ActionPropensity(action.id, propensity)
             for action, propensity in zip(actions, pmf, strict=True)
@@ -127,6 +129,7 @@ async def read_policy(
         verdict=policy.verdict(actions) if actions and isinstance(policy, Deciding) else None,
         trials=[view_of(TrialView, each, name=name) for name, each in serving.trials.items()],
     )
+    return await answered(view)
 
 
 @router.get("/{placement}/policy/versions")
@@ -174,7 +177,8 @@ async def promote(
         if (body.challenger is None) == (body.policy is None):
             message = "name either a policy or a challenger"
             raise RequestError(422, "body_invalid", message, target="policy")
-        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why)
+        trials = editor.serving(name).trials if body.challenger is not None else {}
+        return promotion(editor.catalogue, name, body.challenger, body.policy, body.why, trials)
 
     await editor.change([f"placement/{name}"], promoted, condition=condition, repeatable=once)
     return tagged(response, editor.view(PlacementView, editor.placement(name)))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
 
+from bandit.errors import RequestError
 from streams.events.access import SCOPES, Scope
 
 CALLER: Final = "copyloop.caller"
@@ -56,11 +58,40 @@ class Caller(Struct, frozen=True):
         id: `key:ID`, `jwt:SUBJECT`, or `open` where nothing is asked of anyone.
         scopes: what they may, with all that it includes.
         rate_per_second: how many requests; as the settings say where it is None.
+        placements: patterns of the names of the placements that they may ask about; all if None.
     """
 
     id: str
     scopes: frozenset[Scope]
     rate_per_second: float | None = None
+    placements: tuple[str, ...] | None = None
+
+    def may_ask(self, placement: str) -> bool:
+        """Returns whether the caller may ask about the placement of this name."""
+        return self.placements is None or _any_of(self.placements).fullmatch(placement) is not None
+
+
+@lru_cache(maxsize=1024)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Returns what matches the names that one of the patterns does."""
+    parts = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    return re.compile("|".join(parts), re.DOTALL)
+
+
+def check_placement(caller: Caller, name: str) -> None:
+    """Refuses a placement that the caller may not ask about, whether it is there or not.
+
+    Raises:
+        RequestError: `placement_not_allowed`.
+    """
+    if not caller.may_ask(name):
+        raise RequestError(
+            403,
+            "placement_not_allowed",
+            f"{caller.id} is for the placements {', '.join(caller.placements or ())}, and not for "
+            f"{name!r}",
+            target="placement",
+        )
 
 
 OPEN: Final = Caller("open", frozenset(SCOPES))

@@ -15,21 +15,36 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bandit.errors import RequestError
-from bandit.service.asgi import AsgiApp, Message, Receive, Scope, Send, before_start, send_error
+from bandit.service.asgi import (
+    AsgiApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    before_start,
+    check_head,
+    send_error,
+)
 from bandit.service.auth.caller import CALLER, OPEN, Caller, required_scope
 from bandit.service.auth.keys import KeyRing
+from bandit.service.auth.local_callers import LocalCallers
 from bandit.service.auth.tokens import Tokens
 from bandit.service.errors import REQUEST_ID, begin_request
 
 MOST_BUCKETS: Final = 10_000
+BYTES_PER_TOKEN: Final = 16_384
+"""A request costs one token, and one more for every so many bytes of its body."""
 
 
 class Rates:
     """The buckets of all callers.
 
+    A request is let in for one token. What its body costs beyond that is taken as it is read, and
+    may leave a debt that has to be worked off before the next request.
+
     Args:
-        per_second: requests that a caller may make who has no rate of its own; 0: any number.
-        burst_seconds: a bucket holds what comes in this time, and a single request at least.
+        per_second: tokens that a caller gets who has no rate of its own; 0: any number.
+        burst_seconds: a bucket holds what comes in this time, and a single token at least.
         clock: seconds that only go forward.
     """
 
@@ -61,6 +76,28 @@ class Rates:
         self._buckets[caller.id] = (tokens - 1.0, now)
         return 0.0
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a caller whom anything limits."""
+        return bool(self._buckets)
+
+    def charging(self, receive: Receive, caller: Caller) -> Receive:
+        """Returns a `receive` that takes tokens of the caller for the bytes that it reads."""
+        if caller.id not in self._buckets:  # nothing limits it
+            return receive
+        read = 0
+
+        async def charged() -> Message:
+            nonlocal read
+            message = await receive()
+            before, read = read, read + len(message.get("body", b""))
+            if cost := read // BYTES_PER_TOKEN - before // BYTES_PER_TOKEN:
+                tokens, at = self._buckets.get(caller.id, (0.0, self._clock()))
+                self._buckets[caller.id] = (tokens - cost, at)
+            return message
+
+        return charged
+
     def _forget_the_idle(self, now: float) -> None:
         """Drops who has not asked for longer than a bucket takes to fill, or else the oldest."""
         recent = now - max(self._burst_seconds, 1.0)
@@ -83,25 +120,39 @@ class Guard(Collector):
         ring: the keys.
         rates: how often each may ask.
         tokens: whoever else signs for callers; None if nobody does.
+        local: looks at who asks while there are no keys; None if anyone may, from anywhere.
+        reach: refuses what is not of the placements that a caller may ask about; without it,
+            such a caller may ask nothing.
     """
 
     def __init__(
-        self, app: AsgiApp, ring: KeyRing, rates: Rates, tokens: Tokens | None = None
+        self,
+        app: AsgiApp,
+        ring: KeyRing,
+        rates: Rates,
+        tokens: Tokens | None = None,
+        local: LocalCallers | None = None,
+        reach: Callable[[Caller, Scope], None] | None = None,
     ) -> None:
         self._app = app
         self._ring = ring
         self._rates = rates
         self._tokens = tokens
+        self._local = local
+        self._reach = reach or _nothing
         self._refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands the request on with who asks in its scope, or answers it (ASGI 3)."""
         if scope["type"] == "http":
-            presented, given = _credentials(scope["headers"])
+            presented, given, header_bytes = _credentials(scope["headers"])
             if begin_request(given) is not None and given is not None:
                 send = _answering(send, given)
             try:
-                scope[CALLER] = await self._admitted(scope, presented)
+                check_head(scope, header_bytes)
+                caller = scope[CALLER] = await self._admitted(scope, presented)
+                if self._rates.limited:
+                    receive = self._rates.charging(receive, caller)
             except RequestError as error:
                 self._refused[error.code] += 1
                 await send_error(send, error)
@@ -124,6 +175,8 @@ class Guard(Collector):
         caller = OPEN
         if self._ring.has_keys or self._tokens is not None:
             caller = await self._caller(presented)
+        elif self._local is not None:
+            self._local.check(scope["headers"])
         if wait_seconds := self._rates.wait_seconds(caller):
             raise RequestError(
                 429,
@@ -138,6 +191,7 @@ class Guard(Collector):
                 f"this needs the scope {need!r}; {caller.id} has "
                 f"{', '.join(sorted(caller.scopes)) or 'none'}",
             )
+        self._reach(caller, scope)
         return caller
 
     async def _caller(self, presented: bytes | None) -> Caller:
@@ -151,17 +205,26 @@ class Guard(Collector):
         return caller
 
 
-def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
-    """Returns the last credential among the headers, and the request's id."""
+def _nothing(caller: Caller, scope: Scope) -> None:
+    if caller.placements is not None:
+        raise RequestError(403, "placement_not_allowed", "no placement can be told apart here")
+
+
+def _credentials(
+    headers: Iterable[tuple[bytes, bytes]],
+) -> tuple[bytes | None, bytes | None, int]:
+    """Returns the last credential among the headers, the request's id, and their values' bytes."""
     presented = given = None
+    header_bytes = 0
     for name, value in headers:
+        header_bytes += len(value)
         if name in _KEY_HEADERS:
             presented = value
         elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             presented = value[len(_BEARER) :].strip()
         elif name == REQUEST_ID:
             given = value
-    return presented, given
+    return presented, given, header_bytes
 
 
 def _answering(send: Send, request_id: bytes) -> Send:

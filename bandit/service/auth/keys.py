@@ -17,15 +17,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from bandit.errors import RequestError
 from bandit.service.auth.caller import Caller, including
 from streams.catalogue.audit_log import act_message
 from streams.errors import EventError
-from streams.events import ACCESS, decode, encode
+from streams.events import ACCESS, Event, decode, encode
 from streams.events.access import ApiKey, KeySecret, Scope
+from streams.events.fields import FIRST_VERSION, REACH_VERSION
 from streams.fold import Follower, scan
-from streams.logs.base import Log, Message, TopicPartition
+from streams.logs.base import Log, Message, Record, TopicPartition
 
 PREFIX: Final = "cl"
 SECRET_BYTES: Final = 32
@@ -44,10 +46,12 @@ def make_key(
     *,
     lasts_seconds: float | None = None,
     rate_per_second: float | None = None,
+    placements: Iterable[str] | None = None,
 ) -> tuple[ApiKey, str]:
     """Returns a new key and its text, which is nowhere else: whoever loses it makes another."""
     key_id = secrets.token_hex(ID_BYTES)
     text, secret = _new_secret(key_id)
+    own = None if placements is None else tuple(dict.fromkeys(placements))
     key = ApiKey(
         id=key_id,
         name=name,
@@ -56,6 +60,8 @@ def make_key(
         created_ms=now_ms,
         expires_ms=None if lasts_seconds is None else now_ms + round(lasts_seconds * 1000),
         rate_per_second=rate_per_second,
+        placements=UNSET if own is None else own,
+        v=FIRST_VERSION if own is None else REACH_VERSION,
     )
     return key, text
 
@@ -99,7 +105,8 @@ def verified(presented: bytes, keys: Mapping[str, ApiKey], now_ms: int) -> Calle
     for secret in key.secrets:
         in_time = secret.until_ms is None or secret.until_ms > now_ms
         if in_time and hmac.compare_digest(digest_of(found[2], secret.salt), secret.digest):
-            return Caller(f"key:{key.id}", including(key.scopes), key.rate_per_second)
+            own = None if key.placements is UNSET else key.placements
+            return Caller(f"key:{key.id}", including(key.scopes), key.rate_per_second, own)
     return None
 
 
@@ -135,10 +142,24 @@ LOOK_SECONDS: Final = 0.25
 
 
 class _Known(NamedTuple):
-    """The keys of one moment, and the callers that showed one of them since."""
+    """The keys of one moment, the callers that showed one of them since, and what is no key.
+
+    `unreadable` are the keys, by the name of their records, of which the latest record cannot be
+    read: they open nothing, and they show that there were keys.
+    """
 
     keys: dict[str, ApiKey]
     callers: dict[bytes, Caller]
+    unreadable: frozenset[bytes] = frozenset()
+
+
+def _event(record: Record) -> Event | None:
+    """Returns what the record of a key says, None if that cannot be read."""
+    try:
+        return decode(record.value)
+    except EventError as error:
+        logger.error("record %r of %s is no key, and opens nothing: %s", record.key, ACCESS, error)
+        return None
 
 
 class KeyRing:
@@ -155,8 +176,16 @@ class KeyRing:
 
     @property
     def has_keys(self) -> bool:
-        """Whether there has ever been a key: the last one's end does not open the door."""
-        return bool(self._known.keys)
+        """Whether there has ever been a key: the last one's end does not open the door.
+
+        Nor does a record of one that cannot be read.
+        """
+        return bool(self._known.keys or self._known.unreadable)
+
+    @property
+    def unreadable(self) -> int:
+        """How many keys open nothing, since their latest record cannot be read."""
+        return len(self._known.unreadable)
 
     @property
     def following(self) -> bool:
@@ -203,19 +232,22 @@ class KeyRing:
     def catch_up(self) -> None:
         """Takes in what the log says of keys by now, and forgets whose time is over."""
         with self._looking:
-            keys, offset = dict(self._known.keys), self._offset
+            keys, unreadable = dict(self._known.keys), set(self._known.unreadable)
+            offset = self._offset
             for record in scan(self._log, PARTITION, offset):
                 offset = record.offset + 1
-                try:
-                    event = decode(record.value)
-                except EventError as error:
-                    logger.error("a record of %s is no key, and is left out: %s", ACCESS, error)
+                unreadable.discard(record.key)
+                event = _event(record)
+                if isinstance(event, ApiKey):
+                    keys[event.id] = event
                 else:
-                    if isinstance(event, ApiKey):
-                        keys[event.id] = event
+                    # It may have said that the key was revoked.
+                    keys.pop(record.key.decode(errors="replace"), None)
+                    unreadable.add(record.key)
             self._offset = offset
-            if keys != self._known.keys or self._over():
-                self._known = _Known(keys, {})
+            known = _Known(keys, {}, frozenset(unreadable))
+            if self._known[::2] != known[::2] or self._over():
+                self._known = known
 
     def _over(self) -> bool:
         """Returns whether a key, or a secret of one, may have reached its end since."""

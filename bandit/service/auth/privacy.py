@@ -18,7 +18,7 @@ from msgspec import Raw
 from bandit.errors import RequestError, SettingError
 from bandit.service.settings import Secret
 from streams.events import MAX_ID_LENGTH, Placement
-from streams.forgetting import changed_at
+from streams.json_values import changed_at
 
 SEPARATOR: Final = "~"
 SIGNATURE_BYTES: Final = 16

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from starlette.middleware.cors import CORSMiddleware
 
-from bandit.errors import SettingError
-from bandit.service.asgi import AsgiApp
+from bandit.errors import RequestError, SettingError
+from bandit.service.asgi import AsgiApp, Receive, Scope, Send, check_head, send_error
 from bandit.service.auth.keys import KeyRing
 from bandit.service.settings import Settings
 
@@ -49,7 +49,7 @@ def for_origins(app: AsgiApp, origins: str) -> AsgiApp:
     Raises:
         SettingError: one is no origin.
     """
-    named = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    named = origins_of(origins)
     if not named:
         return app
     for origin in named:
@@ -58,14 +58,40 @@ def for_origins(app: AsgiApp, origins: str) -> AsgiApp:
                 f"COPYLOOP_CORS_ORIGINS has {origin!r}; expected such as https://shop.example, "
                 "without a path, or *"
             )
-    return CORSMiddleware(
-        app,
-        allow_origins=named,
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=ASKED_WITH,
-        expose_headers=EXPOSED,
-        max_age=PREFLIGHT_SECONDS,
+    return _bounded(
+        CORSMiddleware(
+            app,
+            allow_origins=named,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=ASKED_WITH,
+            expose_headers=EXPOSED,
+            max_age=PREFLIGHT_SECONDS,
+        )
     )
+
+
+def _bounded(app: AsgiApp) -> AsgiApp:
+    """Returns the application without the requests whose head is too large to be looked through."""
+
+    async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                check_head(scope, sum(len(value) for _, value in scope["headers"]))
+            except RequestError as error:
+                await send_error(send, error)
+                return
+        await app(scope, receive, send)
+
+    return bounded
+
+
+def origins_of(setting: str) -> list[str]:
+    """Returns the origins that a setting names.
+
+    >>> origins_of("https://shop.example, *")
+    ['https://shop.example', '*']
+    """
+    return [origin.strip() for origin in setting.split(",") if origin.strip()]
 
 
 def edge_options(settings: Settings) -> dict[str, Any]:

@@ -77,6 +77,8 @@ class Tokens:
             claims = await self._claims(presented.decode())
         except (self._jwt.PyJWTError, UnicodeDecodeError) as error:
             raise RequestError(401, "unauthenticated", f"the token is refused: {error}") from error
+        if not str(claims["sub"]).strip():
+            raise RequestError(401, "unauthenticated", "the token's sub is empty: it names nobody")
         caller = Caller(f"jwt:{claims['sub']}", including(_scopes(claims.get(self._claim))))
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()

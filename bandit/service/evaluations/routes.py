@@ -76,7 +76,9 @@ class JudgedView(Struct, frozen=True, kw_only=True):
     origin: Annotated[str, doc("`Online`: served now; `Baseline`, `Random`, or `Custom`.")]
     spec: PolicySpec | None
     total: ValueOverTime
-    over_logged: Annotated[ValueOverTime | None, doc("How much more than what was shown.")]
+    over_logged: Annotated[
+        ValueOverTime | None, doc("How much more than what was shown, in rewards a decision.")
+    ]
     verdict: Annotated[str, doc("`ok`, or why these figures decide nothing.")]
     words: Annotated[str, doc("The same, for people.")]
     over_time: tuple[ValueOverTime, ...]
@@ -92,7 +94,10 @@ class EvaluationItem(Struct, frozen=True, kw_only=True):
     created_ms: int
     since_ms: int
     until_ms: int
-    best: Annotated[str | None, doc("Which is surely better than the one online; that if none")]
+    best: Annotated[
+        str | None,
+        doc("Which is surely better than the one online; that if none; null if the log can't tell"),
+    ]
     description: Annotated[str, doc("What to think of it, or why it failed.")]
 
 

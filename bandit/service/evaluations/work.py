@@ -6,6 +6,7 @@ import argparse
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -15,13 +16,15 @@ from msgspec import Raw
 
 from bandit.errors import BanditError, EstimateError
 from bandit.learning.versions import interactions_of
-from bandit.ope.base import Interval
+from bandit.ope.base import RewardRange
 from bandit.ope.candidate import Options
-from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.diagnostics import FEWEST_EFFECTIVE
 from bandit.ope.estimators.snips import SnipsSums
 from bandit.ope.evaluate import evaluate
+from bandit.ope.intervals import Interval
 from bandit.ope.policies import Candidate, Learning, unmasked
-from bandit.ope.readers.events import LoggedEvent, with_final_rewards
+from bandit.ope.readers.archive import with_final_rewards
+from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.report import PolicyEvaluation
 from bandit.policies import open_policy
 from bandit.service.evaluations.jobs import (
@@ -35,7 +38,7 @@ from bandit.service.evaluations.jobs import (
 )
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import exclusive
-from streams.errors import StreamsError
+from streams.errors import LockError, LogError, StreamsError
 from streams.events import Action, Placement, PolicySpec
 from streams.logs.base import Log
 from streams.logs.opening import open_log
@@ -133,16 +136,22 @@ def _cut_value(value: Any, path: FeaturePath) -> Any:
 
 
 NICE: Final = 10
+TRUSTED: Final = ("ok", "heavy_weight", "small_sample")
+"""Verdicts whose intervals can be trusted; where users repeat and no unit is named, none can."""
 
 
 def run(path: Path, log: Log) -> None:
     """Does the job that the file describes, and writes there what was found, or why not."""
-    with exclusive(path.parent, path.stem):
+    with suppress(LockError), exclusive(path.parent, path.stem, patience_seconds=1.0):
         job = load(path)
+        if job.status != "NotSubmitted":  # another worker's process came first
+            return
         save(path, msgspec.structs.replace(job, status="Running"))
         try:
             done = _done(job, log)
         except (BanditError, StreamsError) as error:
+            if isinstance(error, LogError):
+                raise  # where the log is is for the server's own lines, not for who asked
             done = msgspec.structs.replace(
                 job, status="Failed", description=f"{error.code}: {error}"
             )
@@ -175,21 +184,26 @@ def _done(job: Job, log: Log) -> Job:
 
 def _evaluated(job: Job, placement: Placement, log: Log) -> Job:
     rule = placement.reward
+    options = Options(
+        estimators=("snips",),
+        reward_range=RewardRange(rule.minimum, rule.maximum),
+        unit=placement.unit or None,
+    )
     report = evaluate(
         lambda: logged_events(log, job.placement, job.start_ms, job.end_ms),
         [Candidate(each.name, each.spec) for each in job.entrants],
-        Options(estimators=("snips",), reward_range=RewardRange(rule.minimum, rule.maximum)),
+        options,
     )
     logged, *others = report.policies
     results = tuple(map(_result, job.entrants, others, repeat(job)))
-    remark = "; ".join(_online(results).words.splitlines())
+    best = _optimal(results)
     return msgspec.structs.replace(
         job,
         status="Succeeded",
         results=results,
         logged=_total(logged, job),
-        optimal=_optimal(results),
-        description=remark,
+        optimal=best,
+        description=_conclusion(results, best),
     )
 
 
@@ -230,10 +244,33 @@ def _online(results: tuple[Result, ...]) -> Result:
     return next(result for result in results if result.origin == "Online")
 
 
-def _optimal(results: tuple[Result, ...]) -> str:
-    """Returns which settings are surely better than those online; those, if none is."""
+def _conclusion(results: tuple[Result, ...], best: str | None) -> str:
+    """Returns in words what `best` says, and how far the log can tell of the policy online."""
     online = _online(results)
-    rivals = [r for r in results if r.origin in ("Custom", "OfflineExperimentation")]
+    words = "; ".join(online.words.splitlines())
+    if best is None:
+        return f"This log cannot tell which policy is best. {words}"
+    if best == online.name:
+        return f"None is surely better than the policy that is online. {words}"
+    return f"{best} is surely better than the policy that is online. {words}"
+
+
+def _optimal(results: tuple[Result, ...]) -> str | None:
+    """Returns which settings are surely better than those online; those, if none is.
+
+    None where the log cannot tell of those online. One of which it cannot tell is never better.
+    """
+    online = _online(results)
+    if online.verdict not in TRUSTED or online.total.n < FEWEST_EFFECTIVE:
+        return None
+    rivals = [
+        result
+        for result in results
+        if result.origin in ("Custom", "OfflineExperimentation")
+        and result.verdict in TRUSTED
+        and result.over_logged is not None
+        and result.over_logged.low is not None
+    ]
     best = max(rivals, key=lambda result: result.total.low or float("-inf"), default=online)
     high = online.total.high
     sure = best.total.low is not None and high is not None and best.total.low > high

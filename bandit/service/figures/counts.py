@@ -5,15 +5,27 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
-from bandit.distributions import quantile
+from bandit.ope.intervals import mean_band
+from bandit.ope.units import hash_units
 from bandit.service.figures.lift import LiftPlan, Lifts
+from streams.events.fields import value_at
 
-_QUANTILE: Final = quantile(0.95)
+
+class Scale(NamedTuple):
+    """The range that rewards lie in, and by how much users who come again raise variances."""
+
+    low: float = 0.0
+    high: float = 1.0
+    design: float = 1.0
+
+
+UNSCALED: Final = Scale()
 
 
 class Counts(Struct):
@@ -22,7 +34,7 @@ class Counts(Struct):
     >>> counts = Counts(n=100, total=20.0, squares=20.0)
     >>> low, high = counts.band()
     >>> round(counts.rate, 2), round(low, 3), round(high, 3)
-    (0.2, 0.121, 0.279)
+    (0.2, 0.133, 0.289)
     """
 
     n: int = 0
@@ -42,17 +54,19 @@ class Counts(Struct):
         """The mean reward, None if nothing was shown."""
         return self.total / self.n if self.n else None
 
-    def band(self) -> tuple[float, float] | tuple[None, None]:
-        """Returns mean ± 1.96 standard errors, None for fewer than two showings.
+    def band(self, scale: Scale = UNSCALED) -> tuple[float, float] | tuple[None, None]:
+        """Returns the 95 % band of the mean, within the rewards' range; None without a showing.
 
-        It covers at 95 % for one look at many showings, not for looking on until it pleases.
+        It covers for one look, not for looking on until it pleases.
         """
-        if self.n < 2:
+        if not self.n:
             return None, None
         mean = self.total / self.n
-        variance = max(self.squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
-        half = _QUANTILE * math.sqrt(variance / self.n)
-        return mean - half, mean + half
+        # rewards from before a placement changed its range may lie outside of it
+        low, high = min(scale.low, mean), max(scale.high, mean)
+        if low == high:
+            return None, None
+        return mean_band(self.n, self.total, self.squares, low, high, design=scale.design)
 
     def join(self, other: Counts) -> None:
         """Takes in all that the other counted."""
@@ -138,10 +152,25 @@ class PlacementCounts:
         self.changed_ms = 0
         self.latest_ms = 0
         self._seen_path: str | None = None
+        self._range = (0.0, 1.0)
+        self._unit: str | None = None
+        self._units = UnitTotals()
         self._buckets: dict[int, dict[int, Bucket]] = {length: {} for length in KEPT}
 
-    def plan(self, plan: LiftPlan | None, seen_path: str | None) -> None:
-        """Says what lifts are over, and where contexts say what their users have seen."""
+    @property
+    def scale(self) -> Scale:
+        """What bands are to know of the rewards and of the users."""
+        return Scale(*self._range, self._units.design(self.all))
+
+    def plan(
+        self,
+        plan: LiftPlan | None,
+        seen_path: str | None,
+        reward_range: tuple[float, float] = (0.0, 1.0),
+        unit: str | None = None,
+    ) -> None:
+        """Says what lifts are over, where contexts say what users have seen, and who they are."""
+        self._range, self._unit = reward_range, unit
         if plan != (None if self.lifts is None else self.lifts.plan):
             self.lifts = None if plan is None else Lifts(plan)
         self._seen_path = seen_path
@@ -170,11 +199,15 @@ class PlacementCounts:
         if previous is None:
             self.policy_version = decision.policy_version
         context = _fields.decode(decision.context)
+        unit = None if self._unit is None else value_at(context, self._unit)
+        if unit is not None:
+            self._units.add(unit, seen.reward, previous)
         self._segment(context, chosen, seen.reward, previous)
         self._tire(context, chosen, seen.reward, previous)
         if self.lifts is not None and seen.status == "closed":
             ids = [action.id for action in decision.actions]
-            self.lifts.take(ids, decision.pmf, decision.index, seen.reward, decision.timestamp_ms)
+            at_ms = decision.timestamp_ms
+            self.lifts.take(ids, decision.pmf, decision.index, seen.reward, at_ms, unit=unit)
         self._delay(seen)
 
     def buckets(self, length_ms: int, since_ms: int, until_ms: int) -> Iterator[Bucket]:
@@ -233,6 +266,37 @@ class PlacementCounts:
             seconds = max(outcome.timestamp_ms - seen.decision.timestamp_ms, 0) / 1e3
             counts = self.delays.setdefault(outcome.kind, [0] * (len(DELAYS_SECONDS) + 1))
             counts[bisect_left(DELAYS_SECONDS, seconds)] += 1
+
+
+GROUPS: Final = 4096
+"""Users are put together at random in so many groups, which leaves variances right."""
+
+
+class UnitTotals:
+    """Showings and rewards by groups of users: how much their decisions depend on each other."""
+
+    def __init__(self) -> None:
+        self._n = np.zeros(GROUPS)
+        self._totals = np.zeros(GROUPS)
+
+    def add(self, unit: str, reward: float, previous: float | None) -> None:
+        """Counts a reward of this user, or what it is now in place of what it was."""
+        group = int(hash_units([unit])[0]) % GROUPS
+        self._n[group] += previous is None
+        self._totals[group] += reward - (previous or 0.0)
+
+    def design(self, of: Counts) -> float:
+        """Returns the mean's variance by users over the one by decisions, at least 1 (Kish 1965).
+
+        It is of all showings together; of a part of them it is less, so bands are rather too wide.
+        """
+        known = self._n > 0.0
+        m, n = int(known.sum()), float(self._n.sum())
+        variance = (of.squares / of.n - (of.total / of.n) ** 2) / of.n if of.n else 0.0
+        if m < 2 or variance <= 0.0:
+            return 1.0
+        apart = self._totals[known] - self._n[known] * self._totals.sum() / n
+        return max(float(apart @ apart) * m / (m - 1) / (n * n) / variance, 1.0)
 
 
 def exploration(pmf: Sequence[float]) -> tuple[float, float]:

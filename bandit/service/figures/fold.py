@@ -143,12 +143,18 @@ class FiguresFold:
         placement = self._catalogue.placement(name)
         if placement is not None:
             lift = lift_plan(self._catalogue.dated_history(name))
-            tally.plan(lift, (placement.seen or Seen()).path)
+            rule = placement.reward
+            unit = placement.unit or None
+            tally.plan(lift, (placement.seen or Seen()).path, (rule.minimum, rule.maximum), unit)
 
 
 DAY_MS: Final = 24 * HOUR_MS
 MOST: Final = 60
 """How many stretches are compared, at most; each is a minute, an hour or a day long."""
+
+
+SWING: Final = {MINUTE_MS: 0.05, HOUR_MS: 0.25}
+"""By what share rates go up and down in an hour and in a day, at most, without a drift."""
 
 
 class Series(NamedTuple):
@@ -157,6 +163,7 @@ class Series(NamedTuple):
     starts_ms: list[int]
     stretches: list[list[Bucket]]
     reward_range: RewardRange
+    length_ms: int
 
 
 class Changed(NamedTuple):
@@ -181,11 +188,14 @@ def series_of(tally: PlacementCounts, reward_range: RewardRange, window_ms: int)
         if len(by_start) <= MOST and (length_ms > MINUTE_MS or not is_long):
             break
     starts = sorted(by_start)
-    return Series(starts, [by_start[start] for start in starts], reward_range)
+    return Series(starts, [by_start[start] for start in starts], reward_range, length_ms)
 
 
 def creative_drift(series: Series, creative_id: str) -> Changed | None:
-    """Returns whether the creative's rate changed; None where it was shown in no two stretches."""
+    """Returns whether the creative's rate changed; None where it was shown in no two stretches.
+
+    Stretches shorter than a day may differ as the hours of a day do.
+    """
     low, width = series.reward_range.low, series.reward_range.width
     found = []
     for buckets in series.stretches:
@@ -193,7 +203,7 @@ def creative_drift(series: Series, creative_id: str) -> Changed | None:
         n = sum(each.n for each in counted)
         total = sum(each.total for each in counted)
         found.append(TimeBucket(n, (total - low * n) / width))
-    drift = drift_of(found)
+    drift = drift_of(found, swing=SWING.get(series.length_ms, 0.0))
     if drift is None:
         return None
     return Changed(

@@ -13,9 +13,9 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 from msgspec import Struct
 
-from bandit.ope.base import Batch
-from bandit.ope.estimators.bounded import RewardRange
+from bandit.ope.base import Batch, RewardRange
 from bandit.ope.estimators.compare import BettingDifference
+from bandit.ope.units import FirstDecisions
 from streams.events import Placement, PolicySpec
 from streams.events.fields import doc
 
@@ -40,24 +40,29 @@ class LiftPlan(NamedTuple):
     floor: float
     baseline: str | None
     window_ms: int = 0
+    unit: str | None = None
 
 
 class Lift(Struct, frozen=True, kw_only=True):
     """What was earned on average, and by how much that is more than another choice would have.
 
+    `difference` and its bounds are in rewards a decision, `lift` is the same as a share of `other`.
     `other` and `difference` are None without decisions, and where the other was never shown; the
-    bounds are None where the propensities cannot be right.
+    bounds are None where the propensities cannot be right, and `lift` where `other` is not above 0.
     """
 
     over: Annotated[Over, doc("`uniform`: any creative alike; `baseline`: always that.")]
     name: Annotated[str | None, doc("The baseline's id.")]
     since_ms: Annotated[int, doc("Since when the placement has its present policy.")]
-    n: Annotated[int, doc("Closed decisions that count.")]
+    n: Annotated[int, doc("Closed decisions that count; with a unit, the first of each.")]
     value: float | None
     other: Annotated[float | None, doc("What the other would have earned, estimated.")]
-    difference: float | None
-    low: Annotated[float | None, doc("With `high` 95 %, however often one looks.")]
+    difference: Annotated[float | None, doc("`value` - `other`, in rewards a decision.")]
+    low: Annotated[
+        float | None, doc("Of the difference; with `high` 95 %, however often one looks.")
+    ]
     high: float | None
+    lift: Annotated[float | None, doc("`value` / `other` - 1, so 0.1 is 10 % more.")] = None
 
 
 def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
@@ -78,7 +83,8 @@ def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
     reward_range = RewardRange(rule.minimum, rule.maximum)
     windows = [rule.window_seconds, *(kind.window_seconds or 0.0 for kind in rule.kinds.values())]
     window_ms = round((max(windows) + rule.grace_seconds) * 1000)
-    return LiftPlan(since_ms, reward_range, floor_of(placement.policy), baseline, window_ms)
+    floor, unit = floor_of(placement.policy), placement.unit or None
+    return LiftPlan(since_ms, reward_range, floor, baseline, window_ms, unit)
 
 
 def floor_of(policy: PolicySpec) -> float:
@@ -101,7 +107,7 @@ class Lifts:
     Decisions whose pmf is below it, as those of the policy before, which is served until the new
     one is folded, are left out; so are those with more than twice as many actions as the first,
     where the baseline may weigh more than was foreseen. Either is known before the reward is, so
-    nothing is chosen by it.
+    nothing is chosen by it. Of a placement with a unit each unit's first decision counts.
     """
 
     def __init__(self, plan: LiftPlan) -> None:
@@ -110,15 +116,25 @@ class Lifts:
         if plan.baseline is not None:
             others.append(("baseline", plan.baseline))
         self._others = {other: _Against(plan) for other in others}
+        self._first = FirstDecisions()
 
     def take(
-        self, ids: Sequence[str], pmf: Sequence[float], index: int, reward: float, at_ms: int
+        self,
+        ids: Sequence[str],
+        pmf: Sequence[float],
+        index: int,
+        reward: float,
+        at_ms: int,
+        *,
+        unit: str | None = None,
     ) -> None:
-        """Takes in a decision that is closed, with what it earned."""
+        """Takes in a decision that is closed, with what it earned, and whose it is."""
         low, high = self.plan.reward_range
         if at_ms < self.plan.since_ms or not low <= reward <= high:
             return
         if min(pmf) * len(pmf) < self.plan.floor * (1.0 - 1e-9):
+            return
+        if unit is not None and not self._first.take(unit):
             return
         propensity = pmf[index]
         for (over, name), against in self._others.items():
@@ -176,6 +192,7 @@ class _Against:
             value=value,
             other=other,
             difference=apart,
+            lift=None if apart is None or not other or other <= 0.0 else apart / other,
             low=found.interval.low if found.interval else None,
             high=found.interval.high if found.interval else None,
         )

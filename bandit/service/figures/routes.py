@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from bandit.errors import RequestError
 from bandit.service.api.dependencies import Editing, Placed, Since, state_of
+from bandit.service.auth.caller import check_placement
 from bandit.service.figures.counts import HOUR_MS, MINUTE_MS
 from bandit.service.figures.fold import FiguresFold
 from bandit.service.figures.views import (
@@ -26,6 +27,7 @@ from bandit.service.figures.views import (
     glance_view,
     live_view,
 )
+from streams.events.fields import whole_number
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a first question waits for the log to be read."""
@@ -91,7 +93,8 @@ async def read_figures(
 async def read_overview(editor: Editing, figures: Figures) -> OverviewView:
     """Every placement at a glance: what it earned, and by how much that is more than chance."""
     complete = await run_in_threadpool(figures.wait, PATIENCE_SECONDS)
-    names = sorted(each.name for each in editor.catalogue.placements())
+    every = (each.name for each in editor.catalogue.placements())
+    names = sorted(name for name in every if editor.caller.may_ask(name))
 
     def glance(name: str) -> GlanceView:
         with figures.lock:
@@ -131,8 +134,9 @@ async def stream_figures(
     off. A comment comes every 15 seconds where nothing changes.
     """
     for name in placement or ():
+        check_placement(editor.caller, name)
         editor.placement(name)
-    since_ms = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    since_ms = whole_number(last_event_id or "") or 0
     if figures.streams >= MAX_STREAMS:
         message = f"{MAX_STREAMS} streams are open, the most that may be; poll figures instead"
         raise RequestError(503, "too_many_streams", message)
@@ -159,7 +163,8 @@ async def stream_figures(
             yield f"retry: {RETRY_MS}\n\n"
             beaten = time.monotonic()
             while not await request.is_disconnected():
-                names = placement or [each.name for each in editor.catalogue.placements()]
+                every = (each.name for each in editor.catalogue.placements())
+                names = placement or [name for name in every if editor.caller.may_ask(name)]
                 for event in changed(names):
                     beaten = time.monotonic()
                     yield event

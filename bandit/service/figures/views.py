@@ -8,12 +8,20 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import Annotated, Any, Final, NamedTuple, Self
 
+import msgspec
 from msgspec import Struct
 
 from bandit.learning.versions import versions_of
 from bandit.ope.drift import drift_of_all
 from bandit.policy import HasPosterior, Policy
-from bandit.service.figures.counts import DELAYS_SECONDS, SEEN, Bucket, Counts, PlacementCounts
+from bandit.service.figures.counts import (
+    DELAYS_SECONDS,
+    SEEN,
+    Bucket,
+    Counts,
+    PlacementCounts,
+    Scale,
+)
 from bandit.service.figures.fold import Changed, creative_drift, series_of
 from bandit.service.figures.lift import Lift
 from bandit.service.resource import Resource, view_of
@@ -23,18 +31,18 @@ from streams.events.fields import doc
 
 
 class CountsView(Struct, frozen=True, kw_only=True):
-    """Showings, and what they earned, with a 95 % band around the mean."""
+    """Showings, and what they earned, with a 95 % band of the mean."""
 
     shown: int
     reward: float
     rate: float | None
-    low: Annotated[float | None, doc("Mean - 1.96 standard errors, of one look.")]
+    low: Annotated[float | None, doc("Within the rewards' range (Wilson 1927); of one look.")]
     high: float | None
 
     @classmethod
-    def of(cls, counts: Counts, **more: Any) -> Self:
+    def of(cls, counts: Counts, scale: Scale, **more: Any) -> Self:
         """Returns the view of counts, with what else it has."""
-        low, high = counts.band()
+        low, high = counts.band(scale)
         return cls(
             shown=counts.n, reward=counts.total, rate=counts.rate, low=low, high=high, **more
         )
@@ -57,17 +65,20 @@ class PointView(CountsView, frozen=True, kw_only=True):
     creatives: dict[str, ShareView]
 
     @classmethod
-    def of_bucket(cls, bucket: Bucket, kept: Collection[str] | None = None) -> PointView:
+    def of_bucket(
+        cls, bucket: Bucket, scale: Scale, kept: Collection[str] | None = None
+    ) -> PointView:
         """Returns the view of a bucket, with these creatives of it, all if None."""
         n = max(bucket.all.n, 1)
         return cls.of(
             bucket.all,
+            scale,
             start_ms=bucket.start_ms,
             policy_version=bucket.policy_version,
             entropy=bucket.entropy / n,
             explored=bucket.explored / n,
             creatives={
-                name: ShareView.of(counts, share=counts.n / n, pmf=counts.expected / n)
+                name: ShareView.of(counts, scale, share=counts.n / n, pmf=counts.expected / n)
                 for name, counts in bucket.creatives.items()
                 if kept is None or name in kept
             },
@@ -139,6 +150,16 @@ class DelayView(Struct, frozen=True, kw_only=True):
     counts: list[int]
 
 
+class WinnerView(Struct, frozen=True, kw_only=True):
+    """The creative of a segment that earns the most on average."""
+
+    creative: str
+    sure: Annotated[
+        bool,
+        doc("Its band is clear of every other live creative's, also of those hardly ever shown."),
+    ]
+
+
 class FiguresView(Struct, Resource, frozen=True, kw_only=True):
     """A placement's figures; what is counted since `since_ms`, points by bucket."""
 
@@ -156,6 +177,10 @@ class FiguresView(Struct, Resource, frozen=True, kw_only=True):
     segments: Annotated[
         dict[str, dict[str, dict[str, CountsView]]],
         doc("By field of the context, its value, and creative."),
+    ]
+    winners: Annotated[
+        dict[str, dict[str, WinnerView]],
+        doc("By field and value: which creative earns the most there, of those that are live."),
     ]
     delays: list[DelayView]
     fatigue: Annotated[list[FatigueView], doc("None where contexts say nothing of it.")]
@@ -230,6 +255,7 @@ def figures_view(
     creatives = {creative.id: creative for creative in catalogue.creatives(name)}
     drifts = _drifts(tally)
     evidence, enough = drift_of_all([changed.drift for changed in drifts.values()])
+    scale = tally.scale
     bounds = [*pairwise(SEEN), (SEEN[-1], None)]
     return FiguresView(
         placement=name,
@@ -237,7 +263,7 @@ def figures_view(
         complete=complete,
         changed_ms=tally.changed_ms,
         bucket_seconds=span.length_ms // 1000,
-        total=CountsView.of(tally.all),
+        total=CountsView.of(tally.all, scale),
         drift=PlacementDriftView(drifts=enough, log_evidence=evidence) if drifts else None,
         lifts=tally.lifts.get() if tally.lifts else [],
         creatives=_creatives(tally, creatives, posteriors, drifts),
@@ -248,20 +274,25 @@ def figures_view(
         ],
         segments={
             field: {
-                value: {creative: CountsView.of(counts) for creative, counts in shown.items()}
+                value: {
+                    creative: CountsView.of(counts, scale) for creative, counts in shown.items()
+                }
                 for value, shown in values.items()
             }
             for field, values in tally.segments.items()
         },
+        winners=_winners(tally, creatives, scale),
         delays=[
             DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
             for kind, counts in tally.delays.items()
         ],
         fatigue=[
-            FatigueView.of(counts, seen_from=first, seen_to=None if after is None else after - 1)
+            FatigueView.of(
+                counts, scale, seen_from=first, seen_to=None if after is None else after - 1
+            )
             for (first, after), counts in zip(bounds, tally.fatigue, strict=False)
         ],
-        generators=_generators(tally, creatives),
+        generators=_generators(tally, creatives, scale),
     )
 
 
@@ -281,7 +312,7 @@ def glance_view(name: str, tally: PlacementCounts, catalogue: Catalogue) -> Glan
         placement=name,
         changed_ms=tally.changed_ms,
         live=sum(creative.status == "live" for creative in catalogue.creatives(name)),
-        total=CountsView.of(tally.all),
+        total=CountsView.of(tally.all, tally.scale),
         lifts=tally.lifts.get() if tally.lifts else [],
     )
 
@@ -290,11 +321,12 @@ def live_view(
     name: str, tally: PlacementCounts, kept: Collection[str] | None, since_ms: int
 ) -> LiveView:
     """Returns the totals, and the minutes that changed since then, of these creatives or all."""
-    points = [PointView.of_bucket(bucket, kept) for bucket in tally.changed_since(since_ms)]
+    scale = tally.scale
+    points = [PointView.of_bucket(bucket, scale, kept) for bucket in tally.changed_since(since_ms)]
     return LiveView(
         placement=name,
         changed_ms=tally.changed_ms,
-        total=CountsView.of(tally.all),
+        total=CountsView.of(tally.all, tally.scale),
         policy_version=tally.policy_version,
         shares={c: share.pmf for c, share in points[-1].creatives.items()} if points else {},
         points=points,
@@ -303,14 +335,15 @@ def live_view(
 
 def _points(tally: PlacementCounts, span: Span) -> list[PointView]:
     buckets = list(tally.buckets(span.length_ms, span.since_ms, span.until_ms))
+    scale = tally.scale
     if span.top is None:
-        return [PointView.of_bucket(bucket, span.kept) for bucket in buckets]
+        return [PointView.of_bucket(bucket, scale, span.kept) for bucket in buckets]
     expected: defaultdict[str, float] = defaultdict(float)
     for bucket in buckets:
         for name, counts in bucket.creatives.items():
             expected[name] += counts.expected
     kept = set(nlargest(span.top, expected, key=expected.__getitem__))
-    return [PointView.of_bucket(bucket, kept) for bucket in buckets]
+    return [PointView.of_bucket(bucket, scale, kept) for bucket in buckets]
 
 
 def _drift(changed: Changed) -> DriftView:
@@ -327,16 +360,63 @@ def _creatives(
     return {
         name: CreativeFiguresView.of(
             tally.creatives.get(name, Counts()),
+            tally.scale,
             status=creatives[name].status if name in creatives else None,
             generator=_generator(creatives[name]) if name in creatives else None,
-            posterior=posteriors.get(name),
+            posterior=_within(posteriors.get(name), tally.scale),
             drift=_drift(drifts[name]) if name in drifts else None,
         )
         for name in dict.fromkeys([*creatives, *tally.creatives])
     }
 
 
-def _generators(tally: PlacementCounts, creatives: dict[str, Creative]) -> list[GeneratorView]:
+def _within(posterior: PosteriorView | None, scale: Scale) -> PosteriorView | None:
+    """Returns what is believed, with bounds where rewards lie: a normal belief goes beyond."""
+    if posterior is None or not scale.low <= posterior.mean <= scale.high:
+        return posterior
+    low, high = max(posterior.low, scale.low), min(posterior.high, scale.high)
+    return msgspec.structs.replace(posterior, low=low, high=high)
+
+
+def _winners(
+    tally: PlacementCounts, creatives: dict[str, Creative], scale: Scale
+) -> dict[str, dict[str, WinnerView]]:
+    """Returns the best creative of each segment, among those that are live or were brought."""
+    rivals = {
+        name
+        for name in (*creatives, *tally.creatives)
+        if name not in creatives or creatives[name].status == "live"
+    }
+    found: dict[str, dict[str, WinnerView]] = {}
+    for field, values in tally.segments.items():
+        for value, shown in values.items():
+            winner = winner_of({name: shown.get(name, Counts()) for name in rivals}, scale)
+            if winner is not None:
+                found.setdefault(field, {})[value] = winner
+    return found
+
+
+def winner_of(shown: Mapping[str, Counts], scale: Scale) -> WinnerView | None:
+    """Returns which earns the most on average, and whether that is sure; None if none was shown.
+
+    It is sure if its band is clear of the band of every other. Nothing is known of one that was
+    never shown, so beside that none is.
+    """
+    known = {name: counts for name, counts in shown.items() if counts.n}
+    if not known:
+        return None
+    best = max(sorted(known), key=lambda name: known[name].total / known[name].n)
+    low, _ = known[best].band(scale)
+    others = [counts.band(scale)[1] for name, counts in shown.items() if name != best]
+    sure = bool(others) and all(
+        high is not None and low is not None and high < low for high in others
+    )
+    return WinnerView(creative=best, sure=sure)
+
+
+def _generators(
+    tally: PlacementCounts, creatives: dict[str, Creative], scale: Scale
+) -> list[GeneratorView]:
     found: dict[str, tuple[int, Counts]] = {}
     for name, creative in creatives.items():
         generator = _generator(creative) or BY_HAND
@@ -344,7 +424,7 @@ def _generators(tally: PlacementCounts, creatives: dict[str, Creative]) -> list[
         counts.join(tally.creatives.get(name, Counts()))
         found[generator] = number + 1, counts
     return [
-        GeneratorView.of(counts, generator=name, creatives=number)
+        GeneratorView.of(counts, scale, generator=name, creatives=number)
         for name, (number, counts) in found.items()
     ]
 

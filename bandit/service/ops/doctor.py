@@ -7,7 +7,6 @@ it needs is not there, leaves the word to the check whose matter that is.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,15 +22,19 @@ from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.auth.tls_cors import check_exposure, edge_options, for_origins
 from bandit.service.auth.tokens import Tokens
+from bandit.service.ops.files import half_done, open_files
 from bandit.service.settings import ENVIRONMENT, Settings, load_settings, unknown_variables
 from bandit.service.state import Snapshots
+from streams.checkpoint import DAMAGED, SUFFIX, read_checkpoint
 from streams.dead_letters import read_dead_letters
-from streams.errors import StreamsError
+from streams.errors import CheckpointError, LogLost, StreamsError
 from streams.events import DECISIONS
 from streams.fold import ends
 from streams.inspect import lags
 from streams.logs.base import Log
+from streams.logs.log_clock import SLEWED_MS
 from streams.logs.opening import log_exists, open_log, redacted, sqlite_path
+from streams.logs.sqlite_file import read_only
 from streams.topics import GROUPS, topic_states
 
 SLOW_SECONDS: Final = 1.0
@@ -95,13 +98,15 @@ def examine(
         with closing(open_log(url)) as log:
             findings += look(Patient(settings, log, now_ms))
     except StreamsError as error:
-        findings.append(Finding("log", "failure", f"{redacted(url)}: {error}", _REACH))
+        do = "as it says" if isinstance(error, LogLost) else _REACH
+        findings.append(Finding("log", "failure", f"{redacted(url)}: {error}", do))
     return findings
 
 
 def look_at_machine(settings: Settings) -> list[Finding]:
-    """Returns what is found on this machine: installed versions, and the disk's room."""
-    return [*_as_findings("versions", _versions()), *_as_findings("disk", _disk(settings))]
+    """Returns what is found on this machine: installed versions, the disk's room, and files."""
+    checks = {"versions": _versions(), "disk": _disk(settings), "files": _files(settings)}
+    return [finding for name, seen in checks.items() for finding in _as_findings(name, seen)]
 
 
 def look(patient: Patient) -> list[Finding]:
@@ -109,6 +114,7 @@ def look(patient: Patient) -> list[Finding]:
     checks = {
         "log": _log,
         "clock": _clock,
+        "checkpoints": _checkpoints,
         "policies": _policies,
         "lag": _lag,
         "dead letters": _dead_letters,
@@ -175,12 +181,40 @@ def _clock(patient: Patient) -> Seen:
     for partition, end in ends(patient.log, DECISIONS).items():
         records = patient.log.read(partition, max(end - 1, 0), limit=1) if end else []
         latest_ms = max([latest_ms, *(record.timestamp_ms for record in records)])
-    ahead_ms = latest_ms - patient.now_ms
-    if ahead_ms > CLOCK_MS:
+    time = patient.log.time()
+    ahead_ms = latest_ms - patient.now_ms - time.accepted_ms
+    if time.ahead_ms > SLEWED_MS and time.disagreement is not None:
+        found = f"the log's time is {time.ahead_ms / 1000:.0f} s ahead of this clock"
+        yield "failure", found, "set the clock right, then `copyloop streams clock --accept`"
+    elif ahead_ms > CLOCK_MS:
         found = f"the log's latest decision is {ahead_ms / 1000:.0f} s in the future of this clock"
         yield "failure", found, "have NTP set the clocks of all machines"
+    elif time.accepted_ms > CLOCK_MS:
+        yield "ok", f"behind the log's by {time.ahead_ms / 1000:.0f} s, which was accepted", ""
     else:
         yield "ok", "not behind the log's", ""
+
+
+def _checkpoints(patient: Patient) -> Seen:
+    """Looks whether what processes go on from is sound; what is too large takes too long."""
+    folder = patient.settings.data / "checkpoints"
+    damaged = 0
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            if path.stat().st_size <= CHECKED_BYTES:
+                read_checkpoint(path)
+        except CheckpointError as error:
+            damaged += 1
+            do = "nothing is lost: at its next start the process reads the log again; see the disk"
+            yield "failure", str(error), do
+        except FileNotFoundError:
+            continue  # put aside meanwhile
+    for path in sorted(folder.glob(f"*{SUFFIX}{DAMAGED}")):
+        damaged += 1
+        found = f"{path} could not be used; the process began without it, and read the log again"
+        yield "warning", found, "see whether the disk fails, then remove the file"
+    if not damaged:
+        yield "ok", "those that there are can be read", ""
 
 
 def _policies(patient: Patient) -> Seen:
@@ -240,6 +274,9 @@ def _keys(patient: Patient) -> Seen:
         check_exposure(patient.settings, ring)
     except SettingError as error:
         yield "failure", str(error), "as it says"
+    if ring.unreadable:
+        found = f"{ring.unreadable} keys have a record that cannot be read, and open nothing"
+        yield "failure", found, "upgrade if a newer copyloop made them, or make others for them"
     if ring.has_keys and not active and not patient.settings.jwt_jwks_url:
         found = "no key opens anything: nobody may ask the API anything"
         yield "failure", found, "`copyloop keys create`"
@@ -313,13 +350,26 @@ def _disk(settings: Settings) -> Seen:
         yield "ok", found, ""
 
 
+def _files(settings: Settings) -> Seen:
+    """Looks who may read the log, and whether anything was left half done."""
+    wrong = False
+    for path in open_files(settings):
+        wrong = True
+        yield "warning", f"{path} can be read by others than its owner", f"chmod 600 {path}"
+    for found in half_done(settings):
+        wrong = True
+        yield "failure", found, "give the same `copyloop forget` again"
+    if not wrong:
+        yield "ok", f"those in {settings.data} are for their owner alone, and finished", ""
+
+
 def _sqlite_file(url: str) -> Seen:
     """Looks whether the file of a SQLite log holds together, if it can be gone through soon."""
     path = sqlite_path(url)
     if path is None or path.stat().st_size > CHECKED_BYTES:
         return
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with closing(read_only(path)) as connection:
         ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
     if verdict != "ok":
-        do = "stop everything, keep a copy, and restore the archive into a new log"
+        do = "stop everything, move it away, and `copyloop streams restore` a backup or the archive"
         yield "failure", f"{path} is damaged: {verdict}", do

@@ -18,16 +18,19 @@ from pydantic import BaseModel
 
 from bandit.errors import RequestError
 from bandit.service.auth.keys import KeyRing
+from bandit.service.errors import unavailable, without_places
 from bandit.service.log_writer import Appender
 from bandit.service.ops.doctor import STARTS, Finding, Patient, look, look_at_machine
 from bandit.service.resource import Resource, view_of
 from bandit.service.settings import Settings
 from bandit.service.state import Snapshots
 from streams.catalogue.state import PARTITION
-from streams.errors import LogError, SpoolFull
+from streams.errors import LogError, LogMoved, LogUnavailable, SpoolError, SpoolFull
 from streams.events.fields import doc
 from streams.inspect import Lag, lags
 from streams.logs.base import Log
+from streams.logs.log_clock import LogTime
+from streams.logs.opening import redacted
 from streams.spool import Spool
 from streams.topics import GROUPS
 
@@ -120,7 +123,9 @@ class Health:
 
         Raises:
             RequestError: 503: the replica is about to end; the catalogue is not followed; the log
-                is not reached, and there is no spool; or that is full, and requests are refused.
+                is not reached, and there is no spool; or that is full, and requests are refused;
+                neither takes anything; the log's file is not where it was opened; its time
+                disagrees with the clock.
         """
         if self._drain.draining:
             raise RequestError(503, "draining", "the replica is about to end; ask another one")
@@ -128,13 +133,22 @@ class Health:
             raise RequestError(503, "catalogue_not_followed", "the catalogue is not followed")
         spooling = self._appender.spooling
         if spooling is None:
+            time = await self._ask_log(PATIENCE_SECONDS)
             if self._appender.failed_within(FAILURE_SECONDS):
-                raise RequestError(503, "log_unavailable", "the latest append to the log failed")
-            await self._ask_log(PATIENCE_SECONDS)
+                message = f"the latest append to the log failed: {self._appender.failure}"
+                raise RequestError(503, "log_unavailable", message)
+            if (found := time.disagreement) is not None:
+                place = redacted(self._settings.log_url)
+                raise RequestError(503, "clock_disagrees", f"{place}: {found}")
             return self._ready(None)
         if spooling.full and self._settings.spool_full == "refuse":
-            message = f"the log is away, and the spool in {spooling.spool.directory} is full"
-            raise RequestError(503, SpoolFull.code, message)
+            raise unavailable(SpoolFull("the log is away, and the spool is full"))
+        if not spooling.full and self._appender.failed_within(FAILURE_SECONDS):
+            raise unavailable(
+                SpoolError(
+                    f"neither the log nor the spool takes anything: {self._appender.failure}"
+                )
+            )
         if spooling.active:
             return self._ready(spooling.spool)
         try:
@@ -163,13 +177,20 @@ class Health:
             machine = await run_in_threadpool(look_at_machine, self._settings)
             return machine + await run_in_threadpool(look, patient)
 
-    async def _ask_log(self, patience_seconds: float) -> None:
-        reading = asyncio.to_thread(self.log.end_offset, PARTITION)
+    async def _ask_log(self, patience_seconds: float) -> LogTime:
         try:
-            await asyncio.wait_for(reading, patience_seconds)
+            return await asyncio.wait_for(asyncio.to_thread(self._look), patience_seconds)
+        except LogMoved as error:
+            logger.warning("not ready: %s", error)
+            raise RequestError(503, error.code, without_places(error)) from error
         except (LogError, TimeoutError) as error:
-            message = f"the log cannot be read: {str(error) or 'no answer in time'}"
-            raise RequestError(503, "log_unavailable", message) from error
+            logger.warning("not ready: %s", str(error) or "the log gave no answer in time")
+            message = f"the log cannot be read: {without_places(error) or 'no answer in time'}"
+            raise RequestError(503, LogUnavailable.code, message) from error
+
+    def _look(self) -> LogTime:
+        self.log.end_offset(PARTITION)
+        return self.log.time()
 
     def _ready(self, spool: Spool | None) -> Ready:
         ready = Ready(

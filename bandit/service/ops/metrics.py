@@ -192,7 +192,7 @@ def _served(snapshots: Snapshots, clock_ms: Callable[[], int]) -> Iterator[Metri
     yield _gauge(
         "copyloop_policy_age_seconds",
         "Time since the log took in the policy that is served.",
-        ((s.placement.name, (now_ms - s.snapshot_ms) / 1e3) for s in served if s.snapshot_ms),
+        ((s.placement.name, max(now_ms - s.snapshot_ms, 0) / 1e3) for s in served if s.snapshot_ms),
     )
     yield _gauge(
         "copyloop_live_creatives",

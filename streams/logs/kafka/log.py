@@ -23,6 +23,7 @@ from streams.logs.embedded import check_count, check_partition, unknown_topic, w
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import open_client, patiently, translated
 from streams.logs.kafka.producer import KafkaAppender, Names, to_records
+from streams.logs.log_clock import LogTime
 
 POLL_MS: Final = 200
 
@@ -254,6 +255,10 @@ class KafkaLog:
         with closing(client), translated(self._what):
             offset = client.committed(self._names.theirs(partition), timeout_ms=self._timeout_ms)
         return None if offset is None else int(offset)
+
+    def time(self) -> LogTime:
+        """Returns this machine's time, which the brokers' should agree with."""
+        return LogTime(now_ms := self._clock_ms(), now_ms)
 
     def close(self) -> None:
         """Closes the connections; consumers have theirs, and are closed by themselves."""

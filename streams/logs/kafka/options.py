@@ -23,6 +23,7 @@ from kafka.net.compat import KafkaNetClient
 
 from streams.errors import LogError, LogUnavailable, LogUrlError
 from streams.logs.cloudevents import SOURCE
+from streams.yaml_text import yaml_value
 
 CLIENTS: Final = (KafkaAdminClient, KafkaConsumer, KafkaProducer)
 DEFAULTS: Final[Mapping[str, object]] = {
@@ -46,8 +47,8 @@ TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False
 READERS: Final[Mapping[str, Callable[[str], object]]] = {
     ".toml": tomllib.loads,
     ".json": json.loads,
-    ".yaml": yaml.safe_load,
-    ".yml": yaml.safe_load,
+    ".yaml": yaml_value,
+    ".yml": yaml_value,
 }
 
 

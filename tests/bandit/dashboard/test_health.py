@@ -40,3 +40,20 @@ def test_a_dead_letter_is_mended_and_replayed(dashboard, page):
     expect(page.get_by_role("status").filter(has_text="was sent again")).to_be_visible()
     found = dashboard.client.request("GET", f"/v1/decisions/{decision.event_id}")
     assert [each["outcome_id"] for each in found["outcomes"]] == ["mended"]
+
+
+def test_an_event_says_why_each_outcome_counts_or_does_not(dashboard, page):
+    name = dashboard.placement("why", {"a": "A"})
+    event_id = dashboard.client.rank(name, {}).event_id
+    for kind, outcome_id in (("click", "c-1"), ("click", "c-1"), ("clck", "c-2")):
+        dashboard.client.outcome(name, event_id, kind, outcome_id=outcome_id)
+    page.goto(f"{dashboard.ui}/health")
+    page.get_by_label("Event id").fill(event_id)
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator("#event")).to_contain_text("may still count")
+    for number, verdict in enumerate(("counted", "duplicate_outcome", "unknown_kind")):
+        expect(page.locator("#outcomes tbody tr").nth(number)).to_contain_text(verdict)
+    assert serious_faults(page) == []
+    page.get_by_label("Event id").fill("f" * 32)
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator("#event")).to_contain_text("no decision")

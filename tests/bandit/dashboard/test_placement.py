@@ -8,7 +8,8 @@ from playwright.sync_api import expect
 from tests.bandit.dashboard.visits import saved
 from tests.bandit.service.api_server import wait_until
 
-TEXTS = {"a": "Warm feet", "b": "Cold hands", "c": "=1+1 socks"}
+MARKUP = 'A <a href="/x">b</a> &amp; <b>c</b>'
+TEXTS = {"a": "Warm feet", "b": MARKUP, "c": "=1+1 socks"}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,10 @@ def test_charts_say_in_words_what_they_show(dashboard, page, shown):
     page.goto(f"{dashboard.ui}/placements/{shown}")
     for chart in ("pmf", "reward", "exploration", "delay"):
         expect(page.locator(f"#{chart} .main-svg").first).to_be_visible()
+    legend = page.locator("#pmf .legendtext")
+    expect(legend.filter(has_text="socks")).to_be_visible()
+    assert MARKUP in legend.all_text_contents(), "a text is shown as it was written"
+    assert page.locator("#pmf .legend a").count() == 0
     expect(page.locator("#pmf-says")).to_contain_text("of the pmf")
     expect(page.locator("#delay-says")).to_contain_text("clicks came within")
     expect(page.locator("#fatigue-says")).to_contain_text("Send “seen”")

@@ -166,7 +166,10 @@ def test_the_cookie_is_for_this_site_alone_and_no_script_and_forgotten_at_sign_o
     expect(visitor.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-@pytest.mark.parametrize("place", ["https://evil.example", "//evil.example", "/v1/keys"])
+@pytest.mark.parametrize(
+    "place",
+    ["https://evil.example", "//evil.example", "/v1/keys", "/ui/../v1/keys", "/ui/%252e%252e/v1"],
+)
 def test_signing_in_leads_to_pages_of_ours_only(place, guarded, visitor):
     signed_in(visitor, guarded, "view", f"/sign-in?next={place}")
     expect(visitor.get_by_role("heading", name="Overview")).to_be_visible()
@@ -178,6 +181,33 @@ def stranger():
     """A visitor without a browser who did not sign in."""
     with httpx.Client(follow_redirects=True) as client:
         yield client
+
+
+@pytest.mark.parametrize("path", ["", "/", "/sign-in", "/absent"])
+def test_who_keeps_no_cookies_is_not_sent_round_and_round(path, guarded):
+    with httpx.Client(cookies=None) as client:
+        for _ in range(3):
+            answer = client.get(guarded.ui + path)
+            client.cookies.clear()
+            where = answer.headers.get("location", "")
+            assert where != path, "it leads to itself"
+            if path == "/sign-in":
+                assert answer.status_code == 200
+
+
+def test_outside_the_pages_there_is_the_way_to_them_and_nothing_else(guarded):
+    root = guarded.ui.removesuffix("/ui")
+    with httpx.Client() as client:
+        for path, status, where in (
+            ("/", 307, "/ui"),
+            ("//evil.example/ui", 404, None),
+            ("/favicon.ico", 404, None),
+            ("/uix", 404, None),
+        ):
+            answer = client.get(root + path)
+            assert (answer.status_code, answer.headers.get("location")) == (status, where), path
+        there = client.get(f"{root}/", follow_redirects=True)
+        assert there.url.path == "/ui/sign-in"
 
 
 @pytest.mark.parametrize("path", ["", "/data/placements", "/live", "/placements/home"])

@@ -187,6 +187,19 @@ def test_a_challenger_that_is_better_for_sure_becomes_the_champion():
     )
 
 
+def test_a_challenger_that_cannot_read_the_contexts_is_not_promoted():
+    """Also where the few that it read were kind to it."""
+    ours = home(challengers={"x": THOMPSON, "y": UNIFORM}, safety=Safety(promote=True))
+    won = results((0.1, 0.2), (0.5, 0.6), (0.0, 1.0)) | {"y": result(0.3, 0.4)}
+    won["x"] = msgspec.structs.replace(won["x"], refused=1)
+    assert verdict(ours, won).policy == UNIFORM
+    # a reward that nobody takes says nothing of who can read
+    both = won | {"champion": msgspec.structs.replace(won["champion"], refused=1)}
+    assert verdict(ours, both).policy == THOMPSON
+    alone = home(challengers={"x": THOMPSON}, safety=Safety(promote=True))
+    assert verdict(alone, won) is None
+
+
 def test_a_champion_that_is_worse_than_the_baseline_for_sure_is_shown_no_more():
     ours = home(safety=Safety(fall_back=True, baseline="a"))
     assert verdict(ours, results((0.1, 0.3), (0.0, 1.0), (0.3, 0.4))) is None
@@ -315,3 +328,31 @@ def test_falling_back_shows_the_baseline_and_goes_on_learning(tmp_path):
     assert shown.spec["policy"] == THOMPSON
     assert "apprentice" in published(log).trials
     assert [state.why for state in states(log)][1].startswith("automatic: baseline earns ")
+
+
+def test_of_a_placement_with_a_unit_the_first_decision_of_each_counts():
+    plan = msgspec.structs.replace(PLAN, unit="context.user")
+    history = []
+    for number, each in enumerate(interactions(400)):
+        context = msgspec.Raw(msgspec.json.encode({"user": f"u{number % 40}"}))
+        decision = msgspec.structs.replace(each.decision, context=context)
+        history.append(msgspec.structs.replace(each, decision=decision))
+    trials = after(history, plan)
+    found = trials.results()
+    assert {result.n for result in found.values()} == {40}
+    # all learn of every decision, and a checkpoint remembers who came
+    assert trials.policies["eager"].to_bytes() == after(history).policies["eager"].to_bytes()
+    again = Trials.from_bytes(trials.to_bytes())
+    assert again.to_bytes() == trials.to_bytes()
+    for each in history:
+        again.take(each)
+    assert again.results()["champion"].n == 40
+
+
+def test_a_state_from_before_units_still_loads():
+    trials = after(interactions(50))
+    plan, *rest = msgspec.msgpack.decode(trials.to_bytes())
+    assert len(rest) == 3
+    found = Trials.from_bytes(msgspec.msgpack.encode((plan[:-1], *rest)))
+    assert found.plan == trials.plan
+    assert found.results() == trials.results()

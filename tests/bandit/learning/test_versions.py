@@ -180,3 +180,19 @@ def test_a_challenger_is_promoted_by_hand(data):
     assert listed(data)[-1]["spec"] == BOLD
     assert run(data, "promote", "home").exit_code == 2
     assert run(data, "promote", "home", "bold", "--policy", "uniform").exit_code == 2
+
+
+def test_a_challenger_that_refused_every_context_is_not_promoted_by_hand(data):
+    """It reads an array of flags as no feature, which the champion never looks at."""
+    reads = open_policy({"name": "lin_ts"}).spec
+    data_folder(data, msgspec.structs.replace(HOME, challengers={"reads": reads}))
+    fold = PlacementFold(SHY, plan=Plan({"reads": reads}, None, 0, 0.0, 1.0))
+    seen = decision("e", open_policy(SHY), "v", context={"flags": [True]})
+    fold.take(interaction(seen, 0, 1.0), 0)
+    log = SqliteLog(data / "log.db")
+    log.append([Message(POLICIES, b"home", encode(fold.snapshot("home", 0)))])
+    log.close()
+    refused = run(data, "promote", "home", "reads")
+    assert isinstance(refused.exception, PolicySpecError)
+    assert "challenger 'reads' refused 1 of 1 decisions" in str(refused.exception)
+    assert listed(data)[-1]["spec"] == SHY

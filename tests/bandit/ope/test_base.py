@@ -4,7 +4,7 @@ from scipy import stats
 
 from bandit.distributions import beta_cdf, beta_quantile, gamma_quantile, quantile
 from bandit.errors import EstimateError
-from bandit.ope.base import bernstein_lower, clopper_pearson
+from bandit.ope.intervals import bernstein_lower, clopper_pearson
 
 
 @pytest.mark.parametrize("a", [0.5, 1.0, 3.0, 40.0, 1e4])

@@ -210,16 +210,24 @@ def test_what_the_log_never_did_is_told():
         (lambda: evaluate(LOG, ["magic"]), PolicySpecError, "magic"),
         (lambda: evaluate(LOG, ["snapshot:/nowhere"]), PolicySpecError, "cannot be read"),
         (lambda: evaluate(LOG, [f"snapshot:{__file__}"]), PolicyStateError, "not a policy"),
-        (
-            lambda: evaluate(LOG, [], ["betting"], reward_range=RewardRange(0.0, 0.5)),
-            EstimateError,
-            "range",
-        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_rewards_beyond_1_skip_what_counts_on_a_range_that_nobody_named():
+    def log():
+        for event in LOG():
+            yield event._replace(reward=20.0 * event.reward)
+
+    found = evaluate(log, ["uniform"], ["snips", "betting"])
+    with pytest.raises(EstimateError, match="--rewards LOW HIGH"):
+        evaluate(log, [], ["betting"], reward_range=RewardRange(0.0, 5.0))
+    for row in found.policies:
+        assert "--rewards LOW HIGH" in row.skipped["betting"]
+        assert [each.estimator for each in row.estimates] == ["snips"]
 
 
 def test_processes_make_no_difference():
@@ -344,6 +352,53 @@ def test_the_page_is_whole_and_escapes_names(found):
     for name in ("snips", "uniform", "constant:a"):
         assert name in page
     assert page == to_page(hostile)
+
+
+def test_the_page_says_which_log_it_is_of_and_how_large_a_lift_is(found):
+    page = to_page(found._replace(source="home.parquet", since_ms=1.7e12, until_ms=1.71e12))
+    assert "home.parquet" in page
+    assert "from 2023-11-14 22:13 UTC to 2024-03-09 16:00 UTC" in page
+    assert f"judged by copyloop {found.version}" in page
+    row, estimates = of(found, "constant:b")
+    logged = of(found, "logged")[1]["snips"].value
+    lift = estimates["snips"].lift
+    assert lift == pytest.approx(estimates["snips"].value / logged - 1.0, abs=1e-12)
+    assert f"{100 * estimates['dr'].lift:+.1f} % (" in page
+    assert row.diagnostics.proves
+
+
+def test_policies_of_the_same_value_are_told_apart_in_pictures():
+    found = evaluate(LOG, ["uniform", "constant:a"], ["snips"])
+    logged, uniform, other = found.policies
+    same = structs.replace(other, policy="twin", over_time=uniform.over_time)
+    page = to_page(found._replace(policies=(logged, uniform, same)))
+    assert "twin" in page
+    assert page.count("stroke-dasharray") > to_page(
+        found._replace(policies=(logged, uniform))
+    ).count("stroke-dasharray")
+
+
+@pytest.mark.parametrize("policy", ["constant:a", "constant:c"])
+def test_a_handful_of_decisions_proves_nothing_over_the_logged_policy(policy):
+    found = evaluate(make_log(15), [policy], ["snips", "betting"])
+    row, estimates = of(found, policy)
+    assert not row.diagnostics.proves
+    assert estimates["snips"].difference is not None
+    assert estimates["snips"].difference_interval is None
+    assert estimates["snips"].lift_interval is None
+    assert 0.0 in estimates["betting"].difference_interval
+
+
+def test_a_uniform_log_supplies_the_largest_weight_by_itself():
+    third = (1 / 3, 1 / 3, 1 / 3)
+    log = make_log(800, pmf=third)
+    told, untold = (
+        of(evaluate(log, ["constant:b"], ["betting"], max_weight=weight), "constant:b")[1]
+        for weight in (3.0, None)
+    )
+    assert told["betting"].interval == untold["betting"].interval
+    skewed = make_log(800)
+    assert evaluate(skewed, ["constant:b"], ["betting"]).policies[1].estimates[0].interval
 
 
 @pytest.mark.skipif(not OBD.is_dir(), reason=f"no {OBD} here")

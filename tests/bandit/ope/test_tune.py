@@ -1,10 +1,15 @@
 import json
 
+import numpy as np
 import pytest
 
 from bandit.errors import EstimateError, PolicySpecError
+from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.tune import grid, parse_range, tune
-from bandit.policies import parse_policy
+from bandit.policies import open_policy, parse_policy
+from bandit.policy import sample
+from streams.events import EMPTY, Action
+from tests.bandit.decisions import a_decision
 from tests.bandit.ope.test_evaluate import make_log
 
 LOG = make_log(4000, pmf=(1 / 3, 1 / 3, 1 / 3))
@@ -31,7 +36,9 @@ def test_the_same_by_snips_and_in_processes():
 def test_json_has_the_winner_first():
     told = json.loads(tune(LOG, SPECS, share=0.25).to_json())
     assert (told["n"], told["held_out"]) == (1000, 3000)
-    assert told["candidates"][0]["spec"]["epsilon"] == 0.05
+    assert (told["learned_from"], told["tried"]) == ("own", 1333)
+    first, second = (candidate["selection"] for candidate in told["candidates"])
+    assert first >= second
     assert set(told["candidates"][0]["interval"]) == {"method", "level", "low", "high"}
 
 
@@ -61,3 +68,52 @@ def test_a_grid_is_every_combination():
 def test_a_search_that_cannot_be_made_is_refused(call, words):
     with pytest.raises(EstimateError, match=words):
         call()
+
+
+def ten_arms(n, *, pmf=(0.1,) * 10, seed=0):
+    """A log of ten creatives, one of which earns 9 % and the others 5 %."""
+    rng, events = np.random.default_rng(seed), []
+    actions = tuple(Action(f"{k}") for k in range(10))
+    for number in range(n):
+        index = sample(pmf, f"{seed}/{number}")
+        decision = a_decision(f"{seed}/{number}", actions, pmf, index, at_ms=number)
+        reward = float(rng.random() < (0.09 if index == 7 else 0.05))
+        events.append(LoggedEvent(decision, reward, whole=True, targets={}))
+    return lambda: iter(events)
+
+
+GREEDY = grid({"name": "epsilon_greedy", "mean": 0.05}, [("epsilon", [0.0, 0.3])])
+
+
+def lived(spec, n, seeds):
+    """What the policy earns on average in its later half, where it decides itself."""
+    earned = []
+    for seed in range(seeds):
+        policy, rng = open_policy(spec), np.random.default_rng([seed, 9])
+        actions = tuple(Action(f"{k}") for k in range(10))
+        for number in range(n):
+            pmf = policy.pmf(EMPTY, actions)
+            index = sample(pmf, f"{seed}/{number}")
+            earned += [0.05 + 0.04 * pmf[7]] * (number >= n // 2)
+            reward = float(rng.random() < (0.09 if index == 7 else 0.05))
+            policy.learn(a_decision(f"{number}", actions, pmf, index), reward)
+    return np.mean(earned)
+
+
+def test_a_candidate_is_promised_what_it_would_have_found_out_itself():
+    """Not what it would have earned had it known all that was logged, .088 of at most .09."""
+    found = tune(ten_arms(6000), GREEDY[:1], level=0.99)
+    assert (found.learned_from, found.tried) == ("own", 600)
+    truth = lived(GREEDY[0], 600, 12)
+    assert truth < 0.07
+    assert found.winner.value == pytest.approx(truth, abs=0.012)
+    assert truth in found.winner.interval
+    assert "would have tried itself, about 600 decisions a run" in found.words
+
+
+def test_a_log_that_does_not_allow_it_says_so():
+    pmf = (0.991, *[0.001] * 9)
+    found = tune(ten_arms(3000, pmf=pmf), GREEDY[:1])
+    assert (found.learned_from, found.tried) == ("all", 3)
+    assert "Do not choose how much to explore by them" in found.to_table().caption
+    assert json.loads(found.to_json())["learned_from"] == "all"

@@ -8,20 +8,17 @@ import pytest
 
 from bandit.errors import PolicyStateError
 from bandit.policies import load_policy, open_policy, parse_policy
-from bandit.policies.base import seal, unseal
+from bandit.policies.base import seal
 from bandit.policies.hybrid import (
     DAY_MS,
-    PRIOR_DECISIONS,
-    ArmSums,
     Hybrid,
     HybridConfig,
-    Totals,
-    _unpack,
-    fit,
 )
+from bandit.policies.hybrid_fit import PRIOR_DECISIONS, ArmSums, Prior, Totals, fit, stacked
 from streams.events import EMPTY, Action
 from tests.bandit.decisions import a_decision
 from tests.bandit.policy_laws import (
+    CONTEXTS,
     CorrectionLaws,
     FeatureLaws,
     LearningLaws,
@@ -38,8 +35,7 @@ SMALL = "hybrid:context_dimensions=6,creative_dimensions=4"
 
 def numbers(policy):
     """All that the state holds, as one vector."""
-    config = policy.spec
-    _, totals, arms = _unpack(unseal(policy.to_bytes())[1], config["context_dimensions"])
+    totals, arms = policy._totals, policy._arms
     parts = [[arms[n].code, arms[n].second.ravel(), arms[n].response] for n in sorted(arms)]
     return np.concatenate([totals, *(part for arm in parts for part in arm)])
 
@@ -54,14 +50,21 @@ class TestHybridLaws(PolicyLaws, LearningLaws, _ApproximateCorrections, FeatureL
     largest_reward = 1e9
 
 
+class TestOlderHybridLaws(PolicyLaws, LearningLaws, _ApproximateCorrections, FeatureLaws):
+    """As older logs have it: every parameter but `refit` is named, and each reward is a fit."""
+
+    spec = f"{SMALL},shared=1.5,own=0.5,explore=0.3,epsilon=0.01,half_life_days=null,seed=0"
+    largest_reward = 1e9
+
+    def test_it_stays_as_it_is(self):
+        assert "refit" not in self.new().spec
+        assert open_policy(parse_policy(SMALL)).spec["refit"] == 256
+
+
 class TestForgettingHybridLaws(PolicyLaws, _ApproximateCorrections, FeatureLaws):
     """A half-life of 3 ms, where the laws' decisions are 1 ms apart: too short to learn by."""
 
     spec = f"{SMALL},half_life_days={3 / DAY_MS}"
-
-
-def a_prior(shared, own, rank):
-    return HybridConfig(shared=shared, own=own, creative_dimensions=rank)
 
 
 def arms_at_random(seed, n_arms, n, m, n_code):
@@ -85,7 +88,7 @@ def test_the_posterior_is_that_of_one_regression_on_all_weights_at_once(n):
     """Every creative's own weights written out beside the shared ones, with the inverse."""
     m, n_arms = 3, 4
     arms, rows, totals = arms_at_random(n, n_arms, n, m, n_code=5)
-    found = fit(arms, totals, a_prior(2.0, 0.5, 3), 1.0)
+    found = fit(arms, totals, Prior(2.0, 0.5, 3), 1.0)
     centre = np.mean([arm.code for arm in arms], axis=0)
     psi = [np.append(1.0, found.directions @ (arm.code - centre)) for arm in arms]
     p = len(psi[0])
@@ -109,7 +112,7 @@ def test_the_posterior_is_that_of_one_regression_on_all_weights_at_once(n):
 
 def test_mean_and_noise_are_those_of_the_rewards():
     arms, _, totals = arms_at_random(1, 3, 5000, 3, n_code=4)
-    found = fit(arms, totals, a_prior(1.0, 1.0, 2), 1.0)
+    found = fit(arms, totals, Prior(1.0, 1.0, 2), 1.0)
     assert found.mean == pytest.approx(totals.reward / 5000, abs=2 / math.sqrt(PRIOR_DECISIONS))
     assert found.noise == pytest.approx(math.sqrt(totals.square / 5000), rel=0.05)
 
@@ -117,7 +120,7 @@ def test_mean_and_noise_are_those_of_the_rewards():
 def test_among_few_creatives_nothing_of_their_features_is_lost():
     """As many directions as creatives: distances between codes are kept."""
     arms, _, totals = arms_at_random(2, 4, 50, 3, n_code=64)
-    found = fit(arms, totals, a_prior(1.0, 1.0, 4), 1.0)
+    found = fit(arms, totals, Prior(1.0, 1.0, 4), 1.0)
     codes = np.array([arm.code for arm in arms])
     short = (codes - found.centre) @ found.directions.T
     for i in range(4):
@@ -224,3 +227,44 @@ def test_the_same_tuple_after_learning_is_answered_anew():
 def test_a_state_of_another_form_is_refused(state):
     with pytest.raises(PolicyStateError, match=r"not the state of|expected 32"):
         load_policy(seal({"name": "hybrid"}, state))
+
+
+def test_between_two_fits_the_posterior_is_that_of_a_fit_on_all_that_came():
+    """With the scale that the first of them found, rewards and corrections alike."""
+    policy = open_policy(parse_policy(f"{SMALL},refit=1000"))
+    rng = np.random.default_rng(4)
+    steps = [Step(int(rng.integers(3)), [0, 1, 2, 3], int(rng.integers(4)), 0.0) for _ in range(90)]
+    for number, step in enumerate(steps):
+        policy.learn(step.decision(number), float(number % 5 == 0))
+    policy._refit()
+    policy._limit = 1000
+    for number, step in enumerate(steps[:9]):
+        policy.learn(step.decision(90 + number), 1.0)
+        policy.correct(step.decision(90 + number), 1.0, 0.0)
+        policy.correct(step.decision(number), float(number % 5 == 0), 0.5)
+    running, found = policy._running, policy._running._fit
+    x = policy._read(raw(CONTEXTS[1]))
+    shown = tuple(action(number) for number in (0, 1, 2, 3, 5))
+    order, mean, variance = running.scores(x, shown, policy._code)
+    arms = [policy._arms[name] for name in sorted(policy._arms)]
+    m, shared = 6, found.own * (policy._config.own / policy._config.shared) ** 2
+    psi, second, response = stacked(arms, found, 1.0)
+    spread = np.linalg.inv(second + found.own * np.eye(m))
+    told = found.own * np.eye(m) - found.own**2 * spread
+    precision = sum(np.kron(np.outer(p, p), j) for p, j in zip(psi, told, strict=True))
+    covariance = np.linalg.inv(precision + shared * np.eye(len(precision)))
+    right = psi.T @ (found.own * np.einsum("kij,kj->ki", spread, response))
+    weights = (covariance @ right.ravel()).reshape(-1, m)
+    whole = found._replace(weights=weights, covariance=covariance)
+    means, covariances = whole.creatives([policy._seen(shown[i]) for i in order], 1.0)
+    np.testing.assert_allclose(mean, means @ x, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(variance, covariances @ x @ x, rtol=1e-6, atol=1e-12)
+
+
+def test_a_reward_hardly_ever_costs_a_fit():
+    policy, fits = open_policy(parse_policy(SMALL)), []
+    fitted = policy._refit
+    policy._refit = lambda: fits.append(len(policy._journal)) or fitted()
+    teach(policy, [Step(0, [0, 1], number % 2, float(number % 3 == 0)) for number in range(2000)])
+    assert len(fits) < 70
+    assert max(fits) > 200

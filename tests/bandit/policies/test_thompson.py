@@ -21,6 +21,13 @@ class TestThompsonLaws(PolicyLaws, LearningLaws, CorrectionLaws):
     spec = "thompson"
 
 
+class TestFindingGaussianThompsonLaws(PolicyLaws, LearningLaws, CorrectionLaws):
+    """Rewards that sum without a rounding, so corrections are exact."""
+
+    spec = "gaussian_thompson"
+    largest_reward = 1e9
+
+
 class TestGaussianThompsonLaws(PolicyLaws, LearningLaws, CorrectionLaws):
     spec = "gaussian_thompson:sd=0.5,noise=0.5"
     largest_reward = 1e9

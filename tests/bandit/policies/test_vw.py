@@ -12,9 +12,10 @@ from bandit.errors import PolicySpecError, PolicyStateError
 from bandit.features.flatten import Feature, flatten, vw_text
 from bandit.policies import load_policy, open_policy
 from bandit.policies.base import seal, unseal
-from bandit.policies.vw import REBASE_EVERY, VwModel
-from bandit.policy import Correctable
+from bandit.policies.vw import REBASE_EVERY, Vw, VwConfig, VwModel
+from bandit.policy import Correctable, sample
 from streams.events import EMPTY, Action, Decision
+from tests.bandit.decisions import a_decision
 from tests.bandit.policy_laws import (
     CONTEXTS,
     FeatureLaws,
@@ -33,6 +34,11 @@ SQUARECB = "--cb_explore_adf --squarecb --cb_type mtr -b 10"
 
 class TestSquareCbLaws(PolicyLaws, LearningLaws, FeatureLaws):
     spec = f"vw:{SQUARECB} -q ui --gamma_scale 100"
+    largest_reward = 1e9
+
+
+class TestDefaultLaws(PolicyLaws, LearningLaws, FeatureLaws):
+    spec = "vw"
     largest_reward = 1e9
 
 
@@ -106,7 +112,8 @@ def lines_of(context, actions):
 
 
 def test_prepared_actions_predict_as_parsed_text_does():
-    policy, plain = open_policy({"name": "vw", "args": SQUARECB}), VwModel(SQUARECB)
+    policy = open_policy({"name": "vw", "args": SQUARECB})
+    plain = VwModel(SQUARECB, hash_all=True)
     for number, step in enumerate(random_steps(100, seed=2)):
         decision = step.decision(number)
         ordered = sorted(decision.actions, key=lambda each: (each.id, bytes(each.features)))
@@ -234,3 +241,61 @@ def test_its_features_are_in_the_namespaces_that_it_says():
         "|context hour:9 |user plan=free age:0.33 new"
     )
     assert list(lines_of(context, [action(1)]))[1].startswith("|id creative%201%7Cé |text length")
+
+
+OLDER = {"name": "vw", "args": SQUARECB, "ids": True}
+
+
+def taught(spec, names):
+    """A policy that has learned that the first of these creatives alone is clicked."""
+    policy, actions = open_policy(spec), tuple(Action(name) for name in names)
+    for number in range(60):
+        index = number % len(names)
+        even = (1 / len(names),) * len(names)
+        policy.learn(a_decision(f"{number}", actions, even, index), float(index == 0))
+    return policy.pmf(EMPTY, actions)
+
+
+@pytest.mark.parametrize("spec", [{"name": "vw"}, {"name": "vw", "args": SQUARECB}])
+def test_ids_that_are_numbers_are_names(spec):
+    pmf = taught(spec, ["7", "007", "1031", f"{2**18 + 7}"])
+    assert pmf[0] > 0.5
+    # as long as nobody configured it otherwise
+    assert np.ptp(taught(OLDER, ["7", "007"])) < 1e-6
+
+
+def test_a_policy_that_an_older_version_configured_stays_as_it_is():
+    assert open_policy(OLDER).spec == OLDER
+    assert open_policy({"name": "vw"}).spec["namespaces"] == "by_role"
+    assert open_policy({"name": "vw", "args": SQUARECB}).spec["namespaces"] == "by_key"
+
+
+def test_args_may_say_how_to_hash():
+    spec = {"name": "vw", "args": f"{SQUARECB} --hash strings"}
+    assert np.ptp(taught(spec, ["7", "007"])) < 1e-6
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_default_tells_for_whom_each_creative_is(nested):
+    """However the context is nested, and with nobody saying what to cross."""
+    policy, rng = open_policy({"name": "vw"}), np.random.default_rng(1)
+    actions, earned = tuple(Action(name) for name in "abc"), []
+    for number in range(1500):
+        kind = int(rng.integers(3))
+        segment = {"segment": f"s{kind}"}
+        context = raw({"user": segment} if nested else segment)
+        pmf = policy.pmf(context, actions)
+        index = sample(pmf, f"{number}")
+        decision = a_decision(f"{number}", actions, pmf, index, context=context)
+        policy.learn(decision, float(rng.random() < (0.6 if index == kind else 0.2)))
+        earned.append(pmf[kind])
+    assert np.mean(earned[-300:]) > 0.8
+
+
+def test_steps_count_products_where_namespaces_go_by_role():
+    context = Raw(b'{"a": {"x": [1, 2, 3]}, "b": {"y": [1, 2, 3, 4]}}')
+    action = Action("one", Raw(b'{"text": {"words": [1, 2]}}'))
+    crossed = Vw(VwConfig(args="--cb_explore_adf --squarecb -q ca", namespaces="by_role"))
+    alone = Vw(VwConfig(args="--cb_explore_adf --squarecb", namespaces="by_role"))
+    products = crossed.steps(context, [action]) - alone.steps(context, [action])
+    assert products >= 7 * 2

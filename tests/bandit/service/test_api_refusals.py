@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from bandit.errors import PolicyError
-from bandit.service.requests import MAX_DEPTH, nesting
+from bandit.features.measure import nesting
+from bandit.service.requests import MAX_DEPTH
 from bandit.service.settings import Settings
 from streams.events import DECISIONS, OUTCOMES
 from streams.logs.embedded import MemoryLog

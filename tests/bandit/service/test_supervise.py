@@ -155,7 +155,7 @@ def test_nothing_is_started_once_stop_is_set(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def run_until(condition, *codes):
+def run_until(condition, *codes, tells=False, **options):
     """Runs `up` in this process until the condition holds; returns its exit code and output."""
     output, stop = StringIO(), threading.Event()
 
@@ -165,8 +165,10 @@ def run_until(condition, *codes):
 
     watching = threading.Thread(target=watch)
     watching.start()
-    specs = [ProcessSpec(f"p{n}", [sys.executable, "-c", code]) for n, code in enumerate(codes)]
-    code = up(specs, stop=stop, output=output)
+    specs = [
+        ProcessSpec(f"p{n}", [sys.executable, "-c", code], tells) for n, code in enumerate(codes)
+    ]
+    code = up(specs, stop=stop, output=output, **options)
     stop.set()
     watching.join()
     return code, output.getvalue()
@@ -178,6 +180,37 @@ def test_who_has_run_for_a_while_is_started_again_whatever_its_exit_code(monkeyp
     code, output = run_until(lambda output: output.count("here") == 2, short)
     assert code == 0
     assert "p0 | exited with code 2; starts again in 0.5 s" in output
+
+
+READY = "import os; os.write(int(os.environ['COPYLOOP_READY_FD']), b'1')\n"
+
+
+def test_a_wrong_setting_stops_everything_however_slow_the_start(monkeypatch):
+    monkeypatch.setattr("bandit.service.supervise.PROVEN_SECONDS", 0.1)
+    slow = "import time; print('here', flush=True); time.sleep(0.5); raise SystemExit(2)"
+    code, output = run_until(lambda output: output.count("here") == 2, slow, tells=True)
+    assert code == 2
+    assert "cannot run with these settings" in output
+
+
+def test_who_has_been_ready_is_started_again_whatever_its_exit_code():
+    short = READY + "print('here', flush=True); raise SystemExit(2)"
+    code, output = run_until(lambda output: output.count("here") == 2, short, tells=True)
+    assert code == 0
+    assert "p0 | exited with code 2; starts again in 0.5 s" in output
+
+
+def test_a_supervisor_is_ready_once_all_of_its_processes_are():
+    told = []
+    long = "import time; print('up', flush=True); time.sleep(60)"
+    code, _ = run_until(
+        lambda _: told, READY + long, READY + long, tells=True, ready=lambda: told.append(1)
+    )
+    assert (code, bool(told)) == (0, True)
+    code, _ = run_until(
+        lambda output: output.count("up") == 2, long, READY + long, tells=True, ready=told.clear
+    )
+    assert told
 
 
 def test_a_process_that_does_not_end_when_asked_is_killed(monkeypatch):

@@ -189,3 +189,17 @@ def test_equal_ones_are_hardly_ever_told_apart(tmp_path):
         verdicts.append(registry.version("v2").status)
         log.close()
     assert verdicts.count("canary") >= 19
+
+
+def test_of_a_placement_with_a_unit_each_users_first_decision_counts(log, tmp_path):
+    log.append([catalogue_message(Placement(name="home", unit="context.user"))])
+    draws, messages = random.Random(2), []
+    for number in range(600):
+        [index] = draws.choices(range(len(PMF)), PMF)
+        event = interaction(number, ACTIONS, index, 0.0, pmf=PMF, at_ms=10, status="closed")
+        context = msgspec.Raw(msgspec.json.encode({"user": number % 50}))
+        decision = msgspec.structs.replace(event.decision, context=context)
+        messages.append(message(msgspec.structs.replace(event, decision=decision)))
+    log.append(messages)
+    for _ in range(2):  # the second time from the checkpoint
+        assert judged(log, tmp_path / "checkpoints")[0].canary.n == 50

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bandit.ope.base import Interval
+from bandit.ope.intervals import Interval
 from generator.brief.prompts import PRODUCTS
 from generator.brief.schema import Brief
 from generator.errors import GateError

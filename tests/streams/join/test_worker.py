@@ -149,12 +149,14 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch):
         log.close()
 
 
-def test_a_damaged_checkpoint_stops_the_start(log, tmp_path):
-    append_all(log, history(5))
-    steps(log, tmp_path, 1)
+def test_it_begins_without_a_checkpoint_that_cannot_be_read(log, tmp_path, caplog):
+    append_all(log, history(40))
+    join_all(log, tmp_path)
     Checkpoints(tmp_path).save("join-1", b"what is this", {})
-    with pytest.raises(CheckpointError):
-        run_joiner(log, tmp_path, stop=threading.Event())
+    steps(log, tmp_path, 3)
+    assert_joined(log)
+    assert "not the state of a join" in caplog.text
+    assert (tmp_path / "join-1.checkpoint.damaged").exists()
 
 
 def test_a_checkpoint_of_another_log_stops_the_start(log, tmp_path):

@@ -119,6 +119,15 @@ class LogLaws:
             assert [int(r.value) for r in of_key] == [n for n, k in enumerate(sent) if k == key]
             assert len({r.partition for r in of_key}) == 1
 
+    def test_its_time_is_what_an_append_gets(self, log, new_topic):
+        topic = new_topic()
+        before = log.time()
+        (at,) = log.append([Message(topic, b"k", b"")])
+        after = log.time()
+        # A broker's clock is another one.
+        assert before.log_ms - 2000 <= at.timestamp_ms <= after.log_ms + 2000
+        assert before.ahead_ms >= 0
+
     @on_one_log
     @given(times=st.lists(st.integers(0, 2**42), min_size=1, max_size=12))
     def test_timestamps_never_go_back(self, log, new_topic, times):

@@ -198,7 +198,7 @@ def test_a_shared_part_of_another_threads_append_that_fails_is_not_used(log, mon
 
 
 def test_many_shared_parts_are_forgotten_and_found_again(log, monkeypatch):
-    monkeypatch.setattr("streams.logs.sqlite.REMEMBERED_BYTES", 2500)
+    monkeypatch.setattr("streams.logs.shared_parts.REMEMBERED_BYTES", 2500)
     parts = [os.urandom(1000) for _ in range(5)]
     sent = [Message("t", b"k", part, shared=Shared(part, start=0)) for part in parts * 2]
     for message in sent:

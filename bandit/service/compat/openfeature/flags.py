@@ -112,8 +112,10 @@ class Assignments:
 
 EXPOSURE: Final = "exposure"
 """The event that says that the user saw the creative, and nothing else."""
-TURN_EVERY: Final = 20
-"""After how many decisions other requests get a turn."""
+OF_CONTEXT: Final = frozenset(["features_invalid", "too_many_features", "question_too_costly"])
+"""Codes of refusals that are about the user's context."""
+TURN_SECONDS: Final = 0.005
+"""After how long other requests get a turn."""
 _DEFAULT: Final = Flag()
 
 
@@ -168,19 +170,33 @@ class Flags:
             and kept[name].creative_id in serving.creatives
         }
 
-    async def track(self, body: TrackBody, user: User, traceparent: str | None) -> int:
-        """Takes what an event says of the user's decisions; returns of how many.
+    async def track(
+        self,
+        body: TrackBody,
+        user: User,
+        traceparent: str | None,
+        may_ask: Callable[[str], bool] = lambda _: True,
+    ) -> dict[str, str]:
+        """Takes what an event says of the user's decisions; returns their event ids, by flag.
 
         With a flag, or the event id of an evaluation, the decision counts from then on: nobody
         does anything with a creative that they were not shown. Without, the event goes to all
-        that the user has, and activates none.
+        that the user has, and activates none. A creative that is seen again after its decision
+        is over, since a provider kept it, has a decision of its own. Flags that the caller may not
+        ask about (`may_ask`) are as if they were not there.
 
         Raises:
             FlagError: `FLAG_NOT_FOUND`: the flag, or a decision of it for the user, is not there;
-                `GENERAL`: the value is none that the placement takes.
+                `GENERAL`: the value is none that the placement takes, or the evaluation is over.
             RequestError: the log takes nothing now.
         """
         details, outcomes = body.details, []
+        if details.flag is not None and not may_ask(details.flag):
+            raise FlagError(404, "FLAG_NOT_FOUND", f"there is no placement {details.flag!r}")
+        if body.event == EXPOSURE and details.event_id is not None:
+            again = await self._seen_again(body, user, traceparent)
+            if again is not None:
+                return again
         if details.flag is not None:
             outcomes.append(OutcomeRequest(kind=ACTIVATION))
         if body.event != EXPOSURE:
@@ -188,14 +204,41 @@ class Flags:
             said = OutcomeRequest(kind=body.event, value=details.value, outcome_id=outcome_id)
             outcomes.append(said)
         accepted: list[Accepted] = []
-        for name, event_id in self._tracked(body, user).items():
+        tracked = {name: id_ for name, id_ in self._tracked(body, user).items() if may_ask(name)}
+        for name, event_id in tracked.items():
             try:
                 placement = serving_of(self.snapshots, name).placement
                 accepted += self._recorder.accepted(placement, event_id, outcomes, traceparent)
             except RequestError as error:
                 raise FlagError(error.status, "GENERAL", f"{error.code}: {error}") from error
         await self._recorder.write(accepted)
-        return len({outcome.event_id for _, outcome in accepted})
+        return tracked
+
+    async def _seen_again(
+        self, body: TrackBody, user: User, traceparent: str | None
+    ) -> dict[str, str] | None:
+        """Logs a showing of an evaluation that is over; returns its id, None if it is not over."""
+        variant, tracked = body.details.variant, self._tracked(body, user)
+        ((name, earlier),) = tracked.items()
+        request = DecisionRequest(user.context, traceparent=traceparent)
+        try:
+            serving = serving_of(self.snapshots, name)
+            event_id = self._decider.again_id(serving.placement, earlier)
+            if event_id is None:
+                return None
+            shown = [action for action in serving.actions if action.id == variant]
+            if not shown:
+                raise FlagError(
+                    400,
+                    "GENERAL",
+                    f"evaluation {earlier!r} is over; details.variant is {variant!r}, and has to "
+                    f"be the live creative of {name!r} that was shown, so that it counts anew",
+                )
+            decided = self._decider.certain(serving, shown[0], event_id, request)
+        except RequestError as error:
+            raise FlagError(error.status, "GENERAL", f"{error.code}: {error}") from error
+        await self._decider.log([decided])
+        return {name: event_id}
 
     def _tracked(self, body: TrackBody, user: User) -> dict[str, str]:
         """Returns the event ids that are meant, by placement."""
@@ -224,22 +267,27 @@ class Flags:
         kept: dict[str, Assignment],
         traceparent: str | None,
     ) -> dict[str, FlagError]:
-        """Adds to what is kept a new decision for each placement that has none."""
+        """Adds to what is kept a new decision for each placement that has none.
+
+        Raises:
+            RequestError: `decisions_too_large`, or the log takes nothing now.
+        """
         errors: dict[str, FlagError] = {}
         decided: list[Decided] = []
         made: list[Assignment] = []
         asked = DecisionRequest(user.context, deferred=True, traceparent=traceparent)
-        for number, serving in enumerate(placements):
+        missing = [serving for serving in placements if serving.placement.name not in kept]
+        self._decider.check_logged(len(missing), user.context)
+        turned = time.perf_counter()
+        for serving in missing:
             name = serving.placement.name
-            if name in kept:
-                continue
-            if number % TURN_EVERY == TURN_EVERY - 1:
+            if time.perf_counter() - turned > TURN_SECONDS:
                 await asyncio.sleep(0)
+                turned = time.perf_counter()
             try:
                 decided.append(await self._decider.choose(serving, asked))
             except RequestError as error:
-                unreadable = error.code == "features_invalid"
-                code: ErrorCode = "INVALID_CONTEXT" if unreadable else "GENERAL"
+                code: ErrorCode = "INVALID_CONTEXT" if error.code in OF_CONTEXT else "GENERAL"
                 errors[name] = FlagError(400, code, f"{error.code}: {error}")
             else:
                 made.append(_assignment(serving, user_id, decided[-1]))

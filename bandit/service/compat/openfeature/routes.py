@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from bandit.errors import RequestError
 from bandit.service.api.dependencies import raw_body, state_of, unchanged
 from bandit.service.asgi import trace_of
+from bandit.service.auth.caller import caller_of
 from bandit.service.compat.openfeature.flags import Flags
 from bandit.service.compat.openfeature.wire import (
     FlagError,
@@ -94,7 +95,9 @@ async def evaluate_flags(
     try:
         user = user_of(await request.body())
         placements = flags.snapshots
-        names = [placement.name for placement in placements.catalogue.placements()]
+        caller = caller_of(request.scope)
+        every = (placement.name for placement in placements.catalogue.placements())
+        names = [name for name in every if caller.may_ask(name)]
         servings = [s for name in names if (s := placements.placement(name)) and s.actions]
         found = await flags.evaluate(servings, user, trace_of(request.scope))
     except (FlagError, RequestError) as error:
@@ -115,17 +118,21 @@ async def evaluate_flags(
     responses=_FAILED,
     openapi_extra=_TRACK,
 )
-async def track_event(request: Request, flags: Evaluating) -> Response | Tracked:
+async def track_event(request: Request, flags: Evaluating) -> Response:
     """Takes in what a user did, for the flags that they were evaluated (an extension of OFREP).
 
     `exposure` says that a creative was seen; any other event is an outcome of that kind. With
-    `details.flag`, the decision counts from then on.
+    `details.flag`, the decision counts from then on. A creative that is seen after its decision
+    is over has a decision of its own, which `eventIds` names.
     """
     try:
         body, user = track_of(await request.body())
-        return Tracked(tracked=await flags.track(body, user, trace_of(request.scope)))
+        may_ask = caller_of(request.scope).may_ask
+        event_ids = await flags.track(body, user, trace_of(request.scope), may_ask)
     except (FlagError, RequestError) as error:
         return _failed(None, error)
+    tracked = Tracked(len(event_ids), event_ids)
+    return Response(msgspec.json.encode(tracked), 202, media_type=JSON)
 
 
 def _failed(key: str | None, error: FlagError | RequestError) -> Response:

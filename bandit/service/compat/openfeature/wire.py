@@ -63,10 +63,13 @@ class FlagValues(Struct, Resource, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
 
 
-class Tracked(Struct, Resource, frozen=True):
-    """Of how many decisions the event was taken."""
+class Tracked(Struct, Resource, frozen=True, rename="camel"):
+    """Of how many decisions the event was taken, and the event id of each, by flag."""
 
     tracked: int
+    event_ids: Annotated[
+        dict[str, str], doc("Send them with what the user does next, as `details.eventId`.")
+    ]
 
 
 class User(Struct, frozen=True):
@@ -97,6 +100,9 @@ class TrackDetails(Struct, frozen=True, kw_only=True, rename="camel"):
     flag: Annotated[str | None, doc("Of this flag only.")] = None
     event_id: Annotated[Id | None, doc("From the metadata: of that very evaluation.")] = None
     outcome_id: Annotated[Id | None, doc("Tells duplicates apart.")] = None
+    variant: Annotated[
+        Id | None, doc("With `exposure`: the creative that was shown, in case `eventId` is over.")
+    ] = None
 
 
 class TrackBody(Struct, frozen=True, kw_only=True):

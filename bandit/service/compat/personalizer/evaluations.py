@@ -31,6 +31,7 @@ from bandit.service.compat.personalizer.wire import (
 from bandit.service.decide import new_id
 from bandit.service.evaluations.jobs import Job, JobCandidate, JobKind, Result, ValueOverTime
 from streams.events import Placement, PolicySpec
+from streams.events.fields import whole_number
 
 INVALID: Final = "InvalidEvaluationContract"
 MAX_POLICIES: Final = 10
@@ -311,11 +312,12 @@ def _paged(found: Sequence[Job], call: LoopRequest) -> Sequence[Job]:
 
 def _count(call: LoopRequest, name: str, default: int) -> int:
     text = call.query.get(name, str(default))
-    if not text.isdecimal():
+    count = whole_number(text)
+    if count is None:
         raise PersonalizerError(
-            "InvalidRequest", "query_invalid", f"{name} is {text!r}; a number", target=name
+            "InvalidRequest", "query_invalid", f"{name} is {text!r}; a whole number", target=name
         )
-    return int(text)
+    return count
 
 
 def _time_in(call: LoopRequest, name: str, default: int) -> int:

@@ -10,6 +10,7 @@ from bandit.service.auth.caller import Caller
 from bandit.service.compat.personalizer.configuration import new_placement
 from bandit.service.compat.personalizer.wire import PersonalizerError, check_id
 from bandit.service.decide import Decider
+from bandit.service.errors import check_reachable
 from bandit.service.evaluations.jobs import Jobs
 from bandit.service.ops.metrics import Metrics
 from bandit.service.record import Recorder
@@ -81,6 +82,8 @@ class Loops(NamedTuple):
         """Changes the placement, made as a new loop was if it is not there; returns what it is."""
         name = call.placement
         check_id(name, "placement_name_invalid", "placement", "BadRequest")
+        if self.editor.catalogue.placement(name) is None:
+            check_reachable(name, "placement", "placement_name_invalid", as_flag=True)
         found: list[Placement] = []
 
         def changed() -> list[Placement]:

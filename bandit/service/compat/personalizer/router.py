@@ -16,6 +16,7 @@ from bandit.service.asgi import (
     Receive,
     Scope,
     Send,
+    check_json,
     raw_headers,
     read_body,
     send_response,
@@ -36,6 +37,9 @@ _VERSION: Final = re.compile(r"v1\.0|v1\.1-preview(\.\d+)?")
 _REQUEST_ID: Final = re.compile(rb"[\w-]{8,64}")
 _NAMED: Final = "*"
 """A segment of an address that is an id."""
+
+_ANY_TYPE: Final = frozenset({"rank", "reward", "activate", "model"})
+"""How addresses end that take a body whatever it says to be; clients send models as octets."""
 
 Handler: TypeAlias = Callable[[Loops, LoopRequest], Awaitable[Reply]]
 
@@ -123,6 +127,10 @@ class PersonalizerRouter:
                 message = f"{scope['method']}: expected {', '.join(handlers)}"
                 raise RequestError(405, "method_not_allowed", message)
             sent = dict(scope["headers"])
+            # A browser sends no PUT of another site's page without asking.
+            typed = scope["method"] == "POST" or b"content-type" in sent
+            if scope["method"] != "GET" and typed and pattern[-1] not in _ANY_TYPE:
+                check_json(sent)
             body = await read_body(sent, receive, self._loops.settings.max_body_bytes)
             request_id = _request_id(sent.get(b"x-ms-client-request-id"))
             caller = scope[CALLER]

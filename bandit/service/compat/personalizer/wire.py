@@ -8,6 +8,7 @@ the stable one, is the innermost of all.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -263,7 +264,7 @@ def check_unique(ids: Sequence[str], code: str, target: str, known_code: str = R
         PersonalizerError: with this code.
     """
     if len(set(ids)) != len(ids):
-        twice = next(one for position, one in enumerate(ids) if one in ids[:position])
+        twice = Counter(ids).most_common(1)[0][0]
         message = f"{twice!r} comes twice in {target}; expected once"
         raise PersonalizerError(known_code, code, message, target=target)
 

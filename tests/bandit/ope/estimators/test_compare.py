@@ -74,7 +74,7 @@ def test_a_policy_does_not_differ_from_itself():
     paired = ValueDifference(Snips(), Snips())
     paired.add(batch, batch)
     assert paired.get().value == 0.0
-    assert paired.get().interval.high == pytest.approx(0.0, abs=1e-9)
+    assert paired.get().interval is None  # nothing varied, which proves nothing
 
 
 @pytest.mark.parametrize(

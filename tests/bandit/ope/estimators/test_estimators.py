@@ -94,10 +94,11 @@ class TestReplay(EstimatorLaws, ConsistentLaws, CoverageLaws):
         with pytest.raises(EstimateError, match="sample it first"):
             self.new().add(draw(10, seed=0).batch)
 
-    def test_rewards_that_are_not_clicks_get_a_normal_interval(self):
+    def test_rewards_that_are_not_clicks_get_an_interval_where_they_lie(self):
         ones = np.ones(3)
         estimate = self.after(Batch(np.array([0.0, 1.0, 2.0]), ones, ones)).get()
-        assert (estimate.value, estimate.interval.method) == (1.0, "normal")
+        assert (estimate.value, estimate.interval.method) == (1.0, "beta")
+        assert 0.0 < estimate.interval.low < 1.0 < estimate.interval.high < 2.0
 
     def test_without_a_match_nothing_is_said(self):
         half = np.full(4, 0.5)
@@ -133,11 +134,23 @@ class TestBernstein(EstimatorLaws, ConsistentLaws, CoverageLaws):
 
 
 @pytest.mark.parametrize("name", ["ips", "snips"])
-def test_rewards_that_never_varied_give_no_interval(name):
+def test_rewards_that_never_varied_still_leave_a_width(name):
     half = np.full(100, 0.5)
     estimator = open_estimator(name)
     estimator.add(Batch(np.zeros(100), half, half))
-    assert estimator.get() == (100, 0.0, None)
+    value, interval = estimator.get()[1:]
+    assert (value, interval.low) == (0.0, 0.0)
+    # as Jeffreys's of 0 in 100
+    assert interval.high == pytest.approx(0.0247, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", WITH_MODEL)
+def test_a_model_says_nothing_of_its_own_error_where_nothing_matched_earned(name):
+    half, scores = np.full(100, 0.5), np.linspace(0.01, 0.02, 100)
+    estimator = open_estimator(name)
+    estimator.add(Batch(np.zeros(100), half, half, scores, scores[::-1].copy()))
+    assert estimator.get().value is not None
+    assert estimator.get().interval is None
 
 
 def test_an_unknown_estimator_is_refused():
@@ -167,7 +180,7 @@ def test_a_biased_value_still_gets_an_interval_that_covers(name):
     value, interval = estimator.get().value, estimator.get(0.999).interval
     assert value not in interval
     assert true_value() in interval
-    assert interval.method == "normal_debiased"
+    assert interval.method == "beta_debiased"
 
 
 @pytest.mark.parametrize(

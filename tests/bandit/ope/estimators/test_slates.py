@@ -115,7 +115,7 @@ def test_a_slot_that_is_not_there_changes_nothing(name):
 
 def test_each_slot_has_a_value_of_its_own():
     formula, estimator = slate_formula("slate_cascade", 2), after("slate_cascade", draw(200_000, 9))
-    slots = [formula.slot(estimator.moments.mean, number).value for number in (0, 1)]
+    slots = [formula.slot(estimator.sums.mean, number).value for number in (0, 1)]
     pages = slot_probabilities(TARGET).prod(axis=1)
     assert slots == pytest.approx((pages[:, None] * rates(shadow=0.0)).sum(axis=0), abs=0.01)
     assert sum(slots) == pytest.approx(estimator.get().value)

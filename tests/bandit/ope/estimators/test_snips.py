@@ -3,8 +3,8 @@ import random
 import msgspec
 import pytest
 
-from bandit.ope.base import wilson_interval
 from bandit.ope.estimators.snips import rank_winners
+from bandit.ope.intervals import wilson_interval
 from streams.events import Action
 from tests.bandit import histories
 from tests.bandit.decisions import a_decision

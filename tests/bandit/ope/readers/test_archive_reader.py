@@ -1,9 +1,16 @@
+import threading
+
 import msgspec
 import pytest
 
+from bandit.errors import ReaderError
 from bandit.ope.readers import open_reader
+from streams.archive import read_archive, run_archive
 from streams.errors import ArchiveError
 from streams.events import INTERACTIONS, Action
+from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
+from streams.topics import create_topics
 from tests.bandit import histories
 from tests.bandit.decisions import a_decision
 
@@ -46,6 +53,19 @@ def test_each_decision_comes_once_with_its_final_reward(archive):
     assert all(event.whole for event in found)
 
 
+@pytest.mark.parametrize("value", [b"{", b"[" * 100_000, b'{"type":"tick"}', b"\xff"])
+def test_what_is_no_interaction_is_left_out_as_by_the_learner(archive, tmp_path, value):
+    log = MemoryLog()
+    create_topics(log)
+    readable = list(read_archive(archive, INTERACTIONS))
+    for record in readable:
+        log.append([Message(INTERACTIONS, record.key, n) for n in (value, record.value)])
+    stop = threading.Event()
+    stop.set()
+    run_archive(log, tmp_path / "mixed", stop=stop)
+    assert list(open_reader("archive", tmp_path / "mixed")) == list(open_reader("archive", archive))
+
+
 def test_one_placement_can_be_asked_for(archive):
     (found,) = open_reader("archive", archive, placement="side")
     assert found.decision.event_id == "e2"
@@ -53,6 +73,17 @@ def test_one_placement_can_be_asked_for(archive):
 
 def test_a_folder_without_an_archive_holds_nothing(tmp_path):
     assert list(open_reader("archive", tmp_path)) == []
+
+
+def test_a_record_that_cannot_be_read_stops_the_reader_or_is_counted(tmp_path):
+    made = [interaction(0, "e0", 0.0), interaction(1, "e1", 1.0)]
+    newer = msgspec.structs.replace(made[0], v=99)
+    path = histories.archived(tmp_path / "archive", [*made, newer])
+    with pytest.raises(ReaderError, match=r"interactions 0@2: .*schema version 99 is newer"):
+        list(open_reader("archive", path))
+    found = open_reader("archive", path, on_bad_row="skip")
+    assert [event.decision.event_id for event in found] == ["e0", "e1"]
+    assert [(one.reason, one.count) for one in found.skipped] == [("event_invalid", 1)]
 
 
 def test_a_damaged_archive_is_refused(archive):

@@ -40,6 +40,28 @@ def test_a_decision_is_found_with_its_outcomes(api, busy):
         assert read(api, each).json()["decisions"][0]["event_id"] == each
 
 
+def test_it_says_why_an_outcome_counts_or_does_not(api, busy):
+    name, _ = busy
+    event_id = api.rank(name).json()["event_id"]
+    click = {"kind": "click", "outcome_id": "c"}
+    api.event(name, event_id, "outcomes", [click, click, {"kind": "clck"}])
+    found = read(api, event_id).json()
+    verdicts = sorted(outcome["verdict"] for outcome in found["outcomes"])
+    assert verdicts == ["counted", "duplicate_outcome", "unknown_kind"]
+    assert any("no kind 'clck'" in outcome["why"] for outcome in found["outcomes"])
+    assert found["waits"]
+    assert {each["status"] for each in found["interactions"]} == {"provisional", "corrected"}
+    assert found["interactions"][-1]["reward"] == 1.0
+
+
+def test_an_outcome_without_a_decision_is_told(api, busy):
+    name, _ = busy
+    api.event(name, "lonely", "outcomes", [{"kind": "click"}])
+    found = read(api, "lonely").json()
+    assert found["decisions"] == []
+    assert [outcome["verdict"] for outcome in found["outcomes"]] == ["waiting"]
+
+
 def test_all_slots_of_an_event_are_found(api, busy):
     asked = api.rank(busy[0], slots=[{"id": "top"}, {"id": "side"}]).json()
     found = read(api, asked["event_id"]).json()["decisions"]

@@ -17,9 +17,9 @@ from bandit.service.auth.keys import (
     verified,
 )
 from streams.errors import LogUnavailable
-from streams.events import encode
+from streams.events import Placement, encode
 from streams.events.access import SCOPES
-from streams.logs.base import TopicPartition
+from streams.logs.base import Message, TopicPartition
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
 
@@ -170,6 +170,36 @@ def test_a_record_that_is_no_key_is_left_out(log, caplog):
     ring.catch_up()
     assert ring.caller(text.encode())
     assert "is no key" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"{nonsense", b"", b'{"type":"api_key","v":99,"id":"x"}', encode(Placement(name="p"))],
+)
+def test_records_that_cannot_be_read_keep_the_door_shut(log, value):
+    ring = KeyRing(log, Clock())
+    log.append([Message("access", b"0123456789ab", value, partition=0)])
+    ring.catch_up()
+    assert ring.has_keys
+    assert (ring.unreadable, ring.active()) == (1, [])
+    ring.catch_up()
+    assert ring.has_keys, "also at the next look"
+
+
+def test_a_key_whose_latest_record_cannot_be_read_opens_nothing_until_one_can(log):
+    ring = KeyRing(log, Clock())
+    key, text = make_key("site", ["rank"], NOW_MS)
+    _, message = key_messages("me", "created", None, key, NOW_MS)
+    log.append([message])
+    ring.catch_up()
+    assert ring.caller(text.encode())
+    log.append([message._replace(value=b"{")])
+    ring.catch_up()
+    assert ring.caller(text.encode()) is None, "it may have said that the key was revoked"
+    log.append([message])
+    ring.catch_up()
+    assert ring.caller(text.encode())
+    assert ring.unreadable == 0
 
 
 def test_the_log_keeps_the_last_of_each_key(log):

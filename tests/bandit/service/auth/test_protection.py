@@ -53,6 +53,20 @@ def test_a_path_goes_into_objects_and_lists_and_hides_all_that_is_there():
     assert hidden({"a": None}, "a") == {"a": None}
 
 
+@pytest.mark.parametrize(
+    "context",
+    [
+        b'{"user":{"mail":"ada"},"user":{"mail":"bob"}}',
+        b'{"user":{"mail":"ada"},"user":5}',
+        b'{"\\u0075ser":{"mail":"ada"},"user":{}}',
+        b'{"user":{"mail":"ada","m\\u0061il":null}}',
+    ],
+)
+def test_a_private_field_does_not_hide_behind_a_key_that_stands_twice(context):
+    found = PrivacyFilter(SALT, Secret()).hidden(placed("user.mail"), Raw(context))
+    assert b"ada" not in bytes(found)
+
+
 def test_a_context_without_private_fields_is_left_as_it_came():
     context = Raw(b'{"user" : "ada"}')
     assert PrivacyFilter(SALT, Secret()).hidden(Placement(name="home"), context) is context

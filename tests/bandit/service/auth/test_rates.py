@@ -1,10 +1,12 @@
 """Token buckets, and what a caller who asks too often is told."""
 
+import asyncio
+
 import pytest
 
 from bandit.service.auth import guard as module
 from bandit.service.auth.caller import OPEN, Caller
-from bandit.service.auth.guard import Rates
+from bandit.service.auth.guard import BYTES_PER_TOKEN, Rates
 from bandit.service.settings import Settings
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
@@ -46,6 +48,42 @@ def test_a_rate_below_one_lets_one_through():
     assert rates.wait_seconds(caller("a")) == pytest.approx(10)
     clock.now += 10
     assert allowed(rates, caller("a"), 3) == 1
+
+
+def read_through(rates, who, body_bytes):
+    """Reads a body of that size in two pieces, as the application would."""
+    pieces = [body_bytes // 2, body_bytes - body_bytes // 2]
+
+    async def receive():
+        return {"type": "http.request", "body": b" " * pieces.pop(), "more_body": bool(pieces)}
+
+    async def read():
+        charged = rates.charging(receive, who)
+        return [await charged() for _ in range(2)]
+
+    messages = asyncio.run(read())
+    assert sum(len(message["body"]) for message in messages) == body_bytes
+
+
+def test_a_large_body_costs_as_many_tokens_as_it_has_parts():
+    clock = Clock()
+    rates, who = Rates(10, 1.0, clock=clock), caller("a")
+    assert rates.wait_seconds(who) == 0
+    read_through(rates, who, BYTES_PER_TOKEN - 1)
+    assert allowed(rates, who, 30) == 9, "a small body costs nothing beside the request"
+    clock.now += 10
+    assert rates.wait_seconds(who) == 0
+    read_through(rates, who, 64 * BYTES_PER_TOKEN)
+    assert rates.wait_seconds(who) == pytest.approx(5.6), "a debt of 55, and a token"
+    clock.now += 5.65
+    assert allowed(rates, who, 30) == 1
+
+
+def test_nothing_is_charged_where_nothing_is_limited():
+    rates = Rates(0, 1.0, clock=Clock())
+    assert rates.wait_seconds(caller("a")) == 0
+    read_through(rates, caller("a"), 64 * BYTES_PER_TOKEN)
+    assert allowed(rates, caller("a"), 100) == 100
 
 
 def test_buckets_are_bounded(monkeypatch):

@@ -98,6 +98,8 @@ def test_the_claim_of_scopes_is_a_setting(keys, jwks):
         {"nbf": time.time() + 3600},
         {"exp": None},
         {"sub": None},
+        {"sub": ""},
+        {"sub": "  "},
         {"iss": None},
         {"aud": None},
     ],
@@ -111,6 +113,14 @@ def test_a_token_that_is_not_for_us_or_not_now_is_refused(keys, jwks, wrong):
 
 def part(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+
+@pytest.mark.parametrize("header", [b"[" * 5000, b"1" * 5000, b'{"alg":"RS256","kid":[]}', b"\xff"])
+def test_a_header_that_no_reader_takes_is_refused(jwks, header):
+    text = base64.urlsafe_b64encode(header).rstrip(b"=").decode() + ".e30.e30"
+    with pytest.raises(RequestError) as raised:
+        whose(Tokens(settings_of(jwks)), text)
+    assert (raised.value.status, raised.value.code) == (401, "unauthenticated")
 
 
 def test_signatures_that_prove_nothing_are_refused(keys, jwks):

@@ -1,10 +1,12 @@
 """Drift of creatives as figures tell it: from buckets, in rewards, and not too early."""
 
+import math
+
 import pytest
 
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, PlacementCounts
-from bandit.service.figures.fold import creative_drift, series_of
+from bandit.service.figures.counts import HOUR_MS, MINUTE_MS, Bucket, Counts, PlacementCounts
+from bandit.service.figures.fold import Series, creative_drift, series_of
 from tests.bandit.service.figures.test_tally import interaction
 
 
@@ -49,3 +51,23 @@ def test_rates_are_told_in_rewards():
 def test_what_was_shown_once_has_no_drift():
     assert creative_drift(series_of(shown([0.5], HOUR_MS), RewardRange(), 0), "a") is None
     assert creative_drift(series_of(PlacementCounts(), RewardRange(), 0), "a") is None
+
+
+@pytest.mark.parametrize("hours", [24, 48])
+def test_a_daily_cycle_is_no_drift_and_a_fall_beyond_it_is(hours):
+    rates = [0.05 * (1 + 0.2 * math.sin(math.tau * hour / 24)) for hour in range(hours)]
+
+    def series(rates):
+        stretches = []
+        for hour, rate in enumerate(rates):
+            counts = Counts(n=10_000, total=round(10_000 * rate), squares=round(10_000 * rate))
+            stretches.append([Bucket(hour * HOUR_MS, creatives={"a": counts})])
+        starts = [hour * HOUR_MS for hour in range(len(rates))]
+        return Series(starts, stretches, RewardRange(), HOUR_MS)
+
+    assert not creative_drift(series(rates), "a").drift.drifts
+    half = hours // 2
+    fallen = [rate * (0.3 if hour >= half else 1.0) for hour, rate in enumerate(rates)]
+    found = creative_drift(series(fallen), "a")
+    assert found.drift.drifts
+    assert abs(found.since_ms - half * HOUR_MS) <= HOUR_MS

@@ -112,3 +112,18 @@ def test_the_plan_is_since_the_present_policy_and_reward():
 )
 def test_a_floor_is_what_the_spec_promises(spec, floor):
     assert floor_of(spec) == floor
+
+
+def test_a_lift_is_relative_and_its_difference_in_rewards():
+    uniform, _ = played(Lifts(plan(baseline="b")), 2000).get()
+    assert uniform.lift == pytest.approx(uniform.value / uniform.other - 1.0, abs=1e-12)
+    assert uniform.difference == pytest.approx(uniform.value - uniform.other, abs=1e-12)
+    nothing = Lifts(plan())
+    assert [each.lift for each in nothing.get()] == [None]
+
+
+def test_of_a_placement_with_a_unit_the_first_decision_of_each_counts():
+    lifts = Lifts(plan())
+    for number in range(100):
+        lifts.take(IDS, PMF, 2, 1.0, number, unit=f"u{number % 10}")
+    assert lifts.get()[0].n == 10

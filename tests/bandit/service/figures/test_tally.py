@@ -1,5 +1,6 @@
 """What is counted, by itself."""
 
+import numpy as np
 import pytest
 
 from bandit.ope.estimators.bounded import RewardRange
@@ -50,11 +51,47 @@ def test_a_correction_replaces_a_reward_and_counts_no_showing():
     assert minute.creatives["b"].n == 0
 
 
-def test_a_band_covers_its_mean():
-    tally = counted(*(interaction(reward) for reward in (0.0, 1.0, 0.0, 1.0)))
+def wilson(rate, n, z=1.959963984540054):
+    centre, scale = rate + z * z / (2 * n), 1 + z * z / n
+    half = z * (rate * (1 - rate) / n + z * z / (4 * n * n)) ** 0.5
+    return pytest.approx(((centre - half) / scale, (centre + half) / scale), abs=1e-9)
+
+
+@pytest.mark.parametrize("clicks", [0, 1, 2, 3])
+def test_a_band_lies_where_rates_do(clicks):
+    tally = counted(*(interaction(float(number < clicks)) for number in range(3)))
+    assert tally.all.band() == wilson(clicks / 3, 3)
     low, high = tally.all.band()
-    assert low == pytest.approx(0.5 - 1.96 * (1 / 3 / 4) ** 0.5, abs=1e-4)
-    assert low + high == pytest.approx(1.0)
+    assert 0.0 <= low < high <= 1.0
+
+
+def test_a_band_lies_in_the_placements_range_and_has_a_width_where_nothing_varied():
+    tally = counted(*(interaction(2.0) for _ in range(30)))
+    tally.plan(None, None, (-1.0, 5.0))
+    low, high = tally.all.band(tally.scale)
+    assert -1.0 < low < 2.0 < high < 5.0
+    assert counted().all.band() == (None, None)
+
+
+def test_a_band_counts_users_where_a_unit_is_named():
+    rng, shown = np.random.default_rng(1), []
+    for user in range(40):
+        rate = rng.beta(0.5, 1.5)
+        clicks = (rng.random(50) < rate).astype(float)
+        shown += [interaction(float(each), context={"user": f"u{user}"}) for each in clicks]
+    plain, by_user = PlacementCounts(), PlacementCounts()
+    by_user.plan(None, None, unit="context.user")
+    for each in shown:
+        plain.add(each, 1)
+        by_user.add(each, 1)
+    totals = np.array([each.reward for each in shown]).reshape(40, 50).sum(axis=1)
+    n, mean = 2000, totals.sum() / 2000
+    cluster = 40 / 39 * ((totals - 50 * mean) ** 2).sum() / n**2
+    design = cluster / (mean * (1 - mean) / n)
+    assert design > 4
+    assert by_user.scale.design == pytest.approx(design, rel=1e-9)
+    assert by_user.all.band(by_user.scale) == wilson(mean, n / design)
+    assert plain.all.band(plain.scale) == wilson(mean, n)
 
 
 def test_old_buckets_are_let_go():

@@ -15,6 +15,7 @@ from streams.catalogue.state import catalogue_message
 from streams.dead_letters import dead_letter_message
 from streams.events import DECISIONS, POLICIES, Placement, PolicySnapshot, encode
 from streams.events.access import Protection
+from streams.forget_marks import begin
 from streams.logs.base import Message, Record, TopicPartition
 from streams.logs.embedded import wall_clock_ms
 from streams.logs.sqlite import SqliteLog
@@ -92,6 +93,24 @@ def test_a_damaged_file(tmp_path, log):
         data[page * 8192 : page * 8192 + 200] = b"\xff" * 200
     (tmp_path / "log.db").write_bytes(data)
     assert of(found(tmp_path), "log", "failure")
+
+
+def test_files_that_others_may_read_and_what_was_left_half_done(tmp_path, log):
+    assert of(found(tmp_path), "files", "warning") == []
+    (tmp_path / "log.db").chmod(0o644)
+    assert of(found(tmp_path), "files", "warning") == [
+        f"{tmp_path}/log.db can be read by others than its owner"
+    ]
+    begin(tmp_path, "user.mail", "home", ["ada"], NOW_MS)
+    (left,) = of(found(tmp_path), "files", "failure")
+    assert "'user.mail' of placement 'home' is being forgotten" in left
+
+
+def test_keys_whose_record_cannot_be_read(tmp_path, log):
+    log.append([Message("access", b"0123456789ab", b"{", partition=0)])
+    unreadable, closed = of(found(tmp_path), "keys", "failure")
+    assert unreadable.startswith("1 keys have a record that cannot be read")
+    assert "nobody may ask the API anything" in closed
 
 
 def test_a_clock_that_lags_behind_the_log(tmp_path, log):

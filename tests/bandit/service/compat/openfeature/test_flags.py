@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bandit.service.settings import Settings
+from bandit.verification import audit
 from streams.events import ASSIGNMENTS, DECISIONS
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
@@ -170,7 +171,9 @@ class TestTrack:
     def test_an_exposure_makes_the_decision_count(self, api):
         name = api.placement("exposed")
         found = ask(api, name).json()
-        assert track(api, "exposure", flag=name).json() == {"tracked": 1}
+        event_id = found["metadata"]["eventId"]
+        answer = track(api, "exposure", flag=name).json()
+        assert answer == {"tracked": 1, "eventIds": {name: event_id}}
         assert self.kinds(api, found) == ["activation"]
 
     def test_what_a_user_does_with_a_flag_says_that_it_was_seen(self, api):
@@ -184,17 +187,19 @@ class TestTrack:
     def test_an_event_of_no_flag_goes_to_all_and_activates_none(self, api):
         names = [api.placement(name) for name in ("all-1", "all-2")]
         found = [ask(api, name, "buyer").json() for name in names]
-        assert track(api, "sale", "buyer", value=9.5).json() == {"tracked": 2}
+        event_ids = {each["key"]: each["metadata"]["eventId"] for each in found}
+        answer = track(api, "sale", "buyer", value=9.5).json()
+        assert answer == {"tracked": 2, "eventIds": event_ids}
         for each in found:
             (outcome,) = api.outcomes(each["metadata"]["eventId"])
             assert (outcome.kind, outcome.value) == ("sale", 9.5)
-        assert track(api, "sale", "stranger").json() == {"tracked": 0}
+        assert track(api, "sale", "stranger").json() == {"tracked": 0, "eventIds": {}}
 
     def test_an_event_may_be_of_an_evaluation_that_is_over(self, api):
         name = api.placement("over")
         event_id = ask(api, name, "late").json()["metadata"]["eventId"]
         answer = track(api, "click", "another", flag=name, eventId=event_id)
-        assert answer.json() == {"tracked": 1}
+        assert answer.json()["eventIds"] == {name: event_id}
         assert [o.kind for o in api.outcomes(event_id)] == ["activation", "click"]
 
     def test_what_cannot_be_tracked_is_refused(self, api):
@@ -207,6 +212,66 @@ class TestTrack:
         assert failed(track(api, "", flag=name)) == (400, "PARSE_ERROR")
         assert failed(track(api, "click", flag=name, eventId="")) == (400, "PARSE_ERROR")
         assert failed(track(api, "click", flag=name, outcomeId="x" * 257)) == (400, "PARSE_ERROR")
+
+
+class TestShownAgain:
+    """A provider shows what it kept from a visit whose reward window is over by now."""
+
+    WINDOW_MS = 60_000
+
+    @pytest.fixture
+    def clock(self):
+        return [1_700_000_000_000]
+
+    @pytest.fixture
+    def visited(self, clock):
+        """A placement, and what a user was told a window and a half ago."""
+        with running(MemoryLog(), clock_ms=lambda: clock[0]) as api:
+            reward = {"window_seconds": self.WINDOW_MS / 1e3}
+            name = api.placement("again", reward=reward, policy={"name": "uniform"})
+            found = ask(api, name).json()
+            clock[0] += self.WINDOW_MS * 3 // 2
+            yield api, name, found
+
+    def expose(self, visited, **details):
+        api, name, found = visited
+        details = {"variant": found["variant"], **details}
+        return track(api, "exposure", flag=name, eventId=found["metadata"]["eventId"], **details)
+
+    def test_it_counts_as_a_decision_that_nothing_learns_from(self, visited, clock):
+        api, name, found = visited
+        answer = self.expose(visited).json()
+        assert answer["tracked"] == 1
+        event_id = answer["eventIds"][name]
+        assert event_id != found["metadata"]["eventId"]
+        decision = api.decision(event_id)
+        assert (decision.action.id, decision.propensity) == (found["variant"], 1.0)
+        assert (decision.fallback, decision.deferred) == (True, False)
+        assert decision.timestamp_ms == clock[0]
+        assert api.outcomes(found["metadata"]["eventId"]) == []
+        track(api, "click", flag=name, eventId=event_id).raise_for_status()
+        assert "click" in [o.kind for o in api.outcomes(event_id)]
+        assert audit(api.log).clean
+
+    def test_each_window_has_one(self, visited, clock):
+        _, name, _ = visited
+        first = self.expose(visited).json()["eventIds"][name]
+        clock[0] += self.WINDOW_MS // 2 - 1
+        assert self.expose(visited).json()["eventIds"][name] == first
+        clock[0] += 1
+        assert self.expose(visited).json()["eventIds"][name] != first
+
+    def test_before_the_window_ends_it_is_the_decision_itself(self, visited, clock):
+        _, name, found = visited
+        clock[0] -= self.WINDOW_MS
+        assert self.expose(visited).json()["eventIds"] == {name: found["metadata"]["eventId"]}
+
+    @pytest.mark.parametrize("variant", [None, "no-such"])
+    def test_the_creative_has_to_be_named_and_live(self, visited, variant):
+        answer = self.expose(visited, variant=variant)
+        assert failed(answer) == (400, "GENERAL")
+        assert "is over" in answer.json()["errorDetails"]
+        assert len(visited[0].logged(DECISIONS)) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from openfeature import api as openfeature
@@ -12,6 +13,8 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
+from streams.logs.embedded import MemoryLog
+from tests.bandit.service.api_server import running
 from tests.readme import ROOT, section
 
 SCRIPT = ROOT / "tests/node/openfeature.mjs"
@@ -109,18 +112,39 @@ def test_the_python_example_of_the_readme_runs(api, capsys):
     assert "Text of" in capsys.readouterr().out
 
 
-def test_the_javascript_example_of_the_readme_runs(api, tmp_path):
-    (example,) = re.findall(r"```javascript\n(.*?)```", section("OpenFeature"), re.DOTALL)
-    api.placement("home")
+def visit(example, folder):
+    """Runs the example as one visit of a browser whose localStorage is a file in the folder."""
     script = SCRIPT.with_name("readme-openfeature.generated.mjs")  # beside what it imports
-    said = "\nconsole.log(JSON.stringify(found)); process.exit(0);\n"
-    script.write_text(example.replace("http://localhost:8080", api.url) + said)
+    said = """
+await new Promise((done) => setTimeout(done, 200));
+globalThis.keep();
+console.log(JSON.stringify({ found, eventIds })); process.exit(0);
+"""
+    script.write_text(f'import "./local-storage.mjs";\n{example}{said}')
+    command = [shutil.which("node"), str(script), str(folder / "local-storage.json")]
     try:
-        command = [shutil.which("node"), str(script)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     finally:
         script.unlink()
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    outcomes = api.outcomes(found["flagMetadata"]["eventId"])
-    assert [outcome.kind for outcome in outcomes][-3:] == ["activation", "activation", "click"]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("mode", ["network-first", "local-cache-first"])
+def test_the_javascript_example_of_the_readme_counts_each_visit(tmp_path, mode):
+    (example,) = re.findall(r"```javascript\n(.*?)```", section("OpenFeature"), re.DOTALL)
+    assert 'cacheMode: "network-first"' in example
+    clock = [int(time.time() * 1000)]
+    with running(MemoryLog(), clock_ms=lambda: clock[0]) as api:
+        example = example.replace("http://localhost:8080", api.url).replace("network-first", mode)
+        api.placement("home", policy={"name": "uniform"})
+        first = visit(example, tmp_path)
+        clock[0] += 2 * 86_400_000  # the reward's window is over
+        second = visit(example, tmp_path)
+        for seen in (first, second):
+            event_id = seen["eventIds"]["home"]
+            assert api.decision(event_id).action.id == seen["found"]["variant"]
+            assert "click" in [outcome.kind for outcome in api.outcomes(event_id)]
+        assert first["eventIds"] != second["eventIds"]
+        kept = first["found"]["flagMetadata"] == second["found"]["flagMetadata"]
+        assert kept == (mode == "local-cache-first"), "then it shows what the browser stored"

@@ -1,0 +1,80 @@
+"""copyloop's own archive, as a log of decisions with their final rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.readers.rows import RowCounts
+from streams.archive import read_archive
+from streams.errors import EventError
+from streams.events import INTERACTIONS, Interaction, interaction_in
+
+
+def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[LoggedEvent]:
+    """Yields each decision once, where it was made, with the reward that it came to in the end.
+
+    A decision learned in real time is there several times, first with the default reward. Only
+    the corrections are held in memory: one number for each decision that had one. Decisions taken
+    in place of the policy are left out.
+
+    Args:
+        read: reads the interactions, each once; called twice.
+    """
+    final = {
+        (interaction.decision.event_id, interaction.decision.slot): interaction.reward
+        for interaction in read()
+        if interaction.previous_reward is not None
+    }
+    for interaction in read():
+        decision = interaction.decision
+        if interaction.previous_reward is None and not decision.fallback:
+            key = decision.event_id, decision.slot
+            yield LoggedEvent(decision, final.get(key, interaction.reward))
+
+
+def read_archived(
+    directory: Path, counts: RowCounts | None = None, *, placement: str | None = None
+) -> Iterator[LoggedEvent]:
+    """Yields the decisions of an archive, each with its final reward, in the order of the log.
+
+    Raises:
+        ArchiveError: there is no archive in the directory, or a file of it is damaged.
+        ReaderError: a record cannot be read, and is to stop the reader.
+    """
+    counts = counts or RowCounts()
+    # the log is read twice, and its records are counted once
+    passes = iter([RowCounts("skip"), counts])
+    return with_final_rewards(
+        lambda: archived_interactions(directory, next(passes), placement=placement)
+    )
+
+
+def archived_interactions(
+    directory: Path, counts: RowCounts | None = None, *, placement: str | None = None
+) -> Iterator[Interaction]:
+    """Yields the interactions of an archive, each once, of one placement if that is named.
+
+    Raises:
+        ArchiveError: there is no archive in the directory, or a file of it is damaged.
+        ReaderError: a record cannot be read, and is to stop the reader.
+    """
+    counts = counts or RowCounts()
+    seen: dict[int, int] = {}
+    for record in read_archive(directory, INTERACTIONS):
+        where = f"{directory}, {record.topic} {record.partition}@{record.offset}"
+        try:
+            event = interaction_in(record.value)
+        except EventError as error:
+            counts.refuse("event_invalid", where, str(error))
+            continue
+        if event is None:
+            counts.leave_out("no_interaction", where, "the learner, too, leaves it out")
+            continue
+        if placement not in (None, event.decision.placement):
+            continue
+        # as for the learner, one that is not newer than the last of its source is a duplicate
+        if event.sequence > seen.get(event.source, -1):
+            seen[event.source] = event.sequence
+            yield event
