@@ -24,6 +24,9 @@ from bandit.ope.readers.sources import TableSource
 ROLES: Final = ("test", "headline", "impressions", "clicks", "week")
 """What a file says of each arm, by the names of its columns unless others are given."""
 OPTIONAL: Final = "week"
+TYPES: Final = pa.schema(
+    [(role, pa.string() if role in ("test", "headline") else pa.int64()) for role in ROLES]
+)
 ROWS: Final = 65_536
 WeekRange: TypeAlias = tuple[int, int]
 """The first and the last of some weeks, as YYYYWW."""
@@ -164,15 +167,11 @@ def _read(path: Path, columns: Mapping[str, str]) -> pa.Table:
             f" a row an arm must have {', '.join(columns.values())}; name others with --column"
             " ROLE=COLUMN"
         )
-    batches = [block.batch for block in blocks]
-    table = (
-        pa.concat_tables(
-            [_typed(path, batch, columns) for batch in batches], promote_options="none"
-        )
-        if batches
-        else pa.table({role: [] for role in ROLES})
-    )
-    return _checked(path, table, columns)
+    try:
+        tables = [_typed(path, block.batch, columns) for block in blocks]
+    except ReaderError as error:
+        raise ReplayError(f"{path} has a column of another type: {error}") from error
+    return _checked(path, pa.concat_tables([TYPES.empty_table(), *tables]), columns)
 
 
 def _typed(path: Path, batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.Table:
@@ -182,7 +181,7 @@ def _typed(path: Path, batch: pa.RecordBatch, columns: Mapping[str, str]) -> pa.
         if name not in batch.schema.names:
             found[role] = pa.array([0] * batch.num_rows, pa.int64())
         elif role in ("test", "headline"):
-            found[role] = names(batch.column(name))
+            found[role] = names(batch.column(name), name)
         else:
             found[role] = _whole(path, batch.column(name), role, name)
     return pa.table(found)
@@ -197,7 +196,7 @@ def _whole(path: Path, column: pa.Array, role: str, name: str) -> pa.Array:
         if moments.null_count == int(empty.sum()):
             weeks = pc.iso_calendar(moments.cast(pa.int64()).cast(pa.timestamp("ms")))
             year, week = (pc.struct_field(weeks, part) for part in ("iso_year", "iso_week"))
-            return pc.add(pc.multiply(year, 100), week)
+            return pc.add(pc.multiply(year, 100), week).cast(pa.int64())
     known = values[~empty]
     if not np.isfinite(known).all() or (known != np.round(known)).any():
         raise ReplayError(

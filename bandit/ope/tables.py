@@ -36,10 +36,11 @@ SCHEMA: Final = pa.schema(
         ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64()),
         ("difference", pa.float64()),
         ("difference_low", pa.float64()), ("difference_high", pa.float64()),
+        ("lift", pa.float64()), ("lift_low", pa.float64()), ("lift_high", pa.float64()),
         ("verdict", pa.string()), ("effective", pa.float64()), ("mean_weight", pa.float64()),
     ]
 )  # fmt: skip
-"""The columns of a result; `difference` is to the baseline, and null for the baseline itself."""
+"""The columns of a result; `difference` and `lift` are to the baseline; see `EstimateRow`."""
 
 
 def evaluate_table(
@@ -125,22 +126,17 @@ class EvaluationResult:
         for found in self.report.policies:
             known = found.diagnostics
             for row in found.estimates:
-                interval, apart = row.interval, row.difference_interval
-                rows.append(
-                    {
-                        "policy": found.policy,
-                        "estimator": row.estimator,
-                        "value": row.value,
-                        "low": None if interval is None else interval.low,
-                        "high": None if interval is None else interval.high,
-                        "difference": row.difference,
-                        "difference_low": None if apart is None else apart.low,
-                        "difference_high": None if apart is None else apart.high,
-                        "verdict": known.verdict.code,
-                        "effective": known.effective,
-                        "mean_weight": known.mean_weight,
-                    }
-                )
+                told = {"policy": found.policy, "estimator": row.estimator, "value": row.value}
+                told |= {"difference": row.difference, "lift": row.lift}
+                for name, interval in (
+                    ("", row.interval),
+                    ("difference_", row.difference_interval),
+                    ("lift_", row.lift_interval),
+                ):
+                    if interval is not None:
+                        told |= {f"{name}low": interval.low, f"{name}high": interval.high}
+                told |= {"verdict": known.verdict.code, "effective": known.effective}
+                rows.append(told | {"mean_weight": known.mean_weight})
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
     def to_pandas(self) -> Any:

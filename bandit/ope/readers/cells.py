@@ -39,11 +39,15 @@ class Numbers(NamedTuple):
     empty: NDArray[np.bool_]
 
 
-def names(column: pa.Array) -> pa.Array:
+def names(column: pa.Array, called: str = "the column") -> pa.Array:
     """Returns the cells as text, as a file of text would have it; null where a cell is empty.
 
     A name is never taken for a number: `007` stays as it is, a float 101.0 is `101.0`, and a
-    boolean is `true` or `false`.
+    boolean is `true` or `false`. Bytes that are no UTF-8 are in hexadecimal.
+
+    Args:
+        column: the cells.
+        called: what a message calls the column.
 
     >>> names(pa.array([101.0, 2.5, None])).to_pylist()
     ['101.0', '2.5', None]
@@ -53,10 +57,12 @@ def names(column: pa.Array) -> pa.Array:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return names(column.dictionary_decode())
+        return names(column.dictionary_decode(), called)
     try:
         if pa.types.is_floating(kind):
-            text = _by_value(column, repr if kind == pa.float64() else _short)
+            text = _by_value(column.cast(pa.float64()), repr if kind == pa.float64() else _short)
+        elif is_binary(kind):
+            text = _by_value(column, _of_bytes)
         elif pa.types.is_timestamp(kind):
             text = column.cast(pa.int64()).cast(pa.timestamp(kind.unit)).cast(pa.string())
             text = pc.replace_substring_regex(text, r"\.0+$", "")
@@ -64,7 +70,7 @@ def names(column: pa.Array) -> pa.Array:
         else:
             text = column.cast(pa.string())
     except pa.ArrowException as error:
-        raise ReaderError(f"cells of type {kind} are no names: {error}") from error
+        raise ReaderError(f"{called} is of type {kind}; expected names or numbers") from error
     return pc.if_else(pc.equal(pc.utf8_trim_whitespace(text), ""), None, text)
 
 
@@ -118,6 +124,15 @@ def is_text(kind: pa.DataType) -> bool:
     )
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    """True if a column of this type holds bytes."""
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
 def shown(cell: Any) -> str:
     """Returns a cell for a message, cut where it is long."""
     text = repr(cell.as_py() if isinstance(cell, pa.Scalar) else cell)
@@ -129,11 +144,18 @@ def _short(value: float) -> str:
     return str(np.float32(value))
 
 
-def _by_value(column: pa.Array, name: Callable[[float], str]) -> pa.Array:
+def _of_bytes(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+
+
+def _by_value(column: pa.Array, name: Callable[[Any], str]) -> pa.Array:
     """Returns what `name` makes of each cell, asked once for each value; NaN is null."""
-    coded = column.cast(pa.float64()).dictionary_encode()
+    coded = column.dictionary_encode()
     values = coded.dictionary.to_pylist()
-    known = [None if v is None or math.isnan(v) else name(v) for v in values]
+    known = [None if value is None or value != value else name(value) for value in values]
     return pa.array(known, pa.string()).take(coded.indices)
 
 

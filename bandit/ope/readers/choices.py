@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from bandit.errors import ReaderError
 from bandit.ope.readers.cells import is_text, numbers
+from bandit.ope.readers.events import NO_PMFS
 from bandit.ope.readers.roles import Roles
 from bandit.ope.readers.text_files import text_of
 from bandit.ope.rounding import Digits
@@ -25,11 +26,19 @@ SUM_SLACK: Final = 1e-3
 
 
 class Choice(NamedTuple):
-    """The actions of a row, the logged pmf over them if it is known, and other policies' pmfs."""
+    """What a row chose, of which actions, and the pmfs over them: the log's and other policies'.
+
+    Attributes:
+        actions: those that could be chosen.
+        place: of the chosen one among them.
+        pmf: the log's, if it is known.
+        targets: by the policy.
+    """
 
     actions: tuple[Action, ...]
-    pmf: tuple[float, ...] | None
-    targets: dict[str, tuple[float, ...]]
+    place: int
+    pmf: tuple[float, ...] | None = None
+    targets: Mapping[str, tuple[float, ...]] = NO_PMFS
 
 
 class NoChoice(NamedTuple):
@@ -83,7 +92,7 @@ class Choices:
             if isinstance(target, NoChoice):
                 return target
             targets[name] = target
-        return Choice(actions, pmf, targets)
+        return Choice(actions, ids.index(chosen), pmf, targets)
 
     def size(self, row: int) -> int:
         """Returns among how many actions a row chose; 0 if that cannot be read."""

@@ -41,14 +41,17 @@ class Roles(NamedTuple):
     @property
     def wide(self) -> bool:
         """Whether columns say more of a row's choice than what was chosen."""
-        return bool(
-            {"actions", "pmf"} & set(self.plain) or self.available or self.pmf or self.target_pmfs
-        )
+        return self.told or bool(self.target_pmfs)
+
+    @property
+    def whole(self) -> bool:
+        """Whether columns hold the log's whole pmf."""
+        return "pmf" in self.plain or bool(self.pmf)
 
     @property
     def told(self) -> bool:
         """Whether columns say which actions could be chosen."""
-        return bool({"actions", "pmf"} & set(self.plain) or self.available or self.pmf)
+        return self.whole or "actions" in self.plain or bool(self.available)
 
     def columns(self) -> list[str]:
         """Returns all columns, each once."""
@@ -113,8 +116,7 @@ def _check(roles: Roles, propensities: bool) -> None:
     plain = roles.plain
     if "reward" not in plain:
         raise ReaderError("no column is named for reward; give reward=COLUMN")
-    pmf = "pmf" in plain or bool(roles.pmf)
-    if propensities and "propensity" not in plain and not pmf:
+    if propensities and "propensity" not in plain and not roles.whole:
         raise ReaderError(
             "no column is named for propensity, the probability with which the action was chosen; "
             "give propensity=COLUMN, or, if nobody wrote them down, --propensities estimate"

@@ -18,7 +18,7 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from bandit.errors import ReaderError
-from bandit.ope.readers.cells import LEAST_PROPENSITY, is_text, names, numbers, shown
+from bandit.ope.readers.cells import LEAST_PROPENSITY, is_binary, is_text, names, numbers, shown
 from bandit.ope.readers.choices import Choices, by_action
 from bandit.ope.readers.roles import Roles
 from bandit.ope.readers.rows import RowCounts
@@ -95,12 +95,12 @@ class _Found:
                 _kinds(batch.column(column))
             )
         if "event_id" in plain:
-            ids = names(batch.column(plain["event_id"])).to_pylist()
+            ids = names(batch.column(plain["event_id"]), plain["event_id"]).to_pylist()
             rows = np.flatnonzero([one is not None for one in ids])
             self._starts.append(rows + block.start)
             self._hashes.append(np.array([hash(ids[row]) for row in rows], dtype=np.int64))
         if "action" in plain:
-            actions = names(batch.column(plain["action"]))
+            actions = names(batch.column(plain["action"]), plain["action"])
             self._ids.update(filter(None, actions.unique().to_pylist()))
             self._add_features(block, actions)
             self._add_sizes(batch, actions)
@@ -147,7 +147,7 @@ class _Found:
 
     def _add_sizes(self, batch: pa.RecordBatch, actions: pa.Array) -> None:
         roles = self._roles
-        if "propensity" not in roles.plain or roles.pmf or "pmf" in roles.plain:
+        if "propensity" not in roles.plain or roles.whole:
             return
         p = numbers(batch.column(roles.plain["propensity"])).values
         fine = (
@@ -220,7 +220,7 @@ def feature_values(column: pa.Array, kind: TextKind | None = None) -> list[Any]:
     found = column.type
     if pa.types.is_decimal(found) or pa.types.is_floating(found):
         return [v if isfinite(v) else None for v in numbers(column).values.tolist()]
-    if pa.types.is_temporal(found) or pa.types.is_binary(found):
+    if pa.types.is_temporal(found) or is_binary(found):
         texts: list[Any] = names(column).to_pylist()
         return texts
     values: list[Any] = column.to_pylist()

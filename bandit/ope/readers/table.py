@@ -18,8 +18,8 @@ from msgspec import Raw
 
 from bandit.ope.base import Floats
 from bandit.ope.readers.cells import names
-from bandit.ope.readers.choices import Choices, NoChoice
-from bandit.ope.readers.events import NO_PMFS, UNNAMED, LoggedEvent, spread, with_entry
+from bandit.ope.readers.choices import Choice, Choices, NoChoice
+from bandit.ope.readers.events import UNNAMED, LoggedEvent, spread, with_entry
 from bandit.ope.readers.roles import Roles
 from bandit.ope.readers.rows import OnBadRow, RowCounts
 from bandit.ope.readers.survey import Survey, feature_values
@@ -76,51 +76,59 @@ def _events(table: Table, rows: TableRows, counts: RowCounts) -> Iterator[Logged
     batch = rows.block.batch.take(pa.array(rows.kept))
     contexts = _objects(batch, roles.context, known)
     event_ids = _event_ids(batch, roles, rows)
-    actions = tuple(known.actions.values()) or tuple(Action(name) for name in UNNAMED)
-    index_of = {action.id: index for index, action in enumerate(actions)}
-    chosen = ["logged"] * len(rows.kept) if rows.action is None else rows.action.to_pylist()
     choices = Choices(batch, roles, known.actions) if roles.wide else None
-    told = roles.told or known.uniform
+    everything = tuple(known.actions.values()) or tuple(Action(name) for name in UNNAMED)
+    index_of = {action.id: index for index, action in enumerate(everything)}
+    chosen = [UNNAMED[0]] * len(rows.kept) if rows.action is None else rows.action.to_pylist()
     for row, action_id in enumerate(chosen):
-        propensity = float(rows.propensity[row])
-        pmf, pmfs, whole = None, NO_PMFS, known.uniform
-        if choices is None:
-            index = index_of[action_id]
-        else:
-            choice = choices.of(row, action_id)
-            if isinstance(choice, NoChoice):
-                counts.refuse(choice.reason, rows.where(row), choice.detail)
-                continue
-            actions, pmf, pmfs = choice.actions, choice.pmf, choice.targets
-            index = next(n for n, action in enumerate(actions) if action.id == action_id)
-        if pmf is not None:
-            whole, propensity = True, pmf[index] if np.isnan(propensity) else propensity
-        given = spread(1.0, index, len(actions)) if len(actions) == 1 else pmf
-        if given is not None:
-            if not 0.0 < propensity <= 1.0 or abs(given[index] - propensity) > AGREES * propensity:
-                detail = f"the pmf gives the chosen action {given[index]}; propensity: {propensity}"
-                counts.refuse("pmf_invalid", rows.where(row), detail)
-                continue
-            given = with_entry(given, index, propensity)
+        choice = _completed(
+            Choice(everything, index_of[action_id])
+            if choices is None
+            else choices.of(row, action_id),
+            float(rows.propensity[row]),
+        )
+        if isinstance(choice, NoChoice):
+            counts.refuse(choice.reason, rows.where(row), choice.detail)
+            continue
         decision = Decision(
             event_id=event_ids[row],
             placement="table",
             timestamp_ms=int(rows.timestamp_ms[row]),
             context=contexts[row],
-            actions=actions,
-            pmf=given or spread(propensity, index, len(actions)),
-            index=index,
+            actions=choice.actions,
+            pmf=choice.pmf or (),
+            index=choice.place,
             policy_version="table",
         )
-        targets = {name: float(values[row]) for name, values in rows.targets.items()}
         yield LoggedEvent(
             decision,
             float(rows.reward[row]),
-            whole=whole,
-            targets=targets,
-            pmfs=pmfs,
-            actions_known=told,
+            whole=known.uniform or roles.whole,
+            targets={name: float(values[row]) for name, values in rows.targets.items()},
+            pmfs=choice.targets,
+            actions_known=roles.told or known.uniform,
         )
+
+
+def _completed(choice: Choice | NoChoice, propensity: float) -> Choice | NoChoice:
+    """Returns a row's choice with a pmf, in which the chosen action has its own propensity.
+
+    Args:
+        choice: what the row chose, and from what.
+        propensity: as it was written down; NaN where only the pmf tells.
+    """
+    if isinstance(choice, NoChoice):
+        return choice
+    n, place = len(choice.actions), choice.place
+    given = (1.0,) if n == 1 else choice.pmf
+    if given is None:
+        return choice._replace(pmf=spread(propensity, place, n))
+    if np.isnan(propensity):
+        propensity = given[place]
+    if not 0.0 < propensity <= 1.0 or abs(given[place] - propensity) > AGREES * propensity:
+        detail = f"the pmf gives the chosen action {given[place]}; propensity: {propensity}"
+        return NoChoice("pmf_invalid", detail)
+    return choice._replace(pmf=with_entry(given, place, propensity))
 
 
 def _objects(batch: pa.RecordBatch, columns: Mapping[str, str], known: Survey) -> list[Raw]:

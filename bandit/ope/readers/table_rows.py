@@ -120,11 +120,11 @@ class Table:
             yield self._read(block, counts)
 
     def _read(self, block: Block, counts: RowCounts) -> TableRows:
-        n, plain = block.batch.num_rows, self.roles.plain
+        plain = self.roles.plain
         bad = _BadRows(block, self.survey.repeats)
         action = None
         if "action" in plain:
-            action = names(block.batch.column(plain["action"]))
+            action = names(block.batch.column(plain["action"]), plain["action"])
             empty = action.is_null().to_numpy(zero_copy_only=False)
             bad.mark(
                 empty, "no_action", lambda _: f"{plain['action']} is empty; expected an action"
@@ -132,25 +132,12 @@ class Table:
         reward = self._numbers(block, bad, "reward", plain["reward"], None)
         huge = np.abs(reward) > LARGEST_REWARD
         bad.mark(huge, "reward_invalid", lambda row: f"reward is {reward[row]}; expected less")
-        propensity = np.full(n, np.nan)
-        if self._estimated:
-            propensity = np.full(n, 1.0 / max(len(self.ids), 1))
-        elif "propensity" in plain:
-            propensity = self._numbers(block, bad, "propensity", plain["propensity"], 1.0)
-            below = propensity < LEAST_PROPENSITY
-            bad.mark(below, "propensity_invalid", lambda row: _outside(propensity[row]))
+        propensity = self._propensity(block, bad)
         targets = {
             name: self._numbers(block, bad, f"target.{name}", column, 1.0)
             for name, column in self.roles.targets.items()
         }
-        time = np.arange(block.start, block.start + n, dtype=np.float64)
-        if "timestamp_ms" in plain:
-            column = plain["timestamp_ms"]
-            moments = times(block.batch.column(column))
-            with np.errstate(invalid="ignore"):
-                there = np.abs(moments.values) <= LATEST_MS
-            moments = moments._replace(values=np.where(there, moments.values, np.nan))
-            time = bad.check("timestamp_ms", column, moments, "a time")
+        time = self._times(block, bad)
         if "event_id" in plain:
             lengths = pc.utf8_length(names(block.batch.column(plain["event_id"]))).fill_null(0)
             long = lengths.to_numpy(zero_copy_only=False) > MAX_ID_LENGTH
@@ -166,6 +153,27 @@ class Table:
             None if action is None else action.take(pa.array(kept)),
             {name: values[kept] for name, values in targets.items()},
         )
+
+    def _propensity(self, block: Block, bad: _BadRows) -> Floats:
+        n, column = block.batch.num_rows, self.roles.plain.get("propensity")
+        if self._estimated:
+            return np.full(n, 1.0 / max(len(self.ids), 1))
+        if column is None:
+            return np.full(n, np.nan)
+        found = self._numbers(block, bad, "propensity", column, 1.0)
+        below = found < LEAST_PROPENSITY
+        bad.mark(below, "propensity_invalid", lambda row: _outside(found[row]))
+        return found
+
+    def _times(self, block: Block, bad: _BadRows) -> Floats:
+        column = self.roles.plain.get("timestamp_ms")
+        if column is None:
+            return np.arange(block.start, block.start + block.batch.num_rows, dtype=np.float64)
+        found = times(block.batch.column(column))
+        with np.errstate(invalid="ignore"):
+            there = np.abs(found.values) <= LATEST_MS
+        found = found._replace(values=np.where(there, found.values, np.nan))
+        return bad.check("timestamp_ms", column, found, "a time")
 
     def _numbers(
         self, block: Block, bad: _BadRows, role: str, column: str, most: float | None

@@ -81,6 +81,10 @@ def test_a_path_is_judged_alike(tmp_path):
         assert row["estimator"] == "snips"
         assert row["value"] == pytest.approx(EARNED, abs=1e-12)
         assert row["low"] < row["value"] < row["high"]
+        logged = float(np.mean(COLUMNS["clicked"]))
+        assert row["difference"] == pytest.approx(EARNED - logged)
+        assert row["lift"] == pytest.approx(EARNED / logged - 1)
+        assert row["lift_low"] < row["lift"] < row["lift_high"]
         assert row["verdict"] == "ok"
         assert {part.label for part in found.report.policies[1].segments["device"]} == {
             "–", "phone",

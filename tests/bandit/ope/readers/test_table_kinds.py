@@ -76,6 +76,7 @@ def mean_of(columns, action):
         (pa.array(["007", "7"], pa.large_string()), "7"),
         (pa.array(["a", "b"]).dictionary_encode(), "b"),
         (pa.array([b"a", b"b"]), "b"),
+        (pa.array([b"a\xff", b"b\xff"], pa.binary(2)), "62ff"),
     ],
 )  # fmt: skip
 def test_ids_are_names_alone_and_beside_other_policies(tmp_path, array, name):
@@ -223,6 +224,12 @@ def test_what_is_no_such_table_is_named(tmp_path, name, text, words):
         list(open_reader("table", path, columns=ROLES))
     with pytest.raises(ReaderError, match=words):
         list(open_columns(path, ROLES).read())
+
+
+def test_ids_that_are_lists_are_named():
+    table = pa.table({"ad": [[1], [2]], "clicked": [1, 0], "p": [0.5, 0.5]})
+    with pytest.raises(ReaderError, match=r"ad is of type list.*; expected names or numbers"):
+        list(read_table(table, ROLES))
 
 
 def test_text_in_another_encoding_is_named(tmp_path):
