@@ -75,7 +75,8 @@ WORDS: Final = {
     "the logged propensities.",
     "judged": "What a decision would have earned under the policy, by SNIPS, with its 95 % "
     "interval.",
-    "over_logged": "By how much that is more than what was shown did earn, on the same decisions.",
+    "over_logged": "By how much that is more than what was shown did earn, in rewards a "
+    "decision, on the same decisions.",
     "verdict": "Whether the log can tell at all: it cannot where the policy would have shown what "
     "the log hardly ever did.",
     "ready": "Whether the API takes requests: it follows the catalogue, and appends go somewhere.",

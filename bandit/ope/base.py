@@ -134,8 +134,8 @@ class RewardRange(NamedTuple):
         outside = (reward < self.low) | (reward > self.high)
         if outside.any():
             raise RewardOutside(
-                f"a reward is {reward[outside][0]:g}, and rewards were to lie in {self.low:g} to "
-                f"{self.high:g}; give the range that they can have (--rewards LOW HIGH)"
+                f"a reward of {reward[outside][0]}; this interval needs them to lie in the range "
+                f"given, {self.low} to {self.high}; give another with --rewards LOW HIGH"
             )
         return (reward - self.low) / self.width
 

@@ -145,10 +145,26 @@ def test_segments_and_delays(loop, visited):
         "desk": 15,
     }
     assert "n" not in found["segments"], "numbers make no segments"
+    winners = found["winners"]["device"]
+    assert winners.keys() == devices.keys()
+    for value, winner in winners.items():
+        rates = {name: each["rate"] for name, each in devices[value].items()}
+        assert rates[winner["creative"]] == max(rates.values())
+        assert all(0.0 <= each["low"] < each["high"] <= 1.0 for each in devices[value].values())
     (clicks,) = found["delays"]
     assert clicks["kind"] == "click"
     assert sum(clicks["counts"]) == 12
     assert len(clicks["counts"]) == len(clicks["within_seconds"])
+
+
+def test_a_placement_names_whose_decisions_depend_on_each_other(loop):
+    name = loop.placement("named", policy={"name": "uniform"}, unit="context.user")
+    path = f"/v1/placements/{name}"
+    assert loop.client.get(path).json()["unit"] == "context.user"
+    loop.placement(name, policy={"name": "uniform"})
+    assert loop.client.get(path).json().get("unit") is None
+    refused = loop.client.put(path, json={"policy": {"name": "uniform"}, "unit": ""})
+    assert code_of(refused) == (422, "body_invalid")
 
 
 def test_policy_versions_are_marks_on_the_time_axis(loop):
