@@ -37,9 +37,18 @@ from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.intervals import LEVEL
 from bandit.ope.models import RewardModel
-from bandit.ope.policies import Answer, Candidate, name_of, open_target
+from bandit.ope.policies import (
+    Answer,
+    Candidate,
+    Exploring,
+    Learning,
+    ManyRuns,
+    TargetPolicy,
+    name_of,
+    open_target,
+)
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.report import EstimateRow, PolicyEvaluation, slot_parts
+from bandit.ope.report import EstimateRow, PolicyEvaluation, ValueOf, slot_parts
 from bandit.ope.rounding import NEGLIGIBLE, Digits
 from bandit.ope.trends import BySegment, ByTime
 from bandit.policy import Pmf, sample, sample_seed
@@ -263,6 +272,7 @@ class CandidatePolicy:
             over_time=self._by_time.get(level) if self._by_time else (),
             segments={segment: parts.get(level) for segment, parts in self._segments.items()},
             slots=slot_parts(self._of_slates, level),
+            value_of=_value_of(self.target),
         )
 
     def __add__(self, other: CandidatePolicy) -> CandidatePolicy:
@@ -330,6 +340,13 @@ def is_even(decision: Decision) -> bool:
     digits, propensity = Digits(), np.array([decision.propensity])
     digits.add(propensity)
     return bool((np.abs(pmf - 1.0 / len(pmf)) <= 2.0 * digits.half_units(propensity)).all())
+
+
+def _value_of(target: TargetPolicy) -> ValueOf:
+    """Returns whether its value is that of a fixed policy, or of one that learns or explores."""
+    if isinstance(target, Exploring | ManyRuns):
+        return "exploring"
+    return "learning" if isinstance(target, Learning) and target.learns else "fixed"
 
 
 def _sum(

@@ -88,12 +88,12 @@ class Learning:
     def __init__(self, policy: Policy, *, trains: bool = True, learns: bool = True) -> None:
         self._policy = policy
         self._trains = trains
-        self._learns = learns
+        self.learns = learns
 
     def answer(self, event: LoggedEvent) -> Answer:
         """Returns the policy's pmf from what came before the event."""
         found = _answer(self._policy, event)
-        if self._learns:
+        if self.learns:
             self._policy.learn(event.decision, event.reward)
         return found
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from rich.table import Table
@@ -52,6 +52,15 @@ class EstimateRow(msgspec.Struct, frozen=True):
     lift_interval: Interval | None = None
 
 
+ValueOf: TypeAlias = Literal["fixed", "learning", "exploring"]
+VALUE_OF: Final[dict[ValueOf, str]] = {
+    "fixed": "The value of a policy that stays as it is.",
+    "learning": "The value of a policy while it learned from the whole log, also from what it "
+    "would not have tried; explore: counts what it has to find out.",
+    "exploring": "The value of a policy while it learned from what it would have tried itself.",
+}
+
+
 class PolicyEvaluation(msgspec.Struct, frozen=True):
     """All estimates of one policy.
 
@@ -63,6 +72,8 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
         over_time: the value by stretches of time, by DR if there are scores, else by SNIPS.
         segments: likewise by the values of each segment that was asked for.
         slots: what each slot is worth, where `slate_cascade` or `slate_independent` was asked for.
+        value_of: "fixed", a policy that stays as it is; "learning", one that learned from the whole
+            log as it went; or "exploring", one that learned from what it would have tried itself.
     """
 
     policy: str
@@ -72,6 +83,7 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
     over_time: tuple[Part, ...] = ()
     segments: dict[str, tuple[Part, ...]] = {}
     slots: tuple[Part, ...] = ()
+    value_of: ValueOf = "fixed"
 
 
 class Evaluation(NamedTuple):
@@ -141,6 +153,7 @@ class Evaluation(NamedTuple):
                 f"{known.effective:,.0f}, mean weight {known.mean_weight:.3f}, largest "
                 f"{known.max_weight:.3g}."
             )
+            lines[-1] += f" {VALUE_OF[found.value_of]}"
             lines += [f"{found.policy}: no {name}: {why}." for name, why in found.skipped.items()]
             if (changed := drift(found.over_time)) is not None:
                 lines.append(f"{found.policy}: {changed}")

@@ -130,6 +130,7 @@ class BlockModel:
         self._contexts_read: dict[bytes, list[tuple[int, float]]] = {}
         self._hashes: dict[tuple[str, str], int] = {}
         self._shown: _Shown | None = None
+        self._asked: tuple[Floats, Floats | float] | None = None
         self._own: dict[str, _Own] = {}
         self._names: dict[int, int] = {_CONSTANT: 0}
         self._totals = (0.0, 0.0, 0.0)
@@ -151,14 +152,20 @@ class BlockModel:
         z = (shown.codes[:, :, None] * (phi @ self._projection)).reshape(n, -1)
         gain = shown.covariance @ phi
         u = z - (gain[:, None, :] @ shown.cross)[:, 0]
-        mean = (gain * shown.response).sum(axis=1) + u @ (self._covariance @ self._response)
+        weights, noises = self._asked or self._ask(shown)
+        mean = (gain * shown.response).sum(axis=1) + u @ weights
         factor = 1.0
         if relative:
             # What all scores have in common does not tell which one is the best.
             u -= u.sum(axis=0) / n
             factor = n / max(n - 1, 1)
         variance = gain @ phi + factor * ((u @ self._covariance) * u).sum(axis=1)
-        return Scores(shown.order, mean, np.maximum(variance, LEAST_VARIANCE), self._noises(shown))
+        return Scores(shown.order, mean, np.maximum(variance, LEAST_VARIANCE), noises)
+
+    def _ask(self, shown: _Shown) -> tuple[Floats, Floats | float]:
+        """Returns the mean of the shared weights, and the noises, until something is learned."""
+        self._asked = self._covariance @ self._response, self._noises(shown)
+        return self._asked
 
     def _noises(self, shown: _Shown) -> Floats | float:
         """Returns with which noise each action is explored: with the whole as it falls behind."""
@@ -192,6 +199,7 @@ class BlockModel:
         own.covariance -= np.outer(gain, gain) / scale
         own.cross += np.outer(phi, z)
         own.response += reward * phi
+        self._asked = None
         self._count(1.0, reward, reward * reward)
         self._show(decision.action.id, own)
 
@@ -205,6 +213,7 @@ class BlockModel:
         change = new - old
         self._response += change * (z - (own.covariance @ phi) @ own.cross)
         own.response += change * phi
+        self._asked = None
         self._count(0.0, change, new * new - old * old)
         self._show(decision.action.id, own)
 
@@ -291,6 +300,7 @@ class BlockModel:
             order = order_of(actions)
             ordered = [actions[i] for i in order]
             own = [self._sized(self._own.get(action.id)) for action in ordered]
+            self._asked = None
             shown = self._shown = _Shown(
                 # A list may be another one the next time that it is seen; a tuple stays what it is.
                 actions if isinstance(actions, tuple) else (),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
@@ -56,8 +56,9 @@ class LinearConfig(PolicyConfig, frozen=True, kw_only=True):
     many dimensions by hashing, and learning costs their square.
     """
 
-    dimensions: Dimensions | None = None
-    noise: Positive | None = None
+    # Left out of the spec where they are found, so that naming both tells the older model.
+    dimensions: Dimensions | UnsetType = UNSET
+    noise: Positive | UnsetType = UNSET
     ridge: Ridge = 1.0
     seed: Seed = 0
 
@@ -80,7 +81,7 @@ class LinUcbConfig(LinearConfig, frozen=True, kw_only=True, tag="lin_ucb"):
 class DisjointLinTsConfig(PolicyConfig, frozen=True, kw_only=True, tag="disjoint_lin_ts"):
     """The prior of every creative's own weights; `noise` and `ridge` as of `lin_ts`."""
 
-    noise: Positive | None = None
+    noise: Positive | UnsetType = UNSET
     ridge: Ridge = 1.0
 
 
@@ -222,12 +223,14 @@ class LinearPolicy(Configured[Config], Generic[Config]):
 
 
 def _model(config: AnyConfig, state: bytes | None) -> HashedModel | BlockModel:
-    ridge, noise = config.ridge, config.noise
-    sharpness = 1.0 if isinstance(config, LinUcbConfig) else SHARPNESS
+    ridge, sharpness = config.ridge, 1.0 if isinstance(config, LinUcbConfig) else SHARPNESS
+    noise = None if config.noise is UNSET else config.noise
     if isinstance(config, DisjointLinTsConfig):
         return BlockModel(1, ridge, noise, sharpness, seed=0, state=state)
-    if config.dimensions is None or noise is None:
-        rank = RANK if config.dimensions is None else math.isqrt(config.dimensions)
+    if config.dimensions is UNSET:
+        return BlockModel(RANK, ridge, noise, sharpness, seed=config.seed, state=state)
+    if noise is None:
+        rank = math.isqrt(config.dimensions)
         return BlockModel(rank, ridge, noise, sharpness, seed=config.seed, state=state)
     return HashedModel(config.dimensions, ridge, noise, config.seed, state)
 

@@ -163,12 +163,16 @@ class EpsilonGreedy(ArmPolicy[EpsilonGreedyConfig]):
     def pmf(self, context: Context, actions: Sequence[Action]) -> Pmf:
         """Returns epsilon / K each, and the rest on the best, shape (n_actions,)."""
         config, arms = self._config, self._arms.of(actions)
-        prior = config.weight * (level_of(arms) if config.mean is None else config.mean)
+        level = level_of(arms) if config.mean is None else config.mean
+        prior = level * config.weight
         means = np.array([(prior + a.total) / (config.weight + a.n) for a in arms])
         best = means == means.max()
         if config.mean is None:
             # Means that differ by a rounding are equal: all are, while one is all that was shown.
             best = means >= means.max() - 1e-12 * (1.0 + abs(means.max()))
+            shown = best & (np.array([arm.n for arm in arms]) > 0)
+            # Of those, what earns stays ahead until another is found out to earn more.
+            best = shown if level > 0.0 and shown.any() else best
         greedy: Pmf = (1.0 - config.epsilon) * best / best.sum()
         return greedy + config.epsilon / len(means)
 

@@ -408,3 +408,16 @@ def test_too_few_clicks_are_no_ranking():
     row, estimates = of(found, "constant:14")
     assert row.diagnostics.verdict.code == "few_rewards"
     assert estimates["replay"].interval.high > 0.01
+
+
+def test_a_fixed_policy_s_value_is_told_from_a_learning_one_s():
+    learning = "epsilon_greedy:epsilon=0.1"
+    found = evaluate(make_log(300), ["constant:b", learning, f"explore:{learning}"], ["snips"])
+    told = {each.policy: each.value_of for each in found.policies}
+    assert told == {
+        "logged": "fixed",
+        "constant:b": "fixed",
+        learning: "learning",
+        f"explore:{learning}": "exploring",
+    }
+    assert "learned from the whole log, also from what it would not have tried" in found.remarks()

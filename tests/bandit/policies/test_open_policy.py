@@ -48,7 +48,7 @@ def test_a_parameter_that_there_is_not_is_refused_with_those_that_there_are(name
         ({"name": "floor"}, "'floor': object missing required field `policy`"),
         ({"name": "floor", "policy": "uniform"}, "policy is 'uniform'; expected `object`"),
         ({"name": "floor", "policy": {"name": "x"}}, "name is 'x'"),
-        ({"name": "lin_ts", "dimensions": 64.5}, "dimensions is 64.5; expected `int | null`"),
+        ({"name": "lin_ts", "dimensions": 64.5}, "dimensions is 64.5; expected `int`"),
         ({"name": "lin_ts", "dimensions": 4096}, "dimensions is 4096; expected `int` <= 1024"),
         ({"name": "lin_ts", "seed": -1}, "seed is -1; expected `int` >= 0"),
         ({"name": "vw", "args": 7}, "args is 7; expected `str`"),

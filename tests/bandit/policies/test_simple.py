@@ -30,7 +30,7 @@ def greedy(**parameters):
 
 
 def test_the_best_gets_what_is_not_explored_and_a_tie_shares_it():
-    policy = teach(greedy(epsilon=0.3, mean=0.01), [Step(0, [number], 0, 1.0) for number in (0, 1)])
+    policy = teach(greedy(epsilon=0.3), [Step(0, [number], 0, 1.0) for number in (0, 1)])
     assert ask(policy, 0, [0, 1, 2]) == pytest.approx([0.45, 0.45, 0.1])
     policy.learn(Step(0, [1], 0, 0.0).decision(), 0.0)
     assert ask(policy, 0, [0, 1, 2]) == pytest.approx([0.8, 0.1, 0.1])
@@ -63,8 +63,8 @@ def test_rewards_of_any_level_and_size_lead_to_the_better_creative(spec, level, 
     assert ask(policy, 1, [0, 1, 2, 3])[2] > 0.8
 
 
-def test_until_a_second_creative_was_shown_all_are_as_good():
-    policy = teach(greedy(epsilon=0.1), [Step(0, [0], 0, 0.7), Step(0, [0], 0, 0.1)])
+def test_while_one_creative_is_all_that_was_shown_it_stays_if_it_earns():
+    policy = teach(greedy(epsilon=0.3), [Step(0, [0], 0, 0.7), Step(0, [0], 0, 0.1)])
+    assert ask(policy, 0, [0, 1, 2]) == pytest.approx([0.8, 0.1, 0.1])
+    policy = teach(greedy(epsilon=0.3), [Step(0, [0], 0, 0.0)])
     assert ask(policy, 0, [0, 1, 2]) == pytest.approx([1 / 3] * 3)
-    policy.learn(Step(0, [1], 0, 0.9).decision(), 0.9)
-    assert ask(policy, 0, [0, 1, 2]).argmax() == 1
