@@ -38,22 +38,19 @@ _PLACES: Final = {
 }
 """The module and the class of each policy."""
 POLICIES: Final = tuple(_PLACES)
-DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
+DEFAULT: Final[PolicySpec] = {"name": "adaptive"}
 """What `default` stands for on the command line, and what a new placement has."""
-DEFAULT_FOR_ANY_REWARD: Final[PolicySpec] = {"name": "hybrid"}
-"""What a new placement has whose rewards may lie outside [0, 1]."""
 
 
 def default_policy(reward: RewardRule) -> PolicySpec:
     """Returns the spec of the policy for a placement that names none, given what it rewards.
 
     >>> default_policy(RewardRule())
-    {'name': 'text_thompson'}
+    {'name': 'adaptive'}
     >>> default_policy(RewardRule(minimum=-1.0))
-    {'name': 'hybrid'}
+    {'name': 'adaptive', 'signed': True}
     """
-    shares = reward.minimum >= 0.0 and reward.maximum <= 1.0
-    return dict(DEFAULT if shares else DEFAULT_FOR_ANY_REWARD)
+    return DEFAULT | ({"signed": True} if reward.minimum < 0.0 else {})
 
 
 def open_policy(spec: PolicySpec) -> Policy:

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from bandit.distributions import gamma_quantile, quantile
-from bandit.errors import PolicyStateError
+from bandit.errors import FeatureError, PolicyStateError
 from bandit.features.flatten import Feature, flatten, standardised
 from bandit.policies.age_blocks import Blocks
 from bandit.policies.base import (
@@ -104,7 +104,8 @@ class Adaptive(Configured[AdaptiveConfig]):
         apart = self._columns.vector(features) - reading.centre
         rise = (reading.slope * apart).sum(axis=1)
         spread = (np.einsum("kij,kj->ki", reading.covariance, apart) * apart).sum(axis=1)
-        return self._best(fitted, mean + rise, variance + spread * self._noise(fitted.scale, mean))
+        spread *= self._noise(fitted.scale, mean)
+        return self._best(fitted, mean + rise, variance + spread)
 
     def learn(self, decision: Decision, reward: float) -> None:
         """Adds the decision to all that is kept."""
@@ -202,11 +203,18 @@ class Adaptive(Configured[AdaptiveConfig]):
         return self._columns.vector(self._features(decision.context), known)
 
     def _features(self, context: Context) -> list[Feature]:
-        """Returns what can be read of a context, kept from last time."""
+        """Returns what can be read of a context, kept from last time.
+
+        A context that holds what is no feature (an array in an array, a number beyond 1e15) is as
+        one without features: who chose no policy is served whatever is sent along.
+        """
         key = bytes(context)
         found = self._contexts.get(key)
         if found is None:
-            found = list(standardised(flatten(context, namespace="context", zeros=True)))
+            try:
+                found = list(standardised(flatten(context, namespace="context", zeros=True)))
+            except FeatureError:
+                found = []
             if len(self._contexts) >= MOST_CONTEXTS:
                 self._contexts.clear()
             self._contexts[key] = found

@@ -31,13 +31,11 @@ MOST_CELLS: Final = 4_000_000
 """How many numbers all inverses hold: 32 MB, for 2,500 creatives of 20 columns, 244 of 64."""
 LEAST_WEIGHT: Final = 1e-3
 """Contexts are not read where it is less probable than this that they matter."""
-ALIKE: Final = 0.1
-"""How probable it is beforehand that contexts matter to all creatives alike."""
-EACH: Final = 0.5
-"""How probable it is beforehand that they matter to each in its own way."""
+ALIKE: Final = 3e-4
+"""How probable it is beforehand that contexts matter to all creatives alike, and to none."""
 SHARED_RIDGE: Final = 4.0
 """How many decisions the prior is worth that creatives share no effect."""
-_PRIOR: Final = np.array([1.0 - ALIKE - EACH, ALIKE, *[EACH / N_RIDGES] * N_RIDGES])
+_PRIOR: Final = np.array([ALIKE, ALIKE, *[(1.0 - 2.0 * ALIKE) / N_RIDGES] * N_RIDGES])
 _SQUARES: Final = (RIDGES**2)[:, None, None]
 
 
@@ -136,7 +134,11 @@ class Evidence(NamedTuple):
 
     @property
     def probable(self) -> float:
-        """How probable it is that contexts matter to each creative in its own way."""
+        """How probable it is that contexts matter to each creative in its own way.
+
+        They are taken to do so until the data speaks against it: a model that is believed too
+        late has shown each creative in too few contexts to be found out.
+        """
         logs = np.array([0.0, self.alike, *self.each])
         weights = _PRIOR * np.exp(logs - logs.max())
         return float(weights[2:].sum() / weights.sum())
@@ -183,7 +185,7 @@ class _Sums:
         shared = np.linalg.solve(precision, right[:, :, None])[:, :, 0]
         log_det = self.log_det + np.linalg.slogdet(precision / SHARED_RIDGE)[1]
         each = ((self.fit + (right * shared).sum(axis=1)) / variance - log_det) / 2.0
-        j = int(np.argmax(each))
+        j = int(np.argmax(self.fit / variance - self.log_det))
         return Evidence(float(pooled.max()), each, j, shared[j])
 
 

@@ -19,7 +19,14 @@ from bandit.dashboard.visit import PATH, Visit, page_at, visit_of
 from streams.events.fields import whole_number
 
 HERE: Final = f"{PATH}/evaluations"
-KNOWN: Final = ("text_thompson", "thompson", "top_two", "discounted_thompson", "epsilon_greedy")
+KNOWN: Final = (
+    "adaptive",
+    "text_thompson",
+    "thompson",
+    "top_two",
+    "discounted_thompson",
+    "epsilon_greedy",
+)
 """Policies that are offered by their names, with default parameters."""
 RANGES: Final = {"": "all there is", "86400": "the last day", "604800": "the last 7 days"}
 

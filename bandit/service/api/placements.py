@@ -56,7 +56,7 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
 
     examples = (
         {
-            "policy": {"name": "text_thompson"},
+            "policy": {"name": "adaptive"},
             "reward": {"window_seconds": 600},
             "learn": "realtime",
         },
@@ -66,7 +66,7 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         PolicySpec | UnsetType,
         doc(
             "The policy's name and parameters. Left out, it stays as it is; a new placement gets "
-            "the default, `text_thompson`, or `hybrid` for rewards outside 0 to 1."
+            "the default, `adaptive`."
         ),
     ] = UNSET
     reward: RewardRule = msgspec.field(default_factory=RewardRule)

@@ -87,6 +87,10 @@ def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
     return LiftPlan(since_ms, reward_range, floor, baseline, window_ms, unit)
 
 
+FLOORED: Final = ("floor", "epsilon_greedy", "apprentice", "text_thompson", "adaptive")
+"""Policies whose `epsilon` is what all actions share evenly."""
+
+
 def floor_of(policy: PolicySpec) -> float:
     """Returns what a policy spreads evenly over all actions whatever it thinks; 0 if not known.
 
@@ -97,7 +101,7 @@ def floor_of(policy: PolicySpec) -> float:
     if name == "uniform":
         return 1.0
     share = float(epsilon) if isinstance(epsilon, int | float) else 0.0
-    return share if name in ("floor", "epsilon_greedy", "apprentice", "text_thompson") else 0.0
+    return share if name in FLOORED else 0.0
 
 
 class Lifts:

@@ -11,7 +11,16 @@ from bandit.policies.rates import scale_of
 from bandit.policies.slopes import RIDGES, Slopes
 from bandit.policy import sample
 from streams.events import Action, Decision
-from tests.bandit.policy_laws import CorrectionLaws, FeatureLaws, LearningLaws, PolicyLaws, raw
+from tests.bandit.decisions import a_decision
+from tests.bandit.policy_laws import (
+    CorrectionLaws,
+    FeatureLaws,
+    LearningLaws,
+    PolicyLaws,
+    Step,
+    action,
+    raw,
+)
 
 
 def numbers(policy):
@@ -29,12 +38,31 @@ class _ApproximateCorrections(CorrectionLaws):
         return np.allclose(numbers(one), numbers(other), rtol=1e-9, atol=1e-9)
 
 
-class TestAdaptiveLaws(PolicyLaws, LearningLaws, _ApproximateCorrections, FeatureLaws):
+class _FeatureLaws(FeatureLaws):
+    """Creatives that cannot be read are refused; of contexts that cannot be, nothing is read."""
+
+    @pytest.mark.parametrize("where", ["features"])
+    def test_features_that_cannot_be_read_are_refused_and_change_nothing(self, where):
+        super().test_features_that_cannot_be_read_are_refused_and_change_nothing(where)
+
+    def test_a_context_that_cannot_be_read_is_as_an_empty_one(self):
+        actions = tuple(map(action, range(3)))
+        policies, asked = [], []
+        for context in ({}, {"deep": [[1]], "hour": 9}):
+            policy = self.after([Step(1, [0, 1, 2], i, 1.0) for i in range(9)])
+            policy.learn(a_decision("last", actions, (0.2, 0.3, 0.5), 1, context=context), 1.0)
+            policies.append(policy)
+            asked.append(policy.pmf(raw(context), actions))
+        assert policies[0].to_bytes() == policies[1].to_bytes()
+        np.testing.assert_array_equal(*asked)
+
+
+class TestAdaptiveLaws(PolicyLaws, LearningLaws, _ApproximateCorrections, _FeatureLaws):
     spec = "adaptive"
     largest_reward = 1e9
 
 
-class TestSignedAdaptiveLaws(PolicyLaws, LearningLaws, _ApproximateCorrections, FeatureLaws):
+class TestSignedAdaptiveLaws(PolicyLaws, LearningLaws, _ApproximateCorrections, _FeatureLaws):
     spec = "adaptive:signed=true"
     largest_reward = 1e9
 

@@ -105,6 +105,7 @@ def test_the_plan_is_since_the_present_policy_and_reward():
     [
         ({"name": "uniform"}, 1.0),
         ({"name": "text_thompson", "epsilon": 0.01}, 0.01),
+        ({"name": "adaptive", "epsilon": 0.01}, 0.01),
         ({"name": "apprentice", "baseline": "a", "epsilon": 0.0}, 0.0),
         ({"name": "thompson"}, 0.0),
         ({"name": "newcomers", "policy": {"name": "uniform"}}, 0.0),
