@@ -39,7 +39,7 @@ from streams.events import (
 )
 from streams.events.placement import Shortlisted
 from streams.fold import Progress, history, scan
-from streams.forgetting import is_forgotten
+from streams.forgetting.values import is_forgotten
 from streams.logs.base import Log, Record, TopicPartition
 
 TOLERANCE: Final = 1e-9

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from bandit.ope.base import Batch
-from bandit.ope.diagnostics import Diagnosis
+from bandit.ope.checks.diagnostics import Diagnosis
 from bandit.ope.estimators import FORMULAS, open_estimator
 from bandit.ope.estimators.compare import ValueDifference
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bandit.ope.batches import make_batch, unsupported
-from bandit.ope.diagnostics import Diagnosis
+from bandit.ope.checks.diagnostics import Diagnosis
 from bandit.ope.estimators import open_estimator
 from bandit.ope.intervals import clopper_pearson
 from bandit.ope.models import fit_model

@@ -22,14 +22,14 @@ from bandit.eligibility import WeightedSampler, seed_of
 from bandit.features.flatten import creative_features
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, sample, sample_seed, take_over
-from bandit.service.candidates import (
+from bandit.service.choosing.candidates import (
     ActionDistribution,
     CandidateSet,
     RequestMetadata,
     Selection,
     decision_message,
 )
-from bandit.service.slots import ShortlistSampler
+from bandit.service.choosing.slots import ShortlistSampler
 from streams.events import Action, Decision
 from streams.events.placement import Shortlist
 

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bandit.errors import ReaderError, ReplayError
-from bandit.ope.readers.cells import names, numbers, times
 from bandit.ope.readers.rows import RowCounts
-from bandit.ope.readers.sources import TableSource
+from bandit.ope.readers.tables.cells import names, numbers, times
+from bandit.ope.readers.tables.sources import TableSource
 
 ROLES: Final = ("test", "headline", "impressions", "clicks", "week")
 """What a file says of each arm, by the names of its columns unless others are given."""

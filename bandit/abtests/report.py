@@ -18,8 +18,8 @@ from rich.text import Text
 
 from bandit.distributions import student_quantile
 from bandit.errors import PlotError
-from bandit.ope.charts import COLOURS, short
 from bandit.ope.intervals import MANY
+from bandit.ope.reports.charts import COLOURS, short
 from streams.files.writing import BY_UMASK, writing_whole
 
 SUFFIXES: Final = (".png", ".svg")

@@ -18,7 +18,7 @@ from streams.files.writing import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
     from bandit.ope.readers.events import LoggedEvent
-    from bandit.ope.report import Evaluation
+    from bandit.ope.reports.report import Evaluation
 
 Processes = Annotated[
     int | None,
@@ -174,8 +174,8 @@ def evaluate(
     from bandit.ope.base import RewardRange
     from bandit.ope.candidate import DEFAULT, Options
     from bandit.ope.evaluate import evaluate as run
-    from bandit.ope.html import check_page
     from bandit.ope.mixture import mixed
+    from bandit.ope.reports.html import check_page
     from bandit.ope.tables import evaluate_table
 
     if form == "html":
@@ -279,8 +279,8 @@ def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:
     """Prints what was found: JSON, a page, or its tables."""
     from rich.console import Console
 
-    from bandit.ope.html import to_page
-    from bandit.ope.report import creatives_table, parts_table
+    from bandit.ope.reports.html import to_page
+    from bandit.ope.reports.report import creatives_table, parts_table
 
     if form == "html":
         typer.echo(to_page(found))

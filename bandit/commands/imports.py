@@ -18,7 +18,7 @@ from streams.commands.output import moment, print_json, progress
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
     from bandit.ope.readers.rows import OnBadRow
-    from bandit.ope.report import Evaluation
+    from bandit.ope.reports.report import Evaluation
     from bandit.service.compat.personalizer.import_logs import Contents, ImportedEvents
     from streams.events import Placement
 

@@ -18,7 +18,7 @@ from streams.commands.output import print_json, print_report, print_rows, progre
 from streams.logs.embedded import wall_clock_ms
 
 if TYPE_CHECKING:
-    from streams.forgetting import ForgetReport
+    from streams.forgetting.values import ForgetReport
 
 STDIN = "-"
 
@@ -76,8 +76,8 @@ def forget(
     from bandit.service.settings import load_settings
     from streams.catalogue.audit_log import act_message
     from streams.errors import ArchiveError
-    from streams.forgetting import Wanted, values_of
-    from streams.forgetting import forget as run
+    from streams.forgetting.values import Wanted, values_of
+    from streams.forgetting.values import forget as run
     from streams.topics import create_topics
 
     text = sys.stdin.read().rstrip("\n") if value == STDIN else value

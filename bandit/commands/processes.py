@@ -105,7 +105,7 @@ def serve(
     from bandit.service.app import serve as run
     from bandit.service.errors import mark_all_lines
     from bandit.service.settings import load_settings
-    from bandit.service.supervise import Worker, serve_workers
+    from bandit.service.workers.supervise import Worker, serve_workers
     from streams.process import log_to_stderr
 
     log_to_stderr(worker or "api", log_format)

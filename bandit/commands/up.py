@@ -29,7 +29,7 @@ from streams.commands.options import (
 from streams.events.creatives import CANARY_SHARE, TRIAL_DECISIONS
 
 if TYPE_CHECKING:
-    from bandit.service.supervise import ProcessSpec
+    from bandit.service.workers.supervise import ProcessSpec
 
 UI: Final = "ui"
 """The dashboard, which knows of the log and the data folder what the API tells it."""
@@ -85,8 +85,8 @@ def up(
     They meet through the log alone; one that dies is started again. Ctrl-C stops them cleanly.
     """
     from bandit.service.settings import load_settings
-    from bandit.service.supervise import DRAIN_MARGIN_SECONDS
-    from bandit.service.supervise import up as supervise
+    from bandit.service.workers.supervise import DRAIN_MARGIN_SECONDS
+    from bandit.service.workers.supervise import up as supervise
     from streams.files.writing import make_folder
     from streams.ingest.mapping import read_mapping
     from streams.process import log_to_stderr, stop_on_signals
@@ -146,7 +146,7 @@ def process_specs(
         metrics_host: the address that metrics are served on.
         metrics_port: the first port of those that serve metrics, 0 for any; None for no metrics.
     """
-    from bandit.service.supervise import ProcessSpec
+    from bandit.service.workers.supervise import ProcessSpec
     from streams.process import module_command
 
     specs = []

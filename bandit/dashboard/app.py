@@ -27,9 +27,9 @@ from bandit.dashboard.pages import evaluations, generator, health, placements, s
 from bandit.dashboard.render import Assets, PageRenderer, pages_of
 from bandit.dashboard.visit import PATH, query_of, visit_of
 from bandit.service.auth.tls_cors import edge_options, is_loopback
-from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
-from bandit.service.supervise import BACKLOG, bound
+from bandit.service.workers.server import ReadyServer
+from bandit.service.workers.supervise import BACKLOG, bound
 from streams.events.fields import whole_number
 from streams.process import stop_on_signals
 

@@ -28,7 +28,8 @@ from bandit.ope.batches import (
     units_of,
     unsupported,
 )
-from bandit.ope.diagnostics import Diagnosis
+from bandit.ope.checks.diagnostics import Diagnosis
+from bandit.ope.checks.rounding import NEGLIGIBLE, Digits
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
 from bandit.ope.estimators.compare import BettingDifference, ValueDifference
 from bandit.ope.estimators.doubly_robust import Dr
@@ -48,9 +49,8 @@ from bandit.ope.policies import (
     open_target,
 )
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.report import EstimateRow, PolicyEvaluation, ValueOf, slot_parts
-from bandit.ope.rounding import NEGLIGIBLE, Digits
-from bandit.ope.trends import BySegment, ByTime
+from bandit.ope.reports.report import EstimateRow, PolicyEvaluation, ValueOf, slot_parts
+from bandit.ope.reports.trends import BySegment, ByTime
 from bandit.policy import Pmf, sample, sample_seed
 from streams.events import Decision
 

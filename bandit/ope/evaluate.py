@@ -21,20 +21,20 @@ from bandit.ope.base import Batch, Floats
 from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
 from bandit.ope.before import NEARLY, Open, fit_robust, read_before, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
+from bandit.ope.checks.diagnostics import Calibrating, Calibration
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
-from bandit.ope.diagnostics import Calibrating, Calibration
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.ope.models import RewardModel
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers.rows import RowCounts, SkippedRows, reading
 from bandit.ope.repeats import Repeats, names_unit, with_repeats
-from bandit.ope.report import Evaluation, PolicyEvaluation
+from bandit.ope.reports.report import Evaluation, PolicyEvaluation
 from bandit.ope.units import hash_units
 from bandit.parallel import fan_out
 
 if TYPE_CHECKING:
     # Arrow is loaded for a table, not for every evaluation.
-    from bandit.ope.readers.table import ColumnLog, TableColumns
+    from bandit.ope.readers.tables.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
 EARLIEST_MS: Final = 631_152_000_000

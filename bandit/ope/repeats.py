@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from bandit.ope.batches import NOTHING, segment_of
-from bandit.ope.diagnostics import Diagnostics
+from bandit.ope.checks.diagnostics import Diagnostics
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.units import hash_units
 

@@ -20,15 +20,15 @@ from rich.console import Console
 from bandit.errors import ReaderError
 from bandit.ope.batches import unit_path
 from bandit.ope.candidate import Options
-from bandit.ope.diagnostics import EvaluationVerdict
+from bandit.ope.checks.diagnostics import EvaluationVerdict
 from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.evaluate import evaluate, evaluate_columns, fits
 from bandit.ope.models import estimated
-from bandit.ope.readers.roles import expand
 from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
-from bandit.ope.readers.table import open_columns, read_table
-from bandit.ope.readers.text_files import array_of
-from bandit.ope.report import Evaluation, shown, shown_interval
+from bandit.ope.readers.tables.roles import expand
+from bandit.ope.readers.tables.table import open_columns, read_table
+from bandit.ope.readers.tables.text_files import array_of
+from bandit.ope.reports.report import Evaluation, shown, shown_interval
 
 SCHEMA: Final = pa.schema(
     [

@@ -29,7 +29,7 @@ from bandit.ope.base import Batch
 from bandit.ope.batches import make_batch
 from bandit.ope.before import Open, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, View, view_of
-from bandit.ope.diagnostics import Diagnostics
+from bandit.ope.checks.diagnostics import Diagnostics
 from bandit.ope.estimators import FORMULAS
 from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.evaluate import BATCH_SIZE
@@ -37,7 +37,7 @@ from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import RUNS, Candidate, ManyRuns
 from bandit.ope.readers.rows import Reading, SkippedRows, reading
-from bandit.ope.report import shown, shown_interval
+from bandit.ope.reports.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_value
 from streams.events import PolicySpec

@@ -25,11 +25,11 @@ _PLACES: Final = {
     "top_two": "thompson.TopTwo",
     "discounted_thompson": "thompson.DiscountedThompson",
     "text_thompson": "text_thompson.TextThompson",
-    "lin_ts": "linear.LinTs",
-    "lin_ucb": "linear.LinUcb",
-    "disjoint_lin_ts": "linear.DisjointLinTs",
-    "hybrid": "hybrid.Hybrid",
-    "adaptive": "adaptive.Adaptive",
+    "lin_ts": "linear.policies.LinTs",
+    "lin_ucb": "linear.policies.LinUcb",
+    "disjoint_lin_ts": "linear.policies.DisjointLinTs",
+    "hybrid": "linear.hybrid.Hybrid",
+    "adaptive": "adaptive.policy.Adaptive",
     "vw": "vw.Vw",
     "floor": "wrappers.Floor",
     "apprentice": "wrappers.Apprentice",
@@ -168,7 +168,7 @@ def _open(spec: PolicySpec, state: bytes | None) -> Policy:
     place = _PLACES.get(name) if isinstance(name, str) else None
     if place is None:
         raise PolicySpecError(f"name is {name!r}; expected one of: {', '.join(POLICIES)}")
-    module, _, kind = place.partition(".")
+    module, _, kind = place.rpartition(".")
     policy = getattr(import_module(f"bandit.policies.{module}"), kind)
     config = read_spec(spec, policy.Config)
     made: Policy

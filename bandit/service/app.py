@@ -43,11 +43,11 @@ from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
 from bandit.service.placement_access import check_reach
 from bandit.service.record import Recorder
-from bandit.service.server import ReadyServer
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
 from bandit.service.state import Snapshots
-from bandit.service.supervise import BACKLOG, Worker, bound
+from bandit.service.workers.server import ReadyServer
+from bandit.service.workers.supervise import BACKLOG, Worker, bound
 from streams.logs.base import Log
 from streams.logs.embedded import wall_clock_ms
 from streams.logs.opening import open_log, redacted

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, PolicyError, RequestError
 from bandit.policy import Pmf
-from bandit.service.asking import (
+from bandit.service.auth.privacy import PrivacyFilter
+from bandit.service.choosing.asking import (
     PolicyThread,
     ask_here,
     check_context,
@@ -28,8 +29,7 @@ from bandit.service.asking import (
     is_known_quick,
     question_size,
 )
-from bandit.service.auth.privacy import PrivacyFilter
-from bandit.service.candidates import (
+from bandit.service.choosing.candidates import (
     ActionDistribution,
     CandidateSet,
     Decided,
@@ -37,11 +37,7 @@ from bandit.service.candidates import (
     Selection,
     decision_message,
 )
-from bandit.service.errors import placement_not_found
-from bandit.service.log_writer import Appender
-from bandit.service.ops.metrics import Metrics
-from bandit.service.settings import Settings
-from bandit.service.slots import (
+from bandit.service.choosing.slots import (
     ONE_SLOT,
     ShortlistSampler,
     SlotRequest,
@@ -49,6 +45,10 @@ from bandit.service.slots import (
     fill,
     slot_contexts,
 )
+from bandit.service.errors import placement_not_found
+from bandit.service.log_writer import Appender
+from bandit.service.ops.metrics import Metrics
+from bandit.service.settings import Settings
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import SpoolFull
 from streams.events import Action, Placement

@@ -32,7 +32,7 @@ from bandit.service.asgi import (
     send_error,
     send_response,
 )
-from bandit.service.candidates import rank_answer, slots_answer
+from bandit.service.choosing.candidates import rank_answer, slots_answer
 from bandit.service.decide import Decider, DecisionRequest, serving_of
 from bandit.service.errors import internal_error
 from bandit.service.ops.metrics import Metrics

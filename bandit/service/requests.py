@@ -16,8 +16,8 @@ from msgspec import Meta, Raw, Struct
 
 from bandit.errors import RequestError
 from bandit.features.measure import nesting
+from bandit.service.choosing.slots import SlotRequest, fields_without
 from bandit.service.errors import check_reachable
-from bandit.service.slots import SlotRequest, fields_without
 from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
 
 MAX_DEPTH: Final = 64

@@ -15,8 +15,8 @@ from bandit.eligibility import Eligibility, canary_traffic_cap, constraints_of
 from bandit.errors import PolicyError, PolicyStateError
 from bandit.policies import load_policy, open_policy
 from bandit.policy import Policy, policy_version, take_over
-from bandit.service.candidates import CandidateSet
-from bandit.service.slots import ShortlistSampler
+from bandit.service.choosing.candidates import CandidateSet
+from bandit.service.choosing.slots import ShortlistSampler
 from streams.catalogue.state import CatalogueReader
 from streams.errors import EventError
 from streams.events import CATALOGUE, POLICIES, Action, Creative, Placement, PolicySnapshot, decode

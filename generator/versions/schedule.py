@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from bandit.service.supervise import die_with_parent
+from bandit.service.workers.supervise import die_with_parent
 from generator.data.dataset import CARD, EvidenceThresholds, write_dataset
 from generator.data.reading import Reading, with_refusals
 from generator.errors import DatasetError

@@ -14,7 +14,7 @@ from streams.errors import BackupError
 from streams.logs.opening import log_exists, redacted, sqlite_path
 
 if TYPE_CHECKING:
-    from streams.backup import Backup
+    from streams.archive.backup import Backup
 
 
 def backup(
@@ -23,7 +23,7 @@ def backup(
     form: Form = "table",
 ) -> None:
     """Copy a SQLite log to a file, whole and verified, while others write."""
-    from streams.backup import back_up
+    from streams.archive.backup import back_up
 
     path = _path(at.url)
     if not log_exists(at.url):
@@ -41,11 +41,11 @@ def restore(
     The log must not be there. Checkpoints of the log before are put aside. An archive can also be
     restored into new topics on Kafka; it has no keys, and no policies: they are learned again.
     """
-    from streams.backup import restore_archive, restore_backup
+    from streams.archive.backup import restore_archive, restore_backup
 
     checkpoints = at.data / "checkpoints"
     if sqlite_path(at.url) is None and source.is_dir():
-        from streams.archive import restore as into
+        from streams.archive.parquet import restore as into
 
         with at.opened() as log:
             into(source, log)

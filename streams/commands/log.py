@@ -59,7 +59,7 @@ def join(at: LogOptions, metrics: MetricsOptions) -> None:
 
 def archive(at: LogOptions, metrics: MetricsOptions) -> None:
     """Copy the log's topics to Parquet files, until stopped."""
-    from streams.archive import ArchiveCounts, run_archive
+    from streams.archive.parquet import ArchiveCounts, run_archive
     from streams.metrics import ARCHIVE
 
     counts = ArchiveCounts()

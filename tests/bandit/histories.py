@@ -12,7 +12,7 @@ from msgspec import Raw
 from bandit.learning.fold import PartitionFold, PlacementFold
 from bandit.policies import load_policy, parse_policy
 from bandit.policy import sample, sample_seed
-from streams.archive import run_archive
+from streams.archive.parquet import run_archive
 from streams.catalogue.state import CatalogueReader, catalogue_message
 from streams.events import (
     CATALOGUE,

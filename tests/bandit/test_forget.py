@@ -11,10 +11,10 @@ import pytest
 from bandit.learning.worker import run_learner
 from bandit.service.settings import Secret, Settings
 from bandit.verification import audit
-from streams.archive import read_archive, run_archive
+from streams.archive.parquet import read_archive, run_archive
 from streams.checkpoint import exclusive
 from streams.events import DECISIONS, INTERACTIONS, decode
-from streams.forgetting import FORGOTTEN
+from streams.forgetting.values import FORGOTTEN
 from streams.join.worker import run_joiner
 from streams.logs.base import Message, TopicPartition
 from streams.logs.sqlite import SqliteLog

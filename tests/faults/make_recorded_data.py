@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from generator.refresh import Rotator
-from streams.archive import run_archive
+from streams.archive.parquet import run_archive
 from streams.checkpoint import Checkpoints
 from streams.events import OUTCOMES, Outcome, encode
 from streams.logs.base import Message

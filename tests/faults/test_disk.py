@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from bandit.service.settings import Settings
-from streams.archive import read_archive, run_archive
+from streams.archive.parquet import read_archive, run_archive
 from streams.errors import LogError
 from streams.events import DECISIONS
 from streams.logs.base import Message

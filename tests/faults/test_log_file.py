@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from bandit.service.ops.doctor import examine
-from streams.backup import back_up, restore_backup
+from streams.archive.backup import back_up, restore_backup
 from streams.errors import LogLost, LogMoved
 from streams.logs.base import Message
 from streams.logs.embedded import wall_clock_ms

@@ -6,7 +6,7 @@ import pytest
 
 from bandit.service.ops.doctor import examine
 from generator.refresh import Rotator
-from streams.archive import ARCHIVED, read_archive
+from streams.archive.parquet import ARCHIVED, read_archive
 from streams.checkpoint import Checkpoints
 from streams.events import DECISIONS, INTERACTIONS
 from streams.logs.embedded import wall_clock_ms

@@ -5,7 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
-from streams.archive import run_archive
+from streams.archive.parquet import run_archive
 from streams.checkpoint import Checkpoints, exclusive
 from streams.join import worker as joiner
 from streams.logs.base import Message, TopicPartition

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from bandit.learning.worker import LEARN, LearnCounts
 from generator.worker import COUNTED, GeneratorCounts
 from streams import metrics as metrics_module
-from streams.archive import ARCHIVED, ArchiveCounts, run_archive
+from streams.archive.parquet import ARCHIVED, ArchiveCounts, run_archive
 from streams.errors import ListenError, LogUnavailable
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES
 from streams.ingest.worker import IngestCounts

@@ -10,7 +10,7 @@ from bandit.service.compat.openfeature.flags import Assignments
 from bandit.service.state import Snapshots
 from generator.refresh import Rotator
 from generator.versions.registry import VersionRegistry
-from streams.archive import ARCHIVED, run_archive
+from streams.archive.parquet import ARCHIVED, run_archive
 from streams.catalogue.audit_log import latest_acts
 from streams.catalogue.state import catalogue_message
 from streams.events import (

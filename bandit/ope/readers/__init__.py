@@ -68,7 +68,7 @@ def open_reader(
 
             events = read_obd(path, columns or {}, counts=counts)
         case "table":
-            from bandit.ope.readers.table import read_table
+            from bandit.ope.readers.tables.table import read_table
 
             events = read_table(path, columns or {}, propensities=propensities, counts=counts)
         case _:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import RowCounts
-from streams.archive import read_archive
+from streams.archive.parquet import read_archive
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Interaction, interaction_in
 

@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Raw
 
 from bandit.features.flatten import flatten
+from bandit.ope.checks.rounding import Digits
 from bandit.ope.readers.events import spread, with_entry
-from bandit.ope.rounding import Digits
 from streams.events import Action
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

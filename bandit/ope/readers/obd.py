@@ -17,13 +17,13 @@ from msgspec import Raw
 
 from bandit.errors import ReaderError
 from bandit.ope.base import Floats
-from bandit.ope.readers.cells import times
-from bandit.ope.readers.choices import SUM_SLACK
 from bandit.ope.readers.events import LoggedEvent, spread
 from bandit.ope.readers.rows import RowCounts
-from bandit.ope.readers.sources import TableSource
-from bandit.ope.readers.survey import Survey, TextKind, feature_values, text_kind
-from bandit.ope.readers.table_rows import ROWS, Table, TableRows
+from bandit.ope.readers.tables.cells import times
+from bandit.ope.readers.tables.choices import SUM_SLACK
+from bandit.ope.readers.tables.rows import ROWS, Table, TableRows
+from bandit.ope.readers.tables.sources import TableSource
+from bandit.ope.readers.tables.survey import Survey, TextKind, feature_values, text_kind
 from streams.events import Action, Decision
 
 AFFINITY: Final = "user-item_affinity_"

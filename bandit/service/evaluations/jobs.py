@@ -60,7 +60,7 @@ class Result(Struct, frozen=True):
     """What one policy would have earned; `weight` is the sum of importance weights.
 
     `over_logged` is by how much that is more than what was shown earned, as a stretch; `verdict`
-    is the code of whether to believe it (see `bandit.ope.diagnostics`), `words` says it.
+    is the code of whether to believe it (see `bandit.ope.checks.diagnostics`), `words` says it.
     """
 
     name: str

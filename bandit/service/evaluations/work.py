@@ -18,14 +18,14 @@ from bandit.errors import BanditError, EstimateError
 from bandit.learning.versions import interactions_of
 from bandit.ope.base import RewardRange
 from bandit.ope.candidate import Options
-from bandit.ope.diagnostics import FEWEST_EFFECTIVE
+from bandit.ope.checks.diagnostics import FEWEST_EFFECTIVE
 from bandit.ope.estimators.snips import SnipsSums
 from bandit.ope.evaluate import evaluate
 from bandit.ope.intervals import Interval
 from bandit.ope.policies import Candidate, Learning, unmasked
 from bandit.ope.readers.archive import with_final_rewards
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.report import PolicyEvaluation
+from bandit.ope.reports.report import PolicyEvaluation
 from bandit.policies import open_policy
 from bandit.service.evaluations.jobs import (
     FeatureScore,

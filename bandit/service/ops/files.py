@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from bandit.service.settings import Settings
-from streams.files.forget_marks import unfinished
+from streams.forgetting.marks import unfinished
 from streams.logs.opening import sqlite_path
 
 OTHERS: Final = 0o077

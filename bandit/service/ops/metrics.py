@@ -30,7 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from bandit.service.state import Snapshots
-from bandit.service.supervise import Worker
+from bandit.service.workers.supervise import Worker
 from streams.metrics import Collected
 from streams.spool import Spool
 

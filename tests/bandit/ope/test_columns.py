@@ -11,7 +11,7 @@ from bandit.errors import EstimateError, PolicySpecError, ReaderError
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate, evaluate_columns, fits
 from bandit.ope.readers import open_reader
-from bandit.ope.readers.table import open_columns
+from bandit.ope.readers.tables.table import open_columns
 
 COLUMNS = {
     "reward": "clicked",

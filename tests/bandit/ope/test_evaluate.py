@@ -10,10 +10,10 @@ from bandit.errors import EstimateError, PolicySpecError, PolicyStateError
 from bandit.ope.candidate import DEFAULT, Options
 from bandit.ope.estimators.bounded import RewardRange
 from bandit.ope.evaluate import evaluate as run_evaluate
-from bandit.ope.html import to_page
 from bandit.ope.policies import Candidate, open_target
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.events import LoggedEvent, spread
+from bandit.ope.reports.html import to_page
 from bandit.policies import open_policy, parse_policy
 from bandit.policy import sample
 from streams.events import Action

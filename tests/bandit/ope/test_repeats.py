@@ -9,7 +9,7 @@ from msgspec import Raw
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate, evaluate_columns
 from bandit.ope.readers.events import LoggedEvent
-from bandit.ope.readers.table import open_columns, read_table
+from bandit.ope.readers.tables.table import open_columns, read_table
 from bandit.ope.repeats import Repeats
 from streams.events import Action
 from tests.bandit.decisions import a_decision

@@ -198,7 +198,7 @@ def test_a_failure_of_ours_is_told_and_survived(small, monkeypatch):
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("bandit.service.candidates.draw", broken)
+    monkeypatch.setattr("bandit.service.choosing.candidates.draw", broken)
     assert code_of(post(small, "p/rank", {})) == (500, "internal_error")
     monkeypatch.setattr("bandit.service.api.generator.new_id", broken)
     assert code_of(post(small, "p/generations", {"brief": {}})) == (500, "internal_error")
@@ -210,7 +210,7 @@ def test_a_policy_that_has_no_answer_says_so(small, monkeypatch):
     def lost(*_):
         raise PolicyError("no pmf on purpose")
 
-    monkeypatch.setattr("bandit.policies.adaptive.Adaptive.pmf", lost)
+    monkeypatch.setattr("bandit.policies.adaptive.policy.Adaptive.pmf", lost)
     # with actions of its own, for the answer over the live creatives is known already
     asked = {"actions": [{"id": "mine", "features": {}}]}
     assert code_of(post(small, "p/rank", asked)) == (500, "policy_error")

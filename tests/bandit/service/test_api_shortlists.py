@@ -10,8 +10,8 @@ import pytest
 from bandit.eligibility import WeightedSampler, seed_of
 from bandit.policies import load_policy, open_policy
 from bandit.policy import sample
+from bandit.service.choosing.slots import ShortlistSampler
 from bandit.service.settings import Settings
-from bandit.service.slots import ShortlistSampler
 from bandit.verification import audit
 from streams.events import (
     CATALOGUE,
@@ -119,7 +119,7 @@ def test_new_placements_have_one_and_others_keep_what_they_have(api):
 
 def test_what_is_answered_in_place_of_the_policy_is_no_longer(tmp_path, monkeypatch):
     free = threading.Event()
-    monkeypatch.setattr("bandit.service.slots.WeightedSampler", lambda *_: free.wait(30))
+    monkeypatch.setattr("bandit.service.choosing.slots.WeightedSampler", lambda *_: free.wait(30))
     log = SqliteLog(tmp_path / "log.db")
     with running(log, Settings(rank_budget_ms=20)) as api:
         name = api.placement("late", MANY, shortlist=FEW)

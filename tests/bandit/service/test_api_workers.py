@@ -14,7 +14,7 @@ import pytest
 from bandit.errors import SettingError
 from bandit.service.ops.metrics import merged
 from bandit.service.settings import Settings
-from bandit.service.supervise import bound, serve_workers
+from bandit.service.workers.supervise import bound, serve_workers
 from streams.events import DECISIONS, decode
 from streams.logs.sqlite import SqliteLog
 from tests.bandit.service.api_server import wait_until

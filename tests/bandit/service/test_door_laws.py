@@ -9,7 +9,7 @@ import pytest
 
 from bandit.client import Client
 from bandit.policies import open_policy
-from bandit.policies.linear import LinTs
+from bandit.policies.linear.policies import LinTs
 from bandit.policy import sample, sample_seed
 from bandit.service.settings import Secret, Settings
 from bandit.verification import audit

@@ -17,7 +17,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from bandit.errors import RequestError
-from bandit.service.candidates import Decided
+from bandit.service.choosing.candidates import Decided
 from bandit.service.compat.openfeature.wire import (
     ErrorCode,
     FlagError,

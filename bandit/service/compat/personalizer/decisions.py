@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from bandit.service.candidates import Selection
+from bandit.service.choosing.candidates import Selection
+from bandit.service.choosing.slots import SlotRequest
 from bandit.service.compat.personalizer.loops import LoopRequest, Loops, Reply
 from bandit.service.compat.personalizer.wire import (
     RANK,
@@ -40,7 +41,6 @@ from bandit.service.compat.personalizer.wire import (
 )
 from bandit.service.decide import DecisionRequest, new_id
 from bandit.service.requests import OutcomeRequest
-from bandit.service.slots import SlotRequest
 from streams.events import ACTIVATION, Action
 from streams.events import REWARD as REWARD_KIND
 

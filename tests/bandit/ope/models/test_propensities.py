@@ -9,9 +9,9 @@ import pytest
 from bandit.errors import EstimateError
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate
-from bandit.ope.html import to_page
 from bandit.ope.models import Propensities, estimated
 from bandit.ope.readers.events import LoggedEvent
+from bandit.ope.reports.html import to_page
 from streams.events import Action
 from tests.bandit.decisions import a_decision
 

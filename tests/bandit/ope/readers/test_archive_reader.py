@@ -5,7 +5,7 @@ import pytest
 
 from bandit.errors import ReaderError
 from bandit.ope.readers import open_reader
-from streams.archive import read_archive, run_archive
+from streams.archive.parquet import read_archive, run_archive
 from streams.errors import ArchiveError
 from streams.events import INTERACTIONS, Action
 from streams.logs.base import Message

@@ -12,7 +12,7 @@ from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate, evaluate_columns
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.rows import RowCounts
-from bandit.ope.readers.table import open_columns, read_table
+from bandit.ope.readers.tables.table import open_columns, read_table
 
 IDS = ["blue", "green", "red"]
 ROLES = {"action": "ad", "reward": "r"}

@@ -15,7 +15,7 @@ from bandit.errors import EstimateError, ReaderError
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate, evaluate_columns
 from bandit.ope.readers import open_reader
-from bandit.ope.readers.table import open_columns, read_table
+from bandit.ope.readers.tables.table import open_columns, read_table
 
 ROLES = {"action": "ad", "reward": "clicked", "propensity": "p"}
 SNIPS = Options(("snips", "ips"))

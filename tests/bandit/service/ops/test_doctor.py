@@ -15,7 +15,7 @@ from streams.catalogue.state import catalogue_message
 from streams.dead_letters import dead_letter_message
 from streams.events import DECISIONS, POLICIES, Placement, PolicySnapshot, encode
 from streams.events.access import Protection
-from streams.files.forget_marks import begin
+from streams.forgetting.marks import begin
 from streams.logs.base import Message, Record, TopicPartition
 from streams.logs.embedded import wall_clock_ms
 from streams.logs.sqlite import SqliteLog

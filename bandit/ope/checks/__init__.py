@@ -1,0 +1,1 @@
+"""Whether a log can tell at all what a policy would have earned."""

@@ -1,0 +1,1 @@
+"""The policy that finds by itself what matters."""

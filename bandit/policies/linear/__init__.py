@@ -1,0 +1,1 @@
+"""Linear models of context and creative."""

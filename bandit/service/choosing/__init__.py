@@ -1,0 +1,1 @@
+"""What a request may choose from, and the question to the policy."""

@@ -1,0 +1,1 @@
+"""The archive in Parquet, and backups of the log."""

@@ -1,0 +1,1 @@
+"""Values that are taken out of everything that copyloop wrote."""
