@@ -22,6 +22,8 @@ MOST_UNITS: Final = 131_072
 GROUPS: Final = 65_536
 STEADY: Final = 10.0
 """As how many rewards it counts that weights and rewards are independent."""
+ROUNDING: Final = 1e-10
+"""Variance, as a share of the range squared, that may come of rounding alone."""
 FIRST_BITS: Final = 1_048_576
 WAITING: Final = 262_144
 """Rows that are kept before they are added to their units' sums."""
@@ -275,9 +277,10 @@ class RewardSupport:
         """
         total = self._weights.n * float(self._weights.mean[0])
         mean, square = self._earned / total
-        random = max(float(square - mean * mean), 0.0) * self._shares()[0]
-        if random <= (1e-9 * width) ** 2:
+        spread = float(square - mean * mean)
+        if spread <= ROUNDING * width * width:
             return error
+        random = spread * self._shares()[0]
         binary = abs(square - mean * (self.low + self.high)) <= 1e-9 * width * width
         seen = min(self.rewards, self._matched - self.rewards) if binary else self.rewards
         design = error * error / random
