@@ -304,12 +304,17 @@ def balanced(features: Iterable[Feature]) -> list[Feature]:
     many flags, nor are many flags worth more than one.
     """
     found = list(features)
+    lengths = _lengths(found)
+    return [Feature(n, name, value / lengths[n]) for n, name, value in found]
+
+
+def _lengths(features: Iterable[Feature]) -> dict[str, float]:
+    """Returns what each namespace's values are divided by to count alike."""
     squares: dict[str, float] = {}
-    for namespace, _, value in found:
+    for namespace, _, value in features:
         squares[namespace] = squares.get(namespace, 0.0) + value * value
     total = math.sqrt(len(squares))
-    lengths = {name: total * max(math.sqrt(square), 1.0) for name, square in squares.items()}
-    return [Feature(n, name, value / lengths[n]) for n, name, value in found]
+    return {name: total * max(math.sqrt(square), 1.0) for name, square in squares.items()}
 
 
 class Codebook:
@@ -336,6 +341,18 @@ class Codebook:
         for namespace, name, value in features:
             total += value * self.direction(namespace, name)
         return total
+
+    def balanced_vector(self, features: Iterable[Feature]) -> NDArray[np.float64]:
+        """Returns what `vector` does of `balanced` features, up to rounding, in half the time."""
+        found = list(features)
+        if not found:
+            return np.zeros(self._size)
+        lengths = _lengths(found)
+        shares = np.array([value / lengths[namespace] for namespace, _, value in found])
+        mixed: NDArray[np.float64] = shares @ np.array(
+            [self.direction(namespace, name) for namespace, name, _ in found]
+        )
+        return mixed
 
     def direction(self, namespace: str, name: str) -> NDArray[np.float64]:
         """Returns the name's direction, kept from last time."""

@@ -51,10 +51,10 @@ class HybridConfig(PolicyConfig, frozen=True, kw_only=True, tag="hybrid"):
 
     Scale is estimated anew with every eighth part more of rewards, and after `refit` rewards at
     the latest; in between each reward costs a matrix of rank one. Policies in older logs have no
-    `refit`, and are fitted after every reward.
+    `refit`, and are fitted after every reward; `creative_dimensions` were 12 there, and are 8 now.
     """
 
-    added: ClassVar[Mapping[str, object]] = {"refit": 256}
+    added: ClassVar[Mapping[str, object]] = {"refit": 256, "creative_dimensions": 8}
 
     shared: Positive = 1.5
     own: Positive = 0.5
@@ -266,8 +266,11 @@ class Hybrid(Configured[HybridConfig]):
         key = bytes(context)
         found = self._contexts_read.get(key)
         if found is None:
-            features = flatten(context, namespace="context", zeros=True)
-            found = np.append(1.0, self._contexts.vector(balanced(standardised(features))))
+            features = standardised(flatten(context, namespace="context", zeros=True))
+            book, older = self._contexts, self._config.refit is UNSET
+            # The other way of adding up differs by a rounding, which older logs would notice.
+            code = book.vector(balanced(features)) if older else book.balanced_vector(features)
+            found = np.append(1.0, code)
             if len(self._contexts_read) >= CONTEXTS_KEPT:
                 self._contexts_read.clear()
             self._contexts_read[key] = found

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from bandit.errors import FeatureError
-from bandit.features.flatten import Feature, creative_features, flatten, hash_vector, vw_text
+from bandit.features.flatten import (
+    Codebook,
+    Feature,
+    balanced,
+    compressed,
+    creative_features,
+    flatten,
+    hash_vector,
+    standardised,
+    vw_text,
+)
 
 
 def flat(value, namespace="top"):
@@ -180,3 +190,20 @@ def test_a_creatives_features_depend_on_its_text_not_on_the_order_of_its_parts()
 @given(parts=st.dictionaries(names, st.text(max_size=200), max_size=4))
 def test_any_text_has_features(parts):
     assert flatten(creative_features(parts), namespace="action") is not None
+
+
+def test_a_balanced_vector_is_the_vector_of_balanced_features():
+    book = Codebook(12, seed=3)
+    features = [Feature("a", "x", 3.0), Feature("a", "y", -1.0), Feature("b", "x", 0.2)]
+    expected = book.vector(balanced(features))
+    np.testing.assert_allclose(book.balanced_vector(features), expected, rtol=1e-12)
+    assert book.balanced_vector([]).tolist() == [0.0] * 12
+
+
+def test_a_large_number_is_one_feature_that_grows_slowly():
+    values = [-16.0, -1.0, 0.5, 1.0, 16.0, 256.0]
+    found = [f.value for f in compressed(Feature("", "n", value) for value in values)]
+    assert found == [-2.0, -1.0, 0.5, 1.0, 2.0, 3.0]
+    assert list(compressed([Feature("", "hour", 3.0)])) == list(
+        standardised([Feature("", "hour", 3.0)])
+    )
