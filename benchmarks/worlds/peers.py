@@ -201,7 +201,7 @@ _PEERS: Final[dict[str, tuple[str, Made]]] = {
         "contextualbandits",
         partial(ContextualBandits, policy="LinTS", v_sq=0.05, lambda_=1.0),
     ),
-    "river LinUCB": ("river", partial(River, alpha=0.2)),
+    "river LinUCB": ("river.bandit", partial(River, alpha=0.2)),
     "VW squarecb": (
         "vowpalwabbit",
         partial(Vw, args="--squarecb --gamma_scale 300 --cb_type mtr -q si -l 0.1 --power_t 0"),
@@ -216,8 +216,9 @@ def installed(say: Callable[[str], None]) -> dict[str, Made]:
     for name, (library, made) in _PEERS.items():
         try:
             import_module(library)
-        except ImportError as error:
-            say(f"{name} is left out: {error}; pip install '.[bench]'")
+        except (ImportError, TypeError) as error:
+            # river 0.26 subscripts a class of the standard library that Python 3.11 does not.
+            say(f"{name} is left out: {error}; is '.[bench]' installed?")
         else:
             found[name] = made
     return found

@@ -142,9 +142,10 @@ def main() -> None:
     console = Console(width=250)
     players: dict[str, Made] = {text: partial(Served, text) for text in given.policies}
     players |= NUMPY if given.numpy else {}
-    players |= peers.installed(console.print) if given.peers else {}
+    say = partial(console.print, markup=False, highlight=False)
+    players |= peers.installed(say) if given.peers else {}
     worlds = given.worlds.split(",") if given.worlds else list(worlds_of(given.half))
-    scores = run(given.half, worlds, given.seeds, players, console.print)
+    scores = run(given.half, worlds, given.seeds, players, say)
     console.print(table(scores))
     if given.keep:
         keep(scores, given.keep)

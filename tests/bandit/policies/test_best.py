@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from bandit.policies.best import beta_best, normal_best
+from bandit.policies.best import beta_best, normal_best, quick_normal_best
 
 STATED = 2e-4
 """The error that the module states."""
@@ -135,3 +135,21 @@ def test_two_normal_arms_match_the_closed_form(gap, sd, ratio, at):
     found = normal_best(means, sds, np.ones(2))
     expected = stats.norm.cdf((means[0] - means[1]) / np.hypot(*sds))
     assert found[0] == pytest.approx(expected, abs=STATED)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 60])
+@pytest.mark.parametrize("apart", [0.0, 0.3, 1.0, 3.0])
+def test_the_quick_integral_is_that_of_single_arms(n, apart):
+    """Also where widths differ a thousandfold, and it leaves the work to the other."""
+    rng = np.random.default_rng(n)
+    for scale in (1e-6, 1.0, 1e6):
+        sd = scale * np.exp(apart * rng.normal(size=n))
+        mean = scale * rng.normal(size=n)
+        quick = quick_normal_best(mean, sd)
+        assert quick == pytest.approx(normal_best(mean, sd, np.ones(n)), abs=5e-4)
+        assert quick.sum() == pytest.approx(1.0)
+
+
+def test_the_quick_integral_of_equal_arms_is_even_and_of_one_that_is_far_ahead_certain():
+    assert quick_normal_best(np.full(3, 7.0), np.full(3, 1e-12)) == pytest.approx([1 / 3] * 3)
+    assert quick_normal_best(np.array([0.0, 9.0]), np.array([1e-9, 1e-3])).tolist() == [0.0, 1.0]
