@@ -28,10 +28,11 @@ demo: $(VENV)/.installed  ## The whole loop, in under 4 minutes
 	$(BIN)/copyloop demo $(ARGS)
 
 # Some tests run a real Kafka broker; ARGS="-m 'not kafka'" leaves them out, and Java with them.
-# Each worker has a broker of its own, half a GiB, and one thread to compute with, as the other has
-# the other core; ARGS="-n 0" runs all in one process, for --pdb.
+# Each of three workers has a broker of its own, half a GiB, and one thread to compute with: many
+# tests wait, so two cores keep three busy. Files run in their order, since the longest are not the
+# last. ARGS="-n 0" runs all in one process, for --pdb.
 test: check node chromium $(if $(findstring not kafka,$(ARGS)),,java)  ## Everything that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.installed  ## Style, types, and the one arrow
 	$(BIN)/ruff format --check .
