@@ -62,7 +62,7 @@ def placement_not_found(name: str) -> RequestError:
     )
 
 
-def without_places(error: Exception) -> str:
+def without_places(error: Exception | None) -> str:
     """Returns an error's words for callers: where log and spool are is for the server's own lines.
 
     >>> without_places(ValueError("the log /data/log.db: disk full"))

@@ -135,11 +135,11 @@ class Health:
         if spooling is None:
             time = await self._ask_log(PATIENCE_SECONDS)
             if self._appender.failed_within(FAILURE_SECONDS):
-                message = f"the latest append to the log failed: {self._appender.failure}"
-                raise RequestError(503, "log_unavailable", message)
+                why = without_places(self._appender.failure)
+                raise RequestError(503, "log_unavailable", f"the latest append failed: {why}")
             if (found := time.disagreement) is not None:
-                place = redacted(self._settings.log_url)
-                raise RequestError(503, "clock_disagrees", f"{place}: {found}")
+                logger.warning("not ready: %s: %s", redacted(self._settings.log_url), found)
+                raise RequestError(503, "clock_disagrees", f"the log: {found}")
             return self._ready(None)
         if spooling.full and self._settings.spool_full == "refuse":
             raise unavailable(SpoolFull("the log is away, and the spool is full"))
