@@ -37,19 +37,22 @@ _PLACES: Final = {
 }
 """The module and the class of each policy."""
 POLICIES: Final = tuple(_PLACES)
-DEFAULT: Final[PolicySpec] = {"name": "adaptive"}
+DEFAULT: Final[PolicySpec] = {"name": "text_thompson"}
 """What `default` stands for on the command line, and what a new placement has."""
+DEFAULT_FOR_ANY_REWARD: Final[PolicySpec] = {"name": "hybrid"}
+"""What a new placement has whose rewards may lie outside [0, 1]."""
 
 
 def default_policy(reward: RewardRule) -> PolicySpec:
     """Returns the spec of the policy for a placement that names none, given what it rewards.
 
     >>> default_policy(RewardRule())
-    {'name': 'adaptive'}
+    {'name': 'text_thompson'}
     >>> default_policy(RewardRule(minimum=-1.0))
-    {'name': 'adaptive', 'signed': True}
+    {'name': 'hybrid'}
     """
-    return DEFAULT | ({"signed": True} if reward.minimum < 0.0 else {})
+    shares = reward.minimum >= 0.0 and reward.maximum <= 1.0
+    return dict(DEFAULT if shares else DEFAULT_FOR_ANY_REWARD)
 
 
 def open_policy(spec: PolicySpec) -> Policy:

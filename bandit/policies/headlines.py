@@ -1,4 +1,4 @@
-"""How people's clicks tell headlines apart: the weights with which policies start.
+"""How people's clicks tell headlines apart: the weights with which the default policy starts.
 
 They are what `bandit.abtests.prior.fit_prior` makes of the headline tests in the Upworthy Research
 Archive (Matias et al. 2021, Scientific Data; CC BY 4.0): English, 2013 to 2015, and one site's

@@ -1,7 +1,7 @@
 """Thompson sampling for short tests: it reads the texts first, and then leans on what it sees.
 
 A headline is shown some thousand times before the next story comes, so most of what can be won
-lies in starting well and in not trying the worse ones for long.
+lies in starting well and in not trying the worse ones for long. The default policy.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
 
     examples = (
         {
-            "policy": {"name": "adaptive"},
+            "policy": {"name": "text_thompson"},
             "reward": {"window_seconds": 600},
             "learn": "realtime",
         },
@@ -64,7 +64,7 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         PolicySpec | UnsetType,
         doc(
             "The policy's name and parameters. Left out, it stays as it is; a new placement gets "
-            "the default, `adaptive`."
+            "the default, `text_thompson`, or `hybrid` for rewards outside 0 to 1."
         ),
     ] = UNSET
     reward: RewardRule = msgspec.field(default_factory=RewardRule)

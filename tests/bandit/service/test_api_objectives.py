@@ -19,7 +19,7 @@ def test_an_objective_makes_the_kinds(api):
         "conversion": 0.2,
     }
     assert kinds["conversion"]["window_seconds"] == 86400
-    assert made["policy"]["name"] == "adaptive"
+    assert made["policy"]["name"] == "text_thompson"
     again = api.client.put("/v1/placements/aimed", json={"reward": made["reward"]})
     assert (again.status_code, again.json()["reward"]) == (200, made["reward"])
 
@@ -29,7 +29,7 @@ def test_the_constrained_one_is_guarded_by_itself(api):
     made = put(api, "guarded", reward={"objective": aim}).json()
     policy = made["policy"]
     assert (policy["name"], policy["least"]) == ("guarded", 0.8)
-    assert policy["policy"]["name"] == "adaptive"
+    assert policy["policy"]["name"] == "text_thompson"
     api.client.post("/v1/placements/guarded/creatives", json=[{"id": "a", "parts": {"text": "A"}}])
     assert api.rank("guarded").json()["action"]["id"] == "a"
 

@@ -209,7 +209,7 @@ def test_a_policy_that_has_no_answer_says_so(small, monkeypatch):
     def lost(*_):
         raise PolicyError("no pmf on purpose")
 
-    monkeypatch.setattr("bandit.policies.adaptive.Adaptive.pmf", lost)
+    monkeypatch.setattr("bandit.policies.text_thompson.TextThompson.pmf", lost)
     # with actions of its own, for the answer over the live creatives is known already
     asked = {"actions": [{"id": "mine", "features": {}}]}
     assert code_of(post(small, "p/rank", asked)) == (500, "policy_error")

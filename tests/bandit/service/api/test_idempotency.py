@@ -52,7 +52,7 @@ def test_what_was_refused_may_be_tried_again(api):
     promoted = {"policy": {"name": "uniform"}}
     api.client.post(f"/v1/placements/{name}/policy/promote", json=promoted).raise_for_status()
     rolled = api.client.post(path, json={}, headers=key("k-5")).json()
-    assert rolled["policy"]["name"] == "adaptive"
+    assert rolled["policy"]["name"] == "text_thompson"
     api.client.post(f"/v1/placements/{name}/policy/promote", json=promoted).raise_for_status()
     again = api.client.post(path, json={}, headers=key("k-5"))
     assert again.is_success
