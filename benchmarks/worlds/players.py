@@ -89,7 +89,11 @@ class Served:
 
 def spec_of(text: str, rule: RewardRule) -> PolicySpec:
     """Returns the spec that the text stands for at a placement with these rewards."""
-    return default_policy(rule) if text == "default" else parse_policy(text)
+    if text == "default":
+        return default_policy(rule)
+    spec = parse_policy(text)
+    # What a person who takes it would say of such rewards.
+    return spec | {"signed": True} if spec["name"] == "adaptive" and rule.minimum < 0.0 else spec
 
 
 class Disjoint:
