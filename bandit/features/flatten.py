@@ -291,6 +291,19 @@ def _circular(feature: Feature, period: float) -> Iterator[Feature]:
 
 
 @lru_cache(maxsize=CACHE_SIZE)
+def name_hash(namespace: str, name: str) -> int:
+    """Returns 64 bits that stand for a feature's name in a policy's state.
+
+    What a context says of a visitor is in its features' names, and is not to be read there.
+
+    >>> name_hash("context", "plan=gold") == name_hash("context", "plan=blue")
+    False
+    """
+    text = f"{namespace}\x00{name}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+@lru_cache(maxsize=CACHE_SIZE)
 def _period(name: str) -> float | None:
     # A string's name ends in its value: "hour=late" is no number.
     found = _PERIODIC.search(name)

@@ -32,7 +32,7 @@ from tests.streams.logs.log_laws import read_all
 NOBODY = 65_534
 
 
-def test_a_full_disk_refuses_names_what_to_do_and_goes_on_when_there_is_room(tmp_path):
+def test_a_full_disk_refuses_names_what_to_do_and_goes_on_when_there_is_room(tmp_path, caplog):
     with looping(tmp_path, works=()) as api:
         name = api.placement("home", **RULE)
         acknowledged = traffic(api, name, ["before"])
@@ -43,7 +43,7 @@ def test_a_full_disk_refuses_names_what_to_do_and_goes_on_when_there_is_room(tmp
         assert {refusal(answer)[:2] for answer in answers} == {(503, "log_unavailable")}
         status, _, message = refusal(api.client.get("/health"))
         assert status == 503
-        assert str(tmp_path / "log.db") in message
+        assert str(tmp_path / "log.db") in caplog.text
         assert "make room on its disk" in message
         writer.execute("PRAGMA max_page_count = 1000000")
         after = traffic(api, name, ["full"])
@@ -56,7 +56,7 @@ def test_a_full_disk_refuses_names_what_to_do_and_goes_on_when_there_is_room(tmp
 
 def test_a_checkpoint_that_cannot_be_written_stops_nothing_and_is_said(tmp_path, caplog):
     checkpoints = tmp_path / "checkpoints"
-    in_the_way = [checkpoints / f"{name}.checkpoint.tmp" for name in ("join-0", "learn-0")]
+    in_the_way = [checkpoints / f"{name}.checkpoint.unfinished" for name in ("join-0", "learn-0")]
     for path in in_the_way:
         path.mkdir(parents=True)
     with looping(tmp_path) as api:
@@ -99,7 +99,7 @@ def test_an_archive_that_cannot_be_written_is_said_and_written_later(tmp_path, e
     assert list(read_archive(tmp_path, DECISIONS)) == read_all(empty_log, DECISIONS)
 
 
-def test_a_spool_whose_file_is_gone_answers_for_nothing(tmp_path):
+def test_a_spool_whose_file_is_gone_answers_for_nothing(tmp_path, caplog):
     log = GatedLog()
     settings = Settings(spool_after_seconds=0.05)
     with closing(Spool(tmp_path, 1 << 20)) as spool, running(log, settings, spool=spool) as api:
@@ -111,7 +111,7 @@ def test_a_spool_whose_file_is_gone_answers_for_nothing(tmp_path):
         assert (status, code) == (503, "spool_failed")
         status, code, message = refusal(api.client.get("/health"))
         assert (status, code) == (503, "spool_failed")
-        assert str(tmp_path / "spool.db") in message
+        assert str(tmp_path / "spool.db") in caplog.text
         assert "move it back" in message
         (tmp_path / "aside.db").rename(tmp_path / "spool.db")
         assert api.rank(name, event_id="again").status_code == 200
@@ -144,5 +144,5 @@ def test_a_command_that_cannot_write_says_so_without_a_traceback(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("copyloop: os_error: ")
-    assert str(tmp_path / "file" / "x.json") in done.stderr
+    assert str(tmp_path / "file") in done.stderr
     assert "Traceback" not in done.stderr

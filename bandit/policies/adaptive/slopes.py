@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from bandit.errors import PolicyStateError
-from bandit.features.flatten import Feature
+from bandit.features.flatten import Feature, name_hash
 from bandit.policies.best import Floats
 
 RIDGES: Final = np.array([0.3, 5.0, 70.0, 1000.0])
@@ -39,11 +39,13 @@ _PRIOR: Final = np.array([ALIKE, ALIKE, *[(1.0 - 2.0 * ALIKE) / N_RIDGES] * N_RI
 _SQUARES: Final = (RIDGES**2)[:, None, None]
 
 
-ColumnsState: TypeAlias = tuple[list[str], list[int], dict[str, int], int, int]
+ColumnsState: TypeAlias = tuple[list[int], list[int], dict[int, int], int, int]
 
 
 class Columns:
     """Which features are read, and as which number: those that are not rare.
+
+    They are kept by hashes of their names.
 
     A feature is read of decisions that are later than all that were learned before it was chosen.
     So a correction reads a decision as it was read when it was learned.
@@ -66,7 +68,7 @@ class Columns:
         self._newest_ms = max(self._newest_ms, timestamp_ms)
         before = len(self)
         for namespace, name, _ in features:
-            full = f"{namespace}\x00{name}"
+            full = name_hash(namespace, name)
             if full in self._place or len(self) == MOST_COLUMNS:
                 continue
             count = self._counts.get(full, 0) + 1
@@ -92,7 +94,7 @@ class Columns:
         found = np.zeros(len(self))
         known = len(self) if known is None else known
         for namespace, name, value in features:
-            place = self._place.get(f"{namespace}\x00{name}")
+            place = self._place.get(name_hash(namespace, name))
             if place is not None and place < known:
                 found[place] += value
         length = math.sqrt(found @ found)

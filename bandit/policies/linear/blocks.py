@@ -6,7 +6,6 @@ reward takes the square of the context's dimensions for each creative, not of al
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -16,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
-from bandit.features.flatten import Codebook, balanced, compressed, flatten, standardised
+from bandit.features.flatten import Codebook, balanced, compressed, flatten, name_hash, standardised
 from bandit.policies.base import CACHE_SIZE, CONTEXTS_KEPT, order_of, spread_of
 from bandit.policies.best import Floats, quick_normal_best
 from streams.events import Action, Context, Decision
@@ -128,7 +127,6 @@ class BlockModel:
         self._creatives = Codebook(max(rank - 1, 1), seed=2 * seed)
         self._kept: dict[tuple[str, bytes], Floats] = {}
         self._contexts_read: dict[bytes, list[tuple[int, float]]] = {}
-        self._hashes: dict[tuple[str, str], int] = {}
         self._shown: _Shown | None = None
         self._asked: tuple[Floats, Floats | float] | None = None
         self._own: dict[str, _Own] = {}
@@ -276,7 +274,7 @@ class BlockModel:
         found = self._contexts_read.get(key)
         if found is None:
             features = compressed(flatten(context, namespace="context", zeros=True))
-            found = [(self._hash(namespace, name), value) for namespace, name, value in features]
+            found = [(name_hash(namespace, name), value) for namespace, name, value in features]
             if len(self._contexts_read) >= CONTEXTS_KEPT:
                 self._contexts_read.clear()
             self._contexts_read[key] = found
@@ -341,18 +339,6 @@ class BlockModel:
         elif self._rank > 1:
             direction[1:] = self._contexts.direction("", f"{name:x}")
         return direction
-
-    def _hash(self, namespace: str, name: str) -> int:
-        """Returns what a name is kept as, remembered from last time."""
-        key = (namespace, name)
-        found = self._hashes.get(key)
-        if found is None:
-            text = f"{namespace}\x00{name}".encode()
-            found = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
-            if len(self._hashes) >= CACHE_SIZE:
-                self._hashes.clear()
-            self._hashes[key] = found
-        return found
 
     def _code(self, action: Action) -> Floats:
         """Returns ψ, shape (rank,), kept from last time."""
