@@ -161,8 +161,8 @@ def mean_band(
     width, mean = high - low, total / n
     share = min(max((mean - low) / width, 0.0), 1.0)
     rate = share * (1.0 - share)
-    variance = max(squares / n - mean * mean, 0.0) / (width * width)
-    worth = n if not rate else rate * n / max(variance, rate / n)
+    variance = max(squares / n - mean * mean, rate / n * (width * width)) / (width * width)
+    worth = rate * n / variance if variance else n
     below, above = wilson_interval(share, max(worth / design, 0.0), z=quantile(LEVEL))
     return low + width * below, low + width * above
 

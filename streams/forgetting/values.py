@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 
 from streams.archive.files import archives_in
 from streams.archive.parquet import rewrite_file
-from streams.checkpoint import SUFFIX, Checkpoints, exclusive
+from streams.checkpoint import SUFFIX, exclusive, read_checkpoint
 from streams.errors import (
     ArchiveError,
     CheckpointError,
@@ -374,11 +374,10 @@ def _checkpoints(directory: Path, wanted: Wanted) -> tuple[list[Path], list[Path
 
 def _joins(path: Path, wanted: Wanted) -> bool:
     """Returns whether a joiner's checkpoint has the value, or cannot be read, and so might."""
+    if path.suffix != SUFFIX:
+        return True
     try:
-        checkpoint = Checkpoints(path.parent).load(unquote(path.stem))
-        if checkpoint is None or path.suffix != SUFFIX:
-            return True
-        entries = unpack(checkpoint.state).entries
+        entries = unpack(read_checkpoint(path, unquote(path.stem)).state).entries
     except CheckpointError:
         return True
     return any(wanted.without(DECISIONS, entry.json) is not None for entry in entries)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -60,6 +60,7 @@ def test_rare_rewards_of_unequal_weights_are_covered(rate):
     assert held > 365
 
 
+@example(2, 1.0, 5e-324)
 @given(st.integers(1, 500), shares, shares)
 def test_a_band_of_counts_lies_in_the_range(n, share, size):
     total, squares = n * share * size, n * share * size * size
