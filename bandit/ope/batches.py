@@ -201,6 +201,12 @@ def units_of(events: Sequence[LoggedEvent], unit: str | None) -> Units | None:
     return hash_units([_unit_of(event, path) for event in events])
 
 
+def has_unit(events: Sequence[LoggedEvent], unit: str) -> bool:
+    """Returns whether any decision has a value at the unit's path."""
+    path = unit_path(unit)
+    return any(segment_of(event, path) != NOTHING for event in events)
+
+
 def _unit_of(event: LoggedEvent, path: str) -> str:
     value, decision = segment_of(event, path), event.decision
     return f"{decision.event_id}/{decision.slot}" if value == NOTHING else f"={value}"

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
-from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
+from bandit.ope.batches import EVENT_ID, NOTHING, has_unit, unit_path
 from bandit.ope.before import NEARLY, Open, fit_robust, read_before, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
 from bandit.ope.checks.diagnostics import Calibrating, Calibration
@@ -119,7 +119,10 @@ def evaluate(
 
 def no_decision(skipped: Sequence[SkippedRows]) -> str:
     """Returns what to say of a log in which no row is a decision."""
-    said = "the log holds no decision; there is nothing to judge policies by"
+    said = (
+        "the log holds no decision of these; there is nothing to judge policies by. Is the "
+        "placement's name right, and is an archive written yet?"
+    )
     return "; ".join((said, *map(str, skipped)))
 
 
@@ -164,6 +167,7 @@ def _judge(
     calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats()
     creatives = CreativeJudge(model=model) if options.creatives else None
     times: list[tuple[float, float]] = []
+    named = options.unit in (None, EVENT_ID)
     events = reading(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -175,6 +179,8 @@ def _judge(
         times.append((view.timestamp_ms.min(), view.timestamp_ms.max()))
         if options.unit is None:
             repeats.add(batch)
+        else:
+            named = named or has_unit(batch, options.unit)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -191,6 +197,8 @@ def _judge(
         candidate.finish()
         if candidate is not candidates[0]:
             candidate.compare_slates(candidates[0])
+    if n and not named:
+        raise EstimateError(f"no decision has a value at {options.unit!r}, the unit")
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))

@@ -93,6 +93,9 @@ def check_reachable(
     if name in (".", ".."):
         message = f"{target} is {name!r}, which no address can hold; take another name"
         raise RequestError(422, code, message, target=target)
+    if not name.isprintable():
+        message = f"{target} is {name!r}; a name has no control characters; take another name"
+        raise RequestError(422, code, message, target=target)
     if as_flag and (cut := set("#?%").intersection(name)):
         message = (
             f"{target} is {name!r}; OpenFeature's providers cannot ask for a name with "

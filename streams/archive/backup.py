@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from streams.checkpoint import SUFFIX, exclusive_file
 from streams.errors import BackupError, LogError
-from streams.files.writing import publish, put_aside, write_whole
+from streams.files.writing import OWNER_ALONE, make_folder, publish, put_aside, write_whole
 from streams.logs.sqlite import SqliteLog
 from streams.logs.sqlite_file import FairLock, read_only
 
@@ -132,8 +132,12 @@ def _new_log(log: Path, checkpoints: Path) -> Iterator[Path]:
 def _unfinished(path: Path) -> Iterator[Path]:
     """Yields a path beside `path`, in a folder that is removed with all in it after the block."""
     try:
+        make_folder(path.parent)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            yield Path(folder, path.name)
+            copy = Path(folder, path.name)
+            # SQLite and a copy keep the mode of a file that is there.
+            copy.touch(mode=OWNER_ALONE)
+            yield copy
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error}") from error
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bandit.ope.readers.events import LoggedEvent
+from bandit.errors import FeatureError
+from bandit.ope.readers.events import LoggedEvent, check_features
 from bandit.ope.readers.rows import RowCounts
 from streams.archive.parquet import read_archive
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Interaction, interaction_in
 
 
-def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[LoggedEvent]:
+def with_final_rewards(
+    read: Callable[[], Iterable[Interaction]], counts: RowCounts | None = None
+) -> Iterator[LoggedEvent]:
     """Yields each decision once, where it was made, with the reward that it came to in the end.
 
     A decision learned in real time is there several times, first with the default reward. Only
@@ -21,7 +24,9 @@ def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[Lo
 
     Args:
         read: reads the interactions, each once; called twice.
+        counts: takes the decisions that no policy could read features of, which are left out.
     """
+    counts = counts or RowCounts()
     final = {
         (interaction.decision.event_id, interaction.decision.slot): interaction.reward
         for interaction in read()
@@ -31,6 +36,11 @@ def with_final_rewards(read: Callable[[], Iterable[Interaction]]) -> Iterator[Lo
         decision = interaction.decision
         if interaction.previous_reward is None and not decision.fallback:
             key = decision.event_id, decision.slot
+            try:
+                check_features(decision.context, decision.actions)
+            except FeatureError as error:
+                counts.leave_out("features_invalid", f"event {decision.event_id}", str(error))
+                continue
             yield LoggedEvent(decision, final.get(key, interaction.reward))
 
 
@@ -47,7 +57,7 @@ def read_archived(
     # the log is read twice, and its records are counted once
     passes = iter([RowCounts("skip"), counts])
     return with_final_rewards(
-        lambda: archived_interactions(directory, next(passes), placement=placement)
+        lambda: archived_interactions(directory, next(passes), placement=placement), counts
     )
 
 

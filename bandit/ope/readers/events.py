@@ -7,11 +7,15 @@ actions the log's policy could have taken must know which.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from streams.events import Decision
+from msgspec import Raw
+
+from bandit.features.flatten import CACHE_SIZE, flatten
+from streams.events import Action, Decision
 
 NONE: Final[Mapping[str, float]] = MappingProxyType({})
 NO_PMFS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType({})
@@ -54,6 +58,22 @@ def spread(propensity: float, index: int, n_actions: int) -> tuple[float, ...]:
         return (1.0,)
     rest = (1.0 - propensity) / (n_actions - 1)
     return tuple(propensity if number == index else rest for number in range(n_actions))
+
+
+def check_features(context: Raw, actions: Iterable[Action]) -> None:
+    """Refuses what no policy and no reward model could read.
+
+    Raises:
+        FeatureError: values that are no features.
+    """
+    flatten(context, namespace="context")
+    for action in actions:
+        _check_action(bytes(action.features))
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _check_action(features: bytes) -> None:
+    flatten(Raw(features), namespace="action")
 
 
 def with_entry(pmf: Sequence[float], index: int, propensity: float) -> tuple[float, ...]:

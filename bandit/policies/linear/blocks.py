@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, compressed, flatten, name_hash, standardised
-from bandit.policies.base import CACHE_SIZE, CONTEXTS_KEPT, order_of, spread_of
+from bandit.policies.base import CONTEXTS_KEPT, keep, order_of, spread_of
 from bandit.policies.best import Floats, quick_normal_best
 from streams.events import Action, Context, Decision
 
@@ -349,9 +349,7 @@ class BlockModel:
                 standardised(flatten(action.features, namespace="action", zeros=True))
             )
             found = np.append(1.0, self._creatives.vector(features))[: self._rank]
-            if len(self._kept) >= CACHE_SIZE:
-                self._kept.clear()
-            self._kept[key] = found
+            keep(self._kept, key, found)
         return found
 
 

@@ -172,7 +172,7 @@ def _log(patient: Patient) -> Seen:
     if seconds > SLOW_SECONDS:
         yield "warning", f"{place} took {seconds:.1f} s to answer", _REACH
     else:
-        yield "ok", f"{place} has {end} decisions, and answers", ""
+        yield "ok", f"{place} has {end} records of decisions, and answers", ""
     yield from _sqlite_file(patient.settings.log_url)
 
 

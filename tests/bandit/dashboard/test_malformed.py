@@ -1,6 +1,7 @@
 """Cookies, forms and headers that no browser of ours sent are answered without a failure."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -45,7 +46,9 @@ def asked(requests):
         await client.__aexit__(None, None, None)
         return [answer.status_code for answer in found]
 
-    return asyncio.run(use())
+    # in a thread: a test of the browser may have left a loop running in this one
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, use()).result()
 
 
 @pytest.mark.parametrize("cookie", COOKIES)

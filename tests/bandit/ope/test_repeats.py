@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from bandit.errors import EstimateError
 from bandit.ope.candidate import Options
 from bandit.ope.evaluate import evaluate, evaluate_columns
 from bandit.ope.readers.events import LoggedEvent
@@ -56,6 +57,15 @@ def test_the_verdict_says_so_until_a_unit_is_named():
     for found in evaluate(log, ["uniform"], named).policies:
         assert found.diagnostics.verdict.code == "ok"
         assert found.diagnostics.effective == pytest.approx(150.0)
+
+
+def test_a_unit_that_no_decision_has_is_refused(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user,ad,clicked,p\n" + "u,a,1,0.5\n" * 20)
+    roles = {"reward": "clicked", "propensity": "p", "action": "ad", "context.user": "user"}
+    options = Options(estimators=("snips",), unit="context.usr")
+    with pytest.raises(EstimateError, match=r"no decision has a value at 'context\.usr'"):
+        evaluate(partial(read_table, path, roles), ["constant:a"], options)
 
 
 @pytest.mark.parametrize("unit", [None, "context.user"])

@@ -1,6 +1,7 @@
 """Backups of a log in use, and logs that are made of them."""
 
 import json
+import os
 import subprocess
 import threading
 from contextlib import closing
@@ -81,6 +82,17 @@ def test_a_backup_has_all_that_was_acknowledged_while_others_write(log, path, tm
     assert made.records == 500 + len(outcomes)
 
 
+def test_backups_and_restored_logs_are_their_owners_alone(log, path, tmp_path, new):
+    before = os.umask(0)
+    try:
+        made = back_up(path, tmp_path / "made" / "b.db")
+        restored(made.path, new)
+    finally:
+        os.umask(before)
+    for file in (made.path, new):
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_checksum_is_one_that_sha256sum_checks(log, path, tmp_path):
     back_up(path, tmp_path / "b.db")
     command = ["sha256sum", "-c", "b.db.sha256"]
@@ -92,8 +104,8 @@ def test_a_backup_replaces_nothing_and_leaves_nothing_where_it_fails(log, path, 
     (tmp_path / "b.db").write_text("mine")
     with pytest.raises(BackupError, match=r"b\.db exists"):
         back_up(path, tmp_path / "b.db")
-    with pytest.raises(BackupError, match="nowhere"):
-        back_up(path, tmp_path / "nowhere" / "b.db")
+    with pytest.raises(BackupError, match="cannot be written"):
+        back_up(path, tmp_path / "b.db" / "c.db")
     assert {each.name for each in tmp_path.iterdir()} == {"data", "b.db"}
 
 

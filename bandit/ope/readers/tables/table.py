@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
+from bandit.errors import FeatureError
 from bandit.ope.base import Floats
-from bandit.ope.readers.events import UNNAMED, LoggedEvent, spread, with_entry
+from bandit.ope.readers.events import UNNAMED, LoggedEvent, check_features, spread, with_entry
 from bandit.ope.readers.rows import OnBadRow, RowCounts
 from bandit.ope.readers.tables.cells import names
 from bandit.ope.readers.tables.choices import Choice, Choices, NoChoice
@@ -89,6 +90,11 @@ def _events(table: Table, rows: TableRows, counts: RowCounts) -> Iterator[Logged
         )
         if isinstance(choice, NoChoice):
             counts.refuse(choice.reason, rows.where(row), choice.detail)
+            continue
+        try:
+            check_features(contexts[row], choice.actions)
+        except FeatureError as error:
+            counts.refuse("features_invalid", rows.where(row), str(error))
             continue
         decision = Decision(
             event_id=event_ids[row],

@@ -86,6 +86,19 @@ def test_a_record_that_cannot_be_read_stops_the_reader_or_is_counted(tmp_path):
     assert [(one.reason, one.count) for one in found.skipped] == [("event_invalid", 1)]
 
 
+@pytest.mark.parametrize(
+    "context", [b'{"at_ns":1796077695671000000}', b'{"a":' * 9 + b"1" + b"}" * 9]
+)
+def test_features_that_nothing_can_read_leave_out_their_decision(tmp_path, context):
+    made = [interaction(0, "e0", 0.0), interaction(1, "e1", 1.0)]
+    decision = msgspec.structs.replace(made[0].decision, context=msgspec.Raw(context))
+    made[0] = msgspec.structs.replace(made[0], decision=decision)
+    found = open_reader("archive", histories.archived(tmp_path / "archive", made))
+    assert [event.decision.event_id for event in found] == ["e1"]
+    (skipped,) = found.skipped
+    assert (skipped.reason, skipped.count, skipped.first) == ("features_invalid", 1, "event e0")
+
+
 def test_a_damaged_archive_is_refused(archive):
     (file,) = (archive / INTERACTIONS).glob("*.parquet")
     file.write_bytes(file.read_bytes()[:100])

@@ -9,7 +9,7 @@ from msgspec import Raw
 from bandit.errors import RequestError
 from bandit.policies import open_policy
 from bandit.policy import steps_of
-from bandit.service import asking as module
+from bandit.service.choosing import asking as module
 from bandit.service.choosing.asking import (
     MAX_ACTION_FEATURES,
     MAX_CONTEXT_FEATURES,
