@@ -85,7 +85,8 @@ def check_reachable(
         name: what would be a step of a path.
         target: what it names.
         code: of the refusal.
-        as_flag: OpenFeature's providers ask for it, too, which write a flag's name as it is.
+        as_flag: it names a placement. OpenFeature's providers ask for those, too, and write the
+            name as it is.
 
     Raises:
         RequestError: with this code.
@@ -93,7 +94,7 @@ def check_reachable(
     if name in (".", ".."):
         message = f"{target} is {name!r}, which no address can hold; take another name"
         raise RequestError(422, code, message, target=target)
-    if not name.isprintable():
+    if as_flag and not name.isprintable():
         message = f"{target} is {name!r}; a name has no control characters; take another name"
         raise RequestError(422, code, message, target=target)
     if as_flag and (cut := set("#?%").intersection(name)):

@@ -10,7 +10,7 @@ from bandit.errors import ReaderError
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.events import spread
 
-OBD = Path(__file__).parents[4].parent / "shared" / "data" / "obd"
+OBD = Path(__file__).parents[5].parent / "shared" / "data" / "obd"
 COLUMNS = {"reward": "clicked", "propensity": "p", "action": "ad", "context.age": "years"}
 ROWS = {
     "clicked": [0, 1, 0],
