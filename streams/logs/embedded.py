@@ -197,7 +197,6 @@ class MemoryLog:
     """
 
     def __init__(self, *, clock: Callable[[], int] = wall_clock_ms) -> None:
-        self._clock = clock
         self._log_clock = LogClock(clock)
         self._latest = Moment(0, 0)
         self._topics: dict[str, list[_Partition]] = {}
@@ -262,7 +261,7 @@ class MemoryLog:
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock."""
         with self._news:
-            return LogTime(self._log_clock.after(self._latest).log_ms, self._clock())
+            return LogTime(*self._log_clock.after(self._latest))
 
     def close(self) -> None:
         """Does nothing: there are no files or connections."""

@@ -238,7 +238,7 @@ class SqliteLog:
         self._files.check()
         ((accepted_ms,),) = self._query("SELECT accepted_ms FROM clock", ())
         now = self._log_clock.after(self._lock.noted.latest)
-        return LogTime(now.log_ms, self._clock(), accepted_ms)
+        return LogTime(*now, accepted_ms)
 
     def accept_time(self) -> LogTime:
         """Accepts that the log's time is as far ahead as it is; returns the time."""

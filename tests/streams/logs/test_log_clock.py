@@ -1,5 +1,6 @@
 """The log's time, whatever the machine's clock does."""
 
+import itertools
 import re
 
 import pytest
@@ -135,16 +136,25 @@ def test_a_disagreement_says_what_to_do(time, told):
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def opened(request, tmp_path):
+def open_with(request, tmp_path):
+    logs = []
+
+    def opened_with(clock):
+        in_memory = request.param == "memory"
+        logs.append(
+            MemoryLog(clock=clock) if in_memory else SqliteLog(tmp_path / "log.db", clock=clock)
+        )
+        return logs[-1]
+
+    yield opened_with
+    for log in logs:
+        log.close()
+
+
+@pytest.fixture
+def opened(open_with):
     wall = [1_800_000_000_000]
-    clock = lambda: wall[0]  # noqa: E731
-    log = (
-        MemoryLog(clock=clock)
-        if request.param == "memory"
-        else SqliteLog(tmp_path / "l", clock=clock)
-    )
-    yield log, wall
-    log.close()
+    return open_with(lambda: wall[0]), wall
 
 
 def test_all_topics_of_a_log_have_one_time(opened):
@@ -175,3 +185,12 @@ def test_an_accepted_difference_stays_so(tmp_path):
     log.append([Message("t", b"k", b"", timestamp_ms=log.time().log_ms + YEAR_MS)])
     assert log.time().disagreement is not None, "another jump is another difference"
     log.close()
+
+
+def test_a_clock_that_ticks_while_it_is_read_is_no_difference(open_with):
+    ticks = itertools.count(1_800_000_000_000)
+    log = open_with(lambda: next(ticks))
+    log.create_topic("t")
+    assert log.time().ahead_ms == 0
+    log.append([Message("t", b"k", b"")])
+    assert log.time().ahead_ms == 0
