@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from generator.brief.channels import Counting
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import GateFinding, claims, similarity, text
+from generator.screening.gates import GateFinding, claims, language, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, Thresholds, usual
 
@@ -225,7 +225,9 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
     """Returns the gates that look at words, language and subject."""
     said = [*brief.texts(), *shown]
     subjects, floor = similarity.vectors(said), thresholds.off_topic.floor
-    copied, language, grammar = thresholds.copied, thresholds.language, thresholds.grammar
+    copied, grammar = thresholds.copied, thresholds.grammar
+    tongue, form = asdict(thresholds.language), language.form_of(brief)
+    names = language.names_of(brief)
     lists = thresholds.profanity
     listing = text.profanities(lists.extra, lists.allowed)
     gates = {
@@ -234,9 +236,7 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
         ),
         "profanity": _each(lambda t: text.profane(t, listing)),
         "language": _each(
-            lambda t: text.in_language(
-                t, brief.language, sure=language.sure, least_words=language.least_words
-            )
+            lambda t: language.in_language(t, brief.language, form=form, known=names, **tongue)
         ),
     }
     if brief.language == "en":

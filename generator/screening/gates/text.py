@@ -6,13 +6,13 @@ import re
 import threading
 import unicodedata
 from collections.abc import Collection, Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 from better_profanity import Profanity
 
 from generator.brief.channels import Counting, units
-from generator.brief.schema import LANGUAGES, Brief
+from generator.brief.schema import Brief
 from generator.screening.gates import GateFinding
 
 
@@ -214,39 +214,6 @@ def ruled_out(text: str, never_use: Iterable[str], competitors: Iterable[str]) -
 def _any_of(words: Iterable[str]) -> str:
     # Longer ones first, so that the whole of a compound is named.
     return "|".join(re.escape(word) for word in sorted(words, key=lambda w: (-len(w), w)))
-
-
-INDISTINCT: Final = {"nb": {"nb", "da"}, "da": {"da", "nb"}}
-"""Languages whose short texts nobody tells apart."""
-
-
-@cache
-def _identifier() -> Any:
-    # Importing it takes a moment, and only who screens needs it.
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    found = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
-    # Languages that no brief asks for would only be mistaken for those that some do.
-    found.set_languages(sorted(LANGUAGES))
-    return found
-
-
-def in_language(text: str, wanted: str, *, sure: float, least_words: int) -> GateFinding:
-    """Confidently in another language; scores the posterior of the language that is wanted.
-
-    Brand names and borrowed words mislead any reader of short texts, so only a text of
-    `least_words` or more that is some other language with probability `sure` is refused.
-    """
-    ranked = {name: float(share) for name, share in _identifier().rank(text)}
-    alike = INDISTINCT.get(wanted, {wanted})
-    posterior = sum(ranked.get(name, 0.0) for name in alike)
-    likeliest = max(ranked, key=lambda name: ranked[name])
-    if len(words(text)) < least_words or likeliest in alike or ranked[likeliest] < sure:
-        return GateFinding(posterior)
-    named = LANGUAGES.get(likeliest, likeliest)
-    return GateFinding(
-        posterior, f"is {named} with {ranked[likeliest]:.2f}; not {LANGUAGES[wanted]}"
-    )
 
 
 # A linter takes a second to make, and is not to be used by two threads at once.

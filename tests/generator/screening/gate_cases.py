@@ -9,7 +9,7 @@ import msgspec
 
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import claims, rules, similarity, text
+from generator.screening.gates import claims, language, rules, similarity, text
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
 from tests.generator.screening.make_cases import FOLDER, PRODUCTS
@@ -144,7 +144,7 @@ JUDGES = {
     "leaked": lambda row, brief: text.leaked(row["text"], brief),
     "repeats": lambda row, _: text.repeats(row["text"]),
     "against": lambda row, brief: claims.against(row["text"], brief),
-    "language": lambda row, _: text.in_language(
+    "language": lambda row, _: language.in_language(
         row["text"], row.get("language", "en"), **msgspec.structs.asdict(usual().language)
     ),
     "grammar": lambda row, brief: text.misspelt(
