@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from generator.brief.channels import Counting
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import GateFinding, claims, similarity, text
+from generator.screening.gates import GateFinding, claims, figures, similarity, text
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, Thresholds, usual
 
@@ -198,7 +198,9 @@ def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dic
         "leaked": _each(lambda t: text.leaked(t, brief)),
         "markup": _each(text.markup),
         "characters": _each(lambda t: text.characters(t, latin=latin, extra=extra)),
-        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors)),
+        "never_use": _each(
+            lambda t: text.ruled_out(t, limits.never_use, limits.competitors, brief.language)
+        ),
     }
     if brief.language == "en":
         gates |= {"fragment": _each(text.fragment), "repeats": _each(text.repeats)}
@@ -210,7 +212,7 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
     said, claimed = brief.texts(), brief.claims()
     themes = [load_rules(theme) for theme in thresholds.platform.themes]
     harm = [load_rules(HARM)]
-    gates = {"figures": _each(lambda t: claims.unbacked(t, said))}
+    gates = {"figures": _each(lambda t: figures.unbacked(t, said, brief.language))}
     if brief.language == "en":
         gates |= {
             "against": _each(lambda t: claims.against(t, brief)),

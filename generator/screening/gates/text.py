@@ -14,6 +14,7 @@ from better_profanity import Profanity
 from generator.brief.channels import Counting, units
 from generator.brief.schema import LANGUAGES, Brief
 from generator.screening.gates import GateFinding
+from generator.screening.gates.phrases import find_phrase
 
 
 def listed(text: str) -> frozenset[str]:
@@ -48,15 +49,6 @@ def telling(text: str) -> list[str]:
 def stem(word: str) -> str:
     """Returns the word without the s of a plural."""
     return word.removesuffix("s") if len(word) > 3 else word
-
-
-def contains(text: str, phrase: str) -> bool:
-    """Returns whether the phrase stands in the text as whole words, in any case or its plural.
-
-    >>> contains("CHEAP beds", "cheap"), contains("A cheaper bed", "cheap")
-    (True, False)
-    """
-    return bool(re.search(rf"(?<!\w){re.escape(phrase.strip())}(?:s|es)?(?!\w)", text, re.I))
 
 
 LEAK: Final = re.compile(
@@ -199,10 +191,12 @@ def profane(text: str, listing: re.Pattern[str]) -> GateFinding:
     return GateFinding(len(found), f"has {found[0][:1]}…, a profanity" if found else None)
 
 
-def ruled_out(text: str, never_use: Iterable[str], competitors: Iterable[str]) -> GateFinding:
+def ruled_out(
+    text: str, never_use: Iterable[str], competitors: Iterable[str], language: str = "en"
+) -> GateFinding:
     """A word or phrase that the brief rules out, or the name of a competitor; scores how many."""
-    words = [phrase for phrase in never_use if contains(text, phrase)]
-    names = [name for name in competitors if contains(text, name)]
+    words = [phrase for phrase in never_use if find_phrase(text, phrase, language)]
+    names = [name for name in competitors if find_phrase(text, name, language)]
     why = None
     if words:
         why = f"the brief rules out {words[0]!r}"
