@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from bandit.features.reading import SENTENCE_END
+from bandit.features.reading import SENTENCE_END, words
 from generator.brief.schema import Brief
 from generator.screening.gates import GateFinding
-from generator.screening.gates.text import WORD, listed, stem, telling, words
+from generator.screening.gates.form import forms, stem, telling
+from generator.screening.gates.text import WORD, listed, ordinary
 
 PROMISES: Final = listed(
     "best cheapest cure cures discount discounts fastest free gift gifts guarantee guaranteed "
@@ -30,6 +31,11 @@ NEGATION: Final = re.compile(
     r"\b(?:is|are|was|were|does|do|did) not\b|\b(?:isn|aren|wasn|weren|doesn|don|didn)['’]t\b",
     re.I,
 )
+IMPERATIVE: Final = re.compile(r"^\W*(?:please )?(?:don['’]t|do not) (?!work|last|fit)\w", re.I)
+"""Tells a reader not to do something ("Don't miss …"), which says nothing of the product."""
+CLAUSE_BEGINS: Final = ".!?…:“„‘«(–—¿¡"
+FAMOUS: Final = listed("alexa amazon apple cambridge google oxford visa vogue")
+"""Names that are words of the dictionary, too."""
 SEPARATORS: Final = f"{SENTENCE_END}:;：；，–—-(（*/|｜\n“”」』】）〉》»"
 """What a claim may follow; Chinese and Japanese part whole statements by their comma, too."""
 NEGATED: Final = re.compile(r"^\W*(?:it|they|this|these|we)?\W*$", re.I)
@@ -62,7 +68,8 @@ def _verbatim(claim: str, text: str) -> bool:
 def against(text: str, brief: Brief) -> GateFinding:
     """Speaks against what it should sell ("less coffee"), or of what is not so."""
     negation = NEGATION.search(text)
-    if negation and NEGATED.match(text[: negation.start()]):
+    imperative = negation and IMPERATIVE.match(text)
+    if negation and not imperative and NEGATED.match(text[: negation.start()]):
         return GateFinding(1.0, f"{negation[0]!r} says what is not so")
     sold = {word for line in (brief.product, *brief.keywords) for word in telling(line)}
     for found in AGAINST.finditer(text):
@@ -87,10 +94,20 @@ def unfounded(text: str, sources: Iterable[str]) -> GateFinding:
 def _names(text: str) -> set[str]:
     """Returns the words that are written as names: capitalised where no sentence begins."""
     found = list(WORD.finditer(text))
-    capitalised = [
-        match[0].lower()
-        for match in found
-        if match[0][0].isupper() and text[: match.start()].rstrip()[-1:] not in ("", *".!?:“‘(–")
-    ]
+    inner = [match[0] for match in found if not _begins(text, match.start())]
+    capitalised = [word.lower() for word in inner if word[0].isupper()]
     # In Title Case a capital says nothing.
-    return set(capitalised) if len(capitalised) <= len(found) / 2 else set()
+    if len(capitalised) > len(found) / 2:
+        return set()
+    small = forms("en").small | forms("en").dangling
+    lower = [word for word in inner if word[0].islower() and word not in small]
+    if lower:
+        return set(capitalised)
+    # Of a short line that may be in Title Case, the dictionary tells the names.
+    return {word for word in capitalised if word in FAMOUS or not ordinary(word)}
+
+
+def _begins(text: str, place: int) -> bool:
+    """Returns whether a sentence or a quotation begins at this place."""
+    before = text[:place].rstrip()
+    return not any(map(str.isalnum, before)) or before[-1] in CLAUSE_BEGINS

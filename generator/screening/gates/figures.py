@@ -170,6 +170,7 @@ def read_figures(text: str, language: str = "en") -> tuple[Figure, ...]:
     >>> [(f.value, f.unit, f.off) for f in read_figures("周末5折，只要30万元", "zh")]
     [(50.0, '%', True), (300000.0, 'money', False)]
     """
+    language = language.split("-")[0]
     grammar, plain = _grammar(language), _plain(text, language)
     plain = _any_of([_names().idle]).sub(_blank, plain)
     found: list[tuple[int, Figure]] = []

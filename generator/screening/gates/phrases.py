@@ -54,6 +54,7 @@ def find_phrase(text: str, phrase: str, language: str) -> bool:
     >>> find_phrase("A cheaper bed", "cheap", "en"), find_phrase("输给 N.i.k.e", "nike", "zh")
     (False, True)
     """
+    language = language.split("-")[0]
     pattern, unspaced = _pattern(phrase, language)
     if unspaced:
         plain = folded(text, language)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process, utils
 
+from bandit.features.reading import words
 from generator.screening.gates import GateFinding
-from generator.screening.gates.text import words
 
 Vectors: TypeAlias = NDArray[np.float32]
 """Texts as directions, shape (n_texts, 256), each of length 1 (0 for a text without words)."""
