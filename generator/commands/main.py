@@ -11,6 +11,7 @@ import typer
 from bandit.commands import app as bandit_app
 from bandit.errors import BanditError
 from generator.commands import brief
+from generator.commands.channels import channels
 from generator.commands.dataset import dataset, practise
 from generator.commands.finetune import finetune, reward_model
 from generator.commands.generate import demo, gates, generate, screen
@@ -45,6 +46,7 @@ generator_app = make_app(
         "reward-model": reward_model,
         "run": run,
         "gates": gates,
+        "channels": channels,
         "screen": screen,
         "generate": generate,
         "demo": demo,
@@ -54,7 +56,18 @@ generator_app.add_typer(brief.app, name="brief")
 
 PACKAGES = {"streams": streams_app, "bandit": bandit_app, "generator": generator_app}
 BY_HAND = {
-    *("acts", "audit", "demo", "doctor", "evaluate", "fit-delay", "fit-prior", "forget", "gates"),
+    *(
+        "acts",
+        "audit",
+        "channels",
+        "demo",
+        "doctor",
+        "evaluate",
+        "fit-delay",
+        "fit-prior",
+        "forget",
+        "gates",
+    ),
     *("generate", "replay", "screen", "tune", "up"),
     *("brief", "creatives", "import", "keys", "policy"),
 }
