@@ -12,6 +12,7 @@ from bandit.commands import app as bandit_app
 from bandit.errors import BanditError
 from generator.commands import brief
 from generator.commands.channels import channels
+from generator.commands.creatives import export, import_ads
 from generator.commands.dataset import dataset, practise
 from generator.commands.finetune import finetune, reward_model
 from generator.commands.generate import demo, gates, generate, screen
@@ -26,7 +27,7 @@ from generator.commands.versions import (
 )
 from generator.errors import GeneratorError
 from streams.commands.log import app as streams_app
-from streams.commands.options import make_app
+from streams.commands.options import make_app, spread
 from streams.errors import StreamsError
 from streams.process import run_command
 
@@ -82,6 +83,11 @@ for name, package in PACKAGES.items():
     for group in package.registered_groups:
         (app if group.name in BY_HAND else own).registered_groups.append(group)
     app.add_typer(own, name=name)
+# What the generator adds to the commands of creatives, which stand under one name.
+for group in app.registered_groups:
+    if group.name == "creatives" and group.typer_instance is not None:
+        group.typer_instance.command("import")(spread(import_ads))
+        group.typer_instance.command("export")(spread(export))
 
 
 def main() -> None:
