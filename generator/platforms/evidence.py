@@ -26,7 +26,6 @@ MOST_IN_ALL: Final = 10_000
 """What a file counts as, at most, so that the log does not grow by a platform's traffic."""
 BESIDE: Final = 4
 """How many creatives of an ad group stand side by side in one decision; each is written whole."""
-_ROUNDING: Final = 1e-9
 VERSION: Final = "imported"
 """The policy version of decisions that no policy of ours made."""
 
@@ -118,10 +117,11 @@ def decisions(
 
 def _clicks(each: Counted, k: int) -> float:
     """Returns the clicks of the k-th showing: 0 or 1, and of the first what makes no whole one."""
-    rate = each.seen.clicks / each.seen.impressions
-    whole = math.floor((k + 1) * rate + _ROUNDING) - math.floor(k * rate + _ROUNDING)
-    left = each.showings * rate - math.floor(each.showings * rate + _ROUNDING) if k == 0 else 0.0
-    return min(max(whole + left, 0.0), 1.0)
+    clicks, impressions = each.seen.clicks, each.seen.impressions
+    whole = (k + 1) * clicks // impressions - k * clicks // impressions
+    # Where every showing is a click, nothing is left.
+    left = (each.showings * clicks % impressions) / impressions if k == 0 else 0.0
+    return whole + left
 
 
 def _side_by_side(
