@@ -42,6 +42,7 @@ class Decision(Struct, frozen=True, kw_only=True):
         placement: where it was made.
         creative_id: the chosen one.
         parts: its text by part, empty for an action that was brought.
+        ad: what goes with the text, by field: `final_url`, `call_to_action` and so on.
         index: of the chosen one in `pmf`.
         propensity: how likely it was.
         pmf: how likely each was, by id.
@@ -61,6 +62,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     policy_version: str
     source: Source = "policy"
     logged: bool = True
+    ad: dict[str, Any] = {}
 
 
 class SlotDecision(Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class SlotDecision(Struct, frozen=True, kw_only=True):
     index: int
     propensity: float
     pmf: dict[str, float]
+    ad: dict[str, Any] = {}
 
 
 class SlotDecisions(Struct, frozen=True, kw_only=True):
@@ -139,6 +142,7 @@ class Server(NamedTuple):
 class _Chosen(Struct):
     id: str
     parts: dict[str, str] = {}
+    ad: dict[str, Any] = {}
 
 
 class _Likely(Struct):
@@ -336,6 +340,7 @@ def _choice_of(found: _Ranked | _Slot) -> dict[str, Any]:
     return {
         "creative_id": found.action.id,
         "parts": found.action.parts,
+        "ad": found.action.ad,
         "index": found.index,
         "propensity": found.propensity,
         "pmf": {entry.id: entry.propensity for entry in found.pmf},

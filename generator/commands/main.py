@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 from bandit.commands import app as bandit_app
 from bandit.errors import BanditError
 from generator.commands import brief
+from generator.commands.channels import channels
+from generator.commands.creatives import export, import_ads
 from generator.commands.dataset import dataset, practise
 from generator.commands.finetune import finetune, reward_model
 from generator.commands.generate import demo, gates, generate, screen
@@ -29,7 +31,7 @@ from generator.commands.versions import (
 )
 from generator.errors import GeneratorError
 from streams.commands.log import app as streams_app
-from streams.commands.options import make_app
+from streams.commands.options import make_app, spread
 from streams.errors import StreamsError
 from streams.process import run_command
 
@@ -49,6 +51,7 @@ generator_app = make_app(
         "reward-model": reward_model,
         "run": run,
         "gates": gates,
+        "channels": channels,
         "screen": screen,
         "generate": generate,
         "demo": demo,
@@ -59,7 +62,7 @@ generator_app.add_typer(brief.app, name="brief")
 PACKAGES = {"streams": streams_app, "bandit": bandit_app, "generator": generator_app}
 PANELS: Final = {
     "Start": ("up", "demo", "doctor"),
-    "Creatives": ("brief", "generate", "screen", "gates", "creatives"),
+    "Creatives": ("brief", "generate", "screen", "gates", "channels", "creatives"),
     "Learn from logs": ("import", "evaluate", "tune", "replay", "fit-prior", "fit-delay"),
     "Operate": ("policy", "keys", "acts", "audit", "forget"),
     "Single processes": tuple(PACKAGES),
@@ -113,6 +116,11 @@ for panel, names in PANELS.items():
     for group in app.registered_groups:
         if group.name in names:
             group.rich_help_panel = panel
+# What the generator adds to the commands of creatives, which stand under one name.
+for group in app.registered_groups:
+    if group.name == "creatives" and group.typer_instance is not None:
+        group.typer_instance.command("import")(spread(import_ads))
+        group.typer_instance.command("export")(spread(export))
 
 
 def main() -> None:
