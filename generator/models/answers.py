@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from generator.errors import AnswerUnusable
 
@@ -62,7 +62,7 @@ class _Choice(Struct):
     text: str | None = None
     message: _Message | None = None
     finish_reason: str | None = None
-    error: Raw | None = None
+    error: Any = None
 
 
 class _Usage(Struct):
@@ -73,7 +73,7 @@ class _Usage(Struct):
 class _Body(Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: Raw | None = None
+    error: Any = None
 
 
 def read_answer(body: str) -> Answer:
@@ -86,7 +86,7 @@ def read_answer(body: str) -> Answer:
         found = msgspec.json.decode(body, type=_Body)
     except msgspec.DecodeError as error:
         raise AnswerUnusable(_no_json(body, error)) from error
-    if found.error is not None and bytes(found.error) != b"null":
+    if found.error is not None:
         raise _inner_error(found.error)
     if not found.choices:
         raise AnswerUnusable(
@@ -94,7 +94,7 @@ def read_answer(body: str) -> Answer:
             f"overloaded or still loading: {_shown(body)}"
         )
     choice = found.choices[0]
-    if choice.error is not None and bytes(choice.error) != b"null":
+    if choice.error is not None:
         raise _inner_error(choice.error)
     usage = found.usage or _Usage()
     text = _text_of(choice)
@@ -141,9 +141,8 @@ def _no_json(body: str, error: Exception) -> str:
     return f"the server answered with what is no completion ({error}): {_shown(body)}"
 
 
-def _inner_error(raw: Raw) -> AnswerUnusable:
+def _inner_error(error: Any) -> AnswerUnusable:
     """Returns the error that an answer of status 200 carries, as OpenRouter's do."""
-    error: Any = json.loads(bytes(raw))
     told = error if isinstance(error, dict) else {"message": error}
     code = told.get("code")
     status = int(str(code)) if str(code).isdigit() else 500

@@ -37,6 +37,9 @@ NO_KEY: Final = "none"
 WRAPPING: Final = 48
 """Tokens that JSON around texts takes, and some for each text."""
 
+HTTP_LOGGERS: Final = ("httpx", "httpx2")
+"""Loggers of HTTP libraries, which say every request at INFO unless somebody set their level."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -229,6 +232,7 @@ class RemoteBackend:
         """
         path = "/chat/completions" if self._endpoint.api == "chat" else "/completions"
         attempt = reloads = 0
+        tries = self._endpoint.retries
         while True:
             self._limiter.wait()
             sent = self._dialect.spoken(body)
@@ -236,8 +240,8 @@ class RemoteBackend:
             try:
                 answer = read_answer(client.post(path, cast_to=str, body=sent))
             except AnswerUnusable as error:
-                if not error.retriable or attempt >= self._endpoint.retries:
-                    self._give_up(error, f"answered badly {attempt + 1} times")
+                if not error.retriable or attempt >= tries:
+                    self._give_up(error, f"failed, with {attempt} of {tries} retries")
                 self._sleep(min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS))
                 attempt += 1
                 with self._lock:
@@ -246,20 +250,21 @@ class RemoteBackend:
                 if _filtered(error):
                     return Answer("", finished=True, withheld=FILTERED, read=None, written=None)
                 forgotten = getattr(error, "status_code", None) == 404
-                if forgotten and reloads <= self._endpoint.retries:
+                if forgotten and reloads <= tries:
                     reloads += 1
                     if self._adapters.load_again(client, body["model"], seen=loads):
                         continue
                 if not self._dialect.learned(error, sent):
-                    self._give_up(error, f"failed, with up to {self._endpoint.retries} retries")
+                    self._give_up(error, f"failed, with up to {tries} retries")
             else:
                 self._count(answer)
                 return answer
 
     def _give_up(self, error: AnswerUnusable | APIError, how: str) -> NoReturn:
-        words = f"{self._named()} {how}: {type(error).__name__}: {error}"
         if isinstance(error, AnswerUnusable):
+            words = f"{self._named()} {how}: {error}"
             raise AnswerUnusable(words, retriable=error.retriable) from error
+        words = f"{self._named()} {how}: {type(error).__name__}: {error}"
         raise BackendError(words, retriable=_may_pass(error)) from error
 
     def _count_attempt(self, response: Any) -> None:
@@ -319,6 +324,9 @@ def _may_pass(error: APIError) -> bool:
 
 def open_client(endpoint: Endpoint, key: str | None, **options: Any) -> OpenAI:
     """Returns a client of an endpoint, which waits and tries again as it says."""
+    for name in HTTP_LOGGERS:
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.WARNING)
     return OpenAI(
         base_url=endpoint.url,
         api_key=key or NO_KEY,

@@ -150,7 +150,6 @@ def test_the_key_is_sent_and_what_not_all_know_only_where_it_is_asked_for(server
 
 
 def test_a_vllm_server_is_told_to_load_an_adapter():
-    """vLLM does not run here: this holds us to its documented request, not to its answer."""
     with flaky_proxy(None, []) as (url, asked):
         opened("base", url).load_adapter("adcopy-v17", "/adapters/v17")
     [(path, _, body)] = asked
