@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
 from typing import Final, NamedTuple, TypeAlias
 
@@ -23,8 +23,9 @@ from streams.events import (
     decode,
 )
 from streams.events.fields import whole_number
-from streams.fold import scan, scan_topic
+from streams.fold import scan_topic
 from streams.logs.base import Headers, Log, Message, Record, TopicOffset, TopicPartition
+from streams.read_back import Key, Written
 
 PARTITION: Final = TopicPartition(DEAD_LETTER, 0)
 Place = tuple[str, int, int]
@@ -72,39 +73,25 @@ class WrittenDeadLetters:
     A process that was killed reads the records since its checkpoint again.
 
     Args:
-        log: holds the letters.
-        since: the offset to look from, as `offset` gave it; that of the oldest letter if None.
-        is_ours: returns whether the record of a place is this process's to write a letter of.
+        keys: the topics and partitions whose records' letters are this process's to write.
+        offsets: the checkpoint's; they say where to look from.
     """
 
-    def __init__(self, log: Log, since: int | None, is_ours: Callable[[Place], bool]) -> None:
-        self._log = log
-        self._since = log.start_offset(PARTITION) if since is None else since
-        places = map(origin, scan(log, PARTITION, self._since))
-        self._places = {place for place in places if place and is_ours(place)}
+    def __init__(self, keys: Iterable[Key], offsets: Mapping[TopicPartition, int]) -> None:
+        self.written = Written(DEAD_LETTER, _identify, keys, offsets)
 
     def take(self, record: Record) -> bool:
         """Returns whether the record's letter is there; each can be asked for once."""
-        place = record[:3]
-        if place not in self._places:
-            return False
-        self._places.remove(place)
-        return True
+        return self.written.take((record.topic, record.partition), record.offset)
 
     def message(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""
         return [] if self.take(record) else [dead_letter_message(record, code, error)]
 
-    def offset(self, position: int = 0) -> int:
-        """Returns where the next start must look from, if the state is saved as of now.
 
-        That moves on only once all that was found has been asked for, or is of records before
-        `position`: until then the state is older than what is written.
-        """
-        self._places = {place for place in self._places if place[2] >= position}
-        if not self._places:
-            self._since = self._log.end_offset(PARTITION)
-        return self._since
+def _identify(letter: Record) -> tuple[Key, int] | None:
+    place = origin(letter)
+    return None if place is None else (place[:2], place[2])
 
 
 REPLAYED_FROM: Final = "replayed-from"

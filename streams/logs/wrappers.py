@@ -59,6 +59,7 @@ class RetryingLog:
         self.read = self._patient(log.read)
         self.start_offset = self._patient(log.start_offset)
         self.end_offset = self._patient(log.end_offset)
+        self.end_offsets = self._patient(log.end_offsets)
         self.consumer = self._patient(log.consumer)
         self.committed = self._patient(log.committed)
         self.time = self._patient(log.time)
@@ -126,6 +127,7 @@ class MeteredLog:
         self.partitions = log.partitions
         self.start_offset = log.start_offset
         self.end_offset = log.end_offset
+        self.end_offsets = log.end_offsets
         self.committed = log.committed
         self.time = log.time
         self.close = log.close
@@ -200,6 +202,7 @@ class MeteredConsumer:
         self.pause = self._consumer.pause
         self.resume = self._consumer.resume
         self.commit = self._consumer.commit
+        self.stay = self._consumer.stay
         consumers.add(self)
 
     def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
@@ -223,8 +226,11 @@ class MeteredConsumer:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Notes where the assignee starts each partition."""
+        self.positions.update(dict.fromkeys(partitions))
         starts = self._assignee.assigned(partitions)
-        self.positions.update({partition: starts.get(partition) for partition in partitions})
+        # Some may have been revoked meanwhile.
+        for partition in self.positions.keys() & partitions:
+            self.positions[partition] = starts.get(partition)
         return starts
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
