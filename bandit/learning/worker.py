@@ -22,8 +22,8 @@ from bandit.learning.trials import Plan, verdict
 from streams.catalogue.state import CatalogueReader
 from streams.catalogue.writer import CatalogueWriter
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import WrittenDeadLetters
-from streams.errors import ChangeRefused, EventError
+from streams.dead_letters import WrittenDeadLetters, append_or_lay_aside
+from streams.errors import ChangeRefused, EventError, MessagesRefused
 from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Placement, PolicySpec, encode
 from streams.events.placement import TrialResult
 from streams.fold import AdaptiveInterval
@@ -182,9 +182,10 @@ class Learner:
             self._start_refolds()
         # The joiner dead-letters these.
         self._reader.unreadable.clear()
-        dead = [message for record in records for message in self._take(record)]
+        dead = [(message, record[:3]) for record in records for message in self._take(record)]
         self._advance_refolds()
-        self._log.append(dead)
+        letters = [message for message, _ in dead]
+        append_or_lay_aside(self._log, letters, lambda position: dead[position][1])
         if self._anything_changed() and not self._publishing.wait_seconds():
             self._publishing.run(self._publish)
 
@@ -234,8 +235,17 @@ class Learner:
             fold.snapshot(name, number, counted=self._reader.catalogue.capped(name))
             for number, name, fold in changed
         ]
-        self._log.append([Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots])
-        self.counts.snapshots += len(snapshots)
+        try:
+            published = self._log.append(
+                [Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots]
+            )
+        except MessagesRefused as error:
+            # The API serves what was published before.
+            published = list(error.written.values())
+            for position, why in error.refused.items():
+                name = snapshots[position].placement
+                logger.error("the policy of placement %r is not published: %s", name, why)
+        self.counts.snapshots += len(published)
         for held in self.partitions:
             held.unpublished.clear()
         tried = zip(changed, snapshots, strict=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import WrittenDeadLetters
+from streams.dead_letters import WrittenDeadLetters, append_or_lay_aside
 from streams.errors import MappingError, UnmappedError
 from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
 from streams.fold import AdaptiveInterval
@@ -98,7 +98,9 @@ def run_ingest(
         ready()
         while not stop.is_set():
             records = consumer.poll(POLL_SECONDS, limit=batch)
-            log.append([m for r in records for m in worker[r[:2]].mapped(r, mappers)])
+            mapped = [(m, r) for r in records for m in worker[r[:2]].mapped(r, mappers)]
+            sources = [record[:3] for _, record in mapped]
+            append_or_lay_aside(log, [message for message, _ in mapped], sources.__getitem__)
             commit(consumer, worker.save_due())
     return counts
 

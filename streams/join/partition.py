@@ -17,9 +17,10 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import WrittenDeadLetters
-from streams.errors import EventError, SchemaError
+from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
+from streams.errors import EventError, EventTooLarge, SchemaError
 from streams.events import (
+    DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
@@ -163,15 +164,41 @@ class JoinWritten:
         self._key = INTERACTIONS, source
         self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
         self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        keys = [(DECISIONS, source), (OUTCOMES, source)]
+        keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
         # The catalogue has one partition, and so has the join of the same number lay it aside.
         if source == CATALOGUE_PARTITION.partition:
             keys.append(CATALOGUE_PARTITION)
         self.letters = WrittenDeadLetters(keys, offsets)
 
     def interaction(self, sequence: int) -> bool:
-        """Returns whether the interaction is there; each can be asked for once."""
-        return self.interactions.take(self._key, sequence)
+        """Returns whether it is there, or its dead letter; each can be asked for once."""
+        laid_aside = self.letters.written.take((JOINED, self._key[1]), sequence)
+        return self.interactions.take(self._key, sequence) or laid_aside
+
+
+def place_of(message: Message) -> Place:
+    """Returns where the record stood that a message of a join follows from."""
+    record = Record(message.topic, 0, 0, 0, message.key, message.value, message.headers)
+    if message.topic == DEAD_LETTER and (place := origin(record)):
+        return place
+    found = _identify(record)
+    return (JOINED, found[0][1], found[1]) if found else (message.topic, 0, 0)
+
+
+LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
+"""What a record may have, so that an interaction can be written of what is joined."""
+
+
+def check_size(record: Record) -> None:
+    """Refuses a record that is larger than any that can be joined.
+
+    Raises:
+        EventTooLarge: with the reason of its dead letter.
+    """
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    size, largest = len(record.key) + len(record.value) + headers, LARGEST_BYTES[record.topic]
+    if size > largest:
+        raise EventTooLarge(f"it has {size} bytes; expected at most {largest} in {record.topic}")
 
 
 IDLE_SECONDS: Final = 0.02
@@ -326,6 +353,7 @@ class JoinedPartition:
             self.join.tick(record.timestamp_ms)
             return None
         try:
+            check_size(record)
             event = decode(record.value)
         except EventError as error:
             return self._unusable(record, error)

@@ -15,11 +15,12 @@ from typing import Final
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoint
+from streams.dead_letters import append_or_lay_aside
 from streams.errors import EventError, TopicError
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES, decode
 from streams.fold import AdaptiveInterval
 from streams.join.machine import Join
-from streams.join.partition import JoinCounts, JoinedPartition, JoinWritten
+from streams.join.partition import JoinCounts, JoinedPartition, JoinWritten, place_of
 from streams.logs.base import Consumer, Log, Message, TopicPartition
 from streams.logs.wrappers import RetryingLog
 from streams.partition_worker import CHECKPOINT_AGE_SECONDS, PartitionWorker, commit
@@ -133,7 +134,7 @@ class Joiner:
             messages += touched[number].advance(self._log)
         for held in self.partitions:
             messages += held.ticks(now, now_ms)
-        self._log.append(messages)
+        append_or_lay_aside(self._log, messages, lambda position: place_of(messages[position]))
         self._now_ms = self._log.time().log_ms
         self.counts.latency.written(self._now_ms)
         for held in self.partitions:

@@ -168,7 +168,7 @@ class KafkaLog:
         self._clock_ms = clock_ms
         self._options = client_options
         self._opening = threading.Lock()
-        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last_ms)
+        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last)
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
         self._closed = False
@@ -326,10 +326,11 @@ class KafkaLog:
                 self._reader = Reader(self._bootstrap, self._names, self._options)
             return self._reader
 
-    def _last_ms(self, partition: TopicPartition) -> int:
+    def _last(self, partition: TopicPartition) -> tuple[int, int]:
+        """Returns the time of the partition's last record, 0 if it has none, and its end."""
         start, end = self.start_offset(partition), self.end_offset(partition)
         last = self.read(partition, max(start, end - LOOK_BACK), limit=LOOK_BACK)
-        return last[-1].timestamp_ms if last else 0
+        return (last[-1].timestamp_ms if last else 0), end
 
     def _consumer_options(self, group: str | None) -> dict[str, object]:
         name = None if group is None else self._names.prefix + group
