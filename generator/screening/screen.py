@@ -17,7 +17,15 @@ from bandit.features.reading import one_line, unquoted, words
 from generator.brief.channels import Counting, units
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import GateFinding, claims, form, language, similarity, text
+from generator.screening.gates import (
+    GateFinding,
+    claims,
+    figures,
+    form,
+    language,
+    similarity,
+    text,
+)
 from generator.screening.gates.likeness import TextReader, Vectors, reader_of
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, OffTopic, Thresholds, usual
@@ -210,7 +218,7 @@ def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dic
         "characters": _each(
             lambda t: form.characters(t, latin=latin, extra=extra, emoji=emoji, language=told)
         ),
-        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors)),
+        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors, told)),
         "repeats": _each(lambda t: form.repeats(t, told)),
     }
 
@@ -220,7 +228,7 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
     said, claimed = brief.texts(), brief.claims()
     themes = [load_rules(theme) for theme in thresholds.platform.themes]
     harm = [load_rules(HARM)]
-    gates = {"figures": _each(lambda t: claims.unbacked(t, said))}
+    gates = {"figures": _each(lambda t: figures.unbacked(t, said, brief.language))}
     if brief.language == "en":
         gates |= {
             "against": _each(lambda t: claims.against(t, brief)),

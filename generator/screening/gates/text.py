@@ -14,6 +14,7 @@ from bandit.features.reading import words
 from generator.brief.schema import Brief
 from generator.screening.gates import GateFinding
 from generator.screening.gates.form import telling
+from generator.screening.gates.phrases import find_phrase
 
 
 def listed(text: str) -> frozenset[str]:
@@ -22,15 +23,6 @@ def listed(text: str) -> frozenset[str]:
 
 
 WORD: Final = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-
-
-def contains(text: str, phrase: str) -> bool:
-    """Returns whether the phrase stands in the text as whole words, in any case or its plural.
-
-    >>> contains("CHEAP beds", "cheap"), contains("A cheaper bed", "cheap")
-    (True, False)
-    """
-    return bool(re.search(rf"(?<!\w){re.escape(phrase.strip())}(?:s|es)?(?!\w)", text, re.I))
 
 
 LEAK: Final = re.compile(
@@ -99,10 +91,12 @@ def profane(text: str, listing: re.Pattern[str]) -> GateFinding:
     return GateFinding(len(found), f"has {found[0][:1]}…, a profanity" if found else None)
 
 
-def ruled_out(text: str, never_use: Iterable[str], competitors: Iterable[str]) -> GateFinding:
+def ruled_out(
+    text: str, never_use: Iterable[str], competitors: Iterable[str], language: str = "en"
+) -> GateFinding:
     """A word or phrase that the brief rules out, or the name of a competitor; scores how many."""
-    words = [phrase for phrase in never_use if contains(text, phrase)]
-    names = [name for name in competitors if contains(text, name)]
+    words = [phrase for phrase in never_use if find_phrase(text, phrase, language)]
+    names = [name for name in competitors if find_phrase(text, name, language)]
     why = None
     if words:
         why = f"the brief rules out {words[0]!r}"

@@ -9,7 +9,7 @@ import msgspec
 
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import claims, form, language, rules, similarity, text
+from generator.screening.gates import claims, figures, form, language, rules, similarity, text
 from generator.screening.gates.likeness import vectors
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
@@ -158,7 +158,7 @@ JUDGES = {
     "platform": _platform,
     "harm": lambda row, _: rules.broken(row["text"], [rules.load_rules(rules.HARM)]),
     "required_claims": lambda row, _: claims.required({"headline": row["text"]}, row["claims"]),
-    "figures": lambda row, brief: claims.unbacked(row["text"], _sources(brief)),
+    "figures": lambda row, brief: figures.unbacked(row["text"], _sources(brief)),
     "unfounded": lambda row, brief: claims.unfounded(row["text"], _sources(brief)),
     "duplicate": _duplicate,
     "copied": lambda row, _: similarity.copied(
