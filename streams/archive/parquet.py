@@ -25,13 +25,13 @@ from streams.archive.files import (
     ArchiveFile,
     Gap,
     archive_files,
+    archive_lock,
     check_complete,
     gaps,
     is_sound,
     put_aside,
     why_of_another_log,
 )
-from streams.checkpoint import exclusive
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
 from streams.files.writing import remove_unfinished, writing_whole
@@ -48,8 +48,6 @@ ROWS_PER_GROUP: Final = 10_000
 READ_ROWS: Final = 1000
 LOOK_SECONDS: Final = 1.0
 PARTITIONS: Final = b"copyloop.partitions"
-
-logger = logging.getLogger(__name__)
 
 SCHEMA: Final = pa.schema(
     [
@@ -107,7 +105,7 @@ def run_archive(
     counts = counts or ArchiveCounts()
     log = RetryingLog(log, stop=stop)
 
-    with exclusive(directory, "archive"):
+    with archive_lock(directory):
         archiver = _Archiver(log, directory, rows_per_file, counts)
         archiver.resume()
         ready()
