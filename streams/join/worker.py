@@ -6,6 +6,7 @@ goes on from its checkpoint, finds what it had written since, and writes the res
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from streams.events import DECISIONS, OUTCOMES, decode
 from streams.fold import AdaptiveInterval, PartitionWorker, commit
 from streams.join.machine import Join
 from streams.join.partition import JoinCounts, JoinedPartition, Written
+from streams.join.routing import layout_tick
 from streams.logs.base import Consumer, Log, Message, TopicPartition
 from streams.logs.wrappers import RetryingLog
 from streams.readiness import nobody
@@ -30,10 +32,14 @@ POLL_SECONDS: Final = 0.25
 CHECKPOINT_SECONDS: Final = 1.0
 CHECKPOINT_SHARE: Final = 0.005
 """At most this share of the time goes into checkpoints: joining again is cheap, waiting is not."""
+LAYOUT_SECONDS: Final = 2.0
+"""How often a joiner looks whether partitions were added."""
 WAITING_LIMIT: Final = 20_000
 """A side with so many records waiting for the other is paused until a quarter are left."""
 
 SIDES: Final = (DECISIONS, OUTCOMES)
+
+logger = logging.getLogger(__name__)
 
 
 def run_joiner(
@@ -100,6 +106,9 @@ class Joiner:
             raise TopicError(f"{numbers} partitions: decisions and outcomes need equally many")
         self.counts = counts or JoinCounts()
         self._catalogue = CatalogueReader(log)
+        self._count = min(numbers.values())
+        self._told = 0
+        self._count_at = time.monotonic() + LAYOUT_SECONDS
         self._now_ms = log.time().log_ms
         self.partitions = PartitionWorker(
             log,
@@ -117,7 +126,7 @@ class Joiner:
         self._catalogue.catch_up()
         # Windows end by the log's time, which is that of the ticks as well.
         now, now_ms = time.monotonic(), self._log.time().log_ms
-        messages = self._catalogue_letters()
+        messages = self._catalogue_letters() + self._layout_ticks(now)
         touched: dict[int, JoinedPartition] = {}
         for record in records:
             held = touched[record.partition] = self.partitions[record[:2]]
@@ -139,8 +148,29 @@ class Joiner:
         join = (
             Join.from_bytes(checkpoint.state, catalogue) if checkpoint else Join(number, catalogue)
         )
+        if not join.layouts:
+            join.layouts = {self._count}
         inputs = {place: offset for place, offset in offsets.items() if place.topic in SIDES}
         return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
+
+    def _layout_ticks(self, now: float) -> list[Message]:
+        """Returns a tick for each partition where partitions were added, which says so.
+
+        The joins learn it by a record, and so at the same place however often they read it. One
+        that was taken up before it was read, or is new, learns it as well.
+        """
+        if now < self._count_at:
+            return []
+        self._count_at = now + LAYOUT_SECONDS
+        # While only one of the two topics has its new partitions, nothing can be joined in them.
+        self._count = count = min(self._log.partitions(topic) for topic in SIDES)
+        layouts = {count}.union(*(held.join.layouts for held in self.partitions))
+        untold = any(count not in held.join.layouts for held in self.partitions)
+        if not untold or count == self._told:
+            return []
+        logger.info("decisions and outcomes have %d partitions now", count)
+        self._told = count
+        return [layout_tick(number, layouts) for number in range(count)]
 
     def _patience_seconds(self) -> float:
         now = time.monotonic()

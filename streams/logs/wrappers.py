@@ -51,6 +51,7 @@ class RetryingLog:
     def __init__(
         self, log: Log, *, stop: threading.Event, retry_seconds: float | None = None
     ) -> None:
+        self._log = log
         self._stop = stop
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._append = self._patient(log.append)
@@ -67,6 +68,10 @@ class RetryingLog:
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, and returns where they are; asks nothing for none."""
         return self._append(messages) if messages else []
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return self._log.partition_of(key, partitions)
 
     def _patient(self, ask: Callable[P, T]) -> Callable[P, T]:
         def patiently(*args: P.args, **options: P.kwargs) -> T:
@@ -166,6 +171,10 @@ class MeteredLog:
         if records:
             self.taken.add(partition.topic, records)
         return records
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return self._log.partition_of(key, partitions)
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None

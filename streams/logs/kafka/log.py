@@ -22,7 +22,7 @@ from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import open_client, patiently, translated
-from streams.logs.kafka.producer import KafkaAppender, Names, to_records
+from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
 from streams.logs.log_clock import LogTime
 
 POLL_MS: Final = 200
@@ -255,6 +255,10 @@ class KafkaLog:
         with closing(client), translated(self._what):
             offset = client.committed(self._names.theirs(partition), timeout_ms=self._timeout_ms)
         return None if offset is None else int(offset)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return partition_of(key, partitions)
 
     def time(self) -> LogTime:
         """Returns this machine's time, which the brokers' should agree with."""

@@ -42,7 +42,8 @@ def murmur2(key: bytes) -> int:
     return state ^ state >> 15
 
 
-def _partition_of(key: bytes, partitions: int) -> int:
+def partition_of(key: bytes, partitions: int) -> int:
+    """Returns the partition of a key, as Java's clients pick it."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
@@ -185,7 +186,7 @@ class KafkaAppender:
             topic: len(producer.partitions_for(self._names.prefix + topic))
             for topic in {message.topic for message in messages}
         }
-        places = [destination(m, counts[m.topic], _partition_of) for m in messages]
+        places = [destination(m, counts[m.topic], partition_of) for m in messages]
         # History is written by one at a time, or its times would go back after all.
         dated = any(message.timestamp_ms is not None for message in messages)
         with self._history if dated else nullcontext():
