@@ -116,6 +116,7 @@ def run_archive(
                 due_at = time.monotonic() + interval_seconds
                 archiver.fill_gaps()
             archiver.write_new(1 if due else rows_per_file)
+        archiver.fill_gaps()
         archiver.write_new(0)
 
 
@@ -131,7 +132,6 @@ class _Archiver:
         self._directory = directory
         self._rows = rows
         self._counts = counts
-        self._partitions = {topic: partitions(log, topic) for topic in ARCHIVED}
         self._empty: set[Gap] = set()
         """Gaps that the log has no record for."""
         self.offsets: dict[TopicPartition, int] = {}
@@ -141,7 +141,7 @@ class _Archiver:
         remove_unfinished(self._directory)
         files = {topic: archive_files(self._directory, topic) for topic in ARCHIVED}
         sound = {topic: [f for f in held if is_sound(f)] for topic, held in files.items()}
-        counts = {topic: len(places) for topic, places in self._partitions.items()}
+        counts = {topic: self._log.partitions(topic) for topic in ARCHIVED}
         why = why_of_another_log(self._log, sound, counts)
         if why is not None:
             aside = put_aside(self._directory, ARCHIVED)
@@ -156,10 +156,13 @@ class _Archiver:
         self.fill_gaps()
 
     def fill_gaps(self) -> None:
-        """Writes again what files that are gone had, and finds out where the archive ends."""
-        for topic, places in self._partitions.items():
+        """Writes again what files that are gone had, and finds out where the archive ends.
+
+        Partitions that were added since are taken up.
+        """
+        for topic in ARCHIVED:
             files = archive_files(self._directory, topic)
-            for place in places:
+            for place in partitions(self._log, topic):
                 own = [file for file in files if file.partition == place.partition]
                 start = self._log.start_offset(place)
                 for gap in gaps(own, start):

@@ -14,12 +14,12 @@ from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka
-from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
 from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
+from streams.logs.kafka.assignment import assignor_for
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import open_client, patiently, translated
 from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
@@ -107,7 +107,10 @@ TOPIC_SETTINGS: Final = {
     # A policy's snapshot is one message.
     "max.message.bytes": str(16 << 20),
 }
+METADATA_AGE_MS: Final = 5000
+"""How soon clients see that partitions were added; a window may be a minute."""
 WAITS: Final[dict[str, object]] = {
+    "metadata_max_age_ms": METADATA_AGE_MS,
     "session_timeout_ms": 10_000,
     # Members learn by their heartbeats that another one came or left, and wait for each other.
     "heartbeat_interval_ms": 1000,
@@ -119,7 +122,6 @@ CONSUMER: Final[dict[str, object]] = {
     "enable_auto_commit": False,
     # Offsets come from the assignee; one that is not there is told apart from a first start.
     "auto_offset_reset": "none",
-    "partition_assignment_strategy": (RangePartitionAssignor,),
 }
 
 
@@ -239,7 +241,12 @@ class KafkaLog:
         for topic in topics:
             self.partitions(topic)
         return KafkaLogConsumer(
-            open_client(KafkaConsumer, self._bootstrap, **self._consumer_options(group)),
+            open_client(
+                KafkaConsumer,
+                self._bootstrap,
+                **self._consumer_options(group),
+                partition_assignment_strategy=(assignor_for(topics),),
+            ),
             self._names,
             topics,
             assignee,

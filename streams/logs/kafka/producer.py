@@ -112,6 +112,8 @@ PRODUCER_DEFAULTS: Final[dict[str, object]] = {
     # Nothing lingers, since append() flushes; but until then a batch gathers and is sent whole.
     "linger_ms": 1000,
     "compression_type": "lz4",
+    # How soon it sees that partitions were added.
+    "metadata_max_age_ms": 5000,
 }
 
 
@@ -183,7 +185,7 @@ class KafkaAppender:
 
     def _append(self, producer: Any, messages: Sequence[Message]) -> list[TopicOffset]:
         counts = {
-            topic: len(producer.partitions_for(self._names.prefix + topic))
+            topic: self._count(producer, topic, messages)
             for topic in {message.topic for message in messages}
         }
         places = [destination(m, counts[m.topic], partition_of) for m in messages]
@@ -198,6 +200,18 @@ class KafkaAppender:
                 for chunk in chunks
                 for written in self._send(producer, places[chunk], messages[chunk])
             ]
+
+    def _count(self, producer: Any, topic: str, messages: Sequence[Message]) -> int:
+        """Returns how many partitions a topic has; asks again where a message names another."""
+        name = self._names.prefix + topic
+        count = len(producer.partitions_for(name))
+        if any(m.topic == topic and (m.partition or 0) >= count for m in messages):
+            # It may have been added since the client last asked.
+            asked = threading.Event()
+            producer._metadata.request_update().add_both(lambda *_: asked.set())
+            asked.wait(producer.config["max_block_ms"] / 1000)
+            count = len(producer.partitions_for(name))
+        return count
 
     def _dated(self, place: TopicPartition, message: Message) -> Message:
         """Returns the message with its time, if it has one, raised and put into a header."""
