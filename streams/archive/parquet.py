@@ -305,9 +305,9 @@ def restore(directory: Path, log: Log) -> int:
     topics = {topic: files for topic in ARCHIVED if (files := archive_files(directory, topic))}
     if not topics:
         raise ArchiveError(f"there is no archive in {directory}")
-    layout = {
-        topic: int(_schema(files[0].path).metadata[PARTITIONS]) for topic, files in topics.items()
-    }
+    layout = {topic: _count(files) for topic, files in topics.items()}
+    for topic, archived in layout.items():
+        log.create_topic(topic, partitions=archived)
     create_topics(log, partitions=max(layout.values()))
     for topic, archived in layout.items():
         if log.partitions(topic) != archived:
@@ -329,6 +329,13 @@ def restore(directory: Path, log: Log) -> int:
             )
             restored += len(chunk)
     return restored
+
+
+def _count(files: Sequence[ArchiveFile]) -> int:
+    """Returns how many partitions a topic had: at the end, since some may have been added."""
+    last = {file.partition: file.path for file in files}
+    told = (_schema(path).metadata[PARTITIONS] for path in last.values())
+    return max(*map(int, told), *(partition + 1 for partition in last))
 
 
 @contextmanager

@@ -268,6 +268,7 @@ class JoinedPartition:
         self.written = written
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
+        self._told_layout = 0
 
     def add(self, record: Record, now: float) -> None:
         """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
@@ -324,6 +325,16 @@ class JoinedPartition:
             return inf, ()
         idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
         return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
+
+    def tell_layout(self, count: int) -> bool:
+        """Returns whether the join is to be told now that there are so many partitions."""
+        layouts = self.join.layouts
+        if count == 1 and not layouts:
+            # Nothing follows from that, and so no record has to say it.
+            layouts.add(1)
+        untold = count not in layouts and self._told_layout != count
+        self._told_layout = count
+        return untold
 
     def ticks(self, now: float, now_ms: int) -> list[Message]:
         """Returns the ticks that are due."""

@@ -106,9 +106,7 @@ class Joiner:
             raise TopicError(f"{numbers} partitions: decisions and outcomes need equally many")
         self.counts = counts or JoinCounts()
         self._catalogue = CatalogueReader(log)
-        self._count = min(numbers.values())
-        self._told = 0
-        self._count_at = time.monotonic() + LAYOUT_SECONDS
+        self._count_at = time.monotonic()
         self._now_ms = log.time().log_ms
         self.partitions = PartitionWorker(
             log,
@@ -148,29 +146,27 @@ class Joiner:
         join = (
             Join.from_bytes(checkpoint.state, catalogue) if checkpoint else Join(number, catalogue)
         )
-        if not join.layouts:
-            join.layouts = {self._count}
         inputs = {place: offset for place, offset in offsets.items() if place.topic in SIDES}
         return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
 
     def _layout_ticks(self, now: float) -> list[Message]:
-        """Returns a tick for each partition where partitions were added, which says so.
+        """Returns ticks that tell joins how many partitions there are, where they do not know.
 
-        The joins learn it by a record, and so at the same place however often they read it. One
-        that was taken up before it was read, or is new, learns it as well.
+        A join learns that by a record, and so at the same place however often it reads. Where
+        partitions were added, all joins are told, also those of other processes.
         """
         if now < self._count_at:
             return []
         self._count_at = now + LAYOUT_SECONDS
         # While only one of the two topics has its new partitions, nothing can be joined in them.
-        self._count = count = min(self._log.partitions(topic) for topic in SIDES)
+        count = min(self._log.partitions(topic) for topic in SIDES)
+        untold = [held for held in self.partitions if held.tell_layout(count)]
         layouts = {count}.union(*(held.join.layouts for held in self.partitions))
-        untold = any(count not in held.join.layouts for held in self.partitions)
-        if not untold or count == self._told:
-            return []
-        logger.info("decisions and outcomes have %d partitions now", count)
-        self._told = count
-        return [layout_tick(number, layouts) for number in range(count)]
+        added = len(layouts) > 1
+        if untold and added:
+            logger.info("decisions and outcomes have %d partitions now", count)
+        sources = range(count) if added else [held.join.source for held in untold]
+        return [layout_tick(number, layouts) for number in sources] if untold else []
 
     def _patience_seconds(self) -> float:
         now = time.monotonic()

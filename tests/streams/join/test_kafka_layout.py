@@ -1,5 +1,6 @@
 """On Kafka: outcomes in the wrong partition, and partitions that are added under traffic."""
 
+import threading
 import time
 from collections import defaultdict
 from contextlib import ExitStack
@@ -9,18 +10,19 @@ from zlib import crc32
 import kafka
 import pytest
 
-from streams.archive.parquet import read_archive, run_archive
+from streams.archive.parquet import read_archive, restore, run_archive
 from streams.catalogue.state import catalogue_message
 from streams.dead_letters import read_dead_letters
-from streams.events import DECISIONS, OUTCOMES, Placement, RewardKind, RewardRule
+from streams.events import DECISIONS, INTERACTIONS, OUTCOMES, Placement, RewardKind, RewardRule
 from streams.fold import scan_topic
 from streams.join.partition import JoinCounts
 from streams.join.worker import run_joiner
 from streams.logs.base import Message
+from streams.logs.embedded import MemoryLog
 from streams.logs.kafka import KafkaLog
 from streams.topics import create_topics
 from tests.streams.ingest.ingesting import running, wait_until
-from tests.streams.join.joiner_runs import decided, interactions
+from tests.streams.join.joiner_runs import by_source, decided, interactions
 from tests.streams.join.joining import event_of
 
 pytestmark = pytest.mark.kafka
@@ -123,9 +125,14 @@ def test_partitions_that_are_added_under_traffic_lose_nothing(opened, grow, tmp_
 def test_partitions_that_were_added_while_no_joiner_ran_lose_nothing(opened, grow, tmp_path):
     log = opened()
     before, after = ([f"{name}-{n}" for n in range(20)] for name in "ab")
+    early = [f"early-{n}" for n in range(20)]
     with running(run_joiner, log, tmp_path) as thread:
-        log.append([decided(e) for e in before])
-        wait_until(lambda: len(interactions(log)) == len(before), thread)
+        log.append([clicked(e) for e in early])
+        log.append([decided(e) for e in early])
+        wait_until(lambda: all_clicked(log, early), thread)
+        before += early
+        log.append([decided(e) for e in before if e not in early])
+        wait_until(lambda: len(rewards(log)) == len(before), thread)
     for topic in (DECISIONS, OUTCOMES):
         grow(topic, 4)
     fresh = opened()
@@ -135,3 +142,18 @@ def test_partitions_that_were_added_while_no_joiner_ran_lose_nothing(opened, gro
     with running(run_joiner, fresh, tmp_path) as thread:
         wait_until(lambda: all_clicked(log, before + after), thread)
     assert list(read_dead_letters(log)) == []
+    # Read again from the start, all of it follows as it did then.
+    written, more = by_source(log), [f"c-{n}" for n in range(20)]
+    with running(run_joiner, fresh, tmp_path / "anew") as thread:
+        fresh.append([clicked(e) for e in more])
+        fresh.append([decided(e) for e in more])
+        wait_until(lambda: all_clicked(log, before + after + more), thread)
+    found = by_source(log)
+    assert all(found[source][: len(own)] == own for source, own in written.items())
+    restored = MemoryLog()
+    stop = threading.Event()
+    stop.set()
+    run_archive(log, tmp_path / "archive", stop=stop)
+    restore(tmp_path / "archive", restored)
+    assert rewards(restored) == rewards(log)
+    assert (restored.partitions(DECISIONS), restored.partitions(INTERACTIONS)) == (4, 2)
