@@ -258,6 +258,10 @@ class MemoryLog:
         self._partition(partition)
         return self._commits.get((group, partition))
 
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns none: there is nothing to set."""
+        return {}
+
     def partition_of(self, key: bytes, partitions: int) -> int:
         """Returns the partition that a message of this key gets where there are so many."""
         return partition_of(key, partitions)

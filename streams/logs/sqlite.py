@@ -229,6 +229,10 @@ class SqliteLog:
         """How many records the log has had, those included that were dropped since."""
         return int(self._query(RECORDS, ())[0][0])
 
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns none: there is nothing to set."""
+        return {}
+
     def partition_of(self, key: bytes, partitions: int) -> int:
         """Returns the partition that a message of this key gets where there are so many."""
         return partition_of(key, partitions)

@@ -69,6 +69,10 @@ class RetryingLog:
         """Writes all the messages, and returns where they are; asks nothing for none."""
         return self._append(messages) if messages else []
 
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+        return self._log.topic_settings(topics)
+
     def partition_of(self, key: bytes, partitions: int) -> int:
         """Returns the partition that a message of this key gets where there are so many."""
         return self._log.partition_of(key, partitions)
@@ -171,6 +175,10 @@ class MeteredLog:
         if records:
             self.taken.add(partition.topic, records)
         return records
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+        return self._log.topic_settings(topics)
 
     def partition_of(self, key: bytes, partitions: int) -> int:
         """Returns the partition that a message of this key gets where there are so many."""

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
@@ -24,6 +25,7 @@ from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import open_client, patiently, translated
 from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
 from streams.logs.log_clock import LogTime
+from streams.logs.topic_settings import topic_settings
 
 POLL_MS: Final = 200
 
@@ -99,14 +101,6 @@ class Reader:
 T = TypeVar("T")
 
 LOOK_BACK: Final = 1000
-TOPIC_SETTINGS: Final = {
-    "message.timestamp.type": "LogAppendTime",
-    # The log is the only truth, so forgetting is for whoever runs it to decide, not for a default.
-    "retention.ms": "-1",
-    "retention.bytes": "-1",
-    # A policy's snapshot is one message.
-    "max.message.bytes": str(16 << 20),
-}
 METADATA_AGE_MS: Final = 5000
 """How soon clients see that partitions were added; a window may be a minute."""
 WAITS: Final[dict[str, object]] = {
@@ -181,7 +175,7 @@ class KafkaLog:
         layout = {
             "num_partitions": partitions,
             "replication_factor": self._replication_factor,
-            "configs": TOPIC_SETTINGS | {"cleanup.policy": "compact" if compact else "delete"},
+            "configs": topic_settings(compact=compact),
         }
         self._patiently(lambda: self._create(name, layout))
         self._patiently(lambda: self._admin.wait_for_topics([name], timeout_ms=self._timeout_ms))
@@ -192,6 +186,19 @@ class KafkaLog:
         if count is None:
             raise unknown_topic(topic)
         return count
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics; none of one that this client may not describe."""
+        self._check_open()
+        names = {self._names.prefix + topic: topic for topic in topics}
+        if not names:
+            return {}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        found = self._patiently(lambda: self._admin.describe_configs(asked, config_filter="all"))
+        return {
+            names[name]: {setting: told["value"] for setting, told in settings.items()}
+            for name, settings in found.get("topic", {}).items()
+        }
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, and returns where; on all in-sync replicas by then.
