@@ -114,11 +114,12 @@ def mean_interval(
     wider = quantile(level) / student_quantile(level, max(free, 1.0)) if free < MANY else 1.0
     n = centre * (1.0 - centre) / spread * wider * wider + 1.0
     below, above = beta_bounds(centre * n, (1.0 - centre) * n, level)
+    # of a decision or two the centre may lie so far from the estimate that a tail cuts it off
     return Interval(
         method,
         level,
-        low if share == 0.0 else low + width * below,
-        high if share == 1.0 else low + width * above,
+        low if share == 0.0 else low + width * min(below, share),
+        high if share == 1.0 else low + width * max(above, share),
     )
 
 
