@@ -181,6 +181,28 @@ def ratio_interval(
     return Interval("log_normal", level, low, high)
 
 
+def relative_bounds(
+    difference: tuple[float, float], value: tuple[float, float]
+) -> tuple[float | None, float | None]:
+    """Returns the bounds of d / (v - d), given those of d and of v; None for none.
+
+    With d = v - w it is v / w - 1, of what is above 0: where w may be 0 nothing bounds it above.
+    The bounds hold where both of those given do.
+
+    >>> [round(bound, 3) for bound in relative_bounds((0.01, 0.03), (0.09, 0.11))]
+    [0.1, 0.5]
+    >>> relative_bounds((0.01, 0.1), (0.09, 0.11))[1] is None
+    True
+    """
+
+    def at(apart: float, value: float) -> float | None:
+        return apart / (value - apart) if value > apart else None
+
+    # it rises with d; with v it falls where d is above 0, and rises where d is below
+    (low, high), (least, most) = difference, value
+    return at(low, most if low > 0.0 else least), at(high, least if high > 0.0 else most)
+
+
 def bernstein_lower(mean: float, variance: float, n: int, *, largest: float, alpha: float) -> float:
     """Returns a lower bound of a mean, for any n: wrong with probability `alpha` at most.
 
