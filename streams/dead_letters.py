@@ -20,6 +20,7 @@ from streams.events import (
     POLICIES,
     Decision,
     Outcome,
+    Slate,
     decode,
 )
 from streams.events.fields import whole_number
@@ -277,7 +278,7 @@ def _key(letter: DeadLetter, topic: str, mended: bytes | None) -> bytes:
             raise
         # Sent again as it was, it is refused again, unless who reads it can read more by now.
         return letter.key
-    return event.event_id.encode() if isinstance(event, Decision | Outcome) else letter.key
+    return event.event_id.encode() if isinstance(event, Decision | Slate | Outcome) else letter.key
 
 
 def place_name(topic: str, partition: int, offset: int) -> str:
