@@ -12,14 +12,16 @@ from msgspec import Meta, Struct
 
 from generator.errors import ThresholdsError
 from generator.files import Count, Fraction
+from generator.screening.gates.lists import markets
 from generator.screening.gates.rules import themes
 from streams.files.yaml_text import yaml_value
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
 CODES: Final = (
-    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
+    "cut_off", "empty", "length", "fragment", "leaked", "chat", "markup", "characters", "never_use",
     "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
-    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
+    "platform", "law", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate",
+    "crowding",
 )  # fmt: skip
 """The gates in the order in which they run; each is the code of its rejections."""
 Percentage: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
@@ -65,6 +67,12 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     themes: tuple[str, ...]
 
 
+class Law(Struct, frozen=True, forbid_unknown_fields=True):
+    """The markets whose law on advertising holds."""
+
+    markets: tuple[str, ...]
+
+
 class OffTopic(Struct, frozen=True, forbid_unknown_fields=True):
     """How close to the product a text must be."""
 
@@ -108,6 +116,7 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     grammar: Grammar
     profanity: ProfanityLists
     platform: Platform
+    law: Law
     off_topic: OffTopic
     duplicate: Duplicate
     copied: Copied
@@ -143,6 +152,10 @@ def load_thresholds(path: Path | None) -> Thresholds:
         if theme not in themes():
             expected = ", ".join(themes())
             raise ThresholdsError(f"{path}: platform.themes: {theme!r}; expected {expected}")
+    for market in found.law.markets:
+        if market not in markets():
+            expected = ", ".join(markets())
+            raise ThresholdsError(f"{path}: law.markets: {market!r}; expected {expected}")
     return found
 
 
