@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.reward.regression import Floats, Ints
-from generator.screening.gates.similarity import wordllama_model
+from generator.screening.gates.likeness import wordllama_model
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
 """Returns the vectors of texts, shape (n_texts, d)."""

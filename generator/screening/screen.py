@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import asdict, replace
 
 from bandit.features.reading import one_line, unquoted, words
-from generator.brief.channels import Counting
+from generator.brief.channels import Counting, units
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
 from generator.screening.gates import (
@@ -28,8 +28,9 @@ from generator.screening.gates import (
     text,
 )
 from generator.screening.gates.chat import chatty
+from generator.screening.gates.likeness import TextReader, Vectors, reader_of
 from generator.screening.gates.rules import HARM, broken, load_rules
-from generator.screening.settings import CODES, Thresholds, usual
+from generator.screening.settings import CODES, OffTopic, Thresholds, usual
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 QUOTE: Final = '"'
 STOP: Final = QUOTE + "\n"
 """What ends a text: prompts put it in quotes, on one line."""
+TOLD_BY_LETTERS: Final = frozenset({"zh", "zh-Hans", "zh-Hant"})
+"""Languages of which shared letters tell the subject. On 278 good and bad lines, of Japanese they
+refused 40 % of the good, and of Korean, German, Spanish and French they found less than half of
+the bad."""
 TAKE_EMOJI: Final = frozenset(
     ("douyin", "email", "linkedin", "meta", "push", "tiktok", "wechat_moments", "x")
 )
@@ -123,13 +128,14 @@ class Screen:
     ) -> None:
         self._thresholds = thresholds or usual()
         self._taken = list(existing)
-        self._vectors = similarity.vectors(self._taken)
+        self._reader = reader_of(brief.language, self._thresholds.likeness.model)
+        self._vectors = self._reader.vectors(self._taken)
         self._accepted: list[int] = []
         shown = list(winners)
         by_code = {
             **_form_gates(brief, counting, self._thresholds),
             **_truth_gates(brief, self._thresholds),
-            **_sense_gates(brief, shown, self._thresholds),
+            **_sense_gates(brief, shown, self._thresholds, self._reader),
         }
         if whole:
             stated = brief.constraints.required_claims
@@ -158,32 +164,25 @@ class Screen:
             for i, finding in zip(left, findings, strict=True):
                 verdicts[i] = _with(verdicts[i], code, finding)
         passed = [i for i, verdict in enumerate(verdicts) if verdict.rejection is None]
-        directions = similarity.vectors([batch[i].text for i in passed])
+        directions = self._reader.vectors([batch[i].text for i in passed])
         for i, direction in zip(passed, directions, strict=True):
             verdicts[i] = self._beside_others(batch[i].text, direction, verdicts[i])
         return verdicts
 
     def _beside_others(
-        self, text: str, direction: similarity.Vectors, verdict: ScreenVerdict
+        self, text: str, direction: Vectors, verdict: ScreenVerdict
     ) -> ScreenVerdict:
         """Judges a text by what there is already; one that passes is there from then on."""
         for code in self._sequential:
             if code == "duplicate":
-                limits = self._thresholds.duplicate
-                finding = similarity.duplicate(
-                    text,
-                    self._taken,
-                    self._vectors @ direction,
-                    alike=limits.alike,
-                    close=limits.close,
-                    worded=limits.worded,
-                )
+                limits = asdict(self._thresholds.duplicate)
+                closeness = self._vectors @ direction
+                finding = similarity.duplicate(text, self._taken, closeness, **limits)
             else:
                 crowding = self._thresholds.crowding
                 own = self._vectors[self._accepted]
-                finding = similarity.crowded(
-                    direction, own, floor=crowding.floor, nearest=crowding.nearest
-                )
+                floor = crowding.letters if self._reader.kind == "letters" else crowding.floor
+                finding = similarity.crowded(direction, own, floor=floor, nearest=crowding.nearest)
             verdict = _with(verdict, code, finding)
             if verdict.rejection is not None:
                 return verdict
@@ -248,10 +247,11 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
     return gates
 
 
-def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> dict[str, Gate]:
+def _sense_gates(
+    brief: Brief, shown: Sequence[str], thresholds: Thresholds, reader: TextReader
+) -> dict[str, Gate]:
     """Returns the gates that look at words, language and subject."""
     said = [*brief.texts(), *shown]
-    subjects, floor = similarity.vectors(said), thresholds.off_topic.floor
     copied, grammar = thresholds.copied, thresholds.grammar
     tongue, chinese = asdict(thresholds.language), language.form_of(brief)
     names = language.names_of(brief)
@@ -276,12 +276,27 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
         gates["grammar"] = _each(
             lambda t: text.misspelt(t, kinds=grammar.kinds, ignored=grammar.ignored, known=said)
         )
-        # The embeddings know English alone.
-        gates["off_topic"] = lambda texts: [
-            similarity.off_topic(direction, subjects, floor)
-            for direction in similarity.vectors(texts)
-        ]
+    if reader.kind != "letters" or brief.language in TOLD_BY_LETTERS:
+        gates["off_topic"] = _off_topic(said, thresholds.off_topic, reader)
     return gates
+
+
+def _off_topic(said: Sequence[str], limits: OffTopic, reader: TextReader) -> Gate:
+    subjects = reader.vectors(said)
+    letters = reader.kind == "letters"
+    floor = limits.letters if letters else limits.floor
+
+    def judged(texts: Sequence[str]) -> list[GateFinding]:
+        found = [similarity.off_topic(v, subjects, floor) for v in reader.vectors(texts)]
+        # A short text shares no letter with most things that are said of its subject.
+        return [
+            GateFinding(finding.score)
+            if letters and units(text, "double_width") < limits.letters_from
+            else finding
+            for text, finding in zip(texts, found, strict=True)
+        ]
+
+    return judged
 
 
 def _each(gate: Callable[[str], GateFinding]) -> Gate:

@@ -73,10 +73,18 @@ class Law(Struct, frozen=True, forbid_unknown_fields=True):
     markets: tuple[str, ...]
 
 
+class LikenessSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What reads texts to compare them: a model of sentence-transformers, or none."""
+
+    model: str
+
+
 class OffTopic(Struct, frozen=True, forbid_unknown_fields=True):
-    """How close to the product a text must be."""
+    """How close to the product a text must be; by letters, one at least `letters_from` wide."""
 
     floor: Annotated[float, Meta(ge=-1, le=1)]
+    letters: Annotated[float, Meta(ge=-1, le=1)]
+    letters_from: Count
 
 
 class Duplicate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +93,7 @@ class Duplicate(Struct, frozen=True, forbid_unknown_fields=True):
     alike: Percentage
     close: Fraction
     worded: Percentage
+    letters: Percentage
 
 
 class Copied(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +112,7 @@ class Crowding(Struct, frozen=True, forbid_unknown_fields=True):
     """How distinct a text must be from the `nearest` ones of its set, taken together."""
 
     floor: Fraction
+    letters: Fraction
     nearest: Count
 
 
@@ -117,6 +127,7 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     profanity: ProfanityLists
     platform: Platform
     law: Law
+    likeness: LikenessSettings
     off_topic: OffTopic
     duplicate: Duplicate
     copied: Copied
