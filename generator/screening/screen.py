@@ -234,13 +234,13 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
     told, markets = brief.language, thresholds.law.markets
     gates = {
         "figures": _each(lambda t: figures.unbacked(t, said, told)),
+        "unfounded": _each(lambda t: claims.unfounded(t, said, told)),
         "law": _each(lambda t: lists.unlawful(t, markets, told, claimed)),
         "harm": _each(lambda t: lists.contemptuous(t, told)),
     }
     if told == "en":
         gates |= {
             "against": _each(lambda t: claims.against(t, brief)),
-            "unfounded": _each(lambda t: claims.unfounded(t, said)),
             "platform": _each(lambda t: broken(t, themes, claimed)),
             "harm": _each(lambda t: broken(t, harm)),
         }
