@@ -17,11 +17,10 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenDeadLetters
-from streams.errors import EventError, SchemaError
+from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
+from streams.errors import EventError, EventTooLarge, SchemaError
 from streams.events import (
-    CATALOGUE,
+    DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
@@ -33,11 +32,11 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.fold import ends, partitions, scan
 from streams.join.machine import Join
 from streams.join.state import Emitted, Refusal
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
+from streams.read_back import Key, Written
 
 TICK: Final = encode(Tick())
 OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
@@ -140,61 +139,66 @@ class _Sequenced(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Sequenced)
 
 
-class Written:
-    """What the join of partition `source` had written, and does not write again.
-
-    Args:
-        log: where it was written.
-        source: the partition whose join it is.
-        offsets: where to look from, as `offsets` gave them; an output that is left out is
-            looked through from its start.
-
-    Attributes:
-        letters: its dead letters.
-        catalogue_offset: what cannot be used of the catalogue before here has its letters.
-    """
-
-    def __init__(self, log: Log, source: int, offsets: Mapping[TopicPartition, int]) -> None:
-        self._log = log
-        outputs = partitions(log, INTERACTIONS)
-        self._offsets = {place: offsets[place] for place in outputs if place in offsets}
-        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        # The catalogue has one partition, and so has the join of the same number lay it aside.
-        topics = (DECISIONS, OUTCOMES, CATALOGUE)
-        self.letters = WrittenDeadLetters(
-            log,
-            offsets.get(DEAD_LETTERS),
-            lambda place: place[0] in topics and place[1] == source,
-        )
-        records = (record for place in outputs for record in scan(log, place, offsets.get(place)))
-        found = (_sequenced(record) for record in records)
-        self._sequences = {each.sequence for each in found if each and each.source == source}
-
-    def interaction(self, sequence: int) -> bool:
-        """Returns whether the interaction is there; each can be asked for once."""
-        if sequence not in self._sequences:
-            return False
-        self._sequences.remove(sequence)
-        return True
-
-    def offsets(self) -> dict[TopicPartition, int]:
-        """Returns where the next start must look from, if the join's state is as of now.
-
-        That moves on only once all that was found has been asked for: until then the state is
-        older than what is written.
-        """
-        if not self._sequences:
-            self._offsets = ends(self._log, INTERACTIONS)
-        others = {DEAD_LETTERS: self.letters.offset(), CATALOGUE_PARTITION: self.catalogue_offset}
-        return self._offsets | others
-
-
-def _sequenced(record: Record) -> _Sequenced | None:
+def _identify(record: Record) -> tuple[Key, int] | None:
     try:
-        return _decoder.decode(record.value)
+        found = _decoder.decode(record.value)
     except UNREADABLE:
         # No join wrote that; the learner lays it aside.
         return None
+    return (INTERACTIONS, found.source), found.sequence
+
+
+class JoinWritten:
+    """What the join of partition `source` had written, and does not write again.
+
+    Args:
+        source: the partition whose join it is.
+        offsets: the checkpoint's; they say where to look from.
+
+    Attributes:
+        interactions, letters: what it wrote of either.
+        catalogue_offset: what cannot be used of the catalogue before here has its letters.
+    """
+
+    def __init__(self, source: int, offsets: Mapping[TopicPartition, int]) -> None:
+        self._key = INTERACTIONS, source
+        self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
+        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
+        keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
+        # The catalogue has one partition, and so has the join of the same number lay it aside.
+        if source == CATALOGUE_PARTITION.partition:
+            keys.append(CATALOGUE_PARTITION)
+        self.letters = WrittenDeadLetters(keys, offsets)
+
+    def interaction(self, sequence: int) -> bool:
+        """Returns whether it is there, or its dead letter; each can be asked for once."""
+        laid_aside = self.letters.written.take((JOINED, self._key[1]), sequence)
+        return self.interactions.take(self._key, sequence) or laid_aside
+
+
+def place_of(message: Message) -> Place:
+    """Returns where the record stood that a message of a join follows from."""
+    record = Record(message.topic, 0, 0, 0, message.key, message.value, message.headers)
+    if message.topic == DEAD_LETTER and (place := origin(record)):
+        return place
+    found = _identify(record)
+    return (JOINED, found[0][1], found[1]) if found else (message.topic, 0, 0)
+
+
+LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
+"""What a record may have, so that an interaction can be written of what is joined."""
+
+
+def check_size(record: Record) -> None:
+    """Refuses a record that is larger than any that can be joined.
+
+    Raises:
+        EventTooLarge: with the reason of its dead letter.
+    """
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    size, largest = len(record.key) + len(record.value) + headers, LARGEST_BYTES[record.topic]
+    if size > largest:
+        raise EventTooLarge(f"it has {size} bytes; expected at most {largest} in {record.topic}")
 
 
 IDLE_SECONDS: Final = 0.02
@@ -252,7 +256,7 @@ class JoinedPartition:
         self,
         join: Join,
         offsets: dict[TopicPartition, int],
-        written: Written,
+        written: JoinWritten,
         counts: JoinCounts,
     ) -> None:
         self.join = join
@@ -261,7 +265,8 @@ class JoinedPartition:
         self.paused: set[str] = set()
         """The sides that are not read for now."""
         self._offsets = offsets
-        self.written = written
+        self.wrote = written
+        self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
 
@@ -298,8 +303,11 @@ class JoinedPartition:
         }
 
     def checkpoint(self) -> Checkpoint:
-        """Returns what to save: the join, and the offsets of its inputs and outputs."""
-        return Checkpoint(self.join.to_bytes(), self.offsets() | self.written.offsets())
+        """Returns what to save: the join, and the offsets of its inputs."""
+        offsets = self.offsets()
+        if self.join.source == CATALOGUE_PARTITION.partition:
+            offsets[CATALOGUE_PARTITION] = self.wrote.catalogue_offset
+        return Checkpoint(self.join.to_bytes(), offsets)
 
     def tick_due(self, now: float, now_ms: int) -> tuple[float, tuple[str, ...]]:
         """Returns in how many seconds time must be helped on, and on which sides.
@@ -330,7 +338,7 @@ class JoinedPartition:
 
     def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""
-        letters = self.written.letters.message(record, code, error)
+        letters = self.wrote.letters.message(record, code, error)
         self._counts.dead_lettered += len(letters)
         return letters
 
@@ -341,10 +349,11 @@ class JoinedPartition:
             return None
         self._counts.events += 1
         # Its placement may be known by now, but it was not when this decision was refused.
-        if record.topic == DECISIONS and self.written.letters.take(record):
+        if record.topic == DECISIONS and self.wrote.letters.take(record):
             self.join.tick(record.timestamp_ms)
             return None
         try:
+            check_size(record)
             event = decode(record.value)
         except EventError as error:
             return self._unusable(record, error)
@@ -395,7 +404,7 @@ class JoinedPartition:
         if interaction.status == "closed":
             self._counts.closed += 1
             self._counts.defaulted += emitted.defaulted
-        if self.written.interaction(interaction.sequence):
+        if self.wrote.interaction(interaction.sequence):
             return []
         self._counts.latency.due(interaction.status, interaction.timestamp_ms)
         headers = trace_headers_of(interaction.decision)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -206,7 +207,7 @@ def stem(word: str) -> str:
 def repeats(text: str, language: str = "en") -> GateFinding:
     """The same telling word twice ("coffee without the coffee"); scores how many come again.
 
-    Clauses may begin alike and go on differently: "Run light. Run long." Where there are no
+    Clauses may begin or end alike and differ in the rest: "Run light. Run long." Where there are no
     spaces, a word may come twice in a longer text, but not side by side.
     """
     if re.search(f"[{UNSPACED}{HANGUL}]", text):
@@ -218,15 +219,26 @@ def repeats(text: str, language: str = "en") -> GateFinding:
 
 def _again(text: str, language: str) -> list[str]:
     bare = IDIOM.sub(" ", text) if language == "en" else text
-    clauses = [telling(clause, language) for clause in CLAUSES.findall(bare)]
-    said = Counter(word for clause in clauses for word in clause)
+    clauses = [[stem(word) for word in words(clause)] for clause in CLAUSES.findall(bare)]
+    said = Counter(telling(bare, language))
     found = []
     for word, times in said.items():
-        begun = [tuple(c[1:]) for c in clauses if c and c[0] == word and word not in c[1:]]
-        parallel = len(begun) == times and () not in begun and len(set(begun)) == times
-        if not parallel:
+        if times > 1 and not _parallel(word, times, clauses):
             found += [word] * (times - 1)
     return found
+
+
+def _parallel(word: str, times: int, clauses: Sequence[list[str]]) -> bool:
+    """Returns whether clauses begin, or end, with the word and are different for the rest."""
+    for place in (0, -1):
+        rest = [
+            tuple(w for w in clause if w != word)
+            for clause in clauses
+            if clause and clause[place] == word and clause.count(word) == 1
+        ]
+        if len(rest) == times and () not in rest and len(set(rest)) == times:
+            return True
+    return False
 
 
 def _again_unspaced(text: str) -> list[str]:

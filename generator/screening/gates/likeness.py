@@ -6,16 +6,16 @@ compared, unless a model that reads many languages is configured.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.features.language import language_of
 from bandit.features.letters import letter_vectors
+from bandit.features.word_vectors import word_vectors
 from generator.errors import BackendMissing, ThresholdsError
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -59,23 +59,16 @@ def vectors_of(texts: Sequence[str]) -> Vectors:
     return reader_of(language_of(" ".join(texts))).vectors(texts)
 
 
-@cache
-def wordllama_model() -> Any:
-    """Returns the packaged word embeddings."""
-    # Importing it sets up logging, which must not come before a process does that itself.
-    import wordllama
-
-    # The weights come with the package; nothing is fetched.
-    folder = os.path.dirname(wordllama.__file__)
-    return wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-
-
 def vectors(texts: Sequence[str]) -> Vectors:
     """Returns small word embeddings of English texts, whose capitals do not matter."""
+    return word_directions([text.lower() for text in texts])
+
+
+def word_directions(texts: Sequence[str]) -> Vectors:
+    """Returns small word embeddings of English texts as they are written."""
     if not texts:
         return np.zeros((0, 256), dtype=np.float32)
-    lower = [text.lower() for text in texts]
-    return _directed(wordllama_model().embed(lower, norm=False))
+    return _directed(word_vectors().embed(texts))
 
 
 # A model takes seconds to load, and is the same for every brief.

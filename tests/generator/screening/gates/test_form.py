@@ -36,6 +36,7 @@ GOOD = {
         "«Ligeras» como el viento",
         "¿Y si corres más? ¡Hazlo!",
         "El n.º 3 de tu equipo",
+        "Cuando quieras, donde quieras",
     ],
     "fr": [
         "Courez plus loin\u202f!",
