@@ -23,9 +23,11 @@ from generator.screening.gates import (
     figures,
     form,
     language,
+    lists,
     similarity,
     text,
 )
+from generator.screening.gates.chat import chatty
 from generator.screening.gates.likeness import TextReader, Vectors, reader_of
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, OffTopic, Thresholds, usual
@@ -45,7 +47,7 @@ TAKE_EMOJI: Final = frozenset(
 )
 """Channels on which emoji are usual; Google's rules on symbols refuse them in search and display
 (https://support.google.com/adspolicy/answer/6021546)."""
-HARMFUL: Final = frozenset({"harm", "platform", "profanity"})
+HARMFUL: Final = frozenset({"harm", "law", "platform", "profanity"})
 """The gates whose rejections are of what must not be said, and not of how well it is said."""
 ALIKE: Final = ("duplicate", "crowding")
 """The gates that compare texts with each other."""
@@ -214,6 +216,7 @@ def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dic
         "length": _each(lambda t: form.length(t, most, counting, least, told)),
         "fragment": _each(lambda t: form.fragment(t, told)),
         "leaked": _each(lambda t: text.leaked(t, brief)),
+        "chat": _each(chatty),
         "markup": _each(text.markup),
         "characters": _each(
             lambda t: form.characters(t, latin=latin, extra=extra, emoji=emoji, language=told)
@@ -228,11 +231,16 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
     said, claimed = brief.texts(), brief.claims()
     themes = [load_rules(theme) for theme in thresholds.platform.themes]
     harm = [load_rules(HARM)]
-    gates = {"figures": _each(lambda t: figures.unbacked(t, said, brief.language))}
-    if brief.language == "en":
+    told, markets = brief.language, thresholds.law.markets
+    gates = {
+        "figures": _each(lambda t: figures.unbacked(t, said, told)),
+        "unfounded": _each(lambda t: claims.unfounded(t, said, told)),
+        "law": _each(lambda t: lists.unlawful(t, markets, told, claimed)),
+        "harm": _each(lambda t: lists.contemptuous(t, told)),
+    }
+    if told == "en":
         gates |= {
             "against": _each(lambda t: claims.against(t, brief)),
-            "unfounded": _each(lambda t: claims.unfounded(t, said)),
             "platform": _each(lambda t: broken(t, themes, claimed)),
             "harm": _each(lambda t: broken(t, harm)),
         }
@@ -247,13 +255,19 @@ def _sense_gates(
     copied, grammar = thresholds.copied, thresholds.grammar
     tongue, chinese = asdict(thresholds.language), language.form_of(brief)
     names = language.names_of(brief)
-    lists = thresholds.profanity
-    listing = text.profanities(lists.extra, lists.allowed)
+    extra, allowed = thresholds.profanity.extra, thresholds.profanity.allowed
+    listing = text.profanities(extra, allowed)
     gates = {
         "copied": _each(
             lambda t: similarity.copied(t, [*shown, *EXAMPLES], nearly_equal=copied.nearly_equal)
         ),
-        "profanity": _each(lambda t: text.profane(t, listing)),
+        "profanity": _each(
+            lambda t: (
+                text.profane(t, listing)
+                if brief.language == "en"
+                else lists.profane(t, brief.language, extra, allowed)
+            )
+        ),
         "language": _each(
             lambda t: language.in_language(t, brief.language, form=chinese, known=names, **tongue)
         ),

@@ -12,14 +12,16 @@ from msgspec import Meta, Struct
 
 from generator.errors import ThresholdsError
 from generator.files import Count, Fraction
+from generator.screening.gates.lists import markets
 from generator.screening.gates.rules import themes
 from streams.files.yaml_text import yaml_value
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
 CODES: Final = (
-    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
+    "cut_off", "empty", "length", "fragment", "leaked", "chat", "markup", "characters", "never_use",
     "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
-    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
+    "platform", "law", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate",
+    "crowding",
 )  # fmt: skip
 """The gates in the order in which they run; each is the code of its rejections."""
 Percentage: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
@@ -63,6 +65,12 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     """Which themes of rules hold."""
 
     themes: tuple[str, ...]
+
+
+class Law(Struct, frozen=True, forbid_unknown_fields=True):
+    """The markets whose law on advertising holds."""
+
+    markets: tuple[str, ...]
 
 
 class LikenessSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +126,7 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     grammar: Grammar
     profanity: ProfanityLists
     platform: Platform
+    law: Law
     likeness: LikenessSettings
     off_topic: OffTopic
     duplicate: Duplicate
@@ -154,6 +163,10 @@ def load_thresholds(path: Path | None) -> Thresholds:
         if theme not in themes():
             expected = ", ".join(themes())
             raise ThresholdsError(f"{path}: platform.themes: {theme!r}; expected {expected}")
+    for market in found.law.markets:
+        if market not in markets():
+            expected = ", ".join(markets())
+            raise ThresholdsError(f"{path}: law.markets: {market!r}; expected {expected}")
     return found
 
 

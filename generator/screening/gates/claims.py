@@ -10,11 +10,12 @@ from bandit.features.reading import SENTENCE_END, words
 from generator.brief.schema import Brief
 from generator.screening.gates import GateFinding
 from generator.screening.gates.form import forms, stem, telling
+from generator.screening.gates.promises import unmade
 from generator.screening.gates.text import WORD, listed, ordinary
 
 PROMISES: Final = listed(
-    "best cheapest cure cures discount discounts fastest free gift gifts guarantee guaranteed "
-    "half-price lifetime offer refund refunds sale unlimited voucher vouchers winner"
+    "best cheapest cure cures fastest free gift gifts guarantee guaranteed half-price lifetime "
+    "offer refund refunds unlimited voucher vouchers winner"
 )
 CALENDAR: Final = listed(
     "i i'm i'll i've i'd mr mrs ms dr monday tuesday wednesday thursday friday saturday sunday "
@@ -78,9 +79,20 @@ def against(text: str, brief: Brief) -> GateFinding:
     return GateFinding(0.0)
 
 
-def unfounded(text: str, sources: Iterable[str]) -> GateFinding:
-    """A name or a promise that nothing in the brief bears out; scores how many there are."""
-    said = {word for line in sources for word in words(line)} | CALENDAR
+def unfounded(text: str, sources: Iterable[str], language: str = "en") -> GateFinding:
+    """A name or a promise that nothing in the brief bears out; scores how many there are.
+
+    Names are looked for in English alone.
+    """
+    lines = list(sources)
+    missing = _unsaid_words(text, lines) if language == "en" else []
+    missing += unmade(text, lines, language)
+    return GateFinding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
+
+
+def _unsaid_words(text: str, lines: Iterable[str]) -> list[str]:
+    """Returns the names and the words of promises that no line has."""
+    said = {word for line in lines for word in words(line)} | CALENDAR
     said |= {stem(word) for word in said}
     names = _names(text)
     missing = []
@@ -88,7 +100,7 @@ def unfounded(text: str, sources: Iterable[str]) -> GateFinding:
         plain = word.removesuffix("'s").removesuffix("’s")
         if (plain in PROMISES or word in names) and not {plain, stem(plain)} & said:
             missing.append(word)
-    return GateFinding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
+    return missing
 
 
 def _names(text: str) -> set[str]:
