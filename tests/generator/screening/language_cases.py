@@ -1,4 +1,4 @@
-"""The labelled adverts of tests/data/gates/languages, each judged by one gate alone, then by all."""
+"""The labelled adverts of tests/data/gates/languages, judged by one gate and by all."""
 
 from functools import cache
 from typing import NamedTuple
