@@ -1,4 +1,4 @@
-"""The labelled adverts of tests/data/gates/languages, each judged by one gate alone, then by all."""
+"""The labelled adverts of tests/data/gates/languages, judged by one gate and by all."""
 
 from functools import cache
 from typing import NamedTuple
@@ -41,7 +41,7 @@ def labelled(language, part):
 def gates_of(language, part):
     """Returns the gates that judge texts of the language one by one, then the whole screen."""
     [first, *_] = labelled(language, part)
-    skipped = ("cut_off", "duplicate", "crowding", "copied")
+    skipped = ("cut_off", "duplicate", "crowding")
     return [*(code for code in Screen(first.brief).gates if code not in skipped), WHOLE]
 
 
