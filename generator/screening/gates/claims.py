@@ -20,7 +20,7 @@ PROMISES: Final = listed(
 CALENDAR: Final = listed(
     "i i'm i'll i've i'd mr mrs ms dr monday tuesday wednesday thursday friday saturday sunday "
     "mondays tuesdays wednesdays thursdays fridays saturdays sundays january february march april "
-    "may june july august september october november december english"
+    "may june july august september october november december english ok"
 )
 AGAINST: Final = re.compile(
     r"\b(?:no|never|without|less|stop|avoid|forget|quit|skip|lose|losing|waste|wasting|hate"
@@ -37,6 +37,11 @@ IMPERATIVE: Final = re.compile(r"^\W*(?:please )?(?:don['’]t|do not) (?!work|l
 CLAUSE_BEGINS: Final = ".!?…:“„‘«(–—¿¡"
 FAMOUS: Final = listed("alexa amazon apple cambridge google oxford visa vogue")
 """Names that are words of the dictionary, too."""
+MINOR: Final = listed(
+    "a an and as at but by for from if in into nor of off on onto or out over per so than that the "
+    "to up via vs with yet"
+)
+"""Words that Title Case leaves small."""
 SEPARATORS: Final = f"{SENTENCE_END}:;：；，–—-(（*/|｜\n“”」』】）〉》»"
 """What a claim may follow; Chinese and Japanese part whole statements by their comma, too."""
 NEGATED: Final = re.compile(r"^\W*(?:it|they|this|these|we)?\W*$", re.I)
@@ -111,7 +116,7 @@ def _names(text: str) -> set[str]:
     # In Title Case a capital says nothing.
     if len(capitalised) > len(found) / 2:
         return set()
-    small = forms("en").small | forms("en").dangling
+    small = forms("en").small | forms("en").dangling | MINOR
     lower = [word for word in inner if word[0].islower() and word not in small]
     if lower:
         return set(capitalised)

@@ -57,6 +57,8 @@ BROKEN_OFF: Final = re.compile(
     re.I,
 )
 """A clause of which only the subject is there; "Ready when you" and the like."""
+STRANDED: Final = frozenset(("to", "from", "when", "which", "who"))
+"""English words that dangle, but may end a question: "Who can you talk to?"."""
 NOMINAL: Final = re.compile(r"[是才都最所想要爱懂属].*的$")
 """Chinese that ends on 的 and is whole: "this is what you want"."""
 CLAUSES: Final = re.compile(
@@ -146,6 +148,8 @@ def fragment(text: str, language: str = "en") -> GateFinding:
 
 def _dangles(text: str, last: str, language: str) -> bool:
     dangling = forms(language).dangling
+    if language == "en" and text.endswith("?") and last in STRANDED:
+        return False
     if language.startswith("zh"):
         # The last word by the dictionary may hold more than the one that dangles.
         found = any(len(word) > 1 and text.endswith(word) for word in dangling) or last in dangling

@@ -13,6 +13,7 @@ from rapidfuzz import fuzz, process, utils
 
 from bandit.features.reading import UNSPACED, plain, simplified, words
 from generator.screening.gates import GateFinding
+from generator.screening.gates.form import telling
 from generator.screening.gates.likeness import Vectors
 
 ENDING: Final = 3
@@ -89,8 +90,10 @@ def copied(text: str, shown: Sequence[str], *, nearly_equal: float) -> GateFindi
     if found and found[1] >= nearly_equal:
         return GateFinding(score, f"like {found[0]!r}, which the model was shown")
     ending = words(text)[-ENDING:]
+    # Many lines end on idioms such as "at a time".
+    said = len(ending) == ENDING and (not text.isascii() or telling(" ".join(ending)))
     for line in shown:
-        if len(ending) == ENDING and words(line)[-ENDING:] == ending:
+        if said and words(line)[-ENDING:] == ending:
             return GateFinding(score, f"ends like {line!r}, which the model was shown")
     return GateFinding(score)
 

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
 from better_profanity import Profanity
@@ -138,10 +139,10 @@ def misspelt(
     """
     fine = {word for line in known for word in words(line)} | {word.lower() for word in ignored}
     found: dict[tuple[str, str], Any] = {}
-    for linter in _linters(threading.get_ident()):
+    for linter, form in product(_linters(threading.get_ident()), _capitalisations(text)):
         found = {
             (lint.problem_text, lint.message): lint
-            for lint in linter.lint(text)
+            for lint in linter.lint(form)
             if lint.lint_kind in kinds and not _excused(lint, fine)
         }
         if not found:
@@ -150,9 +151,18 @@ def misspelt(
     return GateFinding(len(found), f"{first.problem_text!r}: {first.message}")
 
 
+def _capitalisations(text: str) -> tuple[str, ...]:
+    """Returns the text, and where it is in Title Case, in small letters as well."""
+    inner = [word for word in text.split()[1:] if word[:1].isalpha()]
+    title = sum(word[0].isupper() for word in inner) > len(inner) / 2
+    return (text, text[:1] + text[1:].lower()) if title else (text,)
+
+
 def _excused(lint: Any, fine: Collection[str]) -> bool:
     said = words(lint.problem_text)
     if lint.message.startswith(JOINED):
+        return True
+    if len(said) == 1 and lint.lint_kind == "Spelling" and _joined(said[0]):
         return True
     return bool(said) and all(word in fine or word.removesuffix("'s") in fine for word in said)
 
@@ -166,6 +176,13 @@ def ordinary(word: str) -> bool:
     """
     kinds = ("Spelling", "Typo")
     return any(
-        not any(lint.lint_kind in kinds for lint in linter.lint(word))
+        not any(lint.lint_kind in kinds for lint in linter.lint(form))
+        for form in {word, word.removesuffix("s"), word.removesuffix("es")}
         for linter in _linters(threading.get_ident())
     )
+
+
+def _joined(word: str) -> bool:
+    """Returns whether a word is two words of the dictionary, as "shoeboxes" is."""
+    halves = ((word[:place], word[place:]) for place in range(4, len(word) - 3))
+    return any(ordinary(first) and ordinary(last) for first, last in halves)

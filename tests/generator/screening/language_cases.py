@@ -41,7 +41,7 @@ def labelled(language, part):
 def gates_of(language, part):
     """Returns the gates that judge texts of the language one by one, then the whole screen."""
     [first, *_] = labelled(language, part)
-    skipped = ("cut_off", "duplicate", "crowding", "copied")
+    skipped = ("cut_off", "duplicate", "crowding")
     return [*(code for code in Screen(first.brief).gates if code not in skipped), WHOLE]
 
 
