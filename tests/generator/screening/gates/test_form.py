@@ -17,6 +17,13 @@ GOOD = {
         "Better, day by day",
         "It gets “lighter”… almost",
         "24/7 – for £9",
+        "Smart Homes for Smart People",
+        "A Home Away From Home",
+        "Come As You Are",
+        "Something to look forward to",
+        "Just like that",
+        "Because we said so",
+        "Where good bread comes from",
     ],
     "de": [
         "Bereit für dein Wochenende?",
@@ -45,6 +52,7 @@ GOOD = {
         "«\u00a0Légères\u00a0» comme l’air",
         "20\u202f% de remise",
         "Bien dormir\u00a0: c’est ici",
+        "Ni trop ferme, ni trop mou",
     ],
     "zh": [
         "轻盈如风，周末开跑",
