@@ -121,18 +121,27 @@ def gates() -> None:
 
 def screen(
     brief: Annotated[Path, typer.Argument(help="What the texts are for; see copyloop brief.")],
-    texts: Annotated[Path, typer.Argument(help="A text file, one whole creative on each line.")],
+    texts: Annotated[Path, typer.Argument(help="A text file, one text on each line.")],
     thresholds: Gates = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Which piece of the brief's channel the texts are; it is as long as the channel "
+            "says, counted as the channel counts.",
+            show_default="the first one",
+        ),
+    ] = None,
     form: Form = "table",
 ) -> None:
     """Tell of texts written by anyone which pass the gates, and why the others do not."""
     from rich.console import Console
 
     from generator.brief.schema import load_brief
-    from generator.screening.screen import CandidateText, Screen, report, to_table
+    from generator.screening.screen import CandidateText, report, to_table
     from generator.screening.settings import load_thresholds
+    from generator.writing.creatives import screen_of
 
-    found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
+    found = screen_of(load_brief(brief), part, load_thresholds(thresholds))
     batch = [CandidateText(line) for line in _lines(texts)]
     verdicts = found.judge(batch)
     judged = [
