@@ -80,10 +80,13 @@ DOUBLED: Final = re.compile(r"([我你他她它的在和是把被吗呢也就很
 IDIOM: Final = re.compile(
     r"\b(day|night|week|year|step|side|hour|face|head|bit|bite|door|mile|one|again|more|time) "
     r"(?:by|after|to|and|in|for) \1\b"
-    r"|\bhome away from home\b|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b",
+    r"|\bhome away from home\b|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b"
+    r"|\b(schritt|tag|nacht|stück|hand|seite|wort|jahr|mal|zug) (?:für|um|an|auf|in|zu|nach) \4\b"
+    r"|\b(paso|día|punto|cara|mano|gota|uno|noche|año) (?:a|por|con|tras) \5\b"
+    r"|\b(jour|pas|face|mot|goutte|nuit|an|petit|main|point) (?:après|à|par|pour|en|dans) \6\b",
     re.I,
 )
-"""English that says a word twice and means it: day after day, by runners for runners."""
+"""Idioms that say a word twice: day after day, by runners for runners, Schritt für Schritt."""
 MOST_SHARE: Final = 0.6
 """Two places of a word may make up so much of a text without spaces."""
 
@@ -231,7 +234,7 @@ def repeats(text: str, language: str = "en") -> GateFinding:
 
 
 def _again(text: str, language: str) -> list[str]:
-    bare = IDIOM.sub(" ", text) if language == "en" else text
+    bare = IDIOM.sub(" ", text)
     clauses = [[stem(word) for word in words(clause)] for clause in CLAUSES.findall(bare)]
     said = Counter(telling(bare, language))
     found = []

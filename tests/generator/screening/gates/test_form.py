@@ -35,6 +35,7 @@ GOOD = {
         "Wochenendlaufschuhe",
         "Lauf leicht. Lauf lang.",
         "Kennst du das?",
+        "Schritt für Schritt zum Ziel",
     ],
     "es": [
         "¿Listo para correr este fin de semana?",
@@ -44,6 +45,7 @@ GOOD = {
         "¿Y si corres más? ¡Hazlo!",
         "El n.º 3 de tu equipo",
         "Cuando quieras, donde quieras",
+        "Paso a paso, llegas",
     ],
     "fr": [
         "Courez plus loin\u202f!",
@@ -53,6 +55,7 @@ GOOD = {
         "20\u202f% de remise",
         "Bien dormir\u00a0: c’est ici",
         "Ni trop ferme, ni trop mou",
+        "Jour après jour",
     ],
     "zh": [
         "轻盈如风，周末开跑",
