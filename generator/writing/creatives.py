@@ -7,6 +7,7 @@ platform shows side by side, in whatever order, never say the same.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
@@ -16,6 +17,8 @@ from generator.brief.channels import Asset, Channel, load_channel
 from generator.brief.schema import Brief, brief_hash
 from generator.errors import BriefError
 from generator.models.base import Backend
+from generator.screening.screen import Screen
+from generator.screening.settings import Thresholds
 from generator.writing.texts import (
     AS_THEY_COME,
     USUAL,
@@ -57,6 +60,17 @@ class Drafts(NamedTuple):
         used = sum(len(draft.written) for draft in self.creatives)
         said = summary(used + len(self.left_over), self.rejected)
         return f"{said}; {len(self.left_over)} left over" if self.left_over else said
+
+    def shortfall(self, asked: int) -> str | None:
+        """Returns how many creatives are missing and what for, None where all were made."""
+        made = len(self.creatives)
+        if made >= asked:
+            return None
+        codes = Counter(c.rejection.code for c in self.rejected if c.rejection)
+        parts = [f"{count} texts refused as {code}" for code, count in codes.most_common(3)]
+        others = codes.total() - sum(count for _, count in codes.most_common(3))
+        parts += [f"{others} for other reasons"] if others else []
+        return f"{asked} asked, {made} made: {', '.join(parts) or 'the model wrote nothing'}"
 
 
 def channel_of(brief: Brief) -> Channel:
@@ -138,6 +152,44 @@ def generate_creatives(
     used = {id(c) for draft in drafts for c in draft.written.values()}
     unused = [c for found in accepted.values() for c in found if id(c) not in used]
     return Drafts(drafts, rejected, unused)
+
+
+def check_pieces(brief: Brief) -> None:
+    """Checks that the brief leaves room for every piece of its channel, as `generate` needs it.
+
+    Raises:
+        BriefError: the brand is missing or too long, or the required claims leave no room.
+    """
+    channel = channel_of(brief)
+    for asset in channel.assets:
+        _pieces(asset, brief, channel, 1)
+
+
+def screen_of(brief: Brief, piece: str | None, thresholds: Thresholds) -> Screen:
+    """Returns a screen for texts of one piece, bounded and counted as the brief's channel does.
+
+    Args:
+        brief: what the texts are for.
+        piece: the name of the channel's piece; None for its first.
+        thresholds: of the gates.
+
+    Raises:
+        BriefError: the channel has no such piece.
+    """
+    channel = channel_of(brief)
+    written = {asset.name: asset for asset in channel.assets if asset.form != "brand"}
+    if piece is not None and piece not in written:
+        raise BriefError(
+            f"piece {piece!r} is none of a {channel.title}; expected one of {', '.join(written)}"
+        )
+    asset = written[piece] if piece is not None else next(iter(written.values()))
+    limits = replace(brief.constraints, max_characters=asset.max_units)
+    return Screen(
+        replace(brief, constraints=limits),
+        counting=channel.counting,
+        thresholds=thresholds,
+        whole=asset.claims,
+    )
 
 
 def _pieces(asset: Asset, brief: Brief, channel: Channel, n: int) -> list[tuple[Piece, int]]:

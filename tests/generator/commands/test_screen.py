@@ -52,3 +52,24 @@ def test_what_gates_prints_is_a_file_of_thresholds(texts, tmp_path):
 def test_texts_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(BriefError, match=r"nothing\.txt: cannot be read"):
         run("screen", COFFEE, Path(tmp_path / "nothing.txt"))
+
+
+def test_texts_are_counted_and_bounded_as_the_piece_of_the_channel_is(tmp_path):
+    brief, lines = tmp_path / "brief.yaml", tmp_path / "texts.txt"
+    brief.write_text(
+        "product: 男士轻量跑鞋\nlanguage: zh\nfacts: [透气网面]\n"
+        "environment: {channel: google_rsa}\n"
+        'constraints: {required_claims: ["活动截至11月30日。"]}\n',
+        encoding="utf-8",
+    )
+    lines.write_text("透气网面，跑得更久\n透气网面的轻量跑鞋，让周末跑得更久\n", encoding="utf-8")
+    found = json.loads(run("screen", brief, lines, "--format", "json").stdout)
+    assert [text["code"] for text in found["texts"]] == [None, "length"]
+    assert "34 units as the channel counts; at most 30" in found["texts"][1]["reason"]
+    lines.write_text(
+        "透气网面的轻量跑鞋，让周末跑得更久。\n轻装上阵。活动截至11月30日。\n", encoding="utf-8"
+    )
+    screened = run("screen", brief, lines, "--piece", "description", "--format", "json").stdout
+    assert [text["code"] for text in json.loads(screened)["texts"]] == ["required_claims", None]
+    with pytest.raises(BriefError, match=r"'body' is none of a .*; expected one of headline, desc"):
+        run("screen", brief, lines, "--piece", "body")
