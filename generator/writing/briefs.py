@@ -71,11 +71,11 @@ def understood(brief: Brief) -> list[str]:
         "allowed claims": limits.allowed_claims,
         "never use": limits.never_use,
         "competitors": limits.competitors,
-        "figures": tuple(
+        "figures": tuple(dict.fromkeys(
             figure.said
             for line in brief.texts()
             for figure in figures.read_figures(line, brief.language)
-        ),
+        )),
         "language": LANGUAGES[brief.language],
         "pieces": f"{bounds}, counted in {channel.counting.replace('_', ' ')}",
     }  # fmt: skip
