@@ -20,6 +20,9 @@ from bandit.features.reading import HANGUL, MARKS, UNSPACED, plain, simplified
 LetterVectors: TypeAlias = NDArray[np.float32]
 """Shape (n_texts, size), each of length 1 (0 for a text without letters)."""
 
+FEATURES: Final = 32
+DECIMALS: Final = 4
+
 _RUN: Final = re.compile(rf"(?P<dense>[{UNSPACED}{HANGUL}]+)|[\w{MARKS}]+")
 _HIRAGANA: Final = re.compile("[\u3040-\u309f]+")
 _SMALL_WORDS: Final = frozenset("的了是在和与就也都很吗呢吧啊着过把被让你我他她它们")
@@ -48,6 +51,12 @@ def letter_vectors(texts: Sequence[str], size: int) -> LetterVectors:
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     directed: LetterVectors = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
     return directed
+
+
+def letters(text: str) -> list[float]:
+    """Returns a text's wording as a creative's features have it: 32 numbers, to 4 decimals."""
+    [found] = letter_vectors([text], FEATURES)
+    return [round(float(x), DECIMALS) + 0.0 for x in found]
 
 
 def _grams(text: str) -> dict[str, float]:

@@ -130,14 +130,15 @@ def gates() -> None:
 def screen(
     brief: Annotated[Path, typer.Argument(help="What the texts are for; see copyloop brief.")],
     texts: Annotated[Path, typer.Argument(help="A text file, one text on each line.")],
-    piece: Annotated[
+    thresholds: Gates = None,
+    part: Annotated[
         str | None,
         typer.Option(
-            help="The piece of the channel that the texts are, such as description.",
-            show_default="the channel's first",
+            help="Which piece of the brief's channel the texts are; it is as long as the channel "
+            "says, counted as the channel counts.",
+            show_default="the first one",
         ),
     ] = None,
-    thresholds: Gates = None,
     form: Form = "table",
 ) -> None:
     """Tell of texts written by anyone which pass the gates, and why the others do not.
@@ -152,7 +153,7 @@ def screen(
     from generator.screening.settings import load_thresholds
     from generator.writing.creatives import screen_of
 
-    found = screen_of(load_brief(brief), piece, load_thresholds(thresholds))
+    found = screen_of(load_brief(brief), part, load_thresholds(thresholds))
     batch = [CandidateText(line) for line in _lines(texts)]
     verdicts = found.judge(batch)
     judged = [

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from generator.brief.channels import Asset, Channel, load_channel
 from generator.brief.schema import Brief, brief_hash
-from generator.errors import BriefError
+from generator.errors import BriefError, ChannelUnknown
 from generator.models.base import Backend
 from generator.screening.screen import Screen
 from generator.screening.settings import Thresholds
@@ -87,6 +87,40 @@ def channel_of(brief: Brief) -> Channel:
     return Channel(
         name="headline", title="Headline", counting="characters", checked="", assets=(headline,)
     )
+
+
+def screen_of(brief: Brief, part: str | None, thresholds: Thresholds) -> Screen:
+    """Returns the screen for one piece of the brief's channel, counted as the channel counts.
+
+    Args:
+        brief: what the texts are for.
+        part: the name of the piece, as `headline` or `headline_2`; None for the first one.
+        thresholds: what the gates let through.
+
+    Raises:
+        ChannelUnknown: the channel has no such piece; the message names those that it has.
+    """
+    channel = channel_of(brief)
+    asset = channel.assets[0] if part is None else _asset(channel, part)
+    limits = replace(brief.constraints, max_characters=asset.max_units)
+    return Screen(
+        replace(brief, constraints=limits),
+        counting=channel.counting,
+        thresholds=thresholds,
+        whole=asset.claims,
+    )
+
+
+def _asset(channel: Channel, part: str) -> Asset:
+    names = [asset.name for asset in channel.assets]
+    found = channel.asset_of(part)
+    if found is None and part in names:
+        found = channel.assets[names.index(part)]
+    if found is None:
+        raise ChannelUnknown(
+            f"{channel.title} has no part {part!r}; expected one of {', '.join(names)}"
+        )
+    return found
 
 
 def generate_creatives(
@@ -163,33 +197,6 @@ def check_pieces(brief: Brief) -> None:
     channel = channel_of(brief)
     for asset in channel.assets:
         _pieces(asset, brief, channel, 1)
-
-
-def screen_of(brief: Brief, piece: str | None, thresholds: Thresholds) -> Screen:
-    """Returns a screen for texts of one piece, bounded and counted as the brief's channel does.
-
-    Args:
-        brief: what the texts are for.
-        piece: the name of the channel's piece; None for its first.
-        thresholds: of the gates.
-
-    Raises:
-        BriefError: the channel has no such piece.
-    """
-    channel = channel_of(brief)
-    written = {asset.name: asset for asset in channel.assets if asset.form != "brand"}
-    if piece is not None and piece not in written:
-        raise BriefError(
-            f"piece {piece!r} is none of a {channel.title}; expected one of {', '.join(written)}"
-        )
-    asset = written[piece] if piece is not None else next(iter(written.values()))
-    limits = replace(brief.constraints, max_characters=asset.max_units)
-    return Screen(
-        replace(brief, constraints=limits),
-        counting=channel.counting,
-        thresholds=thresholds,
-        whole=asset.claims,
-    )
 
 
 def _pieces(asset: Asset, brief: Brief, channel: Channel, n: int) -> list[tuple[Piece, int]]:

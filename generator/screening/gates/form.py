@@ -59,6 +59,15 @@ BROKEN_OFF: Final = re.compile(
 """A clause of which only the subject is there; "Ready when you" and the like."""
 STRANDED: Final = frozenset(("to", "from", "when", "which", "who"))
 """English words that dangle, but may end a question: "Who can you talk to?"."""
+WHOLE: Final = re.compile(
+    r"\b(?:as|how|than|wh\w+) (?:\w+ )?(?:i|you|they|we|it|he|she) (?:are|is|was|were|can)$"
+    r"|\b(?:come|comes|choose|pick|away|far) from$|\b(?:guess|know|knows) who$"
+    r"|\b(?:home|forward|listen|talk|belong|turn|used|want|wanted|like|love|next|try) to$"
+    r"|\b(?:like|love|about|all|beat|take|imagine|and|than|do|is|with|know|say|not|even) that$"
+    r"|\b(?:think|thought|say|says|said|hope|even|or|just|why|how|not) so$",
+    re.I,
+)
+"""English that ends on a word that dangles, and is whole: "Come as you are"."""
 NOMINAL: Final = re.compile(r"[是才都最所想要爱懂属].*的$")
 """Chinese that ends on 的 and is whole: "this is what you want"."""
 CLAUSES: Final = re.compile(
@@ -71,10 +80,13 @@ DOUBLED: Final = re.compile(r"([我你他她它的在和是把被吗呢也就很
 IDIOM: Final = re.compile(
     r"\b(day|night|week|year|step|side|hour|face|head|bit|bite|door|mile|one|again|more|time) "
     r"(?:by|after|to|and|in|for) \1\b"
-    r"|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b",
+    r"|\bhome away from home\b|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b"
+    r"|\b(schritt|tag|nacht|stück|hand|seite|wort|jahr|mal|zug) (?:für|um|an|auf|in|zu|nach) \4\b"
+    r"|\b(paso|día|punto|cara|mano|gota|uno|noche|año) (?:a|por|con|tras) \5\b"
+    r"|\b(jour|pas|face|mot|goutte|nuit|an|petit|main|point) (?:après|à|par|pour|en|dans) \6\b",
     re.I,
 )
-"""English that says a word twice and means it: day after day, by runners for runners."""
+"""Idioms that say a word twice: day after day, by runners for runners, Schritt für Schritt."""
 MOST_SHARE: Final = 0.6
 """Two places of a word may make up so much of a text without spaces."""
 
@@ -148,7 +160,7 @@ def fragment(text: str, language: str = "en") -> GateFinding:
 
 def _dangles(text: str, last: str, language: str) -> bool:
     dangling = forms(language).dangling
-    if language == "en" and text.endswith("?") and last in STRANDED:
+    if language == "en" and (WHOLE.search(text) or (text[-1] == "?" and last in STRANDED)):
         return False
     if language.startswith("zh"):
         # The last word by the dictionary may hold more than the one that dangles.
@@ -222,12 +234,13 @@ def repeats(text: str, language: str = "en") -> GateFinding:
 
 
 def _again(text: str, language: str) -> list[str]:
-    bare = IDIOM.sub(" ", text) if language == "en" else text
+    bare = IDIOM.sub(" ", text)
     clauses = [[stem(word) for word in words(clause)] for clause in CLAUSES.findall(bare)]
     said = Counter(telling(bare, language))
     found = []
     for word, times in said.items():
-        if times > 1 and not _parallel(word, times, clauses):
+        apart = _parallel(word, times, clauses) or _of_two(word, times, bare, language)
+        if times > 1 and not apart:
             found += [word] * (times - 1)
     return found
 
@@ -243,6 +256,16 @@ def _parallel(word: str, times: int, clauses: Sequence[list[str]]) -> bool:
         if len(rest) == times and () not in rest and len(set(rest)) == times:
             return True
     return False
+
+
+def _of_two(word: str, times: int, text: str, language: str) -> bool:
+    """Returns whether the word says something of two: "Real food for real people"."""
+    said = words(text)
+    small = forms(language).small
+    followers = {
+        after for before, after in pairwise(said) if stem(before) == word and len(after) >= 3
+    }
+    return times == 2 and len(followers - small - {word}) == 2
 
 
 def _again_unspaced(text: str) -> list[str]:

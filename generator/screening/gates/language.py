@@ -29,6 +29,8 @@ SCRIPTS: Final = {
 """The script of each language that is not written in Latin letters."""
 INDISTINCT: Final = {"nb": {"nb", "da"}, "da": {"da", "nb"}}
 """Languages whose short texts nobody tells apart."""
+SURER: Final = 0.65
+"""How probable another language must be where a text has just words enough to tell."""
 NAMES: Final = {**LANGUAGES, "ru": "Russian", "fa": "Persian", "ur": "Urdu"}
 """Languages that a text may turn out to be in."""
 FORMS: Final[dict[ChineseForm, str]] = {
@@ -87,7 +89,8 @@ def in_language(
     alike = INDISTINCT.get(wanted, {wanted})
     posterior = min(sum(found.get(name, 0.0) for name in alike), 1.0)
     likeliest = max(found, key=lambda name: found[name])
-    enough = len(words(bare)) >= least_words
+    there = len(words(bare))
+    enough = there > least_words or (there == least_words and found[likeliest] >= SURER)
     if likeliest in alike or not enough or found[likeliest] < sure or posterior > unlikely:
         return GateFinding(posterior)
     named = f"{NAMES[likeliest]} with {found[likeliest]:.2f}"

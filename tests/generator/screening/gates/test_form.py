@@ -17,6 +17,13 @@ GOOD = {
         "Better, day by day",
         "It gets “lighter”… almost",
         "24/7 – for £9",
+        "Smart Homes for Smart People",
+        "A Home Away From Home",
+        "Come As You Are",
+        "Something to look forward to",
+        "Just like that",
+        "Because we said so",
+        "Where good bread comes from",
     ],
     "de": [
         "Bereit für dein Wochenende?",
@@ -28,6 +35,7 @@ GOOD = {
         "Wochenendlaufschuhe",
         "Lauf leicht. Lauf lang.",
         "Kennst du das?",
+        "Schritt für Schritt zum Ziel",
     ],
     "es": [
         "¿Listo para correr este fin de semana?",
@@ -37,6 +45,7 @@ GOOD = {
         "¿Y si corres más? ¡Hazlo!",
         "El n.º 3 de tu equipo",
         "Cuando quieras, donde quieras",
+        "Paso a paso, llegas",
     ],
     "fr": [
         "Courez plus loin\u202f!",
@@ -45,6 +54,8 @@ GOOD = {
         "«\u00a0Légères\u00a0» comme l’air",
         "20\u202f% de remise",
         "Bien dormir\u00a0: c’est ici",
+        "Ni trop ferme, ni trop mou",
+        "Jour après jour",
     ],
     "zh": [
         "轻盈如风，周末开跑",
