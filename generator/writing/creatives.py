@@ -7,6 +7,7 @@ platform shows side by side, in whatever order, never say the same.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
@@ -59,6 +60,17 @@ class Drafts(NamedTuple):
         used = sum(len(draft.written) for draft in self.creatives)
         said = summary(used + len(self.left_over), self.rejected)
         return f"{said}; {len(self.left_over)} left over" if self.left_over else said
+
+    def shortfall(self, asked: int) -> str | None:
+        """Returns how many creatives are missing and what for, None where all were made."""
+        made = len(self.creatives)
+        if made >= asked:
+            return None
+        codes = Counter(c.rejection.code for c in self.rejected if c.rejection)
+        parts = [f"{count} texts refused as {code}" for code, count in codes.most_common(3)]
+        others = codes.total() - sum(count for _, count in codes.most_common(3))
+        parts += [f"{others} for other reasons"] if others else []
+        return f"{asked} asked, {made} made: {', '.join(parts) or 'the model wrote nothing'}"
 
 
 def channel_of(brief: Brief) -> Channel:
@@ -174,6 +186,17 @@ def generate_creatives(
     used = {id(c) for draft in drafts for c in draft.written.values()}
     unused = [c for found in accepted.values() for c in found if id(c) not in used]
     return Drafts(drafts, rejected, unused)
+
+
+def check_pieces(brief: Brief) -> None:
+    """Checks that the brief leaves room for every piece of its channel, as `generate` needs it.
+
+    Raises:
+        BriefError: the brand is missing or too long, or the required claims leave no room.
+    """
+    channel = channel_of(brief)
+    for asset in channel.assets:
+        _pieces(asset, brief, channel, 1)
 
 
 def _pieces(asset: Asset, brief: Brief, channel: Channel, n: int) -> list[tuple[Piece, int]]:

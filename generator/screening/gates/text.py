@@ -15,6 +15,7 @@ from bandit.features.reading import words
 from generator.brief.schema import Brief
 from generator.screening.gates import GateFinding
 from generator.screening.gates.form import telling
+from generator.screening.gates.leaks import instruction_in
 from generator.screening.gates.phrases import find_phrase
 
 
@@ -40,6 +41,9 @@ def leaked(text: str, brief: Brief) -> GateFinding:
     found = LEAK.search(text)
     if found:
         return GateFinding(1.0, f"has {found[0]!r} from the prompt")
+    told = instruction_in(text)
+    if told is not None:
+        return GateFinding(1.0, f"has {told!r} from the instruction")
     for note in brief.unsaid():
         unsaid = telling(note)
         if len(unsaid) > 1 and " ".join(unsaid) in " ".join(telling(text)):
