@@ -266,13 +266,12 @@ def _parallel(word: str, times: int, clauses: Sequence[list[str]]) -> bool:
 
 
 def _of_two(word: str, times: int, text: str, language: str) -> bool:
-    """Returns whether the word says something of two: "Real food for real people"."""
-    said = words(text)
-    small = forms(language).small
-    followers = {
-        after for before, after in pairwise(said) if stem(before) == word and len(after) >= 3
-    }
-    return times == 2 and len(followers - small - {word}) == 2
+    """Returns whether the word goes with two different ones: "Real food for real people"."""
+    dangling, small = forms(language)
+    pairs = [(stem(left), stem(right)) for left, right in pairwise(words(text))]
+    after = {right for left, right in pairs if left == word and len(right) >= 3}
+    before = {left for left, right in pairs if right == word and len(left) >= 3}
+    return times == 2 and 2 in (len(after - dangling - {word}), len(before - small - {word}))
 
 
 def _again_unspaced(text: str) -> list[str]:

@@ -19,6 +19,7 @@ GOOD = {
         "24/7 – for £9",
         "Smart Homes for Smart People",
         "A Home Away From Home",
+        "The long road is the fun road",
         "Come As You Are",
         "Something to look forward to",
         "Just like that",
