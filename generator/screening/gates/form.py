@@ -89,6 +89,8 @@ IDIOM: Final = re.compile(
     re.I,
 )
 """Idioms that say a word twice: day after day, by runners for runners, Schritt für Schritt."""
+NOUNS: Final = frozenset(("day", "time", "way"))
+"""Small English words that a word may go with."""
 CHANTED: Final = re.compile(
     rf"([{UNSPACED}{HANGUL}]{{2,6}}?)\1{{2,}}|([{UNSPACED}{HANGUL}])\2{{3,}}"
 )
@@ -267,11 +269,12 @@ def _parallel(word: str, times: int, clauses: Sequence[list[str]]) -> bool:
 
 def _of_two(word: str, times: int, text: str, language: str) -> bool:
     """Returns whether the word goes with two different ones: "Real food for real people"."""
-    dangling, small = forms(language)
+    small = forms(language).small
     pairs = [(stem(left), stem(right)) for left, right in pairwise(words(text))]
     after = {right for left, right in pairs if left == word and len(right) >= 3}
     before = {left for left, right in pairs if right == word and len(left) >= 3}
-    return times == 2 and 2 in (len(after - dangling - {word}), len(before - small - {word}))
+    told = (after - (small - NOUNS) - {word}, before - small - {word})
+    return times == 2 and 2 in map(len, told)
 
 
 def _again_unspaced(text: str) -> list[str]:
