@@ -1,6 +1,7 @@
 """The errors of `generator`.
 
     GeneratorError
+    ├── PackageOverwritten      files of another distribution in the place of ours
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
     ├── AdsFileError            a file of ads that cannot be read, or ads that a file cannot hold
@@ -35,6 +36,12 @@ class GeneratorError(Exception):
     """The base of everything that `generator` raises on purpose."""
 
     code = "generator_error"
+
+
+class PackageOverwritten(GeneratorError):
+    """Files of another distribution stand where copyloop's were installed."""
+
+    code = "package_overwritten"
 
 
 class BriefError(GeneratorError):
