@@ -20,6 +20,9 @@ UNLEARNED: Final = 3
 REFUSED: Final = 3
 """The exit code of `adopt` for a version that the gate refused."""
 
+NOTHING_MADE: Final = 3
+"""The exit code of `generate` where no creative passed the screen."""
+
 
 def model_key(key_file: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
     """Returns the key, None where there is none: servers of one's own often want none.

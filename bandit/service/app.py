@@ -115,7 +115,7 @@ def create_app(
         appender.start()
         assignments.start()
         # the first text embedding loads its weights: before the first creative, not during it
-        await run_in_threadpool(creative_features, {})
+        await run_in_threadpool(creative_features, {"text": "what the first text is about"})
         app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
         jobs.resume()
         if siblings is not None:

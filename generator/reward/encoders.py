@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.reward.regression import Floats, Ints
-from generator.screening.gates.similarity import vectors
+from generator.screening.gates.likeness import word_directions
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
 """Returns the vectors of texts, shape (n_texts, d)."""
@@ -89,7 +89,7 @@ def _reader(name: str, cache: Path) -> TextReader:
     kind, _, model = name.partition(":")
     match kind:
         case "wordllama":
-            return vectors
+            return word_directions
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":

@@ -10,6 +10,7 @@ import msgspec
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
 from generator.screening.gates import claims, figures, form, language, rules, similarity, text
+from generator.screening.gates.likeness import vectors
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
 from tests.generator.screening.make_cases import FOLDER, PRODUCTS
@@ -78,7 +79,7 @@ def judge(gate, rows, *, backend=None):
     if gate == "nonsense":
         return _nonsense(rows, backend)
     if gate == "off_topic":
-        found = similarity.vectors([row["text"] for row in rows])
+        found = vectors([row["text"] for row in rows])
         return [
             similarity.off_topic(v, _subjects(row["product"]), usual().off_topic.floor)
             for v, row in zip(found, rows, strict=True)
@@ -100,7 +101,7 @@ def _nonsense(rows, backend):
 @cache
 def _subjects(product):
     brief = brief_of(product)
-    return similarity.vectors(brief.texts())
+    return vectors(brief.texts())
 
 
 def _length(row, brief):
@@ -118,15 +119,15 @@ def _sources(brief):
 
 
 def _duplicate(row, _):
-    both = similarity.vectors([row["text"], *row["others"]])
+    both = vectors([row["text"], *row["others"]])
     settings = msgspec.structs.asdict(usual().duplicate)
     return similarity.duplicate(row["text"], row["others"], both[1:] @ both[0], **settings)
 
 
 def _crowding(row, _):
     """One of a set is too much, or none is: each is judged by those before it."""
-    found = similarity.vectors(row["texts"])
-    settings = msgspec.structs.asdict(usual().crowding)
+    found = vectors(row["texts"])
+    settings = {"floor": usual().crowding.floor, "nearest": usual().crowding.nearest}
     judged = [similarity.crowded(found[i], found[:i], **settings) for i in range(len(found))]
     return min(judged, key=lambda finding: finding.score)
 
