@@ -44,7 +44,7 @@ PILED: Final = re.compile(
     r"[.,:;!?&+/–—-]{2,}|…{2,}|…[.,:;]|[.,:;&+/]…|%[%&+/–—]|[.,:;!?&+/–—]%|\s[.,:;!?]"
 )
 OTHER_PILED: Final = re.compile(
-    r"[，。、；：．.,;:]{2,}|!{2,}|！{2,}|\?{2,}|？{2,}|[!?！？]{3,}|…{3,}|[—–-]{3,}|[～〜~]{3,}"
+    r"[，。、；：．.,;:]{2,}|!{2,}|！{2,}|\?{2,}|？{2,}|[!?！？]{3,}|…{3,}|[—–-]{3,}|[～〜~]{2,}"
     r"|[，。、；：．.,;:][!?！？]|[!?！？][，。、；：．.,;:]|\s[.,:;!?，。、；：！？]|&&|％{2,}|%{2,}"
 )
 FRENCH_SPACE: Final = re.compile(r"(?<=\S)\s(?=[!?:;»%])")
@@ -68,6 +68,8 @@ WHOLE: Final = re.compile(
     re.I,
 )
 """English that ends on a word that dangles, and is whole: "Come as you are"."""
+CAUSED: Final = re.compile(r"[让使令][你您我他她它]们?$")
+"""Chinese that says whom something is done to, and not what."""
 NOMINAL: Final = re.compile(r"[是才都最所想要爱懂属].*的$")
 """Chinese that ends on 的 and is whole: "this is what you want"."""
 CLAUSES: Final = re.compile(
@@ -88,6 +90,12 @@ IDIOM: Final = re.compile(
     re.I,
 )
 """Idioms that say a word twice: day after day, by runners for runners, "Hills? What hills?"."""
+NOUNS: Final = frozenset(("day", "time", "way"))
+"""Small English words that a word may go with."""
+CHANTED: Final = re.compile(
+    rf"([{UNSPACED}{HANGUL}]{{2,6}}?)\1{{2,}}|([{UNSPACED}{HANGUL}])\2{{3,}}"
+)
+"""Letters that are written again and again."""
 MOST_SHARE: Final = 0.6
 """Two places of a word may make up so much of a text without spaces."""
 
@@ -166,6 +174,7 @@ def _dangles(text: str, last: str, language: str) -> bool:
     if language.startswith("zh"):
         # The last word by the dictionary may hold more than the one that dangles.
         found = any(len(word) > 1 and text.endswith(word) for word in dangling) or last in dangling
+        found = found or CAUSED.search(text) is not None
         return found and not (text.endswith("的") and NOMINAL.search(text))
     return last in dangling
 
@@ -260,19 +269,19 @@ def _parallel(word: str, times: int, clauses: Sequence[list[str]]) -> bool:
 
 
 def _of_two(word: str, times: int, text: str, language: str) -> bool:
-    """Returns whether the word says something of two: "Real food for real people"."""
-    said = words(text)
+    """Returns whether the word goes with two different ones: "Real food for real people"."""
     small = forms(language).small
-    followers = {
-        after for before, after in pairwise(said) if stem(before) == word and len(after) >= 3
-    }
-    return times == 2 and len(followers - small - {word}) == 2
+    pairs = [(stem(left), stem(right)) for left, right in pairwise(words(text))]
+    after = {right for left, right in pairs if left == word and len(right) >= 3}
+    before = {left for left, right in pairs if right == word and len(left) >= 3}
+    told = (after - (small - NOUNS) - {word}, before - small - {word})
+    return times == 2 and 2 in map(len, told)
 
 
 def _again_unspaced(text: str) -> list[str]:
-    doubled = DOUBLED.search(text)
+    doubled = DOUBLED.search(text) or CHANTED.search(text)
     if doubled:
-        return [doubled[1]]
+        return [doubled[0]]
     clauses = [clause.strip() for clause in CLAUSES.findall(text) if len(clause.strip()) >= 2]
     found = [
         clause
