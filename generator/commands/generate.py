@@ -23,13 +23,19 @@ if TYPE_CHECKING:
     from generator.models.base import Usage
     from generator.writing.creatives import Draft, Drafts
     from generator.writing.insights import SegmentText
-    from generator.writing.texts import TextSelection, WrittenText
+    from generator.writing.texts import Style, TextSelection, WrittenText
 
 
 class Order(NamedTuple):
     """The creatives that are asked for, and how they are written."""
 
-    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see copyloop brief.")]
+    brief: Annotated[
+        Path,
+        typer.Argument(
+            help="A YAML or JSON file, see copyloop brief; a folder of them; or, with --feed, the "
+            "template of a brief an item."
+        ),
+    ]
     n: Annotated[
         int | None,
         typer.Option("--n", min=1, help="How many creatives.", show_default="by channel, 1 or 20"),
@@ -53,6 +59,18 @@ class Order(NamedTuple):
     ] = 1.5
     reward: RewardModel = None
     thresholds: Gates = None
+    feed: Annotated[
+        Path | None, typer.Option(help="A Google Merchant feed, TSV or XML: a brief an item.")
+    ] = None
+    out: Annotated[
+        Path | None, typer.Option(help="Of many briefs: a folder; a run that was stopped goes on.")
+    ] = None
+
+    def style(self) -> Style:
+        """Returns how freely the model writes."""
+        from generator.writing.texts import Style
+
+        return Style(self.temperature, self.top_p, self.min_p, self.presence_penalty)
 
     def selection(self) -> TextSelection:
         """Returns how texts are selected.
@@ -81,10 +99,9 @@ def generate(order: Order, form: Form = "table") -> None:
     from generator.models.catalog import load_models
     from generator.models.opening import open_backend
     from generator.writing.creatives import channel_of, generate_creatives
-    from generator.writing.texts import Style
 
     selection, brief = order.selection(), load_brief(order.brief)
-    winners = () if order.winners is None else tuple(_lines(order.winners))
+    winners = () if order.winners is None else tuple(lines_of(order.winners))
     notes = Console(stderr=True)
     models = load_models(order.model, adapter=order.adapter)
     with notes.status("looking at the material"):
@@ -98,7 +115,7 @@ def generate(order: Order, form: Form = "table") -> None:
             backend,
             n=order.n or channel.creatives,
             seed=order.seed,
-            style=Style(order.temperature, order.top_p, order.min_p, order.presence_penalty),
+            style=order.style(),
             selection=selection,
             winners={channel.assets[0].name: winners},
             progress=lambda piece, accepted, wanted, share: bar(
@@ -106,7 +123,7 @@ def generate(order: Order, form: Form = "table") -> None:
             ),
         )
     if form == "json":
-        print_json(_readable(drafts, brief, order.seed, backend.usage))
+        print_json(readable(drafts, brief, order.seed, backend.usage))
         return
     _print_tables(drafts)
     notes.print(_used(backend.usage), style="dim")
@@ -133,7 +150,7 @@ def screen(
     from generator.screening.settings import load_thresholds
 
     found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
-    batch = [CandidateText(line) for line in _lines(texts)]
+    batch = [CandidateText(line) for line in lines_of(texts)]
     verdicts = found.judge(batch)
     judged = [
         (written.text, verdict.rejection, verdict.scores)
@@ -191,7 +208,7 @@ def demo(
     run_demo(settings, Console())
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     """Returns the texts in a file, one a line."""
     from generator.errors import BriefError
 
@@ -202,7 +219,8 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+def readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+    """Returns what came of a brief, for programs."""
     from generator.writing.creatives import candidate_lineage, lineage
     from generator.writing.insights import across_segments
 

@@ -15,7 +15,8 @@ from generator.commands.channels import channels
 from generator.commands.creatives import export, import_ads
 from generator.commands.dataset import dataset, practise
 from generator.commands.finetune import finetune, reward_model
-from generator.commands.generate import demo, gates, generate, screen
+from generator.commands.generate import demo, gates, screen
+from generator.commands.many import generate
 from generator.commands.processes import run, teach
 from generator.commands.versions import (
     adopt,
