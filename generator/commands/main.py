@@ -18,6 +18,7 @@ from generator.commands.finetune import finetune, reward_model
 from generator.commands.generate import demo, gates, screen
 from generator.commands.many import generate
 from generator.commands.processes import run, teach
+from generator.commands.serve import serve
 from generator.commands.versions import (
     adopt,
     explain,
@@ -47,6 +48,7 @@ generator_app = make_app(
         "explain": explain,
         "reward-model": reward_model,
         "run": run,
+        "serve": serve,
         "gates": gates,
         "channels": channels,
         "screen": screen,
