@@ -225,7 +225,8 @@ def readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str,
     from generator.writing.insights import across_segments
 
     def creative(draft: Draft) -> dict[str, object]:
-        return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+        row = {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+        return row | ({"ad": brief.ad} if brief.ad else {})
 
     def refused(candidate: WrittenText) -> dict[str, object]:
         row = {"part": candidate.piece.name, "text": candidate.text}

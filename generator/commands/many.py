@@ -50,6 +50,8 @@ def generate_many(order: Order, form: Form) -> None:
 
     if order.out is None:
         raise typer.BadParameter("many briefs are written into a folder; name one by --out")
+    if order.out.resolve() == order.brief.resolve():
+        raise typer.BadParameter("--out is the folder of the briefs; name another")
     selection = order.selection()
     jobs, bad = _jobs(order)
     models = load_models(order.model, adapter=order.adapter)

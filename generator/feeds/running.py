@@ -17,8 +17,7 @@ import msgspec
 from generator.brief.schema import Brief, brief_hash, load_brief
 from generator.errors import BackendError, BriefError, FeedError, GeneratorError
 from generator.feeds.merchant import BadItem, Feed
-from generator.feeds.template import Template, details
-from streams.events import AdDetails
+from generator.feeds.template import Template
 from streams.files.writing import BY_UMASK, write_whole
 
 REPORT: Final = "report.json"
@@ -32,12 +31,11 @@ Status: TypeAlias = Literal["written", "there", "nothing passed", "failed"]
 
 
 class Job(NamedTuple):
-    """A brief to write for: its name, the folder of its material, and what its ads go with."""
+    """A brief to write for: its name, and the folder of its material."""
 
     name: str
     brief: Brief
     base: Path
-    ad: AdDetails = AdDetails()
 
 
 class Outcome(NamedTuple):
@@ -73,7 +71,7 @@ def jobs_of_feed(feed: Feed, template: Template, base: Path) -> tuple[list[Job],
     jobs, bad = [], [_told(each) for each in feed.bad]
     for item in feed.items:
         try:
-            jobs.append(Job(item.id, template.brief(item), base, details(item)))
+            jobs.append(Job(item.id, template.brief(item), base))
         except BriefError as error:
             bad.append(Outcome(item.id, "failed", why=f"item {item.number}: {error}"))
     return jobs, bad
@@ -129,7 +127,7 @@ def write_all(
         except GeneratorError as error:
             found.append(Outcome(job.name, "failed", why=f"{error.code}: {error}"))
             continue
-        result = {"key": key, "name": job.name, **_with_details(result, job)}
+        result = {"key": key, "name": job.name, **result}
         write_whole(file, msgspec.json.format(msgspec.json.encode(result), indent=2), mode=BY_UMASK)
         found.append(_outcome(job, result, "written"))
     return found
@@ -170,13 +168,6 @@ def file_name(name: str) -> str:
     return f"{quoted}_" if f"{quoted}.json" in taken else quoted
 
 
-def _with_details(result: Result, job: Job) -> Result:
-    if job.ad == AdDetails():
-        return result
-    accepted = [{**each, "ad": job.ad} for each in result["accepted"]]
-    return {**result, "accepted": accepted}
-
-
 def _outcome(job: Job, result: Result, status: Status) -> Outcome:
     accepted, refused = len(result["accepted"]), result["rejected"]
     codes: dict[str, int] = {}
@@ -188,7 +179,7 @@ def _outcome(job: Job, result: Result, status: Status) -> Outcome:
 
 
 def _key(job: Job, made_of: str) -> str:
-    data = msgspec.json.encode((brief_hash(job.brief), job.ad, made_of), order="deterministic")
+    data = f"{brief_hash(job.brief)} {made_of}".encode()
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 

@@ -1,7 +1,8 @@
 """A brief an item: a brief as a template, whose texts name attributes of the feed in braces.
 
 `facts: ["weighs {shipping_weight}"]` becomes a fact where the item has that attribute, and is left
-out where it has not.
+out where it has not. Unless the template has an `ad` of its own, it is the item's `link` and
+`image_link`, as far as the channel has them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
+from generator.brief.channels import load_channel
 from generator.brief.schema import Brief, brief_from_json
 from generator.errors import BriefError, FeedError
 from generator.feeds.merchant import Item
@@ -45,7 +48,8 @@ class Template(NamedTuple):
         filled = _filled(self.content, item.attributes)
         if not isinstance(filled, dict) or not filled.get("product"):
             raise BriefError("product: nothing is left of it; the item has none of what it names")
-        return brief_from_json(Raw(msgspec.json.encode(filled)))
+        brief = brief_from_json(Raw(msgspec.json.encode(filled)))
+        return brief if brief.ad else replace(brief, ad=_details(brief, item))
 
 
 def read_template(path: Path) -> Template:
@@ -75,11 +79,15 @@ def check_names(template: Template, items: Iterable[Item]) -> None:
         )
 
 
-def details(item: Item) -> AdDetails:
-    """Returns where an item's ads lead, and its picture."""
-    link, picture = item.attributes.get("link"), item.attributes.get("image_link")
-    found = AdDetails(final_url=link, image=picture)
-    return found if found.problem() is None else AdDetails(image=picture)
+def _details(brief: Brief, item: Item) -> AdDetails | UnsetType:
+    """Returns where an item's ads lead, and its picture, as far as its channel has them."""
+    found = AdDetails()
+    for name, attribute in (("final_url", "link"), ("image", "image_link")):
+        with_one = replace(found, **{name: item.attributes.get(attribute)})
+        channel = brief.environment.channel
+        why = load_channel(channel).problem_with(with_one) if channel else None
+        found = with_one if why is None and with_one.problem() is None else found
+    return UNSET if found == AdDetails() else found
 
 
 def _filled(content: Any, attributes: dict[str, str]) -> Any:

@@ -3,7 +3,8 @@ import pytest
 from generator.brief.schema import load_brief
 from generator.errors import BriefError, FeedError
 from generator.feeds.merchant import Item, read_feed
-from generator.feeds.template import check_names, details, read_template, shortened
+from generator.feeds.template import check_names, read_template, shortened
+from streams.events import AdDetails
 from tests.readme import ROOT
 
 EXAMPLES = ROOT / "generator/feeds/examples"
@@ -26,7 +27,8 @@ def test_the_packaged_template_makes_a_brief_of_each_item():
     assert "sale price" not in backpack.attributes
     assert lamp.attributes["sale price"] == "39.00 EUR"
     assert lamp.facts == ("Warm light for late pages. Dims by touch.",)
-    assert details(feed.items[1]).final_url == "https://example.org/l-1"
+    assert lamp.ad.final_url == "https://example.org/l-1"
+    assert lamp.ad.image == "https://example.org/l-1.jpg"
 
 
 def test_a_template_is_a_good_brief_itself():
@@ -73,5 +75,11 @@ def test_long_texts_keep_whole_sentences(text, most, kept):
     assert len(shortened(text, most)) <= most
 
 
-def test_an_address_that_cannot_be_clicked_is_left_out():
-    assert details(Item(1, {"link": "javascript:x"})).final_url is None
+def test_an_item_s_ad_has_what_the_channel_has(tmp_path):
+    item = Item(1, {"title": "tea", "link": "https://a.b/tea", "image_link": "https://a.b/t.png"})
+    search = template(tmp_path, 'product: "{title}"\nenvironment: {channel: google_rsa}\n')
+    assert search.brief(item).ad == AdDetails(final_url="https://a.b/tea")
+    own = template(tmp_path, 'product: "{title}"\nad: {final_url: "{link}?utm_source=shop"}\n')
+    assert own.brief(item).ad.final_url == "https://a.b/tea?utm_source=shop"
+    odd = Item(1, {"title": "tea", "link": "javascript:x"})
+    assert not template(tmp_path, 'product: "{title}"\n').brief(odd).ad
