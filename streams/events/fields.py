@@ -16,6 +16,8 @@ SHORTLIST_VERSION: Final = 3
 """Before, nobody knew of a decision's `shortlist`, and would drop it on the way to the archive."""
 REACH_VERSION: Final = 4
 """Before, nobody knew of a key's `placements`, and would let it ask about all of them."""
+SLATE_VERSION: Final = 5
+"""Before, nobody knew of slates, and each slot's decision had the actions for itself."""
 POSTED_VERSION: Final = 6
 """Before, nobody knew of a placement's `posted`, and would show what it keeps back."""
 
