@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ from generator.commands.generate import Order, lines_of, readable
 from generator.commands.generate import generate as generate_one
 from generator.errors import BriefError, FeedError
 from streams.commands.options import Form
-from streams.commands.output import print_json, progress
+from streams.commands.output import Progress, print_json, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from generator.feeds.running import Job, Outcome, Result
+    from generator.models.base import Backend
 
 
 def generate(order: Order, form: Form = "table") -> None:
@@ -40,11 +44,7 @@ def generate_many(order: Order, form: Form) -> None:
         BriefError: there is no brief.
         BackendError: the model failed.
     """
-    from rich.console import Console
-
     from generator.feeds.running import write_all, write_report
-    from generator.models.catalog import load_models
-    from generator.models.opening import open_backend
     from streams.checkpoint import exclusive
     from streams.files.writing import make_folder
 
@@ -52,52 +52,59 @@ def generate_many(order: Order, form: Form) -> None:
         raise typer.BadParameter("many briefs are written into a folder; name one by --out")
     if order.out.resolve() == order.brief.resolve():
         raise typer.BadParameter("--out is the folder of the briefs; name another")
-    selection = order.selection()
     jobs, bad = _jobs(order)
-    models = load_models(order.model, adapter=order.adapter)
-    winners = () if order.winners is None else tuple(lines_of(order.winners))
-    notes = Console(stderr=True)
     make_folder(order.out)
-    with exclusive(order.out, "generate"):
-        with notes.status(f"loading {order.model} (the first time takes half a minute)"):
-            backend = open_backend(models)
-        with progress() as bar:
-
-            def write(job: Job) -> Result:
-                from generator.material.understanding import understand
-                from generator.writing.creatives import channel_of, generate_creatives
-
-                brief = understand(job.brief, models, base=job.base).brief
-                channel = channel_of(brief)
-                before = copy(backend.usage)
-                drafts = generate_creatives(
-                    brief,
-                    backend,
-                    n=order.n or channel.creatives,
-                    seed=order.seed,
-                    style=order.style(),
-                    selection=selection,
-                    winners={channel.assets[0].name: winners},
-                    progress=lambda piece, got, wanted, share: bar(
-                        "this one", share, 1.0, f": {piece}s, {got} of {wanted}"
-                    ),
-                )
-                found = readable(drafts, job.brief, order.seed, backend.usage)
-                spent = {k: v - vars(before)[k] for k, v in vars(backend.usage).items()}
-                return msgspec.to_builtins({**found, "usage": spent})  # type: ignore[no-any-return]
-
-            outcomes = write_all(
-                jobs,
-                order.out,
-                write,
-                made_of=made_of(order),
-                progress=lambda done, job: bar("briefs", done, len(jobs), f": {job.name}"),
-            )
+    with exclusive(order.out, "generate"), progress() as bar:
+        outcomes = write_all(
+            jobs,
+            order.out,
+            _writer(order, bar),
+            made_of=made_of(order),
+            progress=lambda done, job: bar("briefs", done, len(jobs), f": {job.name}"),
+        )
     outcomes += bad
     write_report(order.out, outcomes, jobs)
     _tell(order.out, outcomes, form)
     if any(outcome.status in ("failed", "nothing passed") for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _writer(order: Order, bar: Progress) -> Callable[[Job], Result]:
+    """Returns what writes for one brief; the model is loaded at the first, and then kept."""
+    from generator.material.understanding import understand
+    from generator.models.catalog import load_models
+    from generator.models.opening import open_backend
+    from generator.writing.creatives import channel_of, generate_creatives
+
+    selection, models = order.selection(), load_models(order.model, adapter=order.adapter)
+    winners = () if order.winners is None else tuple(lines_of(order.winners))
+
+    @cache
+    def opened() -> Backend:
+        bar("this one", 0.0, None, f": loading {order.model}")
+        return open_backend(models)
+
+    def write(job: Job) -> Result:
+        backend = opened()
+        brief = understand(job.brief, models, base=job.base).brief
+        channel, before = channel_of(brief), copy(backend.usage)
+        drafts = generate_creatives(
+            brief,
+            backend,
+            n=order.n or channel.creatives,
+            seed=order.seed,
+            style=order.style(),
+            selection=selection,
+            winners={channel.assets[0].name: winners},
+            progress=lambda piece, got, wanted, share: bar(
+                "this one", share, 1.0, f": {piece}s, {got} of {wanted}"
+            ),
+        )
+        found = readable(drafts, job.brief, order.seed, backend.usage)
+        spent = {k: v - vars(before)[k] for k, v in vars(backend.usage).items()}
+        return msgspec.to_builtins({**found, "usage": spent})  # type: ignore[no-any-return]
+
+    return write
 
 
 def _jobs(order: Order) -> tuple[list[Job], list[Outcome]]:

@@ -73,7 +73,7 @@ def test_what_was_written_is_not_written_again(tmp_path, model):
     asked = Counted.asked
     again = json.loads(fed(tmp_path / "out", model).stdout)
     assert {row["status"] for row in again} == {"there"}
-    assert Counted.asked == asked
+    assert (Counted.asked, Counted.opened) == (asked, 1)
     other = json.loads(fed(tmp_path / "out", model, "--seed", 9).stdout)
     assert {row["status"] for row in other} == {"written"}
 
@@ -137,6 +137,7 @@ def test_a_folder_of_briefs_is_one_run(tmp_path, model):
 
 def test_many_briefs_need_a_folder_to_go_to(tmp_path):
     assert run(BRIEFS).exit_code == 2
+    assert run(BRIEFS, "--out", BRIEFS).exit_code == 2
     empty = tmp_path / "empty"
     empty.mkdir()
     assert isinstance(run(empty, "--out", tmp_path).exception, BriefError)
