@@ -11,9 +11,11 @@ from typing import Final
 from msgspec import Raw
 from msgspec.structs import replace
 
+from bandit.errors import RequestError
 from bandit.service.screening import PostedRefusal
 from generator.brief.channels import load_channel
 from generator.brief.schema import Brief, brief_from_json
+from generator.errors import BriefError
 from generator.screening.gates import claims
 from generator.screening.screen import CandidateText, Screen, singly
 from generator.screening.settings import CODES, Thresholds
@@ -38,7 +40,7 @@ def refusals(
         thresholds: what the gates let through.
 
     Raises:
-        BriefError: the brief cannot be read.
+        RequestError: `brief_invalid`: the placement's brief cannot be read.
     """
     found: list[list[PostedRefusal]] = [[] for _ in creatives]
     limits = singly(thresholds)
@@ -47,7 +49,7 @@ def refusals(
         others = tuple(code for code in CODES if code not in WITHOUT_BRIEF)
         limits = replace(limits, skip=(*limits.skip, *others))
     else:
-        known = brief_from_json(brief)
+        known = _read(brief)
     by_part: dict[str, list[tuple[int, str]]] = {}
     for number, parts in enumerate(creatives):
         for part, text in parts.items():
@@ -64,6 +66,14 @@ def refusals(
             if why is not None:
                 found[number].append(PostedRefusal("", "required_claims", why))
     return found
+
+
+def _read(brief: Raw) -> Brief:
+    try:
+        return brief_from_json(brief)
+    except BriefError as error:
+        message = f"the placement's brief cannot be read, so nothing is held to it: {error}"
+        raise RequestError(409, "brief_invalid", message, target="placement") from error
 
 
 def _screen(brief: Brief, part: str, thresholds: Thresholds) -> Screen | None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from bandit.errors import RequestError
 from generator.screening.posted import refusals
 from generator.screening.settings import usual
 from tests.running import copyloop_up
@@ -45,6 +46,12 @@ def test_required_claims_may_stand_in_any_part():
     raw = Raw(msgspec.json.encode(brief))
     assert codes(raw, headline_1="Light running shoes") == {("", "required_claims")}
     assert codes(raw, headline_1="Light running shoes", description_1="Run. Free returns.") == set()
+
+
+def test_a_brief_that_cannot_be_read_holds_nothing_to_itself():
+    with pytest.raises(RequestError, match="produkt: there is no such field") as caught:
+        codes(Raw(b'{"produkt": "tea"}'), headline="Tea")
+    assert (caught.value.status, caught.value.code) == (409, "brief_invalid")
 
 
 def test_two_that_are_alike_may_both_be_tried():
