@@ -45,6 +45,7 @@ from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, open_traces
 from bandit.service.placement_access import check_reach
 from bandit.service.record import Recorder
+from bandit.service.screening import PostedScreen
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
 from bandit.service.state import Snapshots
@@ -73,6 +74,7 @@ def create_app(
     spool: Spool | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
     worker: Worker | None = None,
+    screen: PostedScreen | None = None,
 ) -> AsgiApp:
     """Returns the ASGI application that serves the placements of a log.
 
@@ -82,6 +84,7 @@ def create_app(
         spool: where decisions and outcomes wait while the log is away; it is not closed.
         clock_ms: the time that decisions and outcomes carry.
         worker: who this is among several that serve one port; None if it is alone.
+        screen: what creatives are screened by that are posted; None if there is no such thing.
     """
     logs = LogCollector()
     log = logs.metered(log, "log")
@@ -138,6 +141,7 @@ def create_app(
     decider = Decider(appender, metrics, settings, clock_ms, privacy)
     recorder = Recorder(appender, metrics, clock_ms, privacy)
     rest.state.protection = privacy
+    rest.state.screen = screen
     rest.state.decider = decider
     rest.state.recorder = recorder
     rest.state.snapshots = snapshots
@@ -196,7 +200,9 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, worker: Worker | None = None) -> None:
+def serve(
+    settings: Settings, worker: Worker | None = None, screen: PostedScreen | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Then no request is taken any more, those in flight are answered, and what waits for the log
@@ -205,6 +211,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
     Args:
         settings: how to; with a worker, `workers` of them says nothing here.
         worker: who this is among several that share the port; None if it is alone.
+        screen: what creatives are screened by that are posted.
 
     Raises:
         SettingError: the address cannot be listened on.
@@ -224,7 +231,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
         ring.catch_up()
         check_exposure(settings, ring)
         with _spool(settings) as spool:
-            app = create_app(log, settings, spool=spool, worker=worker)
+            app = create_app(log, settings, spool=spool, worker=worker, screen=screen)
             server = ReadyServer(server_config(app, settings))
             host, port = listening.getsockname()[:2]
             scheme = "https" if settings.tls_cert else "http"

@@ -19,8 +19,10 @@ from generator.commands.channels import channels
 from generator.commands.creatives import export, import_ads
 from generator.commands.dataset import dataset, practise
 from generator.commands.finetune import finetune, reward_model
-from generator.commands.generate import demo, gates, generate, screen
+from generator.commands.generate import demo, gates, screen
+from generator.commands.many import generate
 from generator.commands.processes import run, teach
+from generator.commands.serve import serve
 from generator.commands.versions import (
     adopt,
     explain,
@@ -50,6 +52,7 @@ generator_app = make_app(
         "explain": explain,
         "reward-model": reward_model,
         "run": run,
+        "serve": serve,
         "gates": gates,
         "channels": channels,
         "screen": screen,

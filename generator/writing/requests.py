@@ -115,6 +115,7 @@ class RequestHandler(NamedTuple):
                 parts=draft.parts,
                 status=status,
                 features=_features(draft.parts, understood),
+                ad=brief.ad,
             )
             for draft in drafts.creatives
         ]
