@@ -12,6 +12,7 @@ from bandit.commands import app as bandit_app
 from bandit.errors import BanditError
 from generator.commands import brief
 from generator.commands.dataset import dataset, practise
+from generator.commands.doctor import doctor
 from generator.commands.finetune import finetune, reward_model
 from generator.commands.generate import demo, gates, generate, screen
 from generator.commands.processes import run, teach
@@ -35,6 +36,7 @@ generator_app = make_app(
         "dataset": dataset,
         "practise": practise,
         "finetune": finetune,
+        "doctor": doctor,
         "teach": teach,
         "adopt": adopt,
         "list": list_versions,
@@ -59,13 +61,17 @@ BY_HAND = {
     *("brief", "creatives", "import", "keys", "policy"),
 }
 
+NOT_BY_HAND = {"generator": {"doctor"}}
+"""Names that are another package's at the top level."""
+
 app = make_app(
     "Generate ad creatives, pick among them with a bandit, learn from clicks, close the loop.", {}
 )
 for name, package in PACKAGES.items():
     own = typer.Typer(help=package.info.help, no_args_is_help=True)
     for command in package.registered_commands:
-        (app if command.name in BY_HAND else own).registered_commands.append(command)
+        by_hand = command.name in BY_HAND - NOT_BY_HAND.get(name, set())
+        (app if by_hand else own).registered_commands.append(command)
     for group in package.registered_groups:
         (app if group.name in BY_HAND else own).registered_groups.append(group)
     app.add_typer(own, name=name)
