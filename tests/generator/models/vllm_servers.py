@@ -61,6 +61,10 @@ class Vllm:
         self.url = f"http://127.0.0.1:{self._port}/v1"
         self._start()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def restart(self):
         self.stop()
         self._start()
