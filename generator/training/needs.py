@@ -43,7 +43,7 @@ QUANTIZED: Final = {"4bit": 0.6, "8bit": 1.1}
 """Bytes of a weight with its scale."""
 EFFICIENCY: Final = 0.2
 """How fast a training computes, against large products of matrices."""
-WRITING: Final = 8.0
+WRITING: Final = 2
 """How much dearer a token is that is written than one that is read."""
 
 
@@ -66,7 +66,7 @@ class Needs(NamedTuple):
         batch: bytes of what the largest batch keeps for the way back.
         free: bytes that may still be taken.
         held: bytes that the process has already.
-        seconds: about how long the updates take.
+        seconds: about how long the updates take, of CPU time where a CPU computes them.
     """
 
     stages: tuple[StageNeed, ...]
@@ -245,20 +245,24 @@ def _work(config: FinetuneConfig, weights: int, stage: StageNeed, processes: int
         passes += 1
     if stage.stage == "grpo":
         tokens *= config.grpo.group
-        passes += int(WRITING)
+        passes += WRITING
     return 2.0 * weights * passes * tokens
 
 
 def _speed(device: Device) -> float:
-    """Returns how many multiplications and additions a second the device does on large matrices."""
+    """Returns how many multiplications and additions a second the device does on large matrices.
+
+    On a CPU that others use as well it counts the time that this thread has.
+    """
+    clock = time.thread_time if device.name == "cpu" else time.perf_counter
     n = 1024 if device.name == "cpu" else 4096
     one = torch.ones(n, n, dtype=device.dtype, device=device.name)
     best: float = math.inf
     for _ in range(3):
-        began = time.perf_counter()
+        began = clock()
         # Reading a number waits for a GPU.
         (one @ one)[0, 0].item()
-        best = min(best, time.perf_counter() - began)
+        best = min(best, clock() - began)
     return 2.0 * float(n**3) / best
 
 
