@@ -3,6 +3,8 @@
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
+    ├── AdsFileError            a file of ads that cannot be read, or ads that a file cannot hold
+    ├── FeedError               a feed of products that cannot be read; the message says where
     ├── MaterialError           a picture, film or sound that nothing can be made of
     ├── ModelsError             a file of models that cannot be read; the message says where
     ├── ThresholdsError         a file of the gates' thresholds that cannot be read
@@ -46,6 +48,18 @@ class ChannelUnknown(GeneratorError):
     """No channel is called so; the message names those that there are."""
 
     code = "channel_unknown"
+
+
+class AdsFileError(GeneratorError):
+    """A file of ads that cannot be read, or ads that a platform's file cannot hold."""
+
+    code = "ads_file_invalid"
+
+
+class FeedError(GeneratorError):
+    """A feed of products that cannot be read, or a template that does not fit it."""
+
+    code = "feed_invalid"
 
 
 class MaterialError(GeneratorError):

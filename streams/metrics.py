@@ -24,7 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streams.errors import ListenError, LogError
-from streams.join.partition import BOUNDS_MS, JoinLatency
+from streams.join.counts import BOUNDS_MS, JoinLatency
 from streams.logs.base import Log
 from streams.logs.wrappers import Behind, MeteredLog
 
@@ -40,6 +40,7 @@ JOIN: Final = {
     "orphan": "Outcomes whose decision never came.",
     "duplicate": "Decisions and outcomes that came before.",
     "refused": "Records that could not be used for any other reason.",
+    "forwarded": "Outcomes sent on to the partition of their decision.",
     "dead_lettered": "Records written to the dead letters.",
     "ticks": "Ticks written, to move time on.",
 }
