@@ -107,6 +107,7 @@ def _root(
 for package_name, package in PACKAGES.items():
     own = typer.Typer(help=package.info.help, no_args_is_help=True)
     for command in package.registered_commands:
+        # The loop has a doctor as well, which is the one at the top level.
         own_doctor = (package_name, command.name) == ("generator", "doctor")
         by_hand = command.name in ORDER and not own_doctor
         (app if by_hand else own).registered_commands.append(command)
