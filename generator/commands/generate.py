@@ -130,7 +130,7 @@ def generate(order: Order, form: Form = "table") -> None:
         print_json(counts | readable(drafts, brief, order.seed, backend.usage))
     else:
         _print_tables(drafts)
-        notes.print(_used(backend.usage), style="dim")
+        notes.print(backend.usage.words(), style="dim")
     if missing is not None:
         typer.echo(missing, err=True)
     if not drafts.creatives:
@@ -319,9 +319,3 @@ def _told(drafts: Drafts) -> list[SegmentText]:
         for c in [*kept, *drafts.left_over, *drafts.rejected]
         if c.prompt.segment is not None
     ]
-
-
-def _used(usage: Usage) -> str:
-    said = f"{usage.prompt_tokens:,} tokens read, {usage.completion_tokens:,} written"
-    tried = f", {usage.retries} of {usage.requests} requests repeated" if usage.retries else ""
-    return said + tried + (f", cost {usage.cost:.4f}" if usage.cost else "")
