@@ -17,6 +17,7 @@ from streams.errors import LogUnavailable
 from streams.logs.opening import open_log
 from streams.logs.wrappers import MeteredLog
 from streams.readiness import ready_teller
+from streams.topic_checks import warn_of_topics
 from streams.topics import create_topics
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def long_running(
         log = metrics.metered(open_log(log_url), "log")
         try:
             create_topics(log)
+            warn_of_topics(log)
             yield Running(log, stop, metrics, ready)
         except LogUnavailable as error:
             if not stop.is_set():

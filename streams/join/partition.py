@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -17,14 +17,11 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
-from streams.errors import EventError, EventTooLarge, SchemaError
+from streams.errors import EventError, SchemaError
 from streams.events import (
-    DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
-    UNREADABLE,
     Decision,
     Outcome,
     Status,
@@ -33,10 +30,11 @@ from streams.events import (
     encode,
 )
 from streams.join.machine import Join
+from streams.join.routing import forwarded, layouts_told, next_partition, visited_by
 from streams.join.state import Emitted, Refusal
+from streams.join.written import JoinWritten, check_size
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
-from streams.read_back import Key, Written
 
 TICK: Final = encode(Tick())
 OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
@@ -85,10 +83,10 @@ class Merge:
     def blocked_by(self) -> tuple[str, int] | None:
         """Returns the side that must move on, and past when, for what waits to be released.
 
-        None if nothing waits but ticks, which are worth nothing by themselves.
+        None if nothing waits but plain ticks, which are worth nothing by themselves.
         """
         for topic, side in self._sides.items():
-            if any(record.value != TICK for record in side):
+            if any(record.value != TICK or layouts_told(record) for record in side):
                 return OTHER[topic], side[-1].timestamp_ms
         return None
 
@@ -131,76 +129,6 @@ class JoinLatency:
         self._due.clear()
 
 
-class _Sequenced(msgspec.Struct):
-    source: int
-    sequence: int
-
-
-_decoder = msgspec.json.Decoder(_Sequenced)
-
-
-def _identify(record: Record) -> tuple[Key, int] | None:
-    try:
-        found = _decoder.decode(record.value)
-    except UNREADABLE:
-        # No join wrote that; the learner lays it aside.
-        return None
-    return (INTERACTIONS, found.source), found.sequence
-
-
-class JoinWritten:
-    """What the join of partition `source` had written, and does not write again.
-
-    Args:
-        source: the partition whose join it is.
-        offsets: the checkpoint's; they say where to look from.
-
-    Attributes:
-        interactions, letters: what it wrote of either.
-        catalogue_offset: what cannot be used of the catalogue before here has its letters.
-    """
-
-    def __init__(self, source: int, offsets: Mapping[TopicPartition, int]) -> None:
-        self._key = INTERACTIONS, source
-        self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
-        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
-        # The catalogue has one partition, and so has the join of the same number lay it aside.
-        if source == CATALOGUE_PARTITION.partition:
-            keys.append(CATALOGUE_PARTITION)
-        self.letters = WrittenDeadLetters(keys, offsets)
-
-    def interaction(self, sequence: int) -> bool:
-        """Returns whether it is there, or its dead letter; each can be asked for once."""
-        laid_aside = self.letters.written.take((JOINED, self._key[1]), sequence)
-        return self.interactions.take(self._key, sequence) or laid_aside
-
-
-def place_of(message: Message) -> Place:
-    """Returns where the record stood that a message of a join follows from."""
-    record = Record(message.topic, 0, 0, 0, message.key, message.value, message.headers)
-    if message.topic == DEAD_LETTER and (place := origin(record)):
-        return place
-    found = _identify(record)
-    return (JOINED, found[0][1], found[1]) if found else (message.topic, 0, 0)
-
-
-LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
-"""What a record may have, so that an interaction can be written of what is joined."""
-
-
-def check_size(record: Record) -> None:
-    """Refuses a record that is larger than any that can be joined.
-
-    Raises:
-        EventTooLarge: with the reason of its dead letter.
-    """
-    headers = sum(len(name) + len(value) for name, value in record.headers)
-    size, largest = len(record.key) + len(record.value) + headers, LARGEST_BYTES[record.topic]
-    if size > largest:
-        raise EventTooLarge(f"it has {size} bytes; expected at most {largest} in {record.topic}")
-
-
 IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
 OVERDUE_MS: Final = 100
@@ -217,6 +145,8 @@ _encode = msgspec.json.Encoder().encode
 class JoinCounts:
     """What a joiner has seen and done since it started.
 
+    `forwarded` are outcomes that were sent on to the partition of their decision.
+
     `refused` are the records that could not be used for any reason but being late, orphan or a
     duplicate; `defaulted` are those of the `closed` decisions that got the default reward.
     """
@@ -229,6 +159,7 @@ class JoinCounts:
     orphan: int = 0
     duplicate: int = 0
     refused: int = 0
+    forwarded: int = 0
     dead_lettered: int = 0
     ticks: int = 0
     latency: JoinLatency = field(default_factory=JoinLatency, repr=False, compare=False)
@@ -269,6 +200,7 @@ class JoinedPartition:
         self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
+        self._told_layout = 0
 
     def add(self, record: Record, now: float) -> None:
         """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
@@ -280,10 +212,14 @@ class JoinedPartition:
     def advance(self, log: Log) -> list[Message]:
         """Joins as far as the records reach; returns what is to be written of that."""
         letters: list[Message] = []
+        sent_on: list[Message] = []
         released = self.merge.release()
         for record in released:
-            error = self._feed(record)
-            if error is not None:
+            try:
+                sent_on += self._feed(log, record)
+            except EventError as error:
+                self._counts.refused += 1
+                self.join.tick(record.timestamp_ms)
                 letters += self.lay_aside(record, error.code, str(error))
         interactions, refusals = self.join.take()
         if refusals:
@@ -291,9 +227,8 @@ class JoinedPartition:
             for refusal in refusals:
                 letters += self._refused(log, refusal, at_hand)
         # Letters go first: a decision that was laid aside stays so when it is read again.
-        return letters + [
-            message for emitted in interactions for message in self._to_write(emitted)
-        ]
+        written = [message for emitted in interactions for message in self._to_write(emitted)]
+        return letters + sent_on + written
 
     def offsets(self) -> dict[TopicPartition, int]:
         """Returns the offset of each side from which the join's state goes on."""
@@ -326,6 +261,16 @@ class JoinedPartition:
         idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
         return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
 
+    def tell_layout(self, count: int) -> bool:
+        """Returns whether the join is to be told now that there are so many partitions."""
+        layouts = self.join.layouts
+        if count == 1 and not layouts:
+            # Nothing follows from that, and so no record has to say it.
+            layouts.add(1)
+        untold = count not in layouts and self._told_layout != count
+        self._told_layout = count
+        return untold
+
     def ticks(self, now: float, now_ms: int) -> list[Message]:
         """Returns the ticks that are due."""
         due_in, sides = self.tick_due(now, now_ms)
@@ -342,40 +287,67 @@ class JoinedPartition:
         self._counts.dead_lettered += len(letters)
         return letters
 
-    def _feed(self, record: Record) -> EventError | None:
-        """Feeds the join one record; returns what is wrong with the record, if anything."""
+    def _feed(self, log: Log, record: Record) -> list[Message]:
+        """Feeds the join one record; returns the outcomes that go on to another partition.
+
+        Raises:
+            EventError: the record cannot be used.
+        """
         if record.value == TICK:
             self.join.tick(record.timestamp_ms)
-            return None
+            return self._laid_out(log, layouts_told(record)) if record.headers else []
         self._counts.events += 1
         # Its placement may be known by now, but it was not when this decision was refused.
         if record.topic == DECISIONS and self.wrote.letters.take(record):
             self.join.tick(record.timestamp_ms)
-            return None
-        try:
-            check_size(record)
-            event = decode(record.value)
-        except EventError as error:
-            return self._unusable(record, error)
+            return []
+        check_size(record)
+        event = decode(record.value)
         match event:
             case Decision() if record.topic == DECISIONS:
                 self.join.decide(event, record.value, record.timestamp_ms, record.offset)
             case Outcome() if record.topic == OUTCOMES:
-                if record.headers:
-                    event = traced(event, record.headers)
-                self.join.observe(event, record.timestamp_ms, record.offset)
+                return self._observe(log, event, record)
             case Tick():
                 self.join.tick(record.timestamp_ms)
             case _:
                 kind = type(event).__name__.lower()
-                mistake = SchemaError(f"a {kind} is in the topic {record.topic!r} by mistake")
-                return self._unusable(record, mistake)
-        return None
+                raise SchemaError(f"a {kind} is in the topic {record.topic!r} by mistake")
+        return []
 
-    def _unusable(self, record: Record, error: EventError) -> EventError:
-        self._counts.refused += 1
+    def _observe(self, log: Log, outcome: Outcome, record: Record) -> list[Message]:
+        """Has the join take the outcome in, or returns it for the partition where it belongs."""
         self.join.tick(record.timestamp_ms)
-        return error
+        if not self.join.knows(outcome):
+            to = self._elsewhere(log, outcome.event_id, visited_by(record))
+            if to is not None:
+                return [self._sent_on(record, outcome, to)]
+        if record.headers:
+            outcome = traced(outcome, record.headers)
+        self.join.observe(outcome, record.timestamp_ms, record.offset)
+        return []
+
+    def _laid_out(self, log: Log, layouts: list[int]) -> list[Message]:
+        """Takes in which layouts there were; returns early outcomes that belong elsewhere."""
+        if self.join.layouts.issuperset(layouts):
+            return []
+        self.join.layouts.update(layouts)
+        messages = []
+        for arrival in self.join.take_early(lambda event: self._elsewhere(log, event) is not None):
+            outcome = arrival.outcome
+            to = self._elsewhere(log, outcome.event_id)
+            if to is not None:
+                record = self._read_again(log, OUTCOMES, arrival.offset, outcome)
+                messages.append(self._sent_on(record, outcome, to))
+        return messages
+
+    def _elsewhere(self, log: Log, event_id: str, visited: Collection[int] = ()) -> int | None:
+        here, layouts = self.join.source, self.join.layouts
+        return next_partition(event_id, here, visited, layouts, log.partition_of)
+
+    def _sent_on(self, record: Record, outcome: Outcome, to: int) -> Message:
+        self._counts.forwarded += 1
+        return forwarded(record, outcome, to)
 
     def _refused(
         self, log: Log, refusal: Refusal, at_hand: dict[tuple[str, int], Record]
@@ -385,18 +357,19 @@ class JoinedPartition:
         if refusal.code in REPEATED:
             # What it repeats was used, so that nothing of it is lost.
             return []
-        record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(log, refusal)
+        record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(
+            log, refusal.topic, refusal.offset, refusal.event
+        )
         return self.lay_aside(record, refusal.code, refusal.error)
 
-    def _read_again(self, log: Log, refusal: Refusal) -> Record:
-        """Returns the record of an outcome that was given up on long after it came."""
-        side = TopicPartition(refusal.topic, self.join.source)
-        records = log.read(side, refusal.offset, limit=1)
-        if records and records[0].offset == refusal.offset:
+    def _read_again(self, log: Log, topic: str, offset: int, event: Decision | Outcome) -> Record:
+        """Returns the record of an event that came long ago."""
+        side = TopicPartition(topic, self.join.source)
+        records = log.read(side, offset, limit=1)
+        if records and records[0].offset == offset:
             return records[0]
         # The log kept it for less long than its window: what is left of it is the event.
-        key = refusal.event.event_id.encode()
-        return Record(*side, refusal.offset, self.join.time_ms, key, encode(refusal.event))
+        return Record(*side, offset, self.join.time_ms, event.event_id.encode(), encode(event))
 
     def _to_write(self, emitted: Emitted) -> list[Message]:
         interaction = emitted.interaction

@@ -151,6 +151,12 @@ class Log(Protocol):
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
 
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock.
 

@@ -265,6 +265,14 @@ class MemoryLog:
         self._partition(partition)
         return self._commits.get((group, partition))
 
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns none: there is nothing to set."""
+        return {}
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return partition_of(key, partitions)
+
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock."""
         with self._news:

@@ -53,6 +53,7 @@ class RetryingLog:
     def __init__(
         self, log: Log, *, stop: threading.Event, retry_seconds: float | None = None
     ) -> None:
+        self._log = log
         self._stop = stop
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._append = self._patient(log.append)
@@ -96,6 +97,14 @@ class RetryingLog:
         if refused:
             raise MessagesRefused(refused, written)
         return [written[position] for position in range(len(messages))]
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+        return self._log.topic_settings(topics)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return self._log.partition_of(key, partitions)
 
     def _patient(self, ask: Callable[P, T]) -> Callable[P, T]:
         def patiently(*args: P.args, **options: P.kwargs) -> T:
@@ -203,6 +212,14 @@ class MeteredLog:
         if records:
             self.taken.add(partition.topic, records)
         return records
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+        return self._log.topic_settings(topics)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return self._log.partition_of(key, partitions)
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None

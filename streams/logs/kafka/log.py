@@ -13,16 +13,18 @@ from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka
-from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
 from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
+from streams.logs.kafka.assignment import assignor_for
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import RETRY_SECONDS, open_client, patiently, translated
-from streams.logs.kafka.producer import KafkaAppender, Names, to_records
+from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
 from streams.logs.log_clock import LogTime
+from streams.logs.topic_settings import topic_settings
 
 POLL_MS: Final = 200
 
@@ -109,15 +111,10 @@ class Reader:
 T = TypeVar("T")
 
 LOOK_BACK: Final = 1000
-TOPIC_SETTINGS: Final = {
-    "message.timestamp.type": "LogAppendTime",
-    # The log is the only truth, so forgetting is for whoever runs it to decide, not for a default.
-    "retention.ms": "-1",
-    "retention.bytes": "-1",
-    # A policy's snapshot is one message.
-    "max.message.bytes": str(16 << 20),
-}
+METADATA_AGE_MS: Final = 5000
+"""How soon clients see that partitions were added; a window may be a minute."""
 WAITS: Final[dict[str, object]] = {
+    "metadata_max_age_ms": METADATA_AGE_MS,
     "session_timeout_ms": 10_000,
     # Members learn by their heartbeats that another one came or left, and wait for each other.
     "heartbeat_interval_ms": 1000,
@@ -129,7 +126,6 @@ CONSUMER: Final[dict[str, object]] = {
     "enable_auto_commit": False,
     # Offsets come from the assignee; one that is not there is told apart from a first start.
     "auto_offset_reset": "none",
-    "partition_assignment_strategy": (RangePartitionAssignor,),
 }
 
 
@@ -189,7 +185,7 @@ class KafkaLog:
         layout = {
             "num_partitions": partitions,
             "replication_factor": self._replication_factor,
-            "configs": TOPIC_SETTINGS | {"cleanup.policy": "compact" if compact else "delete"},
+            "configs": topic_settings(compact=compact),
         }
         self._patiently(lambda: self._create(name, layout))
         self._patiently(lambda: self._admin.wait_for_topics([name], timeout_ms=self._timeout_ms))
@@ -200,6 +196,19 @@ class KafkaLog:
         if count is None:
             raise unknown_topic(topic)
         return count
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics; none of one that this client may not describe."""
+        self._check_open()
+        names = {self._names.prefix + topic: topic for topic in topics}
+        if not names:
+            return {}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        found = self._patiently(lambda: self._admin.describe_configs(asked, config_filter="all"))
+        return {
+            names[name]: {setting: told["value"] for setting, told in settings.items()}
+            for name, settings in found.get("topic", {}).items()
+        }
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, and returns where; on all in-sync replicas by then.
@@ -254,7 +263,12 @@ class KafkaLog:
         for topic in topics:
             self.partitions(topic)
         return KafkaLogConsumer(
-            open_client(KafkaConsumer, self._bootstrap, **self._consumer_options(group)),
+            open_client(
+                KafkaConsumer,
+                self._bootstrap,
+                **self._consumer_options(group),
+                partition_assignment_strategy=(assignor_for(topics),),
+            ),
             self._names,
             topics,
             assignee,
@@ -269,6 +283,10 @@ class KafkaLog:
         found = self._patiently(lambda: self._admin.list_group_offsets({name: [place]}))
         at = found[name].get(place)
         return None if at is None or at.offset < 0 else int(at.offset)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return partition_of(key, partitions)
 
     def time(self) -> LogTime:
         """Returns this machine's time, which the brokers' should agree with."""

@@ -49,7 +49,8 @@ def murmur2(key: bytes) -> int:
     return state ^ state >> 15
 
 
-def _partition_of(key: bytes, partitions: int) -> int:
+def partition_of(key: bytes, partitions: int) -> int:
+    """Returns the partition of a key, as Java's clients pick it."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
@@ -140,6 +141,8 @@ PRODUCER_DEFAULTS: Final[dict[str, object]] = {
     # Nothing lingers, since append() flushes; but until then a batch gathers and is sent whole.
     "linger_ms": 1000,
     "compression_type": "lz4",
+    # How soon it sees that partitions were added.
+    "metadata_max_age_ms": 5000,
 }
 
 
@@ -265,7 +268,7 @@ class KafkaAppender:
         denied: dict[str, LogError] = {}
         for topic in {message.topic for message in messages}:
             try:
-                counts[topic] = len(producer.partitions_for(self._names.prefix + topic))
+                counts[topic] = self._count(producer, topic, messages)
             except kafka_errors.TopicAuthorizationFailedError as error:
                 denied[topic] = refusal(self._what, topic, error)
         sending = []
@@ -279,9 +282,21 @@ class KafkaAppender:
                     "be sent; raise max_request_size, and max.message.bytes of the topic"
                 )
             else:
-                place = destination(message, counts[message.topic], _partition_of)
+                place = destination(message, counts[message.topic], partition_of)
                 sending.append(Sending(position, place, message))
         return sending
+
+    def _count(self, producer: Any, topic: str, messages: Sequence[Message]) -> int:
+        """Returns how many partitions a topic has; asks again where a message names another."""
+        name = self._names.prefix + topic
+        count = len(producer.partitions_for(name))
+        if any(m.topic == topic and (m.partition or 0) >= count for m in messages):
+            # It may have been added since the client last asked.
+            asked = threading.Event()
+            producer._metadata.request_update().add_both(lambda *_: asked.set())
+            asked.wait(producer.config["max_block_ms"] / 1000)
+            count = len(producer.partitions_for(name))
+        return count
 
     def _dated(self, sending: Sending) -> Sending:
         """Returns the message with its time, if it has one, raised and put into a header."""
