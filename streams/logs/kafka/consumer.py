@@ -179,6 +179,7 @@ class KafkaLogConsumer:
         batches: Mapping[Any, Sequence[Any]] = {}
         with translated(self._what):
             self._go_on_joining()
+            self._go_on_reading()
             try:
                 batches = self._client.poll(timeout_ms=timeout_ms, max_records=limit)
             except kafka.OffsetOutOfRangeError as error:
@@ -244,6 +245,17 @@ class KafkaLogConsumer:
         coordinator = self._client._coordinator
         if self._group is not None and coordinator.rejoining:
             coordinator.request_rejoin()
+
+    def _go_on_reading(self) -> None:
+        """Has this poll return what was at hand of a partition when that was paused.
+
+        Once it is resumed, the client looks for that only if nothing is in line, and takes records
+        that were all returned for something; then it never reads the partition again
+        (kafka-python 3.0.12).
+        """
+        fetcher = self._client._fetcher
+        if not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
 
     def _still_held(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         return [partition for partition in partitions if partition in self._held]
