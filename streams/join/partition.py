@@ -17,6 +17,7 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
+from streams.dead_letters import TIME_AHEAD
 from streams.errors import EventError, SchemaError
 from streams.events import (
     DECISIONS,
@@ -37,6 +38,7 @@ from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
 
 TICK: Final = encode(Tick())
+SIDES: Final = (DECISIONS, OUTCOMES)
 OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
 
 
@@ -131,6 +133,8 @@ class JoinLatency:
 
 IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
+UNSEEN_SECONDS: Final = 10.0
+"""A tick that is not read back for so long is sent again."""
 OVERDUE_MS: Final = 100
 """A window that ended this long ago, with nothing going on, is closed by ticks."""
 COUNTED: Final = {"late": "late", "orphan": "orphan"} | dict.fromkeys(
@@ -200,18 +204,33 @@ class JoinedPartition:
         self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
+        self._ahead: list[Record] = []
+        # When a side got a tick that has not come back yet.
+        self._unseen: dict[str, float] = {}
         self._told_layout = 0
 
-    def add(self, record: Record, now: float) -> None:
-        """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
-        self.merge.add(record)
-        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
-        self._seen_at[record.topic] = now
+    def add(self, record: Record, now: float, latest_ms: float = inf) -> None:
+        """Takes in the next record of either side, read at `now` (monotonic, in seconds).
+
+        One with a later time than `latest_ms`, which its producer gave it, is laid aside: the
+        partition would stand still until that time has come.
+        """
         self.changed = True
+        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        if self.wrote.ahead(record):
+            return
+        if not record.is_log_time and record.timestamp_ms > latest_ms:
+            self._ahead.append(record)
+            return
+        if record.value == TICK:
+            self._unseen.pop(record.topic, None)
+        self.merge.add(record)
+        self._seen_at[record.topic] = now
 
     def advance(self, log: Log) -> list[Message]:
         """Joins as far as the records reach; returns what is to be written of that."""
-        letters: list[Message] = []
+        letters = [each for record in self._ahead for each in self._laid_aside_ahead(record)]
+        self._ahead.clear()
         sent_on: list[Message] = []
         released = self.merge.release()
         for record in released:
@@ -254,12 +273,22 @@ class JoinedPartition:
         if blocked is not None:
             side, past_ms = blocked
             idle_in = self._seen_at[side] + IDLE_SECONDS - now
-            return max(idle_in, (past_ms + 1 - now_ms) / 1000), (side,)
+            due_in = max(idle_in, (past_ms + 1 - now_ms) / 1000)
+            return max(due_in, self._unseen_seconds(now, side)), (side,)
         deadline_ms = self.join.deadline_ms()
         if deadline_ms is None:
             return inf, ()
         idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
-        return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
+        due_in = max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000)
+        return max(due_in, self._unseen_seconds(now, *SIDES)), SIDES
+
+    def _unseen_seconds(self, now: float, *sides: str) -> float:
+        """Returns for how long ticks that are on their way are waited for.
+
+        An open transaction of others holds back whatever comes after it, ticks as well.
+        """
+        sent = [self._unseen[side] for side in sides if side in self._unseen]
+        return max(sent, default=-inf) + UNSEEN_SECONDS - now
 
     def tell_layout(self, count: int) -> bool:
         """Returns whether the join is to be told now that there are so many partitions."""
@@ -277,9 +306,17 @@ class JoinedPartition:
         if due_in > 0:
             return []
         for side in sides:
-            self._seen_at[side] = now
+            self._seen_at[side] = self._unseen[side] = now
         self._counts.ticks += len(sides)
         return [Message(side, b"", TICK, partition=self.join.source) for side in sides]
+
+    def _laid_aside_ahead(self, record: Record) -> list[Message]:
+        if record.value == TICK:
+            return []
+        self._counts.events += 1
+        self._counts.refused += 1
+        error = f"its producer gave it the time {record.timestamp_ms}, which is yet to come"
+        return self.lay_aside(record, TIME_AHEAD, error)
 
     def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""

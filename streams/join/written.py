@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
-from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
+from streams.dead_letters import JOINED, Place, WrittenDeadLetters, ahead_key, origin
 from streams.errors import EventTooLarge
 from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES, UNREADABLE
 from streams.logs.base import Message, Record, TopicPartition
@@ -49,10 +49,16 @@ class JoinWritten:
         self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
         self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
         keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
+        keys += [ahead_key(DECISIONS, source), ahead_key(OUTCOMES, source)]
         # The catalogue has one partition, and so has the join of the same number lay it aside.
         if source == CATALOGUE_PARTITION.partition:
             keys.append(CATALOGUE_PARTITION)
         self.letters = WrittenDeadLetters(keys, offsets)
+
+    def ahead(self, record: Record) -> bool:
+        """Returns whether the record was laid aside for its time; it can be asked for once."""
+        key = ahead_key(record.topic, record.partition)
+        return self.letters.written.take(key, record.offset)
 
     def interaction(self, sequence: int) -> bool:
         """Returns whether it is there, or its dead letter; each can be asked for once."""
