@@ -16,10 +16,11 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from bandit.features.reading import words
 from generator.brief.schema import Brief
-from generator.screening.gates.text import SMALL, words
+from generator.screening.gates.form import forms
 from generator.screening.screen import HARMFUL
-from streams.events import INTERACTIONS, interaction_in
+from streams.events import INTERACTIONS, interactions_in
 from streams.fold import partitions, scan
 from streams.logs.base import Log, TopicPartition
 
@@ -65,12 +66,12 @@ class ImpressionReader:
         start = max(self._log.start_offset(partition), latest)
         offset = max(self._offsets.get(partition, start), start)
         for record in scan(self._log, partition, offset):
-            event = interaction_in(record.value)
-            # Every decision is closed once; before that it is not known what came of it.
-            if event is not None and event.status == "closed":
-                shown = event.decision
-                kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
-                kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
+            for event in interactions_in(record.value):
+                # Every decision is closed once; before that it is not known what came of it.
+                if event.status == "closed":
+                    shown = event.decision
+                    kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
+                    kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
             self._offsets[partition] = record.offset + 1
 
 
@@ -143,7 +144,7 @@ def _enough(clicks: Iterable[SeenText]) -> bool:
 def _liked_words(seen: list[SeenText]) -> list[str]:
     telling: dict[str, set[str]] = {}
     for text in {impression.text for impression in seen}:
-        for word in set(words(text)) - SMALL:
+        for word in set(words(text)) - forms("en").small:
             if len(word) >= 3:
                 telling.setdefault(word, set()).add(text)
     scored = []

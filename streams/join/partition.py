@@ -6,10 +6,9 @@ what was written before a crash, asks for ticks, and counts.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from itertools import groupby
 from math import inf
 from typing import Final
 
@@ -25,14 +24,16 @@ from streams.events import (
     OUTCOMES,
     Decision,
     Outcome,
-    Status,
+    Slate,
     Tick,
     decode,
     encode,
 )
+from streams.join.counts import JoinCounts as JoinCounts
+from streams.join.counts import JoinLatency as JoinLatency
 from streams.join.machine import Join
 from streams.join.routing import forwarded, layouts_told, next_partition, visited_by
-from streams.join.state import Emitted, Refusal
+from streams.join.state import Emitted, Refusal, together
 from streams.join.written import JoinWritten, check_size
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
@@ -98,39 +99,6 @@ class Merge:
         return side[0].offset if side else None
 
 
-BOUNDS_MS: Final = (
-    *(5, 10, 25, 50, 100, 250, 500),
-    *(1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000),
-)
-"""The buckets' upper bounds; one more bucket holds what took longer."""
-STATUSES: Final[tuple[Status, ...]] = ("provisional", "corrected", "closed")
-
-
-class JoinLatency:
-    """The time from what made an interaction due to its being durable in the log, by status.
-
-    Due is a `corrected` one with the record of its outcome, a `provisional` one with that of its
-    decision, and a `closed` one with the end of its window: each is its `timestamp_ms`.
-    """
-
-    def __init__(self) -> None:
-        self.counts = {status: [0] * (len(BOUNDS_MS) + 1) for status in STATUSES}
-        self.sums_ms = dict.fromkeys(STATUSES, 0)
-        self._due: list[tuple[Status, int]] = []
-
-    def due(self, status: Status, timestamp_ms: int) -> None:
-        """Notes an interaction that is to be written."""
-        self._due.append((status, timestamp_ms))
-
-    def written(self, now_ms: int) -> None:
-        """Counts those that were noted, all of which are written now."""
-        for status, timestamp_ms in self._due:
-            took_ms = max(now_ms - timestamp_ms, 0)
-            self.counts[status][bisect_left(BOUNDS_MS, took_ms)] += 1
-            self.sums_ms[status] += took_ms
-        self._due.clear()
-
-
 IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
 UNSEEN_SECONDS: Final = 10.0
@@ -143,38 +111,6 @@ COUNTED: Final = {"late": "late", "orphan": "orphan"} | dict.fromkeys(
 """By refusal code, what of `JoinCounts` it counts as; all others are `refused`."""
 REPEATED: Final = ("duplicate_outcome", "repeated_decision")
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass
-class JoinCounts:
-    """What a joiner has seen and done since it started.
-
-    `forwarded` are outcomes that were sent on to the partition of their decision.
-
-    `refused` are the records that could not be used for any reason but being late, orphan or a
-    duplicate; `defaulted` are those of the `closed` decisions that got the default reward.
-    """
-
-    events: int = 0
-    interactions: int = 0
-    closed: int = 0
-    defaulted: int = 0
-    late: int = 0
-    orphan: int = 0
-    duplicate: int = 0
-    refused: int = 0
-    forwarded: int = 0
-    dead_lettered: int = 0
-    ticks: int = 0
-    latency: JoinLatency = field(default_factory=JoinLatency, repr=False, compare=False)
-
-    @property
-    def default_rate(self) -> float:
-        """The share of closed decisions that got the default reward; 0 if none was closed."""
-        return self.defaulted / self.closed if self.closed else 0.0
-
-    def __str__(self) -> str:
-        return f"{self!r}, default rate {self.default_rate:.3f}"
 
 
 class JoinedPartition:
@@ -241,13 +177,14 @@ class JoinedPartition:
                 self.join.tick(record.timestamp_ms)
                 letters += self.lay_aside(record, error.code, str(error))
         interactions, refusals = self.join.take()
+        refusals += self.join.take_unknown()
         if refusals:
             at_hand = {(record.topic, record.offset): record for record in released}
             for refusal in refusals:
                 letters += self._refused(log, refusal, at_hand)
         # Letters go first: a decision that was laid aside stays so when it is read again.
-        written = [message for emitted in interactions for message in self._to_write(emitted)]
-        return letters + sent_on + written
+        runs = groupby(interactions, key=_told_together)
+        return letters + sent_on + [m for _, run in runs for m in self._to_write(list(run))]
 
     def offsets(self) -> dict[TopicPartition, int]:
         """Returns the offset of each side from which the join's state goes on."""
@@ -341,7 +278,7 @@ class JoinedPartition:
         check_size(record)
         event = decode(record.value)
         match event:
-            case Decision() if record.topic == DECISIONS:
+            case Decision() | Slate() if record.topic == DECISIONS:
                 self.join.decide(event, record.value, record.timestamp_ms, record.offset)
             case Outcome() if record.topic == OUTCOMES:
                 return self._observe(log, event, record)
@@ -399,7 +336,9 @@ class JoinedPartition:
         )
         return self.lay_aside(record, refusal.code, refusal.error)
 
-    def _read_again(self, log: Log, topic: str, offset: int, event: Decision | Outcome) -> Record:
+    def _read_again(
+        self, log: Log, topic: str, offset: int, event: Decision | Slate | Outcome
+    ) -> Record:
         """Returns the record of an event that came long ago."""
         side = TopicPartition(topic, self.join.source)
         records = log.read(side, offset, limit=1)
@@ -408,14 +347,28 @@ class JoinedPartition:
         # The log kept it for less long than its window: what is left of it is the event.
         return Record(*side, offset, self.join.time_ms, event.event_id.encode(), encode(event))
 
-    def _to_write(self, emitted: Emitted) -> list[Message]:
-        interaction = emitted.interaction
-        self._counts.interactions += 1
-        if interaction.status == "closed":
-            self._counts.closed += 1
-            self._counts.defaulted += emitted.defaulted
-        if self.wrote.interaction(interaction.sequence):
+    def _to_write(self, run: list[Emitted]) -> list[Message]:
+        """Returns the record of one interaction, or of several of one slate."""
+        fresh = []
+        for emitted in run:
+            interaction = emitted.interaction
+            self._counts.interactions += 1
+            if interaction.status == "closed":
+                self._counts.closed += 1
+                self._counts.defaulted += emitted.defaulted
+            if not self.wrote.interaction(interaction.sequence):
+                self._counts.latency.due(interaction.status, interaction.timestamp_ms)
+                fresh.append(emitted)
+        if not fresh:
             return []
-        self._counts.latency.due(interaction.status, interaction.timestamp_ms)
-        headers = trace_headers_of(interaction.decision)
-        return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction), headers)]
+        headers = trace_headers_of(fresh[0].interaction.decision)
+        value = _encode(together(fresh))
+        return [Message(INTERACTIONS, fresh[0].placement.encode(), value, headers)]
+
+
+def _told_together(emitted: Emitted) -> tuple[object, ...]:
+    """Returns what interactions that follow each other share if one record holds them."""
+    interaction = emitted.interaction
+    if emitted.of_slate is None:
+        return (interaction.sequence,)
+    return emitted.of_slate, interaction.status, interaction.timestamp_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,18 +18,24 @@ from streams.read_back import Key, Written
 class _Sequenced(msgspec.Struct):
     source: int
     sequence: int
+    slots: list[msgspec.Raw] = []
+
+    @property
+    def sequences(self) -> range:
+        """Of one interaction, or of those of a slate."""
+        return range(self.sequence, self.sequence + max(len(self.slots), 1))
 
 
 _decoder = msgspec.json.Decoder(_Sequenced)
 
 
-def _identify(record: Record) -> tuple[Key, int] | None:
+def _identify(record: Record) -> tuple[Key, Sequence[int]] | None:
     try:
         found = _decoder.decode(record.value)
     except UNREADABLE:
         # No join wrote that; the learner lays it aside.
         return None
-    return (INTERACTIONS, found.source), found.sequence
+    return (INTERACTIONS, found.source), found.sequences
 
 
 class JoinWritten:
@@ -72,7 +78,7 @@ def place_of(message: Message) -> Place:
     if message.topic == DEAD_LETTER and (place := origin(record)):
         return place
     found = _identify(record)
-    return (JOINED, found[0][1], found[1]) if found else (message.topic, 0, 0)
+    return (JOINED, found[0][1], found[1][0]) if found else (message.topic, 0, 0)
 
 
 LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
