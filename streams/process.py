@@ -36,6 +36,9 @@ def log_to_stderr(process: str, form: Form = "text") -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     # the client says the same every second while a broker is away; our own errors say it once
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # these say every request, with its address
+    for client in ("httpx", "httpx2"):
+        logging.getLogger(client).setLevel(logging.WARNING)
 
 
 class TextLines(logging.Formatter):

@@ -7,7 +7,6 @@ what was written before a crash, asks for ticks, and counts.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -17,11 +16,10 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenDeadLetters
-from streams.errors import EventError, SchemaError
+from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
+from streams.errors import EventError, EventTooLarge, SchemaError
 from streams.events import (
-    CATALOGUE,
+    DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
@@ -33,72 +31,13 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.fold import ends, partitions, scan
 from streams.join.machine import Join
+from streams.join.merge import TICK, Merge
 from streams.join.routing import forwarded, layouts_told, next_partition, visited_by
 from streams.join.state import Emitted, Refusal
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
-
-TICK: Final = encode(Tick())
-OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
-
-
-class Merge:
-    """The two sides of one partition, each in the order of its offsets, made one.
-
-    A timestamp that goes back within a side, as not every log prevents, is raised to the one
-    before it. `start_ms` is the time that the records before these led up to, -1 if there
-    were none: no record counts as older.
-    """
-
-    def __init__(self, start_ms: int = -1) -> None:
-        self._sides: dict[str, deque[Record]] = {DECISIONS: deque(), OUTCOMES: deque()}
-        self._seen_ms = {DECISIONS: start_ms, OUTCOMES: start_ms}
-
-    def add(self, record: Record) -> None:
-        """Takes in the next record of its side."""
-        seen_ms = self._seen_ms[record.topic]
-        if record.timestamp_ms < seen_ms:
-            record = record._replace(timestamp_ms=seen_ms)
-        self._sides[record.topic].append(record)
-        self._seen_ms[record.topic] = record.timestamp_ms
-
-    def release(self) -> list[Record]:
-        """Returns the next records of the merged order, as far as it is settled."""
-        decisions, outcomes = self._sides[DECISIONS], self._sides[OUTCOMES]
-        released: list[Record] = []
-        while decisions or outcomes:
-            decided_ms = decisions[0].timestamp_ms if decisions else self._seen_ms[DECISIONS]
-            outcome_ms = outcomes[0].timestamp_ms if outcomes else self._seen_ms[OUTCOMES]
-            # An outcome of the same millisecond comes after the decision, so it settles the tie.
-            if decisions and outcome_ms >= decided_ms:
-                released.append(decisions.popleft())
-            elif outcomes and decided_ms > outcome_ms:
-                released.append(outcomes.popleft())
-            else:
-                break
-        return released
-
-    def waiting(self, topic: str) -> int:
-        """Returns how many records of that side wait for the other."""
-        return len(self._sides[topic])
-
-    def blocked_by(self) -> tuple[str, int] | None:
-        """Returns the side that must move on, and past when, for what waits to be released.
-
-        None if nothing waits but plain ticks, which are worth nothing by themselves.
-        """
-        for topic, side in self._sides.items():
-            if any(record.value != TICK or layouts_told(record) for record in side):
-                return OTHER[topic], side[-1].timestamp_ms
-        return None
-
-    def first_waiting(self, topic: str) -> int | None:
-        """Returns the offset of the side's first record that waits, None if none does."""
-        side = self._sides[topic]
-        return side[0].offset if side else None
-
+from streams.read_back import Key, Written
 
 BOUNDS_MS: Final = (
     *(5, 10, 25, 50, 100, 250, 500),
@@ -141,61 +80,66 @@ class _Sequenced(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Sequenced)
 
 
-class Written:
-    """What the join of partition `source` had written, and does not write again.
-
-    Args:
-        log: where it was written.
-        source: the partition whose join it is.
-        offsets: where to look from, as `offsets` gave them; an output that is left out is
-            looked through from its start.
-
-    Attributes:
-        letters: its dead letters.
-        catalogue_offset: what cannot be used of the catalogue before here has its letters.
-    """
-
-    def __init__(self, log: Log, source: int, offsets: Mapping[TopicPartition, int]) -> None:
-        self._log = log
-        outputs = partitions(log, INTERACTIONS)
-        self._offsets = {place: offsets[place] for place in outputs if place in offsets}
-        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        # The catalogue has one partition, and so has the join of the same number lay it aside.
-        topics = (DECISIONS, OUTCOMES, CATALOGUE)
-        self.letters = WrittenDeadLetters(
-            log,
-            offsets.get(DEAD_LETTERS),
-            lambda place: place[0] in topics and place[1] == source,
-        )
-        records = (record for place in outputs for record in scan(log, place, offsets.get(place)))
-        found = (_sequenced(record) for record in records)
-        self._sequences = {each.sequence for each in found if each and each.source == source}
-
-    def interaction(self, sequence: int) -> bool:
-        """Returns whether the interaction is there; each can be asked for once."""
-        if sequence not in self._sequences:
-            return False
-        self._sequences.remove(sequence)
-        return True
-
-    def offsets(self) -> dict[TopicPartition, int]:
-        """Returns where the next start must look from, if the join's state is as of now.
-
-        That moves on only once all that was found has been asked for: until then the state is
-        older than what is written.
-        """
-        if not self._sequences:
-            self._offsets = ends(self._log, INTERACTIONS)
-        others = {DEAD_LETTERS: self.letters.offset(), CATALOGUE_PARTITION: self.catalogue_offset}
-        return self._offsets | others
-
-
-def _sequenced(record: Record) -> _Sequenced | None:
+def _identify(record: Record) -> tuple[Key, int] | None:
     try:
-        return _decoder.decode(record.value)
+        found = _decoder.decode(record.value)
     except UNREADABLE:
         # No join wrote that; the learner lays it aside.
         return None
+    return (INTERACTIONS, found.source), found.sequence
+
+
+class JoinWritten:
+    """What the join of partition `source` had written, and does not write again.
+
+    Args:
+        source: the partition whose join it is.
+        offsets: the checkpoint's; they say where to look from.
+
+    Attributes:
+        interactions, letters: what it wrote of either.
+        catalogue_offset: what cannot be used of the catalogue before here has its letters.
+    """
+
+    def __init__(self, source: int, offsets: Mapping[TopicPartition, int]) -> None:
+        self._key = INTERACTIONS, source
+        self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
+        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
+        keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
+        # The catalogue has one partition, and so has the join of the same number lay it aside.
+        if source == CATALOGUE_PARTITION.partition:
+            keys.append(CATALOGUE_PARTITION)
+        self.letters = WrittenDeadLetters(keys, offsets)
+
+    def interaction(self, sequence: int) -> bool:
+        """Returns whether it is there, or its dead letter; each can be asked for once."""
+        laid_aside = self.letters.written.take((JOINED, self._key[1]), sequence)
+        return self.interactions.take(self._key, sequence) or laid_aside
+
+
+def place_of(message: Message) -> Place:
+    """Returns where the record stood that a message of a join follows from."""
+    record = Record(message.topic, 0, 0, 0, message.key, message.value, message.headers)
+    if message.topic == DEAD_LETTER and (place := origin(record)):
+        return place
+    found = _identify(record)
+    return (JOINED, found[0][1], found[1]) if found else (message.topic, 0, 0)
+
+
+LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
+"""What a record may have, so that an interaction can be written of what is joined."""
+
+
+def check_size(record: Record) -> None:
+    """Refuses a record that is larger than any that can be joined.
+
+    Raises:
+        EventTooLarge: with the reason of its dead letter.
+    """
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    size, largest = len(record.key) + len(record.value) + headers, LARGEST_BYTES[record.topic]
+    if size > largest:
+        raise EventTooLarge(f"it has {size} bytes; expected at most {largest} in {record.topic}")
 
 
 IDLE_SECONDS: Final = 0.02
@@ -256,7 +200,7 @@ class JoinedPartition:
         self,
         join: Join,
         offsets: dict[TopicPartition, int],
-        written: Written,
+        written: JoinWritten,
         counts: JoinCounts,
     ) -> None:
         self.join = join
@@ -265,7 +209,8 @@ class JoinedPartition:
         self.paused: set[str] = set()
         """The sides that are not read for now."""
         self._offsets = offsets
-        self.written = written
+        self.wrote = written
+        self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
         self._told_layout = 0
@@ -306,8 +251,11 @@ class JoinedPartition:
         }
 
     def checkpoint(self) -> Checkpoint:
-        """Returns what to save: the join, and the offsets of its inputs and outputs."""
-        return Checkpoint(self.join.to_bytes(), self.offsets() | self.written.offsets())
+        """Returns what to save: the join, and the offsets of its inputs."""
+        offsets = self.offsets()
+        if self.join.source == CATALOGUE_PARTITION.partition:
+            offsets[CATALOGUE_PARTITION] = self.wrote.catalogue_offset
+        return Checkpoint(self.join.to_bytes(), offsets)
 
     def tick_due(self, now: float, now_ms: int) -> tuple[float, tuple[str, ...]]:
         """Returns in how many seconds time must be helped on, and on which sides.
@@ -348,7 +296,7 @@ class JoinedPartition:
 
     def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""
-        letters = self.written.letters.message(record, code, error)
+        letters = self.wrote.letters.message(record, code, error)
         self._counts.dead_lettered += len(letters)
         return letters
 
@@ -363,9 +311,10 @@ class JoinedPartition:
             return self._laid_out(log, layouts_told(record)) if record.headers else []
         self._counts.events += 1
         # Its placement may be known by now, but it was not when this decision was refused.
-        if record.topic == DECISIONS and self.written.letters.take(record):
+        if record.topic == DECISIONS and self.wrote.letters.take(record):
             self.join.tick(record.timestamp_ms)
             return []
+        check_size(record)
         event = decode(record.value)
         match event:
             case Decision() if record.topic == DECISIONS:
@@ -441,7 +390,7 @@ class JoinedPartition:
         if interaction.status == "closed":
             self._counts.closed += 1
             self._counts.defaulted += emitted.defaulted
-        if self.written.interaction(interaction.sequence):
+        if self.wrote.interaction(interaction.sequence):
             return []
         self._counts.latency.due(interaction.status, interaction.timestamp_ms)
         headers = trace_headers_of(interaction.decision)

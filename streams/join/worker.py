@@ -16,14 +16,16 @@ from typing import Final
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoint
+from streams.dead_letters import append_or_lay_aside
 from streams.errors import EventError, TopicError
-from streams.events import DECISIONS, OUTCOMES, decode
-from streams.fold import AdaptiveInterval, PartitionWorker, commit
+from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES, decode
+from streams.fold import AdaptiveInterval
 from streams.join.machine import Join
-from streams.join.partition import JoinCounts, JoinedPartition, Written
+from streams.join.partition import JoinCounts, JoinedPartition, JoinWritten, place_of
 from streams.join.routing import layout_tick
 from streams.logs.base import Consumer, Log, Message, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.partition_worker import CHECKPOINT_AGE_SECONDS, PartitionWorker, commit
 from streams.readiness import nobody
 from streams.topics import JOINER_GROUP
 
@@ -113,7 +115,13 @@ class Joiner:
             checkpoints_directory,
             self._take_up,
             name=lambda side: f"join-{side.partition}",
-            saving=AdaptiveInterval(checkpoint_seconds, share=CHECKPOINT_SHARE),
+            saving=AdaptiveInterval(
+                checkpoint_seconds,
+                share=CHECKPOINT_SHARE,
+                longest_seconds=CHECKPOINT_AGE_SECONDS,
+            ),
+            outputs=(INTERACTIONS, DEAD_LETTER),
+            stop=stop,
             counts=self.counts,
         )
 
@@ -133,7 +141,7 @@ class Joiner:
             messages += touched[number].advance(self._log)
         for held in self.partitions:
             messages += held.ticks(now, now_ms)
-        self._log.append(messages)
+        append_or_lay_aside(self._log, messages, lambda position: place_of(messages[position]))
         self._now_ms = self._log.time().log_ms
         self.counts.latency.written(self._now_ms)
         for held in self.partitions:
@@ -147,7 +155,7 @@ class Joiner:
             Join.from_bytes(checkpoint.state, catalogue) if checkpoint else Join(number, catalogue)
         )
         inputs = {place: offset for place, offset in offsets.items() if place.topic in SIDES}
-        return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
+        return JoinedPartition(join, inputs, JoinWritten(number, offsets), self.counts)
 
     def _layout_ticks(self, now: float) -> list[Message]:
         """Returns ticks that tell joins how many partitions there are, where they do not know.
@@ -180,12 +188,12 @@ class Joiner:
             if held.join.source != CATALOGUE_PARTITION.partition:
                 continue
             for record in self._catalogue.unreadable:
-                if record.offset >= held.written.catalogue_offset:
+                if record.offset >= held.wrote.catalogue_offset:
                     try:
                         decode(record.value)
                     except EventError as error:
                         letters += held.lay_aside(record, error.code, str(error))
-            held.written.catalogue_offset = self._catalogue.offset
+            held.wrote.catalogue_offset = self._catalogue.offset
             self._catalogue.unreadable.clear()
         return letters
 

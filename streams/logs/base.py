@@ -82,6 +82,12 @@ class Consumer(Protocol):
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Takes these up again."""
 
+    def stay(self) -> None:
+        """Keeps what is held while `assigned` is at work; some of that may be revoked meanwhile.
+
+        Whoever takes long in there calls it every second or so.
+        """
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Makes known how far the group is (the next offset to read).
 
@@ -126,6 +132,9 @@ class Log(Protocol):
 
     def end_offset(self, partition: TopicPartition) -> int:
         """Returns the offset that the next append gets."""
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions, asked for at once."""
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None

@@ -155,6 +155,9 @@ class EmbeddedConsumer:
         """Takes these up again."""
         self._paused.difference_update(partitions)
 
+    def stay(self) -> None:
+        """Does nothing: nobody else could take what is held."""
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Makes known how far the group is (the next offset to read)."""
         self._check_open()
@@ -249,6 +252,10 @@ class MemoryLog:
     def end_offset(self, partition: TopicPartition) -> int:
         """Returns the offset that the next append gets."""
         return self._partition(partition).next_offset
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions."""
+        return {partition: self.end_offset(partition) for partition in partitions}
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None

@@ -207,6 +207,10 @@ class SqliteLog:
         )
         return int(rows[0][0])
 
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions."""
+        return {partition: self.end_offset(partition) for partition in partitions}
+
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> EmbeddedConsumer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
@@ -22,7 +21,7 @@ from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
 from streams.logs.kafka.assignment import assignor_for
 from streams.logs.kafka.consumer import KafkaLogConsumer
-from streams.logs.kafka.options import open_client, patiently, translated
+from streams.logs.kafka.options import RETRY_SECONDS, open_client, patiently, translated
 from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
 from streams.logs.log_clock import LogTime
 from streams.logs.topic_settings import topic_settings
@@ -72,10 +71,21 @@ class Reader:
         with self._lock, translated(self._what):
             return int(self._client.beginning_offsets([place], timeout_ms=self._timeout_ms)[place])
 
-    def end(self, partition: TopicPartition) -> int:
-        """Returns the offset up to which records can be read."""
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the offsets up to which records can be read, in one request to each broker."""
+        places = {self._names.theirs(partition): partition for partition in partitions}
+        deadline = time.monotonic() + self._timeout_ms / 1000
         with self._lock, translated(self._what):
-            return self._end(self._names.theirs(partition))
+            while True:
+                try:
+                    found = self._client.end_offsets(list(places), timeout_ms=self._timeout_ms)
+                except KeyError as error:
+                    # One whose leader it does not know yet (kafka-python 3.0.12).
+                    if time.monotonic() > deadline:
+                        raise LogUnavailable(f"{self._what} has no leader of {error}") from error
+                    time.sleep(RETRY_SECONDS)
+                else:
+                    return {places[place]: int(end) for place, end in found.items()}
 
     def close(self) -> None:
         """Closes the connections."""
@@ -154,7 +164,7 @@ class KafkaLog:
         self._clock_ms = clock_ms
         self._options = client_options
         self._opening = threading.Lock()
-        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last_ms)
+        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last)
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
         self._closed = False
@@ -238,8 +248,13 @@ class KafkaLog:
 
     def end_offset(self, partition: TopicPartition) -> int:
         """Returns the offset that the next append gets, or a transaction's mark before it."""
-        self._check(partition)
-        return self._open_reader().end(partition)
+        return self.end_offsets([partition])[partition]
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions, in one request to each broker."""
+        for partition in partitions:
+            self._check(partition)
+        return self._open_reader().ends(partitions) if partitions else {}
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
@@ -264,11 +279,10 @@ class KafkaLog:
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
         self._check(partition)
-        options = self._consumer_options(group)
-        client = open_client(KafkaConsumer, self._bootstrap, **options)
-        with closing(client), translated(self._what):
-            offset = client.committed(self._names.theirs(partition), timeout_ms=self._timeout_ms)
-        return None if offset is None else int(offset)
+        name, place = self._names.prefix + group, self._names.theirs(partition)
+        found = self._patiently(lambda: self._admin.list_group_offsets({name: [place]}))
+        at = found[name].get(place)
+        return None if at is None or at.offset < 0 else int(at.offset)
 
     def partition_of(self, key: bytes, partitions: int) -> int:
         """Returns the partition that a message of this key gets where there are so many."""
@@ -330,10 +344,11 @@ class KafkaLog:
                 self._reader = Reader(self._bootstrap, self._names, self._options)
             return self._reader
 
-    def _last_ms(self, partition: TopicPartition) -> int:
+    def _last(self, partition: TopicPartition) -> tuple[int, int]:
+        """Returns the time of the partition's last record, 0 if it has none, and its end."""
         start, end = self.start_offset(partition), self.end_offset(partition)
         last = self.read(partition, max(start, end - LOOK_BACK), limit=LOOK_BACK)
-        return last[-1].timestamp_ms if last else 0
+        return (last[-1].timestamp_ms if last else 0), end
 
     def _consumer_options(self, group: str | None) -> dict[str, object]:
         name = None if group is None else self._names.prefix + group
