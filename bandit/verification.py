@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bandit.eligibility import WeightedSampler, digest, seed_of, under_traffic_cap
 from bandit.errors import FeatureError, LearnError, PolicyError
-from bandit.learning.fold import FIRST_IMPORT_SOURCE, PlacementFold, interaction_of
+from bandit.learning.fold import FIRST_IMPORT_SOURCE, PlacementFold, interactions_of
 from bandit.policies import load_policy
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from streams.catalogue.state import PARTITION, CatalogueReader
@@ -36,6 +36,7 @@ from streams.events import (
     Interaction,
     Placement,
     decode,
+    each_decision,
 )
 from streams.events.placement import Shortlisted
 from streams.fold import Progress, history, scan
@@ -167,10 +168,10 @@ def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
     imported = 0
     for record in chain.from_iterable(history(log, INTERACTIONS, progress)):
         with suppress(EventError, LearnError):
-            interaction = interaction_of(record)
-            imported += interaction.source >= FIRST_IMPORT_SOURCE
-            if found := placements.get(interaction.decision.placement):
-                found.take(interaction, record)
+            interactions = interactions_of(record)
+            imported += (interactions[0].source >= FIRST_IMPORT_SOURCE) * len(interactions)
+            if found := placements.get(interactions[0].decision.placement):
+                found.take(interactions, record)
     verified = sum(each.finish() for each in placements.values())
     return AuditReport(
         decisions=claims.decisions,
@@ -210,23 +211,25 @@ class _Claims:
         """Reads all decisions, and checks that each was drawn from its own pmf."""
         for record in chain.from_iterable(history(self._log, DECISIONS, progress)):
             try:
-                decision = decode(record.value)
+                decisions = each_decision(decode(record.value))
             except EventError as error:
                 self.refuse("decision_unreadable", None, record, str(error))
                 continue
-            if not isinstance(decision, Decision):
-                continue
-            self.decisions += 1
-            # The draw is of the pmf alone; what was taken out does not touch it.
-            drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
-            if drawn != decision.index:
-                detail = f"index {decision.index} is logged, {drawn} is drawn"
-                self.refuse("sample_differs", decision, record, detail)
+            for decision in decisions:
+                self._check_draw(decision, record)
+            self.decisions += len(decisions)
             if is_forgotten(record):
-                self.forgotten += 1
-                continue
-            offsets = self._offsets[decision.placement][decision.policy_version]
-            offsets.setdefault(record.partition, array("q")).append(record.offset)
+                self.forgotten += len(decisions)
+            elif decisions:
+                offsets = self._offsets[decisions[0].placement][decisions[0].policy_version]
+                offsets.setdefault(record.partition, array("q")).append(record.offset)
+
+    def _check_draw(self, decision: Decision, record: Record) -> None:
+        # The draw is of the pmf alone; what was taken out does not touch it.
+        drawn = sample(decision.pmf, sample_seed(decision.event_id, decision.slot))
+        if drawn != decision.index:
+            detail = f"index {decision.index} is logged, {drawn} is drawn"
+            self.refuse("sample_differs", decision, record, detail)
 
     def made_by(self, placement: str, version: str) -> Iterator[tuple[Decision, Record]]:
         """Yields the decisions of the placement that name the version."""
@@ -236,8 +239,8 @@ class _Claims:
                 start = TopicPartition(DECISIONS, partition), run[0]
                 for record in self._log.read(*start, limit=run[-1] - run[0] + 1):
                     event = decode(record.value) if record.offset in wanted else None
-                    if isinstance(event, Decision):
-                        yield event, record
+                    for decision in each_decision(event):
+                        yield decision, record
 
     def refuse(
         self, reason: Reason, decision: Decision | None, record: Record, detail: str
@@ -276,14 +279,14 @@ class _PlacementClaims:
                 with suppress(PolicyError):
                     self._folds.append(PlacementFold(placement.policy))
 
-    def take(self, interaction: Interaction, record: Record) -> None:
+    def take(self, interactions: Sequence[Interaction], record: Record) -> None:
         offset = record.offset
         self._stop_before(offset)
         if self._forgotten_at is None and is_forgotten(record):
             self._forgotten_at = offset
         for fold in self._folds:
             with suppress(FeatureError, LearnError):
-                fold.take(interaction, offset)
+                fold.take_all(interactions, offset)
 
     def finish(self) -> int:
         """Settles what is left; returns how many versions were found."""

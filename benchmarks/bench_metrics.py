@@ -10,7 +10,7 @@ import time
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from streams.join.partition import BOUNDS_MS, JoinLatency
+from streams.join.counts import BOUNDS_MS, JoinLatency
 from streams.logs.base import Message
 from streams.logs.sqlite import SqliteLog
 from streams.logs.wrappers import MeteredLog

@@ -20,7 +20,15 @@ from streams.catalogue.state import Catalogue, CatalogueReader, catalogue_key
 from streams.catalogue.writer import CatalogueWriter, Condition
 from streams.checkpoint import Checkpoints
 from streams.errors import ChangeRefused, EventError
-from streams.events import INTERACTIONS, Creative, Generation, Interaction, Placement, decode
+from streams.events import (
+    INTERACTIONS,
+    Creative,
+    Generation,
+    Interaction,
+    Placement,
+    decode,
+    each_interaction,
+)
 from streams.events.placement import Rotation
 from streams.fold import scan_topic
 from streams.logs.base import Log
@@ -274,8 +282,8 @@ class Rotator:
             event = decode(value)
         except EventError:  # the learner, whose topic it is, lays it aside
             return
-        if isinstance(event, Interaction):
-            self._states.setdefault(event.decision.placement, RotationState()).add(event)
+        for each in each_interaction(event):
+            self._states.setdefault(each.decision.placement, RotationState()).add(each)
 
 
 def _written(writer: CatalogueWriter, event: Creative | Generation, condition: Condition) -> bool:

@@ -27,6 +27,7 @@ from streams.events import (
     POLICIES,
     Decision,
     Outcome,
+    Slate,
     decode,
 )
 from streams.events.fields import whole_number
@@ -150,9 +151,9 @@ class WrittenDeadLetters:
         return [] if self.take(record) else [dead_letter_message(record, code, error)]
 
 
-def _identify(letter: Record) -> tuple[Key, int] | None:
+def _identify(letter: Record) -> tuple[Key, Sequence[int]] | None:
     place = origin(letter)
-    return None if place is None else (place[:2], place[2])
+    return None if place is None else (place[:2], place[2:])
 
 
 REPLAYED_FROM: Final = "replayed-from"
@@ -329,7 +330,7 @@ def _key(letter: DeadLetter, topic: str, mended: bytes | None) -> bytes:
             raise
         # Sent again as it was, it is refused again, unless who reads it can read more by now.
         return letter.key
-    return event.event_id.encode() if isinstance(event, Decision | Outcome) else letter.key
+    return event.event_id.encode() if isinstance(event, Decision | Slate | Outcome) else letter.key
 
 
 def place_name(topic: str, partition: int, offset: int) -> str:

@@ -35,10 +35,7 @@ and `retriable`, which says whether the same call may work later.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from streams.logs.base import TopicOffset
+from typing import Any
 
 
 class StreamsError(Exception):
@@ -145,12 +142,12 @@ class MessagesRefused(LogError):
 
     Args:
         refused: why, by position among the messages.
-        written: where the others are, by position.
+        written: where the others are, a `TopicOffset` by position.
 
     The code is that of the first that was refused.
     """
 
-    def __init__(self, refused: Mapping[int, LogError], written: Mapping[int, TopicOffset]) -> None:
+    def __init__(self, refused: Mapping[int, LogError], written: Mapping[int, Any]) -> None:
         first = refused[min(refused)]
         more = f" (and {len(refused) - 1} others)" if len(refused) > 1 else ""
         super().__init__(f"{first}{more}")

@@ -24,7 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streams.errors import ListenError, LogError
-from streams.join.partition import BOUNDS_MS, JoinLatency
+from streams.join.counts import BOUNDS_MS, JoinLatency
 from streams.logs.base import Log
 from streams.logs.wrappers import Behind, MeteredLog
 

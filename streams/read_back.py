@@ -14,8 +14,8 @@ from streams.logs.base import Log, Record, TopicPartition
 
 Key = tuple[str, int]
 """What a record follows from: a topic and a partition of it."""
-Identify = Callable[[Record], tuple[Key, int] | None]
-"""Returns what a record follows from, and its number there; None if no process of ours wrote it."""
+Identify = Callable[[Record], tuple[Key, Sequence[int]] | None]
+"""Returns what a record follows from, and its numbers there; None if it is none of ours."""
 WORD_BITS: Final = 1024
 """So many neighbours share a word; numbers come in runs, which take a bit each then."""
 
@@ -137,7 +137,8 @@ def read_back(
                 found = identify(record)
                 owner = owners.get(found[0]) if found else None
                 if found and owner and record.offset >= owner.since.get(place, 0):
-                    owner.add(*found)
+                    for number in found[1]:
+                        owner.add(found[0], number)
             if not pause():
                 return False
     return True

@@ -21,9 +21,9 @@ from streams.logs.cloudevents import STATE as TRACESTATE
 from streams.topics import LAYOUT, Topic
 
 BY_TOPIC: Final[Mapping[str, tuple[type[Event], ...]]] = {
-    events.DECISIONS: (events.Decision, events.Tick),
+    events.DECISIONS: (events.Decision, events.Slate, events.Tick),
     events.OUTCOMES: (events.Outcome, events.Tick),
-    events.INTERACTIONS: (events.Interaction,),
+    events.INTERACTIONS: (events.Interaction, events.SlateInteraction),
     events.POLICIES: (events.PolicySnapshot,),
     events.CATALOGUE: (
         events.Placement,

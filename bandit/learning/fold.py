@@ -6,7 +6,7 @@ audit and a replay all arrive at the same bytes. There is no clock and no IO in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -19,7 +19,7 @@ from bandit.policies import load_policy, open_policy
 from bandit.policy import Correctable, Policy, policy_version
 from streams.catalogue.state import Catalogue
 from streams.errors import CheckpointError, EventError
-from streams.events import Interaction, PolicySnapshot, PolicySpec, decode
+from streams.events import Interaction, PolicySnapshot, PolicySpec, decode, each_interaction
 from streams.events.placement import Shown
 from streams.logs.base import Record
 
@@ -78,6 +78,23 @@ class PlacementFold:
         tried = self.trials is not None and self.trials.take(interaction)
         return self._learn(interaction) or tried
 
+    def take_all(self, interactions: Iterable[Interaction], offset: int) -> bool:
+        """Takes each of a record's interactions; returns whether any changed something.
+
+        Raises:
+            FeatureError, LearnError: as `take`, of the first one; all others are learned.
+        """
+        changed = False
+        trouble: FeatureError | LearnError | None = None
+        for interaction in interactions:
+            try:
+                changed = self.take(interaction, offset) or changed
+            except (FeatureError, LearnError) as error:
+                trouble = trouble or error
+        if trouble is not None:
+            raise trouble
+        return changed
+
     def _learn(self, interaction: Interaction) -> bool:
         previous = interaction.previous_reward
         if self._correct is None:
@@ -129,13 +146,13 @@ class PartitionFold:
             FeatureError: the policy cannot read the decision's features.
             PolicySpecError: the placement's policy cannot be made.
         """
-        interaction = interaction_of(record)
-        name = interaction.decision.placement
+        interactions = interactions_of(record)
+        name = interactions[0].decision.placement
         fold = self.placements.get(name)
         if fold is None:
             spec, plan = current_plan(name, catalogue)
             fold = self.placements[name] = PlacementFold(spec, plan=plan)
-        return name if fold.take(interaction, record.offset) else None
+        return name if fold.take_all(interactions, record.offset) else None
 
     def to_bytes(self) -> bytes:
         """Returns the whole state: equal for equal histories, byte for byte."""
@@ -187,24 +204,25 @@ class Refold:
             if record.key != self._key:
                 continue
             try:
-                interaction = interaction_of(record)
-                if interaction.decision.placement == self._placement:
-                    self.fold.take(interaction, record.offset)
+                interactions = interactions_of(record)
+                if interactions[0].decision.placement == self._placement:
+                    self.fold.take_all(interactions, record.offset)
             except (EventError, FeatureError, LearnError):
                 self.refused += 1
 
 
-def interaction_of(record: Record) -> Interaction:
-    """Returns the interaction that the record holds.
+def interactions_of(record: Record) -> tuple[Interaction, ...]:
+    """Returns the interactions that the record holds: one, or those of a slate.
 
     Raises:
         EventError: the record cannot be read.
         LearnError: it holds another event.
     """
     event = decode(record.value)
-    if not isinstance(event, Interaction):
+    found = each_interaction(event)
+    if not found:
         raise LearnError("not_an_interaction", f"a {type(event).__name__} among the interactions")
-    return event
+    return found
 
 
 def current_plan(placement: str, catalogue: Catalogue) -> tuple[PolicySpec, Plan | None]:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from bandit.errors import LearnError, PolicySpecError, VersionError
-from bandit.learning.fold import interaction_of
+from bandit.learning.fold import interactions_of as interactions_of_record
 from bandit.learning.trials import LARGEST_REFUSED, RESERVED, promoted, refused_share
 from bandit.policies import check_policy
 from bandit.policies.wrappers import CLICK, CONVERSION
@@ -381,11 +381,12 @@ def interactions_of(log: Log, placement: str) -> Iterator[Interaction]:
             if record.key != key:
                 continue
             try:
-                interaction = interaction_of(record)
+                found = interactions_of_record(record)
             except (EventError, LearnError):
                 # The learner has dead-lettered it.
                 continue
-            if interaction.sequence > sequences.get(interaction.source, -1):
-                sequences[interaction.source] = interaction.sequence
-                if not interaction.decision.fallback:
-                    yield interaction
+            for interaction in found:
+                if interaction.sequence > sequences.get(interaction.source, -1):
+                    sequences[interaction.source] = interaction.sequence
+                    if not interaction.decision.fallback:
+                        yield interaction

@@ -35,7 +35,7 @@ from bandit.service.choosing.candidates import (
     Decided,
     RequestMetadata,
     Selection,
-    decision_message,
+    message_of,
 )
 from bandit.service.choosing.slots import (
     ONE_SLOT,
@@ -57,6 +57,8 @@ from streams.logs.base import Message
 CHANCE_BYTES: Final = 10
 BODY_SHARE: Final = 4
 """What several decisions may have together, as a share of the largest body."""
+ENTRY_BYTES: Final = 22
+"""What an entry of a pmf has in the log, at most, but for a few."""
 
 
 TIME_DIGITS: Final = 12
@@ -169,7 +171,7 @@ class Decider:
             n_actions = min(n_actions, sampler.size(slots))
         if request.slots is not None:
             check_enough(slots, candidates.actions)
-            self.check_logged(len(slots), context, candidates, n_actions)
+            self.check_slate(slots, n_actions)
             contexts = slot_contexts(context, slots)
         found: list[Selection] | None
         if slots is ONE_SLOT and sampler is None and candidates.known(serving.policy):
@@ -190,7 +192,7 @@ class Decider:
             first = partial(_first_action, serving.version)
             found = fill(slots, contexts, candidates, event_id, first)
         metadata = RequestMetadata(event_id, now_ms, request.deferred, request.traceparent, late)
-        return Decided(metadata, found)
+        return Decided(metadata, found, context=context)
 
     def again_id(self, placement: Placement, earlier: str) -> str | None:
         """Returns the event id of a showing after a decision is over, None while it is not.
@@ -221,7 +223,8 @@ class Decider:
         first = partial(_first_action, serving.version)
         found = fill(ONE_SLOT, [context], serving.offer.beside((action,)), event_id, first)
         now_ms, deferred, traceparent = self._clock_ms(), request.deferred, request.traceparent
-        return Decided(RequestMetadata(event_id, now_ms, deferred, traceparent, True), found)
+        metadata = RequestMetadata(event_id, now_ms, deferred, traceparent, True)
+        return Decided(metadata, found, context=context)
 
     async def pmf(
         self, serving: ServingPlacement, context: Raw, actions: tuple[Action, ...]
@@ -241,32 +244,39 @@ class Decider:
             return ask_here(serving.offer, ask)
         return await self._thread.wait(serving.offer, policy, size, check, ask)
 
-    def check_logged(
-        self, times: int, context: Raw, candidates: CandidateSet | None = None, n_actions: int = 0
-    ) -> None:
+    def check_logged(self, times: int, context: Raw) -> None:
         """Refuses a request whose several decisions would repeat too much in the log.
 
         Args:
             times: how many decisions it asks for.
             context: what each has.
-            candidates: what the first chooses from; each after it has one action less.
-            n_actions: how many of them a decision has.
 
         Raises:
             RequestError: `decisions_too_large`.
         """
-        actions_bytes = 0.0
-        if candidates is not None:
-            each = len(candidates.json) / len(candidates.actions)
-            actions_bytes = each * (n_actions - min(times - 1, n_actions) / 2)
-        total = times * (len(memoryview(context)) + actions_bytes)
+        total = times * len(memoryview(context))
         if times > 1 and total > self._most_bytes:
             raise RequestError(
                 422,
                 "decisions_too_large",
-                f"{times} decisions, each with the context and its actions, would have some "
-                f"{total:.0f} bytes; at most {self._most_bytes}: send fewer slots, or less with "
-                "each",
+                f"{times} decisions, each with the context, would have some {total} bytes; at most "
+                f"{self._most_bytes}: send fewer, or a smaller context",
+            )
+
+    def check_slate(self, slots: Sequence[SlotRequest], n_actions: int) -> None:
+        """Refuses slots whose pmfs would be too long: each has an entry for each action left.
+
+        Raises:
+            RequestError: `decisions_too_large`.
+        """
+        times = len(slots)
+        entries = times * n_actions - times * (times - 1) // 2
+        if entries * ENTRY_BYTES > self._most_bytes:
+            raise RequestError(
+                422,
+                "decisions_too_large",
+                f"{times} slots with up to {n_actions} actions each have {entries} probabilities "
+                f"together; at most {self._most_bytes // ENTRY_BYTES}: send fewer of either",
             )
 
     async def log(self, decided: Sequence[Decided], beside: Sequence[Message] = ()) -> bool:
@@ -283,9 +293,7 @@ class Decider:
         Raises:
             RequestError: the log takes nothing now.
         """
-        messages = [
-            decision_message(one, each.metadata) for each in decided for one in each.selections
-        ]
+        messages = [message_of(each) for each in decided]
         logged = True
         try:
             await self._appender.write([*messages, *beside] if beside else messages)
@@ -300,7 +308,7 @@ class Decider:
                 self._metrics.fallbacks(name, len(selections))
             if not logged:
                 self._metrics.unlogged(name, len(selections))
-            for _, distribution, chosen, _, _ in selections:
+            for _, distribution, chosen, *_ in selections:
                 explored = distribution.pmf[chosen] < distribution.highest
                 action = distribution.candidates.actions[chosen]
                 self._metrics.decision(name, action.id, explored=explored)

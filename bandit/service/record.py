@@ -11,7 +11,7 @@ from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.log_writer import Appender
 from bandit.service.ops.metrics import Metrics
 from bandit.service.requests import OutcomeRequest, derived_outcome_id
-from streams.events import OUTCOMES, REWARD, Outcome, Placement, encode
+from streams.events import OUTCOMES, REWARD, UNREWARDED, Outcome, Placement, encode
 from streams.logs.base import Message
 from streams.logs.cloudevents import trace_headers
 
@@ -51,11 +51,12 @@ class Recorder(NamedTuple):
         """Returns the outcomes as they are to be written.
 
         Raises:
-            RequestError: `reward_unsigned`, or `reward_out_of_range`.
+            RequestError: `reward_unsigned`, `kind_unknown` or `reward_out_of_range`.
         """
         self.privacy.check_signed(placement, event_id)
         now_ms, found = self.clock_ms(), []
         for request in requests:
+            _check_kind(placement, request.kind)
             _check_reward(placement, request)
             outcome = Outcome(
                 event_id=event_id,
@@ -83,6 +84,18 @@ class Recorder(NamedTuple):
             await self.appender.write(messages)
         for placement, count in Counter(placement for placement, _ in accepted).items():
             self.metrics.outcomes(placement, count)
+
+
+def _check_kind(placement: Placement, kind: str) -> None:
+    kinds = placement.reward.kinds
+    if kind not in kinds and kind not in UNREWARDED:
+        raise RequestError(
+            422,
+            "kind_unknown",
+            f"placement {placement.name!r} rewards no {kind!r}, so it would count for nothing; its "
+            f"kinds are {', '.join(kinds) or 'none'}; send one of them, or add it to the reward",
+            target="kind",
+        )
 
 
 def _check_reward(placement: Placement, request: OutcomeRequest) -> None:

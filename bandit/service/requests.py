@@ -152,7 +152,7 @@ class RewardRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class OutcomeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happened after the decision; a kind that the placement does not reward is kept too."""
+    """What happened after the decision: of a kind that the placement rewards, or an impression."""
 
     kind: Id
     value: float = 1.0

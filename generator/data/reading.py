@@ -28,7 +28,7 @@ from generator.data.evidence import ClickLook, Evidence, gather, suspicions
 from generator.screening.settings import CODES
 from generator.writing.creatives import channel_of
 from streams.catalogue.state import Catalogue, CatalogueReader
-from streams.events import INTERACTIONS, Creative, Interaction, interaction_in
+from streams.events import INTERACTIONS, Creative, Interaction, interactions_in
 from streams.fold import batches, ends
 from streams.logs.base import Log
 
@@ -189,9 +189,7 @@ class Reading:
             for records in batches(log, partition, first, end=end):
                 for record in records:
                     digest.update(record.value)
-                    event = interaction_in(record.value)
-                    if event is not None:
-                        yield event
+                    yield from interactions_in(record.value)
                 done += len(records)
                 if progress is not None:
                     progress(min(done, total), total)

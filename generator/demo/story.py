@@ -32,7 +32,7 @@ from generator.demo.view import live_view, print_summary
 from generator.demo.writers import DemoError, FileWriter, ModelWriter, Writer
 from generator.errors import BackendMissing
 from generator.models.opening import check_installed
-from streams.events import INTERACTIONS, Interaction, decode
+from streams.events import INTERACTIONS, Interaction, decode, each_interaction
 from streams.fold import scan
 from streams.logs.base import TopicPartition
 from streams.logs.opening import open_log
@@ -236,8 +236,8 @@ def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, lis
     by_placement: dict[str, list[Interaction]] = {name: [] for name in texts}
     for record in scan(log, TopicPartition(INTERACTIONS, 0)):
         event = decode(record.value)
-        if isinstance(event, Interaction):
-            by_placement[event.decision.placement].append(event)
+        for interaction in each_interaction(event):
+            by_placement[interaction.decision.placement].append(interaction)
     log.close()
     return {
         name: [texts[name][w.creative_id] for w in rank_winners(found)[:WINNERS_SHOWN]]

@@ -22,7 +22,7 @@ from generator.versions.registry import VersionRegistry
 from streams.catalogue.state import Catalogue
 from streams.checkpoint import Checkpoints
 from streams.errors import ChangeRefused, EventError
-from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode
+from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode, each_interaction
 from streams.events.creatives import TRIAL_DECISIONS, Canary, GeneratorVersion
 from streams.events.fields import value_at
 from streams.fold import scan_topic
@@ -282,9 +282,13 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
         event = decode(value)
     except EventError:  # the learner, whose topic it is, lays it aside
         return
-    if not isinstance(event, Interaction) or event.status != "closed":
-        return
-    decision = event.decision
+    for interaction in each_interaction(event):
+        if interaction.status == "closed":
+            _count(trial, interaction, catalogue)
+
+
+def _count(trial: Trial, interaction: Interaction, catalogue: Catalogue) -> None:
+    decision = interaction.decision
     placement = catalogue.placement(decision.placement)
     if decision.fallback or decision.timestamp_ms < trial.since_ms or placement is None:
         return
@@ -292,7 +296,7 @@ def _take(trial: Trial, value: bytes, catalogue: Catalogue) -> None:
     if rule.minimum < rule.maximum:
         creatives = catalogue.creatives_by_id(decision.placement)
         unit = placement.unit or None
-        trial.take(decision, event.reward, creatives, rule.minimum, rule.maximum, unit=unit)
+        trial.take(decision, interaction.reward, creatives, rule.minimum, rule.maximum, unit=unit)
 
 
 def _written(part: Any) -> Any:

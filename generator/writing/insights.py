@@ -20,7 +20,7 @@ from bandit.features.reading import words
 from generator.brief.schema import Brief
 from generator.screening.gates.form import forms
 from generator.screening.screen import HARMFUL
-from streams.events import INTERACTIONS, interaction_in
+from streams.events import INTERACTIONS, interactions_in
 from streams.fold import partitions, scan
 from streams.logs.base import Log, TopicPartition
 
@@ -66,12 +66,12 @@ class ImpressionReader:
         start = max(self._log.start_offset(partition), latest)
         offset = max(self._offsets.get(partition, start), start)
         for record in scan(self._log, partition, offset):
-            event = interaction_in(record.value)
-            # Every decision is closed once; before that it is not known what came of it.
-            if event is not None and event.status == "closed":
-                shown = event.decision
-                kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
-                kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
+            for event in interactions_in(record.value):
+                # Every decision is closed once; before that it is not known what came of it.
+                if event.status == "closed":
+                    shown = event.decision
+                    kept = self._impressions.setdefault(shown.placement, deque(maxlen=LATEST))
+                    kept.append(Impression(shown.context, shown.action.id, event.reward > 0))
             self._offsets[partition] = record.offset + 1
 
 

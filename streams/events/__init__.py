@@ -7,8 +7,6 @@ parsed only by the policy that reads it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -22,12 +20,20 @@ from streams.events.creatives import CreativeStatus as CreativeStatus
 from streams.events.creatives import Generation as Generation
 from streams.events.creatives import GeneratorVersion
 from streams.events.creatives import Lineage as Lineage
+from streams.events.decisions import Action as Action
+from streams.events.decisions import Context as Context
+from streams.events.decisions import Decision as Decision
+from streams.events.decisions import Interaction as Interaction
+from streams.events.decisions import Outcome as Outcome
+from streams.events.decisions import Status as Status
+from streams.events.decisions import check_pmf as check_pmf
 from streams.events.fields import EMPTY as EMPTY
 from streams.events.fields import FALLBACK_VERSION as FALLBACK_VERSION
 from streams.events.fields import FIRST_VERSION as FIRST_VERSION
 from streams.events.fields import MAX_ID_LENGTH as MAX_ID_LENGTH
 from streams.events.fields import SCHEMA_VERSION as SCHEMA_VERSION
 from streams.events.fields import SHORTLIST_VERSION as SHORTLIST_VERSION
+from streams.events.fields import SLATE_VERSION as SLATE_VERSION
 from streams.events.fields import Id, JsonObject, Version, check_id, doc
 from streams.events.fields import Slot as Slot
 from streams.events.fields import TimestampMs as TimestampMs
@@ -38,11 +44,15 @@ from streams.events.placement import (
     Safety,
     Seen,
     Shortlist,
-    Shortlisted,
     Shown,
-    TrafficCap,
     TrialResult,
 )
+from streams.events.slates import Slate as Slate
+from streams.events.slates import SlateInteraction as SlateInteraction
+from streams.events.slates import SlateReward as SlateReward
+from streams.events.slates import SlateSlot as SlateSlot
+from streams.events.slates import each_decision as each_decision
+from streams.events.slates import each_interaction as each_interaction
 
 DECISIONS: Final = "decisions"
 OUTCOMES: Final = "outcomes"
@@ -69,130 +79,20 @@ ACTIVATION: Final = "activation"
 """The kind of the outcome that activates a deferred decision; with slot 0, the whole event."""
 SLOT_ACTIVATION: Final = "slot_activation"
 """The kind that activates the decision of its slot alone."""
+IMPRESSION: Final = "impression"
+"""The kind that says that the creative was seen, which no rule needs to name."""
+UNREWARDED: Final = (ACTIVATION, SLOT_ACTIVATION, IMPRESSION)
+"""The kinds that mean something without a reward."""
 REWARD: Final = "reward"
 """The kind of the outcome whose value is a reward already, and so must lie in its range."""
 
-PMF_TOLERANCE: Final = 1e-6
 LONGEST_WINDOW_SECONDS: Final = 366 * 86_400.0
-
-Context: TypeAlias = JsonObject
-"""A context as it came."""
-
-
-class Action(Struct, frozen=True):
-    """A creative as the bandit sees it: `features` are the bytes of one JSON object."""
-
-    id: str
-    features: JsonObject = msgspec.field(default_factory=lambda: EMPTY)
-
-
-class Decision(Struct, frozen=True, kw_only=True, tag_field="type", tag="decision"):
-    """One choice: what was known, what could be chosen, how likely each was, what was chosen.
-
-    `pmf` has one entry an action; `index` points at the chosen one. `(event_id, slot)` is
-    unique. A `deferred` decision counts only once an activation arrives. A `fallback` is what was
-    answered in place of the policy, which was not asked in time: it is joined with its outcomes
-    like any other, but nothing is learned or estimated from it. `shortlist` says how the actions
-    were drawn, where they are not all that might have been shown. `lid` says what was done to the
-    policy's pmf before the draw: `pmf` is what was drawn from, so only an audit needs to know.
-    """
-
-    event_id: Id
-    placement: str
-    timestamp_ms: TimestampMs
-    context: Context
-    actions: tuple[Action, ...]
-    pmf: tuple[float, ...]
-    index: int
-    policy_version: str
-    slot: Slot = 0
-    deferred: bool = False
-    fallback: Literal[True] | UnsetType = UNSET
-    shortlist: Shortlisted | UnsetType = UNSET
-    lid: TrafficCap | UnsetType = UNSET
-    traceparent: str | None = None
-    v: Version = FIRST_VERSION
-
-    def __post_init__(self) -> None:
-        check_id("event_id", self.event_id)
-        if not 0 <= self.index < len(self.actions):
-            raise ValueError(f"index {self.index} is not one of {len(self.actions)} actions")
-        check_pmf(self.pmf, len(self.actions))
-        if self.pmf[self.index] <= 0.0:
-            raise ValueError(f"propensity of the chosen action is {self.pmf[self.index]}; above 0")
-        if self.fallback and self.v < FALLBACK_VERSION:
-            raise ValueError(f"v is {self.v}; a fallback is of schema {FALLBACK_VERSION} or newer")
-        if self.shortlist and self.v < SHORTLIST_VERSION:
-            raise ValueError(
-                f"v is {self.v}; a shortlist is of schema {SHORTLIST_VERSION} or newer"
-            )
-
-    @property
-    def propensity(self) -> float:
-        """The logged probability of the chosen action."""
-        return self.pmf[self.index]
-
-    @property
-    def action(self) -> Action:
-        """The chosen action."""
-        return self.actions[self.index]
-
-
-class Outcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="outcome"):
-    """Something that happened after a decision: an impression, a click, a conversion.
-
-    `outcome_id` is what duplicates are told by; `timestamp_ms` is when it happened, which may
-    be long before it arrives.
-    """
-
-    event_id: Id
-    outcome_id: Id
-    kind: str
-    timestamp_ms: TimestampMs
-    value: float = 1.0
-    slot: Slot = 0
-    traceparent: str | None = None
-    v: Version = FIRST_VERSION
-
-    def __post_init__(self) -> None:
-        check_id("event_id", self.event_id)
-        check_id("outcome_id", self.outcome_id)
-        if not math.isfinite(self.value):
-            raise ValueError(f"value is {self.value}; a finite number")
 
 
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
     """Time that passed in an idle partition; its record's timestamp is what counts."""
 
     v: Version = FIRST_VERSION
-
-
-Status: TypeAlias = Literal["closed", "provisional", "corrected"]
-
-
-class Interaction(Struct, frozen=True, kw_only=True, tag_field="type", tag="interaction"):
-    """A decision with its reward.
-
-    `source` is the joined partition and `sequence` counts its interactions from 0, without a
-    gap, in an order that the log alone determines: an interaction whose sequence was already
-    seen from its source is a duplicate. `previous_reward` is what an earlier interaction of the
-    same decision said, None on the first.
-    """
-
-    source: int
-    sequence: int
-    decision: Decision
-    reward: float
-    status: Status
-    timestamp_ms: int
-    previous_reward: float | None = None
-    outcomes: tuple[Outcome, ...] = ()
-    v: Version = FIRST_VERSION
-
-    @property
-    def id(self) -> str:
-        """`source-sequence`, unique in a log."""
-        return f"{self.source}-{self.sequence}"
 
 
 class RewardKind(Struct, frozen=True, kw_only=True):
@@ -218,6 +118,11 @@ def _default_kinds() -> dict[str, RewardKind]:
     return {"click": RewardKind(aggregation="max"), REWARD: RewardKind(aggregation="sum")}
 
 
+Corrections: TypeAlias = Annotated[int, Meta(ge=1, le=10_000)]
+CORRECTIONS: Final = 8
+"""What a new placement gets that does not say."""
+
+
 class RewardRule(Struct, frozen=True, kw_only=True):
     """What a placement rewards, and how long it waits.
 
@@ -230,6 +135,13 @@ class RewardRule(Struct, frozen=True, kw_only=True):
     grace_seconds: Annotated[float, doc("How late an outcome may arrive and still count.")] = 2.0
     minimum: float = 0.0
     maximum: float = 1.0
+    corrections: Annotated[
+        Corrections | UnsetType,
+        doc(
+            "How often a decision's interaction is written again while its window is open, and "
+            "as often after that; what comes later is told at the end. 8 for a new placement."
+        ),
+    ] = UNSET
     objective: Annotated[
         Objective | UnsetType, doc("What it is for, in place of `kinds`, which follow from it.")
     ] = UNSET
@@ -321,9 +233,11 @@ Catalogued: TypeAlias = Placement | Creative | Generation | GeneratorVersion
 """What the catalogue topic holds."""
 Event: TypeAlias = (
     Decision
+    | Slate
     | Outcome
     | Tick
     | Interaction
+    | SlateInteraction
     | Catalogued
     | PolicySnapshot
     | ApiKey
@@ -371,29 +285,16 @@ def decode(data: bytes | memoryview) -> Event:
     return event
 
 
-def interaction_in(data: bytes | memoryview) -> Interaction | None:
-    """Returns the interaction that `data` holds; None if it holds none, which the learner tells.
+def interactions_in(data: bytes | memoryview) -> tuple[Interaction, ...]:
+    """Returns the interactions that `data` holds; none if there are none, which the learner tells.
 
     Raises:
         SchemaVersionError: it was written by a newer schema than this one.
     """
     try:
-        event = decode(data)
+        return each_interaction(decode(data))
     except SchemaError:
-        return None
-    return event if isinstance(event, Interaction) else None
-
-
-def check_pmf(pmf: Sequence[float], n_actions: int) -> None:
-    """Refuses what is no pmf over so many actions.
-
-    Raises:
-        ValueError: not one entry an action, a negative one, or a sum that is not 1.
-    """
-    if len(pmf) != n_actions:
-        raise ValueError(f"pmf has {len(pmf)} entries for {n_actions} actions; one each")
-    if min(pmf) < 0.0 or not abs(math.fsum(pmf) - 1.0) <= PMF_TOLERANCE:
-        raise ValueError("pmf must be non-negative and sum to 1")
+        return ()
 
 
 def _check_version(data: bytes | memoryview) -> None:

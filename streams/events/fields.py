@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Raw
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """The newest schema, and so the newest that is read."""
 FIRST_VERSION: Final = 1
 """What is written where nothing newer is used, so that older readers go on reading it."""
@@ -16,6 +16,8 @@ SHORTLIST_VERSION: Final = 3
 """Before, nobody knew of a decision's `shortlist`, and would drop it on the way to the archive."""
 REACH_VERSION: Final = 4
 """Before, nobody knew of a key's `placements`, and would let it ask about all of them."""
+SLATE_VERSION: Final = 5
+"""Before, nobody knew of slates, and each slot's decision had the actions for itself."""
 
 MAX_ID_LENGTH: Final = 256
 EMPTY: Final = Raw(b"{}")

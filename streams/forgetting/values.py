@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from streams.archive.files import archive_lock, archives_in
 from streams.archive.parquet import rewrite_file
@@ -31,14 +32,18 @@ from streams.errors import (
 from streams.events import (
     DEAD_LETTER,
     DECISIONS,
+    EMPTY,
     INTERACTIONS,
     OUTCOMES,
     Decision,
     Event,
     Interaction,
+    Slate,
+    SlateInteraction,
     decode,
     encode,
 )
+from streams.events.slates import SLOT
 from streams.files.json_values import changed_at, unescaped, values_at
 from streams.files.writing import remove_unfinished
 from streams.fold import Progress, history
@@ -105,9 +110,9 @@ class Wanted:
 
     def _is_hidden_in(self, value: bytes, event: Event) -> bool:
         """Returns whether the value is in an event's JSON under a key that stands there twice."""
-        if isinstance(event, Interaction):
+        if isinstance(event, Interaction | SlateInteraction):
             decision, outer = event.decision, ["decision", "context"]
-        elif isinstance(event, Decision):
+        elif isinstance(event, Decision | Slate):
             decision, outer = event, ["context"]
         else:
             return False
@@ -117,15 +122,26 @@ class Wanted:
         return changed_at(raw, [*outer, *self._path], self._tombstone) is not raw
 
     def _changed(self, event: Event) -> Event | None:
-        if isinstance(event, Interaction):
+        if isinstance(event, Interaction | SlateInteraction):
             decision = self._changed(event.decision)
-            return None if decision is None else msgspec.structs.replace(event, decision=decision)
-        if not isinstance(event, Decision) or self.placement not in (None, event.placement):
+            return None if decision is None else replace(event, decision=decision)
+        if not isinstance(event, Decision | Slate) or self.placement not in (None, event.placement):
             return None
+        if isinstance(event, Slate) and self._path[0] == SLOT:
+            return self._changed_slots(event)
         context = changed_at(event.context, self._path, self._tombstone)
         if context is event.context:
             return None
-        return msgspec.structs.replace(event, context=context)
+        return replace(event, context=context)
+
+    def _changed_slots(self, slate: Slate) -> Slate | None:
+        """Returns the slate with the features of its slots changed, None if none has any of it."""
+        slots = []
+        for each in slate.slots:
+            features = each.features or EMPTY
+            changed = changed_at(features, self._path[1:], self._tombstone)
+            slots.append(each if changed is features else replace(each, features=changed))
+        return None if tuple(slots) == slate.slots else replace(slate, slots=tuple(slots))
 
     def _tombstone(self, value: Raw) -> Raw:
         try:

@@ -14,13 +14,15 @@ from streams.events import (
     Decision,
     Outcome,
     Placement,
+    Slate,
+    each_decision,
 )
 from streams.join.machine import Join
-from streams.join.state import Joined
+from streams.join.state import UNKNOWN_KIND as UNKNOWN_KIND
+from streams.join.state import Emitted, worthless
 from streams.logs.base import Record
 
 COUNTED: Final = "counted"
-UNKNOWN_KIND: Final = "unknown_kind"
 WAITING: Final = "waiting"
 
 
@@ -40,12 +42,12 @@ class Explanation(NamedTuple):
 
     decisions: list[Verdict]
     outcomes: list[Verdict]
-    interactions: list[Joined]
+    interactions: list[Emitted]
     waits: bool
 
 
 def explain(
-    decisions: Sequence[tuple[Record, Decision]],
+    decisions: Sequence[tuple[Record, Decision | Slate]],
     outcomes: Sequence[tuple[Record, Outcome]],
     catalogue: Catalogue,
     at_ms: int,
@@ -56,18 +58,18 @@ def explain(
     join process says, without a search for what it wrote.
     """
     join = Join(0, catalogue)
-    records: list[tuple[Record, Decision | Outcome]] = [*decisions, *outcomes]
+    records: list[tuple[Record, Decision | Slate | Outcome]] = [*decisions, *outcomes]
     # As in the join: of one millisecond the decisions come first.
     records.sort(key=lambda each: (each[0].timestamp_ms, each[0].topic == OUTCOMES, each[0].offset))
     for record, event in records:
-        if isinstance(event, Decision):
+        if not isinstance(event, Outcome):
             join.decide(event, record.value, record.timestamp_ms, record.offset)
         else:
             join.observe(event, record.timestamp_ms, record.offset)
     join.tick(at_ms)
     emitted, refusals = join.take()
     refused = {(each.topic, each.offset): Verdict(each.code, each.error) for each in refusals}
-    known = {event.slot for _, event in decisions}
+    known = {each.slot for _, event in decisions for each in each_decision(event)}
     placements = {
         event.placement: catalogue.placement_at(event.placement, record.timestamp_ms)
         for record, event in decisions
@@ -88,7 +90,7 @@ def explain(
             for record, _ in decisions
         ],
         [of_outcome(record, outcome) for record, outcome in outcomes],
-        [each.interaction for each in emitted],
+        emitted,
         join.deadline_ms() is not None,
     )
 
@@ -100,9 +102,5 @@ def _worth(outcome: Outcome, placement: Placement | None) -> Verdict:
     kinds = {} if placement is None else placement.reward.kinds
     if outcome.kind in kinds:
         return Verdict(COUNTED, "it counts towards the reward")
-    name = "" if placement is None else f" of placement {placement.name!r}"
-    rule = ", ".join(kinds)
-    why = (
-        f"the reward rule{name} has no kind {outcome.kind!r}, so it is worth nothing; it has {rule}"
-    )
-    return Verdict(UNKNOWN_KIND, why)
+    name = "" if placement is None else placement.name
+    return Verdict(UNKNOWN_KIND, worthless(outcome.kind, name, kinds))

@@ -17,17 +17,21 @@ from streams.events import (
     ACTIVATION,
     DECISIONS,
     OUTCOMES,
-    REWARD,
     SLOT_ACTIVATION,
+    UNREWARDED,
     Decision,
     Outcome,
     Placement,
+    Slate,
     Status,
 )
 from streams.join.state import (
     CLOSED,
+    DUPLICATE,
+    NOT_ACTIVATED,
     OPEN,
     PAST,
+    UNKNOWN_KIND,
     Arrival,
     Emitted,
     Entry,
@@ -37,19 +41,19 @@ from streams.join.state import (
     State,
     Terms,
     key_of,
+    objection,
     or_default,
     pack,
     reckon,
     terms_of,
     unpack,
+    worthless,
 )
 
 REMEMBERED_MS: Final = 600_000
 """A decision is known for at least so long after its end, should it be sent again."""
 
-_DUPLICATE: Final = "an outcome of that id came before"
 _ORPHAN: Final = "no decision came while its window lasted"
-_NOT_ACTIVATED: Final = "its decision was deferred and never activated"
 
 
 class Join:
@@ -71,6 +75,7 @@ class Join:
         self._catalogue = catalogue
         self._interactions: list[Emitted] = []
         self._refusals: list[Refusal] = []
+        self._unknown: list[Refusal] = []
         self._sequence = 0
         self._ordinal = 0
         self._entries: dict[Key, Entry] = {}
@@ -100,9 +105,11 @@ class Join:
             due_ms, _, what = heappop(timers)
             if isinstance(what, Arrival):
                 self._give_up(what)
-            else:
+            elif what.phase == OPEN:
                 # Never before the record that made it due, however old that record's event is.
                 self._close(what, max(due_ms, self.time_ms))
+            else:
+                self._tell_withheld(what, max(due_ms, self.time_ms))
         while forgetting and forgetting[0][0] <= at_ms:
             due_ms, _, entry = heappop(forgetting)
             if entry.phase == CLOSED:
@@ -111,21 +118,28 @@ class Join:
                 del self._entries[entry.event_id, entry.slot]
         self.time_ms = at_ms
 
-    def decide(self, decision: Decision, json: bytes, at_ms: int, offset: int) -> None:
-        """Takes in a decision, whose record holds `json` and was appended at `at_ms`."""
+    def decide(self, decision: Decision | Slate, json: bytes, at_ms: int, offset: int) -> None:
+        """Takes in a decision, whose record holds `json` and was appended at `at_ms`.
+
+        A slate is taken in as the decisions of its slots, all of them or none.
+        """
         self.tick(at_ms)
-        known = self._entries.get((decision.event_id, decision.slot))
+        of_slate = isinstance(decision, Slate)
+        slots = [s.slot for s in decision.slots] if isinstance(decision, Slate) else [decision.slot]
+        known = next((e for s in slots if (e := self._entries.get((decision.event_id, s)))), None)
         placement = self._catalogue.placement_at(decision.placement, at_ms)
         if known is not None:
             repeated = known.timestamp_ms == decision.timestamp_ms and known.json in (json, b"")
             code = "repeated_decision" if repeated else "duplicate_decision"
-            error = f"event {decision.event_id!r}, slot {decision.slot}, was decided before"
+            error = f"event {decision.event_id!r}, slot {known.slot}, was decided before"
             self._refuse(code, error, decision, offset)
         elif placement is None:
             error = f"no placement {decision.placement!r} in the catalogue"
             self._refuse("unknown_placement", error, decision, offset)
         else:
-            self._open(decision, json, at_ms, self._index_of(placement))
+            index, head = self._index_of(placement), slots[0] if of_slate else -1
+            for slot in slots:
+                self._open(decision, slot, head, json, at_ms, index)
 
     def observe(self, outcome: Outcome, at_ms: int, offset: int) -> None:
         """Takes in an outcome, whose record was appended at `at_ms`."""
@@ -135,7 +149,15 @@ class Join:
         if entry is None:
             self._hold(arrival)
         elif self._accept(entry, arrival):
-            self._tell_event(entry, at_ms)
+            self._tell_event(entry, at_ms, counted=True)
+
+    def take_unknown(self) -> list[Refusal]:
+        """Returns the outcomes since the last call whose kind their placement does not reward.
+
+        They are in their decision's interactions all the same, and change no reward.
+        """
+        taken, self._unknown = self._unknown, []
+        return taken
 
     def knows(self, outcome: Outcome) -> bool:
         """Returns whether the outcome's event was decided here, as of the last record."""
@@ -181,6 +203,8 @@ class Join:
             join._entries[entry.event_id, entry.slot] = entry
             timers = join._timers if entry.phase == OPEN else join._forgetting
             timers.append((entry.due_ms, entry.ordinal, entry))
+            if entry.withheld and entry.phase == CLOSED:
+                join._timers.append((entry.due_ms, entry.ordinal, entry))
             if entry.slot and entry.phase == OPEN:
                 join._later.setdefault(entry.event_id, []).append(entry)
         for arrival in state.early:
@@ -193,14 +217,30 @@ class Join:
     def _decided(self, event_id: str) -> bool:
         return (event_id, 0) in self._entries or event_id in self._later
 
-    def _open(self, decision: Decision, json: bytes, at_ms: int, index: int) -> None:
+    def _open(
+        self,
+        decision: Decision | Slate,
+        slot: int,
+        head: int,
+        json: bytes,
+        at_ms: int,
+        index: int,
+    ) -> None:
         terms = self._terms[index]
-        key = decision.event_id, decision.slot
+        key = decision.event_id, slot
         due_ms = at_ms + terms.window_ms + terms.grace_ms
         self._ordinal += 1
         awaited = decision.deferred and not self._is_activated(key[0])
         entry = Entry(
-            *key, self._ordinal, index, decision.timestamp_ms, at_ms, due_ms, awaited, json
+            *key,
+            self._ordinal,
+            index,
+            decision.timestamp_ms,
+            at_ms,
+            due_ms,
+            awaited,
+            json,
+            head=head,
         )
         self._entries[key] = entry
         if entry.slot:
@@ -218,7 +258,7 @@ class Join:
         outcome = arrival.outcome
         held = self._early.get(key_of(arrival), {})
         if outcome.outcome_id in held:
-            self._refuse_outcome(arrival, "duplicate_outcome", _DUPLICATE)
+            self._refuse_outcome(arrival, "duplicate_outcome", DUPLICATE)
             return
         there = self._catalogue.placements_at(arrival.at_ms) or [Placement(name="none yet")]
         hold_ms = max(
@@ -242,15 +282,20 @@ class Join:
 
     def _accept(self, entry: Entry, arrival: Arrival) -> bool:
         """Counts the outcome towards the decision, unless there is an objection."""
-        objection = self._objection(entry, arrival)
-        if objection is not None:
-            self._refuse_outcome(arrival, *objection)
+        found = objection(entry, arrival, self._terms[entry.terms])
+        if found is not None:
+            self._refuse_outcome(arrival, *found)
             return False
         if entry.arrivals is None:
             entry.arrivals = {}
         entry.arrivals[arrival.outcome.outcome_id] = arrival
         if arrival.outcome.kind in (ACTIVATION, SLOT_ACTIVATION):
             entry.awaited = False
+        terms, outcome = self._terms[entry.terms], arrival.outcome
+        if outcome.kind not in terms.kinds and outcome.kind not in UNREWARDED:
+            error = worthless(outcome.kind, terms.placement, terms.kinds)
+            refusal = Refusal(UNKNOWN_KIND, error, OUTCOMES, arrival.offset, outcome)
+            self._unknown.append(refusal)
         return True
 
     def _stand_in(self, arrival: Arrival) -> Entry | None:
@@ -258,8 +303,8 @@ class Join:
         outcome = arrival.outcome
         if outcome.kind == ACTIVATION and outcome.slot == 0:
             for entry in self._later.get(outcome.event_id, ()):
-                objection = self._objection(entry, arrival)
-                if objection is None or objection[0] == "duplicate_outcome":
+                found = objection(entry, arrival, self._terms[entry.terms])
+                if found is None or found[0] == "duplicate_outcome":
                     return entry
         return None
 
@@ -267,7 +312,9 @@ class Join:
         """Takes what came early for slot 0 and activates the event, as `_stand_in` would."""
         waiting = self._early[entry.event_id, 0]
         for arrival in list(waiting.values()):
-            if self._stand_in(arrival) is entry and self._accept(entry, arrival):
+            if self._stand_in(arrival) is entry:
+                # One that the slot has by that id is refused, here as well, and waits no more.
+                self._accept(entry, arrival)
                 del waiting[arrival.outcome.outcome_id]
         if not waiting:
             del self._early[entry.event_id, 0]
@@ -286,54 +333,47 @@ class Join:
         later = self._later.get(event_id, [])
         return [first, *later] if first is not None and first.phase == OPEN else [*later]
 
-    def _tell_event(self, entry: Entry, now_ms: int) -> None:
+    def _tell_event(self, entry: Entry, now_ms: int, *, counted: bool = False) -> None:
         """Emits what is new about a decision, and about those that its activation reaches."""
-        self._tell(entry, now_ms)
+        self._tell(entry, now_ms, counted=counted)
         if entry.event_id in self._later and self._is_activated(entry.event_id):
             for other in self._open_slots(entry.event_id):
                 if other.awaited:
                     other.awaited = False
-                    self._tell(other, now_ms)
+                    self._tell(other, now_ms, counted=False)
 
-    def _objection(self, entry: Entry, arrival: Arrival) -> tuple[str, str] | None:
-        outcome, terms = arrival.outcome, self._terms[entry.terms]
-        window_ms, grace_ms = terms.window_of(outcome.kind), terms.grace_ms
-        # A time that is later than its record is of a clock that is ahead.
-        since_ms = min(outcome.timestamp_ms, arrival.at_ms) - min(
-            entry.timestamp_ms, entry.arrived_ms
-        )
-        if entry.arrivals is not None and outcome.outcome_id in entry.arrivals:
-            return "duplicate_outcome", _DUPLICATE
-        # Two clocks disagree by a little, so what seems to come before may have come after.
-        if since_ms < -grace_ms:
-            error = f"it happened {-since_ms} ms before its decision, with {grace_ms} ms of grace"
-            return "before_decision", error
-        if since_ms > window_ms:
-            return "late", f"it happened {since_ms} ms after its decision, beyond {window_ms} ms"
-        waited_ms = arrival.at_ms - entry.arrived_ms
-        if waited_ms >= window_ms + grace_ms:
-            error = (
-                f"it arrived {waited_ms} ms after its decision, beyond {window_ms + grace_ms} ms"
-            )
-            return "late", error
-        if entry.awaited and entry.phase != OPEN:
-            return "not_activated", _NOT_ACTIVATED
-        if outcome.kind == REWARD and not terms.minimum <= outcome.value <= terms.maximum:
-            error = f"reward {outcome.value} is outside [{terms.minimum}, {terms.maximum}]"
-            return "reward_out_of_range", error
-        return None
+    def _tell(self, entry: Entry, now_ms: int, *, counted: bool) -> None:
+        """Emits what is new about a decision, if it is one that says so before it closes.
 
-    def _tell(self, entry: Entry, now_ms: int) -> None:
-        """Emits what is new about a decision, if it is one that says so before it closes."""
+        A correction writes the decision again, and so does the showing of a slate's slot by itself,
+        which is `counted`. After as many as the placement allows, the news wait for the end.
+        """
         terms = self._terms[entry.terms]
         if entry.awaited or (entry.phase == OPEN and not terms.realtime):
             return
         outcomes, reward = reckon(entry, terms)
-        if entry.told is None:
-            self._emit(entry, terms, "provisional", now_ms, outcomes, reward)
         # Once it is closed, a correction is the only place left for an outcome to be seen in.
-        elif entry.phase == CLOSED or or_default(reward, terms) != entry.told:
-            self._emit(entry, terms, "corrected", now_ms, outcomes, reward)
+        if entry.phase != CLOSED and or_default(reward, terms) == entry.told:
+            return
+        status: Status = "provisional" if entry.told is None else "corrected"
+        if status == "corrected" or (counted and entry.head >= 0):
+            first = entry if entry.head < 0 else self._entries[entry.event_id, entry.head]
+            if first.corrections >= terms.corrections:
+                self._withhold(entry)
+                return
+            first.corrections += 1
+        self._emit(entry, terms, status, now_ms, outcomes, reward)
+
+    def _withhold(self, entry: Entry) -> None:
+        """Leaves an outcome to the closed interaction, or to a last correction if it has been."""
+        if entry.phase == CLOSED and not entry.withheld:
+            entry.withheld = True
+            heappush(self._timers, (entry.due_ms, entry.ordinal, entry))
+
+    def _tell_withheld(self, entry: Entry, now_ms: int) -> None:
+        entry.withheld = False
+        terms = self._terms[entry.terms]
+        self._emit(entry, terms, "corrected", now_ms, *reckon(entry, terms))
 
     def _close(self, entry: Entry, now_ms: int) -> None:
         terms = self._terms[entry.terms]
@@ -344,7 +384,7 @@ class Join:
                 del self._later[entry.event_id]
         if entry.awaited:
             for arrival in (entry.arrivals or {}).values():
-                self._refuse_outcome(arrival, "not_activated", _NOT_ACTIVATED)
+                self._refuse_outcome(arrival, "not_activated", NOT_ACTIVATED)
         else:
             outcomes, reward = reckon(entry, terms)
             self._emit(entry, terms, "closed", now_ms, outcomes, reward)
@@ -352,6 +392,7 @@ class Join:
             self._pass(entry, now_ms)
         else:
             entry.phase = CLOSED
+            entry.corrections = 0
             entry.due_ms = longest_ms
             heappush(self._forgetting, (longest_ms, entry.ordinal, entry))
 
@@ -384,11 +425,13 @@ class Join:
             entry.told,
             outcomes,
         )
-        self._interactions.append(Emitted(terms.placement, joined, earned is None))
+        of_slate = entry.event_id if entry.head >= 0 else None
+        emitted = Emitted(terms.placement, joined, earned is None, entry.slot, of_slate)
+        self._interactions.append(emitted)
         self._sequence += 1
         entry.told = reward
 
-    def _refuse(self, code: str, error: str, decision: Decision, offset: int) -> None:
+    def _refuse(self, code: str, error: str, decision: Decision | Slate, offset: int) -> None:
         self._refusals.append(Refusal(code, error, DECISIONS, offset, decision))
 
     def _refuse_outcome(self, arrival: Arrival, code: str, error: str) -> None:

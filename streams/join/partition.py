@@ -6,9 +6,8 @@ what was written before a crash, asks for ticks, and counts.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from math import inf
 from typing import Final
 
@@ -26,67 +25,43 @@ from streams.events import (
     UNREADABLE,
     Decision,
     Outcome,
-    Status,
+    Slate,
     Tick,
     decode,
     encode,
 )
+from streams.join.counts import JoinCounts as JoinCounts
+from streams.join.counts import JoinLatency as JoinLatency
 from streams.join.machine import Join
 from streams.join.merge import TICK, Merge
 from streams.join.routing import forwarded, layouts_told, next_partition, visited_by
-from streams.join.state import Emitted, Refusal
+from streams.join.state import Emitted, Refusal, together
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
 from streams.read_back import Key, Written
-
-BOUNDS_MS: Final = (
-    *(5, 10, 25, 50, 100, 250, 500),
-    *(1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000),
-)
-"""The buckets' upper bounds; one more bucket holds what took longer."""
-STATUSES: Final[tuple[Status, ...]] = ("provisional", "corrected", "closed")
-
-
-class JoinLatency:
-    """The time from what made an interaction due to its being durable in the log, by status.
-
-    Due is a `corrected` one with the record of its outcome, a `provisional` one with that of its
-    decision, and a `closed` one with the end of its window: each is its `timestamp_ms`.
-    """
-
-    def __init__(self) -> None:
-        self.counts = {status: [0] * (len(BOUNDS_MS) + 1) for status in STATUSES}
-        self.sums_ms = dict.fromkeys(STATUSES, 0)
-        self._due: list[tuple[Status, int]] = []
-
-    def due(self, status: Status, timestamp_ms: int) -> None:
-        """Notes an interaction that is to be written."""
-        self._due.append((status, timestamp_ms))
-
-    def written(self, now_ms: int) -> None:
-        """Counts those that were noted, all of which are written now."""
-        for status, timestamp_ms in self._due:
-            took_ms = max(now_ms - timestamp_ms, 0)
-            self.counts[status][bisect_left(BOUNDS_MS, took_ms)] += 1
-            self.sums_ms[status] += took_ms
-        self._due.clear()
 
 
 class _Sequenced(msgspec.Struct):
     source: int
     sequence: int
+    slots: list[msgspec.Raw] = []
+
+    @property
+    def sequences(self) -> range:
+        """Of one interaction, or of those of a slate."""
+        return range(self.sequence, self.sequence + max(len(self.slots), 1))
 
 
 _decoder = msgspec.json.Decoder(_Sequenced)
 
 
-def _identify(record: Record) -> tuple[Key, int] | None:
+def _identify(record: Record) -> tuple[Key, Sequence[int]] | None:
     try:
         found = _decoder.decode(record.value)
     except UNREADABLE:
         # No join wrote that; the learner lays it aside.
         return None
-    return (INTERACTIONS, found.source), found.sequence
+    return (INTERACTIONS, found.source), found.sequences
 
 
 class JoinWritten:
@@ -123,7 +98,7 @@ def place_of(message: Message) -> Place:
     if message.topic == DEAD_LETTER and (place := origin(record)):
         return place
     found = _identify(record)
-    return (JOINED, found[0][1], found[1]) if found else (message.topic, 0, 0)
+    return (JOINED, found[0][1], found[1][0]) if found else (message.topic, 0, 0)
 
 
 LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
@@ -154,38 +129,6 @@ REPEATED: Final = ("duplicate_outcome", "repeated_decision")
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass
-class JoinCounts:
-    """What a joiner has seen and done since it started.
-
-    `forwarded` are outcomes that were sent on to the partition of their decision.
-
-    `refused` are the records that could not be used for any reason but being late, orphan or a
-    duplicate; `defaulted` are those of the `closed` decisions that got the default reward.
-    """
-
-    events: int = 0
-    interactions: int = 0
-    closed: int = 0
-    defaulted: int = 0
-    late: int = 0
-    orphan: int = 0
-    duplicate: int = 0
-    refused: int = 0
-    forwarded: int = 0
-    dead_lettered: int = 0
-    ticks: int = 0
-    latency: JoinLatency = field(default_factory=JoinLatency, repr=False, compare=False)
-
-    @property
-    def default_rate(self) -> float:
-        """The share of closed decisions that got the default reward; 0 if none was closed."""
-        return self.defaulted / self.closed if self.closed else 0.0
-
-    def __str__(self) -> str:
-        return f"{self!r}, default rate {self.default_rate:.3f}"
-
-
 class JoinedPartition:
     """The join of one partition, between its records and the messages that follow from them.
 
@@ -213,7 +156,8 @@ class JoinedPartition:
         self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
-        self._told_layout = 0
+        self.told_layout = 0
+        """How many partitions there were when that was last looked at."""
 
     def add(self, record: Record, now: float) -> None:
         """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
@@ -235,13 +179,14 @@ class JoinedPartition:
                 self.join.tick(record.timestamp_ms)
                 letters += self.lay_aside(record, error.code, str(error))
         interactions, refusals = self.join.take()
+        refusals += self.join.take_unknown()
         if refusals:
             at_hand = {(record.topic, record.offset): record for record in released}
             for refusal in refusals:
                 letters += self._refused(log, refusal, at_hand)
         # Letters go first: a decision that was laid aside stays so when it is read again.
-        written = [message for emitted in interactions for message in self._to_write(emitted)]
-        return letters + sent_on + written
+        runs = groupby(interactions, key=_told_together)
+        return letters + sent_on + [m for _, run in runs for m in self._to_write(list(run))]
 
     def offsets(self) -> dict[TopicPartition, int]:
         """Returns the offset of each side from which the join's state goes on."""
@@ -280,8 +225,8 @@ class JoinedPartition:
         if count == 1 and not layouts:
             # Nothing follows from that, and so no record has to say it.
             layouts.add(1)
-        untold = count not in layouts and self._told_layout != count
-        self._told_layout = count
+        untold = count not in layouts and self.told_layout != count
+        self.told_layout = count
         return untold
 
     def ticks(self, now: float, now_ms: int) -> list[Message]:
@@ -317,7 +262,7 @@ class JoinedPartition:
         check_size(record)
         event = decode(record.value)
         match event:
-            case Decision() if record.topic == DECISIONS:
+            case Decision() | Slate() if record.topic == DECISIONS:
                 self.join.decide(event, record.value, record.timestamp_ms, record.offset)
             case Outcome() if record.topic == OUTCOMES:
                 return self._observe(log, event, record)
@@ -375,7 +320,9 @@ class JoinedPartition:
         )
         return self.lay_aside(record, refusal.code, refusal.error)
 
-    def _read_again(self, log: Log, topic: str, offset: int, event: Decision | Outcome) -> Record:
+    def _read_again(
+        self, log: Log, topic: str, offset: int, event: Decision | Slate | Outcome
+    ) -> Record:
         """Returns the record of an event that came long ago."""
         side = TopicPartition(topic, self.join.source)
         records = log.read(side, offset, limit=1)
@@ -384,14 +331,28 @@ class JoinedPartition:
         # The log kept it for less long than its window: what is left of it is the event.
         return Record(*side, offset, self.join.time_ms, event.event_id.encode(), encode(event))
 
-    def _to_write(self, emitted: Emitted) -> list[Message]:
-        interaction = emitted.interaction
-        self._counts.interactions += 1
-        if interaction.status == "closed":
-            self._counts.closed += 1
-            self._counts.defaulted += emitted.defaulted
-        if self.wrote.interaction(interaction.sequence):
+    def _to_write(self, run: list[Emitted]) -> list[Message]:
+        """Returns the record of one interaction, or of several of one slate."""
+        fresh = []
+        for emitted in run:
+            interaction = emitted.interaction
+            self._counts.interactions += 1
+            if interaction.status == "closed":
+                self._counts.closed += 1
+                self._counts.defaulted += emitted.defaulted
+            if not self.wrote.interaction(interaction.sequence):
+                self._counts.latency.due(interaction.status, interaction.timestamp_ms)
+                fresh.append(emitted)
+        if not fresh:
             return []
-        self._counts.latency.due(interaction.status, interaction.timestamp_ms)
-        headers = trace_headers_of(interaction.decision)
-        return [Message(INTERACTIONS, emitted.placement.encode(), _encode(interaction), headers)]
+        headers = trace_headers_of(fresh[0].interaction.decision)
+        value = _encode(together(fresh))
+        return [Message(INTERACTIONS, fresh[0].placement.encode(), value, headers)]
+
+
+def _told_together(emitted: Emitted) -> tuple[object, ...]:
+    """Returns what interactions that follow each other share if one record holds them."""
+    interaction = emitted.interaction
+    if emitted.of_slate is None:
+        return (interaction.sequence,)
+    return emitted.of_slate, interaction.status, interaction.timestamp_ms

@@ -163,7 +163,7 @@ class Joiner:
         A join learns that by a record, and so at the same place however often it reads. Where
         partitions were added, all joins are told, also those of other processes.
         """
-        if now < self._count_at:
+        if now < self._count_at and all(held.told_layout for held in self.partitions):
             return []
         self._count_at = now + LAYOUT_SECONDS
         # While only one of the two topics has its new partitions, nothing can be joined in them.

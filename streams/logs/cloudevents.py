@@ -111,6 +111,12 @@ class _Decision(Struct, tag_field="type", tag="decision"):
     v: int = FIRST_VERSION
 
 
+class _Slate(Struct, tag_field="type", tag="slate"):
+    event_id: str
+    timestamp_ms: int
+    v: int = FIRST_VERSION
+
+
 class _Outcome(Struct, tag_field="type", tag="outcome"):
     event_id: str
     outcome_id: str
@@ -120,6 +126,14 @@ class _Outcome(Struct, tag_field="type", tag="outcome"):
 
 
 class _Interaction(Struct, tag_field="type", tag="interaction"):
+    source: int
+    sequence: int
+    decision: _Decided
+    timestamp_ms: int
+    v: int = FIRST_VERSION
+
+
+class _SlateInteraction(Struct, tag_field="type", tag="slate_interaction"):
     source: int
     sequence: int
     decision: _Decided
@@ -148,13 +162,17 @@ class _Timed(_Keyed, kw_only=True):
 
 _TIMED: Final = ("act", "assignment")
 _KEYED: Final = ("tick", "placement", "creative", "generation", "generator_version", "api_key")
-_Event: TypeAlias = _Decision | _Outcome | _Interaction | _Policy | _Keyed
+_Event: TypeAlias = (
+    _Decision | _Slate | _Outcome | _Interaction | _SlateInteraction | _Policy | _Keyed
+)
 # It skips what is long: actions, states of policies.
 _decoder: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(
     Union[  # of classes that are made here
         _Decision,
+        _Slate,
         _Outcome,
         _Interaction,
+        _SlateInteraction,
         _Policy,
         *(defstruct(tag, (), bases=(_Keyed,), tag_field="type", tag=tag) for tag in _KEYED),
         *(defstruct(tag, (), bases=(_Timed,), tag_field="type", tag=tag) for tag in _TIMED),
@@ -204,11 +222,13 @@ def _about(event: _Event, message: Message, now_ms: int) -> tuple[str, str, int]
     match event:
         case _Decision():
             return _decision_id(event), event.event_id, event.timestamp_ms
+        case _Slate():
+            return _escaped(event.event_id), event.event_id, event.timestamp_ms
         case _Outcome():
             # An outcome's id tells it from others of its decision, and no more.
             id_ = f"{_decision_id(event)}/{_escaped(event.outcome_id)}"
             return id_, event.event_id, event.timestamp_ms
-        case _Interaction():
+        case _Interaction() | _SlateInteraction():
             id_ = f"{event.source}-{event.sequence}"
             return id_, event.decision.event_id, event.timestamp_ms
         case _Policy():

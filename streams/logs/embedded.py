@@ -225,13 +225,13 @@ class MemoryLog:
         """Writes all the messages, in order, and returns where."""
         with self._news:
             places = [destination(m, len(self._topic(m.topic))) for m in messages]
-            now = self._log_clock.after(self._latest)
+            asked = self._log_clock.ask(self._latest)
             written = [
-                self._partition(place).append(place, message, now.log_ms)
+                self._partition(place).append(place, message, asked.moment.log_ms)
                 for place, message in zip(places, messages, strict=True)
             ]
             newest_ms = max((at.timestamp_ms for at in written), default=0)
-            self._latest = self._log_clock.appended(self._latest, now, newest_ms)
+            self._latest = self._log_clock.appended(self._latest, asked, newest_ms)
             if not self._awaited.isdisjoint(places):
                 self._news.notify_all()
         return written

@@ -23,6 +23,13 @@ class Moment(NamedTuple):
     wall_ms: int
 
 
+class Asked(NamedTuple):
+    """The time of an append, and when it was asked for by a clock that nobody sets."""
+
+    moment: Moment
+    at_seconds: float
+
+
 class LogTime(NamedTuple):
     """The log's time now, what the machine's clock shows, and the difference that was accepted."""
 
@@ -52,6 +59,8 @@ class LogTime(NamedTuple):
 class LogClock:
     """Tells the log's time from the latest append, whichever process made that.
 
+    Any thread may ask for the time while another appends.
+
     Args:
         wall_ms: the machine's clock, in milliseconds since 1970.
         elapsed_seconds: a clock that nobody sets, from any start.
@@ -64,8 +73,8 @@ class LogClock:
     ) -> None:
         self._wall_ms = wall_ms
         self._elapsed_seconds = elapsed_seconds
-        self._asked_at = 0.0
-        self._appended_at: float | None = None
+        self._ours: Asked | None = None
+        """The latest append of this process; set at once, for others read it meanwhile."""
 
     def after(self, latest: Moment) -> Moment:
         """Returns the time of an append that would be made now, after the latest one.
@@ -75,26 +84,37 @@ class LogClock:
         >>> LogClock(lambda: 1_000).after(Moment(10_000_000, 600))
         Moment(log_ms=10000400, wall_ms=1000)
         """
-        wall_ms, self._asked_at = self._wall_ms(), self._elapsed_seconds()
+        return self.ask(latest).moment
+
+    def ask(self, latest: Moment) -> Asked:
+        """Returns what `after` does, with what `appended` needs to know."""
+        asked_at = self._elapsed_seconds()
+        return Asked(self._after(latest, self._wall_ms(), asked_at, self._ours), asked_at)
+
+    def _after(self, latest: Moment, wall_ms: int, asked_at: float, ours: Asked | None) -> Moment:
+        if ours is not None and ours.moment.log_ms > latest.log_ms:
+            # Another thread has appended, and not said so in the file yet.
+            latest = ours.moment
         if wall_ms >= latest.log_ms:
             return Moment(wall_ms, wall_ms)
         if wall_ms < latest.wall_ms:
             return Moment(latest.log_ms, wall_ms)
         passed_ms = wall_ms - latest.wall_ms
-        if self._appended_at is not None:
+        if ours is not None:
             # The latest append was no earlier than ours: a clock set forward counts as no more.
-            since_ours_ms = round(1000 * (self._asked_at - self._appended_at))
+            since_ours_ms = round(1000 * (asked_at - ours.at_seconds))
             # And one more, which half speed may have left over.
             passed_ms = min(passed_ms, since_ours_ms + 1)
         if latest.log_ms - wall_ms > SLEWED_MS:
             return Moment(latest.log_ms + passed_ms, wall_ms)
         return Moment(latest.log_ms + passed_ms // 2, wall_ms - passed_ms % 2)
 
-    def appended(self, latest: Moment, now: Moment, newest_ms: int) -> Moment:
-        """Notes that this process has appended at `now`, up to `newest_ms`; returns the latest."""
+    def appended(self, latest: Moment, asked: Asked, newest_ms: int) -> Moment:
+        """Returns the latest append, which is now this process's, asked for before."""
         if newest_ms < latest.log_ms:
             # History that was written back is no news of the time.
             return latest
         # When it was asked for: to make it durable took time, too.
-        self._appended_at = self._asked_at
-        return Moment(newest_ms, now.wall_ms)
+        moment = Moment(newest_ms, asked.moment.wall_ms)
+        self._ours = Asked(moment, asked.at_seconds)
+        return moment

@@ -142,11 +142,11 @@ class SqliteLog:
         places = [destination(m, len(self._topic(m.topic).ids)) for m in messages]
         with self._locked():
             records, latest = self._lock.noted
-            now = self._log_clock.after(latest)
+            asked = self._log_clock.ask(latest)
             with self._transaction() as database:
-                written = self._append(database, messages, places, now)
+                written = self._append(database, messages, places, asked.moment)
             newest_ms = max(at.timestamp_ms for at in written)
-            latest = self._log_clock.appended(latest, now, newest_ms)
+            latest = self._log_clock.appended(latest, asked, newest_ms)
             self._lock.noted = Noted(records + len(messages), latest)
         return written
 

@@ -14,9 +14,14 @@ from streams.events import (
     Decision,
     RewardKind,
     RewardRule,
+    Slate,
+    SlateInteraction,
+    SlateReward,
+    SlateSlot,
 )
 from streams.events.creatives import Lineage
 from streams.events.placement import Rotation, Safety, Shortlisted
+from streams.events.slates import runs_of
 from streams.schema import EVENTS
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -103,6 +108,38 @@ def decisions(draw):
     return draw(made(Decision, without=("fallback", "lid"), **given))
 
 
+@st.composite
+def slates(draw):
+    """As many actions as slots or more; each slot takes one that is left at random."""
+    actions = draw(st.lists(made(Action), min_size=2, max_size=5))
+    numbers = draw(st.lists(slots, min_size=1, max_size=len(actions), unique=True))
+    shortlist = draw(shortlists)
+    chosen = [
+        SlateSlot(
+            slot=number,
+            pmf=runs_of([1.0 / left] * left),
+            index=draw(st.integers(0, left - 1)),
+            features=draw(st.just(UNSET) | raw_objects),
+            first=draw(st.none() | st.integers(0, len(actions) - 1)),
+            inclusion=draw(st.floats(0.1, 1.0)) if shortlist else UNSET,
+        )
+        for number, left in zip(numbers, range(len(actions), 0, -1), strict=False)
+    ]
+    given = {"actions": tuple(actions), "slots": tuple(chosen), "shortlist": shortlist}
+    exact = {name: st.just(value) for name, value in given.items()}
+    context = st.dictionaries(words, json_values, max_size=2).filter(lambda c: "slot" not in c)
+    return draw(
+        made(Slate, without=("lid",), context=context.map(lambda c: Raw(encode(c))), **exact)
+    )
+
+
+@st.composite
+def slate_interactions(draw):
+    slate = draw(slates())
+    rewards = [draw(made(SlateReward, slot=st.just(each.slot))) for each in slate.slots]
+    return draw(made(SlateInteraction, decision=st.just(slate), slots=st.just(tuple(rewards))))
+
+
 kinds = made(RewardKind, window_seconds=st.none() | seconds)
 rules = made(
     RewardRule,
@@ -116,6 +153,8 @@ rules = made(
 )
 BOUND = {
     Decision: decisions(),
+    Slate: slates(),
+    SlateInteraction: slate_interactions(),
     Lineage: made(Lineage, without=("parts",)),
     RewardRule: rules,
     Rotation: made(Rotation, brief=raw_objects),

@@ -10,7 +10,7 @@ from bandit.ope.readers.events import LoggedEvent, check_features
 from bandit.ope.readers.rows import RowCounts
 from streams.archive.parquet import read_archive
 from streams.errors import EventError
-from streams.events import INTERACTIONS, Interaction, interaction_in
+from streams.events import INTERACTIONS, Interaction, interactions_in
 
 
 def with_final_rewards(
@@ -75,16 +75,16 @@ def archived_interactions(
     for record in read_archive(directory, INTERACTIONS):
         where = f"{directory}, {record.topic} {record.partition}@{record.offset}"
         try:
-            event = interaction_in(record.value)
+            events = interactions_in(record.value)
         except EventError as error:
             counts.refuse("event_invalid", where, str(error))
             continue
-        if event is None:
+        if not events:
             counts.leave_out("no_interaction", where, "the learner, too, leaves it out")
-            continue
-        if placement not in (None, event.decision.placement):
-            continue
-        # as for the learner, one that is not newer than the last of its source is a duplicate
-        if event.sequence > seen.get(event.source, -1):
-            seen[event.source] = event.sequence
-            yield event
+        for event in events:
+            if placement not in (None, event.decision.placement):
+                continue
+            # as for the learner, one that is not newer than the last of its source is a duplicate
+            if event.sequence > seen.get(event.source, -1):
+                seen[event.source] = event.sequence
+                yield event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Path, Request, Response
@@ -29,14 +29,17 @@ from streams.events import (
     OUTCOMES,
     Action,
     Decision,
+    Event,
     Outcome,
+    Slate,
     Status,
     decode,
+    each_decision,
 )
 from streams.events.fields import doc
 from streams.inspect import by_key
 from streams.join.explain import explain
-from streams.join.state import Joined
+from streams.join.state import Emitted
 from streams.logs.base import Record
 
 MAX_OUTCOMES: Final = 1000
@@ -46,7 +49,6 @@ EARLY_MS: Final = 10_000
 """By how much the log's clock may be behind the clock of the process that made the id."""
 LATE_MS: Final = 3_600_000
 """How long after its id a decision is looked for: a spool may have held it up."""
-_Event = TypeVar("_Event", Decision, Outcome)
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
@@ -139,13 +141,16 @@ def _find(editor: Editor, event_id: str, since_ms: int | None) -> EventView:
     for ahead_ms in sorted({0, log.time().ahead_ms}):
         between = {"from_ms": from_ms + ahead_ms, "until_ms": until_ms + ahead_ms}
         search = by_key(log, DECISIONS, key, **between, limit=MAX_SCAN)
-        if decisions := _events(search.records, Decision):
+        events = _events(search.records)
+        decisions = [(at, event) for at, event in events if isinstance(event, Decision | Slate)]
+        if decisions:
             break
     # Outcomes may come before their decision, by as much as clocks and queues differ.
     came_ms = decisions[0][0].timestamp_ms - EARLY_MS if decisions else from_ms
     at_ms = now_ms + ahead_ms
     later = by_key(log, OUTCOMES, key, from_ms=came_ms, until_ms=at_ms + LATE_MS, limit=MAX_SCAN)
-    outcomes = _events(later.records, Outcome)
+    events = _events(later.records)
+    outcomes = [(record, event) for record, event in events if isinstance(event, Outcome)]
     if not decisions and not outcomes:
         stopped = "" if search.complete else f", and the first {MAX_SCAN} records a partition only"
         raise RequestError(
@@ -159,7 +164,9 @@ def _find(editor: Editor, event_id: str, since_ms: int | None) -> EventView:
     return EventView(
         event_id=event_id,
         decisions=[
-            view_of(DecisionView, event, place=place_name(*at[:3])) for at, event in decisions
+            view_of(DecisionView, decision, place=place_name(*at[:3]))
+            for at, event in decisions
+            for decision in each_decision(event)
         ],
         outcomes=[
             view_of(OutcomeView, event, place=place_name(*record[:3]), verdict=code, why=why)
@@ -171,19 +178,15 @@ def _find(editor: Editor, event_id: str, since_ms: int | None) -> EventView:
     )
 
 
-def _interaction(joined: Joined) -> InteractionView:
-    decision = msgspec.json.decode(joined.decision, type=_Slotted)
+def _interaction(emitted: Emitted) -> InteractionView:
+    joined = emitted.interaction
     return InteractionView(
-        slot=decision.slot,
+        slot=emitted.slot,
         status=joined.status,
         reward=joined.reward,
         timestamp_ms=joined.timestamp_ms,
         outcome_ids=[outcome.outcome_id for outcome in joined.outcomes],
     )
-
-
-class _Slotted(Struct):
-    slot: int = 0
 
 
 def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int]:
@@ -196,13 +199,12 @@ def _between(event_id: str, since_ms: int | None, now_ms: int) -> tuple[int, int
     return now_ms - LATE_MS, now_ms + LATE_MS
 
 
-def _events(records: Sequence[Record], kind: type[_Event]) -> list[tuple[Record, _Event]]:
+def _events(records: Sequence[Record]) -> list[tuple[Record, Event]]:
     found = []
     for record in records:
         # The process that folds the topic puts a record that is no event among the dead letters.
         with suppress(EventError):
-            if isinstance(event := decode(record.value), kind):
-                found.append((record, event))
+            found.append((record, decode(record.value)))
     return found
 
 

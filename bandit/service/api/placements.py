@@ -34,7 +34,7 @@ from bandit.service.api.dependencies import (
 from bandit.service.errors import check_reachable
 from bandit.service.resource import JsonBody, Name, Page, Resource
 from streams.catalogue.state import catalogue_key
-from streams.events import Placement, PolicySpec, RewardRule
+from streams.events import CORRECTIONS, Placement, PolicySpec, RewardRule
 from streams.events.access import Flag, Protection
 from streams.events.fields import doc
 from streams.events.placement import Caps, Rotation, Safety, Seen, Shortlist
@@ -121,12 +121,20 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         known = before or Placement(name=name, policy=default, shortlist=Shortlist())
         fields = msgspec.structs.asdict(self) | {
             "policy": known.policy if self.policy is UNSET else self.policy,
-            "reward": reward,
+            "reward": _bounded(reward, before),
             "challengers": self.challengers or UNSET,
             "review": self.review or UNSET,
             "shortlist": known.shortlist if self.shortlist is UNSET else self.shortlist or UNSET,
         }
         return Placement(name=name, **fields)
+
+
+def _bounded(reward: RewardRule, before: Placement | None) -> RewardRule:
+    """Returns the rule with its number of corrections: what it was, or a new placement's."""
+    if reward.corrections is not UNSET:
+        return reward
+    corrections = CORRECTIONS if before is None else before.reward.corrections
+    return msgspec.structs.replace(reward, corrections=corrections)
 
 
 class PlacementView(PlacementBody, frozen=True, kw_only=True):

@@ -18,20 +18,28 @@ from bandit.eligibility import traffic_cap_over
 from bandit.policy import Policy, draw, is_context_free
 from streams.events import (
     DECISIONS,
+    EMPTY,
     FALLBACK_VERSION,
     FIRST_VERSION,
     SHORTLIST_VERSION,
+    SLATE_VERSION,
     Action,
     Creative,
+    SlateSlot,
     check_pmf,
 )
 from streams.events.placement import Shortlisted, TrafficCap
+from streams.events.slates import runs_of
 from streams.logs.base import Message, Shared
 from streams.logs.cloudevents import trace_headers
 
 _encode = msgspec.json.Encoder().encode
 
 HEAD: Final = b'{"type":"decision","event_id":%b,"placement":%b,"timestamp_ms":%d,"context":'
+SLATE_HEAD: Final = (
+    b'{"type":"slate","event_id":%b,"placement":%b,"timestamp_ms":%d,"context":%b,"actions":%b,'
+)
+SLATE_END: Final = b'"slots":[%b],"policy_version":%b,"deferred":%b,%b"traceparent":%b,"v":%d}'
 END: Final = b',"slot":%d,"deferred":%b,%b"traceparent":%b,"v":%d}'
 PLAIN_END: Final = END % (0, b"false", b"", b"null", FIRST_VERSION)
 
@@ -59,6 +67,7 @@ class CandidateSet:
         "_part",
         "_policy",
         "actions",
+        "actions_json",
         "answered",
         "asked",
         "asking",
@@ -83,7 +92,8 @@ class CandidateSet:
         self.quick: tuple[Policy, Any] | None = None
         self.placement = _encode(placement)
         self.actions = actions
-        self.json = b',"actions":%b,"pmf":' % _encode(actions)
+        self.actions_json = _encode(actions)
+        self.json = b',"actions":%b,"pmf":' % self.actions_json
         self.lid = traffic_cap_over(actions, lid)
         self.mark = b"" if self.lid is None else b'"lid":%b,' % _encode(self.lid)
         self._creatives = creatives
@@ -193,10 +203,29 @@ class ActionDistribution:
         return found
 
 
+class SlotRequest(NamedTuple):
+    """A slot to fill.
+
+    Attributes:
+        id: the caller's name for it.
+        number: what it has in the log; its draw depends on it.
+        features: what the policy sees as the context's field `slot`, as JSON.
+        excluded: ids of actions that it does not show.
+        first: the action that comes first where it is left.
+    """
+
+    id: str
+    number: int
+    features: Raw
+    excluded: Sequence[str] = ()
+    first: str | None = None
+
+
 class Selection(NamedTuple):
     """What one slot shows: `chosen` is the index drawn from the distribution, seen in `context`.
 
-    `slot` and `shortlist` are as in `Decision`.
+    `shortlist` is as in `Decision`. `among` is what all slots choose from, and `request` what was
+    asked for this one, where there are several.
     """
 
     context: Raw
@@ -204,6 +233,8 @@ class Selection(NamedTuple):
     chosen: int
     slot: int = 0
     shortlist: Shortlisted | UnsetType = UNSET
+    among: CandidateSet | None = None
+    request: SlotRequest | None = None
 
     @property
     def action(self) -> Action:
@@ -227,16 +258,72 @@ class RequestMetadata(Struct, frozen=True):
 
 
 class Decided(Struct, frozen=True):
-    """The decisions of one request, one a slot; `logged` is false if they are recorded nowhere."""
+    """The decisions of one request, one a slot; `logged` is false if they are recorded nowhere.
+
+    `context` is what all slots have in common.
+    """
 
     metadata: RequestMetadata
     selections: Sequence[Selection]
     logged: bool = True
+    context: Raw = EMPTY
+
+
+def message_of(decided: Decided) -> Message:
+    """Returns the record of a request's decisions: a decision, or the slate of several slots."""
+    if len(decided.selections) == 1:
+        return decision_message(decided.selections[0], decided.metadata)
+    return slate_message(decided)
+
+
+def slate_message(decided: Decided) -> Message:
+    """Returns the decisions of several slots for the log: the bytes of a `Slate`, spliced."""
+    metadata, first = decided.metadata, decided.selections[0]
+    among = first.among
+    if among is None:
+        raise ValueError("these selections are of no slate")
+    number_of = {action.id: number for number, action in enumerate(among.actions)}
+    slots = b",".join(_encode(_slate_slot(each, number_of)) for each in decided.selections)
+    mark = b'"fallback":true,' if metadata.fallback else b""
+    if first.shortlist:
+        mark += b'"shortlist":%b,' % _encode(first.shortlist)
+    if not metadata.fallback:
+        mark += among.mark
+    head = SLATE_HEAD % (
+        _encode(metadata.event_id),
+        among.placement,
+        metadata.timestamp_ms,
+        decided.context,
+        among.actions_json,
+    )
+    traceparent, version = metadata.traceparent, first.distribution.version
+    rest = slots, version, _encode(metadata.deferred), mark, _encode(traceparent), SLATE_VERSION
+    value = head + SLATE_END % rest
+    start = len(head) - len(among.actions_json) - 1
+    shared = None if first.shortlist else Shared(among.actions_json, start)
+    event_id = metadata.event_id.encode()
+    return Message(DECISIONS, event_id, value, trace_headers(traceparent), None, None, shared)
+
+
+def _slate_slot(selection: Selection, number_of: Mapping[str, int]) -> SlateSlot:
+    asked = selection.request
+    if asked is None:
+        raise ValueError("this selection is of no slate")
+    inclusion = selection.shortlist.inclusion if selection.shortlist else UNSET
+    return SlateSlot(
+        slot=selection.slot,
+        pmf=runs_of(selection.distribution.pmf),
+        index=selection.chosen,
+        features=UNSET if asked.features is EMPTY else asked.features,
+        excluded=tuple(number_of[each] for each in asked.excluded if each in number_of),
+        first=None if asked.first is None else number_of.get(asked.first),
+        inclusion=inclusion,
+    )
 
 
 def decision_message(selection: Selection, metadata: RequestMetadata) -> Message:
     """Returns the decision for the log: the bytes of `streams.events.encode`, spliced."""
-    context, distribution, chosen, slot, shortlist = selection
+    context, distribution, chosen, slot, shortlist = selection[:5]
     candidates = distribution.candidates
     event_id, traceparent, fallback = metadata.event_id, metadata.traceparent, metadata.fallback
     head = HEAD % (_encode(event_id), candidates.placement, metadata.timestamp_ms)

@@ -18,36 +18,20 @@ from numpy.typing import NDArray
 from bandit.eligibility import WeightedSample, WeightedSampler, digest, seed_of
 from bandit.errors import RequestError
 from bandit.policy import Pmf, sample_seed
-from bandit.service.choosing.candidates import ActionDistribution, CandidateSet, Selection
+from bandit.service.choosing.candidates import (
+    ActionDistribution,
+    CandidateSet,
+    Selection,
+)
+from bandit.service.choosing.candidates import SlotRequest as SlotRequest
 from streams.events import EMPTY, UNREADABLE, Action, Context
 from streams.events.placement import Shortlist, Shortlisted
-
-SLOT: Final = "slot"
-"""The field of the context that tells a slot's policy which slot it is, and what it is like."""
+from streams.events.slates import SLOT, slot_context
 
 DistributionOf: TypeAlias = Callable[[Raw, CandidateSet], ActionDistribution]
 """How likely each candidate is in this context."""
 
-_encode = msgspec.json.Encoder().encode
 _fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
-
-
-class SlotRequest(NamedTuple):
-    """A slot to fill.
-
-    Attributes:
-        id: the caller's name for it.
-        number: what it has in the log; its draw depends on it.
-        features: what the policy sees as the context's field `slot`, as JSON.
-        excluded: ids of actions that it does not show.
-        first: the action that comes first where it is left.
-    """
-
-    id: str
-    number: int
-    features: Raw
-    excluded: Sequence[str] = ()
-    first: str | None = None
 
 
 ONE_SLOT: Final = (SlotRequest("", 0, EMPTY),)
@@ -73,7 +57,9 @@ def fill(
         distribution = distribution_of(context, left)
         chosen = distribution.draw(sample_seed(event_id, slot.number))
         taken.add(left.actions[chosen].id)
-        selections.append(Selection(context, distribution, chosen, slot.number))
+        selections.append(
+            Selection(context, distribution, chosen, slot.number, among=candidates, request=slot)
+        )
     return selections
 
 
@@ -87,7 +73,7 @@ def slot_contexts(context: Raw, slots: Sequence[SlotRequest]) -> list[Raw]:
     b'{"hour":9,"slot":{"wide": 1}}'
     """
     shared = fields_without(context, SLOT, "context")
-    return [Raw(_encode({**shared, SLOT: slot.features})) for slot in slots]
+    return [slot_context(shared, slot.features) for slot in slots]
 
 
 def check_enough(slots: Sequence[SlotRequest], actions: Sequence[Action]) -> None:

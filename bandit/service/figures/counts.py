@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from bandit.ope.intervals import mean_band
 from bandit.ope.units import hash_units
 from bandit.service.figures.lift import LiftPlan, Lifts
+from streams.events import Interaction, SlateInteraction
 from streams.events.fields import value_at
 
 
@@ -108,7 +109,7 @@ class _Outcome(Struct):
     timestamp_ms: int
 
 
-class SeenTotals(Struct):
+class SeenTotals(Struct, tag_field="type", tag="interaction"):
     """What is read of an interaction."""
 
     decision: _Decision
@@ -118,7 +119,21 @@ class SeenTotals(Struct):
     outcomes: list[_Outcome] = []
 
 
-read_interaction: msgspec.json.Decoder[SeenTotals] = msgspec.json.Decoder(SeenTotals)
+_decoder: msgspec.json.Decoder[SeenTotals | SlateInteraction] = msgspec.json.Decoder(
+    SeenTotals | SlateInteraction
+)
+
+
+def read_interactions(data: bytes) -> Sequence[SeenTotals | Interaction]:
+    """Returns what is read of the interactions in a record: one, or those of a slate.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    found = _decoder.decode(data)
+    return [found] if isinstance(found, SeenTotals) else found.interactions()
+
+
 _fields: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -175,7 +190,7 @@ class PlacementCounts:
             self.lifts = None if plan is None else Lifts(plan)
         self._seen_path = seen_path
 
-    def add(self, seen: SeenTotals, at_ms: int) -> None:
+    def add(self, seen: SeenTotals | Interaction, at_ms: int) -> None:
         """Counts an interaction that the log took in at `at_ms`."""
         decision, previous = seen.decision, seen.previous_reward
         chosen = decision.actions[decision.index].id
@@ -194,8 +209,8 @@ class PlacementCounts:
             _of(bucket.creatives, chosen).add(seen.reward, previous)
             if previous is None:
                 bucket.policy_version = decision.policy_version
-                for action, propensity in zip(decision.actions, decision.pmf, strict=True):
-                    _of(bucket.creatives, action.id).expected += propensity
+                for number, propensity in enumerate(decision.pmf):
+                    _of(bucket.creatives, decision.actions[number].id).expected += propensity
         if previous is None:
             self.policy_version = decision.policy_version
         context = _fields.decode(decision.context)
@@ -205,7 +220,7 @@ class PlacementCounts:
         self._segment(context, chosen, seen.reward, previous)
         self._tire(context, chosen, seen.reward, previous)
         if self.lifts is not None and seen.status == "closed":
-            ids = [action.id for action in decision.actions]
+            ids: list[str] = [action.id for action in decision.actions]
             at_ms = decision.timestamp_ms
             self.lifts.take(ids, decision.pmf, decision.index, seen.reward, at_ms, unit=unit)
         self._delay(seen)
@@ -259,7 +274,7 @@ class PlacementCounts:
             self.fatigue = self.fatigue or [Counts() for _ in SEEN]
             self.fatigue[bisect_right(SEEN, found) - 1].add(reward, previous)
 
-    def _delay(self, seen: SeenTotals) -> None:
+    def _delay(self, seen: SeenTotals | Interaction) -> None:
         # Of a correction the last outcome is the news; the others were counted before.
         news = seen.outcomes if seen.previous_reward is None else seen.outcomes[-1:]
         for outcome in news:

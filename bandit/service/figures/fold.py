@@ -20,7 +20,7 @@ from bandit.service.figures.counts import (
     MINUTE_MS,
     Bucket,
     PlacementCounts,
-    read_interaction,
+    read_interactions,
 )
 from bandit.service.figures.lift import lift_plan
 from streams.catalogue.state import Catalogue
@@ -127,13 +127,14 @@ class FiguresFold:
         with self.lock:
             for record in records:
                 try:
-                    seen = read_interaction.decode(record.value)
-                    name = seen.decision.placement
+                    found = read_interactions(record.value)
+                    name = found[0].decision.placement
                     tally = self._tallies.setdefault(name, PlacementCounts())
                     if name not in planned:  # once a batch
                         planned.add(name)
                         self._plan(tally, name)
-                    tally.add(seen, record.timestamp_ms)
+                    for seen in found:
+                        tally.add(seen, record.timestamp_ms)
                 except (*UNREADABLE, IndexError) as error:
                     # The owner of the topic puts the record among the dead letters.
                     place = f"{record.topic}@{record.offset}"

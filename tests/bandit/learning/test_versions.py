@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from bandit.commands.policy import app
 from bandit.errors import PolicySpecError, VersionError
-from bandit.learning.fold import PlacementFold, interaction_of
+from bandit.learning.fold import PlacementFold, interactions_of
 from bandit.learning.trials import Plan
 from bandit.learning.versions import (
     counted,
@@ -116,7 +116,7 @@ def test_rolling_back_serves_what_the_old_policy_would_be_now_bit_for_bit(tmp_pa
     records = log.read(TopicPartition(INTERACTIONS, 0), 0)
     fold = PlacementFold(SHY)
     for record in records:
-        fold.take(interaction_of(record), record.offset)
+        fold.take_all(interactions_of(record), record.offset)
         if record.offset == 29:
             assert fold.snapshot("home", 0).version == before.version
     assert published(log) == fold.snapshot("home", 0)

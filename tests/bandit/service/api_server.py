@@ -15,7 +15,15 @@ import uvicorn
 from bandit.policy import policy_version
 from bandit.service.app import create_app, server_config
 from bandit.service.settings import Settings
-from streams.events import DECISIONS, OUTCOMES, POLICIES, PolicySnapshot, decode, encode
+from streams.events import (
+    DECISIONS,
+    OUTCOMES,
+    POLICIES,
+    PolicySnapshot,
+    decode,
+    each_decision,
+    encode,
+)
 from streams.fold import scan_topic
 from streams.logs.base import Message
 from streams.topics import create_topics
@@ -66,7 +74,8 @@ class Api:
         return scan_topic(self.log, topic)
 
     def logged(self, topic, event_id=None):
-        events = [decode(record.value) for record in self.records(topic)]
+        held = [decode(record.value) for record in self.records(topic)]
+        events = [each for event in held for each in each_decision(event) or (event,)]
         return [e for e in events if event_id is None or e.event_id == event_id]
 
     def decision(self, event_id):

@@ -16,7 +16,7 @@ from bandit.policies import open_policy
 from bandit.policy import sample, sample_seed
 from bandit.service.app import create_app
 from bandit.service.settings import Settings
-from streams.events import DECISIONS, OUTCOMES, Decision, decode
+from streams.events import DECISIONS, OUTCOMES, Outcome, decode, each_decision
 from streams.logs.base import TopicOffset
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
@@ -80,14 +80,13 @@ class CheckingLog(MemoryLog):
     def _check(self, message):
         event = decode(message.value)
         assert message.key == event.event_id.encode()
-        if not isinstance(event, Decision):
-            self.outcomes += 1
-            return
-        self.decisions += 1
-        assert sample(event.pmf, sample_seed(event.event_id, event.slot)) == event.index
-        derived = self.policies[event.placement].pmf(event.context, event.actions)
-        assert np.abs(derived - event.pmf).max() < 1e-9
-        msgspec.json.decode(event.context)
+        self.outcomes += isinstance(event, Outcome)
+        for made in each_decision(event):
+            self.decisions += 1
+            assert sample(made.pmf, sample_seed(made.event_id, made.slot)) == made.index
+            derived = self.policies[made.placement].pmf(made.context, made.actions)
+            assert np.abs(derived - made.pmf).max() < 1e-9
+            msgspec.json.decode(made.context)
 
 
 def mutated(rng, data, tokens):

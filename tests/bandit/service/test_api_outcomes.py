@@ -9,7 +9,8 @@ NOW_MS = 1_700_000_000_000
 
 @pytest.fixture(scope="module")
 def name(api):
-    return api.placement("heard")
+    kinds = {key: {} for key in ("click", "reward", "conversion", "of the user's own", "view")}
+    return api.placement("heard", reward={"kinds": kinds})
 
 
 def test_a_reward_is_an_outcome_of_its_kind(api, name):
@@ -37,6 +38,30 @@ def test_outcomes_come_one_or_many_at_a_time(api, name):
     assert (click.kind, click.value) == ("click", 1.0)
     assert (conversion.outcome_id, conversion.timestamp_ms) == ("order-1", NOW_MS)
     assert (own.kind, own.slot) == ("of the user's own", 1)
+
+
+def test_a_kind_that_the_placement_does_not_know_is_refused_with_those_there_are(api, name):
+    answer = api.event(name, "e9", "outcomes", {"kind": "clik"})
+    assert code_of(answer) == (422, "kind_unknown")
+    assert answer.json()["error"]["target"] == "kind"
+    message = answer.json()["error"]["message"]
+    assert "'clik'" in message
+    assert "click, reward, conversion" in message
+    many = [{"kind": "click"}, {"kind": "clik"}]
+    assert code_of(api.event(name, "e9", "outcomes", many)) == (422, "kind_unknown")
+    assert api.outcomes("e9") == []
+    items = [{"placement": name, "event_id": "e9", "kind": kind} for kind in ("clik", "click")]
+    bulk = api.client.post("/v1/outcomes", json=items)
+    assert bulk.status_code == 207
+    assert [(r["index"], r["code"]) for r in bulk.json()["refused"]] == [(0, "kind_unknown")]
+    # What was shown needs no rule.
+    assert api.event(name, "e9", "outcomes", {"kind": "impression"}).status_code == 202
+
+
+def test_a_reward_is_refused_where_only_other_kinds_count(api):
+    name = api.placement("clicked", reward={"kinds": {"click": {}}})
+    assert code_of(api.event(name, "e", "reward", {"value": 1})) == (422, "kind_unknown")
+    assert api.event(name, "e", "activate").status_code == 204
 
 
 def test_the_same_request_again_is_a_duplicate(api, name):

@@ -8,7 +8,7 @@ from bandit.client import Client
 from bandit.policy import sample, sample_seed
 from bandit.service.settings import Settings
 from bandit.verification import audit
-from streams.events import DECISIONS
+from streams.events import DECISIONS, decode, each_decision
 from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import code_of, running
 
@@ -48,15 +48,15 @@ def test_the_answer_is_what_was_logged(api, name):
     assert contexts[1] == {"hour": 9, "slot": {"id": "side"}}
 
 
-def test_the_slots_of_an_event_follow_one_another_in_its_partition(api, name):
+def test_the_slots_of_an_event_are_one_record(api, name):
     for number in range(5):
         api.rank(name, slots=SLOTS, event_id=f"together-{number}")
     records = [r for r in api.records(DECISIONS) if r.key.startswith(b"together")]
-    assert len(records) == 15
-    for at in range(0, 15, 3):
-        three = records[at : at + 3]
-        assert len({(r.key, r.partition, r.timestamp_ms) for r in three}) == 1
-        assert [r.offset - three[0].offset for r in three] == [0, 1, 2]
+    assert len(records) == 5
+    for record in records:
+        slate = decode(record.value)
+        assert [decision.slot for decision in each_decision(slate)] == [0, 1, 2]
+        assert {d.event_id for d in each_decision(slate)} == {record.key.decode()}
 
 
 def test_a_slot_of_its_own_draws_as_the_request_without_slots(api, name):

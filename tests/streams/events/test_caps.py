@@ -66,7 +66,7 @@ def test_who_has_caps_is_known():
 def test_a_joins_state_from_before_caps_of_rewards_still_reads():
     terms = terms_of(Placement(name="home"))
     old = msgspec.to_builtins(terms)
-    old[-1] = {name: kind[:3] for name, kind in old[-1].items()}
+    old = [*old[:8], {name: kind[:3] for name, kind in old[8].items()}]
     state = [0, 0, 0, 0, [old], [], [], State(0, 0, 0, 0, [], [], []).v]
     assert unpack(msgspec.msgpack.encode(state)).terms == [terms]
     capped = msgspec.structs.replace(terms, kinds={"sale": KindTerms(1.0, "sum", 5, 200.0)})

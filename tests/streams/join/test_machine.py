@@ -181,6 +181,24 @@ def test_every_decision_that_is_not_refused_or_unshown_is_closed_once(learn, row
     assert not refused & set(closed)
 
 
+def test_an_early_activation_that_a_slot_has_already_is_refused_once_and_used_never():
+    at = {"event_id": "a", "timestamp_ms": 1000}
+    rows = [
+        {"at": 1000, "outcome": at | {"slot": 1, "outcome_id": "o", "traceparent": "0"}},
+        {
+            "at": 1000,
+            "outcome": at
+            | {"slot": 0, "outcome_id": "o", "kind": "activation", "traceparent": "1"},
+        },
+        {"at": 1001, "decision": at | {"slot": 1}},
+        {"at": 1002, "decision": at | {"slot": 0}},
+    ]
+    interactions, refusals = run(records_of(rows), catalogue("realtime"))
+    used = {outcome.traceparent for each in interactions for outcome in each.outcomes}
+    assert [(r.offset, r.code) for r in refusals] == [(1, "duplicate_outcome")]
+    assert used == {"0"}
+
+
 @LEARN
 @LAW
 @given(rows=histories())

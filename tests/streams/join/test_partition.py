@@ -1,6 +1,6 @@
 import pytest
 
-from streams.events import DECISIONS, OUTCOMES, decode
+from streams.events import DEAD_LETTER, DECISIONS, OUTCOMES, decode
 from streams.join.machine import Join
 from streams.join.partition import (
     IDLE_SECONDS,
@@ -162,3 +162,18 @@ def test_an_outcome_keeps_the_trace_of_its_records_header(partition, headers, fi
     (message,) = partition.add(DECISIONS, TICK)
     (outcome,) = decode(message.value).outcomes
     assert outcome.traceparent == kept
+
+
+def test_an_outcome_of_an_unknown_kind_is_counted_and_laid_aside_once(partition):
+    partition.decide("a")
+    partition.now_ms += 1
+    partition.click("a", kind="clik")
+    partition.click("a", outcome_id="seen", kind="impression")
+    partition.now_ms += 1
+    written = partition.decide("b")
+    (letter,) = [message for message in written if message.topic == DEAD_LETTER]
+    headers = dict(letter.headers)
+    assert headers["reason"] == b"unknown_kind"
+    assert b"'clik'" in headers["error"]
+    assert partition.counts.refused == 1
+    assert partition.counts.dead_lettered == 1

@@ -33,8 +33,8 @@ class Machine:
 
     def append(self, clock=None):
         clock = clock or self.clock
-        now = clock.after(self.latest)
-        self.latest = clock.appended(self.latest, now, now.log_ms)
+        asked = clock.ask(self.latest)
+        self.latest = clock.appended(self.latest, asked, asked.moment.log_ms)
         return self.latest.log_ms
 
 
@@ -50,6 +50,27 @@ def test_it_never_goes_back_and_a_clock_that_is_set_back_costs_no_more_than_time
         # As the clock shows, or else on by no more than what passed.
         assert now == machine.wall_ms or now - before <= passed_ms + 1
         before = now
+
+
+def test_a_thread_that_asks_while_another_appends_costs_the_log_no_time():
+    machine = Machine()
+    machine.wall_ms += 10 * YEAR_MS
+    machine.append()
+    machine.wall_ms -= 10 * YEAR_MS
+    before = machine.append()
+    asked = machine.clock.ask(machine.latest)
+    told = []
+    for _ in range(20):  # the append takes two seconds to be durable
+        machine.passes(100)
+        told.append(machine.clock.after(machine.latest).log_ms)
+    # It is appended, and not noted yet.
+    noted = machine.clock.appended(machine.latest, asked, asked.moment.log_ms)
+    told.append(machine.clock.after(machine.latest).log_ms)
+    machine.latest = noted
+    machine.passes(500)
+    told.append(machine.clock.after(machine.latest).log_ms)
+    assert told == sorted(told)
+    assert told[-1] - before == pytest.approx(2500, abs=2)
 
 
 def test_past_a_jump_it_goes_on_by_what_passes_in_every_process():
@@ -72,9 +93,9 @@ def test_the_time_that_appends_take_is_not_lost():
     ahead_ms = machine.append() - machine.wall_ms
     for _ in range(100):
         machine.passes(30)
-        now = machine.clock.after(machine.latest)
+        asked = machine.clock.ask(machine.latest)
         machine.passes(20)  # until it is on the disk
-        machine.latest = machine.clock.appended(machine.latest, now, now.log_ms)
+        machine.latest = machine.clock.appended(machine.latest, asked, asked.moment.log_ms)
     machine.passes(30)
     assert machine.append() - machine.wall_ms == pytest.approx(ahead_ms, abs=1)
 

@@ -17,7 +17,7 @@ from bandit.policies import check_policy, open_policy, parse_policy
 from bandit.policies.vw.options import split_options
 from bandit.policy import Correctable
 from bandit.service.compat.personalizer.wire import PersonalizerError
-from streams.events import REWARD, Placement, PolicySpec, RewardKind, RewardRule
+from streams.events import CORRECTIONS, REWARD, Placement, PolicySpec, RewardKind, RewardRule
 
 KEPT: Final = "personalizer"
 """Under which name a placement keeps what is Personalizer's."""
@@ -121,7 +121,7 @@ def placement_of(
             f"rewardWaitTime is {wait_seconds:g} s; 5 seconds (PT5S) to 2 days (P2D)",
             target="rewardWaitTime",
         )
-    before = before or Placement(name=name, reward=RewardRule(kinds={}))
+    before = before or Placement(name=name, reward=RewardRule(kinds={}, corrections=CORRECTIONS))
     reward = _rewards(before.reward, wanted, wait_seconds)
     try:
         learned = policy_of(kept.settings.arguments)

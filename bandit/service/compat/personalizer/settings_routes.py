@@ -24,7 +24,7 @@ from bandit.service.compat.personalizer.configuration import (
 from bandit.service.compat.personalizer.loops import LoopRequest, Loops, Reply
 from bandit.service.compat.personalizer.wire import PersonalizerError, decode
 from streams.errors import EventError
-from streams.events import DECISIONS, Decision, Placement
+from streams.events import DECISIONS, Decision, Placement, Slate
 from streams.events import decode as decode_event
 from streams.fold import partitions, scan
 from streams.inspect import backwards
@@ -185,6 +185,6 @@ def _time(records: Iterable[Record], mark: bytes) -> int | None:
         except EventError:
             # The joiner lays it aside.
             continue
-        if isinstance(event, Decision):
+        if isinstance(event, Decision | Slate):
             return event.timestamp_ms
     return None

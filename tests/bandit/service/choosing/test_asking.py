@@ -1,6 +1,7 @@
 """Which questions are asked at once, which in the thread of policies, and which are refused."""
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -223,14 +224,23 @@ def test_an_action_of_too_many_features_is_refused(api):
     assert answer.json()["error"]["target"] == "actions[1].features"
 
 
-def test_slots_that_would_repeat_too_much_in_the_log_are_refused(api):
-    text, before = "t" * 2000, len(list(api.records("decisions")))
-    actions = [{"id": f"a{n}", "features": {"t": text}} for n in range(40)]
+def test_slots_whose_pmfs_would_be_too_long_are_refused(api):
+    before = len(list(api.records("decisions")))
+    actions = [{"id": f"a{n}", "features": {"t": "t" * 200}} for n in range(400)]
     slots = [{"id": f"s{n}"} for n in range(40)]
     assert code_of(api.rank("free", actions=actions, slots=slots)) == (422, "decisions_too_large")
     assert len(list(api.records("decisions"))) == before
     assert api.rank("free", actions=actions, slots=slots[:3]).status_code == 200
     assert api.rank("free", actions=actions).status_code == 200
+
+
+def test_slots_have_their_actions_in_the_log_once(api):
+    actions = [{"id": f"a{n}", "features": {"t": "t" * 2000}} for n in range(40)]
+    slots = [{"id": f"s{n}"} for n in range(40)]
+    body = len(json.dumps({"actions": actions, "slots": slots}))
+    event_id = api.rank("free", actions=actions, slots=slots).json()["event_id"]
+    (record,) = [r for r in api.records("decisions") if r.key == event_id.encode()]
+    assert len(record.value) < 1.2 * body
 
 
 def test_a_context_that_would_be_repeated_for_too_many_flags_is_refused():

@@ -18,9 +18,11 @@ from bandit.service.choosing.candidates import (
     RequestMetadata,
     Selection,
     decision_message,
+    message_of,
     rank_answer,
     slots_answer,
 )
+from bandit.service.choosing.slots import SlotRequest, fill, slot_contexts
 from bandit.service.requests import (
     ActionPropensity,
     RankAnswer,
@@ -28,7 +30,8 @@ from bandit.service.requests import (
     RankedSlot,
     RankSlotsAnswer,
 )
-from streams.events import Action, Creative, Decision, decode, encode
+from streams.events import EMPTY, Action, Creative, Decision, decode, each_decision, encode
+from streams.events.placement import TrafficCap
 from tests.streams.made_events import shortlists
 
 LAW = settings(max_examples=100, deadline=None)
@@ -60,6 +63,45 @@ def selections(draw):
     distribution = ActionDistribution(candidates, (weights / weights.sum()).tolist(), "v@1")
     chosen, slot = distribution.draw(draw(texts)), draw(st.integers(0, 3))
     return Selection(draw(objects), distribution, chosen, slot, draw(shortlists))
+
+
+@st.composite
+def slate_decisions(draw):
+    """What several slots chose of some actions, and the metadata of their request."""
+    ids = draw(st.lists(texts, min_size=2, max_size=6, unique=True))
+    lid = draw(st.none() | st.just(TrafficCap(0.3, tuple(ids[1:3]))))
+    candidates = CandidateSet(
+        draw(texts), tuple(Action(name, draw(objects)) for name in ids), {}, lid
+    )
+    n_slots = draw(st.integers(2, len(ids)))
+    barred = draw(st.lists(st.sampled_from(ids), max_size=len(ids) - n_slots, unique=True))
+    slots = [
+        SlotRequest(
+            f"s{number}",
+            number,
+            draw(st.just(EMPTY) | objects),
+            (*barred, "gone"),
+            draw(st.none() | st.sampled_from([*ids, "gone"])),
+        )
+        for number in range(n_slots)
+    ]
+    context = draw(objects.filter(lambda each: b'"slot"' not in bytes(each)))
+    alike = draw(st.booleans())
+
+    def of(_, left):
+        shares = [1.0 if alike else draw(st.floats(0.1, 1.0)) for _ in left.actions]
+        return ActionDistribution(left, [share / sum(shares) for share in shares], "v@1")
+
+    metadata = draw(requests)
+    found = fill(slots, slot_contexts(context, slots), candidates, metadata.event_id, of)
+    note = draw(shortlists)
+    if note:
+        inclusions = [draw(st.floats(0.1, 1.0)) for _ in found]
+        found = [
+            one._replace(shortlist=msgspec.structs.replace(note, inclusion=inclusion))
+            for one, inclusion in zip(found, inclusions, strict=True)
+        ]
+    return Decided(metadata, found, context=context)
 
 
 def ranked(selected):
@@ -102,6 +144,20 @@ def test_a_decision_is_what_encoding_it_gives(selected, metadata):
     else:
         assert message.value.startswith(message.shared.part, message.shared.start)
     assert message.key == metadata.event_id.encode()
+
+
+@LAW
+@given(decided=slate_decisions())
+def test_a_slate_is_the_decisions_of_its_slots(decided):
+    message = message_of(decided)
+    slate = decode(message.value)
+    alone = [decode(decision_message(one, decided.metadata).value) for one in decided.selections]
+    assert each_decision(slate) == tuple(alone)
+    assert encode(slate) == message.value
+    if message.shared is not None:
+        assert message.value.startswith(message.shared.part, message.shared.start)
+        assert message.shared.part == msgspec.json.encode(slate.actions)
+    assert message.key == decided.metadata.event_id.encode()
 
 
 @LAW

@@ -10,7 +10,7 @@ from bandit.service.figures.counts import (
     MINUTE_MS,
     PlacementCounts,
     exploration,
-    read_interaction,
+    read_interactions,
 )
 from bandit.service.figures.lift import LiftPlan
 from streams.events import Action, Interaction, Outcome, encode
@@ -30,7 +30,8 @@ def interaction(
         source=0, sequence=0, decision=decision, reward=reward, status=status,
         timestamp_ms=at_ms, previous_reward=previous, outcomes=outcomes,
     )  # fmt: skip
-    return read_interaction.decode(encode(event))
+    (seen,) = read_interactions(encode(event))
+    return seen
 
 
 def counted(*interactions):
