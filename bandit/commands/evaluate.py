@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from streams.commands.output import print_report
 from streams.files.writing import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
+    from bandit.ope.candidate import Options
     from bandit.ope.readers.events import LoggedEvent
     from bandit.ope.reports.report import Evaluation
 
@@ -159,6 +161,13 @@ def evaluate(
     ] = None,
     level: Level = 0.95,
     processes: Processes = None,
+    engine: Annotated[
+        Literal["local", "spark"],
+        typer.Option(
+            help="spark: judge an archive, or a table of Parquet, by the workers of Apache Spark; "
+            "PATH may be an URL. Wants the extra 'spark'."
+        ),
+    ] = "local",
     form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
 ) -> None:
     """Estimate from a log what other policies would have earned, and how sure that is.
@@ -197,7 +206,9 @@ def evaluate(
     )
     policies, processes = policy or ["uniform"], processes or _cores()
     progress = Console(stderr=True)
-    if logged.reader == "table" and logged.slot is None and mixture is None:
+    if engine == "spark":
+        found = _on_spark(logged, policies, options, mixture)
+    elif logged.reader == "table" and logged.slot is None and mixture is None:
         found = evaluate_table(
             logged.path,
             logged.roles,
@@ -276,6 +287,29 @@ def tune(
         winner = msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n"
         write_whole(out, winner, mode=BY_UMASK)
     print_report(form, found)
+
+
+def _on_spark(
+    logged: LoggedOptions, policies: list[str], options: Options, mixture: str | None
+) -> Evaluation:
+    from bandit.errors import EstimateError
+    from bandit.ope.spark.evaluation import evaluate_on_spark
+
+    if logged.slot is not None or mixture is not None or logged.propensities == "estimate":
+        raise EstimateError(
+            "on Spark there is no --slot, --mixture or --propensities estimate; leave --engine out"
+        )
+    # A path keeps one of an URL's two slashes.
+    path = re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1://", str(logged.path))
+    return evaluate_on_spark(
+        path,
+        policies,
+        options,
+        reader=logged.reader,
+        columns=logged.roles,
+        placement=logged.placement,
+        on_bad_row=logged.on_bad_row,
+    )
 
 
 def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
+from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
 import numpy as np
 from rich.console import Console
 
@@ -25,9 +25,11 @@ from bandit.ope.checks.diagnostics import Calibrating, Calibration
 from bandit.ope.creatives import CreativeEstimate, CreativeJudge
 from bandit.ope.estimators import ESTIMATORS, SLATES, WITH_MODEL
 from bandit.ope.models import RewardModel
+from bandit.ope.partial import ESTIMATED, PartialEvaluation, all_with_repeats, no_decision, span
 from bandit.ope.policies import Candidate, open_target
+from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import RowCounts, SkippedRows, reading
-from bandit.ope.repeats import Repeats, names_unit, with_repeats
+from bandit.ope.repeats import Repeats, names_unit
 from bandit.ope.reports.report import Evaluation, PolicyEvaluation
 from bandit.ope.units import hash_units
 from bandit.parallel import fan_out
@@ -37,12 +39,6 @@ if TYPE_CHECKING:
     from bandit.ope.readers.tables.table import ColumnLog, TableColumns
 
 BATCH_SIZE: Final = 2000
-EARLIEST_MS: Final = 631_152_000_000
-"""1990; times before it are row numbers, or none at all."""
-ESTIMATED: Final = (
-    "Propensities were not logged but estimated from contexts: every figure below is only as "
-    "right as that model, and wrong where the choice rested on what the log does not say."
-)
 
 
 def evaluate(
@@ -75,7 +71,7 @@ def evaluate(
     named = [options.baseline, *policies]
     # A text counts once; a candidate may have a text for its name.
     chosen = list({p if isinstance(p, str) else id(p): p for p in named}.values())
-    _check(chosen, options)
+    check(chosen, options)
     with show_progress(console) as progress:
         model, slots, largest = read_before(log, options, progress)
         options = replace(options, max_weight=largest)
@@ -107,7 +103,7 @@ def evaluate(
         n=first.n,
         level=options.level,
         baseline=options.baseline,
-        policies=_with_repeats(found, first.repeats),
+        policies=all_with_repeats(found, first.repeats),
         warnings=warnings,
         calibration=first.calibration,
         creatives=first.creatives,
@@ -115,15 +111,6 @@ def evaluate(
         since_ms=first.since_ms,
         until_ms=first.until_ms,
     )
-
-
-def no_decision(skipped: Sequence[SkippedRows]) -> str:
-    """Returns what to say of a log in which no row is a decision."""
-    said = (
-        "the log holds no decision of these; there is nothing to judge policies by. Is the "
-        "placement's name right, and is an archive written yet?"
-    )
-    return "; ".join((said, *map(str, skipped)))
 
 
 class _Part(NamedTuple):
@@ -139,16 +126,6 @@ class _Part(NamedTuple):
     repeats: str | None
     since_ms: int | None
     until_ms: int | None
-
-
-def _with_repeats(
-    found: Iterable[PolicyEvaluation], words: str | None
-) -> tuple[PolicyEvaluation, ...]:
-    """Returns the policies, with verdicts that say that users repeat, if they do."""
-    return tuple(
-        msgspec.structs.replace(each, diagnostics=with_repeats(each.diagnostics, words))
-        for each in found
-    )
 
 
 def _judge(
@@ -174,14 +151,9 @@ def _judge(
     while batch := list(islice(events, batch_size)):
         n += len(batch)
         estimated = estimated or any(event.estimated for event in batch)
-        view = view_of(batch, options, model)
+        view = take(candidates, batch, options, model)
         times.append((view.timestamp_ms.min(), view.timestamp_ms.max()))
         repeats.add(batch)
-        for candidate in candidates:
-            candidate.take(view)
-        for candidate in candidates[1:]:
-            candidate.compare(candidates[0])
-            candidate.compare_slates(candidates[0])
         mine = candidates[0].batch
         if mine is not None and view.scores is not None:
             chosen = [s[e.decision.index] for e, s in zip(batch, view.scores, strict=True)]
@@ -199,18 +171,26 @@ def _judge(
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))
     said = events.skipped, events.notes, repeats.words()
-    yield _Part(n, results, calibrating.get(), judged, estimated, *said, *_span(times))
+    yield _Part(n, results, calibrating.get(), judged, estimated, *said, *span(times))
 
 
-def _span(times: Sequence[tuple[float, float]]) -> tuple[int, int] | tuple[None, None]:
-    """Returns the first and the last time; None where they are row numbers, or none at all."""
-    since_ms = min((first for first, _ in times), default=0.0)
-    if since_ms < EARLIEST_MS:
-        return None, None
-    return int(since_ms), int(max(last for _, last in times))
+def take(
+    candidates: Sequence[CandidatePolicy],
+    batch: Sequence[LoggedEvent],
+    options: Options,
+    model: RewardModel | None,
+) -> View:
+    """Hands decisions to the policies, the first of which is the baseline; returns their view."""
+    view = view_of(batch, options, model)
+    for candidate in candidates:
+        candidate.take(view)
+    for candidate in candidates[1:]:
+        candidate.compare(candidates[0])
+        candidate.compare_slates(candidates[0])
+    return view
 
 
-def _check(policies: Sequence[str | Candidate], options: Options) -> None:
+def check(policies: Sequence[str | Candidate], options: Options) -> None:
     """Raises what can be known before the log is read."""
     for name in options.estimators:
         if name not in ESTIMATORS and name not in SLATES:
@@ -272,10 +252,10 @@ def evaluate_columns(
     names = list(dict.fromkeys([options.baseline, *policies]))
     if "betting" in options.estimators and options.max_weight is None:
         options = replace(options, max_weight=_constant_weight(log))
-    log = _with_users(log, options)
+    log = with_users(log, options)
     parts = min(processes, log.most_parts)
-    jobs = [partial(_judge_columns, log, names, options, part, parts) for part in range(parts)]
-    found: dict[int, _ColumnsPart] = {}
+    jobs = [partial(judge_columns, log, names, options, part, parts) for part in range(parts)]
+    found: dict[int, PartialEvaluation] = {}
     n, repeats = 0, Repeats()
     with show_progress(console) as progress:
         task = progress.add_task("judging", total=None)
@@ -288,43 +268,28 @@ def evaluate_columns(
                     repeats.add_values(path, values)
             else:
                 found[job] = told
-    counts = RowCounts("skip")
-    for job in sorted(found):
-        counts.add(found[job].skipped)
-    skipped = counts.get()
-    if not n:
-        raise EstimateError(no_decision(skipped))
-    candidates = found[0].candidates
-    for job in sorted(found)[1:]:
-        others = found[job].candidates
-        candidates = [one + other for one, other in zip(candidates, others, strict=True)]
-    results = _with_repeats((candidate.result() for candidate in candidates), repeats.words())
-    since_ms, until_ms = _span([time for part in found.values() for time in part.times])
-    return Evaluation(
-        n,
-        options.level,
-        options.baseline,
-        results,
-        tuple(map(str, skipped)),
-        skipped=skipped,
-        since_ms=since_ms,
-        until_ms=until_ms,
-    )
+    total = reduce(add, (found[job] for job in sorted(found)))
+    return replace(total, repeats=repeats, n=n).finish()
 
 
 def _constant_weight(log: ColumnLog) -> float | None:
     """Returns the largest weight of a log whose logged propensities are all alike, else None."""
-    ends = [
+    return constant_weight(
         (columns.propensity.min(), columns.propensity.max())
         for columns in log.read()
         if len(columns.propensity)
-    ]
-    low = min((low for low, _ in ends), default=0.0)
-    high = max((high for _, high in ends), default=1.0)
+    )
+
+
+def constant_weight(ends: Iterable[tuple[float, float]]) -> float | None:
+    """Returns the largest weight where propensities are all alike, given some least and largest."""
+    found = list(ends)
+    low = min((low for low, _ in found), default=0.0)
+    high = max((high for _, high in found), default=1.0)
     return float(1.0 / low) if 0.0 < high - NEARLY * high <= low else None
 
 
-def _with_users(log: ColumnLog, options: Options) -> ColumnLog:
+def with_users(log: ColumnLog, options: Options) -> ColumnLog:
     """Returns the log that also reads the unit's column, or columns that may name users."""
     wanted = (
         [name for name in log.table.roles.context if names_unit(name)]
@@ -334,17 +299,9 @@ def _with_users(log: ColumnLog, options: Options) -> ColumnLog:
     return log._replace(segments=tuple(dict.fromkeys((*log.segments, *wanted))))
 
 
-class _ColumnsPart(NamedTuple):
-    """What was kept of one part of a table."""
-
-    candidates: list[CandidatePolicy]
-    skipped: tuple[SkippedRows, ...]
-    times: list[tuple[float, float]]
-
-
-def _judge_columns(
+def judge_columns(
     log: ColumnLog, names: Sequence[str], options: Options, part: int, parts: int
-) -> Iterator[int | dict[str, Sequence[str]] | _ColumnsPart]:
+) -> Iterator[int | dict[str, Sequence[str]] | PartialEvaluation]:
     """Yields how many decisions were judged, as they are, and then what is kept of them.
 
     Where no unit is named, the values of columns that may name users as well.
@@ -376,7 +333,7 @@ def _judge_columns(
         for candidate in candidates[1:]:
             candidate.compare(candidates[0])
         yield n
-    yield _ColumnsPart(candidates, counts.get(), times)
+    yield PartialEvaluation(candidates, counts.get(), times)
 
 
 def _support(name: str, log: ColumnLog, columns: TableColumns) -> Support:

@@ -11,6 +11,7 @@ from bandit.ope.readers.rows import RowCounts
 from streams.archive.parquet import read_archive
 from streams.errors import EventError
 from streams.events import INTERACTIONS, Interaction, interactions_in
+from streams.logs.base import Record
 
 
 def with_final_rewards(
@@ -70,10 +71,21 @@ def archived_interactions(
         ArchiveError: there is no archive in the directory, or a file of it is damaged.
         ReaderError: a record cannot be read, and is to stop the reader.
     """
-    counts = counts or RowCounts()
-    seen: dict[int, int] = {}
-    for record in read_archive(directory, INTERACTIONS):
-        where = f"{directory}, {record.topic} {record.partition}@{record.offset}"
+    records = read_archive(directory, INTERACTIONS)
+    return interactions_of(records, str(directory), counts or RowCounts(), placement=placement)
+
+
+def interactions_of(
+    records: Iterable[Record], source: str, counts: RowCounts, *, placement: str | None = None
+) -> Iterator[Interaction]:
+    """Yields the interactions that records hold, each once, of one placement if that is named.
+
+    Raises:
+        ReaderError: a record cannot be read, and is to stop the reader.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    for record in records:
+        where = f"{source}, {record.topic} {record.partition}@{record.offset}"
         try:
             events = interactions_in(record.value)
         except EventError as error:
@@ -84,7 +96,9 @@ def archived_interactions(
         for event in events:
             if placement not in (None, event.decision.placement):
                 continue
-            # as for the learner, one that is not newer than the last of its source is a duplicate
-            if event.sequence > seen.get(event.source, -1):
-                seen[event.source] = event.sequence
+            # As for the learner, one that is not newer than the last of its source is a duplicate.
+            # A source writes to several partitions, each in its order.
+            origin = record.partition, event.source
+            if event.sequence > seen.get(origin, -1):
+                seen[origin] = event.sequence
                 yield event
