@@ -26,6 +26,7 @@ from bandit.learning.fold import FIRST_IMPORT_SOURCE, PlacementFold, interaction
 from bandit.policies import load_policy
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from streams.catalogue.state import PARTITION, CatalogueReader
+from streams.counting import count_of
 from streams.errors import EventError
 from streams.events import (
     DECISIONS,
@@ -112,12 +113,12 @@ class AuditReport(Struct, frozen=True, kw_only=True):
             verdict += f", but for {self.undrawn} whose shortlists cannot be drawn again"
         if self.imported:
             verdict += (
-                f"; {self.imported} imported decisions were made by another system, and cannot be "
+                f"; {count_of(self.imported, 'imported decision')} of another system cannot be "
                 "derived from this log"
             )
         return (
-            f"{self.decisions} decisions, {self.versions_verified} of {self.versions} policy "
-            f"versions verified: {verdict}"
+            f"{count_of(self.decisions, 'decision')}, {self.versions_verified} of "
+            f"{count_of(self.versions, 'policy version')} verified: {verdict}"
         )
 
     def to_json(self) -> str:

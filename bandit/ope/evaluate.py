@@ -40,8 +40,8 @@ BATCH_SIZE: Final = 2000
 EARLIEST_MS: Final = 631_152_000_000
 """1990; times before it are row numbers, or none at all."""
 ESTIMATED: Final = (
-    "Propensities were not logged but estimated from contexts: every figure below is only as "
-    "right as that model, and wrong where the choice rested on what the log does not say."
+    "Propensities were not logged but estimated from contexts: every figure is only as right "
+    "as that model, and wrong where the choice rested on what the log does not say."
 )
 
 
@@ -165,7 +165,7 @@ def _judge(
         for candidate in candidates:
             candidate.model = fit_robust(log, candidate.policy, options)
     calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats(options.unit)
-    creatives = CreativeJudge(model=model) if options.creatives else None
+    creatives = CreativeJudge(model=model, unit=options.unit) if options.creatives else None
     times: list[tuple[float, float]] = []
     events = reading(log())
     for event in islice(events, options.train):
