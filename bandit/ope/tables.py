@@ -24,7 +24,8 @@ from bandit.ope.batches import unit_path
 from bandit.ope.candidate import Options
 from bandit.ope.checks.diagnostics import EvaluationVerdict
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.ope.evaluate import evaluate, evaluate_columns, fits
+from bandit.ope.evaluate import evaluate
+from bandit.ope.evaluate_columns import evaluate_columns, fits
 from bandit.ope.models import estimated
 from bandit.ope.policies import Candidate, text_of
 from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
