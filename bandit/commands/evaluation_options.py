@@ -99,8 +99,9 @@ class AskedOptions(NamedTuple):
         list[str] | None,
         typer.Option(
             help="replay, ips, clipped_ips, snips, mips, dm, dr, sndr, switch_dr, dros, mrdr, "
-            "blend, betting, bernstein; of events with slots: slate_snips, slate_cascade, "
-            "slate_independent, slate_pi; repeat. [default: snips, dr, blend, betting]"
+            "blend, cross_validated, betting, bernstein; of events with slots: slate_snips, "
+            "slate_cascade, slate_independent, slate_pi; repeat. [default: snips, dr, blend, "
+            "betting]"
         ),
     ] = None
     baseline: Annotated[str, typer.Option(help="The policy that the others are compared with.")] = (

@@ -216,11 +216,10 @@ def _verdict(found: Diagnostics, check: WeightCheck) -> EvaluationVerdict:
     if (off := check.verdict(found.mean_weight_interval)) is not None:
         return EvaluationVerdict(*off)
     if found.rewards < LEAST_REWARDS:
+        some = f"Only {count_of(found.rewards, 'decision')}" if found.rewards else "No decision"
         return EvaluationVerdict(
             "few_rewards",
-            f"Only {count_of(found.rewards, 'decision')} that the policy might have made earned "
-            "anything; "
-            "too few to rank policies.",
+            f"{some} that the policy might have made earned anything; too few to rank policies.",
         )
     if found.effective < LEAST_EFFECTIVE:
         return EvaluationVerdict(

@@ -76,6 +76,7 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
         value_of: "fixed", a policy that stays as it is; "learning", one that learned from the whole
             log as it went; or "exploring", one that learned from what it would have tried itself.
         matched: how many decisions `replay` is of: those that the policy made too.
+        chosen: the estimator that `cross_validated` chose.
     """
 
     policy: str
@@ -87,6 +88,7 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
     slots: tuple[Part, ...] = ()
     value_of: ValueOf = "fixed"
     matched: int | None = None
+    chosen: str | None = None
 
 
 class Evaluation(NamedTuple):
@@ -157,9 +159,11 @@ class Evaluation(NamedTuple):
                 f"{known.max_weight:.3g}."
             )
             lines[-1] += f" {VALUE_OF[found.value_of]}"
-            if found.matched is not None:
+            if found.matched is not None and found.matched < self.n:
                 part = f"{found.matched:,} of {count_of(self.n, 'decision')}"
                 lines.append(f"{found.policy}: replay is of the {part} that the policy made too.")
+            if found.chosen is not None:
+                lines.append(f"{found.policy}: cross_validated chose {found.chosen}.")
             lines += [f"{found.policy}: no {name}: {why}." for name, why in found.skipped.items()]
             if (changed := drift(found.over_time)) is not None:
                 lines.append(f"{found.policy}: {changed}")

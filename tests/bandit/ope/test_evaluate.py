@@ -203,6 +203,14 @@ def test_replay_says_what_part_of_the_log_it_is_of():
     assert of(found, "logged")[1]["replay"].interval.method == "clopper_pearson"
 
 
+def test_the_estimator_that_cross_validation_chose_is_told():
+    found = evaluate(make_log(2000), ["constant:b"], ["snips", "cross_validated"])
+    row, estimates = of(found, "constant:b")
+    assert 0.35 in estimates["cross_validated"].interval
+    assert f"constant:b: cross_validated chose {row.chosen}." in found.remarks()
+    assert json.loads(found.to_json())["policies"][1]["chosen"] == row.chosen
+
+
 def test_what_the_log_never_did_is_told():
     log = make_log(2000, pmf=(0.5, 0.5, 0.0))
     row, _ = of(evaluate(log, ["uniform"], ["ips"]), "uniform")
