@@ -20,8 +20,8 @@ from bandit.ope.reports.report import Evaluation, PolicyEvaluation
 EARLIEST_MS: Final = 631_152_000_000
 """1990; times before it are row numbers, or none at all."""
 ESTIMATED: Final = (
-    "Propensities were not logged but estimated from contexts: every figure below is only as "
-    "right as that model, and wrong where the choice rested on what the log does not say."
+    "Propensities were not logged but estimated from contexts: every figure is only as right "
+    "as that model, and wrong where the choice rested on what the log does not say."
 )
 
 

@@ -10,7 +10,7 @@ from bandit.ope.readers.events import LoggedEvent, check_features
 from bandit.ope.readers.rows import RowCounts
 from streams.archive.parquet import read_archive
 from streams.errors import EventError
-from streams.events import INTERACTIONS, Interaction, interactions_in
+from streams.events import INTERACTIONS, Decision, Interaction, interactions_in
 from streams.logs.base import Record
 
 
@@ -28,21 +28,26 @@ def with_final_rewards(
         counts: takes the decisions that no policy could read features of, which are left out.
     """
     counts = counts or RowCounts()
-    final = {
-        (interaction.decision.event_id, interaction.decision.slot): interaction.reward
-        for interaction in read()
-        if interaction.previous_reward is not None
-    }
-    for interaction in read():
-        decision = interaction.decision
-        if interaction.previous_reward is None and not decision.fallback:
-            key = decision.event_id, decision.slot
-            try:
-                check_features(decision.context, decision.actions)
-            except FeatureError as error:
-                counts.leave_out("features_invalid", f"event {decision.event_id}", str(error))
-                continue
-            yield LoggedEvent(decision, final.get(key, interaction.reward))
+    final = {_key(each.decision): each.reward for each in read() if _corrects(each)}
+    for each in read():
+        decision = each.decision
+        if _corrects(each) or decision.fallback:
+            continue
+        try:
+            check_features(decision.context, decision.actions)
+        except FeatureError as error:
+            counts.leave_out("features_invalid", f"event {decision.event_id}", str(error))
+            continue
+        yield LoggedEvent(decision, final.get(_key(decision), each.reward))
+
+
+def _corrects(interaction: Interaction) -> bool:
+    """Returns whether it takes the place of an earlier interaction of the same decision."""
+    return interaction.previous_reward is not None
+
+
+def _key(decision: Decision) -> tuple[str, int]:
+    return decision.event_id, decision.slot
 
 
 def read_archived(

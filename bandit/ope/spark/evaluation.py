@@ -16,15 +16,8 @@ from bandit.ope.batches import unit_path
 from bandit.ope.before import is_uniform
 from bandit.ope.candidate import CandidatePolicy, Options
 from bandit.ope.estimators import SLATES, WITH_MODEL
-from bandit.ope.evaluate import (
-    BATCH_SIZE,
-    check,
-    constant_weight,
-    fits,
-    judge_columns,
-    take,
-    with_users,
-)
+from bandit.ope.evaluate import BATCH_SIZE, check, take
+from bandit.ope.evaluate_columns import constant_weight, fits, judge_columns, with_users
 from bandit.ope.models import RewardModel
 from bandit.ope.models.ridge import RidgeModel
 from bandit.ope.partial import PartialEvaluation
