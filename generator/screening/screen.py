@@ -242,7 +242,7 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
         gates |= {
             "against": _each(lambda t: claims.against(t, brief)),
             "platform": _each(lambda t: broken(t, themes, claimed)),
-            "harm": _each(lambda t: broken(t, harm)),
+            "harm": _each(lambda t: _first(broken(t, harm), lists.contemptuous(t, told))),
         }
     return gates
 
@@ -297,6 +297,12 @@ def _off_topic(said: Sequence[str], limits: OffTopic, reader: TextReader) -> Gat
         ]
 
     return judged
+
+
+def _first(*findings: GateFinding) -> GateFinding:
+    """Returns the finding of several gates as one: how much all found, and the first reason."""
+    why = next((finding.why for finding in findings if finding.why), None)
+    return GateFinding(sum(finding.score for finding in findings), why)
 
 
 def _each(gate: Callable[[str], GateFinding]) -> Gate:

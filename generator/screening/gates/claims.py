@@ -15,7 +15,7 @@ from generator.screening.gates.text import WORD, listed, ordinary
 
 PROMISES: Final = listed(
     "best cheapest cure cures fastest free gift gifts guarantee guaranteed half-price lifetime "
-    "offer refund refunds unlimited voucher vouchers winner"
+    "refund refunds unlimited voucher vouchers winner"
 )
 CALENDAR: Final = listed(
     "i i'm i'll i've i'd mr mrs ms dr monday tuesday wednesday thursday friday saturday sunday "
@@ -120,8 +120,13 @@ def _names(text: str) -> set[str]:
     lower = [word for word in inner if word[0].islower() and word not in small]
     if lower:
         return set(capitalised)
-    # Of a short line that may be in Title Case, the dictionary tells the names.
-    return {word for word in capitalised if word in FAMOUS or not ordinary(word)}
+    # Of a short line that may be in Title Case, the dictionary tells the names: it knows them with
+    # a capital alone. A word that it does not know at all is slang more often than a name.
+    return {
+        word
+        for word in capitalised
+        if word in FAMOUS or (not ordinary(word) and ordinary(word.capitalize()))
+    }
 
 
 def _begins(text: str, place: int) -> bool:

@@ -85,10 +85,11 @@ IDIOM: Final = re.compile(
     r"|\bhome away from home\b|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b"
     r"|\b(schritt|tag|nacht|stück|hand|seite|wort|jahr|mal|zug) (?:für|um|an|auf|in|zu|nach) \4\b"
     r"|\b(paso|día|punto|cara|mano|gota|uno|noche|año) (?:a|por|con|tras) \5\b"
-    r"|\b(jour|pas|face|mot|goutte|nuit|an|petit|main|point) (?:après|à|par|pour|en|dans) \6\b",
+    r"|\b(jour|pas|face|mot|goutte|nuit|an|petit|main|point) (?:après|à|par|pour|en|dans) \6\b"
+    r"|\b([\w-]+)\? (?:what|which|welche[rs]?|was für|qué|quell?e?s?) \7\b",
     re.I,
 )
-"""Idioms that say a word twice: day after day, by runners for runners, Schritt für Schritt."""
+"""Idioms that say a word twice: day after day, by runners for runners, "Hills? What hills?"."""
 NOUNS: Final = frozenset(("day", "time", "way"))
 """Small English words that a word may go with."""
 CHANTED: Final = re.compile(

@@ -9,7 +9,16 @@ import msgspec
 
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import claims, figures, form, language, rules, similarity, text
+from generator.screening.gates import (
+    claims,
+    figures,
+    form,
+    language,
+    lists,
+    rules,
+    similarity,
+    text,
+)
 from generator.screening.gates.likeness import vectors
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
@@ -156,7 +165,10 @@ JUDGES = {
         row["text"], brief.constraints.never_use, brief.constraints.competitors
     ),
     "platform": _platform,
-    "harm": lambda row, _: rules.broken(row["text"], [rules.load_rules(rules.HARM)]),
+    "harm": lambda row, _: max(
+        rules.broken(row["text"], [rules.load_rules(rules.HARM)]),
+        lists.contemptuous(row["text"], "en"),
+    ),
     "required_claims": lambda row, _: claims.required({"headline": row["text"]}, row["claims"]),
     "figures": lambda row, brief: figures.unbacked(row["text"], _sources(brief)),
     "unfounded": lambda row, brief: claims.unfounded(row["text"], _sources(brief)),
