@@ -187,7 +187,7 @@ def _stem(word: str, language: str) -> str:
 
 
 def _english(word: str) -> str:
-    plural = rf"{word[:-1]}(?:y|ies)" if word.endswith("y") else rf"{word}(?:s|es)?"
+    plural = rf"{word[:-1]}(?:ys?|ies)" if word.endswith("y") else rf"{word}(?:s|es)?"
     if word.endswith("e") and len(word) > 3:
         return rf"(?:{plural}|{word}d|{word[:-1]}ing)"
     if len(word) > 4:
