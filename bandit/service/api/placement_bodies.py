@@ -156,9 +156,10 @@ def patched(before: Placement, patch: bytes) -> PlacementBody:
     now = _plain(before)
     reward = changes.get("reward")
     # Kinds that follow from an objective come with it, and go with it.
-    if isinstance(reward, dict) and "objective" in reward:
-        if reward["objective"] is not None or before.reward.objective:
-            now["reward"].pop("kinds")
+    if isinstance(reward, dict) and (
+        reward.get("objective") or ("objective" in reward and before.reward.objective)
+    ):
+        now["reward"].pop("kinds")
     merged = _merged(now, changes)
     if "shortlist" in changes:
         merged.setdefault("shortlist", None)
