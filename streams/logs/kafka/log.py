@@ -257,7 +257,12 @@ class KafkaLog:
         return None if offset is None else int(offset)
 
     def time(self) -> LogTime:
-        """Returns this machine's time, which the brokers' should agree with."""
+        """Returns this machine's time: the brokers do not tell theirs.
+
+        A record has the time of the machine that wrote it, unless its topic says otherwise
+        (`message.timestamp.type`), and the join goes by records. So all machines keep to NTP; one
+        that is ahead ends windows early, for everybody.
+        """
         return LogTime(now_ms := self._clock_ms(), now_ms)
 
     def close(self) -> None:
