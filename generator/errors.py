@@ -3,6 +3,8 @@
     GeneratorError
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
+    ├── AdsFileError            a file of ads that cannot be read, or ads that a file cannot hold
+    ├── FeedError               a feed of products that cannot be read; the message says where
     ├── MaterialError           a picture, film or sound that nothing can be made of
     ├── ModelsError             a file of models that cannot be read; the message says where
     ├── ThresholdsError         a file of the gates' thresholds that cannot be read
@@ -18,7 +20,10 @@
     ├── VersionMisfit           a version that was taught from another model
     ├── GateError               a version that cannot be judged
     └── BackendError            the model cannot be had, or failed
-        └── BackendMissing          what to install is in the message
+        ├── BackendMissing          what to install is in the message
+        ├── AnswerUnusable          a server's answer that holds no text
+        ├── AnswerWithheld          a filter, a refusal or a limit left nothing of any text
+        └── AdapterRefused          a server that does not load an adapter
 
 Every error has a stable `code`.
 """
@@ -42,6 +47,18 @@ class ChannelUnknown(GeneratorError):
     """No channel is called so; the message names those that there are."""
 
     code = "channel_unknown"
+
+
+class AdsFileError(GeneratorError):
+    """A file of ads that cannot be read, or ads that a platform's file cannot hold."""
+
+    code = "ads_file_invalid"
+
+
+class FeedError(GeneratorError):
+    """A feed of products that cannot be read, or a template that does not fit it."""
+
+    code = "feed_invalid"
 
 
 class MaterialError(GeneratorError):
@@ -93,15 +110,43 @@ class GateError(GeneratorError):
 
 
 class BackendError(GeneratorError):
-    """The language model failed, or cannot be loaded."""
+    """The language model failed, or cannot be loaded; `retriable` if the same may succeed later."""
 
     code = "backend_failed"
+
+    def __init__(self, words: str, *, retriable: bool = False) -> None:
+        super().__init__(words)
+        self.retriable = retriable
 
 
 class BackendMissing(BackendError):
     """A package or a model is not installed; the message says how to get it."""
 
     code = "backend_missing"
+
+
+class AnswerUnusable(BackendError):
+    """A server's answer that holds no text: no choices, no JSON, or an error inside.
+
+    The same request may succeed, unless `retriable` says otherwise.
+    """
+
+    code = "answer_unusable"
+
+    def __init__(self, words: str, *, retriable: bool = True) -> None:
+        super().__init__(words, retriable=retriable)
+
+
+class AnswerWithheld(BackendError):
+    """Every text of a call was withheld: by a content filter, a refusal, or a limit of tokens."""
+
+    code = "answer_withheld"
+
+
+class AdapterRefused(BackendError):
+    """A server does not load an adapter; the message says which setting would let it."""
+
+    code = "adapter_refused"
 
 
 class RewardModelError(GeneratorError):

@@ -5,13 +5,20 @@ A letter holds the original bytes, and in its headers the reason and where the r
 
 from __future__ import annotations
 
+import logging
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
 from typing import Final, NamedTuple, TypeAlias
 
-from streams.errors import DeadLetterError, EventError
+from streams.errors import (
+    DeadLetterError,
+    EventError,
+    LogError,
+    MessagesRefused,
+    MessageTooLarge,
+)
 from streams.events import (
     DEAD_LETTER,
     DECISIONS,
@@ -24,10 +31,22 @@ from streams.events import (
     decode,
 )
 from streams.events.fields import whole_number
-from streams.fold import scan, scan_topic
+from streams.fold import scan_topic
 from streams.logs.base import Headers, Log, Message, Record, TopicOffset, TopicPartition
+from streams.read_back import Key, Written
+
+logger = logging.getLogger(__name__)
 
 PARTITION: Final = TopicPartition(DEAD_LETTER, 0)
+TOO_LARGE: Final = "too_large"
+"""The reason of a letter with no more than the first bytes of its record."""
+JOINED: Final = "join"
+"""In place of a topic: an interaction that could not be written, by its join and sequence."""
+ADDED: Final = ("reason", "error", "topic", "partition", "offset")
+"""The headers of a letter that are not its record's."""
+VALUE_BYTES: Final = 64 << 10
+KEY_BYTES: Final = 1 << 10
+ERROR_BYTES: Final = 4 << 10
 Place = tuple[str, int, int]
 """A record's topic, partition and offset."""
 
@@ -45,12 +64,55 @@ def dead_letter_message(record: Record, code: str, error: str) -> Message:
     headers = (
         ("reason", code.encode()),
         # An error may quote any text, also such as has no bytes.
-        ("error", error.encode(errors="backslashreplace")),
+        ("error", error.encode(errors="backslashreplace")[:ERROR_BYTES]),
         ("topic", record.topic.encode()),
         ("partition", str(record.partition).encode()),
         ("offset", str(record.offset).encode()),
     )
-    return Message(DEAD_LETTER, record.key, record.value, record.headers + headers)
+    letter = Message(DEAD_LETTER, record.key, record.value, record.headers + headers)
+    return first_bytes(letter) if code == TOO_LARGE else letter
+
+
+def first_bytes(letter: Message) -> Message:
+    """Returns a dead letter with the first bytes of its record, and no headers but our own."""
+    ours = letter.headers[-len(ADDED) :]
+    return letter._replace(
+        key=letter.key[:KEY_BYTES], value=letter.value[:VALUE_BYTES], headers=ours
+    )
+
+
+def append_or_lay_aside(
+    log: Log, messages: Sequence[Message], place_of: Callable[[int], Place]
+) -> None:
+    """Writes the messages; of one that the log refuses for what it is it writes a dead letter.
+
+    Args:
+        log: where to write.
+        messages: what is to be written.
+        place_of: returns where the record stood that a message follows from, by its position.
+    """
+    try:
+        log.append(messages)
+    except MessagesRefused as error:
+        log.append(
+            [
+                _refused_letter(messages[position], place_of(position), why)
+                for position, why in sorted(error.refused.items())
+            ]
+        )
+
+
+def _refused_letter(message: Message, place: Place, why: LogError) -> Message:
+    reason = TOO_LARGE if isinstance(why, MessageTooLarge) else why.code
+    size, error = len(message.value), f"{why}; these are the first bytes of {{}}"
+    if message.topic == DEAD_LETTER:
+        said = dict(message.headers[-len(ADDED) :])
+        told = f"{said['reason'].decode()}: {said['error'].decode()}; {error.format(size)}"
+    else:
+        told = error.format(f"{size}, for {message.topic}")
+    logger.error("%s goes to the dead letters: %s", place_name(*place), told)
+    record = Record(*place, 0, message.key, message.value)
+    return first_bytes(dead_letter_message(record, reason, told))
 
 
 def origin(letter: Record) -> Place | None:
@@ -73,46 +135,31 @@ class WrittenDeadLetters:
     A process that was killed reads the records since its checkpoint again.
 
     Args:
-        log: holds the letters.
-        since: the offset to look from, as `offset` gave it; that of the oldest letter if None.
-        is_ours: returns whether the record of a place is this process's to write a letter of.
+        keys: the topics and partitions whose records' letters are this process's to write.
+        offsets: the checkpoint's; they say where to look from.
     """
 
-    def __init__(self, log: Log, since: int | None, is_ours: Callable[[Place], bool]) -> None:
-        self._log = log
-        self._since = log.start_offset(PARTITION) if since is None else since
-        places = map(origin, scan(log, PARTITION, self._since))
-        self._places = {place for place in places if place and is_ours(place)}
+    def __init__(self, keys: Iterable[Key], offsets: Mapping[TopicPartition, int]) -> None:
+        self.written = Written(DEAD_LETTER, _identify, keys, offsets)
 
     def take(self, record: Record) -> bool:
         """Returns whether the record's letter is there; each can be asked for once."""
-        place = record[:3]
-        if place not in self._places:
-            return False
-        self._places.remove(place)
-        return True
+        return self.written.take((record.topic, record.partition), record.offset)
 
     def message(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""
         return [] if self.take(record) else [dead_letter_message(record, code, error)]
 
-    def offset(self, position: int = 0) -> int:
-        """Returns where the next start must look from, if the state is saved as of now.
 
-        That moves on only once all that was found has been asked for, or is of records before
-        `position`: until then the state is older than what is written.
-        """
-        self._places = {place for place in self._places if place[2] >= position}
-        if not self._places:
-            self._since = self._log.end_offset(PARTITION)
-        return self._since
+def _identify(letter: Record) -> tuple[Key, Sequence[int]] | None:
+    place = origin(letter)
+    return None if place is None else (place[:2], place[2:])
 
 
 REPLAYED_FROM: Final = "replayed-from"
 """The header that says which dead letter a record was sent again from, by its ID."""
 REPLAYED_ORIGIN: Final = "replayed-origin"
 """The header that says where the record was first of all, as `topic/partition@offset`."""
-ADDED: Final = ("reason", "error", "topic", "partition", "offset")
 CHUNK: Final = 1000
 
 Text: TypeAlias = str | dict[str, str]
@@ -255,7 +302,12 @@ def _message(letter: DeadLetter, value: bytes | None) -> Message:
     if letter.source is None:
         raise DeadLetterError(f"dead letter {letter.id} does not say what topic it is from")
     topic = letter.source[0]
-    if topic in (INTERACTIONS, POLICIES):
+    if letter.reason == TOO_LARGE and value is None:
+        raise DeadLetterError(
+            f"dead letter {letter.id} has only the first bytes of {letter.place}; send it again "
+            "with corrected bytes"
+        )
+    if topic in (INTERACTIONS, JOINED, POLICIES):
         raise DeadLetterError(
             f"dead letter {letter.id} is from {topic!r}, whose records follow from others and are "
             "told by their sequence; mend what it follows from, such as the placement"

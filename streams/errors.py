@@ -4,11 +4,16 @@
     ├── EventError              an event that cannot be read or must not be written
     │   ├── SchemaError             not JSON, or not one of our events
     │   ├── SchemaVersionError      written by a newer copyloop
+    │   ├── EventTooLarge           more bytes than anything follows from
     │   └── UnmappedError           a record that a mapping makes no outcome of
     ├── LogError                the log cannot do what was asked
     │   ├── LogUrlError             a log URL that names no log
     │   ├── TopicError              an unknown topic or partition
-    │   ├── LogLost                 a log's file lacks what the log had
+    │   ├── LogLost                 a log lacks what it had
+    │   ├── MessagesRefused         some messages of an append; the others are written
+    │   ├── MessageTooLarge         one of them is larger than the log takes
+    │   ├── MessageDenied           one is for a topic that we may not write; retriable
+    │   ├── MessageInvalid          one is refused for anything else that it is
     │   └── LogUnavailable          busy or gone for now; retriable
     │       └── LogMoved                its file is not where it was opened
     ├── ChangeRefused           a change of the catalogue that was not made; its code says why
@@ -28,6 +33,9 @@ and `retriable`, which says whether the same call may work later.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class StreamsError(Exception):
@@ -53,6 +61,12 @@ class SchemaVersionError(EventError):
     """An event of a schema version that this copyloop does not know."""
 
     code = "schema_version_unknown"
+
+
+class EventTooLarge(EventError):
+    """An event of so many bytes that what follows from it could not be written."""
+
+    code = "too_large"
 
 
 class UnmappedError(EventError):
@@ -99,9 +113,48 @@ class LogMoved(LogUnavailable):
 
 
 class LogLost(LogError):
-    """The log's file is gone, or has fewer records than the log had."""
+    """The log's file or topic is gone, was made anew, or has fewer records than the log had."""
 
     code = "log_lost"
+
+
+class MessageTooLarge(LogError):
+    """A message is larger than the log, or its topic, takes."""
+
+    code = "message_too_large"
+
+
+class MessageDenied(LogError):
+    """The log's access rules keep us from writing a message; they may be changed."""
+
+    code = "append_denied"
+    retriable = True
+
+
+class MessageInvalid(LogError):
+    """The log refuses a message for what it is, such as its time or a missing key."""
+
+    code = "message_invalid"
+
+
+class MessagesRefused(LogError):
+    """Some messages of an append were refused, each for what it is; the others are written.
+
+    Args:
+        refused: why, by position among the messages.
+        written: where the others are, a `TopicOffset` by position.
+
+    The code is that of the first that was refused.
+    """
+
+    def __init__(self, refused: Mapping[int, LogError], written: Mapping[int, Any]) -> None:
+        first = refused[min(refused)]
+        more = f" (and {len(refused) - 1} others)" if len(refused) > 1 else ""
+        super().__init__(f"{first}{more}")
+        self.refused = refused
+        self.written = written
+        self.code = first.code
+        self.retriable = all(error.retriable for error in refused.values())
 
 
 class ChangeRefused(StreamsError):

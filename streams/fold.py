@@ -1,7 +1,8 @@
-"""Reading and folding a log: scans of partitions, threads that follow it, and partition workers.
+"""Reading a log: scans of partitions, threads that follow it, and how far apart steps are kept.
 
 `state = fold(records)`: each fold supplies what one record does to its state. How records are
-read, who holds a partition, and when state and offsets are saved together, is written once, here.
+read is written once, here; `streams.partition_worker` says who holds a partition, and when state
+and offsets are saved together.
 """
 
 from __future__ import annotations
@@ -9,23 +10,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from copy import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
-from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final
 
-from streams.checkpoint import TAKEOVER_SECONDS, Checkpoint, Checkpoints, exclusive
-from streams.errors import CheckpointError, LogUnavailable
-from streams.logs.base import Consumer, Log, RebalanceListener, Record, TopicPartition
+from streams.errors import LogUnavailable
+from streams.logs.base import Log, Record, TopicPartition
 
 BATCH: Final = 1000
 RETRY_SECONDS: Final = 0.5
 SHARE: Final = 0.05
+MOST: Final = 0.25
 LONGEST_SECONDS: Final = 30.0
 """No step is put off for longer: one that took a minute may have waited for a broker."""
-REPORT_SECONDS: Final = 60.0
 
 Progress = Callable[[str, int, int], None]
 """Told the topic being read, how many of its records are done, and how many there are."""
@@ -43,8 +41,8 @@ def partitions(log: Log, topic: str) -> list[TopicPartition]:
 
 
 def ends(log: Log, topic: str) -> dict[TopicPartition, int]:
-    """Returns where each of the topic's partitions ends."""
-    return {partition: log.end_offset(partition) for partition in partitions(log, topic)}
+    """Returns where each of the topic's partitions ends, asked for at once."""
+    return log.end_offsets(partitions(log, topic))
 
 
 def batches(
@@ -205,7 +203,9 @@ class AdaptiveInterval:
     """Spaces a costly step, so that it leaves most of the time to the rest.
 
     From the beginning of one run to that of the next it takes at least the interval, at most
-    `LONGEST_SECONDS`, and in between so long that the step takes at most `share` of the time.
+    `longest_seconds`, and in between so long that the step takes at most `share` of the time.
+    Where several steps take turns, the longest time is that of a whole round, unless the round
+    would take more than `MOST` of it.
 
     Args:
         interval_seconds: from one run to the next, at least.
@@ -213,6 +213,7 @@ class AdaptiveInterval:
         cost_clock: what a run costs, in seconds: the same clock, or one of processor time, by
             which waiting for others costs nothing.
         share: at most this share of the time goes into the step.
+        longest_seconds: from one run to the next, at most.
     """
 
     def __init__(
@@ -222,7 +223,9 @@ class AdaptiveInterval:
         cost_clock: Callable[[], float] | None = None,
         *,
         share: float = SHARE,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
+        self._longest_seconds = longest_seconds
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._cost_clock = cost_clock or clock
@@ -239,195 +242,5 @@ class AdaptiveInterval:
         step()
         cost += self._cost_clock()
         put_off_seconds = max(self._interval_seconds / turns, cost / self._share)
-        self._due_at = started_at + min(put_off_seconds, LONGEST_SECONDS)
-
-
-class PartitionState(Protocol):
-    """What a worker holds of a partition: the state of a fold, and how far it has read."""
-
-    changed: bool
-    """Whether anything was taken in that no checkpoint has."""
-
-    def offsets(self) -> dict[TopicPartition, int]:
-        """Returns where to read on; a partition that is left out starts at its oldest record."""
-
-    def checkpoint(self) -> Checkpoint:
-        """Returns what to save: the state, those offsets, and any others that the fold needs."""
-
-
-State = TypeVar("State", bound=PartitionState)
-
-
-class PartitionWorker(Generic[State]):
-    """The partitions that one process folds, as they are assigned and revoked.
-
-    1. An assigned partition is locked, and taken up from its checkpoint.
-    2. The process reads records, folds them, and writes what follows from them.
-    3. From time to time one partition is saved, state and offsets in one: the one whose
-       checkpoint is oldest, so that nobody waits for all.
-    4. Only then are its offsets committed. They show how far the group is, and no more.
-    5. A revoked partition is saved and let go of. After an error nothing is saved, since a batch
-       that broke off halfway is to be read again.
-
-    So all that follows from what was saved has been written, and a crash repeats work at most.
-
-    Args:
-        log: what is read.
-        directory: of checkpoints and locks.
-        take_up: returns a partition's state, from its checkpoint if it has one.
-        name: returns a partition's name as a checkpoint; partitions of one name are folded as
-            one.
-        saving: spaces the checkpoints.
-        counts: what to report to the process's log from time to time.
-    """
-
-    def __init__(
-        self,
-        log: Log,
-        directory: Path,
-        take_up: Callable[[TopicPartition, Checkpoint | None], State],
-        *,
-        name: Callable[[TopicPartition], str],
-        saving: AdaptiveInterval,
-        counts: object = None,
-    ) -> None:
-        self._log = log
-        self._directory = directory
-        self._checkpoints = Checkpoints(directory)
-        self._take_up = take_up
-        self._name = name
-        self._saving = saving
-        self._locks: dict[str, ExitStack] = {}
-        self._states: dict[str, State] = {}
-        self._by_partition: dict[tuple[object, ...], State] = {}
-        self._counts = counts
-        self._reported = copy(counts)
-        self._report_at = time.monotonic() + REPORT_SECONDS
-
-    def __getitem__(self, partition: tuple[object, ...]) -> State:
-        """Returns the state of a partition that is held; `record[:2]` is one."""
-        return self._by_partition[partition]
-
-    def __iter__(self) -> Iterator[State]:
-        """Yields the states that are held."""
-        return iter(list(self._states.values()))
-
-    @contextmanager
-    def consumer(
-        self, topics: Iterable[str], *, group: str, assignee: RebalanceListener | None = None
-    ) -> Iterator[Consumer]:
-        """Yields a consumer for the block; after an error all partitions are abandoned.
-
-        An `assignee` is told of partitions in place of the worker, which it then tells.
-        """
-        consumer = self._log.consumer(list(topics), assignee or self, group=group)
-        try:
-            yield consumer
-        except BaseException:
-            # What is half folded must not be saved: the next start folds it again.
-            self.abandon()
-            raise
-        finally:
-            consumer.close()
-            self._report()
-
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Takes up each partition where its checkpoint says.
-
-        Raises:
-            LockError: another process folds one of them with the same directory.
-            CheckpointError: a checkpoint is of another log.
-        """
-        starts: dict[TopicPartition, int] = {}
-        for partition in partitions:
-            name = self._name(partition)
-            if name not in self._states:
-                self._resume(name, partition)
-            state = self._by_partition[partition] = self._states[name]
-            starts |= state.offsets()
-            if state.changed:
-                self._save(name, state)
-        return {partition: starts[partition] for partition in partitions if partition in starts}
-
-    def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Saves these partitions and lets go of them; returns the offsets that are now safe."""
-        offsets: dict[TopicPartition, int] = {}
-        for name in dict.fromkeys(map(self._name, partitions)):
-            if name in self._states:
-                with self._locks.pop(name):
-                    offsets |= self._save(name, self._states.pop(name))
-        held = self._by_partition.items()
-        self._by_partition = {place: one for place, one in held if one in self._states.values()}
-        return {partition: offsets[partition] for partition in partitions if partition in offsets}
-
-    def save_due(self) -> dict[TopicPartition, int]:
-        """Saves the partition whose turn it is, if that is due; returns its offsets."""
-        if time.monotonic() >= self._report_at:
-            self._report()
-        changed = [name for name, state in self._states.items() if state.changed]
-        offsets: dict[TopicPartition, int] = {}
-        if changed and not self._saving.wait_seconds():
-            name, turns = changed[0], len(self._states)
-            # To the end of the line.
-            state = self._states[name] = self._states.pop(name)
-            self._saving.run(lambda: offsets.update(self._save(name, state)), turns=turns)
-        return offsets
-
-    def abandon(self) -> None:
-        """Lets go of all partitions as if killed: without saving them."""
-        for lock in self._locks.values():
-            lock.close()
-        for held in (self._locks, self._states, self._by_partition):
-            held.clear()
-
-    def _resume(self, name: str, partition: TopicPartition) -> None:
-        with ExitStack() as lock:
-            lock.enter_context(exclusive(self._directory, name, patience_seconds=TAKEOVER_SECONDS))
-            state = self._taken_up(name, partition)
-            for place, offset in state.offsets().items():
-                if offset > (end := self._log.end_offset(place)):
-                    raise CheckpointError(
-                        f"checkpoint {self._checkpoints.path(name)} is at offset {offset}, beyond "
-                        f"the end {end} of {place.topic}/{place.partition}: it belongs to another "
-                        "log, or the topic was made anew; bring back the log that it belongs to, "
-                        "or delete it, and on Kafka the group's offsets"
-                    )
-            self._states[name], self._locks[name] = state, lock.pop_all()
-
-    def _taken_up(self, name: str, partition: TopicPartition) -> State:
-        checkpoint = self._checkpoints.load(name)
-        try:
-            return self._take_up(partition, checkpoint)
-        except CheckpointError as error:
-            if checkpoint is None:
-                raise
-            self._checkpoints.put_aside(name, error)
-            return self._take_up(partition, None)
-
-    def _report(self) -> None:
-        if self._counts != self._reported:
-            logger.info("%s", self._counts)
-        self._reported = copy(self._counts)
-        self._report_at = time.monotonic() + REPORT_SECONDS
-
-    def _save(self, name: str, state: State) -> dict[TopicPartition, int]:
-        offsets = state.offsets()
-        try:
-            self._checkpoints.save(name, *state.checkpoint())
-        except OSError as error:
-            # The checkpoint before is whole; a start from there repeats work and no more.
-            path = self._checkpoints.path(name)
-            logger.error("%s cannot be written, make room for it: %s", path, error)
-            return {}
-        state.changed = False
-        return offsets
-
-
-def commit(consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
-    """Makes known how far the group is, if the log is there; the checkpoints are what counts."""
-    if not offsets:
-        return
-    try:
-        consumer.commit(offsets)
-    except LogUnavailable as error:
-        logger.warning("offsets not committed, the next commit has them too: %s", error)
+        round_seconds = max(self._longest_seconds / turns, min(cost / MOST, LONGEST_SECONDS))
+        self._due_at = started_at + min(put_off_seconds, round_seconds)

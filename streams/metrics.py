@@ -40,6 +40,7 @@ JOIN: Final = {
     "orphan": "Outcomes whose decision never came.",
     "duplicate": "Decisions and outcomes that came before.",
     "refused": "Records that could not be used for any other reason.",
+    "forwarded": "Outcomes sent on to the partition of their decision.",
     "dead_lettered": "Records written to the dead letters.",
     "ticks": "Ticks written, to move time on.",
 }

@@ -17,6 +17,7 @@ from streams.errors import LogUnavailable
 from streams.logs.opening import open_log
 from streams.logs.wrappers import MeteredLog
 from streams.readiness import ready_teller
+from streams.topic_checks import warn_of_topics
 from streams.topics import create_topics
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def log_to_stderr(process: str, form: Form = "text") -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     # the client says the same every second while a broker is away; our own errors say it once
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # these say every request, with its address
+    for client in ("httpx", "httpx2"):
+        logging.getLogger(client).setLevel(logging.WARNING)
 
 
 class TextLines(logging.Formatter):
@@ -126,6 +130,7 @@ def long_running(
         log = metrics.metered(open_log(log_url), "log")
         try:
             create_topics(log)
+            warn_of_topics(log)
             yield Running(log, stop, metrics, ready)
         except LogUnavailable as error:
             if not stop.is_set():

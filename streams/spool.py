@@ -28,7 +28,7 @@ from streams.errors import (
     SpoolError,
     SpoolFull,
 )
-from streams.fold import scan
+from streams.fold import batches, scan
 from streams.logs.base import Message, Record, TopicPartition
 from streams.logs.sqlite import SqliteLog
 
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 FILE: Final = "spool.db"
 QUEUE: Final = TopicPartition("spool", 0)
+ASIDE: Final = TopicPartition("aside", 0)
+"""Messages that the log refused, each with why in its header `error`."""
 READ_AT_ONCE: Final = 1000
 CHECKSUM_BYTES: Final = 4
 
@@ -55,7 +57,8 @@ class Spool:
     """A durable first-in-first-out queue in a directory, for one process at a time.
 
     For one thread at a time; the attributes may be read from any. Opening it takes over the
-    messages that an earlier version left in the directory.
+    messages that an earlier version left in the directory, and has those tried again that the log
+    refused before.
 
     Args:
         directory: made if it is not there; `claimed_spool` keeps other processes out.
@@ -67,6 +70,7 @@ class Spool:
         max_bytes: its bound.
         messages: how many wait to be forwarded.
         size_bytes: how many bytes they have.
+        aside: how many the log refused; they stay for a person to look at, or the next start.
         oldest_ms: when the oldest of them arrived, None if there is none.
 
     Raises:
@@ -79,6 +83,7 @@ class Spool:
         self.max_bytes = max_bytes
         self.messages = 0
         self.size_bytes = 0
+        self.aside = 0
         self.oldest_ms: int | None = None
         with self._translated():
             self._log = _opened(self.directory)
@@ -89,6 +94,7 @@ class Spool:
                 for group in old_groups(self.directory):
                     self._append([_pack(message) for message in group.messages], group.arrived_ms)
                 remove_old(self.directory)
+                self._try_aside_again()
             except BaseException:
                 self._log.close()
                 raise
@@ -144,6 +150,20 @@ class Spool:
                 with suppress(LogUnavailable):
                     self._log.compact()
 
+    def set_aside(self, refused: Sequence[tuple[Message, str]]) -> None:
+        """Keeps messages that the log refused, and why; `forwarded` forgets them in the queue.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
+        kept = [
+            Message(ASIDE.topic, b"", _pack(message), (("error", why.encode()),))
+            for message, why in refused
+        ]
+        with self._translated():
+            self._log.append(kept)
+        self.aside += len(kept)
+
     def adopt(self, other: Spool) -> None:
         """Moves all of another spool's messages to the end of this one, whatever the bound."""
         while (oldest_ms := other.oldest_ms) is not None:
@@ -174,6 +194,12 @@ class Spool:
             self.size_bytes += len(record.value)
             if self.oldest_ms is None:
                 self.oldest_ms = record.timestamp_ms
+
+    def _try_aside_again(self) -> None:
+        """Moves what was refused to the end of the queue: sizes and access rules change."""
+        for records in batches(self._log, ASIDE, limit=READ_AT_ONCE):
+            self._append([record.value for record in records], records[0].timestamp_ms)
+            self._log.delete_before(ASIDE, records[-1].offset + 1)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -238,13 +264,31 @@ def spooled(directory: Path) -> Iterator[tuple[Path, Message]]:
             with closing(_opened(place)) as log:
                 yield from (
                     (place, _unpack(record, place))
-                    for record in scan(log, QUEUE, limit=READ_AT_ONCE)
+                    for queue in (QUEUE, ASIDE)
+                    for record in scan(log, queue, limit=READ_AT_ONCE)
                 )
+
+
+def set_aside(directory: Path) -> Iterator[tuple[Path, Message, str]]:
+    """Yields the messages in a folder's spools that the log refused, each with why.
+
+    Raises:
+        SpoolDamaged: one of them cannot be read.
+        LogError: likewise.
+    """
+    for number in _numbers(directory) if directory.is_dir() else ():
+        place = directory / str(number)
+        if (place / FILE).exists():
+            with closing(_opened(place)) as log:
+                for record in scan(log, ASIDE, limit=READ_AT_ONCE):
+                    error = dict(record.headers)["error"].decode()
+                    yield place, _unpack(record, place), error
 
 
 def _opened(directory: Path) -> SqliteLog:
     log = SqliteLog(directory / FILE)
-    log.create_topic(QUEUE.topic)
+    for place in (QUEUE, ASIDE):
+        log.create_topic(place.topic)
     return log
 
 

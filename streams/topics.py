@@ -161,6 +161,9 @@ def acl_commands(
         who = start + shlex.quote(principal.replace("{process}", process))
         commands.append(f"{who} --operation Describe{_named('topic', prefix, TOPICS)}")
         commands.append(f"{who} --operation Read{_named('topic', prefix, reads + more)}")
+        if process == "api":
+            # Its doctor looks at how the topics are set up.
+            commands.append(f"{who} --operation DescribeConfigs{_named('topic', prefix, TOPICS)}")
         if writes:
             commands.append(f"{who} --operation Write{_named('topic', prefix, writes)}")
         if group is not None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 import httpx
 
@@ -20,6 +20,10 @@ from bandit.client.offline import Away, Offline, Retries, is_offline
 from bandit.client.outbox import Batching, Outbox
 from bandit.client.wire import Call, Decision, Server, SlotDecisions, path_of
 from streams.events import ACTIVATION, REWARD, SLOT_ACTIVATION
+
+if TYPE_CHECKING:
+    # Python 3.10, which the client alone runs on, does not have it.
+    from typing import Self
 
 PAUSE_SECONDS: Final = 0.005
 """How often a client that waits for delivery looks whether it is done."""
@@ -69,9 +73,9 @@ class Calls:
         self._offline = offline
         self._signed: set[str] = set()
         self._away = Away(offline.retry_seconds if offline else 0.0)
-        self._outbox: Outbox | None = None
+        self._started_outbox: Outbox | None = None
         if batching is not None or offline is not None:
-            self._outbox = Outbox(self._server, batching or Batching(), offline)
+            self._started_outbox = Outbox(self._server, batching or Batching(), offline)
 
     @property
     def url(self) -> str:
@@ -82,6 +86,13 @@ class Calls:
     def waiting(self) -> int:
         """The number of outcomes that still have to be delivered."""
         return 0 if self._outbox is None else self._outbox.waiting
+
+    @property
+    def _outbox(self) -> Outbox | None:
+        """What gathers outcomes in this process, None if nothing does."""
+        if self._started_outbox is not None:
+            self._started_outbox.follow_fork()
+        return self._started_outbox
 
     def as_caller(self, credential: str | None) -> Self:
         """Returns a client that asks as somebody else, over the connections of this one.
@@ -94,7 +105,7 @@ class Calls:
         other = copy(self)
         headers = {} if credential is None else {"authorization": f"Bearer {credential}"}
         other._server = self._server._replace(headers=headers)
-        other._outbox = None
+        other._started_outbox = None
         return other
 
     async def rank(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -128,9 +129,17 @@ class _BlockingConnection:
     """Waits by blocking, so that a call which awaits it is never suspended."""
 
     def __init__(self, server: Server) -> None:
-        self._http = server.connect(httpx.Client)
+        self._server = server
+        self._connect()
+
+    def _connect(self) -> None:
+        self._process = os.getpid()
+        self._http = self._server.connect(httpx.Client)
 
     async def request(self, **request: Any) -> httpx.Response:
+        if os.getpid() != self._process:
+            # A process that was forked would share the sockets of its parent.
+            self._connect()
         return self._http.request(**request)
 
     async def sleep(self, seconds: float) -> None:

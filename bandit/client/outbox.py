@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Final, NamedTuple
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httpx
 import msgspec
@@ -20,7 +22,9 @@ from bandit.client.wire import Call, Refused, Server, Taken
 from streams.errors import SpoolError
 from streams.events import OUTCOMES
 from streams.logs.base import Message
-from streams.spool import Spool, SpoolBatch, claimed_spool
+
+if TYPE_CHECKING:
+    from streams.spool import Spool, SpoolBatch
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +32,6 @@ AT_ONCE: Final = 1000
 """How many outcomes the API takes in one request."""
 LOST_FOR_GOOD: Final = frozenset({400, 413, 415, 422})
 """Refusals of a whole batch that no later attempt would change."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Batching(Struct, frozen=True, kw_only=True):
@@ -66,24 +68,38 @@ class Outbox:
 
     Raises:
         SpoolDamaged: what an earlier process left on disk cannot be read.
+        ClientError: to wait on disk needs Python 3.11.
     """
 
     def __init__(self, server: Server, batching: Batching, offline: Offline | None) -> None:
         self._batching = batching
+        self._offline = offline
+        self._server = server
+        self._inherited: list[object] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
         self._arrived = threading.Condition(threading.RLock())
         self._items: list[Raw] = []
         self._sending = 0
         self._held = ExitStack()
         self._spool: Spool | None = None
-        if offline is not None:
-            self._spool = self._held.enter_context(claimed_spool(offline.spool, offline.max_bytes))
-        self._server = server
-        self._http = server.connect(httpx.Client)
+        if self._offline is not None:
+            self._spool = self._held.enter_context(_claimed_spool(self._offline))
+        self._http = self._server.connect(httpx.Client)
         self._failed = False
         self._closing = threading.Event()
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="outcomes", daemon=True)
         self._thread.start()
+
+    def follow_fork(self) -> None:
+        """Starts anew in a process that was forked: the parent delivers what it had gathered."""
+        if os.getpid() != self._process:
+            # A connection to SQLite must not be used, nor closed, in another process.
+            self._inherited.append((self._held, self._spool, self._http))
+            self._start()
 
     @property
     def waiting(self) -> int:
@@ -102,7 +118,7 @@ class Outbox:
         Raises:
             OutboxFull: too many wait.
         """
-        data = Raw(_encode(item))
+        data = Raw(wire.encode(item))
         with self._arrived:
             if len(self._items) >= self._batching.max_waiting:
                 raise OutboxFull(
@@ -161,7 +177,7 @@ class Outbox:
             return OutcomeBatch(taken, None) if taken else None
 
     def _send(self, batch: OutcomeBatch) -> Taken:
-        call = Call("POST", "/v1/outcomes", _encode(batch.items))
+        call = Call("POST", "/v1/outcomes", wire.encode(batch.items))
         try:
             answer = self._http.request(**self._server.request(call))
         except httpx.RequestError as error:
@@ -229,3 +245,12 @@ class Outbox:
 
 class _Keyed(Struct):
     event_id: str
+
+
+def _claimed_spool(offline: Offline) -> AbstractContextManager[Spool]:
+    if not hasattr(sqlite3, "SQLITE_BUSY"):
+        # The spool acts on SQLite's error codes, which Python 3.10 does not tell.
+        raise ClientError("outcomes wait on disk (`offline`) from Python 3.11 on; leave it out")
+    from streams.spool import claimed_spool
+
+    return claimed_spool(offline.spool, offline.max_bytes)

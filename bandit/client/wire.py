@@ -18,8 +18,17 @@ UNSIGNED: Final = "event_id_unsigned"
 """The code of who refuses an event id that is not of its making."""
 JSON: Final = {"content-type": "application/json"}
 
-_encode = msgspec.json.Encoder().encode
 _Http = TypeVar("_Http")
+
+
+def _plain(value: object) -> object:
+    """Returns what a number or an array of numpy, or of its like, is in plain Python."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {value!r:.100}")
+
+
+encode: Final = msgspec.json.Encoder(enc_hook=_plain).encode
 
 Source: TypeAlias = Literal["policy", "baseline"]
 """`policy` if the placement's policy chose, `baseline` if no policy did."""
@@ -33,6 +42,7 @@ class Decision(Struct, frozen=True, kw_only=True):
         placement: where it was made.
         creative_id: the chosen one.
         parts: its text by part, empty for an action that was brought.
+        ad: what goes with the text, by field: `final_url`, `call_to_action` and so on.
         index: of the chosen one in `pmf`.
         propensity: how likely it was.
         pmf: how likely each was, by id.
@@ -52,6 +62,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     policy_version: str
     source: Source = "policy"
     logged: bool = True
+    ad: dict[str, Any] = {}
 
 
 class SlotDecision(Struct, frozen=True, kw_only=True):
@@ -64,6 +75,7 @@ class SlotDecision(Struct, frozen=True, kw_only=True):
     index: int
     propensity: float
     pmf: dict[str, float]
+    ad: dict[str, Any] = {}
 
 
 class SlotDecisions(Struct, frozen=True, kw_only=True):
@@ -130,6 +142,7 @@ class Server(NamedTuple):
 class _Chosen(Struct):
     id: str
     parts: dict[str, str] = {}
+    ad: dict[str, Any] = {}
 
 
 class _Likely(Struct):
@@ -212,13 +225,13 @@ def rank_call(
     given = {"event_id": event_id, "actions": actions, "slots": slots, "deferred": deferred or None}
     body = {"context": context, **{name: each for name, each in given.items() if each is not None}}
     path = path_of("placements", placement, "rank")
-    return Call("POST", path, _encode(body), repeatable=event_id is not None)
+    return Call("POST", path, encode(body), repeatable=event_id is not None)
 
 
 def outcome_call(placement: str, event_id: str, outcome: Mapping[str, object]) -> Call:
     """Returns the request that hands in one outcome now."""
     path = path_of("placements", placement, "events", event_id, "outcomes")
-    return Call("POST", path, _encode(outcome))
+    return Call("POST", path, encode(outcome))
 
 
 def any_call(
@@ -241,7 +254,7 @@ def any_call(
     if given:
         path = f"{path}?{urlencode(given, doseq=True)}"
     repeatable = method != "POST" or "idempotency-key" in named
-    data = b"" if body is None else _encode(body)
+    data = b"" if body is None else encode(body)
     return Call(method, path, data, repeatable, {**JSON, **named})
 
 
@@ -327,6 +340,7 @@ def _choice_of(found: _Ranked | _Slot) -> dict[str, Any]:
     return {
         "creative_id": found.action.id,
         "parts": found.action.parts,
+        "ad": found.action.ad,
         "index": found.index,
         "propensity": found.propensity,
         "pmf": {entry.id: entry.propensity for entry in found.pmf},

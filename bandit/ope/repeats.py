@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from bandit.ope.batches import NOTHING, segment_of
+from bandit.errors import EstimateError
+from bandit.ope.batches import EVENT_ID, NOTHING, has_unit, segment_of
 from bandit.ope.checks.diagnostics import Diagnostics
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.units import hash_units
@@ -47,15 +48,24 @@ def names_unit(path: str) -> bool:
 
 
 class Repeats:
-    """How many values the fields have that name users; of a log without a unit."""
+    """How many values the fields have that name users; of a log without a unit.
 
-    def __init__(self) -> None:
+    Args:
+        unit: the unit that was named, which is then looked for instead; see `units_of`.
+    """
+
+    def __init__(self, unit: str | None = None) -> None:
+        self._unit = unit
+        self._found = unit in (None, EVENT_ID)
         self._looked_at = 0
         self._values: dict[str, set[int]] = {}
         self._n: dict[str, int] = {}
 
     def add(self, events: Sequence[LoggedEvent]) -> None:
         """Takes in decisions, whose contexts may name users."""
+        if self._unit is not None:
+            self._found = self._found or has_unit(events, self._unit)
+            return
         for event in events[: max(LOOKED_AT - self._looked_at, 0)]:
             self._look(event)
         for path in self._values:
@@ -66,6 +76,11 @@ class Repeats:
         known = [value for value in values if value != NOTHING]
         self._values.setdefault(path, set()).update(hash_units(known).tolist())
         self._n[path] = self._n.get(path, 0) + len(known)
+
+    def check(self) -> None:
+        """Raises EstimateError if no decision has a value at the unit that was named."""
+        if not self._found:
+            raise EstimateError(f"no decision has a value at {self._unit!r}, the unit")
 
     def words(self) -> str | None:
         """Returns that users repeat, and what to name; None where the log does not show it."""

@@ -37,6 +37,7 @@ from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel, open_model
 from bandit.ope.policies import RUNS, Candidate, ManyRuns
 from bandit.ope.readers.rows import Reading, SkippedRows, reading
+from bandit.ope.repeats import Repeats, with_repeats
 from bandit.ope.reports.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_value
@@ -73,6 +74,10 @@ class TunedPolicy(msgspec.Struct, frozen=True):
     difference: float | None
     difference_interval: Interval | None
     diagnostics: Diagnostics
+
+    def with_repeats(self, words: str | None) -> TunedPolicy:
+        """Returns the record with a verdict that says that users repeat, if they do."""
+        return msgspec.structs.replace(self, diagnostics=with_repeats(self.diagnostics, words))
 
 
 class Tuning(NamedTuple):
@@ -168,6 +173,7 @@ def tune(
     baseline: str = BASELINE,
     share: float = SHARE,
     model: str | None = "ridge",
+    unit: str | None = None,
     level: float = LEVEL,
     processes: int = 1,
     console: Console | None = None,
@@ -186,6 +192,7 @@ def tune(
         baseline: what they are compared with; see `open_target`.
         share: of the log that picks the winner, above 0 and below 1.
         model: the reward model of DR; None judges by SNIPS.
+        unit: whose decisions depend on each other; see `units_of`.
         level: of the intervals.
         processes: candidates are shared among so many.
         console: where progress is shown.
@@ -201,11 +208,11 @@ def tune(
     if not 0.0 < share < 1.0:
         raise EstimateError(f"the share that picks is {share}; expected above 0 and below 1")
     unique = list({_as_text(spec): spec for spec in candidates}.values())
-    fitted, n, once_in, read = _fit(log, model)
+    fitted, n, once_in, read, repeats = _fit(log, model, unit)
     if n < 4:
         raise EstimateError(f"the log holds {n} decisions; a search needs some for each part")
     estimator = "snips" if fitted is None else "dr"
-    options = Options(estimators=(estimator,), baseline=baseline, level=level)
+    options = Options(estimators=(estimator,), baseline=baseline, level=level, unit=unit)
     cut, tried = max(round(n * share), 1), int(n / once_in)
     own = tried >= LEAST_TRIED
     named = [Candidate(_as_text(spec), spec, once_in if own else None) for spec in unique]
@@ -220,7 +227,7 @@ def tune(
             if isinstance(told, int):
                 progress.advance(task, told if job == 0 else 0)
             else:
-                found += told
+                found += [each.with_repeats(repeats) for each in told]
     ranked = sorted(
         found, key=lambda c: (c.selection is None, -(c.selection or 0.0), _as_text(c.spec))
     )
@@ -259,27 +266,34 @@ class _Trial:
     def result(self, spec: PolicySpec) -> TunedPolicy:
         told = self.telling.result()
         row = told.estimates[0]
+        judge = self.telling.estimators[row.estimator]
+        support = judge.support if isinstance(judge, RunningEstimate) else self.picking.support
+        low, high = support.ends
         return TunedPolicy(
             spec=spec,
             selection=self.picking.get().value,
             value=row.value,
-            interval=self._widened(row.interval),
+            interval=self._widened(row.value, row.interval, (low, high)),
             difference=row.difference,
-            difference_interval=self._widened(row.difference_interval),
+            difference_interval=self._widened(
+                row.difference, row.difference_interval, (low - high, high - low)
+            ),
             diagnostics=told.diagnostics,
         )
 
-    def _widened(self, interval: Interval | None) -> Interval | None:
-        """Returns the interval with what more or other runs would have changed."""
+    def _widened(
+        self, value: float | None, interval: Interval | None, ends: tuple[float, float]
+    ) -> Interval | None:
+        """Returns the interval with what other runs would have changed, between these ends."""
         target = self.telling.target
-        if interval is None or not isinstance(target, ManyRuns):
+        if value is None or interval is None or not isinstance(target, ManyRuns):
             return interval
         weights, earned = target.weights - self._picked[0], target.earned - self._picked[1]
         values = earned / np.maximum(weights, 1e-12)
         luck = quantile(interval.level) * float(values.std(ddof=1)) / math.sqrt(len(values))
-        middle, half = (interval.low + interval.high) / 2.0, (interval.high - interval.low) / 2.0
-        half = math.hypot(half, luck)
-        return msgspec.structs.replace(interval, low=middle - half, high=middle + half)
+        low = max(value - math.hypot(value - interval.low, luck), ends[0])
+        high = min(value + math.hypot(interval.high - value, luck), ends[1])
+        return msgspec.structs.replace(interval, low=low, high=high)
 
 
 def _fold(
@@ -306,21 +320,35 @@ def _fold(
     yield [trial.result(c.spec) for c, trial in zip(candidates, trials, strict=True)]
 
 
-def _fit(log: Open, name: str | None) -> tuple[RewardModel | None, int, float, Reading]:
-    """Returns the model, the number of decisions, in how many one can be tried, and the log.
+class _Fitted(NamedTuple):
+    """What is known of a log before candidates are tried on it.
 
-    The third is 1 over the least propensity above 0, but for the decisions with the rarest.
+    `once_in` is 1 over the least propensity above 0, but for the decisions with the rarest.
     """
-    model, least = None if name is None else open_model(name), array("d")
+
+    model: RewardModel | None
+    n: int
+    once_in: float
+    read: Reading
+    repeats: str | None
+
+
+def _fit(log: Open, name: str | None, unit: str | None) -> _Fitted:
+    """Reads the log once, and returns what is known of it."""
+    model, least, repeats = None if name is None else open_model(name), array("d"), Repeats(unit)
     events = reading(log())
-    for event in events:
-        least.append(min((p for p in event.decision.pmf if p > 0.0), default=1.0))
+    while batch := list(islice(events, BATCH_SIZE)):
+        repeats.add(batch)
+        for event in batch:
+            least.append(min((p for p in event.decision.pmf if p > 0.0), default=1.0))
+            if model is not None:
+                model.learn(event)
+    if least:
+        repeats.check()
         if model is not None:
-            model.learn(event)
-    if model is not None and least:
-        model.fit()
+            model.fit()
     once_in = 1.0 / float(np.quantile(least, RAREST, method="lower")) if least else 1.0
-    return model, len(least), once_in, events
+    return _Fitted(model, len(least), once_in, events, repeats.words())
 
 
 def _as_text(spec: PolicySpec) -> str:

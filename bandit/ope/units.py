@@ -236,19 +236,40 @@ class RewardSupport:
         by_unit = weights.units.get()[0][0]
         return by_decision, float(by_unit @ by_unit) / total**2
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest that a value can be; alike where nothing is known.
+
+        Rewards of one sign lie between 0 and the largest that was seen; if all were alike, in the
+        range they are said to lie in as well. Those of both signs lie where those seen and those
+        said do.
+        """
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        if self.low == self.high or (low < 0.0 < high and self.reward_range is not None):
+            told = self.reward_range or RewardRange()
+            low, high = min(low, told.low), max(high, told.high)
+        return low, high
+
+    def within(self, value: float) -> float:
+        """Returns the value, or the end of the rewards' range that it lies beyond.
+
+        An estimate that is unbiased or doubly robust may lie where no mean reward can. Its
+        projection onto the range is nearer to every value that is possible, in each log.
+        """
+        low, high = self.ends
+        return min(max(value, low), high) if low < high else value
+
     def interval(
         self, value: float, error: float, level: float, *, debiased: bool = False
     ) -> Interval | None:
         """Returns the interval of a value; None of nothing, and where no weight is above 0.
 
-        Rewards of one sign lie between 0 and the largest that was seen; if all were 0, in the
-        range they are said to lie in. A Beta distribution suits them (`mean_interval`). For
-        rewards of both signs it is Student's interval, within the range.
+        It is around the value as `within` has it, and lies between the same ends. A Beta
+        distribution suits rewards of one sign (`mean_interval`). For rewards of both signs it is
+        Student's interval.
         """
-        low, high = min(self.low, 0.0), max(self.high, 0.0)
-        if self.low == self.high:
-            told = self.reward_range or RewardRange()
-            low, high = min(low, told.low), max(high, told.high)
+        low, high = self.ends
+        value = self.within(value)
         if not low < high or not self._weights.n or not self._weights.mean[0]:
             return None
         suffix = "_debiased" if debiased else ""
@@ -261,8 +282,6 @@ class RewardSupport:
         if error <= 1e-12 * max(abs(value), 1.0):
             return None
         found = student(value, error, level, free=1.0 / self.unit - 1.0, method="normal" + suffix)
-        if self.reward_range is not None:
-            low, high = min(low, self.reward_range.low), max(high, self.reward_range.high)
         ends = max(found.low, low), min(found.high, high)
         return Interval(found.method, level, *ends) if ends[0] < ends[1] else None
 

@@ -30,7 +30,7 @@ _PLACES: Final = {
     "disjoint_lin_ts": "linear.policies.DisjointLinTs",
     "hybrid": "linear.hybrid.Hybrid",
     "adaptive": "adaptive.policy.Adaptive",
-    "vw": "vw.Vw",
+    "vw": "vw.policy.Vw",
     "floor": "wrappers.Floor",
     "apprentice": "wrappers.Apprentice",
     "newcomers": "wrappers.ColdStartCap",

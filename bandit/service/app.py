@@ -54,6 +54,7 @@ from streams.logs.opening import open_log, redacted
 from streams.metrics import LogCollector
 from streams.process import stop_on_signals
 from streams.spool import Spool, claimed_spool
+from streams.topic_checks import warn_of_topics
 from streams.topics import create_topics
 
 TITLE: Final = "copyloop"
@@ -215,6 +216,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
         listening.listen(BACKLOG)
         log = open_log(settings.log_url)
         create_topics(log)
+        warn_of_topics(log)
         ring = KeyRing(log, wall_clock_ms)
         ring.catch_up()
         check_exposure(settings, ring)

@@ -21,7 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bandit.errors import RequestError
-from streams.errors import StreamsError
+from streams.errors import MessageTooLarge, StreamsError
 
 RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
@@ -74,6 +74,13 @@ def without_places(error: Exception | None) -> str:
 def unavailable(error: StreamsError) -> RequestError:
     """Returns the refusal while nothing can be written."""
     return RequestError(503, error.code, f"{without_places(error)}; try again shortly")
+
+
+def not_appended(error: StreamsError) -> RequestError:
+    """Returns the refusal of a request whose message was not written; others' may be."""
+    if isinstance(error, MessageTooLarge):
+        return RequestError(413, error.code, without_places(error))
+    return unavailable(error)
 
 
 def check_reachable(

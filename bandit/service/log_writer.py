@@ -9,18 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bandit.errors import RequestError
-from bandit.service.errors import unavailable
+from bandit.service.errors import not_appended, unavailable
 from bandit.service.spooling import LogThread, Spooling
-from streams.errors import LogUnavailable, SpoolError, SpoolFull
+from streams.errors import (
+    LogError,
+    LogUnavailable,
+    MessageDenied,
+    MessageInvalid,
+    MessagesRefused,
+    MessageTooLarge,
+    SpoolError,
+    SpoolFull,
+)
 from streams.logs.base import Message, TopicOffset
 
 logger = logging.getLogger(__name__)
 
 MAX_GROUP: Final = 1000
+REFUSALS: Final = (MessageTooLarge, MessageDenied, MessageInvalid)
+"""What one message of an append is refused for."""
 RETRY_SECONDS: Final = 0.2
 GATHER_SECONDS: Final = 0.001
 """Groups begin at least this far apart: fewer and larger ones, where a disk syncs sooner."""
@@ -81,14 +92,16 @@ class Appender:
         Raises:
             RequestError: `overloaded` if too many wait, `log_unavailable` if the log cannot be
                 reached, `spool_full` or `spool_failed` if the spool cannot take them either:
-                nobody was promised anything, and the same call may work later.
+                nobody was promised anything, and the same call may work later;
+                `message_too_large`, `append_denied` or `message_invalid` if the log refuses
+                one of them for what it is.
         """
         done: asyncio.Future[list[TopicOffset]] = asyncio.get_running_loop().create_future()
         self._enqueue(_Waiting(messages, done))
         try:
             return await done
-        except (LogUnavailable, SpoolError) as error:
-            raise unavailable(error) from error
+        except (LogUnavailable, SpoolError, *REFUSALS) as error:
+            raise not_appended(error) from error
 
     async def append_through(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Returns where the messages went, once they are durable in the log itself.
@@ -108,6 +121,8 @@ class Appender:
             self._note(error)
             logger.warning("%d messages could not be written: %s", len(messages), error)
             raise unavailable(error) from error
+        except MessagesRefused as error:
+            raise not_appended(error.refused[min(error.refused)]) from error
 
     def put(self, messages: Sequence[Message]) -> None:
         """Has the messages appended later: again and again, should the log be unavailable.
@@ -200,20 +215,41 @@ class Appender:
             buffered = [waiting for waiting in group if waiting.done is None]
             self._waiting[:0] = buffered
             return bool(buffered)
+        except MessagesRefused as error:
+            logger.error(
+                "%d of %d messages are refused: %s", len(error.refused), len(messages), error
+            )
+            self._tell(group, error.written, error.refused)
+            return False
         except Exception as error:
             logger.exception("%d messages could not be written", len(messages))
             self._note(error)
             self._fail(group, error)
             return False
+        self._tell(group, dict(enumerate(written)), {})
+        return False
+
+    def _tell(
+        self,
+        group: list[_Waiting],
+        written: Mapping[int, TopicOffset],
+        refused: Mapping[int, LogError],
+    ) -> None:
+        """Tells who waits where their messages went; those of whom one was refused, why."""
         self._failed_at = None
         start = 0
         for waiting in group:
-            end = start + len(waiting.messages)
-            if waiting.done is not None and not waiting.done.done():
-                waiting.done.set_result(written[start:end])
-            start = end
+            own = range(start, start + len(waiting.messages))
+            start = own.stop
+            why = next((refused[position] for position in own if position in refused), None)
+            if waiting.done is None or waiting.done.done():
+                continue
+            if why is not None:
+                waiting.done.set_exception(why)
+            else:
+                # What was spooled has no place yet.
+                waiting.done.set_result([written[position] for position in own if written])
         self._count -= start
-        return False
 
     def _note(self, error: Exception) -> None:
         self._failed_at = time.monotonic()

@@ -31,10 +31,10 @@ _ERRORS: Final = {
     "400": "`body_not_json`",
     "404": "`placement_not_found`",
     "409": "`no_live_creatives` or `slot_without_actions`",
-    "413": "`body_too_large`",
+    "413": "`body_too_large`, or `message_too_large` for the log",
     "422": "The body or the event id is refused; `code` and `target` say why and where",
-    "503": "`log_unavailable`, `log_moved`, `spool_full`, `spool_failed` or `overloaded`: nothing "
-    "was taken; try again",
+    "503": "`log_unavailable`, `log_moved`, `append_denied`, `message_invalid`, `spool_full`, "
+    "`spool_failed` or `overloaded`: nothing was taken; try again",
 }
 _REFUSAL: Final = {
     "type": "object",

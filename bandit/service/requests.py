@@ -18,7 +18,7 @@ from bandit.errors import RequestError
 from bandit.features.measure import nesting
 from bandit.service.choosing.slots import SlotRequest, fields_without
 from bandit.service.errors import check_reachable
-from streams.events import EMPTY, MAX_ID_LENGTH, Action, Slot, TimestampMs
+from streams.events import EMPTY, MAX_ID_LENGTH, Action, AdDetails, Slot, TimestampMs
 
 MAX_DEPTH: Final = 64
 """How deep a body may nest: every later reader of the log must get to the bottom of it."""
@@ -86,10 +86,14 @@ class RankRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class RankedAction(Struct, frozen=True, omit_defaults=True):
-    """The chosen action, with the creative's text if it is one of the placement's."""
+    """The chosen action, with the creative's text if it is one of the placement's.
+
+    `ad` is what goes with the text, where the creative has it.
+    """
 
     id: str
     parts: dict[str, str] | None = None
+    ad: AdDetails | None = None
 
 
 class ActionPropensity(Struct, frozen=True):

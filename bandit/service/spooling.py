@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from streams.catalogue.state import PARTITION
-from streams.errors import LogUnavailable, SpoolError, SpoolFull
+from streams.errors import LogUnavailable, MessagesRefused, SpoolError, SpoolFull
 from streams.logs.base import Log, Message, TopicOffset
 from streams.spool import Spool, SpoolBatch
 
@@ -161,6 +161,7 @@ class Spooling:
         Durable either way. One call at a time.
 
         Raises:
+            MessagesRefused: the log refuses some for what they are; it has the others.
             SpoolFull: neither took them; the log may have, or a part, where it is just slow.
             SpoolError: the spool's disk failed, likewise.
         """
@@ -234,8 +235,7 @@ class Spooling:
             # Behind what is just being added, for the spool's thread does one thing at a time.
             batch = await self._in_thread(partial(self.spool.peek, FORWARDED_AT_ONCE))
             if batch.messages:
-                await self._thread.append(batch.messages)
-                await self._forwarded(batch)
+                await self._forward_batch(batch)
             self._failed = False
         except LogUnavailable as error:
             self._failed = True
@@ -244,6 +244,17 @@ class Spooling:
         except Exception:  # whatever it is, what was answered for must get there in the end
             logger.exception("%d messages wait in the spool", self.spool.messages)
             await asyncio.sleep(FAILURE_SECONDS)
+
+    async def _forward_batch(self, batch: SpoolBatch) -> None:
+        """Appends the batch; what the log refuses is set aside, so that it holds nothing up."""
+        try:
+            await self._thread.append(batch.messages)
+        except MessagesRefused as error:
+            refused = [(batch.messages[n], str(why)) for n, why in error.refused.items()]
+            place = self.spool.directory
+            logger.error("%d messages are set aside in %s: %s", len(refused), place, error)
+            await self._in_thread(partial(self.spool.set_aside, refused))
+        await self._forwarded(batch)
 
     async def _forwarded(self, batch: SpoolBatch) -> None:
         await self._in_thread(partial(self.spool.forwarded, batch))

@@ -52,8 +52,13 @@ LANGUAGES: Final = {
     "uk": "Ukrainian",
     "vi": "Vietnamese",
     "zh": "Chinese",
+    "zh-Hans": "Simplified Chinese",
+    "zh-Hant": "Traditional Chinese",
 }
-"""The languages that a model can be asked for, by ISO 639-1 code."""
+"""The languages that a model can be asked for, by ISO 639-1 code; Chinese by its form as well.
+
+`zh` is the form that the brief itself is written in.
+"""
 
 Weekday: TypeAlias = Literal[
     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"

@@ -165,9 +165,19 @@ def demo(
         typer.Option(help="A new folder for the run.", show_default="copyloop-demo/TIME"),
     ] = None,
     model: Model = "smollm2",
+    light: Annotated[
+        bool,
+        typer.Option("--light", help="Headlines from a file: no model, no PyTorch, in a minute."),
+    ] = False,
     creatives: Annotated[int, typer.Option(min=2, help="Written a placement and round.")] = 8,
-    learn_seconds: Annotated[float, typer.Option(help="Traffic on the first creatives.")] = 60.0,
-    compete_seconds: Annotated[float, typer.Option(help="Traffic with the new ones.")] = 45.0,
+    learn_seconds: Annotated[
+        float | None,
+        typer.Option(help="Traffic on the first creatives.", show_default="60, light: 25"),
+    ] = None,
+    compete_seconds: Annotated[
+        float | None,
+        typer.Option(help="Traffic with the new ones.", show_default="45, light: 20"),
+    ] = None,
     visits: Annotated[float, typer.Option(help="Visits a second, over all placements.")] = 400.0,
 ) -> None:
     """Watch the whole loop: headlines, traffic, learning, and headlines from the winners.
@@ -182,10 +192,10 @@ def demo(
     settings = DemoSettings(
         directory=data or Path("copyloop-demo") / time.strftime("%Y%m%d-%H%M%S"),
         seed=seed,
-        model=model,
+        model=None if light else model,
         creatives=creatives,
-        learn_seconds=learn_seconds,
-        compete_seconds=compete_seconds,
+        learn_seconds=learn_seconds or (25.0 if light else 60.0),
+        compete_seconds=compete_seconds or (20.0 if light else 45.0),
         visits_per_second=visits,
     )
     run_demo(settings, Console())

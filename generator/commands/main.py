@@ -6,11 +6,17 @@ by hand stands at the top level; a package's own processes stand under the packa
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated, Any, Final
+
 import typer
+from typer.core import TyperGroup
 
 from bandit.commands import app as bandit_app
 from bandit.errors import BanditError
 from generator.commands import brief
+from generator.commands.channels import channels
+from generator.commands.creatives import export, import_ads
 from generator.commands.dataset import dataset, practise
 from generator.commands.finetune import finetune, reward_model
 from generator.commands.generate import demo, gates, generate, screen
@@ -25,7 +31,7 @@ from generator.commands.versions import (
 )
 from generator.errors import GeneratorError
 from streams.commands.log import app as streams_app
-from streams.commands.options import make_app
+from streams.commands.options import make_app, spread
 from streams.errors import StreamsError
 from streams.process import run_command
 
@@ -45,6 +51,7 @@ generator_app = make_app(
         "reward-model": reward_model,
         "run": run,
         "gates": gates,
+        "channels": channels,
         "screen": screen,
         "generate": generate,
         "demo": demo,
@@ -53,22 +60,67 @@ generator_app = make_app(
 generator_app.add_typer(brief.app, name="brief")
 
 PACKAGES = {"streams": streams_app, "bandit": bandit_app, "generator": generator_app}
-BY_HAND = {
-    *("acts", "audit", "demo", "doctor", "evaluate", "fit-delay", "fit-prior", "forget", "gates"),
-    *("generate", "replay", "screen", "tune", "up"),
-    *("brief", "creatives", "import", "keys", "policy"),
+PANELS: Final = {
+    "Start": ("up", "demo", "doctor"),
+    "Creatives": ("brief", "generate", "screen", "gates", "channels", "creatives"),
+    "Learn from logs": ("import", "evaluate", "tune", "replay", "fit-prior", "fit-delay"),
+    "Operate": ("policy", "keys", "acts", "audit", "forget"),
+    "Single processes": tuple(PACKAGES),
 }
+"""What users run by hand stands at the top level, in this order; the rest below its package."""
+ORDER: Final = [name for names in PANELS.values() for name in names]
+
+
+class InOrder(TyperGroup):
+    """A group whose help lists commands in the order of the panels."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns the names of the commands, in order."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"copyloop {version('copyloop')}")
+        raise typer.Exit
+
 
 app = make_app(
     "Generate ad creatives, pick among them with a bandit, learn from clicks, close the loop.", {}
 )
-for name, package in PACKAGES.items():
+
+
+@app.callback(cls=InOrder)
+def _root(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+for package_name, package in PACKAGES.items():
     own = typer.Typer(help=package.info.help, no_args_is_help=True)
     for command in package.registered_commands:
-        (app if command.name in BY_HAND else own).registered_commands.append(command)
+        (app if command.name in ORDER else own).registered_commands.append(command)
     for group in package.registered_groups:
-        (app if group.name in BY_HAND else own).registered_groups.append(group)
-    app.add_typer(own, name=name)
+        (app if group.name in ORDER else own).registered_groups.append(group)
+    app.add_typer(own, name=package_name)
+for panel, names in PANELS.items():
+    for command in app.registered_commands:
+        if command.name in names:
+            command.rich_help_panel = panel
+    for group in app.registered_groups:
+        if group.name in names:
+            group.rich_help_panel = panel
+# What the generator adds to the commands of creatives, which stand under one name.
+for group in app.registered_groups:
+    if group.name == "creatives" and group.typer_instance is not None:
+        group.typer_instance.command("import")(spread(import_ads))
+        group.typer_instance.command("export")(spread(export))
 
 
 def main() -> None:

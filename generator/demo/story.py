@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -27,10 +26,12 @@ from bandit.client import Client, ClientError
 from bandit.ope.estimators.snips import rank_winners
 from bandit.simulate import TasteWorld
 from bandit.verification import audit
-from generator.brief.schema import Brief, load_brief
+from generator.brief.schema import load_brief
 from generator.demo.audience import Audience, TrafficTally
 from generator.demo.view import live_view, print_summary
-from generator.errors import GeneratorError
+from generator.demo.writers import DemoError, FileWriter, ModelWriter, Writer
+from generator.errors import BackendMissing
+from generator.models.opening import check_installed
 from streams.events import INTERACTIONS, Interaction, decode, each_interaction
 from streams.fold import scan
 from streams.logs.base import TopicPartition
@@ -47,22 +48,17 @@ Phases: TypeAlias = dict[str, dict[str, TrafficTally]]
 Rounds: TypeAlias = dict[str, dict[str, list[float]]]
 
 
-class DemoError(GeneratorError):
-    """The demo could not go on; the message says which log to read."""
-
-    code = "demo_failed"
-
-
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
     """How the demo runs: where, with what seed and model, and for how long.
 
-    `creatives` is how many the model writes a placement and round.
+    `creatives` is how many the model writes a placement and round; with `model` None a file has
+    the creatives.
     """
 
     directory: Path
     seed: int
-    model: str
+    model: str | None
     creatives: int
     learn_seconds: float
     compete_seconds: float
@@ -75,7 +71,7 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
     Raises:
         DemoError: a process did not come up, or the generator failed.
     """
-    briefs = {path.stem: load_brief(path) for path in sorted(BRIEFS.glob("*.yaml"))}
+    writer = _open_writer(settings)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -86,24 +82,35 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
     url = f"http://127.0.0.1:{port}"
     console.rule("[bold]copyloop: the loop closes")
     console.print(f"data: {settings.directory}   API: {url}   (docs: {url}/docs)")
-    console.print("The audience is simulated; model, API, log and policies are the real thing.\n")
-    with _running(settings, port):
+    if settings.model is None:
+        console.print("The headlines come from a file: no model writes.", style="yellow")
+    console.print("The audience is simulated; all else is the real thing.\n")
+    with _running(settings, writer, port):
         client = Client(url, timeout_seconds=60.0)
         _wait_for(client, settings.directory)
-        phases, rounds = _play(settings, briefs, url, client, console)
+        phases, rounds = _play(settings, writer, url, client, console)
     _finish(settings.directory, console, phases, rounds)
 
 
+def _open_writer(settings: DemoSettings) -> Writer:
+    briefs = {path.stem: load_brief(path) for path in sorted(BRIEFS.glob("*.yaml"))}
+    if settings.model is None:
+        return FileWriter(list(briefs))
+    try:
+        check_installed(settings.model)
+    except BackendMissing as error:
+        raise BackendMissing(f"{error}; or see it without a model: copyloop demo --light") from None
+    return ModelWriter(briefs, model=settings.model, n=settings.creatives, seed=settings.seed)
+
+
 def _play(
-    settings: DemoSettings, briefs: dict[str, Brief], url: str, client: Client, console: Console
+    settings: DemoSettings, writer: Writer, url: str, client: Client, console: Console
 ) -> tuple[Phases, Rounds]:
-    names = list(briefs)
+    names = sorted(path.stem for path in BRIEFS.glob("*.yaml"))
     for name in names:
         client.request("PUT", f"/v1/placements/{name}", _placement())
-    requested = [
-        _request(client, name, briefs[name], settings.creatives, settings.seed) for name in names
-    ]
-    _await_generations(client, requested, console, "The model writes headlines")
+    writer.begin(client, {})
+    _await_creatives(client, writer, len(names), console)
     first = _live_texts(client, names)
     for name in names:
         console.print(f"[bold]{name}[/]: {len(first[name])} creatives are live")
@@ -115,17 +122,11 @@ def _play(
     show("The policy learns from clicks", settings.learn_seconds)
     middle = audience.snapshot()
 
-    shown_winners = _winners(settings.directory, first)
-    requested = [
-        _request(
-            client, name, briefs[name], settings.creatives, settings.seed + 1, shown_winners[name]
-        )
-        for name in names
-    ]
+    writer.begin(client, _winners(settings.directory, first))
     show(
-        "The generator writes again, shown the winners",
+        f"{writer.name} writes again",
         START_SECONDS,
-        until=lambda: all(_done(client, path) for path in requested),
+        until=lambda: not writer.remaining(client),
     )
     entered = audience.snapshot()
     second = _live_texts(client, names)
@@ -207,35 +208,18 @@ def _placement() -> dict[str, Any]:
     return {"policy": policy, "reward": reward, "learn": "realtime"}
 
 
-def _request(
-    client: Client, name: str, brief: Brief, n: int, seed: int, winners: Sequence[str] = ()
-) -> str:
-    body = {"brief": msgspec.to_builtins(brief), "n": n, "seed": seed, "winners": list(winners)}
-    answer = client.request("POST", f"/v1/placements/{name}/generations", body)
-    return f"/v1/placements/{name}/generations/{answer['id']}"
-
-
-def _await_generations(
-    client: Client, requested: Sequence[str], console: Console, title: str
-) -> None:
+def _await_creatives(client: Client, writer: Writer, total: int, console: Console) -> None:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=len(requested))
+        task = progress.add_task(f"{writer.name} writes headlines", total=total)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            done = [g for g in requested if _done(client, g)]
-            progress.update(task, completed=len(done))
-            if len(done) == len(requested):
+            remaining = writer.remaining(client)
+            progress.update(task, completed=total - remaining)
+            if not remaining:
                 return
             time.sleep(0.3)
     raise DemoError(f"the generator was not done after {START_SECONDS:.0f} s; see up.log")
-
-
-def _done(client: Client, path: str) -> bool:
-    generation = client.request("GET", path)
-    if generation["status"] == "failed":
-        raise DemoError(f"the generator failed: {generation['reason']}")
-    return bool(generation["status"] == "done")
 
 
 def _live_texts(client: Client, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -262,10 +246,10 @@ def _winners(directory: Path, texts: dict[str, dict[str, str]]) -> dict[str, lis
 
 
 @contextmanager
-def _running(settings: DemoSettings, port: int) -> Iterator[None]:
+def _running(settings: DemoSettings, writer: Writer, port: int) -> Iterator[None]:
     """`copyloop up` in a process of its own; what it says goes to `up.log`."""
     command = module_command("bandit", "up", "--data", str(settings.directory))
-    command += ["--port", str(port), "--model", settings.model, "--no-ui"]
+    command += ["--port", str(port), "--no-ui", *writer.up_options]
     with (settings.directory / "up.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:

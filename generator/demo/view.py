@@ -99,7 +99,7 @@ def print_summary(
         for name, tally in tallies.items():
             table.add_row(name, *_figures(tally))
         console.print(table)
-    console.print("What the model wrote: true CTR over the whole audience, mean and best")
+    console.print("What was written: true CTR over the whole audience, mean and best")
     for title, placements in rounds.items():
         for name, rates in placements.items():
             mean, best = sum(rates) / max(len(rates), 1), max(rates, default=0.0)

@@ -9,10 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from msgspec import Struct
 
 SMOLLM2: Final = "smollm2"
 """The name of the model that comes as a package."""
+
+SHAPE: Final = "adapter_config.json"
+"""What peft calls the file in an adapter's folder that says its shape."""
 
 CompletionProgress: TypeAlias = Callable[[float], None]
 """Told what share of a call is done, in (0, 1]."""
@@ -40,22 +45,75 @@ class Sampling(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """A continuation, and who wrote it."""
+    """A continuation, and who wrote it.
+
+    Attributes:
+        text: what continues the prompt.
+        model: the name of the model.
+        adapter: that it was written with.
+        whole: whether it is the whole text, and continues nothing.
+        withheld: why there is no text, as a code; None where there is one.
+    """
 
     text: str
     model: str
     adapter: str | None = None
+    whole: bool = False
+    withheld: str | None = None
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """What a model that can be told is asked for: whole texts, all of one kind.
+
+    Attributes:
+        about: all that the texts are to keep to, in words.
+        one: how one text is asked for.
+        several: how several are; `{n}` stands for how many.
+        avoid: how texts are introduced that are there already.
+        taken: those texts.
+    """
+
+    about: str
+    one: str
+    several: str
+    avoid: str = ""
+    taken: tuple[str, ...] = ()
+
+    def words(self, n: int) -> str:
+        """Returns the whole message that asks for `n` texts."""
+        asked = self.one if n == 1 else self.several.replace("{n}", str(n))
+        avoid = [self.avoid, *(f"- {text}" for text in self.taken)] if self.taken else []
+        return "\n".join([self.about, *avoid, "", asked])
+
+
+class ToldPrompt(str):
+    """The beginning of a text, and the task that asks for the whole of it.
+
+    A model that continues texts reads the beginning; one that converses is told the task.
+    """
+
+    task: Task
+
+    def __new__(cls, beginning: str, task: Task) -> ToldPrompt:
+        """Returns the beginning with its task."""
+        made = super().__new__(cls, beginning)
+        made.task = task
+        return made
 
 
 @dataclass
 class Usage:
-    """What a backend has used since it was opened; `cost` in the currency of its prices."""
+    """What a backend has used since it was opened; `cost` in the currency of its prices.
+
+    `uncounted` answers came without a number of tokens, so those of the others are all there is.
+    """
 
     requests: int = 0
     retries: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    uncounted: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         """Returns both together."""
@@ -85,8 +143,9 @@ class Backend(Protocol):
         """Returns a continuation of each prompt, drawn anew for prompts that are the same.
 
         A continuation ends with the first character of `sampling.stop` in it, or with the whole
-        of it where the model ended by itself; one with neither was cut off at its limit. The same
-        arguments on the same machine give the same continuations.
+        of it where the model ended by itself; one with neither was cut off at its limit. A prompt
+        that is a `ToldPrompt` may be answered with a whole text instead. The same arguments on the
+        same machine give the same continuations.
 
         Args:
             prompts: any number, of any lengths that the model can read.
@@ -98,6 +157,14 @@ class Backend(Protocol):
         Raises:
             BackendError: the model or the adapter failed, for want of memory say.
         """
+
+
+@runtime_checkable
+class LoadsAdapters(Protocol):
+    """A backend whose server has to be told of an adapter before it is asked for by name."""
+
+    def load_adapter(self, name: str, path: str) -> None:
+        """Has the server load the adapter; raises `BackendError` if it refuses."""
 
 
 def derived_seed(seed: int, of: object, *, size: int = 8) -> int:
@@ -135,6 +202,7 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = tuple(members)
+        self._folders: dict[str, str] = {}
         self.name = " + ".join(
             f"{m.backend.name}@{m.adapter}" if m.adapter else m.backend.name for m in self._members
         )
@@ -144,6 +212,23 @@ class Ensemble:
         """What its members have used, each backend counted once."""
         backends = {id(member.backend): member.backend for member in self._members}
         return sum((backend.usage for backend in backends.values()), Usage())
+
+    def load_adapter(self, name: str, path: str) -> None:
+        """Has the members' servers load an adapter; the other members write with its folder.
+
+        Raises:
+            BackendError: a server refused.
+        """
+        for backend in {id(member.backend): member.backend for member in self._members}.values():
+            if isinstance(backend, LoadsAdapters):
+                backend.load_adapter(name, path)
+        self._folders[name] = path
+
+    def _known_to(self, backend: Backend, adapter: str | None) -> str | None:
+        """Returns what a member calls an adapter."""
+        if adapter is None or isinstance(backend, LoadsAdapters):
+            return adapter
+        return self._folders.get(adapter, adapter)
 
     def complete(
         self,
@@ -171,7 +256,7 @@ class Ensemble:
                 [prompts[row] for row in own],
                 sampling,
                 seed=seed,
-                adapter=adapter or member.adapter,
+                adapter=self._known_to(member.backend, adapter) or member.adapter,
                 progress=report,
             )
             written.update(zip(own, completions, strict=True))

@@ -20,7 +20,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         url: of the API, up to and with `/v1`.
-        api: `completions` continues a text; `chat` is for models that only converse.
+        api: `completions` continues a text; `chat` tells a model what is wanted, and gets whole
+            texts.
         key_file: a file that holds the key and nothing else; without one, the variable
             `COPYLOOP_MODEL_KEY` is looked at.
         concurrency: requests at once.
@@ -28,6 +29,9 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         timeout_seconds: of one attempt.
         requests_per_minute: at most, None for no limit.
         tokens_per_minute: at most, read and written together.
+        texts_per_request: of a chat: how many texts are asked for at once. A server that answers
+            with fewer is asked for as many as that from then on.
+        thinking_tokens: of a chat: added to the limit of each answer, for models that think first.
         price_read: of a million tokens read.
         price_written: of a million tokens written.
     """
@@ -40,6 +44,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout_seconds: AboveZero = 120.0
     requests_per_minute: AboveZero | None = None
     tokens_per_minute: AboveZero | None = None
+    texts_per_request: Annotated[int, Meta(ge=1, le=64)] = 8
+    thinking_tokens: Annotated[int, Meta(ge=0)] = 0
     price_read: NotNegative = 0.0
     price_written: NotNegative = 0.0
 

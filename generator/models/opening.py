@@ -199,7 +199,6 @@ def weights_hash(folder: Path) -> str:
 MANIFEST: Final = "manifest.json"
 ADAPTER: Final = "adapter"
 WEIGHTS: Final = "adapter_model.safetensors"
-SHAPE: Final = "adapter_config.json"
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.reward.regression import Floats, Ints
-from generator.screening.gates.similarity import wordllama_model
+from generator.screening.gates.similarity import vectors
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
 """Returns the vectors of texts, shape (n_texts, d)."""
@@ -89,8 +89,7 @@ def _reader(name: str, cache: Path) -> TextReader:
     kind, _, model = name.partition(":")
     match kind:
         case "wordllama":
-            embed = wordllama_model().embed
-            return lambda texts: embed(list(texts), norm=True)
+            return vectors
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":

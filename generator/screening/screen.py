@@ -11,22 +11,35 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from bandit.features.reading import one_line, unquoted, words
 from generator.brief.channels import Counting
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import GateFinding, claims, similarity, text
+from generator.screening.gates import (
+    GateFinding,
+    claims,
+    figures,
+    form,
+    language,
+    similarity,
+    text,
+)
 from generator.screening.gates.rules import HARM, broken, load_rules
 from generator.screening.settings import CODES, Thresholds, usual
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-STOP: Final = '"\n'
+QUOTE: Final = '"'
+STOP: Final = QUOTE + "\n"
 """What ends a text: prompts put it in quotes, on one line."""
-LATIN: Final = text.listed("cs da de en es fi fr hu id it nb nl pl pt ro sv tr vi")
-"""The languages that are written in Latin letters alone."""
+TAKE_EMOJI: Final = frozenset(
+    ("douyin", "email", "linkedin", "meta", "push", "tiktok", "wechat_moments", "x")
+)
+"""Channels on which emoji are usual; Google's rules on symbols refuse them in search and display
+(https://support.google.com/adspolicy/answer/6021546)."""
 HARMFUL: Final = frozenset({"harm", "platform", "profanity"})
 """The gates whose rejections are of what must not be said, and not of how well it is said."""
 ALIKE: Final = ("duplicate", "crowding")
@@ -69,10 +82,14 @@ def clean(completion: str) -> tuple[str, bool]:
     ('Fresh beans, daily', True)
     >>> clean("Fresh beans for")
     ('Fresh beans for', False)
+    >>> clean('"「静かな朝に」"')
+    ('静かな朝に', True)
     """
-    ends = [completion.index(mark) for mark in STOP if mark in completion]
-    text = completion[: min(ends)] if ends else completion
-    return " ".join(text.split()).strip("'‘’“”` "), bool(ends)
+    # A quote that an answer begins with opens a quotation, which ends at the next one.
+    inner = completion.lstrip().removeprefix(QUOTE)
+    ends = [inner.index(mark) for mark in STOP if mark in inner]
+    text = inner[: min(ends)] if ends else inner
+    return unquoted(one_line(text)), any(mark in completion for mark in STOP)
 
 
 class Screen:
@@ -191,18 +208,20 @@ def _form_gates(brief: Brief, counting: Counting, thresholds: Thresholds) -> dic
     """Returns the gates that look at how a text is written."""
     limits = brief.constraints
     most, least = limits.max_characters, thresholds.length.least_words
-    latin, extra = brief.language in LATIN, thresholds.characters.extra
-    gates = {
-        "empty": _each(text.empty),
-        "length": _each(lambda t: text.length(t, most, counting, least)),
+    told, extra = brief.language, thresholds.characters.extra
+    latin, emoji = told not in language.SCRIPTS, brief.environment.channel in TAKE_EMOJI
+    return {
+        "empty": _each(form.empty),
+        "length": _each(lambda t: form.length(t, most, counting, least, told)),
+        "fragment": _each(lambda t: form.fragment(t, told)),
         "leaked": _each(lambda t: text.leaked(t, brief)),
         "markup": _each(text.markup),
-        "characters": _each(lambda t: text.characters(t, latin=latin, extra=extra)),
-        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors)),
+        "characters": _each(
+            lambda t: form.characters(t, latin=latin, extra=extra, emoji=emoji, language=told)
+        ),
+        "never_use": _each(lambda t: text.ruled_out(t, limits.never_use, limits.competitors, told)),
+        "repeats": _each(lambda t: form.repeats(t, told)),
     }
-    if brief.language == "en":
-        gates |= {"fragment": _each(text.fragment), "repeats": _each(text.repeats)}
-    return gates
 
 
 def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
@@ -210,7 +229,7 @@ def _truth_gates(brief: Brief, thresholds: Thresholds) -> dict[str, Gate]:
     said, claimed = brief.texts(), brief.claims()
     themes = [load_rules(theme) for theme in thresholds.platform.themes]
     harm = [load_rules(HARM)]
-    gates = {"figures": _each(lambda t: claims.unbacked(t, said))}
+    gates = {"figures": _each(lambda t: figures.unbacked(t, said, brief.language))}
     if brief.language == "en":
         gates |= {
             "against": _each(lambda t: claims.against(t, brief)),
@@ -225,7 +244,9 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
     """Returns the gates that look at words, language and subject."""
     said = [*brief.texts(), *shown]
     subjects, floor = similarity.vectors(said), thresholds.off_topic.floor
-    copied, language, grammar = thresholds.copied, thresholds.language, thresholds.grammar
+    copied, grammar = thresholds.copied, thresholds.grammar
+    tongue, chinese = asdict(thresholds.language), language.form_of(brief)
+    names = language.names_of(brief)
     lists = thresholds.profanity
     listing = text.profanities(lists.extra, lists.allowed)
     gates = {
@@ -234,9 +255,7 @@ def _sense_gates(brief: Brief, shown: Sequence[str], thresholds: Thresholds) -> 
         ),
         "profanity": _each(lambda t: text.profane(t, listing)),
         "language": _each(
-            lambda t: text.in_language(
-                t, brief.language, sure=language.sure, least_words=language.least_words
-            )
+            lambda t: language.in_language(t, brief.language, form=chinese, known=names, **tongue)
         ),
     }
     if brief.language == "en":
@@ -258,7 +277,7 @@ def _each(gate: Callable[[str], GateFinding]) -> Gate:
 def _unfinished(written: CandidateText) -> Rejection | None:
     if not written.ended:
         return Rejection("cut_off", "the model had not come to the end of the line")
-    if written.opening and text.words(written.text) == text.words(written.opening):
+    if written.opening and words(written.text) == words(written.opening):
         return Rejection("fragment", "the model added nothing to the opening")
     return None
 

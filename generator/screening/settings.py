@@ -41,6 +41,7 @@ class LanguageThresholds(Struct, frozen=True, forbid_unknown_fields=True):
     """When a text counts as another language."""
 
     sure: Fraction
+    unlikely: Fraction
     least_words: Count
 
 

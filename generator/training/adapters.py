@@ -31,11 +31,10 @@ from transformers import (
 )
 
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
-from generator.models.base import SMOLLM2
+from generator.models.base import SHAPE, SMOLLM2
 from generator.models.opening import (
     ADAPTER,
     MANIFEST,
-    SHAPE,
     WEIGHTS,
     Origin,
     model_folder,

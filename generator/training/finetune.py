@@ -23,7 +23,8 @@ from huggingface_hub import constants as hub
 from generator.data.dataset import CARD, ROWS, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.files import files_hash
-from generator.models.opening import ADAPTER, MANIFEST, SHAPE, WEIGHTS
+from generator.models.base import SHAPE
+from generator.models.opening import ADAPTER, MANIFEST, WEIGHTS
 from generator.models.transformers import Device, pick_device, use_one_thread
 from generator.reward.ranking import open_trusted
 from generator.training.adapters import Base, check_adapter, load_base, parent_adapter, save_adapter

@@ -10,21 +10,20 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from generator.errors import (
-    BackendError,
     TrainingError,
     VersionDamaged,
     VersionMisfit,
     VersionMissing,
 )
-from generator.models.base import Backend
+from generator.models.base import SHAPE, Backend, LoadsAdapters
 from generator.models.catalog import load_models
-from generator.models.opening import ADAPTER, MANIFEST, SHAPE, Origin
+from generator.models.opening import ADAPTER, MANIFEST, Origin
 from generator.writing.requests import ActiveVersion
 from streams.catalogue.state import Catalogue
 from streams.events import Generation
@@ -192,26 +191,7 @@ def _weights_hash(model: str) -> str | None:
         return None
 
 
-LOADED: Final = "already been loaded"
-"""What vLLM says of a name that it knows."""
 SPEAKING: Final = ("canary", "live")
-
-
-LORA: Final = "LORA"
-
-
-class _Shape(msgspec.Struct):
-    """What peft says of an adapter, as far as it matters here."""
-
-    peft_type: str = LORA
-
-
-@runtime_checkable
-class LoadsAdapters(Protocol):
-    """A backend whose server has to be told of an adapter before it is asked for by name."""
-
-    def load_adapter(self, name: str, path: str) -> None:
-        """Has the server load the adapter; raises `BackendError` if it refuses."""
 
 
 def version_resolver(
@@ -238,26 +218,11 @@ def version_resolver(
         if not isinstance(served, LoadsAdapters):
             return ActiveVersion(found.id, folder)
         if found.id not in loaded:
-            _load(served, found.id, folder)
+            served.load_adapter(found.id, folder)
             loaded.add(found.id)
         return ActiveVersion(found.id, found.id)
 
     return active
-
-
-def _load(served: LoadsAdapters, version_id: str, folder: str) -> None:
-    kind = msgspec.json.decode((Path(folder) / SHAPE).read_bytes(), type=_Shape).peft_type
-    if kind != LORA:
-        raise BackendError(
-            f"version {version_id} is a {kind} adapter, and the server loads LoRA adapters only; "
-            "write with a model that is loaded here, or teach with adapter.kind lora or adalora"
-        )
-    try:
-        served.load_adapter(version_id, folder)
-    except BackendError as error:
-        # From before this process started; an id never means another adapter.
-        if LOADED not in str(error):
-            raise
 
 
 def _who(catalogue: Catalogue, generation: Generation) -> GeneratorVersion | None:

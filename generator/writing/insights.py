@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from bandit.features.reading import words
 from generator.brief.schema import Brief
-from generator.screening.gates.text import SMALL, words
+from generator.screening.gates.form import forms
 from generator.screening.screen import HARMFUL
 from streams.events import INTERACTIONS, interactions_in
 from streams.fold import partitions, scan
@@ -143,7 +144,7 @@ def _enough(clicks: Iterable[SeenText]) -> bool:
 def _liked_words(seen: list[SeenText]) -> list[str]:
     telling: dict[str, set[str]] = {}
     for text in {impression.text for impression in seen}:
-        for word in set(words(text)) - SMALL:
+        for word in set(words(text)) - forms("en").small:
             if len(word) >= 3:
                 telling.setdefault(word, set()).add(text)
     scored = []

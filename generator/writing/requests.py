@@ -129,6 +129,7 @@ class RequestHandler(NamedTuple):
                 reason=str(each.rejection),
             )
             for each in drafts.rejected
+            if each.text  # a server may have withheld it
         ]
         creatives = _unwritten(catalogue, [*made, *refused])
         short = len(drafts.creatives) < generation.n

@@ -17,9 +17,10 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from generator.brief.channels import Asset, Counting
+from generator.brief.instructions import Wanted, task_of
 from generator.brief.prompts import Prompt, TextForm, plain_prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
-from generator.models.base import Backend, Completion, Sampling, derived_seed
+from generator.models.base import Backend, Completion, Sampling, ToldPrompt, derived_seed
 from generator.screening.gates.similarity import by_difference, vectors
 from generator.screening.screen import (
     OUTRANKED,
@@ -37,6 +38,18 @@ PROMPTS_PER_BATCH: Final = 16
 MAX_REPEATS: Final = 4
 """How often a batch continues the same prompt; more would mostly write the same again."""
 CANDIDATES_PER_TEXT: Final = 8
+AVOIDED: Final = 40
+"""How many of the texts that are there a model that converses is told of, the latest ones."""
+WITHHELD: Final = {
+    "content_filter": "a content filter of the server's held the text back",
+    "refusal": "the model refused to write it",
+    "truncated": "the answer came to its limit of tokens before there was a text",
+    "no_answer": "the server did not answer with a text",
+}
+"""Why a server gave no text, in words, by code."""
+LATIN_SCRIPT: Final = frozenset(
+    "cs da de es fi fr hu id it nb nl pl pt ro sv tr vi".split()  # noqa: SIM905
+)
 
 Rank: TypeAlias = Callable[[Sequence[str]], Sequence[int]]
 """Puts texts that passed the screen in order, the most promising first: their places."""
@@ -176,6 +189,7 @@ def generate(
     """
     piece = piece or Piece.headline(brief)
     limits = replace(brief.constraints, max_characters=piece.max_units)
+    existing = tuple(existing)
     screen = Screen(
         replace(brief, constraints=limits),
         counting=piece.counting,
@@ -191,8 +205,7 @@ def generate(
             brief, seed=seed, winners=winners, form=piece.form, max_characters=piece.max_units
         )
     )
-    # English has about four characters to a token; whoever needs more is too long anyway.
-    sampling = Sampling(STOP, piece.max_units // 4 + 1, *style)
+    sampling = Sampling(STOP, _most_tokens(piece.max_units, brief.language), *style)
     result = GenerationResult([], [])
     enough = math.ceil(n * selection.over)
     budget = max(CANDIDATES_PER_TEXT * n, PROMPTS_PER_BATCH)
@@ -208,7 +221,9 @@ def generate(
         # Up to half are refused, so some two prompts for each text that is missing.
         missing = enough - len(result.accepted)
         repeats = min(max(2 * missing // PROMPTS_PER_BATCH, 1), MAX_REPEATS)
-        batch = list(itertools.islice(source, PROMPTS_PER_BATCH)) * repeats
+        taken = (*existing, *(candidate.text for candidate in result.accepted))[-AVOIDED:]
+        some = itertools.islice(source, PROMPTS_PER_BATCH)
+        batch = [_told(prompt, brief, piece, taken) for prompt in some] * repeats
         completions = backend.complete(
             [prompt.text for prompt in batch],
             sampling,
@@ -225,23 +240,51 @@ def generate(
     return _selected(result, n, selection.rank)
 
 
+def _most_tokens(max_units: int, language: str) -> int:
+    """Returns how many tokens a text may take; a longer one is too long anyway.
+
+    English has about four characters to a token. Other languages of Latin letters have two, and a
+    character of another script takes up to three where the model knows few of its words.
+    """
+    if language == "en":
+        return max_units // 4 + 1
+    return max_units // 2 + 2 if language in LATIN_SCRIPT else 3 * max_units + 1
+
+
+def _told(prompt: Prompt, brief: Brief, piece: Piece, taken: tuple[str, ...] = ()) -> Prompt:
+    """Returns the prompt with the task that a model is told which converses."""
+    wanted = Wanted(piece.form, piece.max_units, piece.counting, prompt.segment, prompt.winner)
+    return prompt._replace(text=ToldPrompt(prompt.text, task_of(brief, wanted, taken=taken)))
+
+
+def _candidate(prompt: Prompt, completion: Completion) -> CandidateText:
+    """Returns the text that came of a prompt: what continues its opening, or a whole text."""
+    if completion.whole:
+        # A quotation mark inside does not end it.
+        text = completion.text
+        return CandidateText(text if STOP[0] in text else clean(text + STOP)[0])
+    text, ended = clean(prompt.opening + completion.text)
+    return CandidateText(text, prompt.opening, ended)
+
+
 def _judged(
     batch: Sequence[Prompt], completions: Sequence[Completion], piece: Piece, screen: Screen
 ) -> Iterator[WrittenText]:
-    cleaned = [clean(p.opening + c.text) for p, c in zip(batch, completions, strict=True)]
-    verdicts = screen.judge(
-        [
-            CandidateText(text, prompt.opening, ended)
-            for prompt, (text, ended) in zip(batch, cleaned, strict=True)
-        ]
-    )
-    for prompt, completion, (text, _), verdict in zip(
-        batch, completions, cleaned, verdicts, strict=True
-    ):
+    pairs = list(zip(batch, completions, strict=True))
+    candidates = [_candidate(prompt, c) for prompt, c in pairs if c.withheld is None]
+    judged = zip(candidates, screen.judge(candidates), strict=True)
+    for prompt, completion in pairs:
+        model, adapter = completion.model, completion.adapter
+        if completion.withheld is not None:
+            why = Rejection(completion.withheld, WITHHELD[completion.withheld])
+            yield WrittenText("", piece, prompt, model, adapter, why)
+            continue
+        if completion.whole:  # no frame opened it
+            prompt = prompt._replace(opening="", frame="winner" if prompt.winner else "instruction")
+        candidate, verdict = next(judged)
         # Of gates that found nothing to measure the scores say nothing.
         scores = {code: score for code, score in verdict.scores.items() if score}
-        model, adapter = completion.model, completion.adapter
-        yield WrittenText(text, piece, prompt, model, adapter, verdict.rejection, scores)
+        yield WrittenText(candidate.text, piece, prompt, model, adapter, verdict.rejection, scores)
 
 
 def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
@@ -330,15 +373,15 @@ def take_samples(
     every, refused, harm = [], [], 0
     for brief in briefs:
         prompt = plain_prompt(brief)
+        told = _told(Prompt(prompt, "", "plain"), brief, Piece.headline(brief))
         completions = sampler.backend.complete(
-            [prompt] * config.samples,
+            [told.text] * config.samples,
             sampling,
             # Of the brief's own, so that one more brief changes nothing about the others.
             seed=derived_seed(config.seed, prompt),
             adapter=sampler.adapter,
         )
-        cleaned = [clean(completion.text) for completion in completions]
-        written = [CandidateText(text, ended=ended) for text, ended in cleaned]
+        written = [_candidate(told, completion) for completion in completions]
         verdicts = Screen(brief, thresholds=single, reader=sampler.backend).judge(written)
         every.append([each.text for each in written])
         refused.append([v.rejection.code if v.rejection else None for v in verdicts])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from streams.checkpoint import exclusive, exclusive_file
 from streams.errors import ArchiveError
 from streams.logs.base import Log, TopicPartition
 
@@ -27,6 +29,9 @@ WRITTEN_FROM: Final = b"copyloop.from"
 is known of what is missing before them."""
 BEFORE: Final = "before-"
 """How the folders begin that hold the archive of another history of the log."""
+
+LOCK: Final = ".archive.lock"
+"""Hidden, since Spark, pandas and pyarrow take every other file of a folder for data."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +51,23 @@ class Gap(NamedTuple):
     start: int
     end: int
     path: Path
+
+
+@contextmanager
+def archive_lock(directory: Path) -> Iterator[None]:
+    """Holds the writing of the archive for the block; see `exclusive`.
+
+    Raises:
+        LockError: another process writes the archive.
+    """
+    visible = directory / "archive.lock"
+    with ExitStack() as held:
+        held.enter_context(exclusive_file(directory / LOCK, "archive"))
+        # The name of the lock in copyloop's first versions, one of which may run.
+        if visible.exists():
+            held.enter_context(exclusive(directory, "archive"))
+            visible.unlink()
+        yield
 
 
 def archive_files(directory: Path, topic: str) -> list[ArchiveFile]:

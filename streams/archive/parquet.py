@@ -25,13 +25,13 @@ from streams.archive.files import (
     ArchiveFile,
     Gap,
     archive_files,
+    archive_lock,
     check_complete,
     gaps,
     is_sound,
     put_aside,
     why_of_another_log,
 )
-from streams.checkpoint import exclusive
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
 from streams.files.writing import remove_unfinished, writing_whole
@@ -48,8 +48,6 @@ ROWS_PER_GROUP: Final = 10_000
 READ_ROWS: Final = 1000
 LOOK_SECONDS: Final = 1.0
 PARTITIONS: Final = b"copyloop.partitions"
-
-logger = logging.getLogger(__name__)
 
 SCHEMA: Final = pa.schema(
     [
@@ -107,7 +105,7 @@ def run_archive(
     counts = counts or ArchiveCounts()
     log = RetryingLog(log, stop=stop)
 
-    with exclusive(directory, "archive"):
+    with archive_lock(directory):
         archiver = _Archiver(log, directory, rows_per_file, counts)
         archiver.resume()
         ready()
@@ -118,6 +116,7 @@ def run_archive(
                 due_at = time.monotonic() + interval_seconds
                 archiver.fill_gaps()
             archiver.write_new(1 if due else rows_per_file)
+        archiver.fill_gaps()
         archiver.write_new(0)
 
 
@@ -133,7 +132,6 @@ class _Archiver:
         self._directory = directory
         self._rows = rows
         self._counts = counts
-        self._partitions = {topic: partitions(log, topic) for topic in ARCHIVED}
         self._empty: set[Gap] = set()
         """Gaps that the log has no record for."""
         self.offsets: dict[TopicPartition, int] = {}
@@ -143,7 +141,7 @@ class _Archiver:
         remove_unfinished(self._directory)
         files = {topic: archive_files(self._directory, topic) for topic in ARCHIVED}
         sound = {topic: [f for f in held if is_sound(f)] for topic, held in files.items()}
-        counts = {topic: len(places) for topic, places in self._partitions.items()}
+        counts = {topic: self._log.partitions(topic) for topic in ARCHIVED}
         why = why_of_another_log(self._log, sound, counts)
         if why is not None:
             aside = put_aside(self._directory, ARCHIVED)
@@ -158,10 +156,13 @@ class _Archiver:
         self.fill_gaps()
 
     def fill_gaps(self) -> None:
-        """Writes again what files that are gone had, and finds out where the archive ends."""
-        for topic, places in self._partitions.items():
+        """Writes again what files that are gone had, and finds out where the archive ends.
+
+        Partitions that were added since are taken up.
+        """
+        for topic in ARCHIVED:
             files = archive_files(self._directory, topic)
-            for place in places:
+            for place in partitions(self._log, topic):
                 own = [file for file in files if file.partition == place.partition]
                 start = self._log.start_offset(place)
                 for gap in gaps(own, start):
@@ -304,9 +305,9 @@ def restore(directory: Path, log: Log) -> int:
     topics = {topic: files for topic in ARCHIVED if (files := archive_files(directory, topic))}
     if not topics:
         raise ArchiveError(f"there is no archive in {directory}")
-    layout = {
-        topic: int(_schema(files[0].path).metadata[PARTITIONS]) for topic, files in topics.items()
-    }
+    layout = {topic: _count(files) for topic, files in topics.items()}
+    for topic, archived in layout.items():
+        log.create_topic(topic, partitions=archived)
     create_topics(log, partitions=max(layout.values()))
     for topic, archived in layout.items():
         if log.partitions(topic) != archived:
@@ -328,6 +329,13 @@ def restore(directory: Path, log: Log) -> int:
             )
             restored += len(chunk)
     return restored
+
+
+def _count(files: Sequence[ArchiveFile]) -> int:
+    """Returns how many partitions a topic had: at the end, since some may have been added."""
+    last = {file.partition: file.path for file in files}
+    told = (_schema(path).metadata[PARTITIONS] for path in last.values())
+    return max(*map(int, told), *(partition + 1 for partition in last))
 
 
 @contextmanager

@@ -33,8 +33,9 @@ from streams.files.writing import BY_UMASK, write_whole
 from streams.inspect import Lag, lags, printable
 from streams.inspect import tail as lines
 from streams.logs.embedded import wall_clock_ms
-from streams.logs.opening import log_exists
+from streams.logs.opening import kafka_options, log_exists
 from streams.process import stop_on_signals
+from streams.topic_checks import Fault, topic_commands, topic_faults
 from streams.topics import GROUPS, INGEST_GROUP, acl_commands, create_topics, topic_states
 
 
@@ -158,13 +159,15 @@ def topics(
     mapping: MappingFiles = None,
     form: Form = "table",
 ) -> None:
-    """Make the topics that are missing, and show how each is laid out."""
+    """Make the topics that are missing, and show how each is laid out, and what is wrong with it.
+
+    On Kafka, the commands follow that set it right, for whoever runs the cluster; with --dry-run
+    also those that make the topics.
+    """
     if acls:
         if not at.url.startswith("kafka://"):
             raise typer.BadParameter("only Kafka has ACLs; give --log kafka://HOST:PORT")
-        from streams.logs.kafka.options import read_url
-
-        options, ingested = read_url(at.url), _mapped_topics(mapping)
+        options, ingested = kafka_options(at.url), _mapped_topics(mapping)
         commands = acl_commands(
             options.bootstrap, prefix=options.prefix, ingested=ingested, principal=principal
         )
@@ -173,12 +176,28 @@ def topics(
     # What is not there has no topics, and neither has a log in memory.
     with opened(at.url if log_exists(at.url) or not dry_run else "memory://") as here:
         states = topic_states(here, partitions=partitions, create=not dry_run)
+        faults = topic_faults(here, states)
     columns = ("topic", "state", "partitions", "kept", "key", "holds")
     rows = [
         (topic.name, state, count, topic.retention, topic.key, topic.holds)
         for topic, count, state in states
     ]
+    fixes: list[str] = []
+    if at.url.startswith("kafka://"):
+        options = kafka_options(at.url)
+        fixes = topic_commands(states, faults, bootstrap=options.bootstrap, prefix=options.prefix)
+    if form == "json":
+        print_json([_with_faults(dict(zip(columns, row, strict=True)), faults) for row in rows])
+        return
     print_rows(form, columns, rows)
+    if faults:
+        print_rows(form, Fault._fields, faults)
+    typer.echo("\n".join(fixes), nl=bool(fixes))
+
+
+def _with_faults(row: dict[str, object], faults: Sequence[Fault]) -> dict[str, object]:
+    mine = [fault for fault in faults if fault.topic == row["topic"]]
+    return row | {"wrong": [fault._asdict() for fault in mine]}
 
 
 def lag(

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streams.errors import SchemaError, SchemaVersionError
 from streams.events.access import Act, ApiKey, Assignment, Flag, Protection
+from streams.events.creatives import AdDetails as AdDetails
 from streams.events.creatives import Creative as Creative
 from streams.events.creatives import CreativeStatus as CreativeStatus
 from streams.events.creatives import Generation as Generation

@@ -39,6 +39,46 @@ class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     parts: Annotated[dict[str, Lineage], doc("By part, where several were written apart.")] = {}
 
 
+DisplayPath: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+WebAddress: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class AdDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What goes with a creative's text where the ad is booked, as far as its channel has it.
+
+    `pins` says, by part, at which position alone a part may be shown, from 1. `booked` are the
+    columns of the file that the ad came from which nothing here reads (campaign, ad group), so
+    that a file which is written of it has them.
+    """
+
+    final_url: Annotated[WebAddress | None, doc("Where a click leads.")] = None
+    display_path: Annotated[
+        tuple[DisplayPath, ...],
+        Meta(max_length=2, description="What is shown of the address, after the domain."),
+    ] = ()
+    call_to_action: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64)] | None, doc("What the button says.")
+    ] = None
+    image: Annotated[WebAddress | None, doc("Its address, file name, or the platform's id.")] = None
+    pins: Annotated[dict[str, Annotated[int, Meta(ge=1, le=9)]], doc("By part.")] = {}
+    booked: Annotated[dict[str, str], doc("Columns that nothing here reads, by name.")] = {}
+
+    def problem(self) -> str | None:
+        """Returns what is wrong with the address that a click leads to, None if nothing is.
+
+        >>> AdDetails(final_url="javascript:alert(1)").problem()
+        "final_url is 'javascript:alert(1)'; expected an address that starts with https://"
+        """
+        if self.final_url is None:
+            return None
+        scheme, _, rest = self.final_url.partition("://")
+        if scheme.lower() not in ("http", "https") or not rest:
+            return f"final_url is {self.final_url!r}; expected an address that starts with https://"
+        if any(char.isspace() for char in self.final_url):
+            return f"final_url is {self.final_url!r}; an address has no white space"
+        return None
+
+
 CreativeStatus: TypeAlias = Literal["proposed", "screened", "live", "paused", "retired", "rejected"]
 
 
@@ -58,6 +98,9 @@ class Creative(Struct, frozen=True, kw_only=True, tag_field="type", tag="creativ
     reason: str | None = None
     lineage: Lineage = msgspec.field(default_factory=Lineage)
     caps: Caps | UnsetType = UNSET
+    ad: Annotated[AdDetails | UnsetType, doc("What goes with the text where the ad is booked.")] = (
+        UNSET
+    )
     v: Version = FIRST_VERSION
 
     def __post_init__(self) -> None:

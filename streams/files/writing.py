@@ -14,7 +14,8 @@ from secrets import token_hex
 from typing import IO, Final
 
 UNFINISHED: Final = ".unfinished"
-"""How the name of a file ends that is being written; nobody reads such a file."""
+"""How the name of a file ends that is being written. It begins with a dot, since Spark, pandas
+and pyarrow read every file of a folder but hidden ones."""
 OWNER_ALONE: Final = 0o600
 BY_UMASK: Final = 0o666
 """The mode of a file that a user asked for by its name: who may read it is theirs to say."""
@@ -53,8 +54,10 @@ def writing_whole(
     """
     make_folder(path.parent)
     own = f".{token_hex(4)}" if shared else ""
-    unfinished = path.with_name(f"{path.name}{own}{UNFINISHED}")
-    unfinished.unlink(missing_ok=True)
+    unfinished = path.with_name(f".{path.name}{own}{UNFINISHED}")
+    # Writers of copyloop's first versions, which may have been killed, named them without the dot.
+    for left in (unfinished, path.with_name(f"{path.name}{UNFINISHED}")):
+        left.unlink(missing_ok=True)
     handle = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "w+b") as file:

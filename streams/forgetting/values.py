@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from streams.archive.files import archives_in
+from streams.archive.files import archive_lock, archives_in
 from streams.archive.parquet import rewrite_file
 from streams.checkpoint import SUFFIX, exclusive, read_checkpoint
 from streams.errors import (
@@ -281,7 +281,7 @@ def forget(
             for group, topic in (("join", OUTCOMES), ("learn", INTERACTIONS)) if in_place else ():
                 for number in range(log.partitions(topic)):
                     held.enter_context(exclusive(data / "checkpoints", f"{group}-{number}"))
-            held.enter_context(exclusive(data / "archive", "archive"))
+            held.enter_context(archive_lock(data / "archive"))
             mark = begin(data, wanted.field, wanted.placement, wanted.values, now_ms)
         if path is not None and not dry_run:
             file = SqliteLog(path, patience_seconds=PATIENCE_SECONDS)

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenDeadLetters
+from streams.dead_letters import WrittenDeadLetters, append_or_lay_aside
 from streams.errors import MappingError, UnmappedError
-from streams.events import OUTCOMES, TOPICS, encode
-from streams.fold import AdaptiveInterval, PartitionWorker, commit
+from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
+from streams.fold import AdaptiveInterval
 from streams.ingest.mapping import Mapper, TopicMapping
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import STATE as TRACESTATE
 from streams.logs.cloudevents import trace_headers
 from streams.logs.wrappers import RetryingLog
+from streams.partition_worker import CHECKPOINT_AGE_SECONDS, PartitionWorker, commit
 from streams.readiness import nobody
 from streams.topics import INGEST_GROUP
 
@@ -86,16 +86,21 @@ def run_ingest(
     worker = PartitionWorker(
         reading,
         checkpoints_directory,
-        partial(_Ingested, log, reading, begin, counts),
+        partial(_Ingested, reading, begin, counts),
         name=lambda partition: f"ingest-{partition.topic}-{partition.partition}",
-        saving=AdaptiveInterval(checkpoint_seconds),
+        saving=AdaptiveInterval(checkpoint_seconds, longest_seconds=CHECKPOINT_AGE_SECONDS),
+        outputs=(DEAD_LETTER,),
+        output_log=log,
+        stop=stop,
         counts=counts,
     )
     with worker.consumer(mappers, group=INGEST_GROUP) as consumer:
         ready()
         while not stop.is_set():
             records = consumer.poll(POLL_SECONDS, limit=batch)
-            log.append([m for r in records for m in worker[r[:2]].mapped(r, mappers)])
+            mapped = [(m, r) for r in records for m in worker[r[:2]].mapped(r, mappers)]
+            sources = [record[:3] for _, record in mapped]
+            append_or_lay_aside(log, [message for message, _ in mapped], sources.__getitem__)
             commit(consumer, worker.save_due())
     return counts
 
@@ -109,7 +114,6 @@ class _Ingested:
 
     def __init__(
         self,
-        log: Log,
         source: Log,
         begin: Literal["oldest", "newest"],
         counts: IngestCounts,
@@ -125,17 +129,15 @@ class _Ingested:
         # Saved at once, since where the newest record is will be elsewhere by the next start.
         self.changed = self.position is not None
         self._partition = partition
-        self._letters = WrittenDeadLetters(
-            log, offsets.get(DEAD_LETTERS), lambda place: place[:2] == partition
-        )
+        self._letters = WrittenDeadLetters([partition], offsets)
+        self.written = (self._letters.written,)
         self._counts = counts
 
     def offsets(self) -> dict[TopicPartition, int]:
         return {} if self.position is None else {self._partition: self.position}
 
     def checkpoint(self) -> Checkpoint:
-        letters = {DEAD_LETTERS: self._letters.offset(self.position or 0)}
-        return Checkpoint(b"", self.offsets() | letters)
+        return Checkpoint(b"", self.offsets())
 
     def mapped(self, record: Record, mappers: Mapping[str, Mapper]) -> list[Message]:
         """Takes in the next record; returns its outcome or dead letter, where there is one."""

@@ -45,6 +45,8 @@ class JoinLatency:
 class JoinCounts:
     """What a joiner has seen and done since it started.
 
+    `forwarded` are outcomes that were sent on to the partition of their decision.
+
     `refused` are the records that could not be used for any reason but being late, orphan or a
     duplicate; `defaulted` are those of the `closed` decisions that got the default reward.
     """
@@ -57,6 +59,7 @@ class JoinCounts:
     orphan: int = 0
     duplicate: int = 0
     refused: int = 0
+    forwarded: int = 0
     dead_lettered: int = 0
     ticks: int = 0
     latency: JoinLatency = field(default_factory=JoinLatency, repr=False, compare=False)

@@ -6,6 +6,7 @@ it says which interactions and refusals follow, so these are a function of the l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -60,11 +61,17 @@ class Join:
 
     What it has to say piles up until `take` hands it over. `catalogue` must have been read up
     to the records that are fed.
+
+    Attributes:
+        source: the partition's number.
+        time_ms: that of the last record.
+        layouts: how many partitions there are, and were before; for who feeds it to keep.
     """
 
     def __init__(self, source: int, catalogue: Catalogue) -> None:
         self.source = source
         self.time_ms = -1
+        self.layouts: set[int] = set()
         self._catalogue = catalogue
         self._interactions: list[Emitted] = []
         self._refusals: list[Refusal] = []
@@ -152,6 +159,15 @@ class Join:
         taken, self._unknown = self._unknown, []
         return taken
 
+    def knows(self, outcome: Outcome) -> bool:
+        """Returns whether the outcome's event was decided here, as of the last record."""
+        return (outcome.event_id, outcome.slot) in self._entries or self._decided(outcome.event_id)
+
+    def take_early(self, is_elsewhere: Callable[[str], bool]) -> list[Arrival]:
+        """Returns, and lets go of, outcomes whose event is not known here and is elsewhere."""
+        keys = [key for key in self._early if not self._decided(key[0]) and is_elsewhere(key[0])]
+        return [arrival for key in keys for arrival in self._early.pop(key).values()]
+
     def to_bytes(self) -> bytes:
         """Returns the whole state: equal for equal records fed, byte for byte."""
         early = [arrival for held in self._early.values() for arrival in held.values()]
@@ -165,6 +181,7 @@ class Join:
                 self._terms,
                 entries,
                 early,
+                layouts=sorted(self.layouts),
             )
         )
 
@@ -181,6 +198,7 @@ class Join:
         join._sequence = state.sequence
         join._ordinal = state.ordinal
         join._terms = state.terms
+        join.layouts = set(state.layouts)
         for entry in state.entries:
             join._entries[entry.event_id, entry.slot] = entry
             timers = join._timers if entry.phase == OPEN else join._forgetting
@@ -195,6 +213,9 @@ class Join:
         heapify(join._timers)
         heapify(join._forgetting)
         return join
+
+    def _decided(self, event_id: str) -> bool:
+        return (event_id, 0) in self._entries or event_id in self._later
 
     def _open(
         self,

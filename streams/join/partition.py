@@ -7,8 +7,8 @@ what was written before a crash, asks for ticks, and counts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from itertools import chain, groupby
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from math import inf
 from typing import Final
 
@@ -16,11 +16,10 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import PARTITION as DEAD_LETTERS
-from streams.dead_letters import WrittenDeadLetters
-from streams.errors import EventError, SchemaError
+from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
+from streams.errors import EventError, EventTooLarge, SchemaError
 from streams.events import (
-    CATALOGUE,
+    DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
@@ -32,13 +31,14 @@ from streams.events import (
     decode,
     encode,
 )
-from streams.fold import ends, partitions, scan
 from streams.join.counts import JoinCounts as JoinCounts
 from streams.join.counts import JoinLatency as JoinLatency
 from streams.join.machine import Join
+from streams.join.routing import forwarded, layouts_told, next_partition, visited_by
 from streams.join.state import Emitted, Refusal, together
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
+from streams.read_back import Key, Written
 
 TICK: Final = encode(Tick())
 OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
@@ -87,10 +87,10 @@ class Merge:
     def blocked_by(self) -> tuple[str, int] | None:
         """Returns the side that must move on, and past when, for what waits to be released.
 
-        None if nothing waits but ticks, which are worth nothing by themselves.
+        None if nothing waits but plain ticks, which are worth nothing by themselves.
         """
         for topic, side in self._sides.items():
-            if any(record.value != TICK for record in side):
+            if any(record.value != TICK or layouts_told(record) for record in side):
                 return OTHER[topic], side[-1].timestamp_ms
         return None
 
@@ -114,62 +114,66 @@ class _Sequenced(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Sequenced)
 
 
-class Written:
-    """What the join of partition `source` had written, and does not write again.
-
-    Args:
-        log: where it was written.
-        source: the partition whose join it is.
-        offsets: where to look from, as `offsets` gave them; an output that is left out is
-            looked through from its start.
-
-    Attributes:
-        letters: its dead letters.
-        catalogue_offset: what cannot be used of the catalogue before here has its letters.
-    """
-
-    def __init__(self, log: Log, source: int, offsets: Mapping[TopicPartition, int]) -> None:
-        self._log = log
-        outputs = partitions(log, INTERACTIONS)
-        self._offsets = {place: offsets[place] for place in outputs if place in offsets}
-        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        # The catalogue has one partition, and so has the join of the same number lay it aside.
-        topics = (DECISIONS, OUTCOMES, CATALOGUE)
-        self.letters = WrittenDeadLetters(
-            log,
-            offsets.get(DEAD_LETTERS),
-            lambda place: place[0] in topics and place[1] == source,
-        )
-        records = (record for place in outputs for record in scan(log, place, offsets.get(place)))
-        found = (_sequenced(record) for record in records)
-        ours = (each.sequences for each in found if each and each.source == source)
-        self._sequences = set(chain.from_iterable(ours))
-
-    def interaction(self, sequence: int) -> bool:
-        """Returns whether the interaction is there; each can be asked for once."""
-        if sequence not in self._sequences:
-            return False
-        self._sequences.remove(sequence)
-        return True
-
-    def offsets(self) -> dict[TopicPartition, int]:
-        """Returns where the next start must look from, if the join's state is as of now.
-
-        That moves on only once all that was found has been asked for: until then the state is
-        older than what is written.
-        """
-        if not self._sequences:
-            self._offsets = ends(self._log, INTERACTIONS)
-        others = {DEAD_LETTERS: self.letters.offset(), CATALOGUE_PARTITION: self.catalogue_offset}
-        return self._offsets | others
-
-
-def _sequenced(record: Record) -> _Sequenced | None:
+def _identify(record: Record) -> tuple[Key, Sequence[int]] | None:
     try:
-        return _decoder.decode(record.value)
+        found = _decoder.decode(record.value)
     except UNREADABLE:
         # No join wrote that; the learner lays it aside.
         return None
+    return (INTERACTIONS, found.source), found.sequences
+
+
+class JoinWritten:
+    """What the join of partition `source` had written, and does not write again.
+
+    Args:
+        source: the partition whose join it is.
+        offsets: the checkpoint's; they say where to look from.
+
+    Attributes:
+        interactions, letters: what it wrote of either.
+        catalogue_offset: what cannot be used of the catalogue before here has its letters.
+    """
+
+    def __init__(self, source: int, offsets: Mapping[TopicPartition, int]) -> None:
+        self._key = INTERACTIONS, source
+        self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
+        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
+        keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
+        # The catalogue has one partition, and so has the join of the same number lay it aside.
+        if source == CATALOGUE_PARTITION.partition:
+            keys.append(CATALOGUE_PARTITION)
+        self.letters = WrittenDeadLetters(keys, offsets)
+
+    def interaction(self, sequence: int) -> bool:
+        """Returns whether it is there, or its dead letter; each can be asked for once."""
+        laid_aside = self.letters.written.take((JOINED, self._key[1]), sequence)
+        return self.interactions.take(self._key, sequence) or laid_aside
+
+
+def place_of(message: Message) -> Place:
+    """Returns where the record stood that a message of a join follows from."""
+    record = Record(message.topic, 0, 0, 0, message.key, message.value, message.headers)
+    if message.topic == DEAD_LETTER and (place := origin(record)):
+        return place
+    found = _identify(record)
+    return (JOINED, found[0][1], found[1][0]) if found else (message.topic, 0, 0)
+
+
+LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
+"""What a record may have, so that an interaction can be written of what is joined."""
+
+
+def check_size(record: Record) -> None:
+    """Refuses a record that is larger than any that can be joined.
+
+    Raises:
+        EventTooLarge: with the reason of its dead letter.
+    """
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    size, largest = len(record.key) + len(record.value) + headers, LARGEST_BYTES[record.topic]
+    if size > largest:
+        raise EventTooLarge(f"it has {size} bytes; expected at most {largest} in {record.topic}")
 
 
 IDLE_SECONDS: Final = 0.02
@@ -198,7 +202,7 @@ class JoinedPartition:
         self,
         join: Join,
         offsets: dict[TopicPartition, int],
-        written: Written,
+        written: JoinWritten,
         counts: JoinCounts,
     ) -> None:
         self.join = join
@@ -207,9 +211,11 @@ class JoinedPartition:
         self.paused: set[str] = set()
         """The sides that are not read for now."""
         self._offsets = offsets
-        self.written = written
+        self.wrote = written
+        self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
+        self._told_layout = 0
 
     def add(self, record: Record, now: float) -> None:
         """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
@@ -221,10 +227,14 @@ class JoinedPartition:
     def advance(self, log: Log) -> list[Message]:
         """Joins as far as the records reach; returns what is to be written of that."""
         letters: list[Message] = []
+        sent_on: list[Message] = []
         released = self.merge.release()
         for record in released:
-            error = self._feed(record)
-            if error is not None:
+            try:
+                sent_on += self._feed(log, record)
+            except EventError as error:
+                self._counts.refused += 1
+                self.join.tick(record.timestamp_ms)
                 letters += self.lay_aside(record, error.code, str(error))
         interactions, refusals = self.join.take()
         refusals += self.join.take_unknown()
@@ -234,7 +244,7 @@ class JoinedPartition:
                 letters += self._refused(log, refusal, at_hand)
         # Letters go first: a decision that was laid aside stays so when it is read again.
         runs = groupby(interactions, key=_told_together)
-        return letters + [m for _, run in runs for m in self._to_write(list(run))]
+        return letters + sent_on + [m for _, run in runs for m in self._to_write(list(run))]
 
     def offsets(self) -> dict[TopicPartition, int]:
         """Returns the offset of each side from which the join's state goes on."""
@@ -244,8 +254,11 @@ class JoinedPartition:
         }
 
     def checkpoint(self) -> Checkpoint:
-        """Returns what to save: the join, and the offsets of its inputs and outputs."""
-        return Checkpoint(self.join.to_bytes(), self.offsets() | self.written.offsets())
+        """Returns what to save: the join, and the offsets of its inputs."""
+        offsets = self.offsets()
+        if self.join.source == CATALOGUE_PARTITION.partition:
+            offsets[CATALOGUE_PARTITION] = self.wrote.catalogue_offset
+        return Checkpoint(self.join.to_bytes(), offsets)
 
     def tick_due(self, now: float, now_ms: int) -> tuple[float, tuple[str, ...]]:
         """Returns in how many seconds time must be helped on, and on which sides.
@@ -264,6 +277,16 @@ class JoinedPartition:
         idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
         return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
 
+    def tell_layout(self, count: int) -> bool:
+        """Returns whether the join is to be told now that there are so many partitions."""
+        layouts = self.join.layouts
+        if count == 1 and not layouts:
+            # Nothing follows from that, and so no record has to say it.
+            layouts.add(1)
+        untold = count not in layouts and self._told_layout != count
+        self._told_layout = count
+        return untold
+
     def ticks(self, now: float, now_ms: int) -> list[Message]:
         """Returns the ticks that are due."""
         due_in, sides = self.tick_due(now, now_ms)
@@ -276,43 +299,71 @@ class JoinedPartition:
 
     def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""
-        letters = self.written.letters.message(record, code, error)
+        letters = self.wrote.letters.message(record, code, error)
         self._counts.dead_lettered += len(letters)
         return letters
 
-    def _feed(self, record: Record) -> EventError | None:
-        """Feeds the join one record; returns what is wrong with the record, if anything."""
+    def _feed(self, log: Log, record: Record) -> list[Message]:
+        """Feeds the join one record; returns the outcomes that go on to another partition.
+
+        Raises:
+            EventError: the record cannot be used.
+        """
         if record.value == TICK:
             self.join.tick(record.timestamp_ms)
-            return None
+            return self._laid_out(log, layouts_told(record)) if record.headers else []
         self._counts.events += 1
         # Its placement may be known by now, but it was not when this decision was refused.
-        if record.topic == DECISIONS and self.written.letters.take(record):
+        if record.topic == DECISIONS and self.wrote.letters.take(record):
             self.join.tick(record.timestamp_ms)
-            return None
-        try:
-            event = decode(record.value)
-        except EventError as error:
-            return self._unusable(record, error)
+            return []
+        check_size(record)
+        event = decode(record.value)
         match event:
             case Decision() | Slate() if record.topic == DECISIONS:
                 self.join.decide(event, record.value, record.timestamp_ms, record.offset)
             case Outcome() if record.topic == OUTCOMES:
-                if record.headers:
-                    event = traced(event, record.headers)
-                self.join.observe(event, record.timestamp_ms, record.offset)
+                return self._observe(log, event, record)
             case Tick():
                 self.join.tick(record.timestamp_ms)
             case _:
                 kind = type(event).__name__.lower()
-                mistake = SchemaError(f"a {kind} is in the topic {record.topic!r} by mistake")
-                return self._unusable(record, mistake)
-        return None
+                raise SchemaError(f"a {kind} is in the topic {record.topic!r} by mistake")
+        return []
 
-    def _unusable(self, record: Record, error: EventError) -> EventError:
-        self._counts.refused += 1
+    def _observe(self, log: Log, outcome: Outcome, record: Record) -> list[Message]:
+        """Has the join take the outcome in, or returns it for the partition where it belongs."""
         self.join.tick(record.timestamp_ms)
-        return error
+        if not self.join.knows(outcome):
+            to = self._elsewhere(log, outcome.event_id, visited_by(record))
+            if to is not None:
+                return [self._sent_on(record, outcome, to)]
+        if record.headers:
+            outcome = traced(outcome, record.headers)
+        self.join.observe(outcome, record.timestamp_ms, record.offset)
+        return []
+
+    def _laid_out(self, log: Log, layouts: list[int]) -> list[Message]:
+        """Takes in which layouts there were; returns early outcomes that belong elsewhere."""
+        if self.join.layouts.issuperset(layouts):
+            return []
+        self.join.layouts.update(layouts)
+        messages = []
+        for arrival in self.join.take_early(lambda event: self._elsewhere(log, event) is not None):
+            outcome = arrival.outcome
+            to = self._elsewhere(log, outcome.event_id)
+            if to is not None:
+                record = self._read_again(log, OUTCOMES, arrival.offset, outcome)
+                messages.append(self._sent_on(record, outcome, to))
+        return messages
+
+    def _elsewhere(self, log: Log, event_id: str, visited: Collection[int] = ()) -> int | None:
+        here, layouts = self.join.source, self.join.layouts
+        return next_partition(event_id, here, visited, layouts, log.partition_of)
+
+    def _sent_on(self, record: Record, outcome: Outcome, to: int) -> Message:
+        self._counts.forwarded += 1
+        return forwarded(record, outcome, to)
 
     def _refused(
         self, log: Log, refusal: Refusal, at_hand: dict[tuple[str, int], Record]
@@ -322,18 +373,21 @@ class JoinedPartition:
         if refusal.code in REPEATED:
             # What it repeats was used, so that nothing of it is lost.
             return []
-        record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(log, refusal)
+        record = at_hand.get((refusal.topic, refusal.offset)) or self._read_again(
+            log, refusal.topic, refusal.offset, refusal.event
+        )
         return self.lay_aside(record, refusal.code, refusal.error)
 
-    def _read_again(self, log: Log, refusal: Refusal) -> Record:
-        """Returns the record of an outcome that was given up on long after it came."""
-        side = TopicPartition(refusal.topic, self.join.source)
-        records = log.read(side, refusal.offset, limit=1)
-        if records and records[0].offset == refusal.offset:
+    def _read_again(
+        self, log: Log, topic: str, offset: int, event: Decision | Slate | Outcome
+    ) -> Record:
+        """Returns the record of an event that came long ago."""
+        side = TopicPartition(topic, self.join.source)
+        records = log.read(side, offset, limit=1)
+        if records and records[0].offset == offset:
             return records[0]
         # The log kept it for less long than its window: what is left of it is the event.
-        key = refusal.event.event_id.encode()
-        return Record(*side, refusal.offset, self.join.time_ms, key, encode(refusal.event))
+        return Record(*side, offset, self.join.time_ms, event.event_id.encode(), encode(event))
 
     def _to_write(self, run: list[Emitted]) -> list[Message]:
         """Returns the record of one interaction, or of several of one slate."""
@@ -344,7 +398,7 @@ class JoinedPartition:
             if interaction.status == "closed":
                 self._counts.closed += 1
                 self._counts.defaulted += emitted.defaulted
-            if not self.written.interaction(interaction.sequence):
+            if not self.wrote.interaction(interaction.sequence):
                 self._counts.latency.due(interaction.status, interaction.timestamp_ms)
                 fresh.append(emitted)
         if not fresh:

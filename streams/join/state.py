@@ -184,7 +184,10 @@ class Entry(Struct, array_like=True, gc=False):
 
 
 class State(Struct, array_like=True):
-    """All of it; `early` are the outcomes that came before their decision."""
+    """All of it; `early` are the outcomes that came before their decision.
+
+    `layouts` are the numbers of partitions that there were, by which events are placed.
+    """
 
     source: int
     time_ms: int
@@ -194,6 +197,7 @@ class State(Struct, array_like=True):
     entries: list[Entry]
     early: list[Arrival]
     v: int = VERSION
+    layouts: list[int] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode

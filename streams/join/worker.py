@@ -6,6 +6,7 @@ goes on from its checkpoint, finds what it had written since, and writes the res
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +16,16 @@ from typing import Final
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoint
+from streams.dead_letters import append_or_lay_aside
 from streams.errors import EventError, TopicError
-from streams.events import DECISIONS, OUTCOMES, decode
-from streams.fold import AdaptiveInterval, PartitionWorker, commit
+from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES, decode
+from streams.fold import AdaptiveInterval
 from streams.join.machine import Join
-from streams.join.partition import JoinCounts, JoinedPartition, Written
+from streams.join.partition import JoinCounts, JoinedPartition, JoinWritten, place_of
+from streams.join.routing import layout_tick
 from streams.logs.base import Consumer, Log, Message, TopicPartition
 from streams.logs.wrappers import RetryingLog
+from streams.partition_worker import CHECKPOINT_AGE_SECONDS, PartitionWorker, commit
 from streams.readiness import nobody
 from streams.topics import JOINER_GROUP
 
@@ -30,10 +34,14 @@ POLL_SECONDS: Final = 0.25
 CHECKPOINT_SECONDS: Final = 1.0
 CHECKPOINT_SHARE: Final = 0.005
 """At most this share of the time goes into checkpoints: joining again is cheap, waiting is not."""
+LAYOUT_SECONDS: Final = 2.0
+"""How often a joiner looks whether partitions were added."""
 WAITING_LIMIT: Final = 20_000
 """A side with so many records waiting for the other is paused until a quarter are left."""
 
 SIDES: Final = (DECISIONS, OUTCOMES)
+
+logger = logging.getLogger(__name__)
 
 
 def run_joiner(
@@ -100,13 +108,20 @@ class Joiner:
             raise TopicError(f"{numbers} partitions: decisions and outcomes need equally many")
         self.counts = counts or JoinCounts()
         self._catalogue = CatalogueReader(log)
+        self._count_at = time.monotonic()
         self._now_ms = log.time().log_ms
         self.partitions = PartitionWorker(
             log,
             checkpoints_directory,
             self._take_up,
             name=lambda side: f"join-{side.partition}",
-            saving=AdaptiveInterval(checkpoint_seconds, share=CHECKPOINT_SHARE),
+            saving=AdaptiveInterval(
+                checkpoint_seconds,
+                share=CHECKPOINT_SHARE,
+                longest_seconds=CHECKPOINT_AGE_SECONDS,
+            ),
+            outputs=(INTERACTIONS, DEAD_LETTER),
+            stop=stop,
             counts=self.counts,
         )
 
@@ -117,7 +132,7 @@ class Joiner:
         self._catalogue.catch_up()
         # Windows end by the log's time, which is that of the ticks as well.
         now, now_ms = time.monotonic(), self._log.time().log_ms
-        messages = self._catalogue_letters()
+        messages = self._catalogue_letters() + self._layout_ticks(now)
         touched: dict[int, JoinedPartition] = {}
         for record in records:
             held = touched[record.partition] = self.partitions[record[:2]]
@@ -126,7 +141,7 @@ class Joiner:
             messages += touched[number].advance(self._log)
         for held in self.partitions:
             messages += held.ticks(now, now_ms)
-        self._log.append(messages)
+        append_or_lay_aside(self._log, messages, lambda position: place_of(messages[position]))
         self._now_ms = self._log.time().log_ms
         self.counts.latency.written(self._now_ms)
         for held in self.partitions:
@@ -140,7 +155,26 @@ class Joiner:
             Join.from_bytes(checkpoint.state, catalogue) if checkpoint else Join(number, catalogue)
         )
         inputs = {place: offset for place, offset in offsets.items() if place.topic in SIDES}
-        return JoinedPartition(join, inputs, Written(self._log, number, offsets), self.counts)
+        return JoinedPartition(join, inputs, JoinWritten(number, offsets), self.counts)
+
+    def _layout_ticks(self, now: float) -> list[Message]:
+        """Returns ticks that tell joins how many partitions there are, where they do not know.
+
+        A join learns that by a record, and so at the same place however often it reads. Where
+        partitions were added, all joins are told, also those of other processes.
+        """
+        if now < self._count_at:
+            return []
+        self._count_at = now + LAYOUT_SECONDS
+        # While only one of the two topics has its new partitions, nothing can be joined in them.
+        count = min(self._log.partitions(topic) for topic in SIDES)
+        untold = [held for held in self.partitions if held.tell_layout(count)]
+        layouts = {count}.union(*(held.join.layouts for held in self.partitions))
+        added = len(layouts) > 1
+        if untold and added:
+            logger.info("decisions and outcomes have %d partitions now", count)
+        sources = range(count) if added else [held.join.source for held in untold]
+        return [layout_tick(number, layouts) for number in sources] if untold else []
 
     def _patience_seconds(self) -> float:
         now = time.monotonic()
@@ -154,12 +188,12 @@ class Joiner:
             if held.join.source != CATALOGUE_PARTITION.partition:
                 continue
             for record in self._catalogue.unreadable:
-                if record.offset >= held.written.catalogue_offset:
+                if record.offset >= held.wrote.catalogue_offset:
                     try:
                         decode(record.value)
                     except EventError as error:
                         letters += held.lay_aside(record, error.code, str(error))
-            held.written.catalogue_offset = self._catalogue.offset
+            held.wrote.catalogue_offset = self._catalogue.offset
             self._catalogue.unreadable.clear()
         return letters
 

@@ -82,6 +82,12 @@ class Consumer(Protocol):
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Takes these up again."""
 
+    def stay(self) -> None:
+        """Keeps what is held while `assigned` is at work; some of that may be revoked meanwhile.
+
+        Whoever takes long in there calls it every second or so.
+        """
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Makes known how far the group is (the next offset to read).
 
@@ -127,6 +133,9 @@ class Log(Protocol):
     def end_offset(self, partition: TopicPartition) -> int:
         """Returns the offset that the next append gets."""
 
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions, asked for at once."""
+
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> Consumer:
@@ -141,6 +150,12 @@ class Log(Protocol):
 
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
 
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock.

@@ -152,6 +152,9 @@ class EmbeddedConsumer:
         """Takes these up again."""
         self._paused.difference_update(partitions)
 
+    def stay(self) -> None:
+        """Does nothing: nobody else could take what is held."""
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Makes known how far the group is (the next offset to read)."""
         self._check_open()
@@ -247,6 +250,10 @@ class MemoryLog:
         """Returns the offset that the next append gets."""
         return self._partition(partition).next_offset
 
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions."""
+        return {partition: self.end_offset(partition) for partition in partitions}
+
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> EmbeddedConsumer:
@@ -257,6 +264,14 @@ class MemoryLog:
         """Returns the group's committed offset, None if it never committed."""
         self._partition(partition)
         return self._commits.get((group, partition))
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns none: there is nothing to set."""
+        return {}
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return partition_of(key, partitions)
 
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streams.errors import LogUrlError
 from streams.logs.base import Log
+
+if TYPE_CHECKING:
+    from streams.logs.kafka.options import KafkaOptions
 
 _SECRET: Final = re.compile(
     r"([?&][^=&]*(?:password|secret|token|proxy)[^=&]*=)[^&]*|(://)[^?]*(?=@)", re.IGNORECASE
@@ -38,14 +41,9 @@ def open_log(url: str) -> Log:
 
         return SqliteLog(rest[1:])
     if scheme == "kafka":
-        try:
-            from streams.logs.kafka import KafkaLog
-            from streams.logs.kafka.options import read_url
-        except ImportError as error:
-            raise LogUrlError(
-                f"no Kafka client ({error}); pip install 'copyloop[kafka]'"
-            ) from error
-        options = read_url(url)
+        options = kafka_options(url)
+        from streams.logs.kafka import KafkaLog
+
         return KafkaLog(
             options.bootstrap,
             prefix=options.prefix,
@@ -57,6 +55,19 @@ def open_log(url: str) -> Log:
         f"log URL {redacted(url)!r}: expected memory://, sqlite:///path/to/file.db or "
         "kafka://host:port"
     )
+
+
+def kafka_options(url: str) -> KafkaOptions:
+    """Returns what a `kafka://` URL says.
+
+    Raises:
+        LogUrlError: it says what cannot be, or there is no Kafka client.
+    """
+    try:
+        from streams.logs.kafka.options import read_url
+    except ImportError as error:
+        raise LogUrlError(f"no Kafka client ({error}); pip install 'copyloop[kafka]'") from error
+    return read_url(url)
 
 
 def sqlite_path(url: str) -> Path | None:

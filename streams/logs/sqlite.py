@@ -32,6 +32,7 @@ from streams.logs.embedded import (
     check_count,
     check_partition,
     destination,
+    partition_of,
     unknown_topic,
     wall_clock_ms,
 )
@@ -206,6 +207,10 @@ class SqliteLog:
         )
         return int(rows[0][0])
 
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions."""
+        return {partition: self.end_offset(partition) for partition in partitions}
+
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
     ) -> EmbeddedConsumer:
@@ -227,6 +232,14 @@ class SqliteLog:
     def records(self) -> int:
         """How many records the log has had, those included that were dropped since."""
         return int(self._query(RECORDS, ())[0][0])
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns none: there is nothing to set."""
+        return {}
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return partition_of(key, partitions)
 
     def time(self) -> LogTime:
         """Returns the time that an append would get now, beside the machine's clock.

@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
-from streams.errors import LogUnavailable
+from streams.errors import LogError, LogUnavailable, MessagesRefused
 from streams.logs.base import (
     Consumer,
     Log,
@@ -26,6 +26,8 @@ from streams.logs.base import (
 )
 
 RETRY_SECONDS: Final = 0.5
+DENIED_SECONDS: Final = 2.0
+"""How long after a denial an append is made again."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,6 +53,7 @@ class RetryingLog:
     def __init__(
         self, log: Log, *, stop: threading.Event, retry_seconds: float | None = None
     ) -> None:
+        self._log = log
         self._stop = stop
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._append = self._patient(log.append)
@@ -59,14 +62,49 @@ class RetryingLog:
         self.read = self._patient(log.read)
         self.start_offset = self._patient(log.start_offset)
         self.end_offset = self._patient(log.end_offset)
+        self.end_offsets = self._patient(log.end_offsets)
         self.consumer = self._patient(log.consumer)
         self.committed = self._patient(log.committed)
         self.time = self._patient(log.time)
         self.close = log.close
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        """Writes all the messages, and returns where they are; asks nothing for none."""
-        return self._append(messages) if messages else []
+        """Writes all the messages, and returns where they are; asks nothing for none.
+
+        Those that access rules keep out are tried again, as if the log were out of reach.
+
+        Raises:
+            MessagesRefused: some can never be written; the others are.
+        """
+        written: dict[int, TopicOffset] = {}
+        refused: dict[int, LogError] = {}
+        left = list(range(len(messages)))
+        while left:
+            try:
+                places = self._append([messages[position] for position in left])
+            except MessagesRefused as error:
+                written |= {left[n]: at for n, at in error.written.items()}
+                never = {left[n]: why for n, why in error.refused.items() if not why.retriable}
+                refused |= never
+                left = [left[n] for n in error.refused if left[n] not in never]
+                if left and self._stop.wait(DENIED_SECONDS):
+                    raise LogUnavailable(str(error)) from error
+                if left:
+                    logger.warning("%d messages wait to be let in: %s", len(left), error)
+            else:
+                written |= zip(left, places, strict=True)
+                left = []
+        if refused:
+            raise MessagesRefused(refused, written)
+        return [written[position] for position in range(len(messages))]
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+        return self._log.topic_settings(topics)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return self._log.partition_of(key, partitions)
 
     def _patient(self, ask: Callable[P, T]) -> Callable[P, T]:
         def patiently(*args: P.args, **options: P.kwargs) -> T:
@@ -126,6 +164,7 @@ class MeteredLog:
         self.partitions = log.partitions
         self.start_offset = log.start_offset
         self.end_offset = log.end_offset
+        self.end_offsets = log.end_offsets
         self.committed = log.committed
         self.time = log.time
         self.close = log.close
@@ -155,10 +194,17 @@ class MeteredLog:
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, in order, and returns where; counted once they are there."""
-        written = self._log.append(messages)
+        try:
+            written = self._log.append(messages)
+        except MessagesRefused as error:
+            self._count([message for n, message in enumerate(messages) if n in error.written])
+            raise
+        self._count(messages)
+        return written
+
+    def _count(self, messages: Sequence[Message]) -> None:
         for topic, run in groupby(messages, _topic):
             self.appended.add(topic, list(run))
-        return written
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
         """Returns the next records at or after `offset`, without waiting; empty at the end."""
@@ -166,6 +212,14 @@ class MeteredLog:
         if records:
             self.taken.add(partition.topic, records)
         return records
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics by Kafka's names; none where a log has no such."""
+        return self._log.topic_settings(topics)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return self._log.partition_of(key, partitions)
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
@@ -200,6 +254,7 @@ class MeteredConsumer:
         self.pause = self._consumer.pause
         self.resume = self._consumer.resume
         self.commit = self._consumer.commit
+        self.stay = self._consumer.stay
         consumers.add(self)
 
     def poll(self, timeout_seconds: float, *, limit: int = 5000) -> list[Record]:
@@ -223,8 +278,11 @@ class MeteredConsumer:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Notes where the assignee starts each partition."""
+        self.positions.update(dict.fromkeys(partitions))
         starts = self._assignee.assigned(partitions)
-        self.positions.update({partition: starts.get(partition) for partition in partitions})
+        # Some may have been revoked meanwhile.
+        for partition in self.positions.keys() & partitions:
+            self.positions[partition] = starts.get(partition)
         return starts
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:

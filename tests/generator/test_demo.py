@@ -4,7 +4,11 @@ import json
 import subprocess
 
 import pytest
+from rich.console import Console
 
+from generator.demo.story import DemoSettings, run_demo
+from generator.errors import BackendMissing
+from generator.models import opening
 from streams.events import POLICIES, PolicySnapshot, decode
 from streams.logs.base import TopicPartition
 from streams.logs.opening import open_log
@@ -70,6 +74,28 @@ def test_the_policies_learned_from_the_demos_clicks(demo):
     assert {s.placement for s in snapshots if isinstance(s, PolicySnapshot)} == set(PLACEMENTS)
     assert all(s.offset > 0 for s in snapshots)
     log.close()
+
+
+def test_without_a_model_the_headlines_come_from_a_file_and_it_says_so(tmp_path):
+    quick = ("--learn-seconds", 3, "--compete-seconds", 2, "--visits", 60)
+    done = copyloop("demo", "--light", "--data", tmp_path / "data", *quick)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "no model writes" in said
+    assert "second round, coffee: 8 creatives" in said
+    assert "everything agrees" in said
+
+
+def test_without_its_packages_it_says_what_to_install_before_it_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "find_spec", lambda package: None)
+    folder = tmp_path / "data"
+    settings = DemoSettings(
+        directory=folder, seed=1, model="smollm2", creatives=2, learn_seconds=1.0,
+        compete_seconds=1.0, visits_per_second=1.0,
+    )  # fmt: skip
+    with pytest.raises(BackendMissing, match=r"copyloop\[generator\].*demo --light"):
+        run_demo(settings, Console())
+    assert not folder.exists()
 
 
 def test_the_demo_never_writes_into_a_folder_that_is_there(tmp_path):

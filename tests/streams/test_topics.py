@@ -107,6 +107,10 @@ class Watched(MemoryLog):
         self.reads.add(partition.topic)
         return super().read(partition, offset, limit=limit)
 
+    def end_offsets(self, partitions):
+        self.reads.update(partition.topic for partition in partitions)
+        return super().end_offsets(partitions)
+
     def consumer(self, topics, assignee, *, group=None):
         self.reads.update(topics)
         self.groups.add(group)

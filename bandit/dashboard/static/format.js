@@ -41,6 +41,23 @@ export function relative(value) {
   return `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)} %`;
 }
 
+// A lift in a cell, with its interval; of rewards where there is no relative one.
+export function putLift(cell, lift, share, none) {
+  cell.classList.toggle("good", Boolean(lift && lift.low !== null && lift.low > 0));
+  cell.classList.toggle("bad", Boolean(lift && lift.high !== null && lift.high < 0));
+  if (!lift) return put(cell, NOTHING, none);
+  if (lift.difference === null) {
+    return put(cell, NOTHING, lift.n === 0 ? "no window has closed yet" : "too little to tell");
+  }
+  const apart = lift.low === null ? "no interval" :
+    `${difference(lift.low, share)} to ${difference(lift.high, share)} a decision`;
+  if (lift.lift === null) return put(cell, difference(lift.difference, share), apart);
+  const ends = [lift.lift_low, lift.lift_high];
+  const within = ends[0] === null ? "" :
+    ends[1] === null ? `at least ${relative(ends[0])}; ` : `${ends.map(relative).join(" to ")}; `;
+  return put(cell, relative(lift.lift), within + apart);
+}
+
 export function element(tag, className, text) {
   const made = document.createElement(tag);
   if (className) made.className = className;

@@ -1,6 +1,6 @@
 // The overview's rows, kept up to date: totals as they change, lifts every few seconds.
 
-import { amount, band, count, difference, put, relative } from "./format.js";
+import { amount, band, count, put, putLift } from "./format.js";
 import { follow } from "./live.js";
 
 const LIFT_EVERY_MS = 20_000;
@@ -14,19 +14,6 @@ function showTotal(row, of) {
   const total = of.total;
   at(row, "shown").textContent = count(total.shown);
   put(at(row, "rate"), amount(total.rate, share(row)), band(total, share(row)));
-}
-
-function showLift(cell, lift, row) {
-  cell.classList.remove("good", "bad");
-  if (!lift || lift.difference === null) {
-    put(cell, "–", !lift ? "" : lift.n === 0 ? "no window has closed yet" : "too little to tell");
-    return;
-  }
-  if (lift.low !== null && lift.low > 0) cell.classList.add("good");
-  if (lift.high !== null && lift.high < 0) cell.classList.add("bad");
-  const interval = lift.low === null ? "no interval" :
-    `${difference(lift.low, share(row))} to ${difference(lift.high, share(row))} a decision`;
-  put(cell, lift.lift === null ? difference(lift.difference, share(row)) : relative(lift.lift), interval);
 }
 
 function health(each, complete) {
@@ -45,7 +32,7 @@ async function refresh() {
       if (!row) continue;
       showTotal(row, each);
       for (const over of ["uniform", "baseline"]) {
-        showLift(at(row, over), each.lifts.find((lift) => lift.over === over), row);
+        putLift(at(row, over), each.lifts.find((lift) => lift.over === over), share(row), "");
       }
       at(row, "live").textContent = count(each.live);
       const [kind, words] = health(each, overview.complete);

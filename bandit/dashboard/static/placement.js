@@ -1,6 +1,6 @@
 // A placement's page: figures once, then as they change.
 
-import { amount, band, count, difference, put, relative } from "./format.js";
+import { amount, band, count, put, putLift } from "./format.js";
 import { showTimes, showDelays, showFatigue } from "./placement_charts.js";
 import { showCreatives } from "./placement_creatives.js";
 import { showSegments } from "./placement_segments.js";
@@ -35,18 +35,8 @@ function showTotal(total) {
   put(document.getElementById("total-rate"), amount(total.rate, share), band(total, share));
 }
 
-function showLift(id, lift) {
-  const cell = document.getElementById(id);
-  cell.classList.toggle("good", Boolean(lift?.low > 0));
-  cell.classList.toggle("bad", lift?.high !== null && lift?.high < 0);
-  if (!lift) {
-    put(cell, "–", id === "lift-baseline" ? "no baseline is named" : "all rewards are alike");
-  } else if (lift.difference === null) {
-    put(cell, "–", lift.n === 0 ? "no window has closed yet" : "too little to tell");
-  } else {
-    const interval = lift.low === null ? "no interval" : `${difference(lift.low, share)} to ${difference(lift.high, share)} a decision`;
-    put(cell, lift.lift === null ? difference(lift.difference, share) : relative(lift.lift), interval);
-  }
+function showLift(over, lifts, none) {
+  putLift(document.getElementById(`lift-${over}`), lifts.find((lift) => lift.over === over), share, none);
 }
 
 function showDrift(drift) {
@@ -97,8 +87,8 @@ async function refresh() {
     points.clear();
     for (const point of whole.points) points.set(point.start_ms, point);
     showTotal(whole.total);
-    showLift("lift-uniform", whole.lifts.find((lift) => lift.over === "uniform"));
-    showLift("lift-baseline", whole.lifts.find((lift) => lift.over === "baseline"));
+    showLift("uniform", whole.lifts, "all rewards are alike");
+    showLift("baseline", whole.lifts, "no baseline is named");
     showDrift(whole.drift);
     if (texts.size) {
       showCreatives({ creatives: whole.creatives, shares: whole.points.at(-1)?.creatives }, share);

@@ -29,8 +29,10 @@ InputT = TypeVar("InputT", Batch, Slates)
 class ValueDifference(Generic[InputT]):
     """The value of one policy less that of a baseline, by the same formula or two.
 
-    The interval is Student's, by the delta method on the terms of both together, so covariances
-    count, and by unit where batches name them. For a fixed number of decisions;
+    Both values are where the rewards lie (`RewardSupport.within`), as an evaluation prints them,
+    and the interval is around their difference. It is Student's, by the delta method on the terms
+    of both together, so covariances count, and by unit where batches name them. For a fixed number
+    of decisions;
     `BettingDifference` is for looking as they come. There is none between policies that have not
     differed in any decision that earned something.
 
@@ -80,8 +82,10 @@ class ValueDifference(Generic[InputT]):
         error = self._sums.error(np.concatenate((centre.gradient, -base.gradient)))
         if error <= NO_SPREAD * max(abs(first), abs(second), NO_SPREAD):
             return Estimate(n, first - second, None)
-        interval = student(centre.value - base.value, error, level, free=self._free)
-        return Estimate(n, first - second, interval)
+        found = student(centre.value - base.value, error, level, free=self._free)
+        low, high = self._supports[0].ends
+        ends = max(found.low, low - high), min(found.high, high - low)
+        return Estimate(n, first - second, Interval(found.method, level, *ends))
 
     def lift(self, level: float = LEVEL) -> Estimate:
         """Returns by what share of the baseline's value the policy earns more: value / other - 1.
@@ -109,7 +113,11 @@ class ValueDifference(Generic[InputT]):
         n, means = self._sums.n, self._sums.mean
         if not n:
             return 0, Point(None, None), Point(None, None)
-        return n, formula.at(means[: formula.size]), other.at(means[formula.size :])
+        points = formula.at(means[: formula.size]), other.at(means[formula.size :])
+        mine, theirs = (
+            _within(point, support) for point, support in zip(points, self._supports, strict=True)
+        )
+        return n, mine, theirs
 
     @property
     def _free(self) -> float:
@@ -128,6 +136,14 @@ class ValueDifference(Generic[InputT]):
         mine, theirs = self._supports, other._supports
         total._supports = (mine[0] + theirs[0], mine[1] + theirs[1])
         return total
+
+
+def _within(point: Point, support: RewardSupport) -> Point:
+    value, centre = point
+    return Point(
+        None if value is None else support.within(value),
+        None if centre is None else centre._replace(value=support.within(centre.value)),
+    )
 
 
 class BettingDifference:

@@ -166,13 +166,14 @@ class Blend:
         if not sums.n:
             return Estimate(0, None, None)
         direct, apart = (float(mean) for mean in sums.mean)
+        within = self._support.within
         if sums.n == 1:
-            return Estimate(1, direct + apart, None)
+            return Estimate(1, within(direct + apart), None)
         interval = None
         if sums.independent > 1 and self._support.rewards:
             error = sums.error(np.ones(2))
             interval = self._support.interval(direct + apart, error, level, debiased=True)
-        return Estimate(sums.n, direct + self.share() * apart, interval)
+        return Estimate(sums.n, within(direct + self.share() * apart), interval)
 
     def share(self) -> float:
         """Returns β; 1 is DR and 0 the direct method. Of at least two decisions."""

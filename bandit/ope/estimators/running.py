@@ -120,9 +120,13 @@ class RunningEstimate(Generic[InputT]):
         self.support.add(*self.formula.weighed(batch), batch.unit)
 
     def get(self, level: float = LEVEL) -> Estimate:
-        """Returns the formula's value, and an interval around its consistent centre."""
+        """Returns the formula's value, and an interval around its consistent centre.
+
+        Both are where the rewards lie; see `RewardSupport.within`.
+        """
         sums, n = self.sums, self.sums.n
         value, centre = self.formula.at(sums.mean) if n else Point(None, None)
+        value = None if value is None else self.support.within(value)
         untold = self.formula.modelled and not self.support.rewards
         if value is None or centre is None or sums.independent < 2 or untold:
             return Estimate(n, value, None)

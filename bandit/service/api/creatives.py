@@ -34,7 +34,7 @@ from bandit.service.errors import check_reachable
 from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text, view_of
 from streams.catalogue.state import catalogue_key
 from streams.catalogue.writer import Condition, Repeatable
-from streams.events import MAX_ID_LENGTH, Creative, CreativeStatus
+from streams.events import MAX_ID_LENGTH, AdDetails, Creative, CreativeStatus
 from streams.events.fields import doc
 from streams.events.placement import Caps
 
@@ -61,19 +61,23 @@ class CreativeBody(Struct, Resource, frozen=True, kw_only=True):
     ] = UNSET
     status: Literal["proposed", "screened", "live", "paused"] = "live"
     caps: Annotated[Caps | UnsetType, doc("In place of the placement's.")] = UNSET
+    ad: Annotated[
+        AdDetails | UnsetType, doc("What goes with the text: where a click leads, pins.")
+    ] = UNSET
 
 
 OneOrMany: TypeAlias = Annotated[CreativeBody, Tag("CreativeBody")] | list[CreativeBody]
 
 
 class CreativeChange(Struct, Resource, frozen=True, kw_only=True):
-    """A change of a creative's status, a rejection with why, or of its caps."""
+    """A change of a creative's status, a rejection with why, of its caps or its ad's details."""
 
     examples = ({"status": "paused"},)
 
     status: Annotated[CreativeStatus | None, doc("As it was if left out.")] = None
     reason: Reason = None
     caps: Annotated[Caps | UnsetType, doc("As they were if left out.")] = UNSET
+    ad: Annotated[AdDetails | UnsetType, doc("As it was if left out.")] = UNSET
 
 
 class CreativeView(Creative, Resource, frozen=True, kw_only=True):
@@ -168,6 +172,7 @@ async def add_creatives(
     editor.placement(name)
     for each in bodies:
         check_reachable(each.id or "", "id")
+        _check_ad(each.ad)
     # The first text embedding loads its weights, which would hold up every other request.
     creatives = await run_in_threadpool(_creatives, name, bodies, editor.clock_ms())
 
@@ -202,7 +207,7 @@ async def change_creative(
     response: Response,
     condition: Matching,
 ) -> CreativeView:
-    """Changes the creative's status, or its caps.
+    """Changes the creative's status, its caps, or what goes with its text.
 
     `proposed` may become `screened`, that `live`, that `paused` and back; either may be
     `retired`; all may be `rejected`, with a reason. Without `If-Match`, what else changed about
@@ -210,13 +215,15 @@ async def change_creative(
     """
     if body.status == "rejected":
         _check_reason(body.reason)
+    _check_ad(body.ad)
 
     def changed(before: Creative) -> Creative:
         status = body.status or before.status
         _check_transition(before, status, (before.status, *TRANSITIONS[before.status]))
         reason = body.reason if body.status else before.reason
         caps = body.caps or before.caps
-        return msgspec.structs.replace(before, status=status, reason=reason, caps=caps)
+        ad = body.ad or before.ad
+        return msgspec.structs.replace(before, status=status, reason=reason, caps=caps, ad=ad)
 
     return await _changed(editor, name, creative_id, changed, response, condition, None)
 
@@ -309,6 +316,12 @@ def _check_new(editor: Editor, creatives: Sequence[Creative]) -> None:
                 target="id",
             )
         seen.add(creative.id)
+
+
+def _check_ad(ad: AdDetails | UnsetType) -> None:
+    problem = ad.problem() if ad else None
+    if problem is not None:
+        raise RequestError(422, "body_invalid", problem, target="ad.final_url")
 
 
 def _check_reason(reason: str | None) -> None:

@@ -143,12 +143,17 @@ class CandidateSet:
             self._distribution = distribution
 
     def shown(self, index: int) -> bytes:
-        """Returns how an answer shows the action: its id, and the text of a creative of ours."""
+        """Returns how an answer shows the action: its id, and what a creative of ours shows."""
         action = self.actions[index]
         creative = self._creatives.get(action.id)
         if creative is None:
             return b'{"id":%b}' % _encode(action.id)
-        return b'{"id":%b,"parts":%b}' % (_encode(action.id), _encode(creative.parts))
+        shown = b'"id":%b,"parts":%b' % (_encode(action.id), _encode(creative.parts))
+        if creative.ad is UNSET:
+            return b"{%b}" % shown
+        # Where it is booked is nobody's business who is shown it.
+        ad = msgspec.structs.replace(creative.ad, booked={})
+        return b'{%b,"ad":%b}' % (shown, _encode(ad))
 
 
 class ActionDistribution:

@@ -14,7 +14,9 @@ import numpy as np
 from msgspec import Struct
 
 from bandit.ope.base import Batch, RewardRange
+from bandit.ope.estimators.bounded import BettingIps
 from bandit.ope.estimators.compare import BettingDifference
+from bandit.ope.intervals import LEVEL, relative_bounds
 from bandit.ope.units import FirstDecisions
 from streams.events import Placement, PolicySpec
 from streams.events.fields import doc
@@ -25,6 +27,10 @@ SPARE: Final = 2.0
 """How many times as many actions as at first there may come to be."""
 GATHERED: Final = 256
 """How many decisions are taken in together: a bet costs a tenth of what it does alone."""
+
+
+OWN: Final = 0.1
+"""The share of a lift's error that may come of what was earned; the rest, of the difference."""
 
 
 class LiftPlan(NamedTuple):
@@ -49,6 +55,8 @@ class Lift(Struct, frozen=True, kw_only=True):
     `difference` and its bounds are in rewards a decision, `lift` is the same as a share of `other`.
     `other` and `difference` are None without decisions, and where the other was never shown; the
     bounds are None where the propensities cannot be right, and `lift` where `other` is not above 0.
+    Bounds of `lift` are None where no bound follows from the log: no upper one where the other may
+    have earned nothing.
     """
 
     over: Annotated[Over, doc("`uniform`: any creative alike; `baseline`: always that.")]
@@ -63,6 +71,10 @@ class Lift(Struct, frozen=True, kw_only=True):
     ]
     high: float | None
     lift: Annotated[float | None, doc("`value` / `other` - 1, so 0.1 is 10 % more.")] = None
+    lift_low: Annotated[
+        float | None, doc("Of the lift; with `lift_high` 95 %, however often one looks.")
+    ] = None
+    lift_high: float | None = None
 
 
 def lift_plan(history: Sequence[tuple[int, Placement]]) -> LiftPlan | None:
@@ -160,6 +172,7 @@ class _Against:
         self._plan = plan
         self._largest = 0.0
         self._difference = BettingDifference(reward_range=plan.reward_range)
+        self._own = BettingIps(reward_range=plan.reward_range)
         self._waiting: list[tuple[float, float, float]] = []
         self._n = 0
         self._total = 0.0
@@ -188,6 +201,8 @@ class _Against:
         value = self._total / self._n if self._n else None
         apart = found.value
         other = None if value is None or apart is None else value - apart
+        lift = None if apart is None or not other or other <= 0.0 else apart / other
+        low, high = (None, None) if lift is None else self._lift_bounds()
         return Lift(
             over=over,
             name=name,
@@ -196,15 +211,25 @@ class _Against:
             value=value,
             other=other,
             difference=apart,
-            lift=None if apart is None or not other or other <= 0.0 else apart / other,
+            lift=lift,
+            lift_low=low,
+            lift_high=high,
             low=found.interval.low if found.interval else None,
             high=found.interval.high if found.interval else None,
         )
 
+    def _lift_bounds(self) -> tuple[float | None, float | None]:
+        """Returns the bounds of the lift, d / (v - d): of v, which is well known, and of d."""
+        apart = self._difference.get(1.0 - (1.0 - LEVEL) * (1.0 - OWN)).interval
+        own = self._own.get(1.0 - (1.0 - LEVEL) * OWN).interval
+        if apart is None or own is None:
+            return None, None
+        return relative_bounds((apart.low, apart.high), (own.low, own.high))
+
     def _flush(self) -> None:
         if self._waiting:
             reward, propensity, target = np.array(self._waiting).T
-            self._difference.add(
-                Batch(reward, propensity, propensity), Batch(reward, propensity, target)
-            )
+            shown = Batch(reward, propensity, propensity)
+            self._difference.add(shown, Batch(reward, propensity, target))
+            self._own.add(shown)
             self._waiting.clear()

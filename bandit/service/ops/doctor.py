@@ -35,6 +35,7 @@ from streams.logs.base import Log
 from streams.logs.log_clock import SLEWED_MS
 from streams.logs.opening import log_exists, open_log, redacted, sqlite_path
 from streams.logs.sqlite_file import read_only
+from streams.topic_checks import topic_faults
 from streams.topics import GROUPS, topic_states
 
 SLOW_SECONDS: Final = 1.0
@@ -188,6 +189,8 @@ def _log(patient: Patient) -> Seen:
     else:
         yield "ok", f"{place} has {end} records of decisions, and answers", ""
     yield from _sqlite_file(patient.settings.log_url)
+    for fault in topic_faults(patient.log, states):
+        yield "warning", f"topic {fault}", "`copyloop streams topics` prints what sets it right"
 
 
 def _clock(patient: Patient) -> Seen:

@@ -83,6 +83,8 @@ class Spooled(BaseModel):
     messages: int
     bytes: int
     oldest_seconds: float
+    set_aside: int = 0
+    """Those that the log refused; the doctor says why, and the next start tries them again."""
 
 
 class Ready(BaseModel):
@@ -153,7 +155,7 @@ class Health:
             await self._ask_log(SPOOL_PATIENCE_SECONDS)
         except RequestError:  # the next append will find out, and be spooled
             return self._ready(spooling.spool)
-        return self._ready(None)
+        return self._ready(None, aside=spooling.spool)
 
     def check_alive(self) -> None:
         """Refuses if the process cannot do its work any more, and a new one could.
@@ -190,17 +192,20 @@ class Health:
         self.log.end_offset(PARTITION)
         return self.log.time()
 
-    def _ready(self, spool: Spool | None) -> Ready:
+    def _ready(self, spool: Spool | None, *, aside: Spool | None = None) -> Ready:
         ready = Ready(
             placements=len(self._snapshots.catalogue.placements()),
             policies_refused=self._snapshots.refused,
         )
         if spool is not None:
             ready.status = "spooling"
+        held = spool or aside
+        if held is not None and (spool is not None or held.aside):
             ready.spool = Spooled(
-                messages=spool.messages,
-                bytes=spool.size_bytes,
-                oldest_seconds=spool.oldest_seconds(self.clock_ms()),
+                messages=held.messages,
+                bytes=held.size_bytes,
+                oldest_seconds=held.oldest_seconds(self.clock_ms()),
+                set_aside=held.aside,
             )
         return ready
 

@@ -5,6 +5,7 @@ One YAML file a channel, with where its limits are from and how the platform cou
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import cache
@@ -18,9 +19,11 @@ from msgspec import Struct
 from generator.errors import ChannelUnknown
 from generator.files import Count
 
-Counting: TypeAlias = Literal["characters", "double_width", "x"]
+Counting: TypeAlias = Literal["characters", "double_width", "gbk", "x", "sms"]
 """`characters`: each code point is one. `double_width`: those that are drawn twice as wide, as
-Chinese, Japanese and Korean ones are, count as two. `x`: X's weights."""
+Chinese, Japanese and Korean ones are, count as two. `gbk`: what is beyond ASCII counts as two, as
+Chinese platforms count, Chinese quotation marks included. `x`: X's weights. `sms`: of 160, as a
+message in GSM's alphabet; one sign beyond it, and each of 70 places counts 160 / 70."""
 
 SINGLE_ON_X: Final = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
 """Ranges of code points that X counts as one (twitter-text's configuration, version 3)."""
@@ -34,22 +37,44 @@ EMOJI: Final = re.compile(
     "[\U0001f000-\U0001faff]\ufe0f?[\U0001f3fb-\U0001f3ff]?"
 )
 
+GSM_BASIC: Final = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_EXTENDED: Final = frozenset("\f^{}\\[~]|€")
+"""The default alphabet and its extension, whose signs take two places (3GPP TS 23.038, 6.2.1)."""
+GSM_PLACES: Final = 160
+UCS2_PLACES: Final = 70
+"""What one message holds: 140 octets, of seven bits or of sixteen a place (3GPP TS 23.040)."""
+
 FOLDER: Final = Path(__file__).parent
 
 
 def units(text: str, counting: Counting) -> int:
     """Returns the length of a text by one of the rules.
 
-    >>> [units("寝袋 zzz", rule) for rule in ("characters", "double_width", "x")]
-    [6, 8, 8]
+    >>> [units("寝袋 zzz", rule) for rule in ("characters", "double_width", "gbk", "x", "sms")]
+    [6, 8, 8, 8, 14]
     """
     match counting:
         case "characters":
             return len(text)
         case "double_width":
             return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+        case "gbk":
+            return sum(1 if c.isascii() else 2 for c in text)
         case "x":
             return _on_x(text)
+        case "sms":
+            return _in_message(text)
+
+
+def _in_message(text: str) -> int:
+    """Returns how much of a message's 160 places a text takes, in whichever alphabet it needs."""
+    if all(c in GSM_BASIC or c in GSM_EXTENDED for c in text):
+        return sum(1 + (c in GSM_EXTENDED) for c in text)
+    places = len(text.encode("utf-16-le")) // 2
+    return math.ceil(places * GSM_PLACES / UCS2_PLACES)
 
 
 def _on_x(text: str) -> int:
@@ -76,6 +101,7 @@ class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         write: how many are written for one creative, between the two.
         one_within: one of them has to be this short, where the platform asks for that.
         claims: whether the brief's required claims are added to this piece.
+        hard: whether the platform refuses what is longer; else it accepts it and cuts it off.
         source: where the limits are from: an address, and what it says where it is no hard limit.
     """
 
@@ -87,6 +113,7 @@ class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     write: Count = 1
     one_within: Count | None = None
     claims: bool = False
+    hard: bool = True
     source: str
 
     def __post_init__(self) -> None:
@@ -104,10 +131,31 @@ class Asset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return tuple(f"{self.name}_{number}" for number in range(1, self.write + 1))
 
 
+class Detail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What goes with the texts of an ad of the channel, beside them (see `AdDetails`).
+
+    Attributes:
+        name: the field.
+        most: how many there may be; of pins, the number of positions of the asset `of`.
+        max_units: the longest that one may be, as the channel counts.
+        values: those that the platform knows, any if empty.
+        of: of pins, the asset that is pinned.
+        source: where this is from.
+    """
+
+    name: Literal["final_url", "display_path", "call_to_action", "image", "pins"]
+    most: Count = 1
+    max_units: Count | None = None
+    values: tuple[str, ...] = ()
+    of: str | None = None
+    source: str
+
+
 class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one creative of the channel is made of.
 
-    `creatives` is how many creatives are written unless told otherwise.
+    `creatives` is how many creatives are written unless told otherwise; `details` is what an ad
+    has beside its texts.
     """
 
     name: str
@@ -116,6 +164,7 @@ class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     creatives: Count = 20
     checked: str
     assets: tuple[Asset, ...]
+    details: tuple[Detail, ...] = ()
 
     def __post_init__(self) -> None:
         if sum(asset.claims for asset in self.assets) != 1:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from functools import cache
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process, utils
 
+from bandit.features.reading import words
+from bandit.features.word_vectors import word_vectors
 from generator.screening.gates import GateFinding
-from generator.screening.gates.text import words
 
 Vectors: TypeAlias = NDArray[np.float32]
 """Texts as directions, shape (n_texts, 256), each of length 1 (0 for a text without words)."""
@@ -22,23 +21,12 @@ ENDING: Final = 3
 """How many last words tell a copied line."""
 
 
-@cache
-def wordllama_model() -> Any:
-    """Returns the packaged word embeddings."""
-    # Importing it sets up logging, which must not come before a process does that itself.
-    import wordllama
-
-    # The weights come with the package; nothing is fetched.
-    folder = os.path.dirname(wordllama.__file__)
-    return wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-
-
 def vectors(texts: Sequence[str]) -> Vectors:
     """Returns small word embeddings of texts."""
     if not texts:
         return np.zeros((0, 256), dtype=np.float32)
     # Without words a text has no direction, and dividing by its length would warn.
-    found = np.asarray(wordllama_model().embed(list(texts), norm=False), dtype=np.float32)
+    found = word_vectors().embed(texts)
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     directed: Vectors = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
     return directed

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+STAY_SECONDS: Final = 1.0
+STAY_MS: Final = 100
 CREATE_TIME: Final = 0
 MOVED_ON: Final = (
     kafka.CommitFailedError,
@@ -38,8 +40,11 @@ class KafkaLogConsumer:
 
     The client's own thread keeps the membership alive while records are folded, but a member
     that does not poll for `max_poll_interval_ms` (five minutes) loses its partitions, and so
-    does one whose assignee takes longer than `session_timeout_ms` (ten seconds) to save or to
-    load. The assignee is called while `poll` or `close` waits, though from the client's thread.
+    does one whose assignee takes longer than `session_timeout_ms` (ten seconds) to save.
+
+    The assignee loads within `poll`, which returns nothing of new partitions until then; one that
+    takes long calls `stay`. It saves while `poll`, `stay` or `close` waits, though from the
+    client's thread.
     """
 
     def __init__(
@@ -61,6 +66,9 @@ class KafkaLogConsumer:
         self._group = group
         self._partitions = partitions
         self._held: list[TopicPartition] = []
+        self._arrived: set[TopicPartition] = set()
+        self._loading: set[TopicPartition] = set()
+        self._stay_at = 0.0
         self._warned: set[str] = set()
         self._look_at = 0.0
         self._failure: Exception | None = None
@@ -85,22 +93,18 @@ class KafkaLogConsumer:
         self._check_open()
         if self._group is None and time.monotonic() >= self._look_at:
             self._hold_all()
-        batches: Mapping[Any, Sequence[Any]] = {}
-        with translated(self._what):
-            self._go_on_joining()
-            try:
-                timeout_ms = max(int(timeout_seconds * 1000), 0)
-                batches = self._client.poll(timeout_ms=timeout_ms, max_records=limit)
-            except kafka.OffsetOutOfRangeError as error:
-                for place, offset in error.args[0].items():
-                    self._recover(place, offset)
-            except kafka.KafkaError:
-                # What the assignee raised comes wrapped; its own error is the one that tells.
-                if self._failure is None:
-                    raise
-        if self._failure is not None:
-            raise self._failure
-        return self._records(batches)
+        records = self._records(self._poll(max(int(timeout_seconds * 1000), 0), limit))
+        while self._arrived:
+            arrived, self._arrived = self._arrived, set()
+            self._load(arrived)
+        return records
+
+    def stay(self) -> None:
+        """Keeps the membership while the assignee loads; some partitions may be revoked by it."""
+        if self._group is not None and self._loading and time.monotonic() >= self._stay_at:
+            # All that is assigned is paused, so nothing is returned.
+            self._poll(STAY_MS, 1)
+            self._stay_at = time.monotonic() + STAY_SECONDS
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Returns nothing more from these until they are resumed, or assigned anew."""
@@ -138,22 +142,20 @@ class KafkaLogConsumer:
         if self._failure is not None:
             raise self._failure
 
-    def take(self, places: Iterable[Any]) -> None:
-        """Starts these partitions, which we now hold, where the assignee says."""
-        partitions = sorted(map(self._names.ours, places))
-        starts = self._assignee.assigned(partitions)
-        for partition in partitions:
-            place = self._names.theirs(partition)
-            if partition in starts:
-                self._client.seek(place, starts[partition])
-            else:
-                self._client.seek_to_beginning(place)
-            self._client.resume(place)
-        self._held = sorted({*self._held, *partitions})
+    def arrive(self, places: Iterable[Any]) -> None:
+        """Notes partitions that we now hold; nothing of them is read until they are loaded."""
+        for place in places:
+            # Anywhere, or the client would ask the group where.
+            self._client.seek(place, 0)
+            self._client.pause(place)
+            self._arrived.add(self._names.ours(place))
 
     def give_up(self, places: Iterable[Any]) -> Mapping[TopicPartition, int]:
         """Has the assignee save what of these we still hold; returns the offsets to commit."""
-        gone = set(map(self._names.ours, places)) & set(self._held)
+        leaving = set(map(self._names.ours, places))
+        self._arrived -= leaving
+        gone = leaving & (set(self._held) | self._loading)
+        self._loading -= gone
         self._held = [partition for partition in self._held if partition not in gone]
         return self._assignee.revoked(sorted(gone)) if gone else {}
 
@@ -172,6 +174,43 @@ class KafkaLogConsumer:
         except Exception as error:  # noqa: BLE001  # poll() and close() raise it
             self._failure = error
             return None
+
+    def _poll(self, timeout_ms: int, limit: int) -> Mapping[Any, Sequence[Any]]:
+        batches: Mapping[Any, Sequence[Any]] = {}
+        with translated(self._what):
+            self._go_on_joining()
+            try:
+                batches = self._client.poll(timeout_ms=timeout_ms, max_records=limit)
+            except kafka.OffsetOutOfRangeError as error:
+                for place, offset in error.args[0].items():
+                    self._recover(place, offset)
+            except kafka.KafkaError:
+                # What the assignee raised comes wrapped; its own error is the one that tells.
+                if self._failure is None:
+                    raise
+        if self._failure is not None:
+            raise self._failure
+        return batches
+
+    def _load(self, partitions: Iterable[TopicPartition]) -> None:
+        """Has the assignee load these partitions, and starts where it says those we still hold."""
+        self._loading = set(partitions)
+        try:
+            starts = self._assignee.assigned(sorted(self._loading))
+        except Exception as error:
+            if self._group is not None:
+                self._failure = self._failure or error
+            raise
+        finally:
+            loaded, self._loading = sorted(self._loading), set()
+        for partition in loaded:
+            place = self._names.theirs(partition)
+            if partition in starts:
+                self._client.seek(place, starts[partition])
+            else:
+                self._client.seek_to_beginning(place)
+            self._client.resume(place)
+        self._held = sorted({*self._held, *loaded})
 
     def _to_commit(self, offsets: Mapping[TopicPartition, int]) -> dict[Any, Any]:
         return {
@@ -193,7 +232,7 @@ class KafkaLogConsumer:
             places = []
         if new := [place for place in places if self._names.ours(place) not in self._held]:
             self._client.assign(places)
-            self.take(new)
+            self._load(map(self._names.ours, new))
         self._look_at = time.monotonic() + self._client.config["metadata_max_age_ms"] / 1000
 
     def _go_on_joining(self) -> None:
@@ -226,6 +265,8 @@ class KafkaLogConsumer:
         records: list[Record] = []
         for place, batch in batches.items():
             partition = self._names.ours(place)
+            if partition not in self._held:
+                continue
             if batch[0].timestamp_type == CREATE_TIME and partition.topic not in self._warned:
                 self._warned.add(partition.topic)
                 logger.warning(
@@ -251,9 +292,8 @@ class _Told(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the client
         self._consumer = consumer
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """Has the assignee load these partitions, and starts them."""
-        if assigned:
-            self._consumer.keep_failure(self._consumer.take, assigned)
+        """Has the next step of `poll` load these partitions."""
+        self._consumer.arrive(assigned)
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         """Has the assignee save these partitions, and commits that while they are still ours."""

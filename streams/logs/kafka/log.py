@@ -9,21 +9,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka
-from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.errors import LogError, LogUnavailable, TopicError
 from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
 from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
+from streams.logs.kafka.assignment import assignor_for
 from streams.logs.kafka.consumer import KafkaLogConsumer
-from streams.logs.kafka.options import open_client, patiently, translated
-from streams.logs.kafka.producer import KafkaAppender, Names, to_records
+from streams.logs.kafka.options import RETRY_SECONDS, open_client, patiently, translated
+from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
 from streams.logs.log_clock import LogTime
+from streams.logs.topic_settings import topic_settings
 
 POLL_MS: Final = 200
 
@@ -70,10 +71,21 @@ class Reader:
         with self._lock, translated(self._what):
             return int(self._client.beginning_offsets([place], timeout_ms=self._timeout_ms)[place])
 
-    def end(self, partition: TopicPartition) -> int:
-        """Returns the offset up to which records can be read."""
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the offsets up to which records can be read, in one request to each broker."""
+        places = {self._names.theirs(partition): partition for partition in partitions}
+        deadline = time.monotonic() + self._timeout_ms / 1000
         with self._lock, translated(self._what):
-            return self._end(self._names.theirs(partition))
+            while True:
+                try:
+                    found = self._client.end_offsets(list(places), timeout_ms=self._timeout_ms)
+                except KeyError as error:
+                    # One whose leader it does not know yet (kafka-python 3.0.12).
+                    if time.monotonic() > deadline:
+                        raise LogUnavailable(f"{self._what} has no leader of {error}") from error
+                    time.sleep(RETRY_SECONDS)
+                else:
+                    return {places[place]: int(end) for place, end in found.items()}
 
     def close(self) -> None:
         """Closes the connections."""
@@ -99,15 +111,10 @@ class Reader:
 T = TypeVar("T")
 
 LOOK_BACK: Final = 1000
-TOPIC_SETTINGS: Final = {
-    "message.timestamp.type": "LogAppendTime",
-    # The log is the only truth, so forgetting is for whoever runs it to decide, not for a default.
-    "retention.ms": "-1",
-    "retention.bytes": "-1",
-    # A policy's snapshot is one message.
-    "max.message.bytes": str(16 << 20),
-}
+METADATA_AGE_MS: Final = 5000
+"""How soon clients see that partitions were added; a window may be a minute."""
 WAITS: Final[dict[str, object]] = {
+    "metadata_max_age_ms": METADATA_AGE_MS,
     "session_timeout_ms": 10_000,
     # Members learn by their heartbeats that another one came or left, and wait for each other.
     "heartbeat_interval_ms": 1000,
@@ -119,7 +126,6 @@ CONSUMER: Final[dict[str, object]] = {
     "enable_auto_commit": False,
     # Offsets come from the assignee; one that is not there is told apart from a first start.
     "auto_offset_reset": "none",
-    "partition_assignment_strategy": (RangePartitionAssignor,),
 }
 
 
@@ -158,7 +164,7 @@ class KafkaLog:
         self._clock_ms = clock_ms
         self._options = client_options
         self._opening = threading.Lock()
-        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last_ms)
+        self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last)
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
         self._closed = False
@@ -179,7 +185,7 @@ class KafkaLog:
         layout = {
             "num_partitions": partitions,
             "replication_factor": self._replication_factor,
-            "configs": TOPIC_SETTINGS | {"cleanup.policy": "compact" if compact else "delete"},
+            "configs": topic_settings(compact=compact),
         }
         self._patiently(lambda: self._create(name, layout))
         self._patiently(lambda: self._admin.wait_for_topics([name], timeout_ms=self._timeout_ms))
@@ -190,6 +196,19 @@ class KafkaLog:
         if count is None:
             raise unknown_topic(topic)
         return count
+
+    def topic_settings(self, topics: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Returns the settings of these topics; none of one that this client may not describe."""
+        self._check_open()
+        names = {self._names.prefix + topic: topic for topic in topics}
+        if not names:
+            return {}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        found = self._patiently(lambda: self._admin.describe_configs(asked, config_filter="all"))
+        return {
+            names[name]: {setting: told["value"] for setting, told in settings.items()}
+            for name, settings in found.get("topic", {}).items()
+        }
 
     def append(self, messages: Sequence[Message]) -> list[TopicOffset]:
         """Writes all the messages, and returns where; on all in-sync replicas by then.
@@ -229,8 +248,13 @@ class KafkaLog:
 
     def end_offset(self, partition: TopicPartition) -> int:
         """Returns the offset that the next append gets, or a transaction's mark before it."""
-        self._check(partition)
-        return self._open_reader().end(partition)
+        return self.end_offsets([partition])[partition]
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Returns the end of each of these partitions, in one request to each broker."""
+        for partition in partitions:
+            self._check(partition)
+        return self._open_reader().ends(partitions) if partitions else {}
 
     def consumer(
         self, topics: Sequence[str], assignee: RebalanceListener, *, group: str | None = None
@@ -239,7 +263,12 @@ class KafkaLog:
         for topic in topics:
             self.partitions(topic)
         return KafkaLogConsumer(
-            open_client(KafkaConsumer, self._bootstrap, **self._consumer_options(group)),
+            open_client(
+                KafkaConsumer,
+                self._bootstrap,
+                **self._consumer_options(group),
+                partition_assignment_strategy=(assignor_for(topics),),
+            ),
             self._names,
             topics,
             assignee,
@@ -250,18 +279,20 @@ class KafkaLog:
     def committed(self, group: str, partition: TopicPartition) -> int | None:
         """Returns the group's committed offset, None if it never committed."""
         self._check(partition)
-        options = self._consumer_options(group)
-        client = open_client(KafkaConsumer, self._bootstrap, **options)
-        with closing(client), translated(self._what):
-            offset = client.committed(self._names.theirs(partition), timeout_ms=self._timeout_ms)
-        return None if offset is None else int(offset)
+        name, place = self._names.prefix + group, self._names.theirs(partition)
+        found = self._patiently(lambda: self._admin.list_group_offsets({name: [place]}))
+        at = found[name].get(place)
+        return None if at is None or at.offset < 0 else int(at.offset)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Returns the partition that a message of this key gets where there are so many."""
+        return partition_of(key, partitions)
 
     def time(self) -> LogTime:
         """Returns this machine's time: the brokers do not tell theirs.
 
-        A record has the time of the machine that wrote it, unless its topic says otherwise
-        (`message.timestamp.type`), and the join goes by records. So all machines keep to NTP; one
-        that is ahead ends windows early, for everybody.
+        A record has the time of the broker that took it, and the join goes by records. Ticks are
+        asked for by this time, so it should agree with the brokers'.
         """
         return LogTime(now_ms := self._clock_ms(), now_ms)
 
@@ -317,10 +348,11 @@ class KafkaLog:
                 self._reader = Reader(self._bootstrap, self._names, self._options)
             return self._reader
 
-    def _last_ms(self, partition: TopicPartition) -> int:
+    def _last(self, partition: TopicPartition) -> tuple[int, int]:
+        """Returns the time of the partition's last record, 0 if it has none, and its end."""
         start, end = self.start_offset(partition), self.end_offset(partition)
         last = self.read(partition, max(start, end - LOOK_BACK), limit=LOOK_BACK)
-        return last[-1].timestamp_ms if last else 0
+        return (last[-1].timestamp_ms if last else 0), end
 
     def _consumer_options(self, group: str | None) -> dict[str, object]:
         name = None if group is None else self._names.prefix + group

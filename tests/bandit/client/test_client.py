@@ -3,7 +3,10 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 import bandit.client
@@ -165,6 +168,51 @@ def test_closing_delivers_what_is_gathered(api):
         event_id = client.rank(name, {}).event_id
         client.outcome(name, event_id, "click")
     assert [o.kind for o in api.outcomes(event_id)] == ["click"]
+
+
+FORKING = """
+import os, sys
+from bandit.client import Batching, Client, Offline
+url, name, spool = sys.argv[1:]
+offline = Offline(spool=spool, baselines={}) if spool else None
+client = Client(url, batching=Batching(flush_seconds=60), offline=offline)
+event_ids = [client.rank(name, {}).event_id for _ in range(3)]
+client.outcome(name, event_ids[0], "click")
+children = []
+for event_id in event_ids[1:]:
+    if not (child := os.fork()):
+        client.rank(name, {})
+        client.outcome(name, event_id, "click")
+        os._exit(client.close())
+    children.append(child)
+lost = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+print(*event_ids, *lost, client.close())
+"""
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_client_that_was_made_before_a_fork_loses_nothing(api, tmp_path, on_disk):
+    """As where gunicorn loads an application first, and then forks its workers."""
+    name, spool = api.placement(f"forked-{on_disk}"), str(tmp_path) if on_disk else ""
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKING, api.url, name, spool],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert not ran.stderr
+    *event_ids, one, other, lost = ran.stdout.split()
+    assert (one, other, lost) == ("0", "0", "0")
+    assert [len(api.outcomes(event_id)) for event_id in event_ids] == [1, 1, 1]
+
+
+def test_numbers_and_arrays_of_numpy_are_sent_as_numbers(api, connect):
+    client, name = connect(api.url), api.placement("numpy")
+    context = {"age": np.int64(3), "score": np.float32(0.5), "taste": np.array([1.0, 2.0])}
+    decision = client.rank(name, context)
+    client.outcome(name, decision.event_id, "click", value=np.float64(1.0))
+    logged = api.decision(decision.event_id)
+    assert json.loads(bytes(logged.context)) == {"age": 3, "score": 0.5, "taste": [1.0, 2.0]}
+    with pytest.raises(TypeError, match="object cannot be sent as JSON"):
+        client.rank(name, {"what": object()})
 
 
 def test_gathered_outcomes_that_are_refused_are_told(api, connect):

@@ -318,11 +318,11 @@ def test_a_log_that_is_away_at_times_is_waited_for(tmp_path, monkeypatch):
         away.stay()
     assert published(log).version == wanted.version
     assert [letter["offset"] for letter in dead_letters(log)] == [b"%d" % (end - 1)]
-    assert {"append", "read", "start_offset", "end_offset"} <= away.failed
+    assert {"append", "read", "start_offset", "end_offsets"} <= away.failed
 
 
 def test_a_second_learner_on_the_same_checkpoints_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.partition_worker.TAKEOVER_SECONDS", 0.05)
     log = new_log(placement())
     lock = tmp_path / "learn-0.lock"
     with learning(log, tmp_path):

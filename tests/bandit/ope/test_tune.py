@@ -70,14 +70,14 @@ def test_a_search_that_cannot_be_made_is_refused(call, words):
         call()
 
 
-def ten_arms(n, *, pmf=(0.1,) * 10, seed=0):
+def ten_arms(n, *, pmf=(0.1,) * 10, seed=0, rates=(0.05, 0.09)):
     """A log of ten creatives, one of which earns 9 % and the others 5 %."""
     rng, events = np.random.default_rng(seed), []
     actions = tuple(Action(f"{k}") for k in range(10))
     for number in range(n):
         index = sample(pmf, f"{seed}/{number}")
         decision = a_decision(f"{seed}/{number}", actions, pmf, index, at_ms=number)
-        reward = float(rng.random() < (0.09 if index == 7 else 0.05))
+        reward = float(rng.random() < rates[index == 7])
         events.append(LoggedEvent(decision, reward, whole=True, targets={}))
     return lambda: iter(events)
 
@@ -117,3 +117,36 @@ def test_a_log_that_does_not_allow_it_says_so():
     assert (found.learned_from, found.tried) == ("all", 3)
     assert "Do not choose how much to explore by them" in found.to_table().caption
     assert json.loads(found.to_json())["learned_from"] == "all"
+
+
+def test_intervals_count_users_where_a_unit_names_them():
+    log = users(150)
+    plain, by_user = tune(log, SPECS), tune(log, SPECS, unit="context.user")
+    assert plain.winner.diagnostics.verdict.code == "repeated_units"
+    assert "give --unit context.user" in plain.winner.diagnostics.verdict.words
+    assert by_user.winner.diagnostics.verdict.code == "ok"
+    assert by_user.winner.value == plain.winner.value
+    widths = [each.winner.interval.high - each.winner.interval.low for each in (plain, by_user)]
+    assert widths[1] > 1.5 * widths[0]
+    with pytest.raises(EstimateError, match=r"no decision has a value at 'context\.who'"):
+        tune(log, SPECS, unit="context.who")
+
+
+def users(n, visits=20):
+    """Users who come again and again; each clicks on whatever there is, or on nothing."""
+    rng, events = np.random.default_rng(3), []
+    actions, pmf = (Action("a"), Action("b"), Action("c")), (1 / 3,) * 3
+    for number in range(n * visits):
+        user, event_id = number % n, f"{number}"
+        index, context = sample(pmf, event_id), {"user": f"u{user}"}
+        decision = a_decision(event_id, actions, pmf, index, context=context, at_ms=number)
+        reward = float(rng.random() < (0.6 if user % 2 else 0.05))
+        events.append(LoggedEvent(decision, reward, whole=True, targets={}))
+    return lambda: iter(events)
+
+
+def test_every_interval_lies_where_the_value_can():
+    """Also when few earn anything, and what other runs would have changed makes it wider."""
+    log = ten_arms(1200, pmf=(0.1,) * 10, rates=(0.99, 0.995))
+    for candidate in tune(log, GREEDY).candidates:
+        assert 0.0 <= candidate.interval.low <= candidate.value <= candidate.interval.high <= 1.0

@@ -18,7 +18,8 @@ def test_every_channel_is_whole_and_says_where_its_limits_are_from(name):
 
 def test_the_channels_of_the_usual_platforms_are_there():
     usual = ("banner", "email", "google_rsa", "meta", "performance_max", "push", "x")
-    assert channel_names() == usual
+    chinese = ("baidu_search", "douyin", "taobao", "tmall", "wechat_moments")
+    assert set(channel_names()) == {*usual, *chinese, "linkedin", "sms", "tiktok"}
 
 
 def test_the_limits_of_a_responsive_search_ad():
@@ -29,7 +30,9 @@ def test_the_limits_of_a_responsive_search_ad():
 
 
 def test_an_unknown_channel_is_named_with_those_that_there_are():
-    with pytest.raises(ChannelUnknown, match="'tv' is unknown; expected one of banner") as caught:
+    with pytest.raises(
+        ChannelUnknown, match="'tv' is unknown; expected one of baidu_search, banner"
+    ) as caught:
         load_channel("tv")
     assert caught.value.code == "channel_unknown"
 
@@ -59,6 +62,54 @@ def test_texts_are_counted_as_the_platforms_count(text, double_width, on_x):
     assert units(text, "characters") == len(text)
     assert units(text, "double_width") == double_width
     assert units(text, "x") == on_x
+
+
+@pytest.mark.parametrize(
+    ("text", "gbk", "sms"),
+    [
+        ("", 0, 0),
+        ("Sleep well", 10, 10),
+        ("Grüße, señor", 15, 12),
+        ("寝袋", 4, 5),
+        ("“新品”上市！", 14, 16),
+        ("{5 € off}", 10, 12),
+        ("5 € off — today", 17, 35),
+        ("a" * 160, 160, 160),
+        ("寝" * 70, 140, 160),
+        ("寝" * 71, 142, 163),
+        ("👾" * 35, 70, 160),
+        ("don’t", 6, 12),
+    ],
+)
+def test_texts_are_counted_as_chinese_platforms_and_phones_count(text, gbk, sms):
+    assert units(text, "gbk") == gbk
+    assert units(text, "sms") == sms
+
+
+def test_details_name_assets_that_there_are_and_where_they_are_from():
+    for channel in map(load_channel, channel_names()):
+        names = {asset.name for asset in channel.assets}
+        for detail in channel.details:
+            assert detail.source.startswith("https://")
+            assert (detail.name == "pins") == (detail.of in names)
+
+
+@pytest.mark.parametrize(
+    ("channel", "part", "longest"),
+    [
+        ("taobao", "title", "轻" * 30),
+        ("tmall", "short_title", "轻" * 15),
+        ("douyin", "title", "轻" * 29 + "ab"),
+        ("baidu_search", "description_2", "轻" * 40),
+        ("tiktok", "text", "轻" * 50),
+        ("wechat_moments", "text", "轻" * 40),
+        ("sms", "text", "轻" * 70),
+    ],
+)
+def test_the_longest_text_of_a_channel_just_fits(channel, part, longest):
+    found = load_channel(channel)
+    asset = found.asset_of(part)
+    assert found.units(longest) == asset.max_units < found.units(longest + "轻")
 
 
 def test_a_post_in_chinese_may_be_half_as_long():

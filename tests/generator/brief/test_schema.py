@@ -179,7 +179,7 @@ def test_the_hash_tells_briefs_apart():
         (GOOD + "time: mornings\n", ":8: time: Expected `object`, got `str`"),
         (
             GOOD + "environment:\n  channel: tv\n",
-            ":9: environment.channel: is 'tv'; expected one of banner, email",
+            ":9: environment.channel: is 'tv'; expected one of baidu_search, banner",
         ),
         (GOOD + "attributes: {size: [1]}\n", ":8: attributes"),
         (GOOD + "material:\n- kind: image\n", ":9: material[0]: has neither a file nor"),

@@ -12,7 +12,8 @@ from generator.errors import BackendError
 from generator.models.base import Sampling
 from generator.models.catalog import Endpoint
 from generator.models.opening import open_backend
-from generator.models.remote import RateLimiter, RemoteBackend
+from generator.models.pacing import RateLimiter
+from generator.models.remote import RemoteBackend
 from generator.writing.texts import generate
 from tests.http_stub import answering, body_of
 
@@ -65,7 +66,7 @@ def test_each_prompt_is_continued_to_its_stop_or_its_limit(backend):
     written = backend.complete(PROMPTS, GREEDY, seed=1, progress=told.append)
     assert len(written) == len(PROMPTS)
     assert written[0] == written[3]
-    for text, model, adapter in written:
+    for text, model, adapter, *_ in written:
         assert not set(text[:-1]) & set(STOP)
         assert (model, adapter) == (backend.name, None)
     assert told == [0.25, 0.5, 0.75, 1.0]
@@ -149,7 +150,6 @@ def test_the_key_is_sent_and_what_not_all_know_only_where_it_is_asked_for(server
 
 
 def test_a_vllm_server_is_told_to_load_an_adapter():
-    """vLLM does not run here: this holds us to its documented request, not to its answer."""
     with flaky_proxy(None, []) as (url, asked):
         opened("base", url).load_adapter("adcopy-v17", "/adapters/v17")
     [(path, _, body)] = asked

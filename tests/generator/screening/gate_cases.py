@@ -9,7 +9,7 @@ import msgspec
 
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import claims, rules, similarity, text
+from generator.screening.gates import claims, figures, form, language, rules, similarity, text
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
 from tests.generator.screening.make_cases import FOLDER, PRODUCTS
@@ -104,12 +104,12 @@ def _subjects(product):
 
 
 def _length(row, brief):
-    empty = text.empty(row["text"])
+    empty = form.empty(row["text"])
     limit = brief.constraints.max_characters
     return (
         empty
         if empty.why
-        else text.length(row["text"], limit, "characters", usual().length.least_words)
+        else form.length(row["text"], limit, "characters", usual().length.least_words)
     )
 
 
@@ -138,13 +138,13 @@ def _platform(row, brief):
 
 JUDGES = {
     "length": _length,
-    "characters": lambda row, _: text.characters(row["text"], latin=True),
+    "characters": lambda row, _: form.characters(row["text"], latin=True),
     "markup": lambda row, _: text.markup(row["text"]),
-    "fragment": lambda row, _: text.fragment(row["text"]),
+    "fragment": lambda row, _: form.fragment(row["text"]),
     "leaked": lambda row, brief: text.leaked(row["text"], brief),
-    "repeats": lambda row, _: text.repeats(row["text"]),
+    "repeats": lambda row, _: form.repeats(row["text"]),
     "against": lambda row, brief: claims.against(row["text"], brief),
-    "language": lambda row, _: text.in_language(
+    "language": lambda row, _: language.in_language(
         row["text"], row.get("language", "en"), **msgspec.structs.asdict(usual().language)
     ),
     "grammar": lambda row, brief: text.misspelt(
@@ -157,7 +157,7 @@ JUDGES = {
     "platform": _platform,
     "harm": lambda row, _: rules.broken(row["text"], [rules.load_rules(rules.HARM)]),
     "required_claims": lambda row, _: claims.required({"headline": row["text"]}, row["claims"]),
-    "figures": lambda row, brief: claims.unbacked(row["text"], _sources(brief)),
+    "figures": lambda row, brief: figures.unbacked(row["text"], _sources(brief)),
     "unfounded": lambda row, brief: claims.unfounded(row["text"], _sources(brief)),
     "duplicate": _duplicate,
     "copied": lambda row, _: similarity.copied(

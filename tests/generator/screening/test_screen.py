@@ -184,7 +184,7 @@ def test_other_languages_are_not_judged_by_english_gates():
     screen = Screen(brief)
     assert judge(screen, "Frischer Kaffee jeden Morgen im Briefkasten") is None
     assert judge(screen, "Fresh coffee every morning in your letterbox").code == "language"
-    assert {"grammar", "repeats", "platform"}.isdisjoint(screen.gates)
+    assert {"grammar", "platform"}.isdisjoint(screen.gates)
 
 
 def test_a_file_changes_some_thresholds_and_leaves_the_others(tmp_path):

@@ -1,7 +1,5 @@
 """Who answers a request: the champion, the version that was named, or the bare model."""
 
-import json
-
 import pytest
 
 from generator.brief.prompts import plain_prompt
@@ -13,9 +11,9 @@ from streams.catalogue.state import Catalogue, catalogue_message
 from streams.events import Generation
 from streams.events.creatives import GeneratorVersion
 from streams.logs.sqlite import SqliteLog
+from tests.generator.models.vllm_servers import BASE, StandIn
 from tests.generator.scripted import Scripted
 from tests.generator.working import BRIEF, LINES, prepare, requested, run_opening
-from tests.http_stub import answering, body_of
 
 
 @pytest.fixture
@@ -43,36 +41,14 @@ def request(**changes):
     )  # fmt: skip
 
 
-class Vllm:
-    """Stands in for a server of vLLM's: takes adapters, and knows those that it has."""
-
-    def __init__(self):
-        self.asked, self._has = [], set()
-
-    def answer(self, handler):
-        body = json.loads(body_of(handler))
-        self.asked.append((handler.path, body))
-        name, loaded = body["lora_name"], body["lora_name"] in self._has
-        self._has.add(name)
-        if name == "refused":
-            said = b'{"message": "no such folder"}'
-        elif loaded:
-            said = b'{"message": "The lora adapter has already been loaded."}'
-        else:
-            return 200, {"content-type": "text/plain"}, b"Success"
-        return 400, {"content-type": "application/json"}, said
-
-
 @pytest.fixture
 def vllm():
-    server = Vllm()
-    with answering("POST", server.answer) as url:
-        server.url = f"{url}/v1"
+    with StandIn().running() as server:
         yield server
 
 
 def remote(vllm):
-    return RemoteBackend("base", Endpoint(url=vllm.url, retries=0), key=None)
+    return RemoteBackend(BASE, Endpoint(url=vllm.url, retries=0), key=None)
 
 
 def test_without_a_champion_the_bare_model_writes(versions):
@@ -123,12 +99,10 @@ def test_a_server_is_not_asked_to_load_what_is_no_lora(finished, tmp_path, vllm)
 
 def test_a_server_that_refuses_is_told_on(versions, vllm):
     store, adopted = versions
-    (store._folder / adopted.id).rename(store._folder / "refused")
-    moved = store._folder / "refused" / "adapter"
-    store._checked["refused"] = adopted._replace(id="refused", adapter=moved)
+    (store._folder / adopted.id).rename(store._folder / "moved")
     author = version_resolver(lambda: remote(vllm), store)
-    with pytest.raises(BackendError, match="no such folder"):
-        author(catalogue(version("refused")), request())
+    with pytest.raises(BackendError, match="No adapter found"):
+        author(catalogue(version(adopted.id)), request())
 
 
 def test_the_generator_asks_a_champion_plainly_and_names_it(versions, tmp_path):

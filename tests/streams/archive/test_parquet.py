@@ -4,6 +4,7 @@ import time
 from contextlib import closing, suppress
 from functools import partial
 
+import pyarrow.dataset
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from streams.archive.parquet import (
 from streams.checkpoint import exclusive
 from streams.errors import ArchiveError, LockError, LogUnavailable
 from streams.events import CATALOGUE, DECISIONS, OUTCOMES, POLICIES
+from streams.files.writing import UNFINISHED
 from streams.logs.base import Message, TopicPartition
 from streams.logs.embedded import MemoryLog
 from streams.logs.sqlite import SqliteLog
@@ -175,6 +177,44 @@ def test_reports_read_it_as_it_is(tmp_path):
     query = f"""SELECT count(*), sum((value->>'n')::int), count(value_bytes), min(key)
                 FROM '{tmp_path}/{OUTCOMES}/*.parquet'"""
     assert duckdb.sql(query).fetchall() == [(11, 45, 1, "event-0")]
+
+
+def rows_of(folder):
+    """The rows that other programs see in a folder of the archive; all see the same."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    count = pyarrow.dataset.dataset(folder).count_rows()
+    assert len(pandas.read_parquet(folder)) == count
+    return count
+
+
+def test_others_read_its_folders_while_it_is_written_and_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("streams.archive.parquet.ROWS_PER_GROUP", 5)
+    log = new_log(partitions=1)
+    log.append(outcomes(range(10)))
+    archive_once(log, tmp_path)
+    log.append(outcomes(range(12)))
+    read, seen = log.read, []
+
+    def looked_at(*args, **options):
+        unfinished = [path for path in tmp_path.rglob("*") if path.name.endswith(UNFINISHED)]
+        seen.append((len(unfinished), rows_of(tmp_path / OUTCOMES), rows_of(tmp_path)))
+        return read(*args, **options)
+
+    monkeypatch.setattr(log, "read", looked_at)
+    archive_once(log, tmp_path)
+    assert (1, 10, 10) in seen
+    # A kill leaves what was being written, and the lock.
+    (tmp_path / OUTCOMES / f".000{UNFINISHED}").write_bytes(b"PAR1 half a file")
+    assert (rows_of(tmp_path), rows_of(tmp_path / OUTCOMES)) == (22, 22)
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == [OUTCOMES]
+
+
+def test_an_archive_of_the_first_versions_is_taken_up_and_its_lock_removed(tmp_path):
+    (tmp_path / "archive.lock").touch()
+    log = new_log(partitions=1)
+    log.append(outcomes(range(5)))
+    archive_once(log, tmp_path)
+    assert rows_of(tmp_path) == 5
 
 
 def cut(data, keep):

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 
 import pytest
 import yaml
@@ -91,6 +92,13 @@ def test_the_rules_of_kafka_are_printed_without_asking_it(tmp_path):
     assert {words[5] for words in commands} >= {"User:copyloop-join", "User:copyloop-ingest"}
     assert "ads.clicks" in printed
     run("topics", "--log", "memory://", "--acls", code=2)
+
+
+def test_a_command_that_needs_the_kafka_client_says_which_extra_has_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "streams.logs.kafka.options", None)
+    for more in (["--acls"], []):
+        told = refused("topics", "--log", "kafka://h:9092", *more, error=LogUrlError)
+        assert "pip install 'copyloop[kafka]'" in told
 
 
 def test_lag_is_shown_for_each_group_and_partition(data):

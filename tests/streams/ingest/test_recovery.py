@@ -67,7 +67,7 @@ def test_it_waits_for_a_log_that_is_out_of_reach(log, tmp_path, monkeypatch):
 
 
 def test_one_process_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.partition_worker.TAKEOVER_SECONDS", 0.05)
     logs = [SqliteLog(tmp_path / "log.db") for _ in range(2)]
     with_clicks(logs[0])
     write(logs[0], click(1))

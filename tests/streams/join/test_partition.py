@@ -8,7 +8,7 @@ from streams.join.partition import (
     TICK,
     JoinCounts,
     JoinedPartition,
-    Written,
+    JoinWritten,
 )
 from streams.logs.base import Record
 from streams.logs.embedded import MemoryLog
@@ -34,7 +34,7 @@ class Partition:
         self.log = log
         self.counts = JoinCounts()
         join = Join(0, catalogue_of([{"at": 0, "placement": PLACEMENT}]))
-        self.joined = JoinedPartition(join, {}, Written(log, 0, {}), self.counts)
+        self.joined = JoinedPartition(join, {}, JoinWritten(0, {}), self.counts)
         self.now_ms = START_MS
         self.offsets = {DECISIONS: 0, OUTCOMES: 0}
 

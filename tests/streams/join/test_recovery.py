@@ -127,7 +127,7 @@ def test_a_log_that_is_away_at_times_is_waited_for(log, tmp_path, monkeypatch):
         wait_until(lambda: has_come_out(log, *wanted), future)
         away.stay()
     assert_joined(log)
-    assert {"append", "read", "start_offset", "end_offset"} <= away.failed
+    assert {"append", "read", "start_offset", "end_offsets"} <= away.failed
 
 
 def written(log):

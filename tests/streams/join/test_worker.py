@@ -137,7 +137,7 @@ def test_a_dead_letter_holds_the_bytes_of_a_record_long_gone_by(log, tmp_path):
 
 
 def test_two_at_once_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.fold.TAKEOVER_SECONDS", 0.05)
+    monkeypatch.setattr("streams.partition_worker.TAKEOVER_SECONDS", 0.05)
     logs = [SqliteLog(tmp_path / "log.db") for _ in range(2)]
     prepare(logs[0])
     append_all(logs[0], history(5))

@@ -4,7 +4,10 @@ import random
 
 from streams.errors import LogUnavailable
 
-CALLS = {"partitions", "append", "read", "start_offset", "end_offset", "consumer", "committed"}
+CALLS = {
+    *("partitions", "append", "read", "start_offset", "end_offset", "end_offsets"),
+    *("consumer", "committed"),
+}
 
 
 class AwayAtTimes:

@@ -163,6 +163,7 @@ def test_every_call_is_made_until_it_goes_through():
         assert log.partitions("t") == 1
         assert log.start_offset(partition) == 0
         assert log.end_offset(partition) == n + 1
+        assert log.end_offsets([partition]) == {partition: n + 1}
         assert len(log.read(partition, 0)) == n + 1
         consumer = log.consumer(["t"], Follower(), group="g")
         consumer.commit({partition: n})

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from bandit.errors import PolicySpecError
 from bandit.policies import check_policy, open_policy, parse_policy
-from bandit.policies.vw import split_options
+from bandit.policies.vw.options import split_options
 from bandit.policy import Correctable
 from bandit.service.compat.personalizer.wire import PersonalizerError
 from streams.events import CORRECTIONS, REWARD, Placement, PolicySpec, RewardKind, RewardRule

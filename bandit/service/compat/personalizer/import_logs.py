@@ -1,32 +1,21 @@
 """Takes in the logs that Personalizer exported, so that a placement starts from what they say.
 
-They become interactions in the log, from which the learner folds the policy as from any other. A
-decision that is there already is passed over, so the same file may be taken in again.
+They become interactions in the log (`bandit.learning.imported`), from which the learner folds the
+policy as from any other.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from bandit.errors import ReaderError
-from bandit.learning.fold import FIRST_IMPORT_SOURCE
-from bandit.learning.versions import interactions_of
 from bandit.ope.readers.dsjson import read_dsjson
-from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts, SkippedRows
-from streams.events import INTERACTIONS, Interaction, Placement, encode
-from streams.logs.base import Log, Message
-
-BATCH: Final = 500
-
-Progress = Callable[[int], None]
+from streams.events import Placement
 
 
 class Contents(NamedTuple):
@@ -44,13 +33,6 @@ class Contents(NamedTuple):
     repeated: int = 0
     skipped: tuple[SkippedRows, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-class ImportedEvents(NamedTuple):
-    """How many decisions were taken in, and how many were there before."""
-
-    new: int
-    known: int
 
 
 def read_logs(paths: Sequence[Path], on_bad_row: OnBadRow = "stop") -> Reading:
@@ -103,45 +85,3 @@ def look_through(
         skipped=reading.skipped,
         notes=reading.notes,
     )
-
-
-def take_in(
-    log: Log, placement: str, events: Iterable[LoggedEvent], *, progress: Progress
-) -> ImportedEvents:
-    """Writes the decisions with their rewards as interactions of the placement.
-
-    They are learned in the order of `events`. One writer at a time: who writes must keep others
-    from it. After each batch `progress` is told how many events were looked at since the last.
-    """
-    # imports of a placement have one source each
-    source = FIRST_IMPORT_SOURCE + zlib.crc32(placement.encode())
-    there, sequence = set[tuple[str, int]](), 0
-    for interaction in interactions_of(log, placement):
-        there.add((interaction.decision.event_id, interaction.decision.slot))
-        if interaction.source == source:
-            sequence = interaction.sequence + 1
-    known, here = 0, set[tuple[str, int]]()
-    rest = iter(events)
-    while batch := list(islice(rest, BATCH)):
-        messages = []
-        for event in batch:
-            decision = msgspec.structs.replace(event.decision, placement=placement)
-            key = decision.event_id, decision.slot
-            known += key in there
-            if key in there or key in here:
-                continue
-            here.add(key)
-            interaction = Interaction(
-                source=source,
-                sequence=sequence,
-                decision=decision,
-                reward=event.reward,
-                status="closed",
-                timestamp_ms=decision.timestamp_ms,
-            )
-            messages.append(Message(INTERACTIONS, placement.encode(), encode(interaction)))
-            sequence += 1
-        if messages:
-            log.append(messages)
-        progress(len(batch))
-    return ImportedEvents(len(here), known)

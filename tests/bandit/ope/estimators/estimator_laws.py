@@ -136,6 +136,28 @@ class EstimatorLaws(_Suite):
         assert many.high - many.low < 0.25 * (few.high - few.low)
 
 
+class OwnIntervalLaws(_Suite):
+    """What holds of an estimator whose interval is around its own value."""
+
+    bounded: ClassVar[bool] = False
+    """True if rewards are said to lie between 0 and 1; otherwise those seen tell."""
+
+    @law
+    @given(log=logs, binary=st.booleans())
+    def test_a_value_lies_in_its_interval_and_both_where_rewards_do(self, log, binary):
+        reward, *others = np.array(log).T
+        reward = (reward > 0.5).astype(np.float64) if binary else reward
+        value, interval = self.after(self.prepare(Batch(reward, *others))).get()[1:]
+        if value is None:
+            return
+        told = self.bounded or len(set(reward)) == 1
+        top = 1.0 if told else reward.max()
+        assert 0.0 <= value <= top
+        if interval is not None:
+            assert 0.0 <= interval.low <= value + 1e-12
+            assert value - 1e-12 <= interval.high <= top
+
+
 class ConsistentLaws(_Suite):
     """What holds of an estimator that finds the truth, if the log is long enough."""
 

@@ -14,6 +14,7 @@ from tests.bandit.ope.estimators.estimator_laws import (
     ConsistentLaws,
     CoverageLaws,
     EstimatorLaws,
+    OwnIntervalLaws,
     UnbiasedLaws,
 )
 from tests.bandit.ope.estimators.estimator_worlds import RATES, TARGET, draw, matched, true_value
@@ -21,7 +22,7 @@ from tests.bandit.ope.estimators.estimator_worlds import RATES, TARGET, draw, ma
 UNIFORM = np.full((2, 3), 1 / 3)
 
 
-class TestIps(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
+class TestIps(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
     name = "ips"
 
 
@@ -29,7 +30,7 @@ class TestClippedIps(EstimatorLaws, CoverageLaws):
     name = "clipped_ips"
 
 
-class TestSnips(EstimatorLaws, ConsistentLaws, CoverageLaws):
+class TestSnips(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, CoverageLaws):
     name = "snips"
 
 
@@ -37,11 +38,11 @@ class TestDm(EstimatorLaws, CoverageLaws):
     name = "dm"
 
 
-class TestDr(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
+class TestDr(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
     name = "dr"
 
 
-class TestSndr(EstimatorLaws, ConsistentLaws, CoverageLaws):
+class TestSndr(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, CoverageLaws):
     name = "sndr"
 
 
@@ -76,8 +77,9 @@ class TestBlend(EstimatorLaws, CoverageLaws):
         assert blend < 0.75 * dr
 
 
-class TestReplay(EstimatorLaws, ConsistentLaws, CoverageLaws):
+class TestReplay(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, CoverageLaws):
     name = "replay"
+    bounded = True
     n = 400
     most = 0.99  # Clopper and Pearson's is exact or above
 
@@ -106,7 +108,7 @@ class TestReplay(EstimatorLaws, ConsistentLaws, CoverageLaws):
         assert (estimate.n, estimate.value, estimate.interval) == (4, None, None)
 
 
-class TestMips(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
+class TestMips(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
     name = "mips"
 
     def prepare(self, batch, seed=0):
@@ -117,18 +119,20 @@ class TestMips(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
         return self.prepare(batch)
 
 
-class TestMrdr(EstimatorLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
+class TestMrdr(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, UnbiasedLaws, CoverageLaws):
     name = "mrdr"
 
 
-class TestBetting(EstimatorLaws, ConsistentLaws, CoverageLaws):
+class TestBetting(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, CoverageLaws):
     name = "betting"
+    bounded = True
     n = 500
     least, most = 0.97, 1.0
 
 
-class TestBernstein(EstimatorLaws, ConsistentLaws, CoverageLaws):
+class TestBernstein(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, CoverageLaws):
     name = "bernstein"
+    bounded = True
     n = 500
     least, most = 0.97, 1.0
 

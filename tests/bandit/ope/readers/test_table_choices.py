@@ -106,7 +106,9 @@ def test_a_lone_action_is_the_same_to_both_ways_of_reading():
         evaluate_columns(open_columns(table, roles), ["constant:a", "uniform"], options),
         evaluate(partial(read_table, table, roles), ["constant:a", "uniform"], options),
     ):
-        assert found.policies[1].estimates[0].value == pytest.approx(2.0)
+        assert found.policies[1].diagnostics.mean_weight == pytest.approx(3.0)
+        # Σ w r / n is 2, and no mean of rewards from 0 to 1 is above 1
+        assert found.policies[1].estimates[0].value == 1.0
         assert found.policies[2].diagnostics.verdict.code == "actions_unknown"
     told = pa.table(table.to_pydict() | {"ids": [["a"]] * 200})
     with pytest.raises(ReaderError, match=r"row 0: the pmf gives the chosen action 1\.0"):

@@ -1,5 +1,7 @@
 """Lift over chance and over a baseline: what it is of, and that its interval holds."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -36,16 +38,20 @@ def test_the_lift_over_both_is_found():
         assert 0.0 < lift.low < lift.difference < lift.high
 
 
-def test_the_interval_holds_whenever_one_looks():
-    missed = 0
+def test_both_intervals_hold_whenever_one_looks():
+    missed, apart = np.zeros(2), 0.52 - 1 / 3
     for seed in range(20):
-        lifts, ever = Lifts(plan()), False
+        lifts, ever = Lifts(plan()), np.zeros(2, dtype=bool)
         for part in range(8):
             (lift,) = played(lifts, 100, seed=seed * 100 + part).get()
-            low, high = lift.low, lift.high
-            ever = ever or not low <= 0.52 - 1 / 3 <= high
+            high = math.inf if lift.lift_high is None else lift.lift_high
+            assert lift.lift_low <= lift.lift <= high
+            ever[0] |= not lift.low <= apart <= lift.high
+            ever[1] |= not lift.lift_low <= apart * 3 <= high
         missed += ever
-    assert missed <= 2
+    assert (missed <= 2).all()
+    assert lift.lift_low > 0.1
+    assert lift.lift_high < 1.6
 
 
 def test_chance_has_no_lift_over_itself():
@@ -121,6 +127,13 @@ def test_a_lift_is_relative_and_its_difference_in_rewards():
     assert uniform.difference == pytest.approx(uniform.value - uniform.other, abs=1e-12)
     nothing = Lifts(plan())
     assert [each.lift for each in nothing.get()] == [None]
+
+
+def test_a_lift_over_what_may_earn_nothing_has_no_upper_bound():
+    found = [played(Lifts(plan(baseline="a")), 60, seed=seed).get()[1] for seed in range(9)]
+    baseline = next(lift for lift in found if lift.lift is not None)
+    assert -1.0 <= baseline.lift_low <= baseline.lift
+    assert baseline.lift_high is None
 
 
 def test_of_a_placement_with_a_unit_the_first_decision_of_each_counts():

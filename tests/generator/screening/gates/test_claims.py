@@ -1,12 +1,12 @@
 import pytest
 
-from generator.screening.gates import claims
+from generator.screening.gates import claims, figures
 from tests.generator.screening.gates.conftest import BRIEF
 
 GATES = {
     "against": lambda text: claims.against(text, BRIEF),
     "unfounded": lambda text: claims.unfounded(text, BRIEF.texts()),
-    "unbacked": lambda text: claims.unbacked(text, BRIEF.texts()),
+    "unbacked": lambda text: figures.unbacked(text, BRIEF.texts()),
     "required": lambda text: claims.required({"headline": "Drive", "body": text}, ["Terms apply"]),
 }
 PASSED = {
@@ -72,7 +72,7 @@ def test_words_and_figures_that_the_brief_does_not_say_are_refused(gate, text, m
     ("digits", "value"), [("1,049.50", 1049.5), ("1.049", 1049), ("3,5", 3.5), ("1,000,000", 1e6)]
 )
 def test_figures_read_either_separator(digits, value):
-    [figure] = claims.figures(f"From {digits} euros")
+    [figure] = figures.read_figures(f"From {digits} euros")
     assert (figure.value, figure.unit) == (value, "money")
 
 
@@ -83,3 +83,24 @@ def test_figures_read_either_separator(digits, value):
 def test_required_claims_are_letter_for_letter(text):
     found = claims.required({"body": text}, ["Terms apply"])
     assert (found.score, found.why) == (1, "does not say 'Terms apply'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "周末开跑。活动截至11月30日。",
+        "周末开跑，活动截至11月30日。",
+        "活动截至11月30日。周末开跑",
+        "【特惠】活动截至11月30日。",
+        "“轻” 活动截至11月30日。",
+    ],
+)
+def test_a_required_claim_is_found_after_signs_of_its_script(text):
+    assert claims.required({"body": text}, ["活动截至11月30日。"]).why is None
+
+
+@pytest.mark.parametrize(
+    "text", ["本活动截至11月30日。", "活动截至11月30日止", "活动截至11月3日。"]
+)
+def test_a_required_claim_is_no_part_of_another_in_any_script(text):
+    assert claims.required({"body": text}, ["活动截至11月30日"]).why

@@ -1,16 +1,17 @@
 import pytest
 
+from generator.screening.gates import form
 from generator.screening.gates import text as gates
 from tests.generator.screening.gates.conftest import BRIEF
 
 GATES = {
-    "empty": gates.empty,
-    "length": lambda text: gates.length(text, 20, "characters", 2),
-    "fragment": gates.fragment,
+    "empty": form.empty,
+    "length": lambda text: form.length(text, 20, "characters", 2),
+    "fragment": form.fragment,
     "leaked": lambda text: gates.leaked(text, BRIEF),
     "markup": gates.markup,
-    "characters": lambda text: gates.characters(text, latin=True),
-    "repeats": gates.repeats,
+    "characters": lambda text: form.characters(text, latin=True),
+    "repeats": form.repeats,
 }
 REFUSED = {
     "empty": ["", "   ", "2024", "?!", "«»"],
@@ -94,15 +95,15 @@ def test_length_refuses_what_is_too_long_or_a_lone_word(text, why):
 
 
 def test_length_counts_as_the_channel_does():
-    assert gates.length("寝袋 zzz", 6, "characters", 1).why is None
-    assert "8 units" in gates.length("寝袋 zzz", 6, "double_width", 1).why
+    assert form.length("寝袋 zzz", 6, "characters", 1).why is None
+    assert "8 units" in form.length("寝袋 zzz", 6, "double_width", 1).why
 
 
 def test_characters_of_other_scripts_pass_where_the_language_has_them():
-    assert gates.characters("Свежий кофе", latin=False).why is None
-    assert gates.characters("Свежий кофе", latin=True).why
-    assert gates.characters("Fresh 😍", latin=False).why
-    assert gates.characters("Fresh 😍", latin=True, extra="😍").why is None
+    assert form.characters("Свежий кофе", latin=False).why is None
+    assert form.characters("Свежий кофе", latin=True).why
+    assert form.characters("Fresh 😍", latin=False).why
+    assert form.characters("Fresh 😍", latin=True, extra="😍").why is None
 
 
 @pytest.mark.parametrize(

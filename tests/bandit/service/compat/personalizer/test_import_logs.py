@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from bandit.commands.imports import app
 from bandit.errors import ReaderError
+from bandit.learning.imported import take_in
 from bandit.policies import open_policy
 from bandit.service.compat.personalizer.configuration import new_placement
-from bandit.service.compat.personalizer.import_logs import look_through, read_logs, take_in
+from bandit.service.compat.personalizer.import_logs import look_through, read_logs
 from bandit.verification import audit
 from streams.catalogue.state import catalogue_message
 from streams.events import INTERACTIONS, decode

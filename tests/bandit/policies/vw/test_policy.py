@@ -12,7 +12,8 @@ from bandit.errors import PolicySpecError, PolicyStateError
 from bandit.features.flatten import Feature, flatten, vw_text
 from bandit.policies import load_policy, open_policy
 from bandit.policies.base import seal, unseal
-from bandit.policies.vw import REBASE_EVERY, Vw, VwConfig, VwModel
+from bandit.policies.vw.model import REBASE_EVERY, VwModel
+from bandit.policies.vw.policy import Vw, VwConfig
 from bandit.policy import Correctable, sample
 from streams.events import EMPTY, Action, Decision
 from tests.bandit.decisions import a_decision

@@ -1,0 +1,1 @@
+"""Ads as advertising platforms take and give them: files in, files out."""
