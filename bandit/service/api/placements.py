@@ -52,6 +52,8 @@ router = APIRouter(prefix="/v1/placements", tags=["placements"])
 class PlacementPut(PlacementBody, frozen=True, kw_only=True):
     """A placement as it is to be; what `GET` answers can be sent back with changes."""
 
+    examples = PlacementBody.examples
+
     name: Annotated[str | UnsetType, doc("As in the path, if it is there.")] = UNSET
     etag: Annotated[str | UnsetType, doc("Counts as `If-Match` where that is left out.")] = UNSET
 
