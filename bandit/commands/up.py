@@ -94,6 +94,7 @@ def up(
     from streams.files.writing import make_folder
     from streams.ingest.mapping import read_mapping
     from streams.process import log_to_stderr, stop_on_signals
+    from streams.restarts import FILE
 
     if finetune and not generator:
         raise typer.BadParameter("--finetune teaches the generator; leave out --no-generator")
@@ -131,6 +132,7 @@ def up(
             stop=stop,
             grace_seconds=drain_seconds + 2 * DRAIN_MARGIN_SECONDS,
             prefixed=log_format == "text",
+            deaths=at.data / FILE,
         )
     )
 

@@ -12,12 +12,14 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi_offline import FastAPIOffline
 
 from bandit.features.flatten import creative_features
 from bandit.service.api import ROUTERS
 from bandit.service.api.access import KeyService
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
+from bandit.service.auth.caller import DOCS_ASSETS
 from bandit.service.auth.guard import Guard, Rates
 from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.local_callers import LocalCallers
@@ -116,7 +118,7 @@ def create_app(
         appender.start()
         assignments.start()
         # the first text embedding loads its weights: before the first creative, not during it
-        await run_in_threadpool(creative_features, {})
+        await run_in_threadpool(creative_features, {"text": "what the first text is about"})
         app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
         jobs.resume()
         if siblings is not None:
@@ -167,7 +169,8 @@ def create_app(
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
     """Returns the part of the API that FastAPI serves."""
-    app = FastAPI(
+    app = FastAPIOffline(
+        static_url=DOCS_ASSETS,
         title=TITLE,
         description=DESCRIPTION,
         version=version("copyloop"),

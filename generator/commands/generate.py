@@ -11,6 +11,7 @@ import typer
 
 from bandit.commands.processes import Model
 from generator.commands.options import Adapter, Gates, RewardModel
+from generator.settings import NOTHING_MADE
 from streams.commands.options import Form
 from streams.commands.output import print_json, progress
 
@@ -109,11 +110,12 @@ def generate(order: Order, form: Form = "table") -> None:
     with notes.status(f"loading {order.model} (the first time takes half a minute)"):
         backend = open_backend(models)
     channel = channel_of(understood)
+    asked = order.n or channel.creatives
     with progress() as bar:
         drafts = generate_creatives(
             understood,
             backend,
-            n=order.n or channel.creatives,
+            n=asked,
             seed=order.seed,
             style=order.style(),
             selection=selection,
@@ -122,11 +124,17 @@ def generate(order: Order, form: Form = "table") -> None:
                 f"{piece}s", share, 1.0, f": {accepted} of {wanted}"
             ),
         )
+    missing = drafts.shortfall(asked)
     if form == "json":
-        print_json(readable(drafts, brief, order.seed, backend.usage))
-        return
-    _print_tables(drafts)
-    notes.print(_used(backend.usage), style="dim")
+        counts = {"asked": asked, "made": len(drafts.creatives), "shortfall": missing}
+        print_json(counts | readable(drafts, brief, order.seed, backend.usage))
+    else:
+        _print_tables(drafts)
+        notes.print(backend.usage.words(), style="dim")
+    if missing is not None:
+        typer.echo(missing, err=True)
+    if not drafts.creatives:
+        raise typer.Exit(NOTHING_MADE)
 
 
 def gates() -> None:
@@ -138,18 +146,31 @@ def gates() -> None:
 
 def screen(
     brief: Annotated[Path, typer.Argument(help="What the texts are for; see copyloop brief.")],
-    texts: Annotated[Path, typer.Argument(help="A text file, one whole creative on each line.")],
+    texts: Annotated[Path, typer.Argument(help="A text file, one text on each line.")],
     thresholds: Gates = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Which piece of the brief's channel the texts are; it is as long as the channel "
+            "says, counted as the channel counts.",
+            show_default="the first one",
+        ),
+    ] = None,
     form: Form = "table",
 ) -> None:
-    """Tell of texts written by anyone which pass the gates, and why the others do not."""
+    """Tell of texts written by anyone which pass the gates, and why the others do not.
+
+    Texts are counted and bounded as the piece of the brief's channel is. Required claims are
+    looked for where the channel puts them.
+    """
     from rich.console import Console
 
     from generator.brief.schema import load_brief
-    from generator.screening.screen import CandidateText, Screen, report, to_table
+    from generator.screening.screen import CandidateText, report, to_table
     from generator.screening.settings import load_thresholds
+    from generator.writing.creatives import screen_of
 
-    found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
+    found = screen_of(load_brief(brief), part, load_thresholds(thresholds))
     batch = [CandidateText(line) for line in lines_of(texts)]
     verdicts = found.judge(batch)
     judged = [
@@ -298,9 +319,3 @@ def _told(drafts: Drafts) -> list[SegmentText]:
         for c in [*kept, *drafts.left_over, *drafts.rejected]
         if c.prompt.segment is not None
     ]
-
-
-def _used(usage: Usage) -> str:
-    said = f"{usage.prompt_tokens:,} tokens read, {usage.completion_tokens:,} written"
-    tried = f", {usage.retries} of {usage.requests} requests repeated" if usage.retries else ""
-    return said + tried + (f", cost {usage.cost:.4f}" if usage.cost else "")

@@ -25,6 +25,7 @@ from bandit.errors import SettingError
 from bandit.service.settings import Settings
 from streams.process import Form, module_command, stop_on_signals
 from streams.readiness import ReadyPipe, nobody, ready_teller
+from streams.restarts import note_death
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def up(
     grace_seconds: float | None = None,
     prefixed: bool = True,
     ready: Callable[[], None] = nobody,
+    deaths: Path | None = None,
 ) -> int:
     """Runs the processes until `stop` is set; returns the exit code for the whole.
 
@@ -84,24 +86,32 @@ def up(
             if None.
         prefixed: each line with the name before it; lines that programs read stay as they are.
         ready: called once all processes have been ready.
+        deaths: the file where it notes which processes die, and when (see `streams.restarts`).
 
     Raises:
         SettingError: a command cannot be started at all.
     """
+    if deaths is not None:
+        deaths.unlink(missing_ok=True)
     width = max((len(spec.name) for spec in processes), default=0)
     children = [
         _Child(spec, f"{spec.name:<{width}} | " if prefixed else "", output or sys.stderr)
         for spec in processes
     ]
     try:
-        return _run(children, stop, ready)
+        return _run(children, stop, ready, deaths)
     finally:
         grace_seconds = GRACE_SECONDS if grace_seconds is None else grace_seconds
         _stop(children[:first], grace_seconds)
         _stop(children[first:], grace_seconds)
 
 
-def _run(children: Sequence[_Child], stop: threading.Event, ready: Callable[[], None]) -> int:
+def _run(
+    children: Sequence[_Child],
+    stop: threading.Event,
+    ready: Callable[[], None],
+    deaths: Path | None,
+) -> int:
     with selectors.DefaultSelector() as selector:
         while not stop.is_set():
             for child in children:
@@ -116,6 +126,8 @@ def _run(children: Sequence[_Child], stop: threading.Event, ready: Callable[[], 
                     return BAD_SETTING
                 if code is not None:
                     child.start_later(code)
+                    if deaths is not None:
+                        note_death(deaths, child.spec.name, time.time_ns() // 1_000_000)
             if all(child.proven for child in children):
                 ready()
     return 0
