@@ -103,6 +103,9 @@ def check_reachable(
     if name in (".", ".."):
         message = f"{target} is {name!r}, which no address can hold; take another name"
         raise RequestError(422, code, message, target=target)
+    if "\ufffd" in name:
+        message = f"{target} is {name!r}: bytes of it are not UTF-8; take another name"
+        raise RequestError(422, code, message, target=target)
     if as_flag and not name.isprintable():
         message = f"{target} is {name!r}; a name has no control characters; take another name"
         raise RequestError(422, code, message, target=target)

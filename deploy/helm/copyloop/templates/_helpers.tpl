@@ -29,7 +29,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   valueFrom:
     secretKeyRef: {{ toJson .Values.kafka.urlSecret }}
 {{- else if .Values.kafka.bootstrap }}
-  value: {{ printf "kafka://%s%s" .Values.kafka.bootstrap (.Values.kafka.options | ternary (printf "?%s" .Values.kafka.options) "") | quote }}
+  value: {{ printf "kafka://%s%s" .Values.kafka.bootstrap (ternary (printf "?%s" .Values.kafka.options) "" (ne .Values.kafka.options "")) | quote }}
 {{- else }}
   value: sqlite:////data/log.db
 {{- end }}
