@@ -153,7 +153,7 @@ def _unit_words(words: dict[str, int]) -> str:
 
 
 def _bounded(name: str) -> str:
-    return re.escape(name) + (r"(?![^\W\d_])" if name[-1].isascii() and name[-1].isalpha() else "")
+    return re.escape(name) + (r"(?![a-z])" if name[-1].isascii() and name[-1].isalpha() else "")
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
