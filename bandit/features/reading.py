@@ -63,6 +63,8 @@ _HANGUL: Final = re.compile(f"[{HANGUL}]")
 _BEFORE: Final = rf"(?<![^\W{UNSPACED}{HANGUL}])"
 _AFTER: Final = rf"(?![^\W{UNSPACED}{HANGUL}])"
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half of a character, which no encoding has; JSON may carry one."""
 _BREAKING_SPACE: Final = re.compile(r"[^\S\u00a0\u202f]+")
 _PLAIN_SIGNS: Final = str.maketrans(
     dict.fromkeys("‘’‚‹›`´", "'")
@@ -121,7 +123,12 @@ def sentences(text: str) -> list[str]:
     >>> sentences("透气网面。跑得更久！Ready? 「はい。」")
     ['透气网面。', '跑得更久！', 'Ready?', '「はい。」']
     """
-    return [found.strip() for found in SentenceBreaker(text, "root") if found.strip()]
+    return [found.strip() for found in SentenceBreaker(_whole(text), "root") if found.strip()]
+
+
+def _whole(text: str) -> str:
+    """Returns the text with a sign in place of each half of a character."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def plain(text: str) -> str:
@@ -130,7 +137,7 @@ def plain(text: str) -> str:
     >>> plain("Ｂｅｓｔ　１９８％ – “Straße”")
     'best 198% - "strasse"'
     """
-    shown = _INVISIBLE.sub("", text)
+    shown = _INVISIBLE.sub("", _whole(text))
     # Folding capitals may take letters apart that stand for others again.
     known = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
     return " ".join(known.translate(_PLAIN_SIGNS).split())
@@ -142,7 +149,7 @@ def simplified(text: str) -> str:
     >>> simplified("立即購買，國家級")
     '立即购买，国家级'
     """
-    return str(_to_simplified().convert(text)) if _UNSPACED.search(text) else text
+    return str(_to_simplified().convert(_whole(text))) if _UNSPACED.search(text) else text
 
 
 # The tables are constants that come with the package.

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from generator.models.base import Usage
     from generator.writing.creatives import Draft, Drafts
     from generator.writing.insights import SegmentText
-    from generator.writing.texts import TextSelection, WrittenText
+    from generator.writing.texts import Style, TextSelection, WrittenText
 
 
 class Order(NamedTuple):
     """The creatives that are asked for, and how they are written."""
 
-    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see copyloop brief.")]
+    brief: Annotated[
+        Path,
+        typer.Argument(
+            help="A YAML or JSON file, see copyloop brief; a folder of them; or, with --feed, the "
+            "template of a brief an item."
+        ),
+    ]
     n: Annotated[
         int | None,
         typer.Option("--n", min=1, help="How many creatives.", show_default="by channel, 1 or 20"),
@@ -54,6 +60,18 @@ class Order(NamedTuple):
     ] = 1.5
     reward: RewardModel = None
     thresholds: Gates = None
+    feed: Annotated[
+        Path | None, typer.Option(help="A Google Merchant feed, TSV or XML: a brief an item.")
+    ] = None
+    out: Annotated[
+        Path | None, typer.Option(help="Of many briefs: a folder; a run that was stopped goes on.")
+    ] = None
+
+    def style(self) -> Style:
+        """Returns how freely the model writes."""
+        from generator.writing.texts import Style
+
+        return Style(self.temperature, self.top_p, self.min_p, self.presence_penalty)
 
     def selection(self) -> TextSelection:
         """Returns how texts are selected.
@@ -82,10 +100,9 @@ def generate(order: Order, form: Form = "table") -> None:
     from generator.models.catalog import load_models
     from generator.models.opening import open_backend
     from generator.writing.creatives import channel_of, generate_creatives
-    from generator.writing.texts import Style
 
     selection, brief = order.selection(), load_brief(order.brief)
-    winners = () if order.winners is None else tuple(_lines(order.winners))
+    winners = () if order.winners is None else tuple(lines_of(order.winners))
     notes = Console(stderr=True)
     models = load_models(order.model, adapter=order.adapter)
     with notes.status("looking at the material"):
@@ -100,7 +117,7 @@ def generate(order: Order, form: Form = "table") -> None:
             backend,
             n=asked,
             seed=order.seed,
-            style=Style(order.temperature, order.top_p, order.min_p, order.presence_penalty),
+            style=order.style(),
             selection=selection,
             winners={channel.assets[0].name: winners},
             progress=lambda piece, accepted, wanted, share: bar(
@@ -110,10 +127,10 @@ def generate(order: Order, form: Form = "table") -> None:
     missing = drafts.shortfall(asked)
     if form == "json":
         counts = {"asked": asked, "made": len(drafts.creatives), "shortfall": missing}
-        print_json(counts | _readable(drafts, brief, order.seed, backend.usage))
+        print_json(counts | readable(drafts, brief, order.seed, backend.usage))
     else:
         _print_tables(drafts)
-        notes.print(_used(backend.usage), style="dim")
+        notes.print(backend.usage.words(), style="dim")
     if missing is not None:
         typer.echo(missing, err=True)
     if not drafts.creatives:
@@ -154,7 +171,7 @@ def screen(
     from generator.writing.creatives import screen_of
 
     found = screen_of(load_brief(brief), part, load_thresholds(thresholds))
-    batch = [CandidateText(line) for line in _lines(texts)]
+    batch = [CandidateText(line) for line in lines_of(texts)]
     verdicts = found.judge(batch)
     judged = [
         (written.text, verdict.rejection, verdict.scores)
@@ -222,7 +239,7 @@ def demo(
     run_demo(settings, Console())
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     """Returns the texts in a file, one a line."""
     from generator.errors import BriefError
 
@@ -233,12 +250,14 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+def readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+    """Returns what came of a brief, for programs."""
     from generator.writing.creatives import candidate_lineage, lineage
     from generator.writing.insights import across_segments
 
     def creative(draft: Draft) -> dict[str, object]:
-        return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+        row = {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+        return row | ({"ad": brief.ad} if brief.ad else {})
 
     def refused(candidate: WrittenText) -> dict[str, object]:
         row = {"part": candidate.piece.name, "text": candidate.text}
@@ -300,9 +319,3 @@ def _told(drafts: Drafts) -> list[SegmentText]:
         for c in [*kept, *drafts.left_over, *drafts.rejected]
         if c.prompt.segment is not None
     ]
-
-
-def _used(usage: Usage) -> str:
-    said = f"{usage.prompt_tokens:,} tokens read, {usage.completion_tokens:,} written"
-    tried = f", {usage.retries} of {usage.requests} requests repeated" if usage.retries else ""
-    return said + tried + (f", cost {usage.cost:.4f}" if usage.cost else "")

@@ -121,7 +121,7 @@ def _sentences(model: str) -> TextReader:
         )
     from sentence_transformers import SentenceTransformer
 
-    from generator.models.transformers import pick_device, use_one_thread
+    from generator.models.devices import pick_device, use_one_thread
 
     use_one_thread()
     loaded = SentenceTransformer(model, device=pick_device().name)
@@ -135,7 +135,7 @@ def _hidden(model: str, layer: int) -> TextReader:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from generator.models.transformers import pick_device, use_one_thread
+    from generator.models.devices import pick_device, use_one_thread
 
     use_one_thread()
     device = pick_device()

@@ -24,7 +24,7 @@ from generator.brief.prompts import brief_said
 from generator.data.dataset import Imitate, Judge, Prefer
 from generator.errors import DatasetError
 from generator.models.base import ended
-from generator.models.transformers import own_device
+from generator.models.devices import own_device
 from generator.reward.ranking import open_trusted
 from generator.reward.regression import Floats
 from generator.screening.gates.likeness import vectors_of

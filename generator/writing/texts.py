@@ -305,7 +305,8 @@ def _selected(result: GenerationResult, n: int, rank: Rank) -> GenerationResult:
 class SamplingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the texts are drawn that a version is judged by; the champion's are drawn likewise.
 
-    `samples` is how many a brief, at most `most_new_tokens` long each.
+    `samples` is how many a brief, at most `most_new_tokens` long each, or longer where the script
+    of a brief's language takes more tokens than English does.
     """
 
     samples: Annotated[int, Meta(ge=1, le=10_000)] = 32
@@ -353,6 +354,14 @@ class Samples(NamedTuple):
         return sum(len({text.casefold() for text in texts}) for texts in self.texts) / self.n
 
 
+def _tokens_of_sample(brief: Brief, config: SamplingConfig) -> int:
+    """Returns how many tokens a sample may take: what is asked for, or what its script needs."""
+    if brief.language == "en":
+        return config.most_new_tokens
+    needed = _most_tokens(brief.constraints.max_characters, brief.language)
+    return max(config.most_new_tokens, needed)
+
+
 def take_samples(
     sampler: Sampler,
     briefs: Sequence[Brief],
@@ -370,10 +379,10 @@ def take_samples(
     # The screen of the loop refuses what is like others, which is another rule's.
     single, unskipped = singly(limits), replace(limits, skip=())
     style = Style(config.temperature, config.top_p, config.min_p, config.presence_penalty)
-    sampling = Sampling(STOP, config.most_new_tokens, *style)
     every, refused, harm = [], [], 0
     for brief in briefs:
         prompt = plain_prompt(brief)
+        sampling = Sampling(STOP, _tokens_of_sample(brief, config), *style)
         told = _told(Prompt(prompt, "", "plain"), brief, Piece.headline(brief))
         completions = sampler.backend.complete(
             [told.text] * config.samples,

@@ -263,7 +263,9 @@ def read_archive(directory: Path, topic: str) -> Iterator[Record]:
         ArchiveError: there is no archive in the directory, or a file of it is damaged or missing.
     """
     if not directory.is_dir():
-        raise ArchiveError(f"there is no archive in {directory}; `run_archive` writes one")
+        raise ArchiveError(
+            f"{directory} is no archive; expected a folder that `copyloop streams archive` writes"
+        )
     files = archive_files(directory, topic)
     check_complete(files)
     for file in files:
@@ -370,7 +372,7 @@ def _read_file(path: Path) -> Iterator[Record]:
 
 
 def _table(records: Sequence[Record]) -> pa.Table:
-    *places, raw_keys, raw_values, _ = zip(*records, strict=True)
+    *places, raw_keys, raw_values, _, _ = zip(*records, strict=True)
     keys, key_bytes = _texts(raw_keys)
     values, value_bytes = _texts(raw_values)
     headers = [[{"name": n, "value": v} for n, v in record.headers] for record in records]

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import asdict
 
-from generator.brief.instructions import WORDS
+from generator.brief.words import WORDS
 from generator.screening.gates.phrases import folded
 
 FOLDING: Final = "zh"

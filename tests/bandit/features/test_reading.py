@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandit.features.language import KNOWN, language_of
 from bandit.features.reading import (
     chinese_form,
     finds,
@@ -117,6 +118,14 @@ def test_a_text_without_its_quotes_has_none_to_take_off(text):
 @given(st.text())
 def test_a_plain_text_is_plain(text):
     assert plain(plain(text)) == plain(text)
+
+
+@given(st.text())
+def test_halves_of_characters_stop_nothing(text):
+    text += "\ud83d跑"
+    for found in (words(text), sentences(text), [plain(text), simplified(text)]):
+        assert all(isinstance(each, str) for each in found)
+    assert language_of(text) in KNOWN
 
 
 def test_one_line_keeps_spaces_that_do_not_break():

@@ -2,16 +2,19 @@ import threading
 
 import pytest
 
-from generator.brief.schema import load_brief
+from generator.brief.schema import Brief, load_brief
 from generator.errors import BackendError
 from generator.screening.screen import CandidateText, Screen
 from generator.writing.texts import (
     CANDIDATES_PER_TEXT,
     PROMPTS_PER_BATCH,
     Piece,
+    Sampler,
+    SamplingConfig,
     Style,
     generate,
     summary,
+    take_samples,
 )
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
@@ -136,3 +139,35 @@ def test_the_style_reaches_the_model(brief):
 def test_a_failing_model_is_not_swallowed(brief):
     with pytest.raises(BackendError, match="out of memory"):
         generate(brief, Scripted(None), n=1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "A headline in plain English words, as long as it may be"),
+        ("de", "Rindfleischetikettierungsgesetz, Donaudampfschifffahrt"),
+        ("el", "Ελαφριά παπούτσια για τρέξιμο που αγαπούν τον δρόμο σου"),
+        ("zh", "轻盈如风的男士跑鞋，让每一个周末都值得早起出发去江边跑步吧朋友"),
+        ("ja", "静かな朝に届く焙煎コーヒーで、毎日の一杯をもっと楽しく豊かに"),
+        ("ko", "가벼운 러닝화로 주말마다 강변을 달려보세요 지금 바로 시작해요"),
+    ],
+)
+def test_a_text_of_any_script_has_tokens_enough(language, text):
+    """A byte of UTF-8 takes a token at most; words of Latin letters are known, and take fewer."""
+    needed = {"en": len(text) // 4, "de": len(text) // 2}.get(language, len(text.encode()))
+    brief = Brief(product="x", language=language)
+    written, sampled = Scripted(['"\n']), Scripted(['"\n'])
+    generate(brief, written, n=1, seed=1, piece=Piece("headline", "line", len(text)))
+    assert written.samplings[0].max_new_tokens >= needed
+    take_samples(Sampler(sampled), [brief], SamplingConfig(samples=1))
+    assert sampled.samplings[0].max_new_tokens >= needed
+
+
+def test_chinese_is_put_in_order_by_what_it_says():
+    brief = Brief(product="男士轻量跑鞋", language="zh", keywords=("跑鞋", "周末"))
+    lines = [
+        f'{text}"\n'
+        for text in ("轻盈如风，周末开跑", "透气网面，跑得更久", "轻量跑鞋陪你跑遍城市")
+    ]
+    result = generate(brief, Scripted(lines), n=3, seed=1)
+    assert sorted(each.text for each in result.accepted) == sorted(line[:-2] for line in lines)
