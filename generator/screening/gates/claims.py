@@ -28,6 +28,11 @@ AGAINST: Final = re.compile(
     r"(?:(?:a|an|any|the|your|my|more)\s+)*([\w'’-]+)",
     re.I,
 )
+REMOVED: Final = re.compile(
+    r"\w+[- ](?:cancel+ing|free|proof|resistant|remov(?:al|ers?)|repellents?|blocking|reducing)",
+    re.I,
+)
+"""What a product takes away, and so may be spoken against: noise, of headphones that cancel it."""
 NEGATION: Final = re.compile(
     r"\b(?:is|are|was|were|does|do|did) not\b|\b(?:isn|aren|wasn|weren|doesn|don|didn)['’]t\b",
     re.I,
@@ -77,7 +82,8 @@ def against(text: str, brief: Brief) -> GateFinding:
     imperative = negation and IMPERATIVE.match(text)
     if negation and not imperative and NEGATED.match(text[: negation.start()]):
         return GateFinding(1.0, f"{negation[0]!r} says what is not so")
-    sold = {word for line in (brief.product, *brief.keywords) for word in telling(line)}
+    lines = (REMOVED.sub(" ", line) for line in (brief.product, *brief.keywords))
+    sold = {word for line in lines for word in telling(line)}
     for found in AGAINST.finditer(text):
         if stem(found[1].lower()) in sold:
             return GateFinding(1.0, f"{found[0]!r} speaks against the product")

@@ -33,6 +33,7 @@ LOOSE: Final = ("people", "stars")
 """Kinds that back a bare number: "Free for 5" where the brief says "free for 5 users"."""
 RANGE: Final = re.compile(r"\s*(?:[-–—~〜至到]|to|bis|a|y|and|und|et)\s*")
 CLOCK: Final = re.compile(r"(?<!\d)(\d{1,2})[:h](\d{2})(?!\d)|(\d{1,2}) to (\d{1,2}) h\b")
+EVENING: Final = re.compile(r"(?:晚上?|下午|夜里?|午后|午後|오후|저녁|밤)\s*$")
 ATTRIBUTE: Final = re.compile(r"[\s_(]([^\W\d_]+|%)\)?:? (\d[\d.,]*)$")
 
 
@@ -153,7 +154,7 @@ def _unit_words(words: dict[str, int]) -> str:
 
 
 def _bounded(name: str) -> str:
-    return re.escape(name) + (r"(?![^\W\d_])" if name[-1].isascii() and name[-1].isalpha() else "")
+    return re.escape(name) + (r"(?![a-z])" if name[-1].isascii() and name[-1].isalpha() else "")
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -294,6 +295,12 @@ def _figure(
     kind, currency = (unit.kind, unit.currency) if unit else ("", "")
     if before in ("¥", "rmb"):
         kind, currency = "money", ""
+    if (
+        kind == "clock"
+        and value < 12
+        and (after[0] == "p" or EVENING.search(plain[: match.start()]))
+    ):
+        value += 12
     close = plain[max(match.start() - 12, 0) : match.end() + 14]
     off = kind in ("%", "money") and (before == "-" or bool(grammar.off.search(close)))
     idiom = spelled and (value == 1 or (value in IDIOMS and kind in IDLE_KINDS))

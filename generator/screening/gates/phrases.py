@@ -205,6 +205,8 @@ def _german(word: str) -> str:
         # German writes compounds as one word: supergünstig, Billigpreise.
         forms += rf"|[^\W\d_]{{2,}}{stem}{endings}"
         forms += rf"|{word}[^\W\d_]{{3,}}" if not word.endswith("e") else ""
+    elif len(word) == 5 and word.endswith("e"):
+        forms += rf"|[^\W\d_]{{2,}}{word}[nmrs]?"
     return rf"(?:{forms})"
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from generator.brief.schema import Brief
 from generator.screening.gates import claims, figures
 from tests.generator.screening.gates.conftest import BRIEF
 
@@ -45,6 +46,13 @@ def test_a_gate_lets_through(gate, text):
 )
 def test_against_refuses_what_speaks_against_the_product(text):
     assert GATES["against"](text).why
+
+
+def test_what_the_product_takes_away_may_be_spoken_against():
+    brief = Brief(product="noise cancelling headphones", keywords=("stain remover",))
+    assert claims.against("Music without the noise", brief).why is None
+    assert claims.against("No more stains", brief).why is None
+    assert claims.against("No more headphones", brief).why
 
 
 @pytest.mark.parametrize(

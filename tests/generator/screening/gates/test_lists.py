@@ -47,6 +47,7 @@ BROKEN = {
         ("Las zapatillas n.º 1 de España", "2005/29/EC"),
         ("Baja el colesterol", "2001/83/EC"),
         ("Al mejor precio", "98/6/EC"),
+        ("Recomendada por pediatras", "2001/83/EC"),
     ],
     "fr": [
         ("Le matelas n° 1 en France", "2005/29/EC"),

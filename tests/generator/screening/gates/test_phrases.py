@@ -36,6 +36,7 @@ FOUND = {
         ("guenstig laufen", "günstig"),
         ("Supergünstig", "günstig"),
         ("Billigpreise", "billig"),
+        ("Viele Kaffeesorten", "Sorte"),
         ("am besten", "beste"),
         ("Allerbestes", "beste"),
         ("teure Schuhe", "teuer"),
