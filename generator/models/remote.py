@@ -265,6 +265,8 @@ class RemoteBackend:
             words = f"{self._named()} {how}: {error}"
             raise AnswerUnusable(words, retriable=error.retriable) from error
         words = f"{self._named()} {how}: {type(error).__name__}: {error}"
+        if getattr(error, "status_code", None) == 404 and "model" not in str(error).lower():
+            words += ". The url of the endpoint should be of the API, up to and with /v1"
         raise BackendError(words, retriable=_may_pass(error)) from error
 
     def _count_attempt(self, response: Any) -> None:

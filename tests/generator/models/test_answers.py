@@ -145,6 +145,15 @@ def test_one_request_that_fails_does_not_lose_what_the_others_brought(caplog):
         assert len(asked) < 3
 
 
+def test_an_address_that_is_not_the_api_s_is_told_how_to_be():
+    with (
+        server((404, {"detail": "Not Found"})) as (url, asked),
+        pytest.raises(BackendError, match=r"up to and with /v1$"),
+    ):
+        ask(url)
+    assert len(asked) == 1
+
+
 SETS = {
     "as asked": '{"texts": ["Fresh beans", "Calm mornings"]}',
     "a list": '["Fresh beans", "Calm mornings"]',
