@@ -6,6 +6,7 @@ write the log needs no key to make one.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from streams.commands.options import (
     operator,
 )
 from streams.commands.output import moment, print_rows
+from streams.events import MAX_ID_LENGTH
 from streams.logs.embedded import wall_clock_ms
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def create(
     from streams.events.access import SCOPES
     from streams.topics import create_topics
 
+    _check(name, placement or [], lasts_days, rate_per_second)
     if unknown := set(scope).difference(SCOPES):
         raise typer.BadParameter(f"{min(unknown)!r} is none of {', '.join(SCOPES)}")
     key, text = make_key(
@@ -138,6 +141,7 @@ def acts(
     """
     import msgspec
 
+    from bandit.policies.headlines import in_short
     from streams.catalogue.audit_log import latest_acts
 
     with at.looked_into() as here:
@@ -149,7 +153,7 @@ def acts(
             act.what,
             act.target,
             *(
-                None if state is None else msgspec.json.encode(state).decode()
+                None if state is None else msgspec.json.encode(in_short(state)).decode()
                 for state in (act.before, act.after)
             ),
         )
@@ -181,10 +185,27 @@ def _write(log: Log, what: str, before: ApiKey | None, after: ApiKey) -> None:
     log.append(key_messages(operator(), what, before, after, wall_clock_ms()))
 
 
+def _check(
+    name: str, placements: list[str], lasts_days: float | None, rate_per_second: float | None
+) -> None:
+    """Refuses what the API refuses of a key, too."""
+    texts = [("NAME", name), *(("--placement", pattern) for pattern in placements)]
+    for parameter, text in texts:
+        if not text.strip() or len(text) > MAX_ID_LENGTH:
+            raise typer.BadParameter(
+                f"{parameter} is {text[:40]!r}; 1 to {MAX_ID_LENGTH} characters, not all blank"
+            )
+    for parameter, number in (("--lasts-days", lasts_days), ("--rate-per-second", rate_per_second)):
+        if number is not None and not 0 < number < math.inf:
+            raise typer.BadParameter(f"{parameter} is {number:g}; above 0")
+
+
 def _tell(key: ApiKey, text: str) -> None:
     typer.echo(text)
+    where = f"in {', '.join(key.placements)}" if key.placements else "in all placements"
     typer.echo(
-        f"key {key.id} ({key.name}) may {', '.join(key.scopes)}; it is not shown again", err=True
+        f"key {key.id} ({key.name}) may {', '.join(key.scopes)}, {where}; it is not shown again",
+        err=True,
     )
 
 

@@ -57,13 +57,14 @@ def diff(
 ) -> None:
     """Show the parameters in which two versions differ."""
     from bandit.learning.versions import differences, version
+    from bandit.policies.headlines import in_short
 
     with at.looked_into() as here:
         versions = _versions(here, placement)
     one, other = version(versions, before), version(versions, after or len(versions))
     rows = [
         (found.parameter, _json(found.before), _json(found.after))
-        for found in differences(one.spec, other.spec)
+        for found in differences(in_short(one.spec), in_short(other.spec))
     ]
     print_rows(form, ("parameter", f"version {one.number}", f"version {other.number}"), rows)
 
@@ -140,7 +141,9 @@ def _trial(name: str, found: TrialResult) -> tuple[object, ...]:
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+    from bandit.policies.headlines import in_short
+
+    return None if value is None else msgspec.json.encode(in_short(value)).decode()
 
 
 app = make_app(

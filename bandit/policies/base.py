@@ -36,6 +36,30 @@ LARGEST_KEPT: Final = 16_384
 """An action with more bytes of features is not kept prepared: requests bring what they like."""
 
 
+MOST_ARMS: Final = 20_000
+"""How many creatives a policy knows whose state for each is large."""
+MOST_COUNTS: Final = 100_000
+"""The same where that is a count and a sum; creatives in segments count each for itself."""
+
+
+def least_of(known: Mapping[str, float], most: int) -> list[str]:
+    """Returns which creatives to forget once there are more than `most`: a quarter, or none.
+
+    Whoever makes up names of actions must not make a policy grow for ever.
+
+    Args:
+        known: what speaks for keeping each, such as how often it was shown.
+        most: how many are kept.
+
+    >>> least_of({"a": 3, "b": 1, "c": 2, "d": 1, "e": 9}, 4)
+    ['b', 'd']
+    """
+    if len(known) <= most:
+        return []
+    kept = most - most // 4
+    return sorted(known, key=lambda name: (known[name], name))[: len(known) - kept]
+
+
 class PolicyConfig(Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
     """The parameters of a policy; the tag is its name.
 

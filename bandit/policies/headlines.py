@@ -7,7 +7,8 @@ readers.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 # Per unit of each feature of `creative_features`, in logarithms of the click rate; of the two
 # embeddings a creative has one. By a namespace alone: what brings a typical headline to 0.
@@ -105,3 +106,21 @@ HEADLINES: Final[dict[str, float]] = {
     "minilm.30": 0.0023,
     "minilm.31": 0.3382,
 }
+
+
+SHIPPED: Final = "shipped"
+
+
+def in_short(value: Any) -> Any:
+    """Returns a policy's spec, or what has one within, with the weights above as one word.
+
+    >>> in_short({"name": "adaptive", "weights": dict(HEADLINES), "trust": 1.0})
+    {'name': 'adaptive', 'weights': 'shipped', 'trust': 1.0}
+    """
+    if value == HEADLINES:
+        return SHIPPED
+    if isinstance(value, dict):
+        return {name: in_short(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [in_short(each) for each in value]
+    return value

@@ -16,6 +16,7 @@ import numpy as np
 from bandit.errors import PolicyStateError
 from bandit.policies.base import (
     LARGEST_REWARD,
+    MOST_COUNTS,
     Config,
     Configured,
     Finite,
@@ -23,6 +24,7 @@ from bandit.policies.base import (
     Positive,
     Share,
     check_reward,
+    least_of,
 )
 from bandit.policy import Pmf
 from streams.events import Action, Context, Decision
@@ -36,6 +38,8 @@ class Arm(NamedTuple):
 
 
 FRESH: Final = Arm(0, 0.0)
+FORGETTING: Final = MOST_COUNTS - MOST_COUNTS // 4
+"""With fewer arms than these none was ever forgotten."""
 
 _decoder = msgspec.msgpack.Decoder(dict[str, Arm])
 
@@ -62,9 +66,14 @@ class Arms:
         """Adds one reward."""
         n, total = self._arms.get(creative_id, FRESH)
         self._arms[creative_id] = Arm(n + 1, total + reward)
+        if len(self._arms) > MOST_COUNTS:
+            for name in least_of({each: arm.n for each, arm in self._arms.items()}, MOST_COUNTS):
+                del self._arms[name]
 
     def correct(self, creative_id: str, old: float, new: float) -> None:
-        """Replaces one reward by another."""
+        """Replaces one reward by another, unless the creative is forgotten."""
+        if creative_id not in self._arms and len(self._arms) >= FORGETTING:
+            return
         n, total = self._arms.get(creative_id, FRESH)
         self._arms[creative_id] = Arm(n, total + (new - old))
 

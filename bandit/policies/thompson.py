@@ -20,6 +20,7 @@ from bandit.distributions import beta_quantile, quantile
 from bandit.errors import PolicyStateError
 from bandit.policies.base import (
     CACHE_SIZE,
+    MOST_COUNTS,
     Config,
     Configured,
     Finite,
@@ -27,6 +28,7 @@ from bandit.policies.base import (
     Positive,
     Share,
     check_share,
+    least_of,
     spread_of,
     unseal,
 )
@@ -245,10 +247,16 @@ class DiscountedThompson(Configured[DiscountedThompsonConfig]):
             n * kept + weight, total * kept + weight * reward, latest
         )
         self._now_ms = max(self._now_ms, at_ms)
+        if len(self._arms) > MOST_COUNTS:
+            latest_ms = {name: float(arm.at_ms) for name, arm in self._arms.items()}
+            for name in least_of(latest_ms, MOST_COUNTS):
+                del self._arms[name]
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
         """Replaces a reward that was learned by another, at the weight that it had."""
         change = check_share(new) - check_share(old)
+        if decision.action.id not in self._arms:
+            return
         n, total, at_ms = self._arms[decision.action.id]
         weight = self._weight(at_ms - decision.timestamp_ms)
         self._arms[decision.action.id] = FadingArm(n, total + weight * change, at_ms)

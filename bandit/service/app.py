@@ -6,18 +6,21 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi_offline import FastAPIOffline
 
 from bandit.features.flatten import creative_features
 from bandit.service.api import ROUTERS
 from bandit.service.api.access import KeyService
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
+from bandit.service.auth.caller import DOCS_ASSETS
 from bandit.service.auth.guard import Guard, Rates
 from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.local_callers import LocalCallers
@@ -40,9 +43,10 @@ from bandit.service.openapi import REFUSED, add_hot_routes
 from bandit.service.ops import health
 from bandit.service.ops.health import Drain
 from bandit.service.ops.metrics import Metrics, WorkerMetrics
-from bandit.service.ops.traces import TracedApp, open_traces
+from bandit.service.ops.traces import TracedApp, Traces, open_traces
 from bandit.service.placement_access import check_reach
 from bandit.service.record import Recorder
+from bandit.service.screening import PostedScreen
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
 from bandit.service.state import Snapshots
@@ -64,6 +68,24 @@ Every refusal is `{"error": {"code", "message", "target"}}`: `code` is stable, `
 in the request it is, null where that is plain."""
 
 
+class Parts(NamedTuple):
+    """What lives as long as the application does, and is started and stopped with it."""
+
+    log: Log
+    settings: Settings
+    clock_ms: Callable[[], int]
+    snapshots: Snapshots
+    ring: KeyRing
+    assignments: Assignments
+    metrics: Metrics
+    appender: Appender
+    figures: FiguresFold
+    jobs: Jobs
+    drain: Drain
+    traces: Traces | None
+    siblings: WorkerMetrics | None
+
+
 def create_app(
     log: Log,
     settings: Settings,
@@ -71,6 +93,7 @@ def create_app(
     spool: Spool | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
     worker: Worker | None = None,
+    screen: PostedScreen | None = None,
 ) -> AsgiApp:
     """Returns the ASGI application that serves the placements of a log.
 
@@ -80,15 +103,60 @@ def create_app(
         spool: where decisions and outcomes wait while the log is away; it is not closed.
         clock_ms: the time that decisions and outcomes carry.
         worker: who this is among several that serve one port; None if it is alone.
+        screen: what creatives are screened by that are posted; None if there is no such thing.
     """
+    parts = _parts(log, settings, spool, clock_ms, worker)
+    metrics, traces = parts.metrics, parts.traces
+    rest = _rest(partial(_life, parts))
+    rest.state.screen = screen
+    router = _router(parts, rest)
+    rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
+    tokens = Tokens(settings) if settings.jwt_jwks_url else None
+    local = None if settings.open_to_network else LocalCallers(settings.cors_origins)
+    guard = Guard(router, parts.ring, rates, tokens, local, check_reach)
+    metrics.add(guard)
+    traced = guard if traces is None else TracedApp(guard, traces)
+    return for_origins(traced, settings.cors_origins)
+
+
+def _parts(
+    log: Log,
+    settings: Settings,
+    spool: Spool | None,
+    clock_ms: Callable[[], int],
+    worker: Worker | None,
+) -> Parts:
     logs = LogCollector()
     log = logs.metered(log, "log")
     snapshots = Snapshots(log)
-    ring = KeyRing(log, clock_ms)
-    assignments = Assignments(log, clock_ms)
     metrics = Metrics(snapshots, clock_ms, spool)
     metrics.add(logs)
     traces = open_traces(settings, "api")
+    return Parts(
+        log=log,
+        settings=settings,
+        clock_ms=clock_ms,
+        snapshots=snapshots,
+        ring=KeyRing(log, clock_ms),
+        assignments=Assignments(log, clock_ms),
+        metrics=metrics,
+        appender=_appender(log, settings, spool, clock_ms, metrics, traces),
+        figures=FiguresFold(log, clock_ms, snapshots.catalogue),
+        jobs=Jobs(settings),
+        drain=Drain(settings.drain_notice_seconds),
+        traces=traces,
+        siblings=None if worker is None else WorkerMetrics(worker, metrics.text),
+    )
+
+
+def _appender(
+    log: Log,
+    settings: Settings,
+    spool: Spool | None,
+    clock_ms: Callable[[], int],
+    metrics: Metrics,
+    traces: Traces | None,
+) -> Appender:
     thread = LogThread(log, on_append=metrics.group, around=traces.of if traces else nullcontext)
     spooling = None
     if spool is not None:
@@ -101,69 +169,66 @@ def create_app(
             on_forwarded=metrics.forwarded,
         )
     buffered = settings.durability == "buffered"
-    appender = Appender(thread, limit=settings.max_waiting, spooling=spooling, buffered=buffered)
-    siblings = None if worker is None else WorkerMetrics(worker, metrics.text)
-    figures = metrics.text if siblings is None else siblings.text
+    return Appender(thread, limit=settings.max_waiting, spooling=spooling, buffered=buffered)
 
-    @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
-        drain.watch()
-        ring.start()
-        snapshots.start()
-        appender.start()
-        assignments.start()
-        # the first text embedding loads its weights: before the first creative, not during it
-        await run_in_threadpool(creative_features, {})
-        app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
-        jobs.resume()
-        if siblings is not None:
-            await siblings.start()
-        yield
-        assignments.stop()
-        follower.stop()
-        await jobs.close()
-        if siblings is not None:
-            siblings.stop()
-        await appender.close()
-        snapshots.stop()
-        ring.stop()
-        if traces is not None:
-            traces.close()
 
-    drain = Drain(settings.drain_notice_seconds)
-    rest = _rest(life)
+@asynccontextmanager
+async def _life(parts: Parts, app: FastAPI) -> AsyncIterator[None]:
+    parts.drain.watch()
+    parts.ring.start()
+    parts.snapshots.start()
+    parts.appender.start()
+    parts.assignments.start()
+    # the first text embedding loads its weights: before the first creative, not during it
+    await run_in_threadpool(creative_features, {"text": "what the first text is about"})
+    app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
+    parts.jobs.resume()
+    if parts.siblings is not None:
+        await parts.siblings.start()
+    yield
+    parts.assignments.stop()
+    parts.figures.stop()
+    await parts.jobs.close()
+    if parts.siblings is not None:
+        parts.siblings.stop()
+    await parts.appender.close()
+    parts.snapshots.stop()
+    parts.ring.stop()
+    if parts.traces is not None:
+        parts.traces.close()
+
+
+def _router(parts: Parts, rest: FastAPI) -> AsgiApp:
+    """Returns what answers each request: the hot routes, Personalizer's, and `rest` the others.
+
+    What the routes of `rest` ask for is in its state by then.
+    """
+    log, settings, clock_ms, snapshots = parts[:4]
+    metrics, appender, state = parts.metrics, parts.appender, rest.state
     privacy = PrivacyFilter(settings.private_salt, settings.reward_secret)
     decider = Decider(appender, metrics, settings, clock_ms, privacy)
     recorder = Recorder(appender, metrics, clock_ms, privacy)
-    rest.state.protection = privacy
-    rest.state.decider = decider
-    rest.state.recorder = recorder
-    rest.state.snapshots = snapshots
-    editor = rest.state.editor = Editor(log, snapshots, appender, clock_ms)
-    rest.state.log = log
-    rest.state.ui_port = settings.ui_port
-    rest.state.keys = KeyService(ring, appender, clock_ms)
-    follower = rest.state.figures = FiguresFold(log, clock_ms, snapshots.catalogue)
-    rest.state.flags = Flags(snapshots, decider, recorder, assignments)
-    rest.state.health = health.Health(
-        log, snapshots, appender, figures, settings, clock_ms, drain, ring
+    told = metrics.text if parts.siblings is None else parts.siblings.text
+    state.protection, state.decider, state.recorder = privacy, decider, recorder
+    state.snapshots, state.log, state.ui_port = snapshots, log, settings.ui_port
+    state.editor = Editor(log, snapshots, appender, clock_ms)
+    state.keys = KeyService(parts.ring, appender, clock_ms)
+    state.figures, state.jobs = parts.figures, parts.jobs
+    state.flags = Flags(snapshots, decider, recorder, parts.assignments)
+    state.health = health.Health(
+        log, snapshots, appender, told, settings, clock_ms, parts.drain, parts.ring
     )
     hot = HotRouter(rest, snapshots, decider, recorder, metrics, settings)
-    jobs = rest.state.jobs = Jobs(settings)
-    loops = Loops(snapshots, editor, decider, recorder, metrics, settings, jobs, clock_ms)
-    router = PersonalizerRouter(hot, loops)
-    rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
-    tokens = Tokens(settings) if settings.jwt_jwks_url else None
-    local = None if settings.open_to_network else LocalCallers(settings.cors_origins)
-    guard = Guard(router, ring, rates, tokens, local, check_reach)
-    metrics.add(guard)
-    traced = guard if traces is None else TracedApp(guard, traces)
-    return for_origins(traced, settings.cors_origins)
+    loops = Loops(
+        snapshots, state.editor, decider, recorder, metrics, settings, parts.jobs, clock_ms
+    )
+    return PersonalizerRouter(hot, loops)
 
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
     """Returns the part of the API that FastAPI serves."""
-    app = FastAPI(
+    app = FastAPIOffline(
+        static_url=DOCS_ASSETS,
         title=TITLE,
         description=DESCRIPTION,
         version=version("copyloop"),
@@ -193,7 +258,9 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, worker: Worker | None = None) -> None:
+def serve(
+    settings: Settings, worker: Worker | None = None, screen: PostedScreen | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Then no request is taken any more, those in flight are answered, and what waits for the log
@@ -202,6 +269,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
     Args:
         settings: how to; with a worker, `workers` of them says nothing here.
         worker: who this is among several that share the port; None if it is alone.
+        screen: what creatives are screened by that are posted.
 
     Raises:
         SettingError: the address cannot be listened on.
@@ -221,7 +289,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
         ring.catch_up()
         check_exposure(settings, ring)
         with _spool(settings) as spool:
-            app = create_app(log, settings, spool=spool, worker=worker)
+            app = create_app(log, settings, spool=spool, worker=worker, screen=screen)
             server = ReadyServer(server_config(app, settings))
             host, port = listening.getsockname()[:2]
             scheme = "https" if settings.tls_cert else "http"

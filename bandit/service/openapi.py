@@ -133,7 +133,7 @@ _ROUTES: Final = (
         {
             "several": [
                 {"kind": "click"},
-                {"kind": "conversion", "value": 19.9, "outcome_id": "order-1"},
+                {"kind": "reward", "value": 0.5, "outcome_id": "order-1"},
             ],
             "in two slots": [{"kind": "click", "slot": 0}, {"kind": "click", "slot": 1}],
         },

@@ -156,6 +156,17 @@ def _struct(source: Any, model: BaseModel) -> Any:
         raise RequestError(422, "body_invalid", what, target=where.rstrip("`") or None) from error
 
 
+def parsed(kind: type[_S], value: Any) -> _S:
+    """Returns the struct that a value is, checked as a request's body is.
+
+    Raises:
+        pydantic.ValidationError: it is none.
+        RequestError: `body_invalid`: its fields contradict each other.
+    """
+    found: _S = _struct(kind, model_of(kind).model_validate(value))
+    return found
+
+
 @cache  # to look at the types takes longer than to decode a body
 def _nullable(struct: Any) -> frozenset[str]:
     """Returns the fields in which a null is not the same as nothing."""

@@ -94,6 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         jwt_audience: whom it must say it is for.
         jwt_algorithms: how it may be signed, with commas between.
         jwt_scope_claim: where it says what its holder may.
+        jwt_placements_claim: where it says in which placements; in all, if it does not say.
         ui_port: where the dashboard listens, on the same host; 0: there is none.
         traces_url: where spans go, over OTLP and HTTP; empty: none are made.
         private_salt: what private fields of contexts are hashed by.
@@ -129,6 +130,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_audience: str = ""
     jwt_algorithms: str = "RS256,ES256"
     jwt_scope_claim: str = "scope"
+    jwt_placements_claim: str = "placements"
     traces_url: str = ""
     private_salt: Secret = Secret()
     reward_secret: Secret = Secret()

@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streams.archive.files import (
@@ -32,11 +31,12 @@ from streams.archive.files import (
     put_aside,
     why_of_another_log,
 )
+from streams.archive.tables import SCHEMA, records_of, table_of
 from streams.errors import ArchiveError
 from streams.events import ACCESS, ASSIGNMENTS, POLICIES, TOPICS
 from streams.files.writing import remove_unfinished, writing_whole
 from streams.fold import ends, partitions, scan
-from streams.logs.base import Headers, Log, Message, Record, TopicPartition
+from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.wrappers import RetryingLog
 from streams.readiness import nobody
 from streams.topics import create_topics
@@ -48,23 +48,6 @@ ROWS_PER_GROUP: Final = 10_000
 READ_ROWS: Final = 1000
 LOOK_SECONDS: Final = 1.0
 PARTITIONS: Final = b"copyloop.partitions"
-
-SCHEMA: Final = pa.schema(
-    [
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("timestamp_ms", pa.int64()),
-        # Text where the bytes are UTF-8, as all JSON is, and null where they are not; then the
-        # bytes stand in the column of that name. Either way they are kept exactly.
-        ("key", pa.string()),
-        ("value", pa.string()),
-        ("key_bytes", pa.binary()),
-        ("value_bytes", pa.binary()),
-        ("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))),
-    ]
-)
-
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +230,7 @@ def write_file(
 
     with _writing(directory / partition.topic / number, schema, name) as writer:
         while page:
-            writer.write_table(_table(page))
+            writer.write_table(table_of(page))
             written += len(page)
             offset = page[-1].offset + 1
             page = list(islice(records, ROWS_PER_GROUP))
@@ -263,7 +246,9 @@ def read_archive(directory: Path, topic: str) -> Iterator[Record]:
         ArchiveError: there is no archive in the directory, or a file of it is damaged or missing.
     """
     if not directory.is_dir():
-        raise ArchiveError(f"there is no archive in {directory}; `run_archive` writes one")
+        raise ArchiveError(
+            f"{directory} is no archive; expected a folder that `copyloop streams archive` writes"
+        )
     files = archive_files(directory, topic)
     check_complete(files)
     for file in files:
@@ -286,7 +271,7 @@ def rewrite_file(
     records = (change(record) or record for record in _read_file(path))
     with _writing(path, _schema(path)) as writer:
         while page := list(islice(records, ROWS_PER_GROUP)):
-            writer.write_table(_table(page))
+            writer.write_table(table_of(page))
     return count
 
 
@@ -361,53 +346,9 @@ def _read_file(path: Path) -> Iterator[Record]:
     try:
         parquet = pq.ParquetFile(path, page_checksum_verification=True)
         for batch in parquet.iter_batches(batch_size=READ_ROWS, columns=SCHEMA.names):
-            yield from _records(batch)
+            yield from records_of(batch)
     except (pa.ArrowException, OSError) as error:
         raise ArchiveError(
             f"{path} cannot be read: {error}; remove it, and `copyloop streams archive` writes it "
             "again while the log has its records"
         ) from error
-
-
-def _table(records: Sequence[Record]) -> pa.Table:
-    *places, raw_keys, raw_values, _, _ = zip(*records, strict=True)
-    keys, key_bytes = _texts(raw_keys)
-    values, value_bytes = _texts(raw_values)
-    headers = [[{"name": n, "value": v} for n, v in record.headers] for record in records]
-    columns = [*places, keys, values, key_bytes, value_bytes, headers]
-    return pa.table(columns, schema=SCHEMA)
-
-
-def _texts(values: Sequence[bytes]) -> tuple[pa.Array, pa.Array]:
-    """Returns the values that are UTF-8 as text, and those that are not as bytes."""
-    raw = pa.array(values, pa.binary())
-    try:
-        return raw.cast(pa.string()), pa.nulls(len(values), pa.binary())
-    except pa.ArrowInvalid:
-        texts = pa.array([_text(value) for value in values], pa.string())
-        return texts, pc.if_else(texts.is_null(), raw, None)
-
-
-def _text(value: bytes) -> str | None:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _records(batch: pa.RecordBatch) -> Iterator[Record]:
-    headers = batch["headers"]
-    return map(
-        Record,
-        batch["topic"].to_pylist(),
-        batch["partition"].to_pylist(),
-        batch["offset"].to_pylist(),
-        batch["timestamp_ms"].to_pylist(),
-        pc.coalesce(batch["key"].cast(pa.binary()), batch["key_bytes"]).to_pylist(),
-        pc.coalesce(batch["value"].cast(pa.binary()), batch["value_bytes"]).to_pylist(),
-        map(_headers, headers.to_pylist()) if len(headers.flatten()) else repeat(()),
-    )
-
-
-def _headers(rows: Sequence[dict[str, Any]]) -> Headers:
-    return tuple((row["name"], row["value"]) for row in rows)

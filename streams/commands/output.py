@@ -12,6 +12,8 @@ import msgspec
 import typer
 
 WIDTH: Final = 160
+LONGEST: Final = 48
+"""A cell that is longer may be broken, whatever its column holds."""
 _ABSENT: Final = object()
 
 
@@ -39,8 +41,8 @@ def print_rows(
         table.add_column(
             column,
             justify="right" if numbers else "left",
-            # Texts come last, and only they may need more lines than one.
-            no_wrap=n < len(columns) - 2,
+            # Texts come last, and only they may need more lines than one; or a name that is long.
+            no_wrap=n < len(columns) - 2 and all(len(str(row[n])) <= LONGEST for row in rows),
             overflow="fold",
         )
     for row in rows:

@@ -231,17 +231,8 @@ class Join:
         due_ms = at_ms + terms.window_ms + terms.grace_ms
         self._ordinal += 1
         awaited = decision.deferred and not self._is_activated(key[0])
-        entry = Entry(
-            *key,
-            self._ordinal,
-            index,
-            decision.timestamp_ms,
-            at_ms,
-            due_ms,
-            awaited,
-            json,
-            head=head,
-        )
+        times = decision.timestamp_ms, at_ms, due_ms
+        entry = Entry(*key, self._ordinal, index, *times, awaited, json, head=head)
         self._entries[key] = entry
         if entry.slot:
             self._later.setdefault(entry.event_id, []).append(entry)
@@ -426,8 +417,9 @@ class Join:
             outcomes,
         )
         of_slate = entry.event_id if entry.head >= 0 else None
-        emitted = Emitted(terms.placement, joined, earned is None, entry.slot, of_slate)
-        self._interactions.append(emitted)
+        self._interactions.append(
+            Emitted(terms.placement, joined, earned is None, entry.slot, of_slate)
+        )
         self._sequence += 1
         entry.told = reward
 

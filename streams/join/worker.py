@@ -21,7 +21,8 @@ from streams.errors import EventError, TopicError
 from streams.events import DEAD_LETTER, INTERACTIONS, decode
 from streams.fold import AdaptiveInterval
 from streams.join.machine import Join
-from streams.join.partition import SIDES, JoinCounts, JoinedPartition
+from streams.join.merge import SIDES
+from streams.join.partition import JoinCounts, JoinedPartition
 from streams.join.routing import layout_tick
 from streams.join.written import JoinWritten, place_of
 from streams.logs.base import Consumer, Log, Message, Record, TopicPartition
@@ -180,7 +181,7 @@ class Joiner:
         A join learns that by a record, and so at the same place however often it reads. Where
         partitions were added, all joins are told, also those of other processes.
         """
-        if now < self._count_at:
+        if now < self._count_at and all(held.told_layout for held in self.partitions):
             return []
         self._count_at = now + LAYOUT_SECONDS
         # While only one of the two topics has its new partitions, nothing can be joined in them.

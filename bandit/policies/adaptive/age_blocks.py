@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from bandit.errors import PolicyStateError
+from bandit.policies.base import MOST_ARMS, least_of
 from bandit.policies.best import Floats
 
 FINEST: Final = 256
@@ -86,11 +87,27 @@ class Blocks:
             self._begin()
 
     def correct(self, creative_id: str, timestamp_ms: int, change: float) -> None:
-        """Adds to the sum of rewards that the decision is in."""
+        """Adds to the sum of rewards that the decision is in, unless that is forgotten."""
+        if creative_id not in self._slots:
+            return
         block = self._block(timestamp_ms)
         self._sums[1, self._slots[creative_id], block] += change
         if block != len(self._sizes) - 1:
             self.closed += 1
+
+    def forget_least(self) -> list[str]:
+        """Forgets the creatives that were shown least, where there are too many; returns them."""
+        if len(self._slots) <= MOST_ARMS:
+            return []
+        shown = self._sums[0].sum(axis=1)
+        gone = least_of({name: shown[slot] for name, slot in self._slots.items()}, MOST_ARMS)
+        for name in gone:
+            del self._slots[name]
+        kept = self._sums[:, list(self._slots.values())]
+        self._sums = np.concatenate((kept, np.zeros_like(kept[:, :16])), axis=1)
+        self._slots = {name: slot for slot, name in enumerate(self._slots)}
+        self.closed += 1
+        return gone
 
     def to_bytes(self) -> bytes:
         """Returns the blocks, and the cells that are not empty."""

@@ -116,6 +116,8 @@ class Adaptive(Configured[AdaptiveConfig]):
             self._slopes.widen(len(self._columns))
         self._texts.learn(decision, reward)
         self._blocks.learn(decision.action.id, decision.timestamp_ms, reward)
+        if gone := self._blocks.forget_least():
+            self._texts.forget(gone)
         self._slopes.learn(decision.action.id, self._vector(decision), reward)
         self._sums += (1.0, reward, reward * reward, abs(reward))
         self._fitted = None

@@ -8,7 +8,7 @@ its features is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -97,7 +97,7 @@ class Preferences:
 
     def correct(self, decision: Decision, change: float) -> None:
         """Adds to what a decision earned."""
-        if not change:
+        if not change or decision.action.id not in self._slots:
             return
         pmf = np.array(decision.pmf)
         known = self._columns.known_at(decision.timestamp_ms)
@@ -110,6 +110,14 @@ class Preferences:
         slot = self._slots[decision.action.id]
         self._arms[slot, 0] += change
         self._arms[slot, 1:] += change * z[decision.index]
+        self._found = None
+
+    def forget(self, creative_ids: Collection[str]) -> None:
+        """Forgets what these creatives earned; what features tell of all stays."""
+        gone = set(creative_ids)
+        left = {name: slot for name, slot in self._slots.items() if name not in gone}
+        self._arms = self._arms[list(left.values())].reshape(len(left), -1)
+        self._slots = {name: slot for slot, name in enumerate(left)}
         self._found = None
 
     def take_over(self, before: Preferences) -> None:

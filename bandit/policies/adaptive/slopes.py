@@ -17,6 +17,7 @@ import numpy as np
 
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Feature, name_hash
+from bandit.policies.base import MOST_ARMS
 from bandit.policies.best import Floats
 
 RIDGES: Final = np.array([0.3, 5.0, 70.0, 1000.0])
@@ -320,7 +321,8 @@ class Slopes:
 
     def _most(self) -> int:
         """Returns how many creatives have a model of their own."""
-        return max(MOST_CELLS // (N_RIDGES * self._m**2), 32) if self._m else MOST_CELLS
+        room = MOST_CELLS // (N_RIDGES * self._m**2) if self._m else MOST_ARMS
+        return max(min(room, MOST_ARMS), 32)
 
     def _forget_oldest(self) -> int:
         """Takes the creative that was not learned of for longest out of all sums."""

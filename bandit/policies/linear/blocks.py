@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import PolicyStateError
 from bandit.features.flatten import Codebook, balanced, compressed, flatten, name_hash, standardised
-from bandit.policies.base import CONTEXTS_KEPT, keep, order_of, spread_of
+from bandit.policies.base import CONTEXTS_KEPT, MOST_ARMS, keep, least_of, order_of, spread_of
 from bandit.policies.best import Floats, quick_normal_best
 from streams.events import Action, Context, Decision
 
@@ -200,9 +200,17 @@ class BlockModel:
         self._asked = None
         self._count(1.0, reward, reward * reward)
         self._show(decision.action.id, own)
+        if len(self._own) > MOST_ARMS:
+            # φ and z both start with 1, so this is how often each was shown.
+            shown = {name: float(each.cross[0, 0]) for name, each in self._own.items()}
+            for name in least_of(shown, MOST_ARMS):
+                del self._own[name]
+            self._shown = None
 
     def correct(self, decision: Decision, old: float, new: float) -> None:
-        """Replaces a reward, on which covariances do not depend."""
+        """Replaces a reward, on which covariances do not depend, unless it is forgotten."""
+        if decision.action.id not in self._own:
+            return
         code, own = self._code(decision.action), self._own[decision.action.id]
         phi = self._read(decision.context)
         z = (code[:, None] * (phi @ self._projection)).ravel()

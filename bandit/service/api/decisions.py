@@ -242,8 +242,8 @@ _EXAMPLE: Final = [
     {
         "placement": "home",
         "event_id": "01935d3ac1f0a9b4e0c2d7f85b61e3aa",
-        "kind": "conversion",
-        "value": 19.9,
+        "kind": "reward",
+        "value": 0.5,
         "outcome_id": "order-1",
     },
 ]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Response
-from msgspec import UNSET, Meta, Struct, UnsetType
+from fastapi import APIRouter, Query, Request, Response
+from msgspec import UNSET, UnsetType
 
 from bandit.errors import PolicySpecError, RequestError
-from bandit.learning.versions import checked, policy_for, resolved
-from bandit.policies import default_policy
+from bandit.learning.versions import checked
 from bandit.service.api.dependencies import (
     TAGGED,
     Conditional,
@@ -27,114 +26,36 @@ from bandit.service.api.dependencies import (
     Placed,
     Protecting,
     answered,
+    raw_body,
     refusing,
     tagged,
     unchanged,
 )
+from bandit.service.api.editor import Editor
+from bandit.service.api.placement_bodies import (
+    MERGED,
+    PlacementBody,
+    check_nothing_reset,
+    patched,
+)
+from bandit.service.auth.privacy import PrivacyFilter
 from bandit.service.errors import check_reachable
-from bandit.service.resource import JsonBody, Name, Page, Resource
+from bandit.service.resource import JsonBody, Page
 from streams.catalogue.state import catalogue_key
-from streams.events import CORRECTIONS, Placement, PolicySpec, RewardRule
-from streams.events.access import Flag, Protection
+from streams.catalogue.writer import Condition
+from streams.events import Placement, PolicySpec
 from streams.events.fields import doc
-from streams.events.placement import Caps, Rotation, Safety, Seen, Shortlist
 
 router = APIRouter(prefix="/v1/placements", tags=["placements"])
 
 
-Challengers = Annotated[
-    dict[Name, PolicySpec],
-    Meta(
-        description="Policies that learn beside it, unshown, by name.",
-        extra={"max_length": 10},
-    ),
-]
+class PlacementPut(PlacementBody, frozen=True, kw_only=True):
+    """A placement as it is to be; what `GET` answers can be sent back with changes."""
 
+    examples = PlacementBody.examples
 
-class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
-    """A placement: its policy, what it rewards, and when it learns."""
-
-    examples = (
-        {
-            "policy": {"name": "adaptive"},
-            "reward": {"window_seconds": 600},
-            "learn": "realtime",
-        },
-    )
-
-    policy: Annotated[
-        PolicySpec | UnsetType,
-        doc(
-            "The policy's name and parameters. Left out, it stays as it is; a new placement gets "
-            "the default, `adaptive`."
-        ),
-    ] = UNSET
-    reward: RewardRule = msgspec.field(default_factory=RewardRule)
-    learn: Annotated[
-        Literal["window", "realtime"],
-        doc(
-            "`realtime` learns each decision at once and corrects it; `window` learns it once, "
-            "when its window ends."
-        ),
-    ] = "realtime"
-    caps: Annotated[Caps | UnsetType, doc("Of each of its creatives that has none of its own.")] = (
-        UNSET
-    )
-    seen: Seen | UnsetType = UNSET
-    challengers: Challengers = {}
-    safety: Safety | UnsetType = UNSET
-    protection: Protection | UnsetType = UNSET
-    flag: Flag | UnsetType = UNSET
-    rotation: Rotation | UnsetType = UNSET
-    unit: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=256)] | UnsetType,
-        doc("Where contexts say whose decisions depend on each other, such as `context.user`."),
-    ] = UNSET
-    review: Annotated[bool, doc("What the generator writes waits for a person's approval.")] = False
-    shortlist: Annotated[
-        Shortlist | UnsetType | None,
-        doc(
-            "How many creatives a decision chooses from at most; null for all. Left out, it stays "
-            "as it is; a new placement gets the default."
-        ),
-    ] = UNSET
-
-    def to_event(self, name: str, before: Placement | None) -> Placement:
-        """Returns the placement of this name; `before` is what it is now, None if it is new.
-
-        Raises:
-            RequestError: `body_invalid`: the reward rule contradicts itself.
-        """
-        try:
-            reward = resolved(self.reward)
-            sticky_seconds = self.flag.sticky_seconds if self.flag else None
-            if sticky_seconds is not None and sticky_seconds > reward.window_seconds:
-                raise ValueError(
-                    f"flag.sticky_seconds is {sticky_seconds}, above window_seconds "
-                    f"{reward.window_seconds} of the reward: what came later would not count"
-                )
-            default = default_policy(reward)
-        except ValueError as error:
-            raise RequestError(422, "body_invalid", str(error), target="reward") from error
-        if reward.objective:
-            default = policy_for(reward.objective, default)
-        known = before or Placement(name=name, policy=default, shortlist=Shortlist())
-        fields = msgspec.structs.asdict(self) | {
-            "policy": known.policy if self.policy is UNSET else self.policy,
-            "reward": _bounded(reward, before),
-            "challengers": self.challengers or UNSET,
-            "review": self.review or UNSET,
-            "shortlist": known.shortlist if self.shortlist is UNSET else self.shortlist or UNSET,
-        }
-        return Placement(name=name, **fields)
-
-
-def _bounded(reward: RewardRule, before: Placement | None) -> RewardRule:
-    """Returns the rule with its number of corrections: what it was, or a new placement's."""
-    if reward.corrections is not UNSET:
-        return reward
-    corrections = CORRECTIONS if before is None else before.reward.corrections
-    return msgspec.structs.replace(reward, corrections=corrections)
+    name: Annotated[str | UnsetType, doc("As in the path, if it is there.")] = UNSET
+    etag: Annotated[str | UnsetType, doc("Counts as `If-Match` where that is left out.")] = UNSET
 
 
 class PlacementView(PlacementBody, frozen=True, kw_only=True):
@@ -184,26 +105,68 @@ async def read_placement(
 async def put_placement(
     editor: Editing,
     name: Placed,
-    body: JsonBody[PlacementBody],
+    body: JsonBody[PlacementPut],
+    request: Request,
     response: Response,
     condition: Conditional,
     protection: Protecting,
 ) -> PlacementView:
     """Makes the placement, or replaces what it is; its creatives stay.
 
-    A placement whose policy changes is served by the old one until the new one has learned
-    from the log; a policy that is left out stays. Without `If-Match`, the last one who writes wins.
+    What the body does not name gets its default, but the policy, the shortlist and the number of
+    corrections stay. So a body that would reset something is refused (428) without `If-Match`;
+    `PATCH` changes what it names alone. A placement whose policy changes is served by the old one
+    until the new one has learned from the log.
     """
     now = editor.catalogue.placement(name)
+    if body.name not in (UNSET, name):
+        message = f"the body names placement {body.name!r}, and the path {name!r}; make them one"
+        raise RequestError(422, "body_invalid", message, target="name")
+    if condition is None and body.etag is not UNSET:
+        condition = Condition(frozenset({body.etag}))
     if now is None:
         check_reachable(name, "placement", as_flag=True)
+    placement = _checked(body, name, now, protection)
+    if now is not None and condition is None:
+        check_nothing_reset(now, await request.json())
+    return await _write(editor, placement, response, condition)
+
+
+@router.patch("/{placement}", openapi_extra=raw_body(MERGED, "one", {"learn": "window"}))
+async def patch_placement(
+    editor: Editing,
+    name: Placed,
+    request: Request,
+    response: Response,
+    condition: Matching,
+    protection: Protecting,
+) -> PlacementView:
+    """Changes what the body names, and nothing else (JSON Merge Patch, RFC 7396).
+
+    Objects are merged; null takes a field back to its default, or a kind of outcome away.
+    """
+    now = editor.placement(name)
+    body = patched(now, await request.body())
+    seen = condition or Condition(frozenset({editor.view(PlacementView, now).etag}))
+    return await _write(editor, _checked(body, name, now, protection), response, seen)
+
+
+def _checked(
+    body: PlacementBody, name: str, now: Placement | None, protection: PrivacyFilter
+) -> Placement:
     with refusing((PolicySpecError, 422, "policy")):
         placement = checked(body.to_event(name, now))
         protection.check(placement)
+    return placement
+
+
+async def _write(
+    editor: Editor, placement: Placement, response: Response, condition: Condition | None
+) -> PlacementView:
     response.status_code = 201
 
     def replaced() -> list[Placement]:
-        before = editor.catalogue.placement(name)
+        before = editor.catalogue.placement(placement.name)
         response.status_code = 201 if before is None else 200
         if before is None:
             return [placement]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -51,6 +51,7 @@ class Tokens:
         self._audience = _required("jwt_audience", settings.jwt_audience)
         self._algorithms = _algorithms(settings.jwt_algorithms)
         self._claim = settings.jwt_scope_claim
+        self._placements_claim = settings.jwt_placements_claim
         self._clock = clock
         self._client = self._jwt.PyJWKClient(
             settings.jwt_jwks_url, cache_jwk_set=False, timeout=TIMEOUT_SECONDS
@@ -79,11 +80,29 @@ class Tokens:
             raise RequestError(401, "unauthenticated", f"the token is refused: {error}") from error
         if not str(claims["sub"]).strip():
             raise RequestError(401, "unauthenticated", "the token's sub is empty: it names nobody")
-        caller = Caller(f"jwt:{claims['sub']}", including(_scopes(claims.get(self._claim))))
+        scopes = including(_scopes(claims.get(self._claim)))
+        own = self._placements(claims)
+        caller = Caller(f"jwt:{claims['sub']}", scopes, placements=own)
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[presented] = caller, float(claims["exp"])
         return caller
+
+    def _placements(self, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Returns the patterns of the placements that a token is for, None if for all of them.
+
+        Raises:
+            RequestError: 401 `unauthenticated`: the claim is there, and neither a list of texts
+                nor words; nobody can tell what it was to hold back.
+        """
+        if self._placements_claim not in claims:
+            return None
+        said = claims[self._placements_claim]
+        patterns = said.split() if isinstance(said, str) else said
+        if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
+            message = f"the token's {self._placements_claim} is no list of texts, nor words"
+            raise RequestError(401, "unauthenticated", message)
+        return tuple(dict.fromkeys(patterns))
 
     async def _claims(self, token: str) -> dict[str, Any]:
         header = self._jwt.get_unverified_header(token)

@@ -95,7 +95,7 @@ def examine(
     findings += _as_findings("settings", _settings(settings, environment))
     url = settings.log_url
     if not log_exists(url):
-        return [*findings, Finding("log", "warning", f"there is none at {url} yet", _START)]
+        return [*findings, _missing_log(settings)]
     try:
         with closing(open_log(url)) as log:
             findings += look(Patient(settings, log, now_ms))
@@ -103,6 +103,20 @@ def examine(
         do = "as it says" if isinstance(error, LogLost) else _REACH
         findings.append(Finding("log", "failure", f"{redacted(url)}: {error}", do))
     return findings
+
+
+def _missing_log(settings: Settings) -> Finding:
+    """Returns what it means that there is no log: nothing was started yet, or the log is gone."""
+    url = redacted(settings.log_url)
+    made = [name for name in MADE_OF_A_LOG if any((settings.data / name).glob("*"))]
+    if not made:
+        return Finding("log", "warning", f"there is none at {url} yet", _START)
+    found = f"there is none at {url}, but {settings.data} has what was made of one: "
+    do = "bring the log back, or make one of a backup or the archive: `copyloop streams restore`"
+    return Finding("log", "failure", found + ", ".join(made), do)
+
+
+MADE_OF_A_LOG: Final = ("checkpoints", "archive", "spool")
 
 
 def look_at_machine(settings: Settings) -> list[Finding]:

@@ -303,8 +303,14 @@ class Worker(NamedTuple):
     folder: Path
 
 
-def serve_workers(settings: Settings, log_format: Form = "text") -> int:
+def serve_workers(
+    settings: Settings,
+    log_format: Form = "text",
+    command: Sequence[str] = ("bandit", "serve"),
+) -> int:
     """Runs so many workers until SIGTERM or SIGINT; returns the exit code for the whole.
+
+    `command` is the module that each runs, and its first words.
 
     One that dies is started again while the others go on. At the end all take no more requests,
     answer those in flight, and append what waits.
@@ -321,7 +327,9 @@ def serve_workers(settings: Settings, log_format: Form = "text") -> int:
         names = [f"api-{number}" for number in range(1, settings.workers + 1)]
         logger.info("%d workers on port %d", len(names), port)
         specs = [
-            ProcessSpec(name, _command(settings, port, name, folder, log_format), tells=True)
+            ProcessSpec(
+                name, _command(settings, port, name, folder, log_format, command), tells=True
+            )
             for name in names
         ]
         return up(
@@ -360,10 +368,17 @@ def bound(settings: Settings, *, shared: bool) -> socket.socket:
     return listening
 
 
-def _command(settings: Settings, port: int, name: str, folder: str, log_format: Form) -> list[str]:
+def _command(
+    settings: Settings,
+    port: int,
+    name: str,
+    folder: str,
+    log_format: Form,
+    command: Sequence[str],
+) -> list[str]:
     """Returns how a worker is started; what is not said here it reads from the environment."""
     return [
-        *module_command("bandit", "serve", "--data", str(settings.data)),
+        *module_command(*command, "--data", str(settings.data)),
         *("--log", settings.log_url, "--host", settings.host, "--port", str(port)),
         *("--ui-port", str(settings.ui_port)),
         *("--worker", name, "--worker-folder", folder, "--log-format", log_format),

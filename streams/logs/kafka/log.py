@@ -297,7 +297,11 @@ class KafkaLog:
         return partition_of(key, partitions)
 
     def time(self) -> LogTime:
-        """Returns this machine's time, which the brokers' should agree with."""
+        """Returns this machine's time: the brokers do not tell theirs.
+
+        A record has the time of the broker that took it, and the join goes by records. Ticks are
+        asked for by this time, so it should agree with the brokers'.
+        """
         return LogTime(now_ms := self._clock_ms(), now_ms)
 
     def close(self) -> None:

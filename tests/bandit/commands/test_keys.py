@@ -9,6 +9,7 @@ from bandit.errors import SettingError
 from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.tls_cors import check_exposure
 from bandit.service.settings import Settings
+from streams.commands.output import WIDTH, print_rows
 from streams.logs.embedded import MemoryLog, wall_clock_ms
 from streams.logs.sqlite import SqliteLog
 from streams.topics import create_topics
@@ -80,3 +81,39 @@ def test_which_addresses_are_public(host):
     check_exposure(Settings(host=host, open_to_network=True), ring)
     for private in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
         check_exposure(Settings(host=private), ring)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("",),
+        ("  ",),
+        ("x" * 257,),
+        ("shop", "--placement", ""),
+        ("shop", "--placement", "home", "--placement", " "),
+        ("shop", "--lasts-days", "0"),
+        ("shop", "--rate-per-second", "0"),
+    ],
+)
+def test_a_key_without_a_name_or_of_no_placement_is_refused(tmp_path, words):
+    done = copyloop("keys", "create", *words, "--scope", "rank", "--data", tmp_path, code=2)
+    assert "Invalid value" in done.stderr
+    assert not (tmp_path / "log.db").exists()
+
+
+def test_the_answer_says_where_a_key_opens(tmp_path):
+    where = ("--placement", "home", "--placement", "shop-*")
+    made = copyloop("keys", "create", "k", "--scope", "rank", *where, "--data", tmp_path)
+    assert "may rank, in home, shop-*;" in made.stderr
+    everywhere = copyloop("keys", "create", "k", "--scope", "rank", "--data", tmp_path)
+    assert "in all placements" in everywhere.stderr
+
+
+def test_long_names_leave_room_for_what_was_done(capsys):
+    columns = ("when (UTC)", "who", "what", "to what", "before", "after")
+    long = ("2026-12-01 01:05:33", "x" * 200, "key created", "y" * 90, None, '{"a":1}')
+    print_rows("table", columns, [long])
+    told = capsys.readouterr().out
+    assert "key created" in told
+    assert '{"a":1}' in told
+    assert max(map(len, told.splitlines())) <= WIDTH

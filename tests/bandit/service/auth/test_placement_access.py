@@ -7,7 +7,7 @@ from bandit.service.auth.keys import key_messages, make_key
 from bandit.service.compat.personalizer.router import ROUTES
 from bandit.service.placement_access import BY_THEMSELVES, placement_named
 from streams.errors import SchemaVersionError
-from streams.events import decode, encode
+from streams.events import SCHEMA_VERSION, decode, encode
 from streams.events.access import ApiKey
 from streams.logs.embedded import MemoryLog, wall_clock_ms
 from streams.topics import create_topics
@@ -185,5 +185,5 @@ def test_a_key_without_placements_is_the_bytes_that_it_was_and_one_with_is_of_a_
     assert some.v == 4, "an older copyloop would take it for a key of all placements"
     assert decode(encode(some)) == some
     with pytest.raises(SchemaVersionError):
-        decode(encode(some).replace(b'"v":4', b'"v":5'))
+        decode(encode(some).replace(b'"v":4', b'"v":%d' % (SCHEMA_VERSION + 1)))
     assert including(some.scopes) == {"rank"}

@@ -221,3 +221,48 @@ def test_settings_that_would_open_the_door_stop_the_start(wrong, named):
     }
     with pytest.raises(SettingError, match=named):
         Tokens(Settings(**(right | wrong)))
+
+
+def test_a_token_is_for_the_placements_that_it_names(keys, jwks):
+    tokens = Tokens(settings_of(jwks))
+
+    def of(claim, tokens=tokens, name="placements"):
+        text = token(keys["rsa"], "rsa", scope="rank", **{name: claim})
+        return whose(tokens, text)
+
+    listed = of(["home", "shop-*"])
+    assert [listed.may_ask(name) for name in ("home", "shop-1", "shop", "other")] == [
+        *(True, True, False, False)
+    ]
+    assert of("home shop-*").placements == listed.placements
+    assert whose(tokens, token(keys["rsa"], "rsa", scope="rank")).may_ask("any")
+    assert not of([]).may_ask("home")
+    assert not of("").may_ask("home")
+    named = Tokens(settings_of(jwks, jwt_placements_claim="shops"))
+    assert not of(["home"], named, "shops").may_ask("other")
+    assert of(["home"], named).may_ask("other")
+    for odd in (7, {"home": True}, [1], [["home"]], True):
+        with pytest.raises(RequestError) as raised:
+            of(odd)
+        assert (raised.value.status, raised.value.code) == (401, "unauthenticated")
+
+
+def test_a_server_keeps_a_token_to_its_placements(keys, jwks):
+    with running(MemoryLog(), settings_of(jwks)) as api:
+        admin = {"Authorization": f"Bearer {token(keys['rsa'], 'rsa', scope='admin')}"}
+        for name in ("mine", "yours"):
+            put = api.client.put(f"/v1/placements/{name}", json={}, headers=admin)
+            assert put.status_code == 201
+        text = token(keys["rsa"], "rsa", scope="admin", placements="mine")
+        bound = {"Authorization": f"Bearer {text}"}
+        assert api.client.get("/v1/placements/mine", headers=bound).status_code == 200
+        for method, path in (
+            ("GET", "/v1/placements/yours"),
+            ("POST", "/v1/placements/yours/rank"),
+            ("POST", "/v1/keys"),
+            ("GET", "/v1/dead-letters"),
+        ):
+            answer = api.client.request(method, path, json={}, headers=bound)
+            assert code_of(answer) == (403, "placement_not_allowed"), path
+        listed = api.client.get("/v1/placements", headers=bound).json()["items"]
+        assert [each["name"] for each in listed] == ["mine"]
