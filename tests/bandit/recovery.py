@@ -36,6 +36,7 @@ class Loop:
         self.log = RetryingLog(open_log(log_url), stop=threading.Event(), retry_seconds=0.1)
         create_topics(self.log, partitions=partitions)
         port = free_port()
+        self.log_url = log_url
         self.url = f"http://127.0.0.1:{port}"
         self._place = ["--data", str(self.directory), "--log", log_url]
         self._commands = {

@@ -170,6 +170,8 @@ def _joins_different(log, events, directory):
 
 def calm_join(log, directory, count):
     copy = MemoryLog()
+    # Where an outcome belongs is the log's to say, and the same for the copy.
+    copy.partition_of = log.partition_of
     create_topics(copy, partitions=log.partitions(DECISIONS))
     letters = map(letter_of, records(log, DEAD_LETTER))
     ahead = {letter.source for letter in letters if letter.reason == TIME_AHEAD}

@@ -1,16 +1,21 @@
 """What was written since checkpoints is read back once for all partitions of a process."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandit.learning.worker import run_learner
 from streams.dead_letters import PARTITION as DEAD_LETTERS
 from streams.events import INTERACTIONS
+from streams.ingest.worker import run_ingest
 from streams.logs.base import Message, TopicPartition
 from streams.logs.embedded import MemoryLog
 from streams.read_back import Numbers
+from streams.topics import create_topics
+from tests.streams.ingest.ingesting import CLICKS, running, wait_until
 from tests.streams.join.joiner_runs import (
     append_all,
     assert_joined,
@@ -81,6 +86,32 @@ def test_what_others_wrote_in_our_name_does_not_keep_checkpoints_old(joined, tmp
     joined.starts.clear()
     steps(joined, tmp_path / "two", 1)
     assert [joined.starts[place] for place in OUTPUTS] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("work", "times"), [("ingest", 0), ("learn", 1)])
+def test_other_processes_read_the_dead_letters_once_too(tmp_path, work, times):
+    """Ingest need not at all: its group's commits say that nothing is new."""
+    log = Counted()
+    create_topics(log, partitions=5)
+    log.create_topic("clicks", partitions=5)
+    junk = {"ingest": "clicks", "learn": INTERACTIONS}[work]
+    log.append([Message(junk, b"k", b"no json", partition=n) for n in range(5)])
+
+    def run(name):
+        if work == "ingest":
+            return running(run_ingest, log, tmp_path / name, [CLICKS])
+        return running(run_learner, log, tmp_path / name)
+
+    for directory in (tmp_path / "one", tmp_path / "another"):
+        log.starts.clear()
+        with run(directory.name) as thread:
+            wait_until(partial(are_saved, directory, 5), thread)
+        assert log.end_offset(DEAD_LETTERS) == 5, "each is there once"
+    assert log.starts[DEAD_LETTERS] == times
+
+
+def are_saved(directory, count):
+    return len([*directory.glob("*.checkpoint")]) == count
 
 
 @given(st.sets(st.integers(-(10**6), 10**15)), st.lists(st.integers(-3000, 3000)))

@@ -7,6 +7,7 @@ go to the same member; on every change all of them are saved, given up and assig
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -66,6 +67,7 @@ class KafkaLogConsumer:
         self._group = group
         self._partitions = partitions
         self._held: list[TopicPartition] = []
+        self._arriving = threading.Lock()
         self._arrived: set[TopicPartition] = set()
         self._loading: set[TopicPartition] = set()
         self._stay_at = 0.0
@@ -96,10 +98,15 @@ class KafkaLogConsumer:
             self._hold_all()
         self._check_topics()
         records = self._records(self._poll(max(int(timeout_seconds * 1000), 0), limit))
-        while self._arrived:
-            arrived, self._arrived = self._arrived, set()
+        while arrived := self._take_arrived():
             self._load(arrived)
         return records
+
+    def _take_arrived(self) -> set[TopicPartition]:
+        with self._arriving:
+            arrived, self._arrived = self._arrived, set()
+            self._loading = arrived
+        return arrived
 
     def stay(self) -> None:
         """Keeps the membership while the assignee loads; some partitions may be revoked by it."""
@@ -146,16 +153,20 @@ class KafkaLogConsumer:
 
     def arrive(self, places: Iterable[Any]) -> None:
         """Notes partitions that we now hold; nothing of them is read until they are loaded."""
-        for place in places:
+        arrived = list(places)
+        for place in arrived:
             # Anywhere, or the client would ask the group where.
             self._client.seek(place, 0)
             self._client.pause(place)
-            self._arrived.add(self._names.ours(place))
+        # All at once: this is the client's thread, and `poll` may be taking what has arrived.
+        with self._arriving:
+            self._arrived = self._arrived.union(map(self._names.ours, arrived))
 
     def give_up(self, places: Iterable[Any]) -> Mapping[TopicPartition, int]:
         """Has the assignee save what of these we still hold; returns the offsets to commit."""
         leaving = set(map(self._names.ours, places))
-        self._arrived -= leaving
+        with self._arriving:
+            self._arrived = self._arrived - leaving
         gone = leaving & (set(self._held) | self._loading)
         self._loading -= gone
         self._held = [partition for partition in self._held if partition not in gone]

@@ -1,13 +1,16 @@
 """Ingest from a team's own topic on Kafka: each record counts once, whoever reads it how often."""
 
 import json
+import random
 import threading
 from collections import Counter
 from uuid import uuid4
 
+import kafka
 import pytest
 
-from streams.dead_letters import read_dead_letters
+from streams.dead_letters import read_dead_letters, replay
+from streams.errors import DeadLetterError
 from streams.ingest.worker import run_ingest
 from streams.logs.base import Message, TopicPartition
 from streams.logs.kafka import KafkaLog
@@ -108,3 +111,26 @@ def test_two_ingests_share_the_topic_and_hand_it_over(log, team, tmp_path):
         wait_until(lambda: all_came(log), one)
     assert len(outcomes(log)) == len(ROWS) - len(WRONG), "handed over, it is not read again"
     assert_each_once(log)
+
+
+def test_a_record_that_the_dead_letters_do_not_take_stops_nothing(
+    kafka_broker, prefix, team, tmp_path
+):
+    admin = kafka.KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
+    limited = {"max.message.bytes": str(1 << 20)}
+    admin.create_topics({f"{prefix}dead-letter": {"num_partitions": 1, "configs": limited}})
+    admin.close()
+    log = KafkaLog(kafka_broker.bootstrap, prefix=prefix)
+    create_topics(log)
+    huge = random.Random(1).randbytes(3 << 20)
+    (at,) = team.append([Message("clicks", b"k", huge, partition=0)])
+    team.append([Message("clicks", b"k", json.dumps(click(1)).encode(), partition=0)])
+    with running(run_ingest, log, tmp_path, [CLICKS], source=team) as thread:
+        wait_until(lambda: outcomes(log) and list(read_dead_letters(log)), thread)
+    (letter,) = read_dead_letters(log)
+    assert (letter.reason, letter.source) == ("too_large", ("clicks", 0, at.offset))
+    assert huge.startswith(letter.value)
+    assert len(letter.value) >= 1000
+    with pytest.raises(DeadLetterError, match="only the first bytes"):
+        replay(log, [letter])
+    log.close()
