@@ -370,7 +370,7 @@ def _read_file(path: Path) -> Iterator[Record]:
 
 
 def _table(records: Sequence[Record]) -> pa.Table:
-    *places, raw_keys, raw_values, _ = zip(*records, strict=True)
+    *places, raw_keys, raw_values, _, _ = zip(*records, strict=True)
     keys, key_bytes = _texts(raw_keys)
     values, value_bytes = _texts(raw_values)
     headers = [[{"name": n, "value": v} for n, v in record.headers] for record in records]

@@ -10,6 +10,7 @@ from streams.join.routing import layouts_told
 from streams.logs.base import Record
 
 TICK: Final = encode(Tick())
+SIDES: Final = (DECISIONS, OUTCOMES)
 OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
 
 
