@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.bench_evaluate import BY_COLUMNS, ROLES, write
 
-N = 2_000_000
+N = 1_000_000
 BY_DECISION = ["uniform", "constant:ad0"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ class Places(NamedTuple):
             for start, end in _runs(files, rows):
                 first = self.starts.get(files[start], 0) + int(rows[start])
                 part = inner.slice(start, end - start)
-                yield Block(part, files[start], rows[start:end], first)
+                yield Block(part, _file_name(files[start]), rows[start:end], first)
 
 
 def _runs(files: Sequence[str], rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -44,6 +45,11 @@ def _runs(files: Sequence[str], rows: NDArray[np.int64]) -> Iterator[tuple[int, 
         if row + 1 == len(rows) or files[row + 1] != files[row] or rows[row + 1] != rows[row] + 1
     ]
     yield from zip([0, *ends], ends, strict=False)
+
+
+def _file_name(url: str) -> str:
+    """Returns a file as messages name it: one of this machine by its path."""
+    return unquote(urlsplit(url).path) if url.startswith("file:") else url
 
 
 def open_table(spark: Any, path: str, columns: dict[str, str]) -> tuple[Any, Table, Places]:
@@ -85,9 +91,12 @@ def _survey(columns: dict[str, str], names: pa.Table, part: int, batches: Batche
     # Whether an event id is repeated, Spark finds out.
     plain = {role: column for role, column in roles.plain.items() if role != "event_id"}
     sums = _Sums(SurveySums(roles._replace(plain=plain)), {})
-    for block in Places({}).blocks(batches):
-        sums.rows[block.file] = max(sums.rows.get(block.file, 0), int(block.rows[-1]) + 1)
-        sums.found.add(block, [])
+    for batch in batches:
+        for block in Places({}).blocks([batch]):
+            sums.found.add(block, [])
+        files, rows = batch.column(FILE).to_pylist(), batch.column(ROW).to_pylist()
+        for file, row in zip(files, rows, strict=True):
+            sums.rows[file] = max(sums.rows.get(file, 0), row + 1)
     return sums
 
 
