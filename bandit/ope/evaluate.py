@@ -91,7 +91,7 @@ def evaluate(
                 progress.advance(task, told)
     first = parts[0]
     if not first.n:
-        raise EstimateError(no_decision(first.rows))
+        raise EstimateError(no_decision(first.rows, options.train))
     found = list(first.policies[:1]) * len(chosen)
     for number, part in parts.items():
         found[1 + number :: len(parts)] = part.policies[1:]
@@ -110,12 +110,11 @@ def evaluate(
     )
 
 
-def no_decision(skipped: Sequence[SkippedRows]) -> str:
-    """Returns what to say of a log in which no row is a decision."""
-    said = (
-        "the log holds no decision of these; there is nothing to judge policies by. Is the "
-        "placement's name right, and is an archive written yet?"
-    )
+def no_decision(skipped: Sequence[SkippedRows], train: int = 0) -> str:
+    """Returns what to say of a log in which no row is a decision, or none after the first ones."""
+    said = "the log holds no decision; there is nothing to judge policies by"
+    if train:
+        said = f"the log holds no decision after the first {train:,}, which train; train on fewer"
     return "; ".join((said, *map(str, skipped)))
 
 
