@@ -7,16 +7,21 @@ as readily as others, with the user named as the unit. A reward model is off by 
 estimator judges 300 logs of each; of 95 % intervals 285 should hold the policy's value, more where
 a method promises it for any number of decisions (betting, bernstein).
 
+`mips` is of creatives in pairs that earn the same, of which the policy prefers one; `mrdr` has a
+model of its own, fitted to the log; `creative_` is what one creative earns wherever it can be
+shown; `slate_` is of pages with two slots, of which the second is clicked half as often.
+
 The seeds are those of `HELD_OUT`: what the intervals are made of was settled on others.
 
     python -m benchmarks.bench_coverage          # prints the table, by way of logging
     python -m benchmarks.bench_coverage --seed 1 # on other seeds
+    python -m benchmarks.bench_coverage --methods mips mrdr creative slate
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +29,10 @@ import pytest
 
 from bandit.ope.base import Batch
 from bandit.ope.checks.diagnostics import Diagnosis
-from bandit.ope.estimators import FORMULAS, open_estimator
+from bandit.ope.estimators import FORMULAS, SLATES, open_estimator, slate_formula
 from bandit.ope.estimators.compare import ValueDifference
+from bandit.ope.estimators.running import RunningEstimate
+from bandit.ope.estimators.slates import Slates
 
 HELD_OUT = 2027
 LOGS = 300
@@ -51,6 +58,9 @@ METHODS = (
     ("switch_dr", False),
     ("dros", False),
     ("blend", False),
+    ("cross_validated", False),
+    ("mips", False),
+    ("mrdr", False),
     ("betting", False),
     ("bernstein", False),
 )
@@ -106,7 +116,7 @@ def logged_by(
     action = (rng.random(n)[:, None] > pmf.cumsum(axis=1)[:, :-1]).sum(axis=1)
     rows = np.arange(n)
     reward = (rng.random(n) < rates[rows, action]).astype(np.float64)
-    scores = rate * SHAPE * np.random.default_rng(7).uniform(2 / 3, 4 / 3, SHAPE.shape)
+    scores = model_scores(rate)
     expected = (TARGET * scores).sum(axis=1)[visitor]
     columns = (pmf[rows, action], TARGET[visitor, action], scores[visitor, action], expected)
     return Batch(reward, *columns, unit=unit)
@@ -136,10 +146,66 @@ class Tally(NamedTuple):
     widths: list[float]
 
 
+def of_kinds(batch: Batch, rng: np.random.Generator) -> Batch:
+    """The log with a twin of each creative: the policy shows one of them nine times of ten."""
+    share = np.where(rng.random(len(batch)) < 0.5, 0.9, 0.1)
+    columns = (batch.reward, batch.propensity / 2.0, batch.target * share)
+    return Batch(*columns, marginal=batch.weight, unit=batch.unit)
+
+
+def cells_of(batch: Batch, rate: float) -> np.ndarray:
+    """Returns visitor and creative of each decision as one number, 3 visitor + creative."""
+    known = model_scores(rate).ravel()
+    return np.abs(batch.score[:, None] - known).argmin(axis=1)
+
+
+def refitted(batch: Batch, rate: float) -> Batch:
+    """The log with the scores of a model that is fitted to it for `mrdr`, by folds."""
+    cell, fold = cells_of(batch, rate), np.arange(len(batch)) // VISITS % 5
+    weight = batch.target * (1.0 - batch.propensity) / batch.propensity**2
+    score, expected = np.zeros(len(batch)), np.zeros(len(batch))
+    for number in range(5):
+        here, there = fold == number, fold != number
+        count = np.bincount(cell[there], weight[there], 6)
+        earned = np.bincount(cell[there], (weight * batch.reward)[there], 6)
+        means = (earned / (count + 1.0)).reshape(2, 3)
+        score[here] = means.ravel()[cell[here]]
+        expected[here] = (TARGET * means).sum(axis=1)[cell[here] // 3]
+    return Batch(batch.reward, batch.propensity, batch.target, score, expected, unit=batch.unit)
+
+
+def of_creative(batch: Batch, rate: float, creative: int) -> Batch:
+    """The log as the policy has it that always shows one creative."""
+    cell, scores = cells_of(batch, rate), model_scores(rate)
+    columns = (batch.propensity, (cell % 3 == creative).astype(np.float64), batch.score)
+    return Batch(batch.reward, *columns, scores[cell // 3, creative], unit=batch.unit)
+
+
+def pages(batch: Batch, rng: np.random.Generator) -> Slates:
+    """The log as pages: each two decisions of a visitor are slots, of one user where named."""
+    half = len(batch) // 2
+    first, second = np.arange(half) * 2, np.arange(half) * 2 + 1
+    columns = [np.stack((of[first], of[second]), axis=1) for of in
+               (batch.reward, batch.propensity, batch.target)]  # fmt: skip
+    columns[0][:, 1] *= rng.random(half) < 0.5
+    return Slates(*columns, unit=None if batch.unit is None else batch.unit[first])
+
+
+def model_scores(rate: float) -> np.ndarray:
+    """What a model that is up to a third off expects of each creative and visitor."""
+    return rate * SHAPE * np.random.default_rng(7).uniform(2 / 3, 4 / 3, SHAPE.shape)
+
+
 def judge(
-    world: str, n: int, rate: float, *, seed: int = HELD_OUT, logs: int = LOGS
+    world: str,
+    n: int,
+    rate: float,
+    *,
+    seed: int = HELD_OUT,
+    logs: int = LOGS,
+    methods: Sequence[str] = (),
 ) -> dict[str, Tally]:
-    """Returns what became of each method's intervals, on so many logs."""
+    """Returns what became of each method's intervals, on so many logs; of all if none is named."""
     rng = np.random.default_rng([seed, n, round(1e4 * rate), len(world)])
     found: dict[str, Tally] = {}
 
@@ -149,20 +215,47 @@ def judge(
             tally.held.append(value in interval)
             tally.widths.append(interval.high - interval.low)
 
+    def asked(name: str) -> bool:
+        return not methods or name in methods
+
     for _ in range(logs):
         batch = WORLDS[world](n, rate, rng)
         for name, bootstrap in METHODS:
-            if name == "bernstein" and batch.unit is not None:
+            if (name == "bernstein" and batch.unit is not None) or not asked(name):
                 continue
             estimator = open_estimator(name, bootstrap=bootstrap)
-            estimator.add(matched(batch, rng) if name == "replay" else batch)
+            estimator.add(prepared(name, batch, rate, rng))
             note(
                 f"{name}_bootstrap" if bootstrap else name,
                 estimator.get(0.95).interval,
                 truth(rate),
             )
-        _differences(batch, rate, note)
+        if asked("difference"):
+            _differences(batch, rate, note)
+        for creative in (0, 2) if asked("creative") else ():
+            worth = float((SHARES * SHAPE[:, creative]).sum() * rate)
+            for name in ("snips", "dr"):
+                estimator = open_estimator(name)
+                estimator.add(of_creative(batch, rate, creative))
+                note(f"creative_{name}", estimator.get(0.95).interval, worth)
+        for name in SLATES if asked("slate") else ():
+            running = RunningEstimate(slate_formula(name, 2))
+            running.add(pages(batch, rng))
+            note(name, running.get(0.95).interval, 1.5 * truth(rate))
     return found
+
+
+def prepared(name: str, batch: Batch, rate: float, rng: np.random.Generator) -> Batch:
+    """Returns the log as an estimator needs it."""
+    match name:
+        case "replay":
+            return matched(batch, rng)
+        case "mips":
+            return of_kinds(batch, rng)
+        case "mrdr":
+            return refitted(batch, rate)
+        case _:
+            return batch
 
 
 def _differences(batch: Batch, rate: float, note: Callable[[str, Any, float], None]) -> None:
@@ -201,10 +294,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=HELD_OUT)
     parser.add_argument("--logs", type=int, default=LOGS)
+    parser.add_argument("--methods", nargs="*", default=())
     asked = parser.parse_args()
     for world in WORLDS:
         cases = {
-            (n, rate): judge(world, n, rate, seed=asked.seed, logs=asked.logs)
+            (n, rate): judge(
+                world, n, rate, seed=asked.seed, logs=asked.logs, methods=asked.methods
+            )
             for n in SIZES
             for rate in RATES
         }

@@ -22,8 +22,8 @@ from bandit.service.figures.counts import Counts, Scale
 from bandit.service.figures.winners import winner_of
 
 HELD_OUT = 2031
-RUNS = 1000
-SIZES = (200, 2000, 10_000)
+RUNS = 400
+SIZES = (200, 2000)
 LEVELS = (0.01, 0.1)
 RATES = {
     "two alike": (1.0, 1.0),
@@ -32,7 +32,7 @@ RATES = {
     "one worse": (1.0, 1.0, 0.3),
 }
 WAYS = ("even", "thompson", "newcomer")
-LOOKS = 100
+LOOKS = 20
 
 
 def played(rates: np.ndarray, n: int, way: str, rng: np.random.Generator, runs: int) -> np.ndarray:

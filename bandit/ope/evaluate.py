@@ -86,7 +86,7 @@ def evaluate(
                 progress.advance(task, told)
     first = parts[0]
     if not first.n:
-        raise EstimateError(no_decision(first.rows))
+        raise EstimateError(no_decision(first.rows, options.train))
     found = list(first.policies[:1]) * len(chosen)
     for number, part in parts.items():
         found[1 + number :: len(parts)] = part.policies[1:]

@@ -92,12 +92,14 @@ def _ends(times: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     return (min(first for first, _ in times), max(last for _, last in times)) if times else None
 
 
-def no_decision(skipped: Sequence[SkippedRows]) -> str:
-    """Returns what to say of a log in which no row is a decision."""
+def no_decision(skipped: Sequence[SkippedRows], train: int = 0) -> str:
+    """Returns what to say of a log in which no row is a decision, or none after the first ones."""
     said = (
         "the log holds no decision of these; there is nothing to judge policies by. Is the "
         "placement's name right, and is an archive written yet?"
     )
+    if train:
+        said = f"the log holds no decision after the first {train:,}, which train; train on fewer"
     return "; ".join((said, *map(str, skipped)))
 
 

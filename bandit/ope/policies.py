@@ -216,7 +216,8 @@ def open_target(policy: str | Candidate, *, max_weight: float | None = None) -> 
         case "explore":
             return Exploring(open_policy(parse_policy(rest)), max_weight)
         case _:
-            return Learning(open_policy(parse_policy(policy)))
+            opened = open_policy(parse_policy(policy))
+            return Learning(opened, learns=opened.spec["name"] != "uniform")
 
 
 def text_of(spec: PolicySpec) -> str:

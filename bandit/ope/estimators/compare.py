@@ -121,7 +121,8 @@ class ValueDifference(Generic[InputT]):
 
     @property
     def _free(self) -> float:
-        return 1.0 / max(support.unit for support in self._supports) - 1.0
+        """Degrees of freedom: as many rewards as there are tell of a variance, and no more."""
+        return min(min(1.0 / each.unit, each.rewards) for each in self._supports) - 1.0
 
     def _untold(self) -> bool:
         """True if the formulas rest on a model, and either policy did nothing that earned."""

@@ -79,6 +79,10 @@ class SlateSnips(Ratio):
     Right whatever slots do to each other, and of little use past two or three slots.
     """
 
+    def weighed(self, batch: Slates) -> tuple[Floats, Floats]:
+        """Returns Π w and Σ r."""
+        return batch.weight.prod(axis=1), batch.reward.sum(axis=1)
+
     def terms(self, batch: Slates) -> Floats:
         """Returns Π w · Σ r, and Π w."""
         weight = batch.weight.prod(axis=1)
@@ -110,6 +114,18 @@ class SlatesBySlot(Plain):
         weight = batch.weight.cumprod(axis=1) if self.cascade else batch.weight
         return np.concatenate(((weight * batch.reward).T, weight.T))
 
+    def weighed(self, batch: Slates) -> tuple[Floats, Floats]:
+        """Returns a weight and Σ r: with `cascade` the mean of vₖ, else that of what earned most.
+
+        One weight has to stand for those of all slots. The mean of independent ones would look
+        surer than each slot is.
+        """
+        if self.cascade:
+            weight: Floats = batch.weight.cumprod(axis=1).mean(axis=1)
+        else:
+            weight = batch.weight[np.arange(len(batch)), batch.reward.argmax(axis=1)]
+        return weight, batch.reward.sum(axis=1)
+
     def at(self, means: Floats) -> Point:
         """Returns the sum over slots; None if a slot is never filled as the policy would."""
         total, gradient = 0.0, np.zeros(len(means))
@@ -133,6 +149,10 @@ class SlatePi(Ratio):
     it. Swaminathan et al. 2017, equation 5, in its closed form for slots that were filled
     independently, normalised as in their wPI; where each is filled from what is left, it is near.
     """
+
+    def weighed(self, batch: Slates) -> tuple[Floats, Floats]:
+        """Returns v, which may be below 0, and Σ r."""
+        return 1.0 + (batch.weight - 1.0).sum(axis=1), batch.reward.sum(axis=1)
 
     def terms(self, batch: Slates) -> Floats:
         """Returns v Σ r, and v."""

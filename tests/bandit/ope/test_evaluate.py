@@ -203,6 +203,11 @@ def test_replay_says_what_part_of_the_log_it_is_of():
     assert of(found, "logged")[1]["replay"].interval.method == "clopper_pearson"
 
 
+def test_training_on_all_of_a_log_leaves_nothing_to_judge_by():
+    with pytest.raises(EstimateError, match="no decision after the first 900, which train"):
+        run_evaluate(make_log(600), ["trained:thompson"], Options(("snips",), train=900))
+
+
 def test_the_estimator_that_cross_validation_chose_is_told():
     found = evaluate(make_log(2000), ["constant:b"], ["snips", "cross_validated"])
     row, estimates = of(found, "constant:b")
@@ -430,11 +435,13 @@ def test_too_few_clicks_are_no_ranking():
 
 def test_a_fixed_policy_s_value_is_told_from_a_learning_one_s():
     learning = "epsilon_greedy:epsilon=0.1"
-    found = evaluate(make_log(300), ["constant:b", learning, f"explore:{learning}"], ["snips"])
+    policies = ["constant:b", "uniform", learning, f"explore:{learning}"]
+    found = evaluate(make_log(300), policies, ["snips"])
     told = {each.policy: each.value_of for each in found.policies}
     assert told == {
         "logged": "fixed",
         "constant:b": "fixed",
+        "uniform": "fixed",
         learning: "learning",
         f"explore:{learning}": "exploring",
     }

@@ -232,7 +232,8 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        raise ReaderError(f"{path} cannot be read: {error}") from error
+        hint = "; expected text in UTF-8" if "invalid UTF8" in str(error) else ""
+        raise ReaderError(f"{path} cannot be read: {error}{hint}") from error
 
 
 def _columns(file: TableFile) -> list[str]:
