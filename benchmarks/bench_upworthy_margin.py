@@ -36,8 +36,8 @@ from generator.brief.prompts import plain_prompt
 from generator.brief.schema import Brief, brief_hash
 from generator.data.dataset import Dataset, EvidenceThresholds, Prefer, build_dataset, write_dataset
 from generator.data.evidence import Evidence
+from generator.models.devices import pick_device
 from generator.models.opening import ADAPTER
-from generator.models.transformers import pick_device
 from generator.reward.encoders import open_encoder
 from generator.reward.model import fit_reward_model
 from generator.reward.regression import Floats, from_ab_tests

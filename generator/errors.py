@@ -1,6 +1,7 @@
 """The errors of `generator`.
 
     GeneratorError
+    ├── PackageOverwritten      files of another distribution in the place of ours
     ├── BriefError              a brief that cannot be read; the message says where
     ├── ChannelUnknown          no channel is called so
     ├── AdsFileError            a file of ads that cannot be read, or ads that a file cannot hold
@@ -11,6 +12,7 @@
     ├── PlacementUnknown        a request for a placement that is not there any more
     ├── DatasetError            nothing that could be taught, or a folder that is no dataset
     ├── TrainingError           a training that cannot be run as asked, or failed
+    │   ├── TrainingTooLarge        it needs more memory than there is
     │   ├── TrainingConfigError     its configuration cannot be read; the message says where
     │   └── TrainingStopped         it was told to stop, and kept a checkpoint
     ├── RewardModelError        a file that is no reward model, or one that cannot be made
@@ -35,6 +37,12 @@ class GeneratorError(Exception):
     """The base of everything that `generator` raises on purpose."""
 
     code = "generator_error"
+
+
+class PackageOverwritten(GeneratorError):
+    """Files of another distribution stand where copyloop's were installed."""
+
+    code = "package_overwritten"
 
 
 class BriefError(GeneratorError):
@@ -177,6 +185,12 @@ class TrainingConfigError(TrainingError):
     """A training's configuration that cannot be read; the message names file and field."""
 
     code = "training_config_invalid"
+
+
+class TrainingTooLarge(TrainingError):
+    """A training needs more memory than this process may take; nothing was begun."""
+
+    code = "training_too_large"
 
 
 class TrainingStopped(TrainingError):

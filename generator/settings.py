@@ -20,6 +20,24 @@ UNLEARNED: Final = 3
 REFUSED: Final = 3
 """The exit code of `adopt` for a version that the gate refused."""
 
+NOTHING_MADE: Final = 3
+"""The exit code of `generate` where no creative passed the screen."""
+
+
+def launched_with(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Returns what spreads the weights of a training over processes, None where nothing does.
+
+    `accelerate launch` tells its processes so.
+    """
+    if environment.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        return "FSDP"
+    if environment.get("ACCELERATE_USE_MEGATRON_LM", "").lower() == "true":
+        return "MEGATRON_LM"
+    deepspeed = environment.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true"
+    if deepspeed and environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3":
+        return "DeepSpeed's stage 3"
+    return None
+
 
 def model_key(key_file: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
     """Returns the key, None where there is none: servers of one's own often want none.

@@ -191,5 +191,5 @@ def _answer(
         return [replace(generation, status="failed", reason=reason)]
     if stop.is_set() and len(found.drafts.creatives) < generation.n:
         return []
-    logger.info("generation %s: %s", generation.id, found.drafts.summary())
+    logger.info("generation %s: %s; %s", generation.id, found.drafts.summary(), found.used.words())
     return found.events

@@ -42,9 +42,12 @@ TOO_LARGE: Final = "too_large"
 """The reason of a letter with no more than the first bytes of its record."""
 JOINED: Final = "join"
 """In place of a topic: an interaction that could not be written, by its join and sequence."""
+TIME_AHEAD: Final = "time_ahead"
+"""The reason of a letter of a record whose producer gave it a time that is yet to come."""
 ADDED: Final = ("reason", "error", "topic", "partition", "offset")
 """The headers of a letter that are not its record's."""
 VALUE_BYTES: Final = 64 << 10
+LEAST_BYTES: Final = 1 << 10
 KEY_BYTES: Final = 1 << 10
 ERROR_BYTES: Final = 4 << 10
 Place = tuple[str, int, int]
@@ -94,12 +97,21 @@ def append_or_lay_aside(
     try:
         log.append(messages)
     except MessagesRefused as error:
-        log.append(
-            [
-                _refused_letter(messages[position], place_of(position), why)
-                for position, why in sorted(error.refused.items())
-            ]
-        )
+        letters = [
+            _refused_letter(messages[position], place_of(position), why)
+            for position, why in sorted(error.refused.items())
+        ]
+        _append_cut(log, letters, VALUE_BYTES)
+
+
+def _append_cut(log: Log, letters: Sequence[Message], most_bytes: int) -> None:
+    """Writes letters, and those that are still too large with ever fewer bytes."""
+    try:
+        log.append([letter._replace(value=letter.value[:most_bytes]) for letter in letters])
+    except MessagesRefused as error:
+        if most_bytes < LEAST_BYTES:
+            raise
+        _append_cut(log, [letters[position] for position in error.refused], most_bytes // 8)
 
 
 def _refused_letter(message: Message, place: Place, why: LogError) -> Message:
@@ -153,7 +165,18 @@ class WrittenDeadLetters:
 
 def _identify(letter: Record) -> tuple[Key, Sequence[int]] | None:
     place = origin(letter)
-    return None if place is None else (place[:2], place[2:])
+    if place is None:
+        return None
+    ahead = dict(letter.headers).get("reason") == TIME_AHEAD.encode()
+    return (ahead_key(*place[:2]) if ahead else place[:2]), place[2:]
+
+
+def ahead_key(topic: str, partition: int) -> Key:
+    """Returns the key of the letters of records that were ahead of the log's time.
+
+    They have one of their own, since the next reading may come when that time is past.
+    """
+    return f"{topic} {TIME_AHEAD}", partition
 
 
 REPLAYED_FROM: Final = "replayed-from"

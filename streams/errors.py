@@ -72,8 +72,8 @@ class EventTooLarge(EventError):
 class UnmappedError(EventError):
     """A record that a mapping cannot make an outcome of.
 
-    The code says why: `mapping_not_json`, `mapping_field_missing`, `mapping_field_invalid` or
-    `mapping_kind_unknown`.
+    The code says why: `mapping_not_json`, `mapping_field_missing`, `mapping_field_invalid`,
+    `mapping_kind_unknown` or `mapping_schema`.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -47,7 +47,7 @@ JOIN: Final = {
 INGEST: Final = {
     "records": "Records read from the mapped topics.",
     "outcomes": "Records that became an outcome.",
-    "skipped": "Records that their mapping leaves out.",
+    "skipped": "Records that their mapping leaves out, and those without a value.",
     "refused": "Records that could not be mapped; they are in the dead letters.",
 }
 ARCHIVE: Final = {

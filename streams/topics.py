@@ -80,9 +80,17 @@ def create_topics(log: Log, *, partitions: int = 1) -> None:
 
     `decisions` and `outcomes` are co-partitioned by event id, `interactions` and `policies` by
     placement; the catalogue is one ordered partition, since everyone reads all of it.
+
+    Raises:
+        TopicError: somebody else made one with more partitions than it may have.
     """
     for topic in LAYOUT:
         log.create_topic(topic.name, partitions=topic.count(partitions), compact=topic.compact)
+        if not topic.partitioned and (found := log.partitions(topic.name)) != 1:
+            raise TopicError(
+                f"topic {topic.name!r} has {found} partitions; expected 1, since its order is that "
+                "of one partition; delete it, and `copyloop streams topics` makes it anew"
+            )
 
 
 def topic_states(log: Log, *, partitions: int = 1, create: bool) -> list[TopicState]:

@@ -94,7 +94,15 @@ def read_ab_tests(
         ReplayError: the file cannot be read, lacks a column, holds impossible counts, or has no
             test that qualifies.
     """
+    if exclude_weeks is not None and exclude_weeks[0] > exclude_weeks[1]:
+        first, last = exclude_weeks
+        raise ReplayError(f"weeks {first} to {last} end before they begin; give the earlier first")
     rows = _read(path, _columns(columns or {})).to_pylist()
+    if exclude_weeks is not None and not any(row["week"] for row in rows):
+        raise ReplayError(
+            f"{path} has no weeks, so none can be left out; name their column with --column "
+            "week=COLUMN"
+        )
     by_test: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_test.setdefault(row["test"], []).append(row)
@@ -160,12 +168,14 @@ def _read(path: Path, columns: Mapping[str, str]) -> pa.Table:
         raise ReplayError(f"{error}; expected Parquet, or CSV with a header") from error
     for bad in counts.get():
         raise ReplayError(f"{path} cannot be read: {bad.first} has {bad.detail}")
-    missing = [name for name in columns.values() if name not in there]
-    if missing not in ([], [OPTIONAL]):
+    # nobody has to have weeks, but who names their column has them
+    needed = [name for role, name in columns.items() if not role == name == OPTIONAL]
+    missing = [name for name in needed if name not in there]
+    if missing:
         raise ReplayError(
             f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)};"
-            f" a row an arm must have {', '.join(columns.values())}; name others with --column"
-            " ROLE=COLUMN"
+            f" a row an arm must have {', '.join(needed)}, and may have {OPTIONAL}; name others"
+            " with --column ROLE=COLUMN"
         )
     try:
         tables = [_typed(path, block.batch, columns) for block in blocks]

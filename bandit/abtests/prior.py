@@ -18,8 +18,8 @@ from streams.events import Interaction, PolicySpec
 
 PRIOR_SCALES: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14)
 """How far scores may spread before any data: standard deviations, in logarithms."""
-FORM: Final = "text"
-"""The namespace that is fitted first: a text's form, whatever embedding comes with it."""
+FORM: Final = ("text", "text_")
+"""Namespaces that are fitted first start so: a text's form, whatever embedding comes with it."""
 MOST_STRENGTH: Final = 50.0
 LEAST_STRENGTH: Final = 1.0
 DECIMALS: Final = 4
@@ -63,7 +63,7 @@ def fit_prior(data: Contrasts) -> Prior:
     namespaces = sorted({name.partition(".")[0] for name in data.names})
     spreads: dict[str, float] = {}
     left = nothing = loss(data.y, np.zeros_like(data.y), data.weight)
-    for namespace in sorted(namespaces, key=lambda name: name != FORM):
+    for namespace in sorted(namespaces, key=lambda name: not _of_form(name)):
         tried = {
             scale: loss(data.y, _predicted(data, spreads | {namespace: scale}), data.weight)
             for scale in PRIOR_SCALES
@@ -79,6 +79,12 @@ def fit_prior(data: Contrasts) -> Prior:
     variance = float(weight @ square) / float(weight.sum())
     strength = round(min(max(1.0 / max(variance, 1e-9), LEAST_STRENGTH), MOST_STRENGTH), 1)
     return Prior(_named(data, found, spreads), strength, 1.0 - left / nothing)
+
+
+def _of_form(namespace: str) -> bool:
+    """Returns whether the namespace is of a text's form, in English or in another language."""
+    plain, elsewhere = FORM
+    return namespace == plain or namespace.startswith(elsewhere)
 
 
 def _fitted(data: Contrasts, spreads: Mapping[str, float], rows: Rows) -> Floats:

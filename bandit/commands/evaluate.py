@@ -3,102 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from functools import partial
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
 
-from bandit.commands.replay import pairs_of
+from bandit.commands.evaluation_options import AskedOptions, Level, LoggedOptions, Processes, Unit
 from streams.commands.options import Form
 from streams.commands.output import print_report
 from streams.files.writing import BY_UMASK, write_whole
 
 if TYPE_CHECKING:
-    from bandit.ope.readers.events import LoggedEvent
+    from bandit.ope.candidate import Options
     from bandit.ope.reports.report import Evaluation
-
-Processes = Annotated[
-    int | None,
-    typer.Option(min=1, help="Share the policies among so many.", show_default="all cores"),
-]
-Level = Annotated[float, typer.Option(help="Of the intervals.")]
-Unit = Annotated[
-    str | None,
-    typer.Option(
-        help="Whose decisions depend on each other, such as context.user; event_id: the slots "
-        "of one event. Intervals then count users, not decisions."
-    ),
-]
-
-
-class LoggedOptions(NamedTuple):
-    """A log that policies are judged on, and how it is read."""
-
-    path: Annotated[Path, typer.Argument(help="The log: a file or a folder.")]
-    reader: Annotated[
-        Literal["archive", "dsjson", "vw", "obd", "table"],
-        typer.Option(
-            help="How to read it: archive is copyloop's own, dsjson Personalizer's and VW's, vw "
-            "its cb_adf text, obd the Open Bandit Dataset, table CSV, JSON lines or Parquet with "
-            "--column."
-        ),
-    ] = "archive"
-    placement: Annotated[str | None, typer.Option(help="Of an archive: only this one.")] = None
-    slot: Annotated[
-        int | None, typer.Option(help="Only these decisions, of events that have several.")
-    ] = None
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of a table, ROLE=COLUMN: reward, propensity, action, event_id, timestamp_ms, "
-            "context.NAME, action.NAME, actions, available.ID, pmf, pmf.ID, target.NAME, "
-            "target_pmf.NAME, target_pmf.NAME.ID; of obd, target_pmf.NAME=FILE.npy; repeat."
-        ),
-    ] = None
-    propensities: Annotated[
-        Literal["logged", "estimate"],
-        typer.Option(
-            help="estimate: fit them to the contexts where nobody wrote them down; every figure "
-            "then carries a warning."
-        ),
-    ] = "logged"
-    on_bad_row: Annotated[
-        Literal["stop", "skip"],
-        typer.Option(
-            help="At a row that cannot be read: stop and name it, or skip it; the report counts "
-            "skipped rows by reason."
-        ),
-    ] = "stop"
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """The columns of a table by role."""
-        return pairs_of(self.column)
-
-    def open_reader(self) -> Callable[[], Iterator[LoggedEvent]]:
-        """Returns a function that reads the log, picklable for other processes."""
-        from bandit.ope.models import estimated
-        from bandit.ope.readers import open_reader
-
-        logged = self.propensities == "logged"
-        opened = partial(
-            open_reader,
-            self.reader,
-            self.path,
-            placement=self.placement,
-            slot=self.slot,
-            columns=self.roles,
-            propensities=logged,
-            on_bad_row=self.on_bad_row,
-        )
-        return opened if logged else partial(estimated, opened)
 
 
 def evaluate(
     logged: LoggedOptions,
+    asked: AskedOptions,
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,49 +31,6 @@ def evaluate(
             "tried), snapshot:FILE (frozen), constant:ID, column:NAME; repeat."
         ),
     ] = None,
-    estimator: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="replay, ips, clipped_ips, snips, mips, dm, dr, sndr, switch_dr, dros, mrdr, "
-            "blend, betting, bernstein; of events with slots: slate_snips, slate_cascade, "
-            "slate_independent, slate_pi; repeat. [default: snips, dr, blend, betting]"
-        ),
-    ] = None,
-    baseline: Annotated[
-        str, typer.Option(help="The policy that the others are compared with.")
-    ] = "logged",
-    model: Annotated[
-        Literal["ridge", "logistic", "boosting", "lightgbm"],
-        typer.Option(
-            help="The reward model: ridge reads any length of log; the others learn from a "
-            "sample, and want the extra 'evaluation'."
-        ),
-    ] = "ridge",
-    segment: Annotated[
-        list[str] | None,
-        typer.Option(help="Tell values apart by this: slot, or user.device; repeat."),
-    ] = None,
-    train: Annotated[
-        int, typer.Option(min=0, help="Learn from so many decisions first, which do not count.")
-    ] = 0,
-    intervals: Annotated[
-        Literal["normal", "bootstrap"],
-        typer.Option(help="Where standard errors come from; betting and bernstein need none."),
-    ] = "normal",
-    rewards: Annotated[
-        tuple[float, float],
-        typer.Option(help="The least and the largest reward, for betting and bernstein."),
-    ] = (0.0, 1.0),
-    max_weight: Annotated[
-        float | None, typer.Option(help="The largest weight that there can be, if known.")
-    ] = None,
-    alike: Annotated[
-        float, typer.Option(help="For mips: creatives whose features have this cosine are alike.")
-    ] = 0.8,
-    creatives: Annotated[
-        bool, typer.Option("--creatives", help="Judge each creative by itself as well.")
-    ] = False,
-    unit: Unit = None,
     mixture: Annotated[
         str | None,
         typer.Option(
@@ -157,8 +38,14 @@ def evaluate(
             "such as context.logger; target.NAME has what each gives the chosen action."
         ),
     ] = None,
-    level: Level = 0.95,
     processes: Processes = None,
+    engine: Annotated[
+        Literal["local", "spark"],
+        typer.Option(
+            help="spark: judge an archive, or a table of Parquet, by the workers of Apache Spark; "
+            "PATH may be an URL. Wants the extra 'spark'."
+        ),
+    ] = "local",
     form: Annotated[Literal["table", "json", "html"], typer.Option("--format")] = "table",
 ) -> None:
     """Estimate from a log what other policies would have earned, and how sure that is.
@@ -170,35 +57,35 @@ def evaluate(
     The verdict says whether the log can tell at all; its code is stable, for programs. `html`
     is one page with plots, for whoever decides; it wants the extra 'plot'.
     """
-    from rich.console import Console
-
-    from bandit.ope.base import RewardRange
-    from bandit.ope.candidate import DEFAULT, Options
-    from bandit.ope.evaluate import evaluate as run
-    from bandit.ope.mixture import mixed
     from bandit.ope.reports.html import check_page
-    from bandit.ope.tables import evaluate_table
 
     if form == "html":
         check_page()
-    options = Options(
-        estimators=tuple(dict.fromkeys(estimator or DEFAULT)),
-        baseline=baseline,
-        level=level,
-        reward_range=RewardRange(*rewards),
-        max_weight=max_weight,
-        bootstrap=intervals == "bootstrap",
-        model=model,
-        segments=tuple(segment or ()),
-        train=train,
-        alike=alike,
-        creatives=creatives,
-        unit=unit,
-    )
-    policies, processes = policy or ["uniform"], processes or _cores()
-    progress = Console(stderr=True)
+    policies = policy or ["uniform"]
+    if engine == "spark":
+        found = _on_spark(logged, policies, asked.options(), mixture)
+    else:
+        found = _found(logged, asked, policies, mixture, processes or _cores())
+    _tell(found._replace(source=str(logged.path)), form)
+
+
+def _found(
+    logged: LoggedOptions,
+    asked: AskedOptions,
+    policies: list[str],
+    mixture: str | None,
+    processes: int,
+) -> Evaluation:
+    """Returns what was found, read by columns where that suffices."""
+    from rich.console import Console
+
+    from bandit.ope.evaluate import evaluate as run
+    from bandit.ope.mixture import mixed
+    from bandit.ope.tables import evaluate_table
+
+    options, progress = asked.options(), Console(stderr=True)
     if logged.reader == "table" and logged.slot is None and mixture is None:
-        found = evaluate_table(
+        return evaluate_table(
             logged.path,
             logged.roles,
             policies,
@@ -208,11 +95,9 @@ def evaluate(
             processes=processes,
             console=progress,
         )
-    else:
-        read = logged.open_reader()
-        opened = read if mixture is None else mixed(read, mixture)
-        found = run(opened, policies, options, processes=processes, console=progress)
-    _tell(found._replace(source=str(logged.path)), form)
+    read = logged.open_reader()
+    opened = read if mixture is None else mixed(read, mixture)
+    return run(opened, policies, options, processes=processes, console=progress)
 
 
 def tune(
@@ -276,6 +161,29 @@ def tune(
         winner = msgspec.json.format(msgspec.json.encode(found.winner.spec)) + b"\n"
         write_whole(out, winner, mode=BY_UMASK)
     print_report(form, found)
+
+
+def _on_spark(
+    logged: LoggedOptions, policies: list[str], options: Options, mixture: str | None
+) -> Evaluation:
+    from bandit.errors import EstimateError
+    from bandit.ope.spark.evaluation import evaluate_on_spark
+
+    if logged.slot is not None or mixture is not None or logged.propensities == "estimate":
+        raise EstimateError(
+            "on Spark there is no --slot, --mixture or --propensities estimate; leave --engine out"
+        )
+    # A path keeps one of an URL's two slashes.
+    path = re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1://", str(logged.path))
+    return evaluate_on_spark(
+        path,
+        policies,
+        options,
+        reader=logged.reader,
+        columns=logged.roles,
+        placement=logged.placement,
+        on_bad_row=logged.on_bad_row,
+    )
 
 
 def _tell(found: Evaluation, form: Literal["table", "json", "html"]) -> None:

@@ -14,6 +14,7 @@ from streams.commands.options import (
     operator,
 )
 from streams.commands.output import moment, print_json, progress
+from streams.counting import count_of
 
 if TYPE_CHECKING:
     # Numpy is loaded when a command needs it, not to print the help.
@@ -131,14 +132,17 @@ def _report(
         return
     console = Console(markup=False, emoji=False)
     console.print(
-        f"placement {placement}: {taken.new:,} decisions taken in, {taken.known:,} were there; "
+        f"placement {placement}: {count_of(taken.new, 'decision')} taken in, "
+        f"{taken.known:,} were there; "
         f"rewards {contents.lowest:g} to {contents.highest:g}, "
         f"{moment(contents.first_ms)} to {moment(contents.last_ms)}"
     )
     for words in (*contents.notes, *map(str, contents.skipped)):
         console.print(Text(f"* {words}"))
     if contents.repeated:
-        console.print(f"* {contents.repeated:,} decisions came again; the first of each counts")
+        console.print(
+            f"* {count_of(contents.repeated, 'decision')} came again; the first of each counts"
+        )
     if found is not None:
         # the same was said of the files above
         console.print(found._replace(warnings=()).to_table())

@@ -15,6 +15,7 @@ from streams.commands.options import (
     operator,
 )
 from streams.commands.output import print_json, print_report, print_rows, progress
+from streams.counting import count_of
 from streams.logs.embedded import wall_clock_ms
 
 if TYPE_CHECKING:
@@ -117,8 +118,9 @@ def _tell(found: ForgetReport, form: str) -> None:
     rows += [(f"archive/{name}", count, None, None) for name, count in found.archive.items()]
     if rows:
         print_rows("table", columns, rows)
-    did = "would be" if found.dry_run else "is" if found.rewritten else "is not"
-    typer.echo(f"{found.records} records of the log had it, and it {did} taken out of them")
+    held = f"{count_of(found.records, 'record')} held"
+    did = "would be" if found.dry_run else "was" if found.rewritten else "was not"
+    typer.echo(f"The value {did} taken out of the log, where {held} it")
     for name in found.checkpoints_removed:
         typer.echo(f"{name}: had it; {'would be' if found.dry_run else 'was'} removed")
     for name in (*found.checkpoints_noted, *found.spool):

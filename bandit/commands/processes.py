@@ -22,6 +22,9 @@ from streams.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bandit.service.screening import PostedScreen
     from bandit.service.settings import Settings
 
 MAX_PORT: Final = 65_535
@@ -48,6 +51,15 @@ Model = Annotated[
     typer.Option(
         help="The generator's model: smollm2 (packaged), a folder, a hub id, URL#NAME, or a YAML "
         "file of models."
+    ),
+]
+GatesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--gates",
+        exists=True,
+        dir_okay=False,
+        help="Thresholds of the screen, for what is generated and posted; see copyloop gates.",
     ),
 ]
 Share = Annotated[
@@ -85,22 +97,42 @@ class TeachOptions(NamedTuple):
     ] = 0
 
 
-def serve(
-    data: ServedData = None,
-    log: LogUrl = None,
-    host: Host = None,
-    port: Port = None,
-    workers: Workers = None,
+class ServeOptions(NamedTuple):
+    """Where the API is, what it serves, and how many processes do so."""
+
+    data: ServedData = None
+    log: LogUrl = None
+    host: Host = None
+    port: Port = None
+    workers: Workers = None
     ui_port: Annotated[
         int | None, typer.Option(help="Where the dashboard is: /ui leads there.")
-    ] = None,
-    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
-    worker_folder: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    log_format: LogFormat = "text",
-) -> None:
+    ] = None
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None
+    worker_folder: Annotated[Path | None, typer.Option(hidden=True)] = None
+    log_format: LogFormat = "text"
+
+
+def serve(options: ServeOptions) -> None:
     """Serve the policy query API, until stopped.
 
     Every setting can also come from the environment, such as COPYLOOP_PORT; an option wins.
+    """
+    run_api(options)
+
+
+def run_api(
+    options: ServeOptions,
+    *,
+    screen: PostedScreen | None = None,
+    command: Sequence[str] = ("bandit", "serve"),
+) -> None:
+    """Serves the API until stopped.
+
+    Args:
+        options: of the command line.
+        screen: what creatives are screened by that are posted; None if there is no such thing.
+        command: the module that each of several workers runs, and its first words.
     """
     from bandit.service.app import serve as run
     from bandit.service.errors import mark_all_lines
@@ -108,24 +140,17 @@ def serve(
     from bandit.service.workers.supervise import Worker, serve_workers
     from streams.process import log_to_stderr
 
+    worker, folder, log_format = options.worker, options.worker_folder, options.log_format
     log_to_stderr(worker or "api", log_format)
     mark_all_lines()
-    settings = load_settings(
-        {
-            "data": data,
-            "log": log,
-            "host": host,
-            "port": port,
-            "workers": workers,
-            "ui_port": ui_port,
-        }
-    )
-    if worker is not None and worker_folder is not None:
-        run(settings, Worker(worker, worker_folder))
+    named = ("data", "log", "host", "port", "workers", "ui_port")
+    settings = load_settings({name: getattr(options, name) for name in named})
+    if worker is not None and folder is not None:
+        run(settings, Worker(worker, folder), screen)
     elif settings.workers > 1:
-        raise typer.Exit(serve_workers(settings, log_format))
+        raise typer.Exit(serve_workers(settings, log_format, command))
     else:
-        run(settings)
+        run(settings, screen=screen)
 
 
 def learn(at: LogOptions, metrics: MetricsOptions) -> None:

@@ -175,9 +175,21 @@ def weeks_of(text: str) -> tuple[int, int] | None:
     if text == "none":
         return None
     first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal()):
-        raise typer.BadParameter(f"--exclude-weeks {text!r}: expected YYYYWW-YYYYWW, or none")
+    if not (is_week(first) and is_week(last) and first <= last):
+        raise typer.BadParameter(
+            f"--exclude-weeks {text!r}: expected YYYYWW-YYYYWW, the first week before the last, or "
+            "none"
+        )
     return int(first), int(last)
+
+
+def is_week(text: str) -> bool:
+    """Returns whether a text names a week of the year, as YYYYWW.
+
+    >>> is_week("202453"), is_week("202454")
+    (True, False)
+    """
+    return text.isascii() and text.isdecimal() and len(text) == 6 and 1 <= int(text[4:]) <= 53
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from bandit.commands.processes import (
+    GatesFile,
     Host,
     Model,
     Port,
@@ -45,6 +46,8 @@ _MODULES: Final = {
     "ingest": ("streams", "ingest"),
     UI: ("bandit", "dashboard"),
 }
+_SCREENED: Final = {**_MODULES, "api": ("generator", "serve")}
+"""The same with an API that screens what is posted, by gates that this package does not import."""
 
 
 def up(
@@ -66,6 +69,7 @@ def up(
     teaching: Annotated[TeachOptions, "finetune_"],
     trial_share: Share = CANARY_SHARE,
     trial_decisions: TrialDecisions = TRIAL_DECISIONS,
+    gates: GatesFile = None,
     mapping: MappingFiles = None,
     source: SourceUrl = None,
     metrics_port: Annotated[
@@ -90,6 +94,7 @@ def up(
     from streams.files.writing import make_folder
     from streams.ingest.mapping import read_mapping
     from streams.process import log_to_stderr, stop_on_signals
+    from streams.restarts import FILE
 
     if finetune and not generator:
         raise typer.BadParameter("--finetune teaches the generator; leave out --no-generator")
@@ -101,13 +106,13 @@ def up(
     settings = load_settings({**at._asdict(), "host": host, "port": port})
     ui_at, ui_options = beside(settings, ui_port, log_format) if ui else (None, [])
     own: dict[str, list[str]] = {
-        "api": words(host=host, port=port, workers=workers, ui_port=ui_at),
+        "api": words(host=host, port=port, workers=workers, ui_port=ui_at, gates=gates),
         "join": [],
         "learn": [],
         "archive": [],
     }
     if generator:
-        own["generator"] = words(model=model, trial_decisions=trial_decisions)
+        own["generator"] = words(model=model, trial_decisions=trial_decisions, gates=gates)
     if finetune:
         own["teach"] = words(model=model, share=trial_share, **teaching._asdict())
     if mapping:
@@ -118,7 +123,7 @@ def up(
     stop = stop_on_signals()
     make_folder(at.data)
     place = words(log=at.url, data=at.data, log_format=log_format)
-    specs = process_specs(place, own, metrics_host, metrics_port)
+    specs = process_specs(place, own, metrics_host, metrics_port, _SCREENED)
     # What the API may take to end, and its workers before it, none of which is to be cut short.
     drain_seconds = settings.drain_notice_seconds + settings.drain_seconds
     raise typer.Exit(
@@ -127,6 +132,7 @@ def up(
             stop=stop,
             grace_seconds=drain_seconds + 2 * DRAIN_MARGIN_SECONDS,
             prefixed=log_format == "text",
+            deaths=at.data / FILE,
         )
     )
 
@@ -136,6 +142,7 @@ def process_specs(
     own: Mapping[str, Sequence[str]],
     metrics_host: str = LOCALHOST,
     metrics_port: int | None = None,
+    modules: Mapping[str, tuple[str, str]] = _MODULES,
 ) -> list[ProcessSpec]:
     """Returns the processes to run, in the order of `own`.
 
@@ -145,6 +152,7 @@ def process_specs(
         own: by the name of each process to run, the options that it alone has.
         metrics_host: the address that metrics are served on.
         metrics_port: the first port of those that serve metrics, 0 for any; None for no metrics.
+        modules: the module that each process runs, and its command.
     """
     from bandit.service.workers.supervise import ProcessSpec
     from streams.process import module_command
@@ -155,5 +163,5 @@ def process_specs(
         if metrics_port is not None and name in MEASURED:
             port = metrics_port and metrics_port + MEASURED.index(name)
             given += words(metrics_host=metrics_host, metrics_port=port)
-        specs.append(ProcessSpec(name, module_command(*_MODULES[name], *given), tells=True))
+        specs.append(ProcessSpec(name, module_command(*modules[name], *given), tells=True))
     return specs

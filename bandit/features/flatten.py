@@ -19,6 +19,8 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from bandit.errors import FeatureError
+from bandit.features.language import language_of
+from bandit.features.letters import letters
 from bandit.features.text import attributes, embed, minilm, minilm_installed
 
 MAX_DEPTH: Final = 8
@@ -204,11 +206,13 @@ def creative_features(parts: Mapping[str, str], embedding: Embedding | None = No
 
     `text` holds structural attributes. `embedding` (of wordllama) or `minilm` holds 32 numbers
     that say roughly what it is about: by another name, so that nobody takes the one for the
-    other. Parts are taken together, in the order of their names.
+    other. Both embeddings know English. Of another language, `text_zh` and the like hold the
+    attributes and `letters` 32 numbers of its wording, so that nothing that was learned from
+    English is believed of it. Parts are taken together, in the order of their names.
 
     Args:
         parts: the creative's text by part.
-        embedding: which; None is `default_embedding()`.
+        embedding: which, of English; None is `default_embedding()`.
 
     Raises:
         EmbeddingError: it is not installed.
@@ -217,7 +221,11 @@ def creative_features(parts: Mapping[str, str], embedding: Embedding | None = No
     b'{"text":{"capitals":0.0625,"'
     """
     text = "\n".join(parts[name] for name in sorted(parts))
-    form = attributes(text)
+    language = language_of(text)
+    form = attributes(text, language)
+    if language != "en":
+        named = {f"text_{language}": form, "letters": letters(text)}
+        return Raw(msgspec.json.encode(named))
     if (embedding or default_embedding()) == "minilm":
         return Raw(msgspec.json.encode({"text": form, "minilm": minilm(text)}))
     return Raw(msgspec.json.encode({"text": form, "embedding": embed(text)}))

@@ -12,12 +12,13 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import EmbeddingError
+from bandit.features.forms import Attribute, attributes_elsewhere
 
 EMBEDDING_SIZE: Final = 32
 DECIMALS: Final = 4
@@ -50,17 +51,20 @@ _WORDS: Final = {
     ),
 }
 
-Attribute: TypeAlias = float | bool
 
-
-def attributes(text: str) -> dict[str, Attribute]:
+def attributes(text: str, language: str = "en") -> dict[str, Attribute]:
     """Returns the text's structural attributes: numbers of about 0 to 1, and what is true of it.
 
-    The lists of words are English; of another language the rest still tells.
+    Signs are read in any script, and words by the lists of the language; where there are no lists,
+    the rest still tells.
 
     >>> attributes("Try it for $5 today!")["call_to_action"]
     True
+    >>> attributes("准备好周末开跑了吗？", "zh")["question"]
+    True
     """
+    if language != "en":
+        return attributes_elsewhere(text, language)
     words = _WORD.findall(text.replace("’", "'").lower())
     letters = sum(map(str.isalpha, text))
     found: dict[str, Attribute] = {

@@ -18,6 +18,7 @@ from bandit.ope.units import FirstDecisions
 from bandit.policies import load_policy, open_policy
 from bandit.policies.wrappers import baseline_index
 from bandit.policy import Policy
+from streams.counting import count_of
 from streams.events import Interaction, Placement, PolicySpec
 from streams.events.fields import value_at
 from streams.events.placement import TrialResult
@@ -274,7 +275,7 @@ def _because(name: str, results: Mapping[str, TrialResult]) -> str:
     champion = results[CHAMPION]
     return (
         f"automatic: {name} earns {_low(results, name):.4g} or more, the champion "
-        f"{champion.high:.4g} or less, after {champion.n} decisions"
+        f"{champion.high:.4g} or less, after {count_of(champion.n, 'decision')}"
     )
 
 

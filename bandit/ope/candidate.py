@@ -32,8 +32,9 @@ from bandit.ope.checks.diagnostics import Diagnosis
 from bandit.ope.checks.rounding import NEGLIGIBLE, Digits
 from bandit.ope.estimators import FORMULAS, SLATES, WITH_MODEL, open_estimator, slate_formula
 from bandit.ope.estimators.compare import BettingDifference, ValueDifference
+from bandit.ope.estimators.cross_validated import CrossValidated
 from bandit.ope.estimators.doubly_robust import Dr
-from bandit.ope.estimators.importance import Snips
+from bandit.ope.estimators.importance import Replay, Snips
 from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.estimators.slates import Slates
 from bandit.ope.intervals import LEVEL
@@ -273,7 +274,21 @@ class CandidatePolicy:
             segments={segment: parts.get(level) for segment, parts in self._segments.items()},
             slots=slot_parts(self._of_slates, level),
             value_of=_value_of(self.target),
+            matched=self._matched(),
+            chosen=self._chosen(),
         )
+
+    def _matched(self) -> int | None:
+        """Returns how many decisions replay used; None without it."""
+        replay = None if "replay" in self.skipped else self.estimators.get("replay")
+        return replay.matches if isinstance(replay, Replay) else None
+
+    def _chosen(self) -> str | None:
+        """Returns what cross-validation chose; None without it, and of nothing."""
+        estimator = self.estimators.get("cross_validated")
+        if not isinstance(estimator, CrossValidated) or "cross_validated" in self.skipped:
+            return None
+        return estimator.chosen
 
     def __add__(self, other: CandidatePolicy) -> CandidatePolicy:
         if (self.name, self.options) != (other.name, other.options):

@@ -17,11 +17,11 @@ import numpy as np
 from bandit.distributions import check_level, quantile
 from bandit.errors import EstimateError
 from bandit.ope.base import Batch, Estimate, Floats
-from bandit.ope.batches import segment_of
+from bandit.ope.batches import segment_of, units_of
 from bandit.ope.estimators.doubly_robust import Dr
+from bandit.ope.estimators.importance import Snips
 from bandit.ope.estimators.running import RunningEstimate
-from bandit.ope.estimators.snips import SnipsSums
-from bandit.ope.intervals import LEVEL, Interval, jeffreys
+from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel
 from bandit.ope.readers.events import LoggedEvent
 
@@ -43,8 +43,8 @@ class CreativeEstimate(msgspec.Struct, frozen=True):
         effective: the effective sample size of its weights, (Σ w)² / Σ w².
         snips: the mean reward, self-normalised (Swaminathan & Joachims 2015, equation 9).
         dr: the doubly robust one (Dudík, Langford & Li 2011, equation 2); None without a model.
-        interval: of `dr`, or of `snips` without a model: the one of its Beta posterior at
-            the effective sample size, which holds for few rewards too.
+        interval: of `dr`, or of `snips` without a model, or where nothing that was shown earned
+            anything; see `RewardSupport.interval`.
     """
 
     creative_id: str
@@ -68,16 +68,24 @@ class CreativeJudge:
     Args:
         segment: by what to tell decisions apart, as `segment_of` has it; None for all together.
         model: a reward model fitted to the log, for `dr`.
+        unit: whose decisions depend on each other; see `units_of`.
     """
 
-    def __init__(self, segment: str | None = None, model: RewardModel | None = None) -> None:
+    def __init__(
+        self,
+        segment: str | None = None,
+        model: RewardModel | None = None,
+        unit: str | None = None,
+    ) -> None:
         self._segment = segment
         self._model = model
+        self._unit = unit
         self._tallies: dict[tuple[str, str], _Tally] = {}
 
     def add(self, events: Sequence[LoggedEvent]) -> None:
         """Takes in decisions, all of whose actions count as offered."""
         scores = None if self._model is None else self._model.scores(events)
+        units = units_of(events, self._unit)
         for number, event in enumerate(events):
             label = ALL if self._segment is None else segment_of(event, self._segment)
             decision = event.decision
@@ -88,7 +96,8 @@ class CreativeJudge:
                     tally = self._tallies[key] = _Tally(scored=scores is not None)
                 mine = place == decision.index
                 score = 0.0 if scores is None else float(scores[number][place])
-                tally.take(event.reward if mine else 0.0, decision.propensity, score, mine=mine)
+                row = (event.reward if mine else 0.0, decision.propensity, float(mine), score)
+                tally.take(row, None if units is None else units[number])
 
     def get(self, level: float = LEVEL) -> list[CreativeEstimate]:
         """Returns what is known of each, segment by segment, the best lower bounds first."""
@@ -106,9 +115,12 @@ class CreativeJudge:
         )
 
     def __add__(self, other: CreativeJudge) -> CreativeJudge:
-        if self._segment != other._segment or (self._model is None) != (other._model is None):
-            raise EstimateError("what was kept by different segments or models cannot be added up")
-        total = CreativeJudge(self._segment, self._model)
+        asked, others = ((one._segment, one._model is None, one._unit) for one in (self, other))
+        if asked != others:
+            raise EstimateError(
+                "what was kept by different segments, models or units cannot be added up"
+            )
+        total = CreativeJudge(self._segment, self._model, self._unit)
         for one in (self, other):
             for key, tally in one._tallies.items():
                 held = total._tallies.get(key)
@@ -121,6 +133,7 @@ def judge_creatives(
     *,
     segment: str | None = None,
     model: RewardModel | None = None,
+    unit: str | None = None,
     level: float = LEVEL,
 ) -> list[CreativeEstimate]:
     """Returns what each creative of a log earns, wherever it can be shown.
@@ -129,13 +142,14 @@ def judge_creatives(
         events: the log, as a reader gives it.
         segment: by what to tell decisions apart, as `segment_of` has it; None for all together.
         model: a reward model fitted to the same log (`fit_model`), which scores by cross-fitting.
+        unit: whose decisions depend on each other, as `units_of` has it.
         level: of the intervals.
 
     Raises:
         FeatureError: features that the segment or the model cannot read.
         EstimateError: the level is not between 0 and 1.
     """
-    judge, waiting = CreativeJudge(segment, model), iter(events)
+    judge, waiting = CreativeJudge(segment, model, unit), iter(events)
     while batch := list(islice(waiting, AT_ONCE)):
         judge.add(batch)
     return judge.get(check_level(level))
@@ -161,62 +175,63 @@ class _Tally:
     """The sums of one creative in one segment."""
 
     def __init__(self, *, scored: bool) -> None:
-        self._offered = 0
-        self._snips = SnipsSums()
+        self._offered = self._shown = 0
+        # to the policy that always shows this creative; SNIPS needs what was shown alone
+        self._snips: RunningEstimate[Batch] = RunningEstimate(Snips())
         self._dr: RunningEstimate[Batch] | None = RunningEstimate(Dr()) if scored else None
         self._waiting: list[tuple[float, float, float, float]] = []
+        self._units: list[np.uint64] = []
 
-    def take(self, reward: float, propensity: float, score: float, *, mine: bool) -> None:
+    def take(self, row: tuple[float, float, float, float], unit: np.uint64 | None) -> None:
+        """Takes in a decision: reward, propensity, whether it was shown, score; and its unit."""
+        mine = row[2] > 0.0
         self._offered += 1
-        if mine:
-            self._snips.add(1.0 / propensity, reward)
-        if self._dr is not None:
-            self._waiting.append((reward, propensity, float(mine), score))
-            if len(self._waiting) >= AT_ONCE:
-                self._fold_in()
+        self._shown += mine
+        if not mine and self._dr is None:
+            return
+        self._waiting.append(row)
+        if unit is not None:
+            self._units.append(unit)
+        if len(self._waiting) >= AT_ONCE:
+            self._fold_in()
 
     def estimate(self, creative_id: str, label: str, level: float) -> CreativeEstimate:
         self._fold_in()
-        sums = self._snips
-        value = sums.estimate if sums.shown else None
+        snips = self._snips.get(level)
         robust = Estimate(0, None, None) if self._dr is None else self._dr.get(level)
-        interval = robust.interval
-        if interval is None and value is not None:
-            interval = _posterior_interval(value, sums.effective_n, level)
         return CreativeEstimate(
             creative_id,
             label,
-            sums.shown,
+            self._shown,
             self._offered,
-            sums.effective_n,
-            value,
+            1.0 / self._snips.support.unit if self._shown else 0.0,
+            snips.value,
             robust.value,
-            interval,
+            robust.interval or snips.interval,
         )
 
     def _fold_in(self) -> None:
-        if self._waiting and self._dr is not None:
-            reward, propensity, target, score = np.array(self._waiting, dtype=np.float64).T
-            # the policy that always shows this creative expects its score, shown or not
-            self._dr.add(Batch(reward, propensity, target, score, score))
-            self._waiting.clear()
+        if not self._waiting:
+            return
+        reward, propensity, target, score = np.array(self._waiting, dtype=np.float64).T
+        units = np.array(self._units, dtype=np.uint64) if self._units else None
+        batch = Batch(reward, propensity, target, score, score, unit=units)
+        self._snips.add(batch)
+        if self._dr is not None:
+            self._dr.add(batch)
+        self._waiting.clear()
+        self._units.clear()
 
     def __add__(self, other: _Tally) -> _Tally:
         self._fold_in()
         other._fold_in()
         total = _Tally(scored=self._dr is not None)
         total._offered = self._offered + other._offered
+        total._shown = self._shown + other._shown
         total._snips = self._snips + other._snips
         if self._dr is not None and other._dr is not None:
             total._dr = self._dr + other._dr
         return total
-
-
-def _posterior_interval(value: float, effective: float, level: float) -> Interval | None:
-    """Returns the interval of the Beta posterior; None for rewards that are no shares."""
-    if not 0.0 <= value <= 1.0:
-        return None
-    return jeffreys(value, effective, level)
 
 
 def _masses(one: CreativeEstimate) -> Floats:

@@ -219,6 +219,18 @@ def open_target(policy: str | Candidate, *, max_weight: float | None = None) -> 
             return Learning(open_policy(parse_policy(policy)))
 
 
+def text_of(spec: PolicySpec) -> str:
+    """Returns a policy's spec as words for `--policy`.
+
+    >>> text_of({"name": "thompson", "alpha": 1, "beta": 50})
+    'thompson:alpha=1,beta=50'
+    """
+    rest = [f"{key}={value}" for key, value in spec.items() if key != "name"]
+    if spec.get("name") == "vw":
+        return f"vw:{spec.get('args', '')}"
+    return f"{spec.get('name')}:{','.join(rest)}" if rest else str(spec.get("name"))
+
+
 def name_of(policy: str | Candidate) -> str:
     """Returns what an evaluation calls the policy."""
     return policy if isinstance(policy, str) else policy.name
@@ -239,7 +251,8 @@ def _answer(policy: Policy, event: LoggedEvent) -> Answer:
 
 def _logged(event: LoggedEvent) -> Answer:
     decision = event.decision
-    return Answer(decision.propensity, np.array(decision.pmf) if event.whole else None)
+    pmf = np.array(decision.pmf) if event.whole else None
+    return Answer(decision.propensity, pmf, accepted=True)
 
 
 def _constant(action_id: str, event: LoggedEvent) -> Answer:

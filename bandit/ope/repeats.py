@@ -77,6 +77,15 @@ class Repeats:
         self._values.setdefault(path, set()).update(hash_units(known).tolist())
         self._n[path] = self._n.get(path, 0) + len(known)
 
+    def __add__(self, other: Repeats) -> Repeats:
+        total = Repeats(self._unit)
+        total._found = self._found or other._found
+        for each in (self, other):
+            for path, values in each._values.items():
+                total._values.setdefault(path, set()).update(values)
+                total._n[path] = total._n.get(path, 0) + each._n.get(path, 0)
+        return total
+
     def check(self) -> None:
         """Raises EstimateError if no decision has a value at the unit that was named."""
         if not self._found:

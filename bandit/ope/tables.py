@@ -6,29 +6,35 @@ but Arrow is needed: a table brings its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from io import StringIO
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
 import pyarrow as pa
 from rich.console import Console
 
-from bandit.errors import ReaderError
+from bandit.errors import BanditError, PolicySpecError, ReaderError
 from bandit.ope.batches import unit_path
 from bandit.ope.candidate import Options
 from bandit.ope.checks.diagnostics import EvaluationVerdict
 from bandit.ope.estimators.bounded import RewardRange
-from bandit.ope.evaluate import evaluate, evaluate_columns, fits
+from bandit.ope.evaluate import evaluate
+from bandit.ope.evaluate_columns import evaluate_columns, fits
 from bandit.ope.models import estimated
+from bandit.ope.policies import Candidate, text_of
 from bandit.ope.readers.rows import OnBadRow, Reading, RowCounts
 from bandit.ope.readers.tables.roles import expand
 from bandit.ope.readers.tables.table import open_columns, read_table
 from bandit.ope.readers.tables.text_files import array_of
 from bandit.ope.reports.report import Evaluation, shown, shown_interval
+from bandit.policies import open_policy
+from streams.counting import count_of
 
 SCHEMA: Final = pa.schema(
     [
@@ -46,7 +52,7 @@ SCHEMA: Final = pa.schema(
 def evaluate_table(
     table: Path | pa.Table,
     columns: Mapping[str, str],
-    policies: Sequence[str],
+    policies: Sequence[str | Candidate],
     options: Options,
     *,
     propensities: bool = True,
@@ -73,12 +79,14 @@ def evaluate_table(
         FeatureError: features that a policy or the reward model cannot read.
     """
     processes = processes if isinstance(table, Path) else 1
-    if propensities and fits(policies, options, actions="action" in columns):
+    words = [policy for policy in policies if isinstance(policy, str)]
+    plain = len(words) == len(policies) and fits(words, options, actions="action" in columns)
+    if propensities and plain:
         of_unit = () if options.unit is None else (unit_path(options.unit),)
         segments = (*options.segments, *of_unit)
         log = open_columns(table, columns, segments, on_bad_row=on_bad_row)
         if log is not None:
-            return evaluate_columns(log, policies, options, processes=processes, console=console)
+            return evaluate_columns(log, words, options, processes=processes, console=console)
     opened = partial(_open, table, dict(columns), propensities, on_bad_row)
     judged = opened if propensities else partial(estimated, opened)
     return evaluate(judged, policies, options, processes=processes, console=console)
@@ -178,7 +186,7 @@ class EvaluationResult:
                 rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         return (
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-            f"<p>{self.report.n:,} decisions; intervals of {self.report.level:.0%}.</p>"
+            f"<p>{count_of(self.report.n, 'decision')}; intervals of {self.report.level:.0%}.</p>"
             f"<ul>{''.join(f'<li>{text}</li>' for text in words)}</ul>"
         )
 
@@ -199,10 +207,14 @@ def options_of(given: Mapping[str, Any]) -> Options:
     return Options(**made)
 
 
+Policies: TypeAlias = str | Mapping[str, object] | Sequence[str | Mapping[str, object]]
+"""One policy or several, in words as for `--policy` or as a placement has them."""
+
+
 def evaluate_any(
     table: Any,
     columns: Mapping[str, str],
-    policies: Sequence[str],
+    policies: Policies,
     options: Options,
     *,
     propensities: Literal["logged", "estimate"],
@@ -212,20 +224,78 @@ def evaluate_any(
 
     Raises:
         ReaderError: it is no table.
+        PolicySpecError: a policy is neither text nor a mapping.
     """
     kind = type(table).__module__.partition(".")[0]
     known = Path(fspath(table)) if isinstance(table, str | PathLike) else None
     if known is None:
         known, columns = to_arrow(table, columns)
-    report = evaluate_table(
-        known,
-        columns,
-        policies,
-        options,
-        propensities=propensities == "logged",
-        on_bad_row=on_bad_row,
-    )
-    return EvaluationResult(report, kind)
+    named = [policies] if isinstance(policies, str | Mapping) else policies
+    try:
+        report = evaluate_table(
+            known,
+            columns,
+            [policy_of(policy) for policy in named],
+            options,
+            propensities=propensities == "logged",
+            on_bad_row=on_bad_row,
+        )
+    except BanditError as error:
+        error.args = (in_python(str(error)),)
+        raise
+    return EvaluationResult(_in_python(report), kind)
+
+
+def policy_of(policy: object) -> str | Candidate:
+    """Returns the policy to judge that words or a spec stand for.
+
+    Raises:
+        PolicySpecError: it is neither.
+    """
+    if isinstance(policy, str):
+        return policy
+    if not isinstance(policy, Mapping):
+        raise PolicySpecError(
+            f"a policy is {policy!r}; expected words such as 'thompson:beta=50', or a mapping such "
+            "as {'name': 'thompson', 'beta': 50}"
+        )
+    spec = open_policy(dict(policy)).spec
+    return Candidate(text_of(dict(policy)), spec)
+
+
+IN_PYTHON: Final = (
+    (r"--on-bad-row skip\b", 'on_bad_row="skip"'),
+    (r"--propensities estimate\b", 'propensities="estimate"'),
+    (r"--rewards LOW HIGH\b", "reward_range=(LOW, HIGH)"),
+    (r"--column ([\w.]+)=([\w.]+)", r'columns={"\1": "\2"}'),
+    (r"--unit ([\w.]+\w)", r'unit="\1"'),
+    (r"--train\b", "train"),
+    (r"--format json\b", "`report`"),
+)
+"""What a message calls an option, and what it is called in Python."""
+
+
+def in_python(words: str) -> str:
+    """Returns a message with options as a caller from Python gives them.
+
+    >>> in_python("too narrow; give --unit context.user.")
+    'too narrow; give unit="context.user".'
+    """
+    for option, name in IN_PYTHON:
+        words = re.sub(option, name, words)
+    return words
+
+
+def _in_python(report: Evaluation) -> Evaluation:
+    """Returns the report with options in verdicts and remarks as Python has them."""
+    policies = []
+    for found in report.policies:
+        verdict = found.diagnostics.verdict
+        verdict = msgspec.structs.replace(verdict, words=in_python(verdict.words))
+        known = msgspec.structs.replace(found.diagnostics, verdict=verdict)
+        skipped = {name: in_python(why) for name, why in found.skipped.items()}
+        policies.append(msgspec.structs.replace(found, diagnostics=known, skipped=skipped))
+    return report._replace(policies=tuple(policies))
 
 
 def to_arrow(table: Any, columns: Mapping[str, str]) -> tuple[pa.Table, dict[str, str]]:

@@ -35,12 +35,13 @@ from bandit.ope.estimators.running import RunningEstimate
 from bandit.ope.evaluate import BATCH_SIZE
 from bandit.ope.intervals import LEVEL, Interval
 from bandit.ope.models import RewardModel, open_model
-from bandit.ope.policies import RUNS, Candidate, ManyRuns
+from bandit.ope.policies import RUNS, Candidate, ManyRuns, text_of
 from bandit.ope.readers.rows import Reading, SkippedRows, reading
 from bandit.ope.repeats import Repeats, with_repeats
 from bandit.ope.reports.report import shown, shown_interval
 from bandit.parallel import fan_out
 from bandit.policies import open_policy, parse_value
+from streams.counting import count_of
 from streams.events import PolicySpec
 
 SHARE: Final = 0.5
@@ -115,12 +116,14 @@ class Tuning(NamedTuple):
         if self.learned_from == "own":
             return (
                 f"Each candidate learned, in {RUNS} runs, from what it would have tried itself, "
-                f"about {self.tried:,} decisions a run: values are of the later part of so many."
+                f"about {count_of(self.tried, 'decision')} a run: values are of the later part of "
+                "so many."
             )
         return (
-            f"The log would let a candidate try only {self.tried:,} decisions of its own, so each "
-            "learned from all of it: what exploring costs is in the values, what it finds is not. "
-            "Do not choose how much to explore by them; give the policy that logs a floor."
+            f"The log would let a candidate try only {count_of(self.tried, 'decision')} of its "
+            "own, so each learned from all of it: what exploring costs is in the values, what "
+            "it finds is not. Do not choose how much to explore by them; give the policy that "
+            "logs a floor."
         )
 
     def to_table(self) -> Table:
@@ -132,7 +135,7 @@ class Tuning(NamedTuple):
             title="Which settings would have earned most",
             # names are not markup
             caption=Text(
-                f"Picked by {self.n:,} decisions; the values on the right are of the "
+                f"Picked by {count_of(self.n, 'decision')}; the values on the right are of the "
                 f"{self.held_out:,} after them, by {self.estimator}, with intervals of "
                 f"{self.level:.0%}.\n{self.words}\nThe winner: {verdict.code}. {verdict.words}"
                 + "".join(f"\n* {words}" for words in self.warnings)
@@ -143,7 +146,7 @@ class Tuning(NamedTuple):
             table.add_column(Text(heading), justify="right")
         for found in self.candidates:
             table.add_row(
-                Text(_as_text(found.spec)),
+                Text(text_of(found.spec)),
                 shown(found.selection),
                 shown(found.value),
                 shown_interval(found.interval),
@@ -207,15 +210,17 @@ def tune(
         raise EstimateError("there is no candidate to try; name a policy")
     if not 0.0 < share < 1.0:
         raise EstimateError(f"the share that picks is {share}; expected above 0 and below 1")
-    unique = list({_as_text(spec): spec for spec in candidates}.values())
+    unique = list({text_of(spec): spec for spec in candidates}.values())
     fitted, n, once_in, read, repeats = _fit(log, model, unit)
     if n < 4:
-        raise EstimateError(f"the log holds {n} decisions; a search needs some for each part")
+        raise EstimateError(
+            f"the log holds {count_of(n, 'decision')}; a search needs some for each part"
+        )
     estimator = "snips" if fitted is None else "dr"
     options = Options(estimators=(estimator,), baseline=baseline, level=level, unit=unit)
     cut, tried = max(round(n * share), 1), int(n / once_in)
     own = tried >= LEAST_TRIED
-    named = [Candidate(_as_text(spec), spec, once_in if own else None) for spec in unique]
+    named = [Candidate(text_of(spec), spec, once_in if own else None) for spec in unique]
     count = max(min(processes, len(unique)), 1)
     jobs = [
         partial(_fold, log, named[number::count], options, cut, fitted) for number in range(count)
@@ -229,7 +234,7 @@ def tune(
             else:
                 found += [each.with_repeats(repeats) for each in told]
     ranked = sorted(
-        found, key=lambda c: (c.selection is None, -(c.selection or 0.0), _as_text(c.spec))
+        found, key=lambda c: (c.selection is None, -(c.selection or 0.0), text_of(c.spec))
     )
     return Tuning(
         cut,
@@ -349,14 +354,6 @@ def _fit(log: Open, name: str | None, unit: str | None) -> _Fitted:
             model.fit()
     once_in = 1.0 / float(np.quantile(least, RAREST, method="lower")) if least else 1.0
     return _Fitted(model, len(least), once_in, events, repeats.words())
-
-
-def _as_text(spec: PolicySpec) -> str:
-    """Returns the spec as words for `--policy`."""
-    rest = [f"{key}={value}" for key, value in spec.items() if key != "name"]
-    if spec.get("name") == "vw":
-        return f"vw:{spec.get('args', '')}"
-    return f"{spec.get('name')}:{','.join(rest)}" if rest else str(spec.get("name"))
 
 
 def parse_range(text: str) -> tuple[str, list[object]]:

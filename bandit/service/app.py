@@ -13,12 +13,14 @@ from typing import Any, Final, NamedTuple
 import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi_offline import FastAPIOffline
 
 from bandit.features.flatten import creative_features
 from bandit.service.api import ROUTERS
 from bandit.service.api.access import KeyService
 from bandit.service.api.editor import Editor
 from bandit.service.asgi import AsgiApp
+from bandit.service.auth.caller import DOCS_ASSETS
 from bandit.service.auth.guard import Guard, Rates
 from bandit.service.auth.keys import KeyRing
 from bandit.service.auth.local_callers import LocalCallers
@@ -44,6 +46,7 @@ from bandit.service.ops.metrics import Metrics, WorkerMetrics
 from bandit.service.ops.traces import TracedApp, Traces, open_traces
 from bandit.service.placement_access import check_reach
 from bandit.service.record import Recorder
+from bandit.service.screening import PostedScreen
 from bandit.service.settings import Settings
 from bandit.service.spooling import LogThread, Spooling
 from bandit.service.state import Snapshots
@@ -90,6 +93,7 @@ def create_app(
     spool: Spool | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
     worker: Worker | None = None,
+    screen: PostedScreen | None = None,
 ) -> AsgiApp:
     """Returns the ASGI application that serves the placements of a log.
 
@@ -99,10 +103,12 @@ def create_app(
         spool: where decisions and outcomes wait while the log is away; it is not closed.
         clock_ms: the time that decisions and outcomes carry.
         worker: who this is among several that serve one port; None if it is alone.
+        screen: what creatives are screened by that are posted; None if there is no such thing.
     """
     parts = _parts(log, settings, spool, clock_ms, worker)
     metrics, traces = parts.metrics, parts.traces
     rest = _rest(partial(_life, parts))
+    rest.state.screen = screen
     router = _router(parts, rest)
     rates = Rates(settings.rate_per_second, settings.rate_burst_seconds)
     tokens = Tokens(settings) if settings.jwt_jwks_url else None
@@ -174,7 +180,7 @@ async def _life(parts: Parts, app: FastAPI) -> AsyncIterator[None]:
     parts.appender.start()
     parts.assignments.start()
     # the first text embedding loads its weights: before the first creative, not during it
-    await run_in_threadpool(creative_features, {})
+    await run_in_threadpool(creative_features, {"text": "what the first text is about"})
     app.openapi()  # FastAPI makes its routes when they are first asked for: before a request is
     parts.jobs.resume()
     if parts.siblings is not None:
@@ -221,7 +227,8 @@ def _router(parts: Parts, rest: FastAPI) -> AsgiApp:
 
 def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
     """Returns the part of the API that FastAPI serves."""
-    app = FastAPI(
+    app = FastAPIOffline(
+        static_url=DOCS_ASSETS,
         title=TITLE,
         description=DESCRIPTION,
         version=version("copyloop"),
@@ -251,7 +258,9 @@ def _rest(life: Callable[[FastAPI], Any]) -> FastAPI:
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, worker: Worker | None = None) -> None:
+def serve(
+    settings: Settings, worker: Worker | None = None, screen: PostedScreen | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Then no request is taken any more, those in flight are answered, and what waits for the log
@@ -260,6 +269,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
     Args:
         settings: how to; with a worker, `workers` of them says nothing here.
         worker: who this is among several that share the port; None if it is alone.
+        screen: what creatives are screened by that are posted.
 
     Raises:
         SettingError: the address cannot be listened on.
@@ -279,7 +289,7 @@ def serve(settings: Settings, worker: Worker | None = None) -> None:
         ring.catch_up()
         check_exposure(settings, ring)
         with _spool(settings) as spool:
-            app = create_app(log, settings, spool=spool, worker=worker)
+            app = create_app(log, settings, spool=spool, worker=worker, screen=screen)
             server = ReadyServer(server_config(app, settings))
             host, port = listening.getsockname()[:2]
             scheme = "https" if settings.tls_cert else "http"

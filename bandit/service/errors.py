@@ -25,6 +25,8 @@ from streams.errors import MessageTooLarge, StreamsError
 
 RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {400: "body_not_json", 404: "not_found", 405: "method_not_allowed"}
+ONE, MANY = "<one>", "<many>"
+"""Tags of a body that may be one thing or a list of them; pydantic tells of both, by these."""
 REQUEST_ID: Final = b"x-request-id"
 _PLACE: Final = re.compile(r"(?<!\S)(?!docs/)\S*/\S+")
 """A path or a URL in a message, but for pages of the documentation."""
@@ -153,10 +155,12 @@ def _from_validation(request: Request, error: RequestValidationError) -> Request
             f"Content-Type is {sent!r}; expected application/json",
             target="Content-Type",
         )
-    first: dict[str, Any] = error.errors()[0]
+    every: list[dict[str, Any]] = list(error.errors())
+    other = ONE if isinstance(error.body, list) else MANY
+    first = next((each for each in every if other not in each["loc"]), every[0])
     if first["type"] == "json_invalid":
         return RequestError(400, "body_not_json", first.get("ctx", {}).get("error", first["msg"]))
-    target = ".".join(str(step) for step in first["loc"][1:])
+    target = ".".join(str(step) for step in first["loc"][1:] if step not in (ONE, MANY))
     return RequestError(422, "body_invalid", first["msg"], target=target or None)
 
 

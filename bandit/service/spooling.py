@@ -83,8 +83,12 @@ class LogThread:
         return done
 
     def _append(self, messages: Sequence[Message]) -> list[TopicOffset]:
-        with self._around(messages):
-            written = self._log.append(messages)
+        try:
+            with self._around(messages):
+                written = self._log.append(messages)
+        except MessagesRefused as error:
+            self._on_append(len(error.written))
+            raise
         self._on_append(len(messages))
         return written
 

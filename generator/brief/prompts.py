@@ -19,10 +19,13 @@ import yaml
 from msgspec import Struct
 
 from generator.brief.schema import DEFAULT_MAX_CHARACTERS, LANGUAGES, Brief, Constraints, Segment
+from generator.brief.words import Words, listed, moment_in, place_in, words_of
 
 FILE: Final = Path(__file__).parent / "frames.yaml"
 TextForm: TypeAlias = Literal["line", "sentence"]
 ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.I)
+UNSPACED: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+"""Letters of scripts that put no spaces between words: Thai, Japanese, Chinese."""
 ROOM: Final = 0.6
 """An opening takes at most this share of a text's characters."""
 
@@ -134,7 +137,7 @@ def brief_said(
     """
     sheet = prompt.rpartition("\n")[0] or prompt
     parts = [part.strip() for part in re.split(r"[|()\n]", sheet)]
-    product, *said = [part.rpartition(":")[2].strip() for part in parts if part]
+    product, *said = [re.split("[:：]", part)[-1].strip() for part in parts if part]
     return Brief(
         product=product,
         facts=tuple(fact for fact in said if fact),
@@ -174,6 +177,9 @@ class _Sheet(NamedTuple):
         """Opens as one winner does, and shows those that begin with other words."""
         winner = order.choice(winners)
         words = winner.split()
+        space = " "
+        if UNSPACED.search(winner):  # a whole text would be one word, and be glued to another
+            words, space = list(winner), ""
         opening = words[: order.randint(min(2, len(words)), max(2, len(words) // 2))]
         segment = order.choice(self.brief.segments) if self.brief.segments else None
         # One that shares a word with the opening would be copied to its end.
@@ -181,13 +187,23 @@ class _Sheet(NamedTuple):
         shown = [(_about(self.brief, segment), other) for other in unlike[:2]]
         frame = order.choice(FORMS[self.form][1])
         examples = zip(PRODUCTS, frame.examples, strict=True)
-        prompt = self.prompt([*examples, *shown], " ".join(opening), "winner", segment)
+        prompt = self.prompt([*examples, *shown], space.join(opening), "winner", segment)
         return prompt._replace(winner=winner)
 
     def prompt(
         self, shown: Iterable[tuple[str, str]], opening: str, frame: str, segment: Segment | None
     ) -> Prompt:
-        """Returns a prompt that shows these texts of other products first."""
+        """Returns a prompt that shows these texts of other products first.
+
+        A language that has words of its own in the package is asked for in these alone: English
+        examples around it would be followed.
+        """
+        own_words = None if self.brief.language == "en" else words_of(self.brief.language)
+        if own_words is not None:
+            named = own_words.headline if self.form == "line" else own_words.description
+            about = own_words.product.replace("{}", _about_in(self.brief, segment, own_words))
+            text = f'{about}\n{named}"{opening}'
+            return Prompt(text, opening, frame, segment.name if segment else None)
         label, language = FORMS[self.form][0], LANGUAGES[self.brief.language]
         # A model that is told the language only where it changes follows it better.
         others = label if language == "English" else f"{label} in English"
@@ -227,6 +243,24 @@ def _about(brief: Brief, segment: Segment | None) -> str:
     ]
     noted = f" ({', '.join(notes)})" if notes else ""
     return _one_line(f"{brief.product}{audience}{noted}")
+
+
+def _about_in(brief: Brief, segment: Segment | None, words: Words) -> str:
+    """Returns the brief in one line, with nothing in it of another language than its own."""
+    known = (segment.who, *segment.interests, *segment.behaviour) if segment else ()
+    notes = [
+        *brief.claims(),
+        *known,
+        *brief.goals,
+        *moment_in(brief.time, words),
+        brief.time.holiday,
+        brief.time.promotion,
+        *place_in(brief.environment, words),
+        brief.voice,
+        *(text for material in brief.material for text in material.said()),
+    ]
+    noted = listed(notes, words)
+    return _one_line(f"{brief.product} ({noted})" if noted else brief.product)
 
 
 def _one_line(text: str) -> str:

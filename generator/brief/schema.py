@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from generator.brief.channels import channel_names
+from generator.brief.channels import channel_names, load_channel
 from generator.errors import BriefError
 from generator.files import FieldError, converted, read_file
+from streams.events import AdDetails
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Texts: TypeAlias = Annotated[tuple[Text, ...], Meta(max_length=16)]
@@ -156,7 +157,7 @@ class Brief(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `facts` and `attributes` are what a text may claim: a number that is in none of a brief's
     texts is not let through. `keywords` are things to speak of, best in a form that can start a
     headline ("coffee", "slow mornings"). `voice` is how the brand speaks, `goals` what a reader
-    should do.
+    should do. `ad` is what each creative has beside its texts, such as where a click leads.
     """
 
     version: Literal[2] = BRIEF_VERSION
@@ -173,6 +174,8 @@ class Brief(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keywords: Texts = ()
     material: Annotated[tuple[Material, ...], Meta(max_length=16)] = ()
     constraints: Constraints = Constraints()
+    # Left out where there is none, so that a brief's hash stays what it was in older logs.
+    ad: AdDetails | UnsetType = UNSET
 
     def texts(self) -> tuple[str, ...]:
         """Returns everything that the brief says, apart from what is not to be said."""
@@ -211,6 +214,12 @@ def _problems(brief: Brief) -> Iterator[tuple[str, str]]:
     if channel is not None and channel not in channel_names():
         expected = ", ".join(channel_names())
         yield "environment.channel", f"is {channel!r}; expected one of {expected}"
+    if brief.ad:
+        why = brief.ad.problem()
+        if why is None and channel in channel_names():
+            why = load_channel(channel).problem_with(brief.ad)
+        if why is not None:
+            yield "ad", why
     names = [segment.name for segment in brief.segments]
     for position, name in enumerate(names):
         if name in names[:position]:

@@ -58,21 +58,33 @@ def new(
 def check(
     files: Annotated[list[Path], typer.Argument(help="YAML or JSON files.")],
 ) -> None:
-    """Check briefs: each is told as good, or the first thing wrong by file, line and field."""
+    """Check briefs: what each is understood to say, or what is wrong with it.
+
+    A brief that generate would refuse is refused here too. Warnings are of slips that are likely,
+    and of what the brief says and the gates refuse.
+    """
     bad = [problem for problem in map(_checked, files) if problem]
     if bad:
         raise BriefError("\n".join(bad))
 
 
 def _checked(file: Path) -> str | None:
-    """Returns what is wrong with the brief; says so where it is good."""
+    """Returns what is wrong with the brief; prints what it says where it is good."""
+    from generator.writing.briefs import check_usable, understood, warnings
+
     try:
         brief = load_brief(file)
+        check_usable(brief, file.parent)
     except BriefError as error:
-        return str(error)
+        said = str(error)
+        return said if said.startswith(str(file)) else f"{file}: {said}"
     channel = brief.environment.channel
     where = load_channel(channel).title if channel else "no channel: headlines alone"
     typer.echo(f"{file}: good; {where}; hash {brief_hash(brief)}")
+    for line in understood(brief):
+        typer.echo(f"  {line}")
+    for warning in warnings(brief):
+        typer.echo(f"{file}: warning: {warning}", err=True)
     return None
 
 

@@ -15,6 +15,7 @@ from streams.commands.output import print_rows, progress
 
 if TYPE_CHECKING:  # torch and its company take seconds
     from generator.training.config import FinetuneConfig, Manifest
+    from generator.training.needs import Needs
     from generator.training.running import TrainingStep
 
 
@@ -96,6 +97,11 @@ def _checked(config: FinetuneConfig) -> FinetuneConfig:
         raise TrainingConfigError(str(error)) from error
 
 
+def say_needs(needs: Needs) -> None:
+    """Prints what a training will take, on standard error."""
+    typer.echo(f"copyloop: {needs.words()}", err=True)
+
+
 def _run(
     dataset: Path, out: Path, config: FinetuneConfig, before: Manifest | None
 ) -> Manifest | None:
@@ -119,7 +125,7 @@ def _run(
             loss = "" if step.loss is None else f" loss {step.loss:.3f}"
             bar(step.stage, step.done, step.total, loss)
 
-        made = train(dataset, out, config, progress=told, stop=stop, before=before)
+        made = train(dataset, out, config, progress=told, stop=stop, before=before, told=say_needs)
     return made if PartialState().is_main_process else None
 
 

@@ -11,6 +11,7 @@ import typer
 
 from bandit.commands.processes import Model
 from generator.commands.options import Adapter, Gates, RewardModel
+from generator.settings import NOTHING_MADE
 from streams.commands.options import Form
 from streams.commands.output import print_json, progress
 
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
     from generator.models.base import Usage
     from generator.writing.creatives import Draft, Drafts
     from generator.writing.insights import SegmentText
-    from generator.writing.texts import TextSelection, WrittenText
+    from generator.writing.texts import Style, TextSelection, WrittenText
 
 
 class Order(NamedTuple):
     """The creatives that are asked for, and how they are written."""
 
-    brief: Annotated[Path, typer.Argument(help="A YAML or JSON file; see copyloop brief.")]
+    brief: Annotated[
+        Path,
+        typer.Argument(
+            help="A YAML or JSON file, see copyloop brief; a folder of them; or, with --feed, the "
+            "template of a brief an item."
+        ),
+    ]
     n: Annotated[
         int | None,
         typer.Option("--n", min=1, help="How many creatives.", show_default="by channel, 1 or 20"),
@@ -53,6 +60,18 @@ class Order(NamedTuple):
     ] = 1.5
     reward: RewardModel = None
     thresholds: Gates = None
+    feed: Annotated[
+        Path | None, typer.Option(help="A Google Merchant feed, TSV or XML: a brief an item.")
+    ] = None
+    out: Annotated[
+        Path | None, typer.Option(help="Of many briefs: a folder; a run that was stopped goes on.")
+    ] = None
+
+    def style(self) -> Style:
+        """Returns how freely the model writes."""
+        from generator.writing.texts import Style
+
+        return Style(self.temperature, self.top_p, self.min_p, self.presence_penalty)
 
     def selection(self) -> TextSelection:
         """Returns how texts are selected.
@@ -81,10 +100,9 @@ def generate(order: Order, form: Form = "table") -> None:
     from generator.models.catalog import load_models
     from generator.models.opening import open_backend
     from generator.writing.creatives import channel_of, generate_creatives
-    from generator.writing.texts import Style
 
     selection, brief = order.selection(), load_brief(order.brief)
-    winners = () if order.winners is None else tuple(_lines(order.winners))
+    winners = () if order.winners is None else tuple(lines_of(order.winners))
     notes = Console(stderr=True)
     models = load_models(order.model, adapter=order.adapter)
     with notes.status("looking at the material"):
@@ -92,24 +110,31 @@ def generate(order: Order, form: Form = "table") -> None:
     with notes.status(f"loading {order.model} (the first time takes half a minute)"):
         backend = open_backend(models)
     channel = channel_of(understood)
+    asked = order.n or channel.creatives
     with progress() as bar:
         drafts = generate_creatives(
             understood,
             backend,
-            n=order.n or channel.creatives,
+            n=asked,
             seed=order.seed,
-            style=Style(order.temperature, order.top_p, order.min_p, order.presence_penalty),
+            style=order.style(),
             selection=selection,
             winners={channel.assets[0].name: winners},
             progress=lambda piece, accepted, wanted, share: bar(
                 f"{piece}s", share, 1.0, f": {accepted} of {wanted}"
             ),
         )
+    missing = drafts.shortfall(asked)
     if form == "json":
-        print_json(_readable(drafts, brief, order.seed, backend.usage))
-        return
-    _print_tables(drafts)
-    notes.print(_used(backend.usage), style="dim")
+        counts = {"asked": asked, "made": len(drafts.creatives), "shortfall": missing}
+        print_json(counts | readable(drafts, brief, order.seed, backend.usage))
+    else:
+        _print_tables(drafts)
+        notes.print(backend.usage.words(), style="dim")
+    if missing is not None:
+        typer.echo(missing, err=True)
+    if not drafts.creatives:
+        raise typer.Exit(NOTHING_MADE)
 
 
 def gates() -> None:
@@ -121,19 +146,32 @@ def gates() -> None:
 
 def screen(
     brief: Annotated[Path, typer.Argument(help="What the texts are for; see copyloop brief.")],
-    texts: Annotated[Path, typer.Argument(help="A text file, one whole creative on each line.")],
+    texts: Annotated[Path, typer.Argument(help="A text file, one text on each line.")],
     thresholds: Gates = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Which piece of the brief's channel the texts are; it is as long as the channel "
+            "says, counted as the channel counts.",
+            show_default="the first one",
+        ),
+    ] = None,
     form: Form = "table",
 ) -> None:
-    """Tell of texts written by anyone which pass the gates, and why the others do not."""
+    """Tell of texts written by anyone which pass the gates, and why the others do not.
+
+    Texts are counted and bounded as the piece of the brief's channel is. Required claims are
+    looked for where the channel puts them.
+    """
     from rich.console import Console
 
     from generator.brief.schema import load_brief
-    from generator.screening.screen import CandidateText, Screen, report, to_table
+    from generator.screening.screen import CandidateText, report, to_table
     from generator.screening.settings import load_thresholds
+    from generator.writing.creatives import screen_of
 
-    found = Screen(load_brief(brief), thresholds=load_thresholds(thresholds), whole=True)
-    batch = [CandidateText(line) for line in _lines(texts)]
+    found = screen_of(load_brief(brief), part, load_thresholds(thresholds))
+    batch = [CandidateText(line) for line in lines_of(texts)]
     verdicts = found.judge(batch)
     judged = [
         (written.text, verdict.rejection, verdict.scores)
@@ -201,7 +239,7 @@ def demo(
     run_demo(settings, Console())
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     """Returns the texts in a file, one a line."""
     from generator.errors import BriefError
 
@@ -212,12 +250,14 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+def readable(drafts: Drafts, brief: Brief, seed: int, usage: Usage) -> dict[str, object]:
+    """Returns what came of a brief, for programs."""
     from generator.writing.creatives import candidate_lineage, lineage
     from generator.writing.insights import across_segments
 
     def creative(draft: Draft) -> dict[str, object]:
-        return {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+        row = {"parts": draft.parts, "lineage": lineage(draft, brief, seed=seed, parents={})}
+        return row | ({"ad": brief.ad} if brief.ad else {})
 
     def refused(candidate: WrittenText) -> dict[str, object]:
         row = {"part": candidate.piece.name, "text": candidate.text}
@@ -279,9 +319,3 @@ def _told(drafts: Drafts) -> list[SegmentText]:
         for c in [*kept, *drafts.left_over, *drafts.rejected]
         if c.prompt.segment is not None
     ]
-
-
-def _used(usage: Usage) -> str:
-    said = f"{usage.prompt_tokens:,} tokens read, {usage.completion_tokens:,} written"
-    tried = f", {usage.retries} of {usage.requests} requests repeated" if usage.retries else ""
-    return said + tried + (f", cost {usage.cost:.4f}" if usage.cost else "")

@@ -18,9 +18,12 @@ from generator.commands import brief
 from generator.commands.channels import channels
 from generator.commands.creatives import export, import_ads
 from generator.commands.dataset import dataset, practise
+from generator.commands.doctor import doctor
 from generator.commands.finetune import finetune, reward_model
-from generator.commands.generate import demo, gates, generate, screen
+from generator.commands.generate import demo, gates, screen
+from generator.commands.many import generate
 from generator.commands.processes import run, teach
+from generator.commands.serve import serve
 from generator.commands.versions import (
     adopt,
     explain,
@@ -41,6 +44,7 @@ generator_app = make_app(
         "dataset": dataset,
         "practise": practise,
         "finetune": finetune,
+        "doctor": doctor,
         "teach": teach,
         "adopt": adopt,
         "list": list_versions,
@@ -50,6 +54,7 @@ generator_app = make_app(
         "explain": explain,
         "reward-model": reward_model,
         "run": run,
+        "serve": serve,
         "gates": gates,
         "channels": channels,
         "screen": screen,
@@ -105,7 +110,10 @@ def _root(
 for package_name, package in PACKAGES.items():
     own = typer.Typer(help=package.info.help, no_args_is_help=True)
     for command in package.registered_commands:
-        (app if command.name in ORDER else own).registered_commands.append(command)
+        # The loop has a doctor as well, which is the one at the top level.
+        own_doctor = (package_name, command.name) == ("generator", "doctor")
+        by_hand = command.name in ORDER and not own_doctor
+        (app if by_hand else own).registered_commands.append(command)
     for group in package.registered_groups:
         (app if group.name in ORDER else own).registered_groups.append(group)
     app.add_typer(own, name=package_name)

@@ -18,7 +18,7 @@ from generator.brief.schema import Brief, brief_hash
 from generator.data.dataset import Dataset, Imitate, Split
 from generator.errors import DatasetError
 from generator.models.base import Backend, Sampling
-from generator.screening.gates.similarity import vectors
+from generator.screening.gates.likeness import vectors_of
 from generator.screening.screen import STOP, CandidateText, Screen, clean, singly
 from generator.screening.settings import Thresholds, usual
 from generator.writing.texts import Rank, Sampler, SamplingConfig, take_samples
@@ -94,7 +94,8 @@ def _passed(row: Imitate, written: Sequence[CandidateText], limits: Thresholds) 
         for each, verdict in zip(written, verdicts, strict=True)
         if verdict.rejection is None
     ]
-    close = vectors(texts) @ vectors([row.text])[0] if texts else ()
+    own, *others = vectors_of([row.text, *texts])
+    close = [float(own @ other) for other in others]
     return [text for text, cosine in zip(texts, close, strict=True) if cosine >= CLOSE]
 
 

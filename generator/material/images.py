@@ -124,7 +124,7 @@ def open_pipeline(task: Task, model: str) -> Any:
     """
     from transformers import pipeline
 
-    from generator.models.transformers import pick_device, use_one_thread
+    from generator.models.devices import pick_device, use_one_thread
 
     use_one_thread()
     device = pick_device()

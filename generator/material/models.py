@@ -18,7 +18,7 @@ from generator.material import MaterialDescription, shortened
 from generator.material.decoding import RATE, key_frames, samples_of
 from generator.material.images import Seeing, open_image, open_pipeline, open_seeing
 from generator.models.catalog import Models
-from generator.models.transformers import pick_device, use_one_thread
+from generator.models.devices import pick_device, use_one_thread
 
 TAGS: Final = 3
 SURE: Final = 0.2

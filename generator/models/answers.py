@@ -171,9 +171,10 @@ def texts_in(content: str, *, finished: bool = True) -> list[str]:
     fenced = FENCE.search(content)
     content = fenced[1] if fenced else content
     start = next((at for at, mark in enumerate(content) if mark in "{["), None)
-    if start is not None and '"' in content[start:]:
+    if start is not None:
         found = _of_json(content[start:])
-        if found is not None:
+        # What begins as JSON is no text, whatever it lists.
+        if found or content.lstrip()[:1] in ("{", "["):
             return [bare(text) for text in found if text.strip()]
     lines = [line for line in content.splitlines() if line.strip()]
     if not finished:  # the last line was cut off
@@ -185,15 +186,14 @@ def texts_in(content: str, *, finished: bool = True) -> list[str]:
     return [bare(line) for line in listed or lines]
 
 
-def _of_json(content: str) -> list[str] | None:
-    """Returns the strings that JSON lists; None where it lists none."""
+def _of_json(content: str) -> list[str]:
+    """Returns the strings that JSON lists, those that are whole if it was cut off."""
     try:
         value, _ = json.JSONDecoder().raw_decode(content)
     except ValueError:
         cut = content.partition("[")[2]
-        found = [json.loads(f'"{text}"', strict=False) for text in STRING.findall(cut)]
-        return found or None
-    return list(_strings(value)) or None
+        return [json.loads(f'"{text}"', strict=False) for text in STRING.findall(cut)]
+    return list(_strings(value))
 
 
 def _strings(value: object) -> Iterator[str]:

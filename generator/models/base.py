@@ -119,6 +119,25 @@ class Usage:
         """Returns both together."""
         return Usage(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
+    def __sub__(self, other: Usage) -> Usage:
+        """Returns what was used since."""
+        return Usage(**{name: value - getattr(other, name) for name, value in vars(self).items()})
+
+    def words(self) -> str:
+        """Returns it in one line.
+
+        >>> Usage(requests=3, retries=1, prompt_tokens=1200, completion_tokens=80).words()
+        '1,200 tokens read, 80 written, 1 of 3 requests repeated'
+        """
+        said = [f"{self.prompt_tokens:,} tokens read", f"{self.completion_tokens:,} written"]
+        if self.retries:
+            said.append(f"{self.retries} of {self.requests} requests repeated")
+        if self.uncounted:
+            said.append(f"{self.uncounted} answers without a count of tokens")
+        if self.cost:
+            said.append(f"cost {self.cost:.4f}")
+        return ", ".join(said)
+
 
 class Backend(Protocol):
     """A language model that continues texts."""

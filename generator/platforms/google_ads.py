@@ -177,14 +177,11 @@ def problem(ad: Ad) -> str | None:
             )
         if channel.units(_shown(text)) > asset.max_units:
             return f"{part} has {channel.units(_shown(text))} characters; {asset.max_units} at most"
-    for part, _, _, positions in PIECES:
+    for part, _, _, _ in PIECES:
         least = next(asset.least for asset in channel.assets if asset.name == part)
         count = sum(name.startswith(f"{part}_") for name in ad.parts)
         if count < least:
             return f"it has {count} of {part}; {least} at least"
-        beyond = [n for n, pin in ad.ad.pins.items() if n.startswith(part) and pin > positions]
-        if beyond:
-            return f"{beyond[0]} is pinned at {ad.ad.pins[beyond[0]]}; 1 to {positions}"
     return _details_problem(ad)
 
 
@@ -192,9 +189,6 @@ def _details_problem(ad: Ad) -> str | None:
     unknown = sorted(set(ad.ad.pins) - set(ad.parts))
     if unknown:
         return f"{unknown[0]} is pinned and has no text"
-    longest = [path for path in ad.ad.display_path if load_channel(CHANNEL).units(path) > 15]
-    if longest:
-        return f"display path {longest[0]!r} is longer than 15 characters"
     if ad.ad.final_url is None:
         return "it has no final_url, which a search ad must have"
     named = [canonical(column) for column in ad.ad.booked]
@@ -204,9 +198,7 @@ def _details_problem(ad: Ad) -> str | None:
     every = (*ad.parts.values(), *ad.ad.display_path)
     if any(text.strip() in (ERASED, "--") for text in every):
         return f"it has a text that is {ERASED} or --, which is no text to Google"
-    if ad.ad.call_to_action or ad.ad.image:
-        return "it has a call to action or an image, which a responsive search ad has not"
-    return None
+    return load_channel(CHANNEL).problem_with(ad.ad)
 
 
 # Insertions count as the text that stands in for them ({KeyWord:Shoes}), functions as nothing.

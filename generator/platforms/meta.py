@@ -106,15 +106,7 @@ def problem(ad: Ad) -> str | None:
     taken = [c for c in ad.ad.booked if canonical(c) in READ or RESULTS.search(canonical(c))]
     if taken or len(set(named)) < len(named):
         return f"column {(taken or named)[0]!r} beside it is one of the sheet's own; rename it"
-    if ad.ad.pins:
-        return "it has pins, which a Meta ad has not"
-    if len(ad.ad.display_path) > 1:
-        return f"it has {len(ad.ad.display_path)} display paths; a Meta ad has one display link"
-    known = next(d.values for d in load_channel(CHANNEL).details if d.name == "call_to_action")
-    button = ad.ad.call_to_action
-    if button is not None and button not in known:
-        return f"call to action is {button!r}; expected one of {', '.join(known)}"
-    return None
+    return load_channel(CHANNEL).problem_with(ad.ad)
 
 
 def write(ads: Sequence[Ad], *, encoding: str | None = None, guard: bool = True) -> bytes:

@@ -64,6 +64,10 @@ def decoded(path: Path, data: bytes, encoding: str | None = None) -> str:
     Raises:
         AdsFileError: it is neither, or not as told.
     """
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise AdsFileError(
+            f"{path}: is a workbook or an archive; save the sheet as CSV in UTF-8, or unpack it"
+        )
     if encoding is None:
         encoding = _encoding_of(data)
     try:

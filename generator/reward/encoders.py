@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from generator.errors import BackendMissing, RewardModelError
 from generator.reward.regression import Floats, Ints
-from generator.screening.gates.similarity import vectors
+from generator.screening.gates.likeness import word_directions
 
 TextReader: TypeAlias = Callable[[Sequence[str]], NDArray[np.float32]]
 """Returns the vectors of texts, shape (n_texts, d)."""
@@ -89,7 +89,7 @@ def _reader(name: str, cache: Path) -> TextReader:
     kind, _, model = name.partition(":")
     match kind:
         case "wordllama":
-            return vectors
+            return word_directions
         case "minilm":
             return _sentences(packaged_minilm())
         case "smollm2":
@@ -121,7 +121,7 @@ def _sentences(model: str) -> TextReader:
         )
     from sentence_transformers import SentenceTransformer
 
-    from generator.models.transformers import pick_device, use_one_thread
+    from generator.models.devices import pick_device, use_one_thread
 
     use_one_thread()
     loaded = SentenceTransformer(model, device=pick_device().name)
@@ -135,7 +135,7 @@ def _hidden(model: str, layer: int) -> TextReader:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from generator.models.transformers import pick_device, use_one_thread
+    from generator.models.devices import pick_device, use_one_thread
 
     use_one_thread()
     device = pick_device()

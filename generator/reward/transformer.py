@@ -14,8 +14,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from bandit.ope.intervals import Interval
 from generator.errors import RewardModelError, TrainingError
 from generator.models.base import SMOLLM2
+from generator.models.devices import pick_device, use_one_thread
 from generator.models.opening import ADAPTER, MANIFEST, Origin, model_folder, read_manifest
-from generator.models.transformers import pick_device, quietly, use_one_thread
+from generator.models.transformers import quietly
 from generator.reward.encoders import READS_AS, TextEncoder, open_encoder
 from generator.reward.model import LEVEL, Accuracy, Scores, logistic
 from generator.reward.regression import Floats

@@ -12,14 +12,16 @@ from msgspec import Meta, Struct
 
 from generator.errors import ThresholdsError
 from generator.files import Count, Fraction
+from generator.screening.gates.lists import markets
 from generator.screening.gates.rules import themes
 from streams.files.yaml_text import yaml_value
 
 FILE: Final = Path(__file__).parent / "thresholds.yaml"
 CODES: Final = (
-    "cut_off", "empty", "length", "fragment", "leaked", "markup", "characters", "never_use",
+    "cut_off", "empty", "length", "fragment", "leaked", "chat", "markup", "characters", "never_use",
     "repeats", "against", "required_claims", "unfounded", "figures", "copied", "profanity",
-    "platform", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate", "crowding",
+    "platform", "law", "harm", "language", "off_topic", "grammar", "nonsense", "duplicate",
+    "crowding",
 )  # fmt: skip
 """The gates in the order in which they run; each is the code of its rejections."""
 Percentage: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
@@ -65,10 +67,24 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     themes: tuple[str, ...]
 
 
+class Law(Struct, frozen=True, forbid_unknown_fields=True):
+    """The markets whose law on advertising holds."""
+
+    markets: tuple[str, ...]
+
+
+class LikenessSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What reads texts to compare them: a model of sentence-transformers, or none."""
+
+    model: str
+
+
 class OffTopic(Struct, frozen=True, forbid_unknown_fields=True):
-    """How close to the product a text must be."""
+    """How close to the product a text must be; by letters, one at least `letters_from` wide."""
 
     floor: Annotated[float, Meta(ge=-1, le=1)]
+    letters: Annotated[float, Meta(ge=-1, le=1)]
+    letters_from: Count
 
 
 class Duplicate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +93,7 @@ class Duplicate(Struct, frozen=True, forbid_unknown_fields=True):
     alike: Percentage
     close: Fraction
     worded: Percentage
+    letters: Percentage
 
 
 class Copied(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +112,7 @@ class Crowding(Struct, frozen=True, forbid_unknown_fields=True):
     """How distinct a text must be from the `nearest` ones of its set, taken together."""
 
     floor: Fraction
+    letters: Fraction
     nearest: Count
 
 
@@ -108,6 +126,8 @@ class Thresholds(Struct, frozen=True, forbid_unknown_fields=True):
     grammar: Grammar
     profanity: ProfanityLists
     platform: Platform
+    law: Law
+    likeness: LikenessSettings
     off_topic: OffTopic
     duplicate: Duplicate
     copied: Copied
@@ -143,6 +163,10 @@ def load_thresholds(path: Path | None) -> Thresholds:
         if theme not in themes():
             expected = ", ".join(themes())
             raise ThresholdsError(f"{path}: platform.themes: {theme!r}; expected {expected}")
+    for market in found.law.markets:
+        if market not in markets():
+            expected = ", ".join(markets())
+            raise ThresholdsError(f"{path}: law.markets: {market!r}; expected {expected}")
     return found
 
 

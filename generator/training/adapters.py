@@ -32,6 +32,7 @@ from transformers import (
 
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.models.base import SHAPE, SMOLLM2
+from generator.models.devices import Device
 from generator.models.opening import (
     ADAPTER,
     MANIFEST,
@@ -41,7 +42,7 @@ from generator.models.opening import (
     read_manifest,
     weights_hash,
 )
-from generator.models.transformers import Device, quietly
+from generator.models.transformers import quietly
 from generator.training.config import AdapterConfig, AdapterKind, FinetuneConfig
 from streams.files.writing import BY_UMASK, write_whole
 

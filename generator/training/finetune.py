@@ -24,13 +24,15 @@ from generator.data.dataset import CARD, ROWS, read_dataset, rows_file
 from generator.errors import BackendMissing, TrainingConfigError, TrainingError
 from generator.files import files_hash
 from generator.models.base import SHAPE
+from generator.models.devices import Device, pick_device, use_one_thread
 from generator.models.opening import ADAPTER, MANIFEST, WEIGHTS
-from generator.models.transformers import Device, pick_device, use_one_thread
 from generator.reward.ranking import open_trusted
 from generator.training.adapters import Base, check_adapter, load_base, parent_adapter, save_adapter
 from generator.training.config import FinetuneConfig, Manifest, installed_versions
 from generator.training.grpo import train_grpo
+from generator.training.launching import check_launch
 from generator.training.methods import train_dpo, train_kto, train_scorer, train_sft
+from generator.training.needs import Needs, check_fits, needs_of
 from generator.training.running import Cost, StageResult, Stop, TrainingJob, TrainingProgress
 from streams.files.writing import BY_UMASK, write_whole
 
@@ -66,6 +68,7 @@ def finetune(
     progress: TrainingProgress | None = None,
     stop: Stop | None = None,
     before: Manifest | None = None,
+    told: Callable[[Needs], None] | None = None,
 ) -> Manifest:
     """Returns the manifest of the adapter that was trained into `out/adapter`.
 
@@ -79,15 +82,18 @@ def finetune(
         progress: told after every update.
         before: of a run that this one repeats; its dataset, parent and model have to be the same.
         stop: asked after every update; where it says so, a checkpoint is kept.
+        told: told what the training needs, in the main process, before it begins.
 
     Raises:
         DatasetError: there is no dataset, or it has nothing for this method.
         RewardModelError: the method asks a reward model, and it is not there or not trusted.
         BackendMissing: the packaged model is not installed.
+        TrainingTooLarge: it needs more memory than there is.
         TrainingStopped: `stop` said so.
         TrainingError: it cannot be run as asked, or failed.
     """
     cost, device = Cost(), pick_device()
+    check_launch()
     if device.name == "cpu":
         use_one_thread()
     for package in config.report_to:
@@ -101,6 +107,10 @@ def finetune(
         open_trusted(reward)  # raises where it is not there, or not to be trusted
     rows, _ = read_dataset(dataset)
     state = PartialState(cpu=device.name == "cpu")
+    needs = needs_of(config, rows, device, processes=state.num_processes, parent=parent)
+    if told is not None and state.is_main_process:
+        told(needs)
+    check_fits(needs)
     this = _Run(
         config=config,
         dataset_sha256=files_hash([dataset / CARD, *(rows_file(dataset, name) for name in ROWS)]),
@@ -180,6 +190,11 @@ def _publish(made: Manifest, out: Path, checkpoints: Path) -> None:
 def _parent(config: FinetuneConfig) -> Path | None:
     """Returns the adapter that is gone on from; raises where the configuration cannot be."""
     adapter, settings = config.adapter, config.grpo
+    if config.method == "kto" and config.batch < 2:
+        raise TrainingConfigError(
+            f"batch: is {config.batch}; expected 2 or more, since kto holds each text against "
+            "another one of its batch (accumulate does not count)"
+        )
     if config.parent is not None and adapter is not None:
         raise TrainingError(
             "adapter is of no use beside parent, whose adapter keeps its shape; leave one out"

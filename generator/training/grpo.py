@@ -24,10 +24,10 @@ from generator.brief.prompts import brief_said
 from generator.data.dataset import Imitate, Judge, Prefer
 from generator.errors import DatasetError
 from generator.models.base import ended
-from generator.models.transformers import own_device
+from generator.models.devices import own_device
 from generator.reward.ranking import open_trusted
 from generator.reward.regression import Floats
-from generator.screening.gates import similarity
+from generator.screening.gates.likeness import vectors_of
 from generator.screening.screen import STOP, CandidateText, Screen, clean, harmful, singly
 from generator.screening.settings import usual
 from generator.training.config import GrpoConfig
@@ -136,7 +136,7 @@ def _diversity(texts: Sequence[str], group: int) -> Floats:
     found = np.zeros(len(texts))
     for start in range(0, len(texts), group):
         own = texts[start : start + group]
-        directions = similarity.vectors(own)
+        directions = vectors_of(own)
         alike = np.asarray(directions @ directions.T, dtype=np.float64)
         # Twice the same says nothing new, with words or without.
         alike[np.array([[one == other for other in own] for one in own])] = 1.0

@@ -25,7 +25,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from generator.data.dataset import Judge, Prefer
 from generator.errors import DatasetError
-from generator.models.transformers import own_device
+from generator.models.devices import own_device
 from generator.reward.encoders import READS_AS
 from generator.reward.model import calibrate, measure_accuracy
 from generator.reward.regression import Pairs

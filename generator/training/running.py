@@ -18,7 +18,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 from generator.data.dataset import Dataset
 from generator.errors import TrainingError, TrainingStopped
-from generator.models.transformers import Device
+from generator.models.devices import Device
 from generator.training.adapters import ALLOTTED, Allotting, Base
 from generator.training.config import AdapterConfig, FinetuneConfig
 

@@ -21,6 +21,7 @@ from bandit.ope.units import FirstDecisions
 from generator.versions.registry import VersionRegistry
 from streams.catalogue.state import Catalogue
 from streams.checkpoint import Checkpoints
+from streams.counting import count_of
 from streams.errors import ChangeRefused, EventError
 from streams.events import INTERACTIONS, Creative, Decision, Interaction, decode, each_interaction
 from streams.events.creatives import TRIAL_DECISIONS, Canary, GeneratorVersion
@@ -266,14 +267,17 @@ def decided(found: Canary, *, longest: int = TRIAL_DECISIONS) -> tuple[str, str]
     why = (
         f"earns {low:+.4g} to {high:+.4g} of the reward range more than the champion "
         f"({found.low:.4g} to {found.high:.4g} beside {found.champion_low:.4g} to "
-        f"{found.champion_high:.4g}), in {found.n} decisions"
+        f"{found.champion_high:.4g}), in {count_of(found.n, 'decision')}"
     )
     if low > 0.0:
         return "promote", why
     if high < 0.0:
         return "pull", why
     if found.n >= longest:
-        return "pull", f"no better than the champion as far as {found.n} decisions tell: {why}"
+        return (
+            "pull",
+            f"no better than the champion as far as {count_of(found.n, 'decision')} told: {why}",
+        )
     return "wait", why
 
 

@@ -7,6 +7,7 @@ platform shows side by side, in whatever order, never say the same.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
@@ -14,8 +15,10 @@ from msgspec.structs import replace
 
 from generator.brief.channels import Asset, Channel, load_channel
 from generator.brief.schema import Brief, brief_hash
-from generator.errors import BriefError
+from generator.errors import BriefError, ChannelUnknown
 from generator.models.base import Backend
+from generator.screening.screen import Screen
+from generator.screening.settings import Thresholds
 from generator.writing.texts import (
     AS_THEY_COME,
     USUAL,
@@ -58,6 +61,17 @@ class Drafts(NamedTuple):
         said = summary(used + len(self.left_over), self.rejected)
         return f"{said}; {len(self.left_over)} left over" if self.left_over else said
 
+    def shortfall(self, asked: int) -> str | None:
+        """Returns how many creatives are missing and what for, None where all were made."""
+        made = len(self.creatives)
+        if made >= asked:
+            return None
+        codes = Counter(c.rejection.code for c in self.rejected if c.rejection)
+        parts = [f"{count} texts refused as {code}" for code, count in codes.most_common(3)]
+        others = codes.total() - sum(count for _, count in codes.most_common(3))
+        parts += [f"{others} for other reasons"] if others else []
+        return f"{asked} asked, {made} made: {', '.join(parts) or 'the model wrote nothing'}"
+
 
 def channel_of(brief: Brief) -> Channel:
     """Returns the brief's channel; without one, a creative is a headline as long as it says."""
@@ -73,6 +87,40 @@ def channel_of(brief: Brief) -> Channel:
     return Channel(
         name="headline", title="Headline", counting="characters", checked="", assets=(headline,)
     )
+
+
+def screen_of(brief: Brief, part: str | None, thresholds: Thresholds) -> Screen:
+    """Returns the screen for one piece of the brief's channel, counted as the channel counts.
+
+    Args:
+        brief: what the texts are for.
+        part: the name of the piece, as `headline` or `headline_2`; None for the first one.
+        thresholds: what the gates let through.
+
+    Raises:
+        ChannelUnknown: the channel has no such piece; the message names those that it has.
+    """
+    channel = channel_of(brief)
+    asset = channel.assets[0] if part is None else _asset(channel, part)
+    limits = replace(brief.constraints, max_characters=asset.max_units)
+    return Screen(
+        replace(brief, constraints=limits),
+        counting=channel.counting,
+        thresholds=thresholds,
+        whole=asset.claims,
+    )
+
+
+def _asset(channel: Channel, part: str) -> Asset:
+    names = [asset.name for asset in channel.assets]
+    found = channel.asset_of(part)
+    if found is None and part in names:
+        found = channel.assets[names.index(part)]
+    if found is None:
+        raise ChannelUnknown(
+            f"{channel.title} has no part {part!r}; expected one of {', '.join(names)}"
+        )
+    return found
 
 
 def generate_creatives(
@@ -138,6 +186,17 @@ def generate_creatives(
     used = {id(c) for draft in drafts for c in draft.written.values()}
     unused = [c for found in accepted.values() for c in found if id(c) not in used]
     return Drafts(drafts, rejected, unused)
+
+
+def check_pieces(brief: Brief) -> None:
+    """Checks that the brief leaves room for every piece of its channel, as `generate` needs it.
+
+    Raises:
+        BriefError: the brand is missing or too long, or the required claims leave no room.
+    """
+    channel = channel_of(brief)
+    for asset in channel.assets:
+        _pieces(asset, brief, channel, 1)
 
 
 def _pieces(asset: Asset, brief: Brief, channel: Channel, n: int) -> list[tuple[Piece, int]]:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from bandit.features.reading import words
+from bandit.features.reading import mostly, words
 from generator.brief.schema import Brief
 from generator.screening.gates.form import forms
 from generator.screening.screen import HARMFUL
@@ -35,6 +35,8 @@ TONE: Final = 0.1
 """The least difference of sentiment, on a scale from -1 to 1, that is worth a word."""
 USER: Final = "user"
 """The key of a context by which people are told apart."""
+DENSE: Final = ("han", "kana", "hangul")
+"""Scripts of which two letters are a word that tells something."""
 LATEST: Final = 50_000
 """How many interactions are looked at, the latest ones."""
 
@@ -145,7 +147,7 @@ def _liked_words(seen: list[SeenText]) -> list[str]:
     telling: dict[str, set[str]] = {}
     for text in {impression.text for impression in seen}:
         for word in set(words(text)) - forms("en").small:
-            if len(word) >= 3:
+            if len(word) >= (2 if mostly(word) in DENSE else 3):
                 telling.setdefault(word, set()).add(text)
     scored = []
     for word, texts in telling.items():

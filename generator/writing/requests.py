@@ -17,7 +17,7 @@ from generator.brief.channels import Channel
 from generator.brief.schema import Brief, brief_from_json
 from generator.errors import PlacementUnknown
 from generator.material.understanding import Understanding, understand
-from generator.models.base import Backend
+from generator.models.base import Backend, Usage
 from generator.models.catalog import Models
 from generator.screening.screen import OUTRANKED
 from generator.screening.settings import CODES
@@ -45,10 +45,11 @@ class ActiveVersion(NamedTuple):
 
 
 class HandledRequest(NamedTuple):
-    """What came of a request: the drafts, and the events that say so."""
+    """What came of a request: the drafts, the events that say so, and what the model used."""
 
     drafts: Drafts
     events: list[Creative | Generation]
+    used: Usage
 
 
 class RequestHandler(NamedTuple):
@@ -92,9 +93,11 @@ class RequestHandler(NamedTuple):
             if _counts(creative) and creative.lineage.generation_id != generation.id
         ]
         active = self.version(catalogue, generation)
+        model = self.backend()
+        before = Usage() + model.usage
         drafts = generate_creatives(
             self._learned(understood.brief, catalogue, placement),
-            self.backend(),
+            model,
             n=generation.n,
             seed=generation.seed,
             existing=texts_by_piece(channel, (creative.parts for creative in earlier)),
@@ -115,6 +118,7 @@ class RequestHandler(NamedTuple):
                 parts=draft.parts,
                 status=status,
                 features=_features(draft.parts, understood),
+                ad=brief.ad,
             )
             for draft in drafts.creatives
         ]
@@ -140,7 +144,7 @@ class RequestHandler(NamedTuple):
             rejected=len(drafts.rejected),
             reason=f"too_few_passed: {drafts.summary()}" if short else None,
         )
-        return HandledRequest(drafts, [*creatives, finished])
+        return HandledRequest(drafts, [*creatives, finished], model.usage - before)
 
     def _learned(self, brief: Brief, catalogue: Catalogue, placement: str) -> Brief:
         """Returns the brief with what its segments clicked on, where it says which they are."""

@@ -21,7 +21,8 @@ from generator.brief.instructions import Wanted, task_of
 from generator.brief.prompts import Prompt, TextForm, plain_prompt, plain_prompts, prompts
 from generator.brief.schema import Brief
 from generator.models.base import Backend, Completion, Sampling, ToldPrompt, derived_seed
-from generator.screening.gates.similarity import by_difference, vectors
+from generator.screening.gates.likeness import vectors_of
+from generator.screening.gates.similarity import by_difference
 from generator.screening.screen import (
     OUTRANKED,
     STOP,
@@ -97,7 +98,7 @@ def different_first(texts: Sequence[str]) -> Sequence[int]:
     >>> different_first(["Warm bread", "Warm bread today", "A calm dentist"])
     [0, 2, 1]
     """
-    return by_difference(vectors(texts))
+    return by_difference(vectors_of(texts))
 
 
 class TextSelection(NamedTuple):

@@ -246,7 +246,9 @@ def read_archive(directory: Path, topic: str) -> Iterator[Record]:
         ArchiveError: there is no archive in the directory, or a file of it is damaged or missing.
     """
     if not directory.is_dir():
-        raise ArchiveError(f"there is no archive in {directory}; `run_archive` writes one")
+        raise ArchiveError(
+            f"{directory} is no archive; expected a folder that `copyloop streams archive` writes"
+        )
     files = archive_files(directory, topic)
     check_complete(files)
     for file in files:

@@ -30,7 +30,7 @@ SCHEMA: Final = pa.schema(
 
 def table_of(records: Sequence[Record]) -> pa.Table:
     """Returns the records as rows of `SCHEMA`."""
-    *places, raw_keys, raw_values, _ = zip(*records, strict=True)
+    *places, raw_keys, raw_values, _, _ = zip(*records, strict=True)
     keys, key_bytes = _texts(raw_keys)
     values, value_bytes = _texts(raw_values)
     headers = [[{"name": n, "value": v} for n, v in record.headers] for record in records]

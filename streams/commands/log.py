@@ -33,7 +33,7 @@ from streams.files.writing import BY_UMASK, write_whole
 from streams.inspect import Lag, lags, printable
 from streams.inspect import tail as lines
 from streams.logs.embedded import wall_clock_ms
-from streams.logs.opening import kafka_options, log_exists
+from streams.logs.opening import kafka_options, log_exists, sqlite_path
 from streams.process import stop_on_signals
 from streams.topic_checks import Fault, topic_commands, topic_faults
 from streams.topics import GROUPS, INGEST_GROUP, acl_commands, create_topics, topic_states
@@ -162,7 +162,7 @@ def topics(
     """Make the topics that are missing, and show how each is laid out, and what is wrong with it.
 
     On Kafka, the commands follow that set it right, for whoever runs the cluster; with --dry-run
-    also those that make the topics.
+    also those that make the topics. In a SQLite log, the topics of --mapping are made as well.
     """
     if acls:
         if not at.url.startswith("kafka://"):
@@ -176,6 +176,10 @@ def topics(
     # What is not there has no topics, and neither has a log in memory.
     with opened(at.url if log_exists(at.url) or not dry_run else "memory://") as here:
         states = topic_states(here, partitions=partitions, create=not dry_run)
+        if not dry_run and sqlite_path(at.url) is not None:
+            # On Kafka a team's topics are its own; a file has nobody but us to make them.
+            for topic in _mapped_topics(mapping):
+                here.create_topic(topic, partitions=partitions)
         faults = topic_faults(here, states)
     columns = ("topic", "state", "partitions", "kept", "key", "holds")
     rows = [

@@ -31,6 +31,7 @@ from streams.events.fields import EMPTY as EMPTY
 from streams.events.fields import FALLBACK_VERSION as FALLBACK_VERSION
 from streams.events.fields import FIRST_VERSION as FIRST_VERSION
 from streams.events.fields import MAX_ID_LENGTH as MAX_ID_LENGTH
+from streams.events.fields import POSTED_VERSION as POSTED_VERSION
 from streams.events.fields import SCHEMA_VERSION as SCHEMA_VERSION
 from streams.events.fields import SHORTLIST_VERSION as SHORTLIST_VERSION
 from streams.events.fields import SLATE_VERSION as SLATE_VERSION
@@ -170,6 +171,10 @@ def _default_policy() -> PolicySpec:
     return {"name": "thompson"}
 
 
+Posted: TypeAlias = Literal["live", "review", "screened"]
+"""What happens to posted creatives: they come as they are, wait for a person, or pass the gates."""
+
+
 class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placement"):
     """A named spot where one creative is chosen, with what it rewards and how it learns.
 
@@ -177,9 +182,10 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     the policy, by name, without being shown; `safety` says what may come of that by itself.
     `why` says what made a change of policy; `protection` what is kept from the log, and `flag`
     how it answers as a feature flag. With `review`, what the generator writes is shown only once
-    a person has approved it. `shortlist` says how many of many creatives a decision chooses from,
-    `unit` where contexts say whose decisions depend on each other, such as `context.user`.
-    `attributes` are what others keep with it, by who that is;
+    a person has approved it; `posted` says the same of what comes in by the API. `shortlist` says
+    how many of many creatives a decision chooses from, `unit` where contexts say whose decisions
+    depend on each other, such as `context.user`. `attributes` are what others keep with it, by who
+    that is;
     nothing here reads them.
     """
 
@@ -198,6 +204,7 @@ class Placement(Struct, frozen=True, kw_only=True, tag_field="type", tag="placem
     attributes: dict[str, JsonObject] | UnsetType = UNSET
     flag: Flag | UnsetType = UNSET
     review: bool | UnsetType = UNSET
+    posted: Posted | UnsetType = UNSET
     shortlist: Shortlist | UnsetType = UNSET
     unit: str | UnsetType = UNSET
     v: Version = FIRST_VERSION

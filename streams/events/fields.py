@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Raw
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """The newest schema, and so the newest that is read."""
 FIRST_VERSION: Final = 1
 """What is written where nothing newer is used, so that older readers go on reading it."""
@@ -18,6 +18,8 @@ REACH_VERSION: Final = 4
 """Before, nobody knew of a key's `placements`, and would let it ask about all of them."""
 SLATE_VERSION: Final = 5
 """Before, nobody knew of slates, and each slot's decision had the actions for itself."""
+POSTED_VERSION: Final = 6
+"""Before, nobody knew of a placement's `posted`, and would show what it keeps back."""
 
 MAX_ID_LENGTH: Final = 256
 EMPTY: Final = Raw(b"{}")

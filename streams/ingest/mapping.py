@@ -6,24 +6,33 @@ struct; `streams.ingest.mapping` does what it says.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple
 
-import jmespath
 import msgspec
 import yaml
-from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from msgspec import Struct
 
 from streams.dead_letters import origin_of
 from streams.errors import MappingError, UnmappedError
 from streams.events import UNREADABLE, Outcome, Slot
 from streams.files.yaml_text import yaml_value
+from streams.ingest.fields import (
+    Given,
+    at,
+    found_at,
+    given_or_at,
+    is_in_value,
+    number,
+    shown,
+    text,
+    whole,
+    word,
+)
+from streams.ingest.framing import decoder
+from streams.ingest.times import TimeCheck, Timestamp, time_reader
 from streams.logs.base import Record
 from streams.logs.cloudevents import trace_in
 
@@ -40,7 +49,8 @@ READERS: Final[dict[str, Callable[[bytes], Any]]] = {
 class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an outcome's kind is: one `constant`, or what is at `path`, by way of a `table`.
 
-    A value that the table does not have is refused, or, with `others: skip`, makes no outcome.
+    A value that the table does not have is refused, or, with `others: skip`, makes no outcome;
+    then neither does a record that has nothing there.
     """
 
     constant: str | None = None
@@ -55,25 +65,19 @@ class Kind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("a kind that skips all but those in its table has a table")
 
 
-class Timestamp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where it says when it happened: milliseconds or seconds since 1970, or ISO 8601.
-
-    ISO 8601 without an offset is UTC.
-    """
-
-    path: str
-    unit: Literal["ms", "s", "iso"] = "ms"
-
-
 class TopicMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the records of one topic become outcomes.
 
     A path is JMESPath (`payload.items[0].id`, with `||` for what to take instead), or
-    `header:NAME`, or `record:key`. Nothing but these fields gets into the outcome: what else a
+    `header:NAME`, or `record:key`. With `each` it starts from one of the batch, and `batch:PATH`
+    from the whole record. Nothing but these fields gets into the outcome: what else a
     record holds stays in its own topic.
 
     Attributes:
         topic: whose records they are.
+        each: the path of a list, each of which makes an outcome; None where the record does.
+        when: the path of a condition: what is null, false or empty there makes no outcome.
+        registry: the URL of the schema registry that values are framed with.
         event_id: the path of the decision's event id.
         kind: the path of the kind, or a `Kind`.
         value: a number, or the path of one; a decimal in a string will do.
@@ -90,6 +94,9 @@ class TopicMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timestamp: Timestamp | None = None
     outcome_id: str | None = None
     slot: Slot | str = 0
+    each: str | None = None
+    when: str | None = None
+    registry: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.topic) <= MAX_TOPIC_LENGTH:
@@ -113,208 +120,154 @@ def read_mapping(path: Path) -> TopicMapping:
         raise MappingError(f"mapping {path}: {error}") from error
 
 
-T = TypeVar("T")
+class Mapped(NamedTuple):
+    """What a record led to: outcomes, how many were left out, and what could not be used of it."""
 
-HEADER: Final = "header:"
-KEY: Final = "record:key"
-SHOWN: Final = 80
-DATE_LENGTH: Final = 10
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND: Final = timedelta(milliseconds=1)
-
-_decode = msgspec.json.Decoder().decode
+    outcomes: list[Outcome]
+    skipped: int = 0
+    refused: UnmappedError | None = None
 
 
 class Mapper:
     """Makes outcomes of a topic's records.
 
+    Args:
+        mapping: how.
+        stop: ends the waiting for a schema registry that does not answer.
+
     Raises:
         MappingError: a path of the mapping cannot be read.
     """
 
-    def __init__(self, mapping: TopicMapping) -> None:
+    def __init__(self, mapping: TopicMapping, stop: threading.Event | None = None) -> None:
         self.topic = mapping.topic
+        self.reads_value = any(map(is_in_value, _paths(mapping)))
+        """Whether a record without a value has nothing to map."""
+        self._decode = decoder(mapping.registry, stop)
+        self._each = mapping.each and found_at("each", mapping.each)
+        self._when = mapping.when and found_at("when", mapping.when)
         self._kind = _kind(mapping.kind)
-        self._event_id = _at("event_id", mapping.event_id, _text)
-        self._timestamp_ms = _timestamp(mapping.timestamp)
-        self._outcome_id = (
-            (lambda given: origin_of(given.record))
-            if mapping.outcome_id is None
-            else _at("outcome_id", mapping.outcome_id, _text)
-        )
-        self._value = _given_or_at("value", mapping.value, _number)
-        self._slot = _given_or_at("slot", mapping.slot, lambda found: _whole(_number(found), 2**16))
+        self._event_id = at("event_id", mapping.event_id, text)
+        self._timestamp_ms = mapping.timestamp and time_reader(mapping.timestamp)
+        self._times = TimeCheck(mapping.topic)
+        self._outcome_id = mapping.outcome_id and at("outcome_id", mapping.outcome_id, text)
+        self._value = given_or_at("value", mapping.value, number)
+        self._slot = given_or_at("slot", mapping.slot, lambda found: whole(number(found), 2**16))
 
     def outcome(self, record: Record) -> Outcome | None:
-        """Returns the record's outcome, None where the mapping skips its kind.
+        """Returns the record's outcome, None where the mapping skips it.
 
         Raises:
             UnmappedError: it has none; the code says why, and the message where.
         """
-        given = _Given(record)
+        return self._outcome(Given(record, self._decode), origin_of(record))
+
+    def outcomes(self, record: Record) -> Mapped:
+        """Returns all that follows from a record, be it one or a batch.
+
+        What cannot be used of a batch does not keep the rest from counting.
+        """
+        found = Mapped([])
+        try:
+            parts = self._parts(Given(record, self._decode))
+        except UnmappedError as error:
+            return found._replace(refused=error)
+        for given, outcome_id in parts:
+            try:
+                outcome = self._outcome(given, outcome_id)
+            except UnmappedError as error:
+                found = found._replace(refused=found.refused or error)
+                continue
+            if outcome is None:
+                found = found._replace(skipped=found.skipped + 1)
+            else:
+                found.outcomes.append(outcome)
+        return found
+
+    def _parts(self, given: Given) -> list[tuple[Given, str]]:
+        """Returns what makes an outcome each, with the id that it has by its place."""
+        place = origin_of(given.record)
+        if not self._each:
+            return [(given, place)]
+        parts = self._each(given)
+        if parts is None:
+            raise UnmappedError("mapping_field_missing", "each: nothing, or null, at its path")
+        if not isinstance(parts, list):
+            raise UnmappedError("mapping_field_invalid", f"each: {shown(parts)} is no list")
+        return [(given.each(part), f"{place}#{n}") for n, part in enumerate(parts)]
+
+    def _outcome(self, given: Given, outcome_id: str) -> Outcome | None:
+        if self._when and not _is_true(self._when(given)):
+            return None
         kind = self._kind(given)
         if kind is None:
             return None
+        record = given.record
         try:
-            return Outcome(
+            outcome = Outcome(
                 event_id=self._event_id(given),
-                outcome_id=self._outcome_id(given),
+                outcome_id=self._outcome_id(given) if self._outcome_id else outcome_id,
                 kind=kind,
-                timestamp_ms=self._timestamp_ms(given),
+                timestamp_ms=(
+                    self._timestamp_ms(given) if self._timestamp_ms else record.timestamp_ms
+                ),
                 value=self._value(given),
                 slot=self._slot(given),
                 traceparent=trace_in(record.headers),
             )
         except ValueError as error:
             raise UnmappedError("mapping_field_invalid", str(error)) from error
+        self._times.look(outcome.timestamp_ms, record.timestamp_ms)
+        return outcome
 
 
-class _Given:
-    """A record, whose JSON is read when it is first asked for: some have none."""
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-
-    @cached_property
-    def document(self) -> object:
-        try:
-            return _decode(self.record.value)
-        except UNREADABLE as error:
-            raise UnmappedError("mapping_not_json", f"value: {error}") from error
-
-
-_Find: TypeAlias = Callable[[_Given], object]
+def _paths(mapping: TopicMapping) -> Iterator[str]:
+    """Yields all paths of a mapping."""
+    given = (mapping.each, mapping.when, mapping.event_id, mapping.outcome_id)
+    kind = mapping.kind if isinstance(mapping.kind, str) else mapping.kind.path
+    parts: list[object] = [mapping.timestamp]
+    for part in parts:
+        if isinstance(part, Timestamp):
+            yield part.path
+            parts += [part.plus, part.minus]
+    for path in (*given, kind, mapping.value, mapping.slot):
+        if isinstance(path, str):
+            yield path
 
 
-def _finder(field: str, path: str) -> _Find:
-    """Returns what finds the value at the path, None where there is nothing."""
-    if path == KEY:
-        return lambda given: given.record.key.decode() or None
-    if path.startswith(HEADER):
-        name = path.removeprefix(HEADER)
-
-        def header(given: _Given) -> str | None:
-            # Of several by one name the last counts, as with Kafka's own clients.
-            value = dict(given.record.headers).get(name)
-            return None if value is None else value.decode()
-
-        return header
-    try:
-        search: Callable[[object], Any] = jmespath.compile(path).search
-        # A function that does not exist shows only when it is called.
-        with suppress(JMESPathTypeError):
-            search(None)
-    except JMESPathError as error:
-        raise MappingError(
-            f"{field}: {path!r} is neither JMESPath nor {HEADER}NAME nor {KEY}: {error}"
-        ) from error
-    return lambda given: search(given.document)
+def _is_true(found: object) -> bool:
+    """Returns whether a condition holds, as JMESPath tells: 0 is something, and nothing is not."""
+    return found is not None and found is not False and found not in ("", [], {})
 
 
-def _at(field: str, path: str, read: Callable[[object], T]) -> Callable[[_Given], T]:
-    """Returns what reads the field from the path, or says what is wrong there."""
-    find = _finder(field, path)
-
-    def field_of(given: _Given) -> T:
-        try:
-            found = find(given)
-            if found is not None:
-                return read(found)
-        except UnmappedError:
-            raise
-        except Exception as error:  # an expression may trip over a record anyhow
-            raise UnmappedError(
-                "mapping_field_invalid", f"{field}, from {path!r}: {error}"
-            ) from error
-        raise UnmappedError("mapping_field_missing", f"{field}: nothing, or null, at {path!r}")
-
-    return field_of
-
-
-def _given_or_at(field: str, given: T | str, read: Callable[[object], T]) -> Callable[[_Given], T]:
-    if isinstance(given, str):
-        return _at(field, given, read)
-    return lambda _: given
-
-
-def _kind(kind: str | Kind) -> Callable[[_Given], str | None]:
+def _kind(kind: str | Kind) -> Callable[[Given], str | None]:
     if isinstance(kind, str):
-        return _at("kind", kind, _text)
+        return at("kind", kind, text)
     if kind.path is None:
         return lambda _: kind.constant
-    named = _at("kind", kind.path, _word)
     if kind.table is None:
-        return named
-    table, skip = kind.table, kind.others == "skip"
+        return at("kind", kind.path, text)
+    table, path = kind.table, kind.path
+    if kind.others == "skip":
+        find = found_at("kind", path)
+        return lambda given: table.get(_asked(find(given)))
+    named = at("kind", path, word)
 
-    def kind_of(given: _Given) -> str | None:
+    def kind_of(given: Given) -> str:
         found = named(given)
-        if found in table or skip:
-            return table.get(found)
+        if found in table:
+            return table[found]
         raise UnmappedError(
             "mapping_kind_unknown",
-            f"kind: {_shown(found)} at {kind.path!r} is not in the table; add it, or skip others",
+            f"kind: {shown(found)} at {path!r} is not in the table; add it, or skip others",
         )
 
     return kind_of
 
 
-def _timestamp(timestamp: Timestamp | None) -> Callable[[_Given], int]:
-    if timestamp is None:
-        return lambda given: given.record.timestamp_ms
-    readers = {"ms": _from_ms, "s": _from_seconds, "iso": _from_iso}
-    return _at("timestamp", timestamp.path, readers[timestamp.unit])
-
-
-def _text(found: object) -> str:
-    """Returns an id or a kind as text; a whole number will do."""
-    if isinstance(found, str):
-        return found
-    if isinstance(found, int) and not isinstance(found, bool):
-        return str(found)
-    raise ValueError(f"{_shown(found)} is neither a string nor a whole number")
-
-
-def _word(found: object) -> str:
-    """Returns what a table is asked for: also true and false, as JSON writes them."""
-    return str(found).lower() if isinstance(found, bool) else _text(found)
-
-
-def _number(found: object) -> float:
-    if isinstance(found, bool) or not isinstance(found, int | float | str):
-        raise ValueError(f"{_shown(found)} is no number")
+def _asked(found: object) -> str:
+    """Returns what a table is asked for; what is no word is among the others, as is nothing."""
     try:
-        number = float(found)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{_shown(found)} is no finite number")
-    return number
-
-
-def _whole(number: float, limit: int) -> int:
-    if not 0 <= number < limit or number != int(number):
-        raise ValueError(f"{number:g} is no whole number from 0 to {limit - 1}")
-    return int(number)
-
-
-def _from_ms(found: object) -> int:
-    return _whole(float(round(_number(found))), 2**53)
-
-
-def _from_seconds(found: object) -> int:
-    return _whole(float(round(_number(found) * 1000)), 2**53)
-
-
-def _from_iso(found: object) -> int:
-    if not isinstance(found, str) or len(found) <= DATE_LENGTH:
-        raise ValueError(f"{_shown(found)} is no ISO 8601 time, such as 2026-11-23T10:00:00Z")
-    moment = datetime.fromisoformat(found)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return _whole((moment - EPOCH) // MILLISECOND, 2**53)
-
-
-def _shown(found: object) -> str:
-    shown = repr(found)
-    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+        return word(found)
+    except ValueError:
+        return ""

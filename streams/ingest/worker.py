@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import WrittenDeadLetters, append_or_lay_aside
-from streams.errors import MappingError, UnmappedError
-from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, encode
+from streams.errors import MappingError
+from streams.events import DEAD_LETTER, OUTCOMES, TOPICS, Outcome, encode
 from streams.fold import AdaptiveInterval
 from streams.ingest.mapping import Mapper, TopicMapping
 from streams.logs.base import Log, Message, Record, TopicPartition
@@ -34,7 +34,11 @@ CHECKPOINT_SECONDS: Final = 1.0
 
 @dataclass
 class IngestCounts:
-    """What became of the records that were read: each is one of the last three."""
+    """What became of the records that were read.
+
+    `skipped` is what the mapping leaves out, and records without a value; `refused` are those of
+    which something could not be mapped.
+    """
 
     records: int = 0
     outcomes: int = 0
@@ -81,7 +85,7 @@ def run_ingest(
     """
     counts = counts or IngestCounts()
     reading = log if source is None else source
-    mappers = _mappers(mappings, same_log=reading is log)
+    mappers = _mappers(mappings, stop, same_log=reading is log)
     log, reading = RetryingLog(log, stop=stop), RetryingLog(reading, stop=stop)
     worker = PartitionWorker(
         reading,
@@ -143,22 +147,31 @@ class _Ingested:
         """Takes in the next record; returns its outcome or dead letter, where there is one."""
         self.position, self.changed = record.offset + 1, True
         self._counts.records += 1
-        try:
-            outcome = mappers[record.topic].outcome(record)
-        except UnmappedError as error:
-            self._counts.refused += 1
-            return self._letters.message(record, error.code, str(error))
-        if outcome is None:
+        mapper = mappers[record.topic]
+        if not record.value and mapper.reads_value:
             self._counts.skipped += 1
             return []
-        self._counts.outcomes += 1
-        headers = trace_headers(outcome.traceparent)
-        if headers:
-            headers += tuple(header for header in record.headers if header[0] == TRACESTATE)
-        return [Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), headers)]
+        found = mapper.outcomes(record)
+        self._counts.skipped += found.skipped
+        self._counts.outcomes += len(found.outcomes)
+        messages = [_message(outcome, record) for outcome in found.outcomes]
+        if found.refused is None:
+            return messages
+        self._counts.refused += 1
+        error = found.refused
+        return messages + self._letters.message(record, error.code, str(error))
 
 
-def _mappers(mappings: Sequence[TopicMapping], *, same_log: bool) -> dict[str, Mapper]:
+def _message(outcome: Outcome, record: Record) -> Message:
+    headers = trace_headers(outcome.traceparent)
+    if headers:
+        headers += tuple(header for header in record.headers if header[0] == TRACESTATE)
+    return Message(OUTCOMES, outcome.event_id.encode(), encode(outcome), headers)
+
+
+def _mappers(
+    mappings: Sequence[TopicMapping], stop: threading.Event, *, same_log: bool
+) -> dict[str, Mapper]:
     mappers: dict[str, Mapper] = {}
     for mapping in mappings:
         topic = mapping.topic
@@ -166,5 +179,5 @@ def _mappers(mappings: Sequence[TopicMapping], *, same_log: bool) -> dict[str, M
             raise MappingError(f"two mappings are of topic {topic!r}; a topic has one")
         if same_log and topic in TOPICS:
             raise MappingError(f"topic {topic!r} is copyloop's own; map one of yours")
-        mappers[topic] = Mapper(mapping)
+        mappers[topic] = Mapper(mapping, stop)
     return mappers

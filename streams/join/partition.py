@@ -6,8 +6,7 @@ what was written before a crash, asks for ticks, and counts.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from itertools import groupby
 from math import inf
 from typing import Final
@@ -16,14 +15,12 @@ import msgspec
 
 from streams.catalogue.state import PARTITION as CATALOGUE_PARTITION
 from streams.checkpoint import Checkpoint
-from streams.dead_letters import JOINED, Place, WrittenDeadLetters, origin
-from streams.errors import EventError, EventTooLarge, SchemaError
+from streams.dead_letters import TIME_AHEAD
+from streams.errors import EventError, SchemaError
 from streams.events import (
-    DEAD_LETTER,
     DECISIONS,
     INTERACTIONS,
     OUTCOMES,
-    UNREADABLE,
     Decision,
     Outcome,
     Slate,
@@ -34,150 +31,17 @@ from streams.events import (
 from streams.join.counts import JoinCounts as JoinCounts
 from streams.join.counts import JoinLatency as JoinLatency
 from streams.join.machine import Join
+from streams.join.merge import SIDES, TICK, Merge
 from streams.join.routing import forwarded, layouts_told, next_partition, visited_by
 from streams.join.state import Emitted, Refusal, together
+from streams.join.written import JoinWritten, check_size
 from streams.logs.base import Log, Message, Record, TopicPartition
 from streams.logs.cloudevents import trace_headers_of, traced
-from streams.read_back import Key, Written
-
-TICK: Final = encode(Tick())
-OTHER: Final = {DECISIONS: OUTCOMES, OUTCOMES: DECISIONS}
-
-
-class Merge:
-    """The two sides of one partition, each in the order of its offsets, made one.
-
-    A timestamp that goes back within a side, as not every log prevents, is raised to the one
-    before it. `start_ms` is the time that the records before these led up to, -1 if there
-    were none: no record counts as older.
-    """
-
-    def __init__(self, start_ms: int = -1) -> None:
-        self._sides: dict[str, deque[Record]] = {DECISIONS: deque(), OUTCOMES: deque()}
-        self._seen_ms = {DECISIONS: start_ms, OUTCOMES: start_ms}
-
-    def add(self, record: Record) -> None:
-        """Takes in the next record of its side."""
-        seen_ms = self._seen_ms[record.topic]
-        if record.timestamp_ms < seen_ms:
-            record = record._replace(timestamp_ms=seen_ms)
-        self._sides[record.topic].append(record)
-        self._seen_ms[record.topic] = record.timestamp_ms
-
-    def release(self) -> list[Record]:
-        """Returns the next records of the merged order, as far as it is settled."""
-        decisions, outcomes = self._sides[DECISIONS], self._sides[OUTCOMES]
-        released: list[Record] = []
-        while decisions or outcomes:
-            decided_ms = decisions[0].timestamp_ms if decisions else self._seen_ms[DECISIONS]
-            outcome_ms = outcomes[0].timestamp_ms if outcomes else self._seen_ms[OUTCOMES]
-            # An outcome of the same millisecond comes after the decision, so it settles the tie.
-            if decisions and outcome_ms >= decided_ms:
-                released.append(decisions.popleft())
-            elif outcomes and decided_ms > outcome_ms:
-                released.append(outcomes.popleft())
-            else:
-                break
-        return released
-
-    def waiting(self, topic: str) -> int:
-        """Returns how many records of that side wait for the other."""
-        return len(self._sides[topic])
-
-    def blocked_by(self) -> tuple[str, int] | None:
-        """Returns the side that must move on, and past when, for what waits to be released.
-
-        None if nothing waits but plain ticks, which are worth nothing by themselves.
-        """
-        for topic, side in self._sides.items():
-            if any(record.value != TICK or layouts_told(record) for record in side):
-                return OTHER[topic], side[-1].timestamp_ms
-        return None
-
-    def first_waiting(self, topic: str) -> int | None:
-        """Returns the offset of the side's first record that waits, None if none does."""
-        side = self._sides[topic]
-        return side[0].offset if side else None
-
-
-class _Sequenced(msgspec.Struct):
-    source: int
-    sequence: int
-    slots: list[msgspec.Raw] = []
-
-    @property
-    def sequences(self) -> range:
-        """Of one interaction, or of those of a slate."""
-        return range(self.sequence, self.sequence + max(len(self.slots), 1))
-
-
-_decoder = msgspec.json.Decoder(_Sequenced)
-
-
-def _identify(record: Record) -> tuple[Key, Sequence[int]] | None:
-    try:
-        found = _decoder.decode(record.value)
-    except UNREADABLE:
-        # No join wrote that; the learner lays it aside.
-        return None
-    return (INTERACTIONS, found.source), found.sequences
-
-
-class JoinWritten:
-    """What the join of partition `source` had written, and does not write again.
-
-    Args:
-        source: the partition whose join it is.
-        offsets: the checkpoint's; they say where to look from.
-
-    Attributes:
-        interactions, letters: what it wrote of either.
-        catalogue_offset: what cannot be used of the catalogue before here has its letters.
-    """
-
-    def __init__(self, source: int, offsets: Mapping[TopicPartition, int]) -> None:
-        self._key = INTERACTIONS, source
-        self.interactions = Written(INTERACTIONS, _identify, [self._key], offsets)
-        self.catalogue_offset = offsets.get(CATALOGUE_PARTITION, 0)
-        keys = [(DECISIONS, source), (OUTCOMES, source), (JOINED, source)]
-        # The catalogue has one partition, and so has the join of the same number lay it aside.
-        if source == CATALOGUE_PARTITION.partition:
-            keys.append(CATALOGUE_PARTITION)
-        self.letters = WrittenDeadLetters(keys, offsets)
-
-    def interaction(self, sequence: int) -> bool:
-        """Returns whether it is there, or its dead letter; each can be asked for once."""
-        laid_aside = self.letters.written.take((JOINED, self._key[1]), sequence)
-        return self.interactions.take(self._key, sequence) or laid_aside
-
-
-def place_of(message: Message) -> Place:
-    """Returns where the record stood that a message of a join follows from."""
-    record = Record(message.topic, 0, 0, 0, message.key, message.value, message.headers)
-    if message.topic == DEAD_LETTER and (place := origin(record)):
-        return place
-    found = _identify(record)
-    return (JOINED, found[0][1], found[1][0]) if found else (message.topic, 0, 0)
-
-
-LARGEST_BYTES: Final = {DECISIONS: 8 << 20, OUTCOMES: 1 << 20}
-"""What a record may have, so that an interaction can be written of what is joined."""
-
-
-def check_size(record: Record) -> None:
-    """Refuses a record that is larger than any that can be joined.
-
-    Raises:
-        EventTooLarge: with the reason of its dead letter.
-    """
-    headers = sum(len(name) + len(value) for name, value in record.headers)
-    size, largest = len(record.key) + len(record.value) + headers, LARGEST_BYTES[record.topic]
-    if size > largest:
-        raise EventTooLarge(f"it has {size} bytes; expected at most {largest} in {record.topic}")
-
 
 IDLE_SECONDS: Final = 0.02
 """A side that had no record for this long is idle, and moved on by a tick if the other waits."""
+UNSEEN_SECONDS: Final = 10.0
+"""A tick that is not read back for so long is sent again."""
 OVERDUE_MS: Final = 100
 """A window that ended this long ago, with nothing going on, is closed by ticks."""
 COUNTED: Final = {"late": "late", "orphan": "orphan"} | dict.fromkeys(
@@ -215,18 +79,34 @@ class JoinedPartition:
         self.written = (written.interactions, written.letters.written)
         self._counts = counts
         self._seen_at = {DECISIONS: -inf, OUTCOMES: -inf}
-        self._told_layout = 0
+        self._ahead: list[Record] = []
+        # When a side got a tick that has not come back yet.
+        self._unseen: dict[str, float] = {}
+        self.told_layout = 0
+        """How many partitions there were when that was last looked at."""
 
-    def add(self, record: Record, now: float) -> None:
-        """Takes in the next record of either side, read at `now` (monotonic, in seconds)."""
-        self.merge.add(record)
-        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
-        self._seen_at[record.topic] = now
+    def add(self, record: Record, now: float, latest_ms: float = inf) -> None:
+        """Takes in the next record of either side, read at `now` (monotonic, in seconds).
+
+        One with a later time than `latest_ms`, which its producer gave it, is laid aside: the
+        partition would stand still until that time has come.
+        """
         self.changed = True
+        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        if self.wrote.ahead(record):
+            return
+        if not record.is_log_time and record.timestamp_ms > latest_ms:
+            self._ahead.append(record)
+            return
+        if record.value == TICK:
+            self._unseen.pop(record.topic, None)
+        self.merge.add(record)
+        self._seen_at[record.topic] = now
 
     def advance(self, log: Log) -> list[Message]:
         """Joins as far as the records reach; returns what is to be written of that."""
-        letters: list[Message] = []
+        letters = [each for record in self._ahead for each in self._laid_aside_ahead(record)]
+        self._ahead.clear()
         sent_on: list[Message] = []
         released = self.merge.release()
         for record in released:
@@ -270,12 +150,22 @@ class JoinedPartition:
         if blocked is not None:
             side, past_ms = blocked
             idle_in = self._seen_at[side] + IDLE_SECONDS - now
-            return max(idle_in, (past_ms + 1 - now_ms) / 1000), (side,)
+            due_in = max(idle_in, (past_ms + 1 - now_ms) / 1000)
+            return max(due_in, self._unseen_seconds(now, side)), (side,)
         deadline_ms = self.join.deadline_ms()
         if deadline_ms is None:
             return inf, ()
         idle_in = max(self._seen_at.values()) + IDLE_SECONDS - now
-        return max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000), (DECISIONS, OUTCOMES)
+        due_in = max(idle_in, (deadline_ms + OVERDUE_MS - now_ms) / 1000)
+        return max(due_in, self._unseen_seconds(now, *SIDES)), SIDES
+
+    def _unseen_seconds(self, now: float, *sides: str) -> float:
+        """Returns for how long ticks that are on their way are waited for.
+
+        An open transaction of others holds back whatever comes after it, ticks as well.
+        """
+        sent = [self._unseen[side] for side in sides if side in self._unseen]
+        return max(sent, default=-inf) + UNSEEN_SECONDS - now
 
     def tell_layout(self, count: int) -> bool:
         """Returns whether the join is to be told now that there are so many partitions."""
@@ -283,8 +173,8 @@ class JoinedPartition:
         if count == 1 and not layouts:
             # Nothing follows from that, and so no record has to say it.
             layouts.add(1)
-        untold = count not in layouts and self._told_layout != count
-        self._told_layout = count
+        untold = count not in layouts and self.told_layout != count
+        self.told_layout = count
         return untold
 
     def ticks(self, now: float, now_ms: int) -> list[Message]:
@@ -293,9 +183,17 @@ class JoinedPartition:
         if due_in > 0:
             return []
         for side in sides:
-            self._seen_at[side] = now
+            self._seen_at[side] = self._unseen[side] = now
         self._counts.ticks += len(sides)
         return [Message(side, b"", TICK, partition=self.join.source) for side in sides]
+
+    def _laid_aside_ahead(self, record: Record) -> list[Message]:
+        if record.value == TICK:
+            return []
+        self._counts.events += 1
+        self._counts.refused += 1
+        error = f"its producer gave it the time {record.timestamp_ms}, which is yet to come"
+        return self.lay_aside(record, TIME_AHEAD, error)
 
     def lay_aside(self, record: Record, code: str, error: str) -> list[Message]:
         """Returns the record's dead letter, or nothing if that is written already."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +18,14 @@ from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoint
 from streams.dead_letters import append_or_lay_aside
 from streams.errors import EventError, TopicError
-from streams.events import DEAD_LETTER, DECISIONS, INTERACTIONS, OUTCOMES, decode
+from streams.events import DEAD_LETTER, INTERACTIONS, decode
 from streams.fold import AdaptiveInterval
 from streams.join.machine import Join
-from streams.join.partition import JoinCounts, JoinedPartition, JoinWritten, place_of
+from streams.join.merge import SIDES
+from streams.join.partition import JoinCounts, JoinedPartition
 from streams.join.routing import layout_tick
-from streams.logs.base import Consumer, Log, Message, TopicPartition
+from streams.join.written import JoinWritten, place_of
+from streams.logs.base import Consumer, Log, Message, Record, TopicPartition
 from streams.logs.wrappers import RetryingLog
 from streams.partition_worker import CHECKPOINT_AGE_SECONDS, PartitionWorker, commit
 from streams.readiness import nobody
@@ -34,12 +36,13 @@ POLL_SECONDS: Final = 0.25
 CHECKPOINT_SECONDS: Final = 1.0
 CHECKPOINT_SHARE: Final = 0.005
 """At most this share of the time goes into checkpoints: joining again is cheap, waiting is not."""
+CLOCK_SECONDS: Final = 5.0
+"""Clocks of producers may be ahead by this, whatever the grace."""
 LAYOUT_SECONDS: Final = 2.0
 """How often a joiner looks whether partitions were added."""
 WAITING_LIMIT: Final = 20_000
 """A side with so many records waiting for the other is paused until a quarter are left."""
 
-SIDES: Final = (DECISIONS, OUTCOMES)
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +113,7 @@ class Joiner:
         self._catalogue = CatalogueReader(log)
         self._count_at = time.monotonic()
         self._now_ms = log.time().log_ms
+        self._broker_ms = 0
         self.partitions = PartitionWorker(
             log,
             checkpoints_directory,
@@ -133,10 +137,11 @@ class Joiner:
         # Windows end by the log's time, which is that of the ticks as well.
         now, now_ms = time.monotonic(), self._log.time().log_ms
         messages = self._catalogue_letters() + self._layout_ticks(now)
+        latest_ms = self._latest_ms(records, now_ms)
         touched: dict[int, JoinedPartition] = {}
         for record in records:
             held = touched[record.partition] = self.partitions[record[:2]]
-            held.add(record, now)
+            held.add(record, now, latest_ms)
         for number in sorted(touched):
             messages += touched[number].advance(self._log)
         for held in self.partitions:
@@ -147,6 +152,19 @@ class Joiner:
         for held in self.partitions:
             _balance(held, consumer)
         commit(consumer, self.partitions.save_due())
+
+    def _latest_ms(self, records: Sequence[Record], now_ms: int) -> int:
+        """Returns the latest time that a producer may give a record: now, and the longest grace.
+
+        Now is by this machine's clock, or a broker's, if that is ahead.
+        """
+        told = [record.timestamp_ms for record in records if record.is_log_time]
+        self._broker_ms = max([self._broker_ms, *told])
+        if len(told) == len(records):
+            return self._broker_ms
+        rules = [placement.reward for placement in self._catalogue.catalogue.placements()]
+        grace_seconds = max([CLOCK_SECONDS, *(rule.grace_seconds for rule in rules)])
+        return max(now_ms, self._broker_ms) + round(grace_seconds * 1000)
 
     def _take_up(self, side: TopicPartition, checkpoint: Checkpoint | None) -> JoinedPartition:
         number, catalogue = side.partition, self._catalogue.catalogue
@@ -163,7 +181,7 @@ class Joiner:
         A join learns that by a record, and so at the same place however often it reads. Where
         partitions were added, all joins are told, also those of other processes.
         """
-        if now < self._count_at:
+        if now < self._count_at and all(held.told_layout for held in self.partitions):
             return []
         self._count_at = now + LAYOUT_SECONDS
         # While only one of the two topics has its new partitions, nothing can be joined in them.

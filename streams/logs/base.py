@@ -49,7 +49,11 @@ class Message(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is read: a message in its place."""
+    """What is read: a message in its place.
+
+    `is_log_time` says whether its time is the log's; it is its producer's otherwise, and may be
+    any.
+    """
 
     topic: str
     partition: int
@@ -58,6 +62,7 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     headers: Headers = ()
+    is_log_time: bool = True
 
 
 class RebalanceListener(Protocol):

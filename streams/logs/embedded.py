@@ -68,7 +68,10 @@ def check_count(topic: str, partitions: int) -> None:
 
 def unknown_topic(topic: str) -> TopicError:
     """Returns the error that says what to do about a topic that is not there."""
-    return TopicError(f"there is no topic {topic!r} in this log; create_topic() makes it")
+    return TopicError(
+        f"there is no topic {topic!r} in this log; `copyloop streams topics` makes ours, and with "
+        "`--mapping FILE` one of yours in a SQLite log (from Python: create_topic())"
+    )
 
 
 class EmbeddedLog(Log, Protocol):

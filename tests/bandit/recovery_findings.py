@@ -11,7 +11,7 @@ from bandit.learning.fold import PartitionFold
 from bandit.verification import audit
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import Checkpoints
-from streams.dead_letters import origin
+from streams.dead_letters import TIME_AHEAD, letter_of, origin
 from streams.errors import EventError
 from streams.events import (
     CATALOGUE,
@@ -171,8 +171,13 @@ def _joins_different(log, events, directory):
 def calm_join(log, directory, count):
     copy = MemoryLog()
     create_topics(copy, partitions=log.partitions(DECISIONS))
+    letters = map(letter_of, records(log, DEAD_LETTER))
+    ahead = {letter.source for letter in letters if letter.reason == TIME_AHEAD}
     for topic in (CATALOGUE, *SIDES):
-        for _, partition, _, timestamp_ms, key, value, headers in records(log, topic):
+        for record in records(log, topic):
+            if record[:3] in ahead:
+                continue
+            partition, timestamp_ms, key, value, headers = record[1], *record[3:7]
             copy.append([Message(topic, key, value, headers, timestamp_ms, partition)])
     places = partitions(copy, INTERACTIONS)
     with _in_thread(run_joiner, copy, directory):

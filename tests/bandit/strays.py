@@ -11,7 +11,7 @@ from contextlib import suppress
 import msgspec
 
 from bandit.policy import sample, sample_seed
-from streams.errors import LogUnavailable
+from streams.errors import LogUnavailable, MessagesRefused
 from streams.events import (
     CATALOGUE,
     DECISIONS,
@@ -71,7 +71,7 @@ class Strays:
         n = 0
         while not self._stop.wait(self._pause_seconds):
             # What was not acknowledged may be lost, and is not sent again.
-            with suppress(LogUnavailable):
+            with suppress(LogUnavailable, MessagesRefused):
                 self._send(n)
                 if n % 50 == 0:
                     self._poison(n // 50)

@@ -6,6 +6,7 @@ import pytest
 
 from generator.brief.schema import load_brief
 from generator.models.catalog import load_models
+from generator.screening.settings import load_thresholds
 from tests.readme import ROOT
 
 README = (ROOT / "generator" / "README.md").read_text()
@@ -26,3 +27,10 @@ def test_the_segment_can_be_read(tmp_path):
     path.write_text(f"version: 2\nproduct: tea\n{block}")
     [segment] = load_brief(path).segments
     assert segment.context == {"device": "mobile", "visit.hour": 8}
+
+
+def test_the_changes_of_thresholds_can_be_read(tmp_path):
+    [block] = [block for block in BLOCKS if block.startswith("likeness:")]
+    path = tmp_path / "gates.yaml"
+    path.write_text(block)
+    assert "multilingual" in load_thresholds(path).likeness.model

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 import pytest
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from bandit.features.flatten import creative_features
@@ -19,6 +19,7 @@ from streams.catalogue.state import PARTITION, catalogue_message
 from streams.checkpoint import exclusive
 from streams.errors import LockError, LogUnavailable
 from streams.events import (
+    AdDetails,
     Creative,
     Placement,
     decode,
@@ -65,6 +66,15 @@ def test_a_request_is_answered_with_creatives_and_a_count(log, tmp_path):
         frame, _, opening = lineage.prompt.partition(": ")
         assert frame
         assert creative.parts["headline"].startswith(opening)
+
+
+def test_creatives_go_with_what_the_brief_says_of_their_ads(log, tmp_path):
+    ad = AdDetails(final_url="https://example.org/beans", image="beans.png")
+    asked = requested(brief=brief_to_json(replace(BRIEF, ad=ad)))
+    catalogue = run(prepare(log, asked), tmp_path, Scripted(LINES))
+    assert [creative.ad for creative in catalogue.live("home")] == [ad] * 3
+    refused = [c for c in catalogue.creatives("home") if c.status == "rejected"]
+    assert all(creative.ad is UNSET for creative in refused)
 
 
 def test_what_it_answered_is_counted(log, tmp_path):

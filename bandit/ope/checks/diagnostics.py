@@ -15,6 +15,7 @@ from bandit.ope.base import Batch, Floats, Moments
 from bandit.ope.checks.weights import CHECK_LEVEL, WeightCheck
 from bandit.ope.intervals import Interval, normal
 from bandit.ope.units import RewardSupport, TermSums
+from streams.counting import count_of
 
 LEAST_REWARDS: Final = 10
 LEAST_EFFECTIVE: Final = 100.0
@@ -215,16 +216,16 @@ def _verdict(found: Diagnostics, check: WeightCheck) -> EvaluationVerdict:
     if (off := check.verdict(found.mean_weight_interval)) is not None:
         return EvaluationVerdict(*off)
     if found.rewards < LEAST_REWARDS:
+        some = f"Only {count_of(found.rewards, 'decision')}" if found.rewards else "No decision"
         return EvaluationVerdict(
             "few_rewards",
-            f"Only {found.rewards} decisions that the policy might have made earned anything; "
-            "too few to rank policies.",
+            f"{some} that the policy might have made earned anything; too few to rank policies.",
         )
     if found.effective < LEAST_EFFECTIVE:
         return EvaluationVerdict(
             "small_sample",
-            f"The log is worth {found.effective:.0f} decisions of the policy's own; too few to "
-            "rank policies.",
+            f"The log is worth {count_of(round(found.effective), 'decision')} of the policy's own; "
+            "too few to rank policies.",
         )
     if found.carried[-1] > LARGEST_CARRIED:
         few = next(k for k, share in enumerate(found.carried, start=1) if share >= TOLD_CARRIED)

@@ -11,6 +11,7 @@ from typing import Final
 from bandit.errors import EstimateError
 from bandit.ope.base import UNIT, Batch, Estimator, RewardRange
 from bandit.ope.estimators.bounded import BernsteinIps, BettingIps
+from bandit.ope.estimators.cross_validated import CrossValidated
 from bandit.ope.estimators.doubly_robust import Blend, Dm, Dr, DrOs, Sndr, SwitchDr
 from bandit.ope.estimators.importance import ClippedIps, Ips, Mips, Replay, Snips
 from bandit.ope.estimators.running import Formula, Resampled, RunningEstimate
@@ -29,10 +30,12 @@ FORMULAS: Final[dict[str, Formula[Batch]]] = {
     "mrdr": Dr(),
 }
 """Those that are a function of means; `mrdr` is DR with a model fitted to make it vary least."""
-ESTIMATORS: Final = ("replay", *FORMULAS, "blend", "betting", "bernstein")
+ESTIMATORS: Final = ("replay", *FORMULAS, "blend", "cross_validated", "betting", "bernstein")
 SLATES: Final = ("slate_snips", "slate_cascade", "slate_independent", "slate_pi")
 """Those of events with several slots."""
-WITH_MODEL: Final = ("dm", "dr", "sndr", "switch_dr", "dros", "mrdr", "blend")
+WITH_MODEL: Final = (
+    "dm", "dr", "sndr", "switch_dr", "dros", "mrdr", "blend", "cross_validated",
+)  # fmt: skip
 """Those that need a reward model's predictions."""
 
 
@@ -60,6 +63,7 @@ def open_estimator(
     others: dict[str, Estimator] = {
         "replay": Replay(reward_range),
         "blend": Blend(reward_range),
+        "cross_validated": CrossValidated(reward_range),
         "betting": BettingIps(reward_range=reward_range, max_weight=max_weight),
         "bernstein": BernsteinIps(reward_range=reward_range),
     }

@@ -63,6 +63,14 @@ class CrossRidge:
             self._precision[number] += weighted[rows].T @ x[rows]
             self._response[number] += weighted[rows].T @ reward[rows]
 
+    def __add__(self, other: CrossRidge) -> CrossRidge:
+        if (self.folds, self._ridge) != (other.folds, other._ridge):
+            raise EstimateError("ridge regressions of other folds or priors cannot be added up")
+        total = CrossRidge(self._response.shape[1], folds=self.folds, ridge=self._ridge)
+        total._precision = self._precision + other._precision
+        total._response = self._response + other._response
+        return total
+
     def weights(self) -> Floats:
         """Returns the weights for decisions of each fold, shape (folds, size)."""
         precision = self._precision.sum(axis=0) - self._precision
@@ -73,13 +81,27 @@ class CrossRidge:
 
 
 class RidgeModel:
-    """What a decision's actions are expected to earn: ridge on the rows of `Encoder`."""
+    """What a decision's actions are expected to earn: ridge on the rows of `Encoder`.
+
+    Models of parts of a log add up with `+` to the model of all of it.
+    """
 
     def __init__(self, *, folds: int = FOLDS, ridge: float = 1.0) -> None:
         self._ridge = CrossRidge(SIZE, folds=folds, ridge=ridge)
         self._weights: Floats | None = None
         self._encoder = Encoder()
         self._waiting: list[tuple[Floats, float, int, float]] = []
+
+    def __add__(self, other: RidgeModel) -> RidgeModel:
+        self._fold_in()
+        other._fold_in()
+        total = RidgeModel()
+        total._ridge = self._ridge + other._ridge
+        return total
+
+    def __getstate__(self) -> dict[str, object]:
+        # Encoded features are many, and made again where they are wanted.
+        return self.__dict__ | {"_encoder": Encoder()}
 
     def learn(self, event: LoggedEvent, weight: float = 1.0) -> None:
         """Takes in what a logged action earned."""

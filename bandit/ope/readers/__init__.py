@@ -50,6 +50,11 @@ def open_reader(
     """
     if name != "table" and not path.exists():
         raise ReaderError(f"{path} does not exist; expected a log for the reader {name!r}")
+    if name == "archive" and not path.is_dir():
+        raise ReaderError(
+            f"{path} is a file, and an archive is a folder; name the reader of such a log, as "
+            "--reader table or --reader dsjson"
+        )
     counts = RowCounts(on_bad_row)
     events: Iterator[LoggedEvent]
     match name:

@@ -10,7 +10,8 @@ from bandit.ope.readers.events import LoggedEvent, check_features
 from bandit.ope.readers.rows import RowCounts
 from streams.archive.parquet import read_archive
 from streams.errors import EventError
-from streams.events import INTERACTIONS, Interaction, interactions_in
+from streams.events import INTERACTIONS, Decision, Interaction, interactions_in
+from streams.logs.base import Record
 
 
 def with_final_rewards(
@@ -27,21 +28,26 @@ def with_final_rewards(
         counts: takes the decisions that no policy could read features of, which are left out.
     """
     counts = counts or RowCounts()
-    final = {
-        (interaction.decision.event_id, interaction.decision.slot): interaction.reward
-        for interaction in read()
-        if interaction.previous_reward is not None
-    }
-    for interaction in read():
-        decision = interaction.decision
-        if interaction.previous_reward is None and not decision.fallback:
-            key = decision.event_id, decision.slot
-            try:
-                check_features(decision.context, decision.actions)
-            except FeatureError as error:
-                counts.leave_out("features_invalid", f"event {decision.event_id}", str(error))
-                continue
-            yield LoggedEvent(decision, final.get(key, interaction.reward))
+    final = {_key(each.decision): each.reward for each in read() if _corrects(each)}
+    for each in read():
+        decision = each.decision
+        if _corrects(each) or decision.fallback:
+            continue
+        try:
+            check_features(decision.context, decision.actions)
+        except FeatureError as error:
+            counts.leave_out("features_invalid", f"event {decision.event_id}", str(error))
+            continue
+        yield LoggedEvent(decision, final.get(_key(decision), each.reward))
+
+
+def _corrects(interaction: Interaction) -> bool:
+    """Returns whether it takes the place of an earlier interaction of the same decision."""
+    return interaction.previous_reward is not None
+
+
+def _key(decision: Decision) -> tuple[str, int]:
+    return decision.event_id, decision.slot
 
 
 def read_archived(
@@ -70,10 +76,21 @@ def archived_interactions(
         ArchiveError: there is no archive in the directory, or a file of it is damaged.
         ReaderError: a record cannot be read, and is to stop the reader.
     """
-    counts = counts or RowCounts()
-    seen: dict[int, int] = {}
-    for record in read_archive(directory, INTERACTIONS):
-        where = f"{directory}, {record.topic} {record.partition}@{record.offset}"
+    records = read_archive(directory, INTERACTIONS)
+    return interactions_of(records, str(directory), counts or RowCounts(), placement=placement)
+
+
+def interactions_of(
+    records: Iterable[Record], source: str, counts: RowCounts, *, placement: str | None = None
+) -> Iterator[Interaction]:
+    """Yields the interactions that records hold, each once, of one placement if that is named.
+
+    Raises:
+        ReaderError: a record cannot be read, and is to stop the reader.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    for record in records:
+        where = f"{source}, {record.topic} {record.partition}@{record.offset}"
         try:
             events = interactions_in(record.value)
         except EventError as error:
@@ -84,7 +101,9 @@ def archived_interactions(
         for event in events:
             if placement not in (None, event.decision.placement):
                 continue
-            # as for the learner, one that is not newer than the last of its source is a duplicate
-            if event.sequence > seen.get(event.source, -1):
-                seen[event.source] = event.sequence
+            # As for the learner, one that is not newer than the last of its source is a duplicate.
+            # A source writes to several partitions, each in its order.
+            origin = record.partition, event.source
+            if event.sequence > seen.get(origin, -1):
+                seen[origin] = event.sequence
                 yield event

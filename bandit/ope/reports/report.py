@@ -23,6 +23,7 @@ from bandit.ope.estimators.slates import Slates, SlatesBySlot
 from bandit.ope.intervals import Interval
 from bandit.ope.readers.rows import SkippedRows
 from bandit.ope.reports.trends import Part
+from streams.counting import count_of
 
 SHOWN: Final = 20
 LEAST_IN_STRETCH: Final = 50
@@ -74,6 +75,8 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
         slots: what each slot is worth, where `slate_cascade` or `slate_independent` was asked for.
         value_of: "fixed", a policy that stays as it is; "learning", one that learned from the whole
             log as it went; or "exploring", one that learned from what it would have tried itself.
+        matched: how many decisions `replay` is of: those that the policy made too.
+        chosen: the estimator that `cross_validated` chose.
     """
 
     policy: str
@@ -84,6 +87,8 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
     segments: dict[str, tuple[Part, ...]] = {}
     slots: tuple[Part, ...] = ()
     value_of: ValueOf = "fixed"
+    matched: int | None = None
+    chosen: str | None = None
 
 
 class Evaluation(NamedTuple):
@@ -121,7 +126,7 @@ class Evaluation(NamedTuple):
             title="What each policy would have earned",
             # names are not markup
             caption=Text(
-                f"{self.n:,} decisions; intervals of {self.level:.0%}. Differences to "
+                f"{count_of(self.n, 'decision')}; intervals of {self.level:.0%}. Differences to "
                 f"{self.baseline} are in rewards a decision; --format json has them as lift.\n"
                 + self.remarks()
             ),
@@ -154,6 +159,11 @@ class Evaluation(NamedTuple):
                 f"{known.max_weight:.3g}."
             )
             lines[-1] += f" {VALUE_OF[found.value_of]}"
+            if found.matched is not None and found.matched < self.n:
+                part = f"{found.matched:,} of {count_of(self.n, 'decision')}"
+                lines.append(f"{found.policy}: replay is of the {part} that the policy made too.")
+            if found.chosen is not None:
+                lines.append(f"{found.policy}: cross_validated chose {found.chosen}.")
             lines += [f"{found.policy}: no {name}: {why}." for name, why in found.skipped.items()]
             if (changed := drift(found.over_time)) is not None:
                 lines.append(f"{found.policy}: {changed}")

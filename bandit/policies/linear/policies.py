@@ -85,7 +85,7 @@ class DisjointLinTsConfig(PolicyConfig, frozen=True, kw_only=True, tag="disjoint
     ridge: Ridge = 1.0
 
 
-class _Shown(NamedTuple):
+class _PreparedSpectra(NamedTuple):
     """What is prepared of a tuple of actions: their order by id, and their spectra in it."""
 
     actions: Sequence[Action]
@@ -106,7 +106,7 @@ class HashedModel:
     ) -> None:
         self._size, self._seed, self._noise = size, seed, noise
         self._covariance, self._response = _unpack(state, size, ridge)
-        self._shown: _Shown | None = None
+        self._shown: _PreparedSpectra | None = None
         self._kept: dict[tuple[str, bytes], NDArray[np.complex128]] = {}
 
     def scores(
@@ -171,7 +171,7 @@ class HashedModel:
         hashed = _unit(hash_vector(features, self._size, seed=2 * self._seed + 1))
         return np.fft.irfft(spectra * (1.0 + np.fft.rfft(hashed)), n=self._size, axis=1)
 
-    def _prepare(self, actions: Sequence[Action]) -> _Shown:
+    def _prepare(self, actions: Sequence[Action]) -> _PreparedSpectra:
         """Returns what is prepared of the actions: once, for as long as the same tuple is shown."""
         shown = self._shown
         if shown is None or shown.actions is not actions:
@@ -179,7 +179,7 @@ class HashedModel:
             spectra = np.array([self._spectrum(actions[i]) for i in order])
             # A list may be another one the next time that it is seen; a tuple stays what it is.
             kept = actions if isinstance(actions, tuple) else ()
-            shown = self._shown = _Shown(kept, np.array(order), spectra)
+            shown = self._shown = _PreparedSpectra(kept, np.array(order), spectra)
         return shown
 
     def _spectrum(self, action: Action) -> NDArray[np.complex128]:

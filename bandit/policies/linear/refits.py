@@ -28,7 +28,7 @@ class _Arm(Struct):
     response: Floats
 
 
-class _Shown(NamedTuple):
+class _Prepared(NamedTuple):
     """What is prepared of a tuple of actions, stacked in one order."""
 
     actions: Sequence[Action]
@@ -53,7 +53,7 @@ class RunningFit:
         self._covariance = found.covariance.copy()
         self._right = np.zeros(len(self._covariance))
         self._arms: dict[str, _Arm] = {}
-        self._shown: _Shown | None = None
+        self._shown: _Prepared | None = None
         if arms:
             m = found.weights.shape[1]
             psi, second, response = stacked(list(arms.values()), found, scale)
@@ -99,14 +99,14 @@ class RunningFit:
         variance = gain @ x + ((u @ self._covariance) * u).sum(axis=1)
         return shown.order, mean, self._fit.noise**2 * variance
 
-    def _prepare(self, actions: Sequence[Action], code_of: Callable[[Action], Floats]) -> _Shown:
+    def _prepare(self, actions: Sequence[Action], code_of: Callable[[Action], Floats]) -> _Prepared:
         """Returns what is prepared of the actions: once, for as long as the same tuple is shown."""
         shown = self._shown
         if shown is None or shown.actions is not actions:
             order = order_of(actions)
             ordered = [actions[i] for i in order]
             arms = [self._seen(action.id, code_of(action)) for action in ordered]
-            shown = self._shown = _Shown(
+            shown = self._shown = _Prepared(
                 # A list may be another one the next time that it is seen; a tuple stays what it is.
                 actions if isinstance(actions, tuple) else (),
                 np.array(order),

@@ -26,12 +26,14 @@ from bandit.service.api.dependencies import (
     Placed,
     Since,
     answered,
+    state_of,
     tagged,
     unchanged,
 )
 from bandit.service.api.editor import Editor
-from bandit.service.errors import check_reachable
+from bandit.service.errors import MANY, ONE, check_reachable
 from bandit.service.resource import Id, JsonBody, Name, Page, Resource, Text, view_of
+from bandit.service.screening import PostedScreen, check_posted
 from streams.catalogue.state import catalogue_key
 from streams.catalogue.writer import Condition, Repeatable
 from streams.events import MAX_ID_LENGTH, AdDetails, Creative, CreativeStatus
@@ -43,8 +45,9 @@ MAX_CREATIVES: Final = 1000
 router = APIRouter(prefix="/v1", tags=["creatives"])
 
 
+PartText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=10_000)]
 Parts = Annotated[
-    dict[Name, Text], Meta(min_length=1, max_length=32, description="Its text, by part.")
+    dict[Name, PartText], Meta(min_length=1, max_length=32, description="Its text, by part.")
 ]
 Reason = Annotated[Text | None, doc("As `code: words`; needed to reject.")]
 
@@ -66,7 +69,7 @@ class CreativeBody(Struct, Resource, frozen=True, kw_only=True):
     ] = UNSET
 
 
-OneOrMany: TypeAlias = Annotated[CreativeBody, Tag("CreativeBody")] | list[CreativeBody]
+OneOrMany: TypeAlias = Annotated[CreativeBody, Tag(ONE)] | Annotated[list[CreativeBody], Tag(MANY)]
 
 
 class CreativeChange(Struct, Resource, frozen=True, kw_only=True):
@@ -106,6 +109,7 @@ class ReviewBody(Struct, Resource, frozen=True, kw_only=True):
     parts: Annotated[Parts | None, doc("Needed to edit.")] = None
 
 
+Screening = Annotated[PostedScreen | None, state_of("screen")]
 OfCreative = Annotated[
     str, Path(alias="creative_id", max_length=MAX_ID_LENGTH, description="The creative's id.")
 ]
@@ -161,23 +165,34 @@ async def list_creatives(
     "/placements/{placement}/creatives", status_code=201, response_model=Page[CreativeView]
 )
 async def add_creatives(
-    editor: Editing, name: Placed, body: JsonBody[OneOrMany], once: Once
+    editor: Editing, name: Placed, body: JsonBody[OneOrMany], once: Once, screen: Screening
 ) -> Response:
-    """Adds one creative or many: all of them, or none."""
+    """Adds one creative or many: all of them, or none.
+
+    The placement's `posted` says whether they are shown as they come, wait for a person, or are
+    screened, and refused with `creative_refused` where they break its rules.
+    """
+    many = isinstance(body, list)
     bodies = body if isinstance(body, list) else [body]
     if not 0 < len(bodies) <= MAX_CREATIVES:
         raise RequestError(
             422, "body_invalid", f"{len(bodies)} creatives; expected 1 to {MAX_CREATIVES} at a time"
         )
-    editor.placement(name)
-    for each in bodies:
-        check_reachable(each.id or "", "id")
-        _check_ad(each.ad)
+    placement = editor.placement(name)
+    for number, each in enumerate(bodies):
+        place = f"{number}." if many else ""
+        check_reachable(each.id or "", f"{place}id")
+        _check_parts(each.parts, place)
+        _check_ad(each.ad, place)
+    parts = [each.parts for each in bodies]
+    await run_in_threadpool(check_posted, screen, editor.catalogue, placement, parts, many=many)
+    if placement.posted == "review":
+        bodies = [_waiting(each) for each in bodies]
     # The first text embedding loads its weights, which would hold up every other request.
     creatives = await run_in_threadpool(_creatives, name, bodies, editor.clock_ms())
 
     def added() -> list[Creative]:
-        _check_new(editor, creatives)
+        _check_new(editor, creatives, many)
         return creatives
 
     made = await editor.change([catalogue_key(c) for c in creatives], added, repeatable=once)
@@ -237,10 +252,12 @@ async def review_creative(
     response: Response,
     condition: Matching,
     once: Once,
+    screen: Screening,
 ) -> CreativeView:
     """Approves, edits or rejects a creative that is `proposed` or `screened`.
 
-    With `If-Match`, a text that somebody else edited meanwhile is not approved unread.
+    With `If-Match`, a text that somebody else edited meanwhile is not approved unread. An edited
+    text is screened where the placement screens what is posted.
     """
     if body.verdict == "reject":
         _check_reason(body.reason)
@@ -249,6 +266,11 @@ async def review_creative(
         raise RequestError(422, "body_invalid", message, target="parts")
     text: dict[str, Any] = {}
     if body.parts is not None:
+        _check_parts(body.parts)
+        placement = editor.placement(name)
+        await run_in_threadpool(
+            check_posted, screen, editor.catalogue, placement, [body.parts], many=False
+        )
         features = await run_in_threadpool(creative_features, body.parts)
         text = {"parts": body.parts, "features": features}
     status: CreativeStatus = "rejected" if body.verdict == "reject" else "live"
@@ -303,9 +325,9 @@ def _id_of_text(parts: dict[str, str]) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _check_new(editor: Editor, creatives: Sequence[Creative]) -> None:
+def _check_new(editor: Editor, creatives: Sequence[Creative], many: bool) -> None:
     seen: set[str] = set()
-    for creative in creatives:
+    for number, creative in enumerate(creatives):
         known = editor.catalogue.creative(creative.placement, creative.id)
         if known is not None or creative.id in seen:
             raise RequestError(
@@ -313,15 +335,28 @@ def _check_new(editor: Editor, creatives: Sequence[Creative]) -> None:
                 "creative_exists",
                 f"placement {creative.placement!r} has a creative {creative.id!r} already, or it "
                 "comes twice; PATCH changes its status",
-                target="id",
+                target=f"{number}.id" if many else "id",
             )
         seen.add(creative.id)
 
 
-def _check_ad(ad: AdDetails | UnsetType) -> None:
+def _check_ad(ad: AdDetails | UnsetType, place: str = "") -> None:
     problem = ad.problem() if ad else None
     if problem is not None:
-        raise RequestError(422, "body_invalid", problem, target="ad.final_url")
+        raise RequestError(422, "body_invalid", problem, target=f"{place}ad.final_url")
+
+
+def _check_parts(parts: dict[str, str], place: str = "") -> None:
+    for part, text in parts.items():
+        if not text.strip():
+            message = f"{part} is blank; write something or leave it out"
+            raise RequestError(422, "body_invalid", message, target=f"{place}parts.{part}")
+
+
+def _waiting(body: CreativeBody) -> CreativeBody:
+    """Returns a creative that a person must approve before it is shown."""
+    shown = body.status in ("live", "paused")
+    return msgspec.structs.replace(body, status="screened") if shown else body
 
 
 def _check_reason(reason: str | None) -> None:

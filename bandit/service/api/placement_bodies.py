@@ -14,7 +14,15 @@ from bandit.learning.versions import policy_for, resolved
 from bandit.policies import default_policy
 from bandit.service.requests import check_depth
 from bandit.service.resource import Name, Resource, parsed, plain, view_of
-from streams.events import CORRECTIONS, Placement, PolicySpec, RewardRule
+from streams.events import (
+    CORRECTIONS,
+    FIRST_VERSION,
+    POSTED_VERSION,
+    Placement,
+    PolicySpec,
+    Posted,
+    RewardRule,
+)
 from streams.events.access import Flag, Protection
 from streams.events.fields import doc
 from streams.events.placement import Caps, Rotation, Safety, Seen, Shortlist
@@ -75,6 +83,14 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
         doc("Where contexts say whose decisions depend on each other, such as `context.user`."),
     ] = UNSET
     review: Annotated[bool, doc("What the generator writes waits for a person's approval.")] = False
+    posted: Annotated[
+        Posted,
+        doc(
+            "What happens to creatives that are posted: `live`, they come as they say; `review`, "
+            "they wait for a person's approval; `screened`, those that break the gates' rules or "
+            "the brief's are refused, with the reasons."
+        ),
+    ] = "live"
     shortlist: Annotated[
         Shortlist | UnsetType | None,
         doc(
@@ -108,6 +124,8 @@ class PlacementBody(Struct, Resource, frozen=True, kw_only=True):
             "reward": _bounded(reward, before),
             "challengers": self.challengers or UNSET,
             "review": self.review or UNSET,
+            "posted": UNSET if self.posted == "live" else self.posted,
+            "v": FIRST_VERSION if self.posted == "live" else POSTED_VERSION,
             "shortlist": known.shortlist if self.shortlist is UNSET else self.shortlist or UNSET,
         }
         return Placement(name=name, **fields)

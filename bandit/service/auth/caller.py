@@ -47,6 +47,8 @@ _OPEN: Final = frozenset(
 )
 _DASHBOARD: Final = "/ui/"
 """Asks for a key by itself; the API only says where it is."""
+DOCS_ASSETS: Final = "/docs/assets"
+"""Where the scripts and styles of `/docs` are."""
 _ADMIN: Final = ("/v1/keys", "/v1/acts")
 _REVIEW: Final = re.compile(r"/v1/placements/[^/]+/creatives/.+/review")
 
@@ -139,7 +141,7 @@ def required_scope(method: str, raw_path: bytes, path: str) -> Scope | None:
 
 
 def _required_elsewhere(method: str, path: str) -> Scope | None:
-    if path in _OPEN or (method in ("GET", "HEAD") and path.startswith(_DASHBOARD)):
+    if path in _OPEN or (method in ("GET", "HEAD") and path.startswith((_DASHBOARD, DOCS_ASSETS))):
         return None
     if path.startswith(_ADMIN):
         return "admin"

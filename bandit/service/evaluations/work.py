@@ -38,6 +38,7 @@ from bandit.service.evaluations.jobs import (
 )
 from streams.catalogue.state import CatalogueReader
 from streams.checkpoint import exclusive
+from streams.counting import count_of
 from streams.errors import LockError, LogError, StreamsError
 from streams.events import Action, Placement, PolicySpec
 from streams.logs.base import Log
@@ -77,7 +78,9 @@ def feature_scores(
         )
         for path in paths
     ]
-    remark = f"{len(kept)} decisions, which earn {whole:.4g} on average with all features"
+    remark = (
+        f"{count_of(len(kept), 'decision')}, which earn {whole:.4g} on average with all features"
+    )
     if not any(score.score for score in scores):
         remark += f"; policy {policy['name']!r} does not look at any of them"
     elif len(seen) > MAX_FEATURES:

@@ -24,6 +24,7 @@ from bandit.service.figures.counts import (
 )
 from bandit.service.figures.fold import Changed, creative_drift, series_of
 from bandit.service.figures.lift import Lift
+from bandit.service.figures.winners import WinnerView, winners_of
 from bandit.service.resource import Resource, view_of
 from streams.catalogue.state import Catalogue
 from streams.events import Action, Creative
@@ -150,16 +151,6 @@ class DelayView(Struct, frozen=True, kw_only=True):
     counts: list[int]
 
 
-class WinnerView(Struct, frozen=True, kw_only=True):
-    """The creative of a segment that earns the most on average."""
-
-    creative: str
-    sure: Annotated[
-        bool,
-        doc("Its band is clear of every other live creative's, also of those hardly ever shown."),
-    ]
-
-
 class FiguresView(Struct, Resource, frozen=True, kw_only=True):
     """A placement's figures; what is counted since `since_ms`, points by bucket."""
 
@@ -281,7 +272,7 @@ def figures_view(
             }
             for field, values in tally.segments.items()
         },
-        winners=_winners(tally, creatives, scale),
+        winners=winners_of(tally, creatives, scale),
         delays=[
             DelayView(kind=kind, within_seconds=[*DELAYS_SECONDS, None], counts=counts)
             for kind, counts in tally.delays.items()
@@ -376,42 +367,6 @@ def _within(posterior: PosteriorView | None, scale: Scale) -> PosteriorView | No
         return posterior
     low, high = max(posterior.low, scale.low), min(posterior.high, scale.high)
     return msgspec.structs.replace(posterior, low=low, high=high)
-
-
-def _winners(
-    tally: PlacementCounts, creatives: dict[str, Creative], scale: Scale
-) -> dict[str, dict[str, WinnerView]]:
-    """Returns the best creative of each segment, among those that are live or were brought."""
-    rivals = {
-        name
-        for name in (*creatives, *tally.creatives)
-        if name not in creatives or creatives[name].status == "live"
-    }
-    found: dict[str, dict[str, WinnerView]] = {}
-    for field, values in tally.segments.items():
-        for value, shown in values.items():
-            winner = winner_of({name: shown.get(name, Counts()) for name in rivals}, scale)
-            if winner is not None:
-                found.setdefault(field, {})[value] = winner
-    return found
-
-
-def winner_of(shown: Mapping[str, Counts], scale: Scale) -> WinnerView | None:
-    """Returns which earns the most on average, and whether that is sure; None if none was shown.
-
-    It is sure if its band is clear of the band of every other. Nothing is known of one that was
-    never shown, so beside that none is.
-    """
-    known = {name: counts for name, counts in shown.items() if counts.n}
-    if not known:
-        return None
-    best = max(sorted(known), key=lambda name: known[name].total / known[name].n)
-    low, _ = known[best].band(scale)
-    others = [counts.band(scale)[1] for name, counts in shown.items() if name != best]
-    sure = bool(others) and all(
-        high is not None and low is not None and high < low for high in others
-    )
-    return WinnerView(creative=best, sure=sure)
 
 
 def _generators(

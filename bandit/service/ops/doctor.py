@@ -35,6 +35,7 @@ from streams.logs.base import Log
 from streams.logs.log_clock import SLEWED_MS
 from streams.logs.opening import log_exists, open_log, redacted, sqlite_path
 from streams.logs.sqlite_file import read_only
+from streams.spool import set_aside
 from streams.topic_checks import topic_faults
 from streams.topics import GROUPS, topic_states
 
@@ -376,6 +377,10 @@ def _files(settings: Settings) -> Seen:
     for found in half_done(settings):
         wrong = True
         yield "failure", found, "give the same `copyloop forget` again"
+    for path, message, error in set_aside(settings.data / "spool"):
+        wrong = True
+        found = f"{path} holds a message for {message.topic} that the log refused: {error}"
+        yield "warning", found, "make the log take it, and start the API again"
     for path in unreadable_reports(settings):
         wrong = True
         yield "warning", f"{path} cannot be read", "DELETE that evaluation, and submit it again"

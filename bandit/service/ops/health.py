@@ -31,6 +31,8 @@ from streams.inspect import Lag, lags
 from streams.logs.base import Log
 from streams.logs.log_clock import LogTime
 from streams.logs.opening import redacted
+from streams.restarts import FILE as RESTARTS
+from streams.restarts import often_restarted
 from streams.spool import Spool
 from streams.topics import GROUPS
 
@@ -94,6 +96,8 @@ class Ready(BaseModel):
     placements: int
     policies_refused: int
     spool: Spooled | None = None
+    restarts: dict[str, int] | None = None
+    """By process of `copyloop up`: how often it died in the last ten minutes, if three times."""
 
 
 class Health:
@@ -197,6 +201,9 @@ class Health:
             placements=len(self._snapshots.catalogue.placements()),
             policies_refused=self._snapshots.refused,
         )
+        often = often_restarted(self._settings.data / RESTARTS, self.clock_ms())
+        if often:
+            ready.restarts = often
         if spool is not None:
             ready.status = "spooling"
         held = spool or aside

@@ -25,6 +25,7 @@ from bandit.errors import SettingError
 from bandit.service.settings import Settings
 from streams.process import Form, module_command, stop_on_signals
 from streams.readiness import ReadyPipe, nobody, ready_teller
+from streams.restarts import note_death
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def up(
     grace_seconds: float | None = None,
     prefixed: bool = True,
     ready: Callable[[], None] = nobody,
+    deaths: Path | None = None,
 ) -> int:
     """Runs the processes until `stop` is set; returns the exit code for the whole.
 
@@ -84,24 +86,32 @@ def up(
             if None.
         prefixed: each line with the name before it; lines that programs read stay as they are.
         ready: called once all processes have been ready.
+        deaths: the file where it notes which processes die, and when (see `streams.restarts`).
 
     Raises:
         SettingError: a command cannot be started at all.
     """
+    if deaths is not None:
+        deaths.unlink(missing_ok=True)
     width = max((len(spec.name) for spec in processes), default=0)
     children = [
         _Child(spec, f"{spec.name:<{width}} | " if prefixed else "", output or sys.stderr)
         for spec in processes
     ]
     try:
-        return _run(children, stop, ready)
+        return _run(children, stop, ready, deaths)
     finally:
         grace_seconds = GRACE_SECONDS if grace_seconds is None else grace_seconds
         _stop(children[:first], grace_seconds)
         _stop(children[first:], grace_seconds)
 
 
-def _run(children: Sequence[_Child], stop: threading.Event, ready: Callable[[], None]) -> int:
+def _run(
+    children: Sequence[_Child],
+    stop: threading.Event,
+    ready: Callable[[], None],
+    deaths: Path | None,
+) -> int:
     with selectors.DefaultSelector() as selector:
         while not stop.is_set():
             for child in children:
@@ -116,6 +126,8 @@ def _run(children: Sequence[_Child], stop: threading.Event, ready: Callable[[], 
                     return BAD_SETTING
                 if code is not None:
                     child.start_later(code)
+                    if deaths is not None:
+                        note_death(deaths, child.spec.name, time.time_ns() // 1_000_000)
             if all(child.proven for child in children):
                 ready()
     return 0
@@ -291,8 +303,14 @@ class Worker(NamedTuple):
     folder: Path
 
 
-def serve_workers(settings: Settings, log_format: Form = "text") -> int:
+def serve_workers(
+    settings: Settings,
+    log_format: Form = "text",
+    command: Sequence[str] = ("bandit", "serve"),
+) -> int:
     """Runs so many workers until SIGTERM or SIGINT; returns the exit code for the whole.
+
+    `command` is the module that each runs, and its first words.
 
     One that dies is started again while the others go on. At the end all take no more requests,
     answer those in flight, and append what waits.
@@ -309,7 +327,9 @@ def serve_workers(settings: Settings, log_format: Form = "text") -> int:
         names = [f"api-{number}" for number in range(1, settings.workers + 1)]
         logger.info("%d workers on port %d", len(names), port)
         specs = [
-            ProcessSpec(name, _command(settings, port, name, folder, log_format), tells=True)
+            ProcessSpec(
+                name, _command(settings, port, name, folder, log_format, command), tells=True
+            )
             for name in names
         ]
         return up(
@@ -348,10 +368,17 @@ def bound(settings: Settings, *, shared: bool) -> socket.socket:
     return listening
 
 
-def _command(settings: Settings, port: int, name: str, folder: str, log_format: Form) -> list[str]:
+def _command(
+    settings: Settings,
+    port: int,
+    name: str,
+    folder: str,
+    log_format: Form,
+    command: Sequence[str],
+) -> list[str]:
     """Returns how a worker is started; what is not said here it reads from the environment."""
     return [
-        *module_command("bandit", "serve", "--data", str(settings.data)),
+        *module_command(*command, "--data", str(settings.data)),
         *("--log", settings.log_url, "--host", settings.host, "--port", str(port)),
         *("--ui-port", str(settings.ui_port)),
         *("--worker", name, "--worker-folder", folder, "--log-format", log_format),

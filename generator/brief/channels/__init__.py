@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from generator.errors import ChannelUnknown
 from generator.files import Count
+from streams.events import AdDetails
 
 Counting: TypeAlias = Literal["characters", "double_width", "gbk", "x", "sms"]
 """`characters`: each code point is one. `double_width`: those that are drawn twice as wide, as
@@ -177,6 +179,45 @@ class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         8
         """
         return units(text, self.counting)
+
+    def problem_with(self, ad: AdDetails) -> str | None:
+        """Returns why an ad of the channel cannot have these details, None if it can.
+
+        >>> load_channel("google_rsa").problem_with(AdDetails(image="shoe.png"))
+        'has image, which a Google responsive search ad has not'
+        """
+        for name in ("final_url", "display_path", "call_to_action", "image", "pins"):
+            value = getattr(ad, name)
+            known = [detail for detail in self.details if detail.name == name]
+            if value and not known:
+                return f"has {name}, which a {self.title} has not"
+            if name == "pins" or not value:
+                continue
+            [detail] = known
+            values = value if isinstance(value, tuple) else (value,)
+            why = self._beyond(detail, values)
+            if why is not None:
+                return why
+        return self._wrong_pin(ad.pins)
+
+    def _beyond(self, detail: Detail, values: Sequence[str]) -> str | None:
+        if len(values) > detail.most:
+            return f"{detail.name} has {len(values)} values; {detail.most} at most"
+        for value in values:
+            if detail.max_units is not None and self.units(value) > detail.max_units:
+                return f"{detail.name} {value!r} is longer than {detail.max_units} characters"
+            if detail.values and value not in detail.values:
+                return f"{detail.name} is {value!r}; expected one of {', '.join(detail.values)}"
+        return None
+
+    def _wrong_pin(self, pins: Mapping[str, int]) -> str | None:
+        positions = {detail.of: detail.most for detail in self.details if detail.name == "pins"}
+        for part, position in pins.items():
+            asset = self.asset_of(part)
+            most = 0 if asset is None else positions.get(asset.name, 0)
+            if position > most:
+                return f"{part} is pinned at {position}; expected 1 to {most}"
+        return None
 
     def asset_of(self, part: str) -> Asset | None:
         """Returns the asset that a creative's part is of, None if the channel has none such.

@@ -217,7 +217,10 @@ def _discounts(plain: str, _: _Grammar) -> _Found:
         left = left * 10 if left < 10 else left
         yield match.span(), Figure(round(100 - left, 6), "%", match[0], off=True)
     for match in re.finditer(rf"(\d+|{HAN_NUMBER})割(?:引き?|オフ|off)?", plain):
-        yield match.span(), Figure(_value(match[1]) * 10, "%", match[0], off=True)
+        off = match[0][-1] != "割"
+        yield match.span(), Figure(_value(match[1]) * 10, "%", match[0], off=off)
+    for match in re.finditer("([二三四五六七八九])成(?![为就长本功套双群都员年熟])", plain):
+        yield match.span(), Figure(_value(match[1]) * 10, "%", match[0])
     for match in re.finditer(r"满\s?(\d+)元?\s?(?:立|就|再)?[减送返]\s?(\d+)", plain):
         yield match.span(), Figure(float(match[2]), f"off from {match[1]}", match[0], off=True)
     for match in re.finditer(rf"百分之({HAN_NUMBER}|\d+)|百分百", plain):
@@ -297,7 +300,7 @@ def _figure(
     # A word apart may be no unit of it; percent signs and currencies always are.
     told = match[0].strip() if kind in ("%", "money") or " " not in match[0].strip() else ""
     counted = f"{groups['digits']} {groups['large']}" if groups["large"] else groups["digits"]
-    told = told if told and not spelled else counted
+    told = told if told and not (spelled and match[0].isascii()) else counted
     return Figure(value * _factor(after, grammar), kind, told, currency, off, idiom)
 
 

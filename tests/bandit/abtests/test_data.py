@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
 from bandit.abtests.data import AbTest, AbTestArm, draw_clicks, read_ab_tests
+from bandit.commands.replay import weeks_of
 from bandit.errors import ReplayError
 from benchmarks.upworthy import DATA, read_upworthy
 
@@ -47,6 +49,37 @@ def test_the_tests_that_qualify_come_in_order_of_week(tmp_path: Path, name: str)
     tests = read_ab_tests(path, exclude_weeks=(201326, 201402))
     assert [(test.id, len(test.arms)) for test in tests] == [("early", 4), ("late", 3)]
     assert tests[0].arms[2] == AbTestArm("headline 2", 1202, 40)
+
+
+def test_weeks_that_leave_out_nothing_are_refused(tmp_path: Path) -> None:
+    path = written(ROWS, tmp_path / "tests.parquet")
+    with pytest.raises(ReplayError, match="weeks 201402 to 201326 end before they begin"):
+        read_ab_tests(path, exclude_weeks=(201402, 201326))
+    without = [{role: value for role, value in each.items() if role != "week"} for each in ROWS]
+    path = written(without, tmp_path / "without.parquet")
+    assert read_ab_tests(path)
+    with pytest.raises(ReplayError, match="has no weeks, so none can be left out"):
+        read_ab_tests(path, exclude_weeks=(201326, 201402))
+
+
+@pytest.mark.parametrize(
+    "text", ["201402-201326", "201400-201405", "201401-201454", "201401", "2014-2015", "x-y"]
+)
+def test_the_command_takes_weeks_in_their_order_alone(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="expected YYYYWW-YYYYWW"):
+        weeks_of(text)
+    assert weeks_of("201326-201402") == (201326, 201402)
+
+
+def test_weeks_are_not_asked_for(tmp_path: Path) -> None:
+    rows = [{"test": "t", "headline": "h", "impressions": 5}]
+    path = written(rows, tmp_path / "tests.parquet")
+    with pytest.raises(ReplayError) as raised:
+        read_ab_tests(path)
+    assert "lacks the column clicks; a row an arm must have" in str(raised.value)
+    assert "test, headline, impressions, clicks, and may have week" in str(raised.value)
+    with pytest.raises(ReplayError, match="lacks the columns clicks, when"):
+        read_ab_tests(path, columns={"week": "when"})
 
 
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
@@ -119,7 +152,10 @@ def test_headlines_of_a_csv_stay_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"headline": "a", "clicks": 1}], r"lacks the columns test, impressions,"),
+        (
+            [{"headline": "a", "clicks": 1}],
+            r"lacks the columns test, impressions; a row",
+        ),
         ([row("t", "a", 10, 11)], "11 clicks of 10 impressions in row 1; expected 0 <= clicks"),
         ([row("t", "b", 10, 1), row("t", "a", 10, -1)], "-1 clicks of 10 impressions in row 2"),
         ([row("t", "a", 10, 1) | {"headline": None}], "1 rows without headline"),

@@ -62,6 +62,23 @@ def test_it_finds_what_raises_the_rate_and_by_how_much():
     assert 0.15 < gap < 0.3
 
 
+def test_each_language_has_weights_of_its_own():
+    def in_chinese(test):
+        arms = [
+            arm._replace(
+                headline=f"周末跑步去河边{number}{'吗？' if '?' in arm.headline else '。'}"
+            )
+            for number, arm in enumerate(test.arms)
+        ]
+        return test._replace(arms=tuple(arms))
+
+    chinese = [in_chinese(test) for test in made(150, 0.25)]
+    prior = fit_prior([*made(150, -0.25, seed=1), *chinese])
+    assert prior.weights["text.question"] < 0.0 < prior.weights["text_zh.question"]
+    gap = score(prior.weights, "去河边吗？") - score(prior.weights, "去河边。")
+    assert gap > 0.1
+
+
 def test_texts_that_tell_nothing_weigh_next_to_nothing():
     prior = fit_prior(made(150, 0.0))
     assert prior.explained < 0.02

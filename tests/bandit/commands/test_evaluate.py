@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bandit.__main__ import app
-from bandit.errors import EstimateError
+from bandit.errors import EstimateError, ReaderError
 from bandit.policies import parse_policy
 
 HILLSTROM = Path(__file__).parents[3].parent / "shared" / "data" / "hillstrom.csv"
@@ -84,6 +84,13 @@ def test_segments_and_creatives_are_printed(log):
 
 def test_a_column_without_a_role_is_refused(log):
     assert run(log, columns=("clicked",)).exit_code == 2
+
+
+def test_a_file_is_no_archive_and_the_way_out_is_told(log):
+    done = CliRunner().invoke(app, ["evaluate", str(log), "--policy", "uniform"])
+    assert isinstance(done.exception, ReaderError)
+    assert "is a file, and an archive is a folder" in str(done.exception)
+    assert "--reader table" in str(done.exception)
 
 
 def test_rewards_out_of_range_are_refused(log):

@@ -78,6 +78,39 @@ def test_intervals_of_rare_rewards_cover():
     assert 0.91 <= covered / 200 <= 0.99
 
 
+def test_rewards_of_any_size_have_intervals_that_cover():
+    """A mean below 1 of amounts up to 40 is no rate, and is far less sure than one."""
+    rng, decision = np.random.default_rng(5), next(make_log(1)()).decision
+    covered, runs = 0, 200
+    for _ in range(runs):
+        amounts = np.where(rng.random(600) < 0.05, rng.choice([5.0, 15.0, 40.0], 600), 0.0)
+        log = [LoggedEvent(decision, float(amount)) for amount in amounts]
+        (chosen,) = (c for c in judge_creatives(log) if c.shown)
+        covered += 1.0 in chosen.interval
+    assert 0.91 <= covered / runs <= 0.99
+
+
+def test_users_who_come_again_make_a_creative_less_sure():
+    rng, actions = np.random.default_rng(6), [Action(name) for name in "ab"]
+    log = []
+    for number in range(3000):
+        user = number % 60
+        decision = a_decision(
+            number, actions, (0.5, 0.5), int(rng.integers(2)), context={"user": f"u{user}"}
+        )
+        log.append(LoggedEvent(decision, float(rng.random() < (0.5 if user % 2 else 0.02))))
+    for model in (None, fit_model("ridge", log)):
+        plain, by_user = (
+            judge_creatives(log, model=model, unit=unit) for unit in (None, "context.user")
+        )
+        for one, other in zip(plain, by_user, strict=True):
+            assert one.value == pytest.approx(other.value)
+            widths = [each.interval.high - each.interval.low for each in (one, other)]
+            assert widths[1] > 1.5 * widths[0]
+    with pytest.raises(EstimateError, match="units cannot be added up"):
+        CreativeJudge(unit="context.user") + CreativeJudge()
+
+
 def estimate(value, n):
     return CreativeEstimate("a", "all", n, n, float(n), value, None, None)
 

@@ -193,6 +193,24 @@ def test_replay_is_for_uniform_logs():
     assert "uniformly" in row.skipped["replay"]
 
 
+def test_replay_says_what_part_of_the_log_it_is_of():
+    found = evaluate(make_log(3000, pmf=(1 / 3, 1 / 3, 1 / 3)), ["constant:b"], ["replay"])
+    logged, constant = found.policies
+    # the log's own policy made every decision of the log
+    assert logged.matched == 3000
+    assert 900 < constant.matched < 1100
+    assert f"of the {constant.matched:,} of 3,000 decisions" in found.remarks()
+    assert of(found, "logged")[1]["replay"].interval.method == "clopper_pearson"
+
+
+def test_the_estimator_that_cross_validation_chose_is_told():
+    found = evaluate(make_log(2000), ["constant:b"], ["snips", "cross_validated"])
+    row, estimates = of(found, "constant:b")
+    assert 0.35 in estimates["cross_validated"].interval
+    assert f"constant:b: cross_validated chose {row.chosen}." in found.remarks()
+    assert json.loads(found.to_json())["policies"][1]["chosen"] == row.chosen
+
+
 def test_what_the_log_never_did_is_told():
     log = make_log(2000, pmf=(0.5, 0.5, 0.0))
     row, _ = of(evaluate(log, ["uniform"], ["ips"]), "uniform")

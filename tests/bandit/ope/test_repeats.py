@@ -8,7 +8,8 @@ from msgspec import Raw
 
 from bandit.errors import EstimateError
 from bandit.ope.candidate import Options
-from bandit.ope.evaluate import evaluate, evaluate_columns
+from bandit.ope.evaluate import evaluate
+from bandit.ope.evaluate_columns import evaluate_columns
 from bandit.ope.readers.events import LoggedEvent
 from bandit.ope.readers.tables.table import open_columns, read_table
 from bandit.ope.repeats import Repeats

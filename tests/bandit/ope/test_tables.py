@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import bandit
-from bandit.errors import BanditError, ReaderError
+from bandit.errors import BanditError, PolicySpecError, ReaderError
 from tests.readme import section
 
 ROLES = {"action": "ad", "reward": "clicked", "propensity": "p", "context.device": "device"}
@@ -191,3 +191,35 @@ def test_a_notebook_needs_neither_the_service_nor_other_table_libraries():
     run = [sys.executable, "-c", WITHOUT]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] False"
+
+
+LOG = {"ad": ["a", "b"] * 200, "clicked": [1, 0, 0, 0] * 100, "p": [0.5] * 400}
+OF_LOG = {"action": "ad", "reward": "clicked", "propensity": "p"}
+
+
+def test_a_policy_may_be_given_as_a_placement_has_it():
+    spec = {"name": "thompson", "alpha": 1, "beta": 50}
+    result = bandit.evaluate(LOG, OF_LOG, ["constant:a", spec], estimators="snips")
+    words = bandit.evaluate(LOG, OF_LOG, "thompson:alpha=1,beta=50", estimators="snips")
+    assert list(result.verdicts) == ["logged", "constant:a", "thompson:alpha=1,beta=50"]
+    assert result.to_arrow()["value"].to_pylist()[2] == words.to_arrow()["value"].to_pylist()[1]
+    alone = bandit.evaluate(LOG, OF_LOG, {"name": "uniform"}, estimators="snips")
+    assert list(alone.verdicts) == ["logged", "uniform"]
+
+
+@pytest.mark.parametrize("policy", [7, None, ["uniform"]])
+def test_what_is_no_policy_is_refused(policy):
+    with pytest.raises(PolicySpecError, match="expected words such as"):
+        bandit.evaluate(LOG, OF_LOG, [policy])
+
+
+def test_messages_name_options_as_python_has_them(tmp_path):
+    empty = LOG | {"ad": ["", "b"] * 200}
+    with pytest.raises(ReaderError, match='on_bad_row="skip" leaves out such rows') as raised:
+        bandit.evaluate(empty, OF_LOG)
+    assert "--" not in str(raised.value)
+    with pytest.raises(ReaderError, match='propensities="estimate"'):
+        bandit.evaluate(LOG, {"action": "ad", "reward": "clicked"})
+    users = LOG | {"user": [f"u{n % 20}" for n in range(400)]}
+    result = bandit.evaluate(users, OF_LOG | {"context.user": "user"}, estimators="snips")
+    assert 'give unit="context.user"' in result.verdicts["uniform"].words

@@ -114,8 +114,15 @@ def test_the_answers_of_the_document_are_of_their_form(api):
         assert slot.pmf[slot.index].propensity == slot.propensity
 
 
-def test_the_documentation_is_served(api):
-    assert "openapi.json" in api.client.get("/docs").text
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_documentation_needs_no_internet(api, path):
+    page = api.client.get(path).text
+    assert "openapi.json" in page
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/docs/assets/")
+        assert api.client.get(asset).status_code == 200
 
 
 class SilentLog(MemoryLog):

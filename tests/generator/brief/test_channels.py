@@ -2,6 +2,7 @@ import pytest
 
 from generator.brief.channels import channel_names, load_channel, units
 from generator.errors import ChannelUnknown
+from streams.events import AdDetails
 
 
 @pytest.mark.parametrize("name", channel_names())
@@ -117,3 +118,27 @@ def test_a_post_in_chinese_may_be_half_as_long():
     [text] = channel.assets
     assert channel.units("寝" * 128) == text.max_units
     assert channel.units("a" * 256) == text.max_units
+
+
+@pytest.mark.parametrize(
+    ("channel", "details", "why"),
+    [
+        ("google_rsa", {"call_to_action": "Buy"}, "has call_to_action, which a Google"),
+        ("google_rsa", {"display_path": ("x" * 16,)}, "is longer than 15 characters"),
+        ("google_rsa", {"display_path": ("轻" * 8,)}, "is longer than 15 characters"),
+        ("google_rsa", {"pins": {"headline_1": 4}}, "pinned at 4; expected 1 to 3"),
+        ("google_rsa", {"pins": {"description_1": 3}}, "pinned at 3; expected 1 to 2"),
+        ("meta", {"display_path": ("a", "b")}, "has 2 values; 1 at most"),
+        ("meta", {"call_to_action": "Buy it"}, "expected one of NO_BUTTON"),
+        ("wechat_moments", {"call_to_action": "Buy"}, "expected one of 了解更多"),
+        ("sms", {"image": "a.png"}, "has image, which a Text message"),
+        ("push", {"final_url": "https://a.b"}, "has final_url, which a Push"),
+    ],
+)
+def test_details_that_a_channel_has_not_are_told(channel, details, why):
+    assert why in load_channel(channel).problem_with(AdDetails(**details))
+
+
+@pytest.mark.parametrize("name", channel_names())
+def test_an_ad_without_details_is_fine_everywhere(name):
+    assert load_channel(name).problem_with(AdDetails()) is None

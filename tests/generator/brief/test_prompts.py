@@ -8,6 +8,7 @@ from generator.brief.prompts import (
     LINES,
     PRODUCTS,
     SENTENCES,
+    brief_said,
     plain_prompt,
     plain_prompts,
     prompts,
@@ -92,10 +93,46 @@ def test_segments_take_turns_and_each_is_spoken_to_alone():
 
 
 def test_another_language_is_asked_for_by_name_and_opens_with_nothing():
-    for prompt in first(replace(FULL, language="de"), 20):
-        assert prompt.text.endswith('\nHeadline in German: "')
+    for prompt in first(replace(FULL, language="fi"), 20):
+        assert prompt.text.endswith('\nHeadline in Finnish: "')
         assert prompt.opening == ""
         assert prompt.text.count("Headline in English:") == len(PRODUCTS)
+
+
+@pytest.mark.parametrize(
+    ("language", "ends"),
+    [
+        ("de", "Überschrift: "), ("es", "Titular: "), ("fr", "Titre : "), ("ko", "제목: "),
+        ("zh", "标题："), ("zh-Hant", "標題："), ("ja", "見出し："),
+    ],
+)  # fmt: skip
+def test_a_language_with_words_of_its_own_has_no_english_around_it(language, ends):
+    time = Time(weekdays=("saturday",), hours="9-17", season="winter")
+    brief = replace(
+        FULL, language=language, product="茶", time=time, segments=(), goals=(), material=()
+    )
+    for prompt in first(brief, 20):
+        assert prompt.text.endswith(f'\n{ends}"')
+        assert prompt.opening == ""
+        for word in ("Product:", "English", "Headline", "Saturday", "9 to 17", "drill"):
+            assert word not in prompt.text
+    told = brief_said(plain_prompt(brief), language=language)
+    assert told.product == "茶"
+    assert brief.constraints.allowed_claims[0] in " ".join(told.facts)
+
+
+def test_a_winner_without_spaces_is_begun_and_not_glued_to_the_next():
+    winners = ("静かな朝に届く焙煎コーヒー", "毎朝の一杯を自宅へお届け")
+    for language in ("ja", "zh", "th"):
+        own = [
+            prompt
+            for prompt in first(Brief(product="茶", language=language), 40, winners=winners)
+            if prompt.frame == "winner"
+        ]
+        assert own
+        for prompt in own:
+            assert prompt.winner.startswith(prompt.opening)
+            assert 2 <= len(prompt.opening) <= len(prompt.winner) // 2
 
 
 def test_all_keywords_and_facts_are_used(brief):

@@ -242,3 +242,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
 
 def test_a_brief_of_the_api_s_least_form_is_enough():
     assert brief_from_json(Raw(msgspec.json.encode({"product": "wool socks"}))).version == 2
+
+
+def test_a_brief_says_what_goes_with_its_ads(tmp_path):
+    file = tmp_path / "brief.yaml"
+    head = "product: tea\nenvironment: {channel: google_rsa}\n"
+    file.write_text(f"{head}ad: {{final_url: 'https://example.org', display_path: [tea, green]}}\n")
+    assert load_brief(file).ad.display_path == ("tea", "green")
+    file.write_text(f"{head}ad: {{image: tea.png}}\n")
+    with pytest.raises(BriefError, match="3: ad: has image, which a Google responsive search ad"):
+        load_brief(file)
+    file.write_text("product: tea\nad: {final_url: 'javascript:x'}\n")
+    with pytest.raises(BriefError, match="2: ad: final_url is 'javascript:x'"):
+        load_brief(file)
+
+
+def test_a_brief_without_an_ad_has_the_hash_that_it_had():
+    assert brief_hash(Brief(product="tea")) == "f4ea3d67f81f7d89"

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from generator.brief.channels import load_channel
 from generator.commands.brief import TEMPLATES, app, brief_schema, template_names
 from generator.errors import BriefError
 
@@ -79,3 +80,17 @@ def test_the_templates_keep_to_the_printed_schema(name):
 def test_the_schema_refuses_what_reading_refuses(brief):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(brief, brief_schema())
+
+
+def test_a_brief_that_generate_would_refuse_is_refused_and_slips_are_told(tmp_path):
+    file = tmp_path / "brief.yaml"
+    file.write_text("product: tea\nenvironment: {channel: banner}\n")
+    done = run(app, ["check", str(file)])
+    assert str(done.exception) == f"{file}: brand: is missing; a Banner ad shows it".replace(
+        "Banner ad", load_channel("banner").title
+    )
+    file.write_text("product: shoes\nfacts: [Rated 4.8 by 2,300 runners]\n")
+    done = run(app, ["check", str(file)])
+    assert done.exit_code == 0
+    assert '  facts: 2: "Rated 4.8 by 2", "300 runners"' in done.stdout.splitlines()
+    assert f"{file}: warning: facts: " in done.stderr

@@ -1,10 +1,12 @@
 import json
 
 import pytest
+import typer
 
 from generator.brief.schema import brief_hash, load_brief
 from generator.commands.generate import Order, generate
 from generator.errors import BriefError, MaterialError
+from generator.settings import NOTHING_MADE
 from tests.generator.conftest import BRIEFS
 from tests.generator.scripted import Scripted
 
@@ -101,3 +103,26 @@ def test_a_segment_that_is_treated_worse_is_told(tmp_path, capsys, monkeypatch):
     assert "harmful or against the rules" in rows["old"]["concerns"][0]
     generate(Order(brief, n=4))
     assert "segment old" in capsys.readouterr().out
+
+
+def test_a_shortfall_is_told_with_its_reasons(monkeypatch, capsys):
+    lines = [' warm and slow"', ' www.beans"']
+    monkeypatch.setattr("generator.models.opening.open_backend", lambda models: Scripted(lines))
+    monkeypatch.setattr("generator.writing.texts.CANDIDATES_PER_TEXT", 1)
+    generate(Order(COFFEE, n=16, over=1.0), "json")
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["asked"] == 16
+    assert 0 < found["made"] == len(found["accepted"]) < 16
+    assert printed.err.splitlines()[-1] == found["shortfall"]
+    assert found["shortfall"].startswith(f"16 asked, {found['made']} made: ")
+    assert "texts refused as markup" in found["shortfall"]
+
+
+def test_no_creative_at_all_is_an_exit_code(monkeypatch, capsys):
+    scripted = Scripted([' www.beans"'])
+    monkeypatch.setattr("generator.models.opening.open_backend", lambda models: scripted)
+    with pytest.raises(typer.Exit) as caught:
+        generate(Order(COFFEE, n=1), "json")
+    assert caught.value.exit_code == NOTHING_MADE
+    assert "1 asked, 0 made: " in capsys.readouterr().err

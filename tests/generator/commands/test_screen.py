@@ -6,7 +6,7 @@ import yaml
 from typer.testing import CliRunner
 
 from generator.commands.main import generator_app as app
-from generator.errors import BriefError
+from generator.errors import BriefError, ChannelUnknown
 from tests.generator.conftest import BRIEFS
 
 COFFEE = str(BRIEFS / "coffee.yaml")
@@ -52,3 +52,35 @@ def test_what_gates_prints_is_a_file_of_thresholds(texts, tmp_path):
 def test_texts_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(BriefError, match=r"nothing\.txt: cannot be read"):
         run("screen", COFFEE, Path(tmp_path / "nothing.txt"))
+
+
+@pytest.fixture
+def search_ads(tmp_path):
+    path = tmp_path / "brief.yaml"
+    brief = {
+        "product": "コーヒー豆の定期便",
+        "language": "ja",
+        "environment": {"channel": "google_rsa"},
+        "constraints": {"required_claims": ["送料無料。"]},
+    }
+    path.write_text(yaml.safe_dump(brief, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def test_texts_are_counted_and_bounded_as_the_channel_does(search_ads, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("静かな朝に届く焙煎コーヒー\n静かな朝に届く焙煎コーヒーを自宅へ\n", "utf-8")
+    found = json.loads(run("screen", search_ads, texts, "--format", "json").stdout)["texts"]
+    assert [text["code"] for text in found] == [None, "length"]
+    assert found[1]["reason"] == "34 units as the channel counts; at most 30"
+
+
+def test_a_piece_is_judged_by_its_own_length_and_claims(search_ads, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("送料無料。静かな朝に届く焙煎コーヒーを自宅へ\n静かな朝に届く\n", "utf-8")
+    for part in ("description", "description_2"):
+        arguments = ("screen", search_ads, texts, "--part", part, "--format", "json")
+        found = json.loads(run(*arguments).stdout)["texts"]
+        assert [text["code"] for text in found] == [None, "required_claims"]
+    with pytest.raises(ChannelUnknown, match="no part 'body'; expected one of headline, descript"):
+        run("screen", search_ads, texts, "--part", "body")

@@ -86,8 +86,8 @@ def server(tmp_path_factory):
         process.wait()
 
 
-def wait_until_healthy(url, process, log):
-    deadline = time.monotonic() + 120
+def wait_until_healthy(url, process, log, *, seconds=120):
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

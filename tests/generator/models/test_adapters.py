@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from generator.errors import BackendError
 from generator.models.base import Sampling, ended
-from generator.models.transformers import TransformersBackend, pick_device
+from generator.models.devices import pick_device
+from generator.models.transformers import TransformersBackend
 
 GREEDY = Sampling("\x00", 12, temperature=1e-4, top_p=0.5)
 PROMPTS = ["tea for", "coffee that", "a night train to"]

@@ -185,6 +185,15 @@ def test_a_whole_headline_in_the_answer_is_the_headline(content, text):
     assert texts_in(content) == [text]
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["{", '{"texts": []}', "[]", '{"texts": ["', '{\n "texts": [\n\n', "```json\n{}\n```"],
+)
+def test_json_without_a_text_is_no_text(content):
+    assert texts_in(content) == []
+    assert texts_in(content, finished=False) == []
+
+
 def test_a_server_that_answers_with_one_text_is_asked_for_one_at_a_time():
     with server(chat(GOOD)) as (url, asked):
         assert len(ask(url, n=5, texts_per_request=4)) == 5

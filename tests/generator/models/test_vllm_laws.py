@@ -13,6 +13,7 @@ from generator.versions.store import Versions, version_resolver
 from tests.generator.models.vllm_servers import (
     BASE,
     MOST_RANK,
+    START_SECONDS,
     StandIn,
     Vllm,
     real_vllm,
@@ -28,6 +29,7 @@ KINDS = [
         "vllm",
         marks=[
             pytest.mark.model,
+            pytest.mark.timeout(2 * START_SECONDS),
             pytest.mark.skipif(real_vllm() is None, reason="no vLLM is installed: make vllm"),
         ],
     ),
@@ -183,6 +185,7 @@ def test_a_server_that_takes_no_adapters_is_told_by_its_setting(folders):
 
 
 @pytest.mark.model
+@pytest.mark.timeout(2 * START_SECONDS)
 @pytest.mark.skipif(real_vllm() is None, reason="no vLLM is installed: make vllm")
 def test_so_is_a_real_one(folders, tmp_path):
     real = Vllm(tmp_path, updating=False)

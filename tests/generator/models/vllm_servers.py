@@ -19,6 +19,7 @@ from tests.running import free_port
 
 BASE = "smollm2"
 MOST_RANK = 16
+START_SECONDS = 900
 INSTALLED = Path(__file__).parents[3] / ".vllm" / "bin" / "python"
 LAYERS, HIDDEN, VALUES = 30, 576, 192
 
@@ -60,6 +61,10 @@ class Vllm:
         self.url = f"http://127.0.0.1:{self._port}/v1"
         self._start()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def restart(self):
         self.stop()
         self._start()
@@ -91,8 +96,12 @@ class Vllm:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=environment, cwd=self._log.parent
             )
-        health = f"http://127.0.0.1:{self._port}/health"
-        wait_until_healthy(health, self._process, self._log)
+        try:
+            health = f"http://127.0.0.1:{self._port}/health"
+            wait_until_healthy(health, self._process, self._log, seconds=START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
 
 
 class StandIn:

@@ -72,6 +72,28 @@ def test_another_encoding_is_told_with_the_way_out():
         decoded("a.csv", "headline\n跑鞋\n".encode("gbk"))
 
 
+def test_a_workbook_is_told_as_one():
+    with pytest.raises(AdsFileError, match="save the sheet as CSV"):
+        decoded("a.xlsx", b"PK\x03\x04rest")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "headline,clicks\r\nHi,1\r\n",
+        "headline,clicks\rHi,1\r",
+        "sep=,\nheadline,clicks\nHi,1\n",
+        "headline,clicks,,\nHi,1,,\n",
+        '"headline","clicks"\n"Hi","1"\n',
+        "\ufeffheadline\tclicks\nHi\t1",
+        " Headline , Clicks \nHi,1\n",
+    ],
+)
+def test_tables_as_programs_write_them(text):
+    [(_, row)] = table_of(decoded("a.csv", text.encode())).rows
+    assert [row[name] for name in row][:2] == ["Hi", "1"]
+
+
 def test_lines_above_the_header_and_empty_rows_are_passed_over():
     found = table_of("Ad report\nAll time\n\nHeadline;Clicks\nHi;2\n;\nHo;3\n")
     assert found.columns == ("Headline", "Clicks")

@@ -9,7 +9,17 @@ import msgspec
 
 from generator.brief.prompts import EXAMPLES
 from generator.brief.schema import Brief
-from generator.screening.gates import claims, figures, form, language, rules, similarity, text
+from generator.screening.gates import (
+    claims,
+    figures,
+    form,
+    language,
+    lists,
+    rules,
+    similarity,
+    text,
+)
+from generator.screening.gates.likeness import vectors
 from generator.screening.gates.similarity import before, nonsense
 from generator.screening.settings import usual
 from tests.generator.screening.make_cases import FOLDER, PRODUCTS
@@ -78,7 +88,7 @@ def judge(gate, rows, *, backend=None):
     if gate == "nonsense":
         return _nonsense(rows, backend)
     if gate == "off_topic":
-        found = similarity.vectors([row["text"] for row in rows])
+        found = vectors([row["text"] for row in rows])
         return [
             similarity.off_topic(v, _subjects(row["product"]), usual().off_topic.floor)
             for v, row in zip(found, rows, strict=True)
@@ -100,7 +110,7 @@ def _nonsense(rows, backend):
 @cache
 def _subjects(product):
     brief = brief_of(product)
-    return similarity.vectors(brief.texts())
+    return vectors(brief.texts())
 
 
 def _length(row, brief):
@@ -118,15 +128,15 @@ def _sources(brief):
 
 
 def _duplicate(row, _):
-    both = similarity.vectors([row["text"], *row["others"]])
+    both = vectors([row["text"], *row["others"]])
     settings = msgspec.structs.asdict(usual().duplicate)
     return similarity.duplicate(row["text"], row["others"], both[1:] @ both[0], **settings)
 
 
 def _crowding(row, _):
     """One of a set is too much, or none is: each is judged by those before it."""
-    found = similarity.vectors(row["texts"])
-    settings = msgspec.structs.asdict(usual().crowding)
+    found = vectors(row["texts"])
+    settings = {"floor": usual().crowding.floor, "nearest": usual().crowding.nearest}
     judged = [similarity.crowded(found[i], found[:i], **settings) for i in range(len(found))]
     return min(judged, key=lambda finding: finding.score)
 
@@ -155,7 +165,10 @@ JUDGES = {
         row["text"], brief.constraints.never_use, brief.constraints.competitors
     ),
     "platform": _platform,
-    "harm": lambda row, _: rules.broken(row["text"], [rules.load_rules(rules.HARM)]),
+    "harm": lambda row, _: max(
+        rules.broken(row["text"], [rules.load_rules(rules.HARM)]),
+        lists.contemptuous(row["text"], "en"),
+    ),
     "required_claims": lambda row, _: claims.required({"headline": row["text"]}, row["claims"]),
     "figures": lambda row, brief: figures.unbacked(row["text"], _sources(brief)),
     "unfounded": lambda row, brief: claims.unfounded(row["text"], _sources(brief)),

@@ -194,3 +194,8 @@ def test_of_few_texts_and_of_one_segment_nothing_is_said():
     assert (
         concerns([*told("young", BRIGHT, times=9), *told("old", GLOOMY, "grammar", 9)])["old"] == ()
     )
+
+
+def test_words_of_scripts_without_spaces_are_told():
+    [said] = liked(crowd(30, liking="周末跑步，轻装上阵", other="办公软件，高效协作"))
+    assert "跑步" in said.removeprefix("clicked on ").split(", ")

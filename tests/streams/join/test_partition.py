@@ -8,8 +8,8 @@ from streams.join.partition import (
     TICK,
     JoinCounts,
     JoinedPartition,
-    JoinWritten,
 )
+from streams.join.written import JoinWritten
 from streams.logs.base import Record
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics

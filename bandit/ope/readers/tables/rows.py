@@ -117,9 +117,10 @@ class Table:
         for block in self.source.blocks(
             self.roles.columns(), size, counts, names=self.roles.names, part=part, parts=parts
         ):
-            yield self._read(block, counts)
+            yield self.read(block, counts)
 
-    def _read(self, block: Block, counts: RowCounts) -> TableRows:
+    def read(self, block: Block, counts: RowCounts) -> TableRows:
+        """Returns the rows of a block that can be read; `counts` takes the others."""
         plain = self.roles.plain
         bad = _BadRows(block, self.survey.repeats)
         action = None

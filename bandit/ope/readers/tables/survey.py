@@ -68,21 +68,27 @@ def survey(source: TableSource, roles: Roles) -> Survey:
     Raises:
         ReaderError: the table cannot be read, or an action's feature changes from row to row.
     """
-    plain = roles.plain
     texts = [] if source.has_types else [*roles.context.values(), *roles.features.values()]
-    looked_at = [plain[r] for r in ("action", "propensity", "event_id", "actions") if r in plain]
-    looked_at += [*roles.features.values(), *roles.available.values(), *texts]
-    for given in roles.target_pmfs.values():
-        looked_at += [given] if isinstance(given, str) else given.values()
-    found = _Found(roles)
+    found = SurveySums(roles)
     size = WIDE_ROWS if roles.wide else ROWS
+    looked_at = [*surveyed_columns(roles), *texts]
     for block in source.blocks(looked_at, size, RowCounts("skip"), names=roles.names):
         found.add(block, texts)
     return found.get(texts)
 
 
-class _Found:
-    """What was found so far."""
+def surveyed_columns(roles: Roles) -> list[str]:
+    """Returns the columns that a survey reads."""
+    plain = roles.plain
+    looked_at = [plain[r] for r in ("action", "propensity", "event_id", "actions") if r in plain]
+    looked_at += [*roles.features.values(), *roles.available.values()]
+    for given in roles.target_pmfs.values():
+        looked_at += [given] if isinstance(given, str) else given.values()
+    return looked_at
+
+
+class SurveySums:
+    """What was found so far; `merge` takes in what was found in another part of the table."""
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
@@ -96,6 +102,7 @@ class _Found:
         self._sizes: dict[int, tuple[float, float]] = {}
 
     def add(self, block: Block, texts: list[str]) -> None:
+        """Takes in rows."""
         batch, plain = block.batch, self._roles.plain
         for column in texts:
             self._kinds.setdefault(column, {k for k, _ in KINDS}).intersection_update(
@@ -115,7 +122,25 @@ class _Found:
             for row in by_action(batch, given):
                 self._ids.update(row if isinstance(row, dict) else ())
 
+    def merge(self, other: SurveySums) -> None:
+        """Takes in what was found in other rows, of a table without text to be told apart."""
+        self._ids |= other._ids
+        for action, features in other._features.items():
+            mine = self._features.setdefault(action, {})
+            for name, value in features.items():
+                if mine.setdefault(name, value) != value:
+                    raise ReaderError(
+                        f"{name} of action {action!r} is {shown(value)}, but {shown(mine[name])} "
+                        "in another row; features that change from row to row go into objects "
+                        "with an id, actions=COLUMN"
+                    )
+        self._digits += other._digits
+        for size, (low, high) in other._sizes.items():
+            least, most = self._sizes.get(size, (1.0, 0.0))
+            self._sizes[size] = min(least, low), max(most, high)
+
     def get(self, texts: list[str]) -> Survey:
+        """Returns what is known of the table."""
         roles = self._roles
         kinds: dict[str, TextKind] = {
             column: next((k for k, _ in KINDS if k in self._kinds.get(column, ())), "text")

@@ -69,10 +69,11 @@ def read_table(
     counts = counts or RowCounts()
     opened = Table(table, columns, propensities=propensities)
     rows = opened.rows(counts)
-    return (event for some in rows for event in _events(opened, some, counts))
+    return (event for some in rows for event in events_of(opened, some, counts))
 
 
-def _events(table: Table, rows: TableRows, counts: RowCounts) -> Iterator[LoggedEvent]:
+def events_of(table: Table, rows: TableRows, counts: RowCounts) -> Iterator[LoggedEvent]:
+    """Yields the decisions that rows of a table are."""
     roles, known = table.roles, table.survey
     batch = rows.block.batch.take(pa.array(rows.kept))
     contexts = _objects(batch, roles.context, known)
@@ -200,9 +201,10 @@ class ColumnLog(NamedTuple):
         counts = counts or RowCounts(self.on_bad_row)
         for rows in self.table.rows(counts, COLUMN_ROWS, part=part, parts=parts):
             if len(rows.kept):
-                yield self._columns(rows)
+                yield self.columns(rows)
 
-    def _columns(self, rows: TableRows) -> TableColumns:
+    def columns(self, rows: TableRows) -> TableColumns:
+        """Returns rows of the table by what they are."""
         action = None
         if rows.action is not None:
             found = pc.index_in(rows.action, pa.array(self.actions, pa.string()))

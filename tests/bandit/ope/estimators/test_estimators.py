@@ -8,6 +8,7 @@ import pytest
 from bandit.errors import EstimateError
 from bandit.ope.base import Batch
 from bandit.ope.estimators import ESTIMATORS, FORMULAS, WITH_MODEL, open_estimator
+from bandit.ope.estimators.cross_validated import CHOICES
 from bandit.ope.estimators.doubly_robust import Dm, Dr, DrOs, SwitchDr
 from bandit.ope.estimators.running import RunningEstimate, value_alone
 from tests.bandit.ope.estimators.estimator_laws import (
@@ -75,6 +76,34 @@ class TestBlend(EstimatorLaws, CoverageLaws):
             errors.append((estimator.get().value, model.get().value))
         blend, dr = np.sqrt(((np.array(errors) - true_value()) ** 2).mean(axis=0))
         assert blend < 0.75 * dr
+
+
+class TestCrossValidated(EstimatorLaws, ConsistentLaws, CoverageLaws):
+    name = "cross_validated"
+
+    def test_a_right_model_is_believed_and_a_wrong_one_is_not(self):
+        wrong = np.array([[0.9, 0.1, 0.1], [0.1, 0.9, 0.1]])
+        for seed in range(5):
+            assert self.after(draw(3000, seed, scores=RATES).batch).chosen not in ("snips", "ips")
+            assert self.after(draw(3000, seed, scores=wrong).batch).chosen not in ("dm", "dros")
+
+    def test_it_is_what_many_splits_choose(self):
+        batch = draw(4000, seed=3).batch
+        rng, errors = np.random.default_rng(0), dict.fromkeys(CHOICES, 0.0)
+        for _ in range(200):
+            train = rng.random(len(batch)) < 0.5
+            told = value_alone(CHOICES["snips"], batch[np.flatnonzero(~train)])
+            for name, formula in CHOICES.items():
+                found = value_alone(formula, batch[np.flatnonzero(train)])
+                errors[name] += (found - told) ** 2
+        least = min(errors.values())
+        assert errors[self.after(batch).chosen] < 1.05 * least
+
+    def test_where_nothing_matched_it_is_what_the_model_says(self):
+        half = np.full(4, 0.5)
+        found = self.after(Batch(half, half, np.zeros(4), half, np.full(4, 0.3)))
+        assert (found.chosen, found.get().value) == ("dr", pytest.approx(0.3))
+        assert found.get().interval is None
 
 
 class TestReplay(EstimatorLaws, OwnIntervalLaws, ConsistentLaws, CoverageLaws):

@@ -53,6 +53,19 @@ def test_each_decision_comes_once_with_its_final_reward(archive):
     assert all(event.whole for event in found)
 
 
+def test_placements_in_partitions_of_their_own_are_all_read(tmp_path):
+    log, stop = MemoryLog(), threading.Event()
+    create_topics(log, partitions=2)
+    for sequence in range(6):
+        made = interaction(sequence, f"e{sequence}", 1.0, placement=f"p{sequence % 2}")
+        value = msgspec.json.encode(made)
+        log.append([Message(INTERACTIONS, b"", value, partition=sequence % 2)])
+    stop.set()
+    run_archive(log, tmp_path, stop=stop)
+    found = [event.decision.event_id for event in open_reader("archive", tmp_path)]
+    assert sorted(found) == [f"e{sequence}" for sequence in range(6)]
+
+
 @pytest.mark.parametrize("value", [b"{", b"[" * 100_000, b'{"type":"tick"}', b"\xff"])
 def test_what_is_no_interaction_is_left_out_as_by_the_learner(archive, tmp_path, value):
     log = MemoryLog()

@@ -9,7 +9,8 @@ import pytest
 
 from bandit.errors import ReaderError
 from bandit.ope.candidate import Options
-from bandit.ope.evaluate import evaluate, evaluate_columns
+from bandit.ope.evaluate import evaluate
+from bandit.ope.evaluate_columns import evaluate_columns
 from bandit.ope.readers import open_reader
 from bandit.ope.readers.rows import RowCounts
 from bandit.ope.readers.tables.table import open_columns, read_table

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from bandit.errors import BanditError
 from bandit.ope.candidate import Options
-from bandit.ope.evaluate import evaluate, evaluate_columns
+from bandit.ope.evaluate import evaluate
+from bandit.ope.evaluate_columns import evaluate_columns
 from bandit.ope.readers.rows import Reading, RowCounts
 from bandit.ope.readers.tables.table import open_columns, read_table
 from bandit.ope.tables import to_arrow

@@ -5,7 +5,7 @@ import pytest
 
 from bandit.ope.intervals import mean_band
 from bandit.service.figures.counts import Counts, Scale
-from bandit.service.figures.views import WinnerView, winner_of
+from bandit.service.figures.winners import WinnerView, winner_of
 
 SCALE = Scale()
 

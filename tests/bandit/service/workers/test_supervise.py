@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,12 @@ from pathlib import Path
 import pytest
 
 from bandit.errors import SettingError
+from bandit.service.settings import Settings
 from bandit.service.workers.supervise import ProcessSpec, up
+from streams.logs.embedded import MemoryLog
+from streams.restarts import FILE, RECENT_MS, note_death, often_restarted
+from streams.topics import create_topics
+from tests.bandit.service.api_server import running as running_api
 from tests.bandit.service.api_server import wait_until
 
 UP = """
@@ -222,3 +228,31 @@ def test_a_process_that_does_not_end_when_asked_is_killed(monkeypatch):
     assert code == 0
     assert "p0 | still runs after 0.3 s; killed" in output
     assert not alive(int(output.split("pid ")[1].split()[0]))
+
+
+def test_who_dies_again_and_again_is_noted_for_health(tmp_path):
+    deaths, stop = tmp_path / FILE, threading.Event()
+    specs = [
+        ProcessSpec("sound", [sys.executable, "-c", POLITE]),
+        ProcessSpec("ill", [sys.executable, "-c", "raise SystemExit(1)"]),
+    ]
+    options = {"stop": stop, "output": StringIO(), "deaths": deaths}
+    supervisor = threading.Thread(target=up, args=(specs,), kwargs=options)
+    supervisor.start()
+    wait_until(lambda: often_restarted(deaths, time.time_ns() // 1_000_000))
+    stop.set()
+    supervisor.join(30)
+    now_ms = time.time_ns() // 1_000_000
+    assert often_restarted(deaths, now_ms).keys() == {"ill"}
+    assert often_restarted(deaths, now_ms + RECENT_MS) == {}
+
+
+def test_health_names_who_dies_again_and_again(tmp_path):
+    log = MemoryLog()
+    create_topics(log)
+    with running_api(log, Settings(data=tmp_path)) as api:
+        assert "restarts" not in api.client.get("/health").json()
+        for _ in range(3):
+            note_death(tmp_path / FILE, "join", time.time_ns() // 1_000_000)
+        note_death(tmp_path / FILE, "learn", time.time_ns() // 1_000_000)
+        assert api.client.get("/health").json()["restarts"] == {"join": 3}

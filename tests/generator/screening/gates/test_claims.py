@@ -104,3 +104,45 @@ def test_a_required_claim_is_found_after_signs_of_its_script(text):
 )
 def test_a_required_claim_is_no_part_of_another_in_any_script(text):
     assert claims.required({"body": text}, ["活动截至11月30日"]).why
+
+
+TRIAL = ["free 30-day trial", "no ads", "works with 40 banks"]
+MADE = {
+    "en": (
+        TRIAL,
+        ["Free for 30 Days", "Start Your Free Trial", "Ad-free budgeting", "Try It Free"],
+    ),
+    "de": (["kostenloser Versand ab 60 Euro"], ["Versand gratis ab 60 €", "Gratisversand"]),
+    "es": (["primer mes gratis"], ["Empieza gratis el primer mes", "Un mes gratis"]),
+    "fr": (["livraison offerte"], ["Livraison gratuite", "-20 % et livraison offerte"]),
+    "zh": (["全场包邮", "周末限时5折"], ["现在下单，包邮到家", "周末特惠，轻装上阵"]),
+    "ja": (["送料無料"], ["送料無料でお届け"]),
+    "ko": (["무료 배송"], ["무료배송으로 만나요"]),
+}
+NOT_MADE = {
+    "en": ["Free Shipping & Returns", "Free Returns", "Pain-Free Banking", "Free Mug Inside",
+           "Sugar-free money", "Money back, always", "Next-Day Delivery", "Free Yoga Class",
+           "Big sale this week"],
+    "de": ["Kostenlose Rückgabe", "Gratis testen", "Geld-zurück-Garantie", "0 % Finanzierung"],
+    "es": ["Envío gratis", "Regalo incluido", "Garantía de por vida", "Recíbelo mañana"],
+    "fr": ["Livraison gratuite et retours offerts", "Essai gratuit",
+           "Satisfait ou remboursé", "Soldes d'hiver"],
+    "zh": ["七天无理由退换", "免费试穿", "下单就送好礼", "假一赔十", "免息分期", "当日达"],
+    "ja": ["返品無料", "初回無料", "全額返金", "翌日配送"],
+    "ko": ["무료 반품", "사은품 증정", "당일 배송", "무이자 할부"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", MADE)
+def test_promises_that_the_brief_makes_pass(language):
+    sources, texts = MADE[language]
+    for text in texts:
+        assert claims.unfounded(text, sources, language).why is None, text
+
+
+@pytest.mark.parametrize("language", NOT_MADE)
+def test_promises_of_another_kind_are_refused(language):
+    sources = [*TRIAL, "kostenloser Versand", "primer mes gratis", "100 % mousse", "全场包邮",
+               "送料無料", "무료 배송"]  # fmt: skip
+    for text in NOT_MADE[language]:
+        assert claims.unfounded(text, sources, language).why, text

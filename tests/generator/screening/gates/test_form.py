@@ -17,6 +17,14 @@ GOOD = {
         "Better, day by day",
         "It gets “lighter”… almost",
         "24/7 – for £9",
+        "Smart Homes for Smart People",
+        "A Home Away From Home",
+        "The long road is the fun road",
+        "Come As You Are",
+        "Something to look forward to",
+        "Just like that",
+        "Because we said so",
+        "Where good bread comes from",
     ],
     "de": [
         "Bereit für dein Wochenende?",
@@ -28,6 +36,7 @@ GOOD = {
         "Wochenendlaufschuhe",
         "Lauf leicht. Lauf lang.",
         "Kennst du das?",
+        "Schritt für Schritt zum Ziel",
     ],
     "es": [
         "¿Listo para correr este fin de semana?",
@@ -36,6 +45,8 @@ GOOD = {
         "«Ligeras» como el viento",
         "¿Y si corres más? ¡Hazlo!",
         "El n.º 3 de tu equipo",
+        "Cuando quieras, donde quieras",
+        "Paso a paso, llegas",
     ],
     "fr": [
         "Courez plus loin\u202f!",
@@ -44,6 +55,8 @@ GOOD = {
         "«\u00a0Légères\u00a0» comme l’air",
         "20\u202f% de remise",
         "Bien dormir\u00a0: c’est ici",
+        "Ni trop ferme, ni trop mou",
+        "Jour après jour",
     ],
     "zh": [
         "轻盈如风，周末开跑",
@@ -59,6 +72,7 @@ GOOD = {
         "天天新鲜，慢慢享受",
         "轻一点，快一点",
         "出发……就现在",
+        "哈哈哈，周末到了",
     ],
     "ja": [
         "静かな朝に届く焙煎コーヒー",
@@ -69,6 +83,7 @@ GOOD = {
         "週末、走りませんか？",
         "50％オフ！",
         "朝活〜はじめよう",
+        "ドキドキの週末",
     ],
     "ko": [
         "가벼운 러닝화로 주말을 달려보세요",
@@ -109,6 +124,9 @@ BAD = {
         "轻量跑鞋，就是轻量跑鞋",
         "周末开跑，",
         "【周末特惠",
+        "好睡好睡好睡好睡",
+        "每天一杯，让您",
+        "~~夏日特惠~~",
         "开跑！！！",
         "开跑 ，现在",
         "开跑😊吧",

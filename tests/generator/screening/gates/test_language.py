@@ -25,6 +25,7 @@ judged = partial(in_language, **asdict(usual().language))
         ("de", "Der Deal des Tages"),
         ("es", "¿Listo para correr este fin de semana?"),
         ("es", "Streaming sin límites"),
+        ("es", "Elige tu color"),
         ("fr", "Le shopping en un clic"),
         ("fr", "Courez plus loin\u202f!"),
         ("nb", "Tre oster i måneden"),

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from generator.screening.gates import similarity
+from generator.screening.gates.likeness import vectors
 
 
 def duplicate(text, others):
-    both = similarity.vectors([text, *others])
+    both = vectors([text, *others])
     limits = {"alike": 92, "close": 0.9, "worded": 60}
     return similarity.duplicate(text, others, both[1:] @ both[0], **limits)
 
@@ -51,13 +52,13 @@ def test_duplicate_scores_how_like_the_nearest_is():
 
 
 def test_texts_without_words_have_no_direction():
-    assert similarity.vectors([]).shape == (0, 256)
-    assert not similarity.vectors(["", "zzqx"])[0].any()
+    assert vectors([]).shape == (0, 256)
+    assert not vectors(["", "zzqx"])[0].any()
 
 
 def test_off_topic_tells_how_far_a_text_is_from_all_subjects():
-    subjects = similarity.vectors(["coffee beans by post", "fresh coffee"])
-    bread, coffee = similarity.vectors(["A new bicycle tyre", "Coffee every morning"])
+    subjects = vectors(["coffee beans by post", "fresh coffee"])
+    bread, coffee = vectors(["A new bicycle tyre", "Coffee every morning"])
     assert similarity.off_topic(bread, subjects, 0.3).why.startswith("closeness to the product is ")
     assert similarity.off_topic(coffee, subjects, 0.3).why is None
 
@@ -70,17 +71,15 @@ def test_a_set_is_the_more_distinct_the_less_its_texts_repeat():
 
 
 def test_crowded_refuses_one_more_of_a_kind_and_not_a_few():
-    alike = similarity.vectors(
-        [f"Coffee that {verb} you" for verb in ("lifts", "calms", "warms", "wakes")]
-    )
-    [more] = similarity.vectors(["Coffee that holds you"])
+    alike = vectors([f"Coffee that {verb} you" for verb in ("lifts", "calms", "warms", "wakes")])
+    [more] = vectors(["Coffee that holds you"])
     assert "too like 4 others" in similarity.crowded(more, alike, floor=0.7, nearest=4).why
     assert similarity.crowded(more, alike[:3], floor=0.7, nearest=4).why is None
 
 
 def test_by_difference_puts_the_least_alike_first_and_keeps_the_first():
     texts = ["Warm bread", "Warm bread today", "A calm dentist", "Bread, warm"]
-    order = similarity.by_difference(similarity.vectors(texts))
+    order = similarity.by_difference(vectors(texts))
     assert order[:2] == [0, 2]
     assert sorted(order) == [0, 1, 2, 3]
-    assert similarity.by_difference(similarity.vectors([])) == []
+    assert similarity.by_difference(vectors([])) == []

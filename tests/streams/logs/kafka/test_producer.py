@@ -30,8 +30,16 @@ def test_what_others_leave_null_is_empty():
 
 
 def test_the_time_that_a_message_brought_along_is_the_records():
-    record = read(headers=[("h", b"1"), (TIMESTAMP, b"900")])
+    record = read(headers=[("h", b"1"), (TIMESTAMP, b"900 t/3@7")])
     assert (record.timestamp_ms, record.headers) == (900, (("h", b"1"),))
+
+
+@pytest.mark.parametrize(
+    "told", [b"900", b"900 t/3@8", b"900 t/2@7", b"900 u/3@7", b"-1 t/3@7", b"09 t/3@7"]
+)
+def test_a_time_that_was_copied_from_another_record_is_not_this_ones(told):
+    record = read(headers=[(TIMESTAMP, told)])
+    assert (record.timestamp_ms, record.headers) == (1_000, ((TIMESTAMP, told),))
 
 
 def test_a_header_that_only_bears_the_times_name_is_kept():

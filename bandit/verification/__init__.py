@@ -6,143 +6,38 @@ give back the pmf, and the pmf and the event id give back the draw.
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final
 
-import msgspec
 import numpy as np
-from msgspec import Struct
-from rich.box import HEAVY_HEAD
-from rich.table import Table
 
-from bandit.eligibility import WeightedSampler, digest, seed_of, under_traffic_cap
+from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learning.fold import FIRST_IMPORT_SOURCE, PlacementFold, interactions_of
 from bandit.policies import load_policy
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
-from streams.catalogue.state import PARTITION, CatalogueReader
+from bandit.verification.report import TOLERANCE, AuditReport, Mismatch, Reason
+from bandit.verification.shortlists import Shortlists
+from streams.catalogue.state import CatalogueReader
 from streams.errors import EventError
 from streams.events import (
     DECISIONS,
-    EMPTY,
     INTERACTIONS,
-    Action,
     Decision,
     Interaction,
     Placement,
     decode,
     each_decision,
 )
-from streams.events.placement import Shortlisted
-from streams.fold import Progress, history, scan
+from streams.fold import Progress, history
 from streams.forgetting.values import is_forgotten
 from streams.logs.base import Log, Record, TopicPartition
 
-TOLERANCE: Final = 1e-9
-"""The most that a logged and a derived probability may differ by, and an inclusion by its share."""
-SHOWN: Final = 20
-"""How many mismatches the table lists; the JSON lists all."""
 BATCH: Final = 1000
-
-Reason: TypeAlias = Literal[
-    "pmf_differs",
-    "sample_differs",
-    "shortlist_differs",
-    "version_unknown",
-    "decision_unreadable",
-    "features_invalid",
-]
-
-
-class Mismatch(Struct, frozen=True, kw_only=True):
-    """One decision that cannot be derived again, and where it stands in the log."""
-
-    reason: Reason
-    event_id: str
-    slot: int
-    placement: str
-    policy_version: str
-    partition: int
-    offset: int
-    detail: str
-
-
-class AuditReport(Struct, frozen=True, kw_only=True):
-    """How many decisions and policy versions were looked at, and what did not agree.
-
-    `forgotten` decisions had something taken out of their context, so that their propensities
-    cannot be derived again; nor can those of `unprovable` ones, whose policy learned from such.
-    Of `undrawn` ones it cannot be told how their shortlist was drawn: creatives were capped, or
-    the catalogue was compacted since. `imported` ones were made by another system, so that there is
-    no draw and no policy of this log to derive them from; they do not count as `decisions`.
-    """
-
-    decisions: int
-    versions: int
-    versions_verified: int
-    tolerance: float
-    mismatches: tuple[Mismatch, ...]
-    forgotten: int = 0
-    unprovable: int = 0
-    undrawn: int = 0
-    imported: int = 0
-
-    @property
-    def clean(self) -> bool:
-        """Whether everything agreed."""
-        return not self.mismatches
-
-    def counts(self) -> dict[str, int]:
-        """Returns how many mismatches there are, by reason."""
-        return dict(sorted(Counter(found.reason for found in self.mismatches).items()))
-
-    def summary(self) -> str:
-        """Returns the verdict in one line."""
-        if self.clean:
-            verdict = "everything agrees" if self.decisions else "there is nothing to check"
-        else:
-            verdict = ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
-        if lost := self.forgotten + self.unprovable:
-            verdict += f", but for {lost} that cannot be proved since something was forgotten"
-        if self.undrawn:
-            verdict += f", but for {self.undrawn} whose shortlists cannot be drawn again"
-        if self.imported:
-            verdict += (
-                f"; {self.imported} imported decisions were made by another system, and cannot be "
-                "derived from this log"
-            )
-        return (
-            f"{self.decisions} decisions, {self.versions_verified} of {self.versions} policy "
-            f"versions verified: {verdict}"
-        )
-
-    def to_json(self) -> str:
-        """Returns the report as one JSON object."""
-        fields = {"clean": self.clean, "counts": self.counts(), **msgspec.structs.asdict(self)}
-        return msgspec.json.encode(fields).decode()
-
-    def to_table(self) -> Table:
-        """Returns the report as a table to print."""
-        table = Table(
-            title=self.summary(),
-            caption=f"probabilities compared to {self.tolerance:g}",
-            show_header=not self.clean,
-            box=None if self.clean else HEAVY_HEAD,
-        )
-        for column in ("reason", "event id", "slot", "placement", "decisions at", "detail"):
-            table.add_column(column, overflow="fold")
-        for found in self.mismatches[:SHOWN]:
-            place = f"{found.partition}@{found.offset}"
-            row = (found.reason, found.event_id, str(found.slot), found.placement, place)
-            table.add_row(*row, found.detail)
-        if len(self.mismatches) > SHOWN:
-            table.add_row("…", f"{len(self.mismatches) - SHOWN} more", "", "", "", "see the JSON")
-        return table
 
 
 def audit(log: Log, *, progress: Progress | None = None) -> AuditReport:
@@ -359,80 +254,3 @@ def _offset_of(version: str) -> int | None:
     """Returns the offset that a policy version names, None if it is not of that form."""
     offset = version.rpartition("@")[2]
     return int(offset) if offset.isdecimal() else None
-
-
-KEPT: Final = 256
-"""How many weights are kept for the versions after theirs."""
-
-
-class _Live(NamedTuple):
-    actions: tuple[Action, ...]
-    digest: str
-
-
-class Shortlists:
-    """Derives shortlists again from one log."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._reader = CatalogueReader(log)
-        self._live: dict[str, tuple[int, _Live]] = {}
-        self._samplers: dict[tuple[str, str, str, float], WeightedSampler] = {}
-
-    def differs(self, policy: Policy, decision: Decision) -> str | None:
-        """Returns how the decision's actions are not those that are drawn, empty if they are.
-
-        None if that cannot be told: some creatives were capped, the catalogue does not have any
-        more what it said then, or the version that weighed them, if not the decision's own, made
-        no decision by its own weights. `policy` is of the version that the decision names, and
-        versions come in the order in which they were folded.
-        """
-        note = decision.shortlist
-        if not note:
-            return ""
-        live = self._live_at(decision.placement, note.catalogue)
-        if live.digest != note.among or len(live.actions) != note.of:
-            return None
-        sampler = self._sampler_of(policy, decision, live, note)
-        if sampler is None:
-            return None
-        drawn = sampler.draw(seed_of(decision.event_id, note.weights), note.size)
-        let = [live.actions[index].id for index in drawn.indices.tolist()]
-        # A slot has what those before it left, and what it does not exclude.
-        if beyond := {action.id for action in decision.actions}.difference(let):
-            return f"{len(beyond)} of its actions were not let in, such as {min(beyond)!r}"
-        chosen = drawn.indices[let.index(decision.action.id)]
-        inclusion = sampler.inclusion(int(chosen), drawn.until)
-        if math.isclose(note.inclusion, inclusion, rel_tol=TOLERANCE):
-            return ""
-        return f"inclusion {note.inclusion} is logged, {inclusion} is derived"
-
-    def _live_at(self, placement: str, offset: int) -> _Live:
-        """Returns who was live as the catalogue said before the offset."""
-        if offset < self._reader.offset:
-            self._reader = CatalogueReader(self._log)
-            self._live.clear()
-        for record in scan(self._log, PARTITION, self._reader.offset, end=offset):
-            self._reader.take(record)
-        catalogue = self._reader.catalogue
-        version = catalogue.version_of(placement)
-        known = self._live.get(placement)
-        if known is None or known[0] != version:
-            actions = tuple(Action(each.id, each.features) for each in catalogue.live(placement))
-            known = self._live[placement] = version, _Live(actions, digest(actions))
-        return known[1]
-
-    def _sampler_of(
-        self, policy: Policy, decision: Decision, live: _Live, note: Shortlisted
-    ) -> WeightedSampler | None:
-        key = decision.placement, note.weights, live.digest, note.floor
-        found = self._samplers.pop(key, None)
-        if found is None:
-            if note.weights != decision.policy_version:
-                return None
-            found = WeightedSampler(policy.pmf(EMPTY, live.actions), note.floor)
-            if len(self._samplers) >= KEPT:
-                del self._samplers[next(iter(self._samplers))]
-        # The last one used is the last to go.
-        self._samplers[key] = found
-        return found
