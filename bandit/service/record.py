@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bandit.errors import RequestError
 from bandit.service.auth.privacy import PrivacyFilter
@@ -14,6 +14,8 @@ from bandit.service.requests import OutcomeRequest, derived_outcome_id
 from streams.events import OUTCOMES, REWARD, UNREWARDED, Outcome, Placement, encode
 from streams.logs.base import Message
 from streams.logs.cloudevents import trace_headers
+
+KIND_UNKNOWN: Final = "kind_unknown"
 
 
 class Accepted(NamedTuple):
@@ -91,7 +93,7 @@ def _check_kind(placement: Placement, kind: str) -> None:
     if kind not in kinds and kind not in UNREWARDED:
         raise RequestError(
             422,
-            "kind_unknown",
+            KIND_UNKNOWN,
             f"placement {placement.name!r} rewards no {kind!r}, so it would count for nothing; its "
             f"kinds are {', '.join(kinds) or 'none'}; send one of them, or add it to the reward",
             target="kind",

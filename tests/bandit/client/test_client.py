@@ -27,6 +27,8 @@ from streams.logs.embedded import MemoryLog
 from tests.bandit.service.api_server import running, wait_until
 from tests.readme import section
 
+SOLD = {"kinds": {"click": {}, "reward": {}, "sale": {"weight": 0.01}}}
+
 
 def test_what_is_exported_stays():
     assert set(bandit.client.__all__) == {
@@ -79,7 +81,7 @@ def test_actions_may_be_brought_and_slots_filled(api, connect):
 
 
 def test_what_happens_after_a_decision_arrives(api, connect):
-    client, name = connect(api.url), api.placement("after")
+    client, name = connect(api.url), api.placement("after", reward=SOLD)
     event_id = client.rank(name, {}, deferred=True).event_id
     client.activate(name, event_id)
     client.activate(name, event_id, slots=[1])

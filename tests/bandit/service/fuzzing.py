@@ -31,7 +31,7 @@ BODIES = [
     b'{"slots":[{"id":"top"},{"id":"side","excluded":["a"],"features":{"wide":true}}]}',
     b'{"value":1.0,"slot":0,"outcome_id":"o"}',
     b'{"kind":"click","value":1,"timestamp_ms":1700000000000}',
-    b'[{"kind":"click"},{"kind":"view","slot":1}]',
+    b'[{"kind":"click"},{"kind":"impression","slot":1}]',
     b'{"slots":[0,1]}',
     b"{}",
     b"",

@@ -56,7 +56,7 @@ def test_decisions_outcomes_and_groups_are_counted(api):
     groups = sample(api, "copyloop_append_group_messages_count")
     for _ in range(3):
         api.rank(name)
-    api.event(name, "e", "outcomes", [{"kind": "click"}, {"kind": "view"}])
+    api.event(name, "e", "outcomes", [{"kind": "click"}, {"kind": "impression"}])
     assert sample(api, "copyloop_decisions_total", placement=name) == 3
     assert sample(api, "copyloop_outcomes_total", placement=name) == 2
     assert sample(api, "copyloop_append_group_messages_count") == groups + 4

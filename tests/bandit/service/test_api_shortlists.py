@@ -111,7 +111,9 @@ def test_new_placements_have_one_and_others_keep_what_they_have(api):
     url = "/v1/placements/new"
     assert api.client.put(url, json={"shortlist": FEW}).json()["shortlist"] == FEW
     assert api.client.put(url, json={"review": True}).json()["shortlist"] == FEW
-    assert api.client.put(url, json={"shortlist": None}).json()["shortlist"] is None
+    assert (
+        api.client.put(url, json={"shortlist": None, "review": False}).json()["shortlist"] is None
+    )
     assert api.client.put(url, json={}).json()["shortlist"] is None
     for wrong in ({"size": 1}, {"size": 1001}, {"floor": 0.0}, {"floor": 1.5}):
         assert api.client.put(url, json={"shortlist": wrong}).status_code == 422

@@ -27,7 +27,7 @@ from bandit.service.compat.openfeature.wire import (
     value_of,
 )
 from bandit.service.decide import Decider, DecisionRequest, serving_of
-from bandit.service.record import Accepted, Recorder
+from bandit.service.record import KIND_UNKNOWN, Accepted, Recorder
 from bandit.service.requests import OutcomeRequest
 from bandit.service.state import ServingPlacement, Snapshots
 from streams.errors import EventError, LogUnavailable
@@ -205,14 +205,22 @@ class Flags:
             outcomes.append(said)
         accepted: list[Accepted] = []
         tracked = {name: id_ for name, id_ in self._tracked(body, user).items() if may_ask(name)}
+        taken, unknown = {}, None
         for name, event_id in tracked.items():
             try:
                 placement = serving_of(self.snapshots, name).placement
                 accepted += self._recorder.accepted(placement, event_id, outcomes, traceparent)
+                taken[name] = event_id
             except RequestError as error:
-                raise FlagError(error.status, "GENERAL", f"{error.code}: {error}") from error
+                failed = FlagError(error.status, "GENERAL", f"{error.code}: {error}")
+                # What goes to all that a user has is for those that reward it.
+                if details.flag is not None or error.code != KIND_UNKNOWN:
+                    raise failed from error
+                unknown = failed
+        if unknown is not None and not taken:
+            raise unknown
         await self._recorder.write(accepted)
-        return tracked
+        return taken
 
     async def _seen_again(
         self, body: TrackBody, user: User, traceparent: str | None

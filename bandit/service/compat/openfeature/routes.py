@@ -44,6 +44,7 @@ _TRACK: Final = raw_body(
 _FAILED: Final[dict[int | str, dict[str, Any]]] = {
     400: {"description": "Nothing can be made of it.", "model": FlagFailure},
     404: {"description": "There is no such flag.", "model": FlagFailure},
+    422: {"description": "The placement does not take that.", "model": FlagFailure},
     503: {"description": "The log takes nothing now; try again.", "model": FlagFailure},
 }
 

@@ -161,7 +161,7 @@ def test_a_placement_names_whose_decisions_depend_on_each_other(loop):
     name = loop.placement("named", policy={"name": "uniform"}, unit="context.user")
     path = f"/v1/placements/{name}"
     assert loop.client.get(path).json()["unit"] == "context.user"
-    loop.placement(name, policy={"name": "uniform"})
+    loop.placement(name, policy={"name": "uniform"}, unit=None)
     assert loop.client.get(path).json().get("unit") is None
     refused = loop.client.put(path, json={"policy": {"name": "uniform"}, "unit": ""})
     assert code_of(refused) == (422, "body_invalid")

@@ -72,6 +72,21 @@ def test_settings_that_stop_the_start_or_do_nothing(tmp_path, log):
     assert unknown_variables({"COPYLOOP_REWARD_SECRET_FILE": "", "COPYLOOP_LOG_FORMAT": ""}) == []
 
 
+@pytest.mark.parametrize(
+    "made", ["checkpoints/join-0.checkpoint", "archive/decisions/000/a", "spool/1"]
+)
+def test_a_log_that_was_moved_is_none_that_never_was(tmp_path, made):
+    (told,) = of(found(tmp_path), "log", "warning")
+    assert "yet" in told
+    file = tmp_path / made
+    file.parent.mkdir(parents=True)
+    file.touch()
+    (gone,) = of(found(tmp_path), "log", "failure")
+    assert f"but {tmp_path} has what was made of one: {made.split('/')[0]}" in gone
+    (finding,) = [each for each in found(tmp_path) if each.check == "log"]
+    assert "streams restore" in finding.do
+
+
 def test_a_log_that_is_not_there_or_not_whole(tmp_path):
     assert of(found(tmp_path), "log", "warning")
     assert not (tmp_path / "log.db").exists(), "to look makes none"

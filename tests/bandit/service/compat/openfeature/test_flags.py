@@ -185,7 +185,9 @@ class TestTrack:
         assert (click.outcome_id, click.value) == ("c-1", 1)
 
     def test_an_event_of_no_flag_goes_to_all_and_activates_none(self, api):
-        names = [api.placement(name) for name in ("all-1", "all-2")]
+        selling = {"kinds": {"sale": {"weight": 0.01}}}
+        names = [api.placement(name, reward=selling) for name in ("all-1", "all-2")]
+        ask(api, api.placement("no-shop"), "buyer")
         found = [ask(api, name, "buyer").json() for name in names]
         event_ids = {each["key"]: each["metadata"]["eventId"] for each in found}
         answer = track(api, "sale", "buyer", value=9.5).json()
@@ -194,6 +196,9 @@ class TestTrack:
             (outcome,) = api.outcomes(each["metadata"]["eventId"])
             assert (outcome.kind, outcome.value) == ("sale", 9.5)
         assert track(api, "sale", "stranger").json() == {"tracked": 0, "eventIds": {}}
+        # The name is wrong wherever it goes.
+        assert failed(track(api, "sael", "buyer")) == (422, "GENERAL")
+        assert failed(track(api, "sale", "buyer", flag="no-shop")) == (422, "GENERAL")
 
     def test_an_event_may_be_of_an_evaluation_that_is_over(self, api):
         name = api.placement("over")

@@ -20,7 +20,7 @@ from bandit.service.compat.personalizer.configuration import (
     settings_of,
 )
 from bandit.service.compat.personalizer.wire import PersonalizerError
-from streams.events import Placement, RewardKind, RewardRule, decode, encode
+from streams.events import CORRECTIONS, Placement, RewardKind, RewardRule, decode, encode
 
 
 def configured(**changes):
@@ -32,7 +32,7 @@ def test_a_new_placement_is_as_a_new_loop_was():
     assert configuration_of(placement) == DEFAULT
     assert settings_of(placement) == LearningSettings(NAME, ARGUMENTS)
     assert placement.reward == RewardRule(
-        kinds={"reward": RewardKind(aggregation="first")}, minimum=-1.0
+        kinds={"reward": RewardKind(aggregation="first")}, minimum=-1.0, corrections=CORRECTIONS
     )
     assert placement.policy["name"] == "floor"
     assert placement.policy["epsilon"] == 0.2
