@@ -7,7 +7,15 @@ from bandit.errors import ReaderError
 from bandit.ope.readers import open_reader
 from streams.archive.parquet import read_archive, run_archive
 from streams.errors import ArchiveError
-from streams.events import INTERACTIONS, Action
+from streams.events import (
+    EMPTY,
+    INTERACTIONS,
+    Action,
+    Slate,
+    SlateInteraction,
+    SlateReward,
+    SlateSlot,
+)
 from streams.logs.base import Message
 from streams.logs.embedded import MemoryLog
 from streams.topics import create_topics
@@ -51,6 +59,47 @@ def test_each_decision_comes_once_with_its_final_reward(archive):
         ("e2", 0.5),
     ]
     assert all(event.whole for event in found)
+
+
+def test_the_slots_of_a_slate_are_decisions_of_their_own(tmp_path):
+    slate = Slate(
+        event_id="e",
+        placement="home",
+        timestamp_ms=1,
+        context=EMPTY,
+        actions=(Action("a"), Action("b"), Action("c")),
+        slots=(
+            SlateSlot(slot=0, pmf=(0.5, (0.25, 2)), index=1),
+            SlateSlot(slot=1, pmf=((0.5, 2),), index=0),
+        ),
+        policy_version="v",
+    )
+
+    def told(sequence, status, *rewards):
+        slots = [
+            SlateReward(slot=slot, reward=reward, previous_reward=previous)
+            for slot, (reward, previous) in enumerate(rewards)
+        ]
+        return SlateInteraction(
+            source=0,
+            sequence=sequence,
+            decision=slate,
+            slots=tuple(slots),
+            status=status,
+            timestamp_ms=sequence,
+        )
+
+    events = [
+        told(0, "provisional", (0.0, None), (0.0, None)),
+        told(2, "closed", (1.0, 0.0), (0.0, 0.0)),
+        told(2, "closed", (1.0, 0.0), (0.0, 0.0)),
+    ]
+    found = list(open_reader("archive", histories.archived(tmp_path / "archive", events)))
+    assert [(each.decision.slot, each.decision.action.id, each.reward) for each in found] == [
+        (0, "b", 1.0),
+        (1, "a", 0.0),
+    ]
+    assert [each.decision.propensity for each in found] == [0.25, 0.5]
 
 
 def test_placements_in_partitions_of_their_own_are_all_read(tmp_path):
