@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 import kafka
@@ -24,6 +24,7 @@ from streams.errors import (
     MessageInvalid,
     MessagesRefused,
     MessageTooLarge,
+    TopicError,
 )
 from streams.logs.base import Message, TopicPartition
 from streams.logs.kafka import KafkaLog
@@ -126,6 +127,7 @@ def test_a_time_that_the_broker_refuses_fails_alone(admin, log, topics):
     name, topic = f"refused.strange-{topics['plain']}", f"strange-{topics['plain']}"
     configs = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "1"}
     admin.create_topics({name: {"num_partitions": 1, "configs": configs}})
+    wait_until(lambda: is_there(log, topic))
     sent = [Message(topics["plain"], b"k", b"v"), Message(topic, b"k", noise(400_000))]
     with pytest.raises(MessagesRefused) as caught:
         [log.append(sent) for _ in range(50)]
@@ -179,6 +181,12 @@ def test_a_denied_topic_harms_its_own_messages_alone(admin, log, topics):
     assert log.append(sent[:2])
 
 
+def is_there(log, topic):
+    with suppress(TopicError):
+        return log.partitions(topic) > 0
+    return False
+
+
 def not_let_in(log, topic):
     try:
         log.append([Message(topic, b"k", b"try")])
@@ -209,7 +217,7 @@ def test_history_has_its_times_and_nobody_else_may_write_meanwhile(log, topics):
 
 
 def test_a_topic_that_was_deleted_or_made_anew_is_told(kafka_broker, admin, topics):
-    hasty = {"max_block_ms": 700, "request_timeout_ms": 700, "delivery_timeout_ms": 1000}
+    hasty = {"max_block_ms": 700, "request_timeout_ms": 700, "delivery_timeout_ms": 2000}
     log = KafkaLog(kafka_broker.bootstrap, prefix="refused.", **hasty)
     topic, name = topics["plain"], f"refused.{topics['plain']}"
     log.append([Message(topic, b"k", b"v")])
