@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -330,11 +330,15 @@ def _protection(patient: Patient) -> Seen:
 
 def _versions() -> Seen:
     """Looks whether what is installed is what this version was tested with."""
-    wrong = 0
+    wrong, extras = 0, metadata("copyloop").get_all("Provides-Extra", [])
     for text in requires("copyloop") or ():
         need = Requirement(text)
         install = f"pip install '{need.name}{need.specifier}'"
-        optional = need.marker is not None and not need.marker.evaluate({"extra": ""})
+        marker = need.marker
+        optional = marker is not None and not marker.evaluate({"extra": ""})
+        if marker and optional and not any(marker.evaluate({"extra": each}) for each in extras):
+            # It is for another Python or another machine.
+            continue
         try:
             there = version(need.name)
         except PackageNotFoundError:

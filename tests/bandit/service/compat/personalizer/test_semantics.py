@@ -2,11 +2,12 @@
 
 import time
 from contextlib import ExitStack
+from itertools import chain
 
 import httpx
 import pytest
 
-from streams.events import DEAD_LETTER, INTERACTIONS, decode
+from streams.events import DEAD_LETTER, INTERACTIONS, interactions_in
 from streams.fold import scan_topic
 from streams.logs.opening import open_log
 
@@ -58,8 +59,8 @@ def records(folder, topic):
 def closed(folder, prefix):
     """What each event that begins so came to, by its id and the slot's context."""
     found = {}
-    for record in records(folder, INTERACTIONS):
-        interaction = decode(record.value)
+    told = (interactions_in(record.value) for record in records(folder, INTERACTIONS))
+    for interaction in chain.from_iterable(told):
         if interaction.status == "closed" and interaction.decision.event_id.startswith(prefix):
             found[interaction.decision.event_id, interaction.decision.slot] = interaction
     return found
