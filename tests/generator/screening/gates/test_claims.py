@@ -1,7 +1,7 @@
 import pytest
 
 from generator.brief.schema import Brief
-from generator.screening.gates import claims, figures
+from generator.screening.gates import claims, figures, promises
 from tests.generator.screening.gates.conftest import BRIEF
 
 GATES = {
@@ -154,3 +154,17 @@ def test_promises_of_another_kind_are_refused(language):
                "送料無料", "무료 배송"]  # fmt: skip
     for text in NOT_MADE[language]:
         assert claims.unfounded(text, sources, language).why, text
+
+
+@pytest.mark.parametrize(
+    ("language", "nothing", "some"),
+    [
+        ("zh", "0元试穿", "满300减500元"),
+        ("ja", "送料0円", "送料500円"),
+        ("ko", "배송비 0원", "배송비 3000원"),
+        ("de", "0 % Finanzierung", "20 % Finanzierung"),
+    ],
+)
+def test_nothing_is_promised_by_the_zeros_of_a_larger_number(language, nothing, some):
+    assert promises.unmade(nothing, [], language)
+    assert not any("0" in said for said in promises.unmade(some, [], language))
