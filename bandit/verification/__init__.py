@@ -19,6 +19,7 @@ from bandit.eligibility import under_traffic_cap
 from bandit.errors import FeatureError, LearnError, PolicyError
 from bandit.learning.fold import FIRST_IMPORT_SOURCE, PlacementFold, interactions_of
 from bandit.policies import load_policy
+from bandit.policies.vw.binding import binding_name
 from bandit.policy import Pmf, Policy, policy_version, sample, sample_seed
 from bandit.verification.report import TOLERANCE, AuditReport, Mismatch, Reason
 from bandit.verification.shortlists import Shortlists
@@ -30,6 +31,7 @@ from streams.events import (
     Decision,
     Interaction,
     Placement,
+    PolicySpec,
     decode,
     each_decision,
 )
@@ -195,6 +197,8 @@ class _PlacementClaims:
                     self._claims.unprovable += 1
                     continue
                 detail = f"no policy of {self._name!r} folded from the log is {version}"
+                if any(_learns_with_vw(fold.spec) for fold in self._folds):
+                    detail += f"; here {binding_name()} folds, and another makes other versions"
                 self._claims.refuse("version_unknown", decision, record, detail)
         return self._verified
 
@@ -228,6 +232,12 @@ class _PlacementClaims:
             if difference > TOLERANCE:
                 detail = f"logged and derived probabilities are up to {difference:.3g} apart"
                 self._claims.refuse("pmf_differs", decision, record, detail)
+
+
+def _learns_with_vw(spec: PolicySpec) -> bool:
+    """Returns whether a policy, or one that it wraps, is Vowpal Wabbit's."""
+    inner = spec.get("policy")
+    return spec.get("name") == "vw" or (isinstance(inner, dict) and _learns_with_vw(inner))
 
 
 def _derived(policy: Policy, decision: Decision) -> Pmf:

@@ -8,6 +8,7 @@ import pytest
 from msgspec import Raw
 from rich.console import Console
 
+from bandit.policies.vw import binding, model
 from bandit.verification import audit
 from streams.events import DECISIONS, INTERACTIONS, decode
 from streams.logs.base import Message, TopicPartition
@@ -80,6 +81,15 @@ def test_a_version_that_was_changed_is_caught(spec, version):
     report = audit(changed(a_log(spec), 20, policy_version=version))
     assert found(report) == [("version_unknown", "home-20", 0, 20)]
     assert report.versions == report.versions_verified + 1
+
+
+def test_of_versions_that_another_binding_made_it_says_which_one_folds_here(monkeypatch):
+    log = a_log({"name": "floor", "epsilon": 0.1, "policy": VW})
+    for module in (binding, model):
+        monkeypatch.setattr(module, "open_workspace", binding.OfficialWorkspace)
+    report = audit(log)
+    assert report.counts() == {"version_unknown": N}
+    assert "here vowpalwabbit 9.11" in report.mismatches[0].detail
 
 
 def test_a_true_hash_at_a_wrong_offset_is_caught():
