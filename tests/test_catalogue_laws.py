@@ -122,7 +122,17 @@ CHANGES = {
     ),
     "put a placement": Change(
         "placement/home",
-        request=("PUT", "/v1/placements/home", {"learn": "window"}),
+        # It names all that would be reset, or it would be asked for a condition.
+        request=(
+            "PUT",
+            "/v1/placements/home",
+            {
+                "learn": "window",
+                "challengers": {},
+                "review": False,
+                "reward": {"window_seconds": 600},
+            },
+        ),
         keyed=False,
         overwrites=True,
     ),

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info
 
 from bandit.policies import load_policy
 from bandit.verification import audit
@@ -18,6 +19,11 @@ from streams.logs.opening import open_log
 from tests.bandit.recovery_findings import Events, calm_join, folds, unpublished
 
 VW = {"vw", "vw-eps"}
+ALGEBRA = {"lin-ts", "lin-ucb", "hybrid", "negative", "private", "short"}
+"""Their policies solve linear systems, whose last digits are those of the kernel that numpy's
+OpenBLAS takes for a processor."""
+KERNEL = "SkylakeX"
+"""Of the machine that recorded the log."""
 RECORDED = Path(__file__).parent / "data" / "recorded_log.db.xz"
 
 
@@ -31,8 +37,12 @@ def log(tmp_path_factory):
 
 def test_every_decision_is_derived_again(log):
     report = audit(log)
-    assert report.clean, report.counts()
-    assert (report.decisions, report.versions, report.versions_verified) == (689, 180, 180)
+    assert (report.decisions, report.versions) == (689, 180)
+    if kernel() == KERNEL:
+        assert report.clean, report.counts()
+        assert report.versions_verified == 180
+    else:
+        assert {mismatch.placement for mismatch in report.mismatches} <= ALGEBRA
     assert report.unprovable == report.forgotten == report.undrawn == 0
 
 
@@ -50,7 +60,7 @@ def test_the_fold_gives_the_policies_that_were_published(log):
     assert len(names) == 24
     for name in unpublished(log, made):
         # Vowpal Wabbit's steps depend on the processor's maker, in the fourth digit of a step.
-        assert name in VW
+        assert name in (VW if kernel() == KERNEL else VW | ALGEBRA)
         (fold,) = (fold.placements[name] for fold in made.values() if name in fold.placements)
         (published,) = [e for e in logged(log, POLICIES) if e.placement == name][-1:]
         theirs = load_policy(bytes(published.state))
@@ -59,6 +69,12 @@ def test_the_fold_gives_the_policies_that_were_published(log):
         for decision in decisions:
             asked = decision.context, decision.actions
             assert fold.policy.pmf(*asked) == pytest.approx(theirs.pmf(*asked), abs=1e-4)
+
+
+def kernel():
+    """Returns which kernel of linear algebra numpy takes on this machine."""
+    (blas,) = {each["architecture"] for each in threadpool_info() if each["user_api"] == "blas"}
+    return blas
 
 
 def logged(log, topic):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bandit.verification import audit
-from streams.events import INTERACTIONS, decode
+from streams.events import INTERACTIONS, interactions_in
 from streams.logs.base import TopicPartition
 from streams.logs.embedded import MemoryLog
 from tests.bandit.learning.test_worker import learning, published, undisturbed
@@ -17,7 +17,8 @@ SLOTS = [{"id": "top"}, {"id": "side", "features": {"wide": True}}, {"id": "foot
 
 
 def interactions(log):
-    return [decode(r.value) for r in log.read(TopicPartition(INTERACTIONS, 0), 0, limit=1000)]
+    records = log.read(TopicPartition(INTERACTIONS, 0), 0, limit=1000)
+    return [interaction for record in records for interaction in interactions_in(record.value)]
 
 
 @pytest.mark.parametrize("policy", ["thompson", "lin_ts"])

@@ -63,7 +63,8 @@ class OfficialWorkspace:
             self._workspace = self._native(list(options))
             return
         with tempfile.NamedTemporaryFile() as file:
-            Path(file.name).write_bytes(model)
+            file.write(model)
+            file.flush()
             self._workspace = self._native([*options, "--initial_regressor", file.name])
 
     @property

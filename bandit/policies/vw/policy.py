@@ -164,7 +164,8 @@ def count_by_letter(features: Context, namespace: str) -> Counter[str]:
     Raises:
         FeatureError: not an object.
 
-    >>> context = msgspec.Raw(b'{"hour": 1, "user": {"a": [2, 3]}, "device": "phone"}')
+    >>> from msgspec import Raw
+    >>> context = Raw(b'{"hour": 1, "user": {"a": [2, 3]}, "device": "phone"}')
     >>> sorted(count_by_letter(context, "context").items())
     [('c', 2), ('u', 4)]
     """
