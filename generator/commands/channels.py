@@ -38,7 +38,9 @@ def channels(
         print_rows(form, ("channel", "pieces, and the longest", "beside them", "counted"), rows)
         return
     for channel in found:
-        typer.echo(f"{channel.title}, checked {channel.checked}; {COUNTED[channel.counting]}")
+        typer.echo(
+            f"{channel.title}; {COUNTED[channel.counting]}; limits checked: {channel.checked}"
+        )
         columns = ("name", "how many", "longest", "beyond that", "source")
         print_rows(form, columns, [*map(_asset, channel.assets), *map(_detail, channel.details)])
 

@@ -44,7 +44,10 @@ class LawRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MarketLaw(Struct, frozen=True, forbid_unknown_fields=True):
-    """The rules of one market; `checked` is when the sources were last read."""
+    """The rules of one market.
+
+    `checked` is when somebody last compared them with the sources, `not yet` if nobody has.
+    """
 
     market: str
     checked: str
