@@ -325,7 +325,26 @@ def to_arrow(table: Any, columns: Mapping[str, str]) -> tuple[pa.Table, dict[str
             f"a {type(table).__name__} is no table: {error}; expected a path, or a table of "
             "Arrow, pandas, polars or DuckDB, a mapping of columns or a list of rows"
         ) from error
-    return found, expand(columns, found.column_names)
+    return _without_views(found), expand(columns, found.column_names)
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Returns the table with its views of text as text: Arrow takes no rows of a view."""
+    kinds = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if kind in kinds:
+            column = table.column(place)
+            if kind != field.type:
+                column = pa.chunked_array([_decoded(chunk) for chunk in column.chunks], kind)
+            table = table.set_column(place, field.name, column.cast(kinds[kind]))
+    return table
+
+
+def _decoded(categories: pa.DictionaryArray) -> pa.Array:
+    words = categories.dictionary.to_pylist()
+    known = [None if place is None else words[place] for place in categories.indices.to_pylist()]
+    return pa.array(known, categories.dictionary.type)
 
 
 def _made(names: Iterable[str], columns: dict[str, pa.Array]) -> pa.Table:

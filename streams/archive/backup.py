@@ -168,7 +168,7 @@ def _verified(copy: Path, name: Path) -> int:
         with closing(read_only(copy)) as database:
             ((verdict,),) = database.execute("PRAGMA integrity_check(1)").fetchall()
     except (LogError, sqlite3.Error) as error:
-        verdict = str(error).replace(str(copy), "it")
+        verdict = str(error).replace(f"the log {copy}: ", "").replace(str(copy), "it")
     if verdict != "ok":
         raise BackupError(f"{name} cannot be used: {verdict}; take another")
     return records

@@ -172,7 +172,17 @@ def patched(before: Placement, patch: bytes) -> PlacementBody:
     if not isinstance(changes, dict):
         raise RequestError(422, "body_invalid", "the body is no JSON object of changes")
     now = _plain(before)
-    reward = changes.get("reward")
+    if unknown := sorted(changes.keys() - now.keys() - set(PlacementBody.__struct_fields__)):
+        raise RequestError(
+            422, "body_invalid", f"a placement has no {unknown[0]!r}", target=unknown[0]
+        )
+    policy, reward = changes.get("policy"), changes.get("reward")
+    # Parameters of one policy mean nothing to another.
+    if (
+        isinstance(policy, dict)
+        and policy.get("name", before.policy["name"]) != (before.policy["name"])
+    ):
+        now["policy"] = {}
     # Kinds that follow from an objective come with it, and go with it.
     if isinstance(reward, dict) and (
         reward.get("objective") or ("objective" in reward and before.reward.objective)

@@ -40,6 +40,17 @@ def as_polars():
     return pytest.importorskip("polars", reason="polars is not installed").DataFrame(plain())
 
 
+def as_categories():
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    ads = polars.col("ad").cast(polars.String).cast(polars.Categorical)
+    return as_polars().with_columns(ads)
+
+
+def as_views():
+    columns = plain() | {"ad": pa.array(list(map(str, ADS)), pa.string_view())}
+    return pa.table(columns)
+
+
 def as_lazy():
     return as_polars().lazy()
 
@@ -70,6 +81,18 @@ def test_a_table_of_any_library_is_judged(make):
     kind = type(table).__module__.partition(".")[0]
     expected = kind if kind in ("pandas", "polars") else "pyarrow"
     assert type(found.table).__module__.partition(".")[0] == expected
+
+
+@pytest.mark.parametrize("make", [as_polars, as_categories, as_views])
+def test_policies_that_learn_read_views_of_text_as_text(make):
+    found = bandit.evaluate(make(), ROLES, ["thompson", "constant:8"], estimators=("snips",))
+    expected = bandit.evaluate(
+        pa.table(plain() | {"ad": list(map(str, ADS))}),
+        ROLES,
+        ["thompson", "constant:8"],
+        estimators=("snips",),
+    )
+    assert found.to_arrow()["value"].to_pylist() == expected.to_arrow()["value"].to_pylist()
 
 
 def test_a_path_is_judged_alike(tmp_path):

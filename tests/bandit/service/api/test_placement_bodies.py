@@ -93,6 +93,7 @@ def test_a_patch_moves_between_objectives_and_kinds(api, name):
     [
         ({"caps": {"total": 0}}, 422, "body_invalid", "caps.total"),
         ({"nope": 1}, 422, "body_invalid", "nope"),
+        ({"cap": None}, 422, "body_invalid", "cap"),
         ([1], 422, "body_invalid", None),
         ({"reward": {"window_seconds": -1}}, 422, "body_invalid", "reward"),
         ({"reward": 3}, 422, "body_invalid", "reward"),
@@ -121,3 +122,16 @@ def test_a_name_of_other_bytes_than_utf_8_is_refused(api, path):
     answer = api.client.put(f"/v1/placements/{path}", json={})
     assert code_of(answer) == (422, "name_invalid")
     assert "UTF-8" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["%20", "%C2%A0%20"])
+def test_a_blank_name_is_refused(api, path):
+    assert code_of(api.client.put(f"/v1/placements/{path}", json={})) == (422, "name_invalid")
+
+
+def test_a_patch_of_another_policy_begins_with_its_defaults(api, name):
+    assert patch(api, name, {"policy": {"name": "thompson", "beta": 9}}).status_code == 200
+    assert now(api, name)["policy"]["beta"] == 9
+    assert patch(api, name, {"policy": {"alpha": 2}}).status_code == 200
+    known = now(api, name)["policy"]
+    assert (known["name"], known["alpha"], known["beta"]) == ("thompson", 2, 9)
