@@ -3,13 +3,14 @@
     GeneratorError
     ├── PackageOverwritten      files of another distribution in the place of ours
     ├── BriefError              a brief that cannot be read; the message says where
+    │   └── TextsError              a file of texts, beside a brief, that cannot be read
     ├── ChannelUnknown          no channel is called so
     ├── AdsFileError            a file of ads that cannot be read, or ads that a file cannot hold
     ├── FeedError               a feed of products that cannot be read; the message says where
     ├── MaterialError           a picture, film or sound that nothing can be made of
     ├── ModelsError             a file of models that cannot be read; the message says where
     ├── ThresholdsError         a file of the gates' thresholds that cannot be read
-    ├── PlacementUnknown        a request for a placement that is not there any more
+    ├── PlacementUnknown        a placement is asked for that is not there
     ├── DatasetError            nothing that could be taught, or a folder that is no dataset
     ├── TrainingError           a training that cannot be run as asked, or failed
     │   ├── TrainingTooLarge        it needs more memory than there is
@@ -51,6 +52,12 @@ class BriefError(GeneratorError):
     code = "brief_invalid"
 
 
+class TextsError(BriefError):
+    """A file of texts that cannot be read."""
+
+    code = "texts_unreadable"
+
+
 class ChannelUnknown(GeneratorError):
     """No channel is called so; the message names those that there are."""
 
@@ -88,7 +95,7 @@ class ThresholdsError(GeneratorError):
 
 
 class PlacementUnknown(GeneratorError):
-    """A request for a placement that was deleted since, or never was."""
+    """A placement is asked for that was deleted since, or never was."""
 
     code = "placement_unknown"
 

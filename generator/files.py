@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, TypeAlias, TypeVar
 
@@ -51,7 +52,8 @@ def read_file(path: Path, made: Callable[[object], T], error: type[GeneratorErro
     try:
         return made(content)
     except FieldError as cause:
-        raise error(f"{path}:{_line(tree, cause.field)}: {cause}") from cause
+        cut = "" if is_json else _cut_at_comma(text, tree, cause.field)
+        raise error(f"{path}:{_line(tree, cause.field)}: {cause}{cut}") from cause
 
 
 def converted(content: object, kind: type[T]) -> T:
@@ -101,6 +103,48 @@ def _line(tree: yaml.Node | None, path: str) -> int:
             break
         tree, line = found
     return line
+
+
+def _cut_at_comma(text: str, tree: yaml.Node | None, path: str) -> str:
+    """Returns what to do where the field is part of a number that YAML cut at its comma."""
+    steps = re.findall(r"[^.\[\]]+", path)
+    for step in steps[:-1]:
+        found = _child(tree, step)
+        tree = found[0] if found else None
+    if not isinstance(tree, yaml.SequenceNode) or not steps[-1:] or not steps[-1].isdecimal():
+        return ""
+    place = int(steps[-1])
+    for first, second in cut_numbers(text, tree):
+        if place in (first, second):
+            one = text[tree.value[first].start_mark.index : tree.value[second].end_mark.index]
+            return f'; YAML parts a list at each comma; if {one} is one entry, write "{one}"'
+    return ""
+
+
+def cut_numbers(text: str, entries: yaml.SequenceNode) -> Iterator[tuple[int, int]]:
+    """Yields the places of neighbours in a list that are one number in the text, as 1,5 is."""
+    for place, (first, second) in enumerate(pairwise(entries.value)):
+        plain = first.start_mark.line == second.start_mark.line and not (
+            first.style or second.style
+        )
+        around = text[max(first.end_mark.index - 1, 0) : second.start_mark.index + 4]
+        if entries.flow_style and plain and re.match(r"\d,\d{1,3}(?!\d)", around):
+            yield place, place + 1
+
+
+def cut_in_file(path: Path) -> set[tuple[str, str]]:
+    """Returns neighbours in lists of a YAML file that are one number in it, each as it reads."""
+    text = path.read_text(encoding="utf-8")
+    found, waiting = set(), [yaml_tree(text)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            cut = cut_numbers(text, node)
+            found |= {(str(node.value[a].value), str(node.value[b].value)) for a, b in cut}
+    return found
 
 
 def _child(tree: yaml.Node | None, step: str) -> tuple[yaml.Node, int] | None:

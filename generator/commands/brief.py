@@ -83,7 +83,7 @@ def _checked(file: Path) -> str | None:
     typer.echo(f"{file}: good; {where}; hash {brief_hash(brief)}")
     for line in understood(brief):
         typer.echo(f"  {line}")
-    for warning in warnings(brief):
+    for warning in warnings(brief, file):
         typer.echo(f"{file}: warning: {warning}", err=True)
     return None
 

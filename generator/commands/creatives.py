@@ -114,6 +114,7 @@ def export(
     """
     from msgspec.structs import replace
 
+    from generator.errors import PlacementUnknown
     from generator.platforms.formats import write_ads
     from generator.platforms.importing import exported
     from generator.platforms.openrtb import read_request
@@ -127,7 +128,11 @@ def export(
     if request is not None and kind != "openrtb-native":
         raise typer.BadParameter("--request is of an exchange; add --to openrtb-native")
     with at.looked_into() as here:
-        every = CatalogueWriter(here).catalogue.creatives(placement)
+        catalogue = CatalogueWriter(here).catalogue
+        every = list(catalogue.creatives(placement))
+    if not every and catalogue.placement(placement) is None:
+        known = ", ".join(each.name for each in catalogue.placements()) or "none"
+        raise PlacementUnknown(f"there is no placement {placement!r}; the log has: {known}")
     ads = exported(every, status or ["live"], creative or ())
     if final_url is not None:
         ads = [

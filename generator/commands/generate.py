@@ -240,13 +240,20 @@ def demo(
 
 
 def lines_of(path: Path) -> list[str]:
-    """Returns the texts in a file, one a line."""
-    from generator.errors import BriefError
+    """Returns the texts in a file, one a line: UTF-8, or UTF-16 as a byte-order mark says.
+
+    Raises:
+        TextsError: it cannot be read so.
+    """
+    from generator.errors import AdsFileError, TextsError
+    from generator.platforms.tables import decoded
 
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BriefError(f"{path}: cannot be read: {error}") from error
+        lines = decoded(path, path.read_bytes()).splitlines()
+    except OSError as error:
+        raise TextsError(f"{path}: cannot be read: {error}") from error
+    except AdsFileError as error:
+        raise TextsError(str(error).partition(", or name what")[0]) from error
     return [line.strip() for line in lines if line.strip()]
 
 

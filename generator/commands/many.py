@@ -116,7 +116,7 @@ def _jobs(order: Order) -> tuple[list[Job], list[Outcome]]:
         found = jobs_of_folder(order.brief)
     else:
         feed, template = read_feed(order.feed), read_template(order.brief)
-        check_names(template, feed.items)
+        check_names(template, feed.items, feed.columns)
         found = jobs_of_feed(feed, template, order.brief.parent)
     if not found[0]:
         first = found[1][0]

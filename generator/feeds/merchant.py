@@ -18,9 +18,31 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
 from generator.errors import AdsFileError, FeedError
-from generator.platforms.tables import decoded, read_table
+from generator.platforms.tables import Table, decoded, read_table
 
 NEEDED: Final = ("id", "title")
+ATTRIBUTES: Final = frozenset(
+    """
+    id title structured_title short_title description structured_description link mobile_link
+    canonical_link image_link additional_image_link lifestyle_image_link virtual_model_link
+    video_link availability availability_date expiration_date disclosure_date cost_of_goods_sold
+    price sale_price sale_price_effective_date auto_pricing_min_price maximum_retail_price
+    unit_pricing_measure unit_pricing_base_measure installment subscription_cost loyalty_program
+    loyalty_points google_product_category product_type brand gtin mpn identifier_exists condition
+    adult multipack is_bundle certification energy_efficiency_class min_energy_efficiency_class
+    max_energy_efficiency_class age_group color gender material pattern size size_type size_system
+    item_group_id product_length product_width product_height product_weight product_detail
+    product_highlight ads_redirect ads_grouping ads_labels custom_label_0 custom_label_1
+    custom_label_2 custom_label_3 custom_label_4 promotion_id external_seller_id
+    excluded_destination included_destination shopping_ads_excluded_country pause shipping
+    shipping_label shipping_weight shipping_length shipping_width shipping_height
+    ships_from_country max_handling_time min_handling_time handling_cutoff_time
+    transit_time_label minimum_order_value free_shipping_threshold tax tax_category
+    return_policy_label sell_on_google_quantity pickup_method pickup_sla link_template
+    mobile_link_template quantity store_code
+    """.split()  # noqa: SIM905
+)
+"""What an item may have by the specification; all but `id` and `title` may be wanting."""
 MOST_ITEMS: Final = 100_000
 _ITEM: Final = frozenset({"item", "entry"})
 _TAG: Final = re.compile(r"<[^>]*>")
@@ -47,10 +69,11 @@ class BadItem(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """What a feed holds: items, and those that are none."""
+    """What a feed holds: items, those that are none, and a table's columns, even empty ones."""
 
     items: list[Item]
     bad: list[BadItem]
+    columns: frozenset[str] = frozenset()
 
 
 def read_feed(path: Path, encoding: str | None = None) -> Feed:
@@ -64,22 +87,29 @@ def read_feed(path: Path, encoding: str | None = None) -> Feed:
     except OSError as error:
         raise FeedError(f"{path}: cannot be read: {error}") from error
     is_xml = data.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\x00").startswith((b"<", b"\x00<"))
-    found = _xml(path, data) if is_xml else _table(path, data, encoding)
-    feed = _checked(found)
+    if is_xml:
+        feed = _checked(_xml(path, data))
+    else:
+        table = _table(path, data, encoding)
+        feed = _checked(_attributes_of_rows(table))
+        feed = feed._replace(columns=frozenset(map(_name, table.columns)))
     if not feed.items:
         first = f"; item {feed.bad[0].number} {feed.bad[0].why}" if feed.bad else ""
         raise FeedError(f"{path}: no product is in it{first}")
     return feed
 
 
-def _table(path: Path, data: bytes, encoding: str | None) -> Iterator[dict[str, str]]:
+def _table(path: Path, data: bytes, encoding: str | None) -> Table:
     try:
         text = decoded(path, data, encoding)
-        table = read_table(
+        return read_table(
             path, text, lambda names: set(NEEDED) <= names, "the columns id and title"
         )
     except AdsFileError as error:
         raise FeedError(str(error)) from error
+
+
+def _attributes_of_rows(table: Table) -> Iterator[dict[str, str]]:
     for _, row in table.rows:
         yield {_name(column): text for column, text in row.items() if text.strip()}
 

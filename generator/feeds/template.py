@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from generator.brief.channels import load_channel
 from generator.brief.schema import Brief, brief_from_json
 from generator.errors import BriefError, FeedError
-from generator.feeds.merchant import Item
+from generator.feeds.merchant import ATTRIBUTES, Item
 from generator.files import read_file
 from streams.events import AdDetails
 
@@ -64,18 +64,23 @@ def read_template(path: Path) -> Template:
     return Template(content)
 
 
-def check_names(template: Template, items: Iterable[Item]) -> None:
-    """Refuses a template that names what no item has, which is a misspelling.
+def check_names(
+    template: Template, items: Iterable[Item], columns: frozenset[str] = frozenset()
+) -> None:
+    """Refuses a template that names what is no attribute, which is a misspelling.
+
+    Known are what the items have, the columns of the feed's table, and Merchant's own attributes,
+    whose texts are left out where an item has none.
 
     Raises:
-        FeedError: it names such an attribute.
+        FeedError: it names anything else.
     """
-    there = {name for item in items for name in item.attributes}
-    unknown = sorted(template.names() - there)
+    there = columns | {name for item in items for name in item.attributes}
+    unknown = sorted(template.names() - there - ATTRIBUTES)
     if unknown:
         raise FeedError(
             f"the template names {{{unknown[0]}}}, which no item has; they have "
-            f"{', '.join(sorted(there))}"
+            f"{', '.join(sorted(there))}, and a Merchant feed has no such attribute"
         )
 
 

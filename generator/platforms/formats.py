@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
 from generator.errors import AdsFileError
 from generator.platforms import google_ads, meta, openrtb, own, plain
 from generator.platforms.ads import MOST_TOLD, Ad, AdsFile
+from generator.platforms.languages import ENGLISH_ONLY, is_foreign
 from generator.platforms.tables import decoded, find_header
 
 FileKind: TypeAlias = Literal["google-ads", "meta", "csv", "json", "openrtb-native"]
@@ -56,11 +57,32 @@ def read_ads(path: Path, kind: FileKind | None = None, encoding: str | None = No
     text = decoded(path, data, encoding)
     if not text.strip():
         raise AdsFileError(f"{path}: is empty; expected a file of ads")
-    found = _FORMATS[kind or kind_of(path, text)].read(path, text)
+    known = kind or kind_of(path, text)
+    try:
+        return _read(path, text, known)
+    except AdsFileError as error:
+        said = str(error).removeprefix(f"{path}: ")
+        guess = "" if kind else f"taken for {known} (if it is another kind, name it by --from): "
+        raise AdsFileError(f"{path}: {guess}{said}") from error
+
+
+def _read(path: Path, text: str, kind: FileKind) -> AdsFile:
+    tables = ("google-ads", "meta", "csv")
+    if kind in tables and not is_own(path, text) and find_header(path, text, is_foreign):
+        raise AdsFileError(f"{path}: {ENGLISH_ONLY}")
+    found = _FORMATS[kind].read(path, text)
     if not found.ads:
         passed = "; ".join(f"{count} {what}" for what, count in found.skipped.items())
         raise AdsFileError(f"{path}: no ad is in it{f' ({passed})' if passed else ''}")
     return found
+
+
+def is_own(path: Path, text: str) -> bool:
+    """Returns whether a text is a table of copyloop's own, whose columns are named to the letter.
+
+    `headline_1` is ours, `Headline 1` is Google's, though to Google both are one column.
+    """
+    return find_header(path, text, plain.is_own_header, named=str.strip) is not None
 
 
 def kind_of(path: Path, text: str) -> FileKind:
@@ -70,6 +92,8 @@ def kind_of(path: Path, text: str) -> FileKind:
         return "json"
     if start == "{":
         return "openrtb-native"
+    if is_own(path, text):
+        return "csv"
     if find_header(path, text, google_ads.is_header) is not None:
         return "google-ads"
     return "csv" if find_header(path, text, meta.is_header) is None else "meta"

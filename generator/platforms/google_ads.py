@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +39,8 @@ STATUSES: Final[Mapping[str, AdStatus]] = {
     "paused": "paused",
 }
 WRITTEN: Final = {"live": "Enabled", "paused": "Paused"}
+IMPRESSIONS: Final = ("impressions", "impr.")
+"""Of these the first that is there is read."""
 STATUS: Final = ("status", "adstatus", "adstate")
 RESULTS: Final = re.compile(
     r"impr|clicks|ctr|cost|cpc|cpm|conv|interaction|currency|day|week|month|quarter|year|date|"
@@ -108,9 +110,13 @@ def _ad(row: Mapping[str, str], by_name: Mapping[str, str], columns: Mapping[str
             "booked": booked,
         },
         status=_status(by_name),
-        impressions=whole(by_name.get("impressions", by_name.get("impr.", "")), "Impressions"),
+        impressions=whole(by_name.get(_impressions(by_name) or "", ""), "Impressions"),
         clicks=whole(by_name.get("clicks", ""), "Clicks"),
     )
+
+
+def _impressions(names: Container[str]) -> str | None:
+    return next((name for name in IMPRESSIONS if name in names), None)
 
 
 def _texts(row: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:
@@ -157,10 +163,11 @@ def _is_own(name: str) -> bool:
 
 
 def _left_out(table: Table) -> tuple[str, ...]:
+    names = {canonical(column): column for column in table.columns}
+    read = {name for name in names if _is_read(name) and name not in IMPRESSIONS}
+    read.add(_impressions(names) or "")
     return tuple(
-        column
-        for column in table.columns
-        if RESULTS.search(canonical(column)) and not _is_read(canonical(column))
+        column for name, column in names.items() if RESULTS.search(name) and name not in read
     )
 
 

@@ -16,7 +16,7 @@ from bandit.features.flatten import creative_features
 from bandit.learning.imported import take_in
 from bandit.policies import check_policy, default_policy
 from generator.errors import AdsFileError
-from generator.platforms.ads import Ad, AdStatus, identity
+from generator.platforms.ads import MOST_TOLD, Ad, AdStatus, identity
 from generator.platforms.evidence import Seen, click_reward, counted, decisions
 from streams.catalogue.state import Catalogue, catalogue_key
 from streams.catalogue.writer import CatalogueWriter, Condition
@@ -91,8 +91,9 @@ def planned(
         progress: told how many ads were looked at, and of how many.
 
     Raises:
-        AdsFileError: an id that has another text already, here or in the file.
+        AdsFileError: an id that has another text already, here or in the file, or a text has a NUL.
     """
+    _check_zeros(ads)
     there = {c.id: c for c in catalogue.creatives(placement)}
     by_text = {identity(c.parts, c.ad or AdDetails()): c for c in there.values()}
     found: dict[str, Creative] = {}
@@ -120,6 +121,26 @@ def planned(
         progress(done, len(ads))
     seen = [Seen(each, *figures[name], _group(each)) for name, each in found.items()]
     return Plan(new, known, seen, merged)
+
+
+def _check_zeros(ads: Sequence[tuple[int, Ad]]) -> None:
+    bad = [f"row {row}: {why}" for row, ad in ads if (why := _zero_in(ad))]
+    if bad:
+        more = [f"and {len(bad) - MOST_TOLD} more"] if len(bad) > MOST_TOLD else []
+        told = "\n".join([*bad[:MOST_TOLD], *more])
+        raise AdsFileError(
+            f"{len(bad)} of {len(ads)} ads cannot be taken in, and nothing was:\n{told}"
+        )
+
+
+def _zero_in(ad: Ad) -> str | None:
+    """Returns which text has a NUL, which no platform and few programs take."""
+    beside = {"final_url": ad.ad.final_url, "image": ad.ad.image, **ad.ad.booked}
+    paths = {f"display_path_{n}": path for n, path in enumerate(ad.ad.display_path, 1)}
+    for name, text in {**ad.parts, **paths, **beside, "id": ad.id}.items():
+        if "\0" in f"{name}{text or ''}":
+            return f"{name} has a NUL character in {(text or '')[:40]!r}; take it out"
+    return None
 
 
 def take_in_ads(

@@ -32,9 +32,11 @@ RESULTS: Final = re.compile(
     r"ctr.*|reporting(starts|ends)|delivery|attributionsetting|qualityranking|.*rateranking|day|"
     r"ends|starts)$|\(all\)$"
 )
+CLICKS: Final = ("linkclicks", "clicks", "clicks(all)")
+"""Of these the first that is there is read."""
 READ: Final = frozenset(
     {*NAMES, "displaylink", "link", "calltoaction", "adstatus", "imagefilename", "imagehash"}
-    | {"impressions", "clicks", "clicks(all)", "linkclicks"}
+    | {"impressions", *CLICKS}
 )
 
 
@@ -69,7 +71,8 @@ def read(path: Path, text: str) -> AdsFile:
         return _ad(by_name, booked)
 
     ads = read_rows(str(path), table.rows, made)
-    left = [c for n, c in columns.items() if n not in READ and RESULTS.search(n)]
+    unread = set([name for name in CLICKS if name in columns][1:])
+    left = [c for n, c in columns.items() if RESULTS.search(n) and (n not in READ or n in unread)]
     return AdsFile(ads, skipped, tuple(left))
 
 
@@ -81,7 +84,7 @@ def _ad(row: Mapping[str, str], booked: Mapping[str, str]) -> Ad:
     button = cell(row.get("calltoaction", ""))
     link, shown = cell(row.get("link", "")), cell(row.get("displaylink", ""))
     # Of two clicks columns, the one of links is what a click leads somewhere by.
-    clicks = next((row[n] for n in ("linkclicks", "clicks", "clicks(all)") if n in row), "")
+    clicks = next((row[n] for n in CLICKS if n in row), "")
     return made_ad(
         parts={part: text for n, part in NAMES.items() if (text := cell(row.get(n, "")))},
         ad={

@@ -7,6 +7,7 @@ channel's part, are texts; other columns are kept beside the ad.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ PART: Final = "part:"
 PIN: Final = "pin:"
 BOOKED: Final = "beside:"
 PATHS: Final = ("display_path_1", "display_path_2")
+GOOGLE_ONLY: Final = re.compile(r"path[12]|ad(type|status|state)|\w+\d+position|removed")
 OWN: Final = (
     *("id", "status", "final_url", *PATHS, "call_to_action", "image", "impressions", "clicks"),
 )
@@ -44,6 +46,17 @@ def is_header(names: frozenset[str]) -> bool:
     """Returns whether these are columns of such a table, by their canonical names."""
     texts = {canonical(name) for name in part_names()}
     return any(name in texts or name.startswith(PART) for name in names)
+
+
+def is_own_header(names: frozenset[str]) -> bool:
+    """Returns whether these are columns as `write` names them, to the letter.
+
+    What is exported from a catalogue has `id` and `status`. Without these a table may be written by
+    hand, and is ours unless it has columns that only Google knows.
+    """
+    if not any(name in part_names() or name.startswith(PART) for name in names):
+        return False
+    return {"id", "status"} <= names or not any(map(GOOGLE_ONLY.fullmatch, map(canonical, names)))
 
 
 def read(path: Path, text: str) -> AdsFile:

@@ -115,13 +115,27 @@ def read_table(
 
 
 def find_header(
-    path: Path, text: str, is_header: Callable[[frozenset[str]], bool]
+    path: Path,
+    text: str,
+    is_header: Callable[[frozenset[str]], bool],
+    named: Callable[[str], str] = canonical,
 ) -> tuple[list[list[str]], int] | None:
-    """Returns a text's rows and where the header is among them, None if none is."""
+    """Returns a text's rows and where the header is among them, None if none is.
+
+    Args:
+        path: for the message.
+        text: the whole file.
+        is_header: whether a row with these names is the header.
+        named: makes the name of a cell.
+
+    Raises:
+        AdsFileError: quotes in the table are not closed, or a cell is longer than any text.
+    """
     for delimiter in DELIMITERS:
         rows = _rows(path, text, delimiter)
         for place, row in enumerate(rows[:HEADER_WITHIN]):
-            if is_header(frozenset(canonical(unguarded(each)) for each in row)):
+            if is_header(frozenset(named(unguarded(each)) for each in row)):
+                _check_quotes(path, text, delimiter)
                 return rows, place
     return None
 
@@ -153,6 +167,30 @@ def _rows(path: Path, text: str, delimiter: str) -> list[list[str]]:
         return list(reader)
     except csv.Error as error:
         raise AdsFileError(f"{path}: line {reader.line_num}: {error}") from error
+
+
+def _check_quotes(path: Path, text: str, delimiter: str) -> None:
+    """Refuses a quote that is never closed, or closed by one that opens another cell.
+
+    Either takes whole rows into one cell.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(iter(lines), delimiter=delimiter)
+    start = 0
+    for number, _ in enumerate(reader, 1):
+        end = reader.line_num
+        # Within one line a quote at an odd place takes nothing along.
+        if end - start > 1 or end == len(lines):
+            try:
+                list(csv.reader(lines[start:end], delimiter=delimiter, strict=True))
+            except csv.Error as error:
+                if end - start > 1 or "end of data" in str(error):
+                    raise AdsFileError(
+                        f"{path}: row {number} (line {start + 1}) opens a quote that is not closed "
+                        f"where its cell ends: {lines[start][:60].strip()!r}; close it, or double "
+                        "the quotes inside a cell"
+                    ) from error
+        start = end
 
 
 def written_table(

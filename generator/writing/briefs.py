@@ -13,6 +13,7 @@ from typing import Final
 from bandit.features.reading import mostly
 from generator.brief.schema import LANGUAGES, Brief
 from generator.errors import BriefError
+from generator.files import cut_in_file
 from generator.screening.gates import figures, lists, text
 from generator.screening.gates.chat import chatty
 from generator.screening.gates.language import SCRIPTS
@@ -88,9 +89,15 @@ def _shown(value: str | tuple[str, ...] | None) -> str:
     return str(value)
 
 
-def warnings(brief: Brief) -> Iterator[str]:
-    """Yields what is likely a slip, or would have texts refused that say what the brief says."""
-    yield from _cut_entries(brief)
+def warnings(brief: Brief, path: Path | None = None) -> Iterator[str]:
+    """Yields what is likely a slip, or would have texts refused that say what the brief says.
+
+    Args:
+        brief: that was read.
+        path: its file, which tells for certain what YAML cut at a comma.
+    """
+    cut = None if path is None or path.suffix == ".json" else cut_in_file(path)
+    yield from (told for pair, told in _cut_entries(brief) if cut is None or pair in cut)
     script = mostly(brief.product)
     if script and script not in _scripts(brief.language):
         yield (
@@ -123,8 +130,11 @@ def _scripts(language: str) -> tuple[str, ...]:
     return ("latin", *own.get(language, (SCRIPTS.get(language, "latin"),)))
 
 
-def _cut_entries(brief: Brief) -> Iterator[str]:
-    """Yields neighbours in a list that were one number before YAML read its comma."""
+def _cut_entries(brief: Brief) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yields neighbours in a list that were one number before YAML read its comma, and a warning.
+
+    An entry with a comma of its own was quoted, or is not of such a list.
+    """
     limits = brief.constraints
     lists_of = {
         "facts": brief.facts, "goals": brief.goals, "keywords": brief.keywords,
@@ -134,8 +144,10 @@ def _cut_entries(brief: Brief) -> Iterator[str]:
     for field, entries in lists_of.items():
         for place in range(len(entries) - 1):
             first, second = entries[place : place + 2]
-            if CUT_AT_COMMA.search(f"{first[-1:]}\0{second[:4]}"):
-                yield (
+            quoted = "," in first or "," in second
+            if not quoted and CUT_AT_COMMA.search(f"{first[-1:]}\0{second[:4]}"):
+                warning = (
                     f"{field}: {first!r} and {second!r} are two entries, as YAML parts a list at "
                     f'each comma; if they are one, write ["{first},{second}"]'
                 )
+                yield (first, second), warning

@@ -49,11 +49,15 @@ class Draft(NamedTuple):
 
 
 class Drafts(NamedTuple):
-    """What came of a generation: whole creatives, what was refused, and what was left over."""
+    """What came of a generation: whole creatives, what was refused, and what was left over.
+
+    `repeated` are the kinds of pieces of which the model wrote the same texts over and over.
+    """
 
     creatives: list[Draft]
     rejected: list[WrittenText]
     left_over: list[WrittenText]
+    repeated: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Returns how many texts were accepted, and how often each gate refused."""
@@ -70,7 +74,13 @@ class Drafts(NamedTuple):
         parts = [f"{count} texts refused as {code}" for code, count in codes.most_common(3)]
         others = codes.total() - sum(count for _, count in codes.most_common(3))
         parts += [f"{others} for other reasons"] if others else []
-        return f"{asked} asked, {made} made: {', '.join(parts) or 'the model wrote nothing'}"
+        said = f"{asked} asked, {made} made: {', '.join(parts) or 'the model wrote nothing'}"
+        if not self.repeated:
+            return said
+        return (
+            f"{said}; of {' and '.join(self.repeated)} the model only repeated what it had "
+            "written, so it was asked for no more; raise --temperature, or take another model"
+        )
 
 
 def channel_of(brief: Brief) -> Channel:
@@ -155,6 +165,7 @@ def generate_creatives(
     total = sum(count for _, _, count in work)
     accepted: dict[str, list[WrittenText]] = {}
     rejected: list[WrittenText] = []
+    repeated: list[str] = []
     done = 0
     for number, (asset, piece, count) in enumerate(work):
         so_far = accepted.setdefault(asset.name, [])
@@ -181,11 +192,12 @@ def generate_creatives(
         )
         so_far += result.accepted
         rejected += result.rejected
+        repeated += [asset.name] if result.repeated else []
         done += count
     drafts = _put_together(channel, brief, accepted, n)
     used = {id(c) for draft in drafts for c in draft.written.values()}
     unused = [c for found in accepted.values() for c in found if id(c) not in used]
-    return Drafts(drafts, rejected, unused)
+    return Drafts(drafts, rejected, unused, tuple(dict.fromkeys(repeated)))
 
 
 def check_pieces(brief: Brief) -> None:

@@ -39,6 +39,8 @@ PROMPTS_PER_BATCH: Final = 16
 MAX_REPEATS: Final = 4
 """How often a batch continues the same prompt; more would mostly write the same again."""
 CANDIDATES_PER_TEXT: Final = 8
+STALE_ROUNDS: Final = 3
+"""After so many rounds in a row without a text that is new, a model writes nothing else."""
 AVOIDED: Final = 40
 """How many of the texts that are there a model that converses is told of, the latest ones."""
 WITHHELD: Final = {
@@ -134,10 +136,14 @@ class WrittenText(NamedTuple):
 
 
 class GenerationResult(NamedTuple):
-    """The candidates of a generation, each list in the order in which they were judged."""
+    """The candidates of a generation, each list in the order in which they were judged.
+
+    `repeated` says that the model was asked no more, as it wrote nothing new.
+    """
 
     accepted: list[WrittenText]
     rejected: list[WrittenText]
+    repeated: bool = False
 
 
 def summary(accepted: int, rejected: Sequence[WrittenText]) -> str:
@@ -167,8 +173,9 @@ def generate(
     """Returns up to `n` texts that pass the screen, and those that did not on the way.
 
     Candidates are written in batches until enough passed, or 8 for each that was asked for are
-    written, or `stop` is set. Where more passed than are wanted, the best ranked stay. The same
-    arguments give the same result on the same machine.
+    written, or nothing new came in three batches in a row, or `stop` is set. Where more passed
+    than are wanted, the best ranked stay. The same arguments give the same result on the same
+    machine.
 
     Args:
         brief: what to write about.
@@ -210,7 +217,8 @@ def generate(
     result = GenerationResult([], [])
     enough = math.ceil(n * selection.over)
     budget = max(CANDIDATES_PER_TEXT * n, PROMPTS_PER_BATCH)
-    written = 0
+    written = stale = 0
+    seen: set[str] = set()
     batch: list[Prompt] = []
 
     def report(share_of_batch: float) -> None:
@@ -218,10 +226,15 @@ def generate(
             spent = (written + share_of_batch * len(batch)) / budget
             progress(min(len(result.accepted), n), min(spent, 1.0))
 
-    while len(result.accepted) < enough and written < budget and not (stop and stop.is_set()):
+    def goes_on() -> bool:
+        missing = len(result.accepted) < enough and written < budget
+        return missing and stale < STALE_ROUNDS and not (stop and stop.is_set())
+
+    while goes_on():
         # Up to half are refused, so some two prompts for each text that is missing.
         missing = enough - len(result.accepted)
-        repeats = min(max(2 * missing // PROMPTS_PER_BATCH, 1), MAX_REPEATS)
+        most = 1 if stale else MAX_REPEATS
+        repeats = min(max(2 * missing // PROMPTS_PER_BATCH, 1), most)
         taken = (*existing, *(candidate.text for candidate in result.accepted))[-AVOIDED:]
         some = itertools.islice(source, PROMPTS_PER_BATCH)
         batch = [_told(prompt, brief, piece, taken) for prompt in some] * repeats
@@ -232,13 +245,16 @@ def generate(
             adapter=adapter,
             progress=report,
         )
+        before = len(seen)
         for candidate in _judged(batch, completions, piece, screen):
+            seen.add(candidate.text.casefold())
             if len(result.accepted) < enough:
                 judged = result.accepted if candidate.rejection is None else result.rejected
                 judged.append(candidate)
         written += len(batch)
+        stale = 0 if len(seen) > before else stale + 1
     report(0.0)
-    return _selected(result, n, selection.rank)
+    return _selected(result, n, selection.rank)._replace(repeated=stale >= STALE_ROUNDS)
 
 
 def _most_tokens(max_units: int, language: str) -> int:

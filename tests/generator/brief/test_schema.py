@@ -259,3 +259,28 @@ def test_a_brief_says_what_goes_with_its_ads(tmp_path):
 
 def test_a_brief_without_an_ad_has_the_hash_that_it_had():
     assert brief_hash(Brief(product="tea")) == "f4ea3d67f81f7d89"
+
+
+@pytest.mark.parametrize(
+    ("content", "one"),
+    [
+        ("product: beans\nfacts: [1,5 kg bags]\n", '"1,5 kg bags"'),
+        ("product: beans\nfacts: [fresh, up to 1,500]\n", '"up to 1,500"'),
+        ("product: beans\nconstraints: {allowed_claims: [1,000 nights]}\n", '"1,000 nights"'),
+    ],
+)
+def test_a_number_that_yaml_cut_at_its_comma_is_told_as_such(tmp_path, content, one):
+    file = tmp_path / "brief.yaml"
+    file.write_text(content)
+    with pytest.raises(BriefError, match="YAML parts a list at each comma") as caught:
+        load_brief(file)
+    assert str(caught.value).endswith(f"write {one}")
+
+
+@pytest.mark.parametrize("facts", ["[5, fresh]", "[1, 5 kg]", '[5,"5 kg"]', "\n  - 5\n  - 5 kg"])
+def test_a_number_that_stands_alone_is_not(tmp_path, facts):
+    file = tmp_path / "brief.yaml"
+    file.write_text(f"product: beans\nfacts: {facts}\n")
+    with pytest.raises(BriefError, match="Expected `str`, got `int`") as caught:
+        load_brief(file)
+    assert "comma" not in str(caught.value)

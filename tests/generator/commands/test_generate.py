@@ -119,6 +119,23 @@ def test_a_shortfall_is_told_with_its_reasons(monkeypatch, capsys):
     assert "texts refused as markup" in found["shortfall"]
 
 
+def test_a_model_that_only_repeats_itself_is_told_in_the_shortfall(monkeypatch, capsys, tmp_path):
+    class Whole(Scripted):
+        def complete(self, prompts, sampling, **rest):
+            return [c._replace(whole=True) for c in super().complete(prompts, sampling, **rest)]
+
+    model = Whole([f"Coffee for {word} mornings" for word in ("slow", "calm", "warm", "kind")])
+    monkeypatch.setattr("generator.models.opening.open_backend", lambda models: model)
+    brief = tmp_path / "brief.yaml"
+    brief.write_text("product: coffee\nenvironment: {channel: google_rsa}\n")
+    with pytest.raises(typer.Exit):
+        generate(Order(brief, n=4), "json")
+    found = json.loads(capsys.readouterr().out)
+    assert found["shortfall"].startswith("4 asked, 0 made: ")
+    assert "of headline and description the model only repeated" in found["shortfall"]
+    assert len(model.asked) < 300
+
+
 def test_no_creative_at_all_is_an_exit_code(monkeypatch, capsys):
     scripted = Scripted([' www.beans"'])
     monkeypatch.setattr("generator.models.opening.open_backend", lambda models: scripted)

@@ -6,7 +6,7 @@ import yaml
 from typer.testing import CliRunner
 
 from generator.commands.main import generator_app as app
-from generator.errors import BriefError, ChannelUnknown
+from generator.errors import BriefError, ChannelUnknown, TextsError
 from tests.generator.conftest import BRIEFS
 
 COFFEE = str(BRIEFS / "coffee.yaml")
@@ -52,6 +52,24 @@ def test_what_gates_prints_is_a_file_of_thresholds(texts, tmp_path):
 def test_texts_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(BriefError, match=r"nothing\.txt: cannot be read"):
         run("screen", COFFEE, Path(tmp_path / "nothing.txt"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_texts_are_read_as_their_first_bytes_say(tmp_path, encoding):
+    path = tmp_path / "texts.txt"
+    path.write_bytes("Coffee worth getting up for\r\nwww.coffee now\r\n".encode(encoding))
+    found = json.loads(run("screen", COFFEE, path, "--format", "json").stdout)["texts"]
+    assert [text["text"] for text in found] == ["Coffee worth getting up for", "www.coffee now"]
+
+
+@pytest.mark.parametrize("data", ["Grüner Kaffee\n".encode("cp1252"), b"PK\x03\x04\0\0"])
+def test_texts_in_no_known_encoding_have_a_code_of_their_own(tmp_path, data):
+    path = tmp_path / "texts.txt"
+    path.write_bytes(data)
+    with pytest.raises(TextsError, match=r"texts\.txt: .*UTF-8") as caught:
+        run("screen", COFFEE, path)
+    assert caught.value.code == "texts_unreadable"
+    assert "--encoding" not in str(caught.value)
 
 
 @pytest.fixture

@@ -53,6 +53,36 @@ def test_a_misspelt_name_is_told_with_those_that_there_are(tmp_path):
         check_names(found, [ITEM])
 
 
+ORDINARY = """\
+<rss xmlns:g="http://base.google.com/ns/1.0"><channel>
+<item><g:id>1</g:id><title>tea</title><link>https://a.b</link></item>
+</channel></rss>
+"""
+
+
+@pytest.mark.parametrize(
+    "text", ["id\ttitle\tprice\n1\ttea\t3 EUR\n", "id,title,brand\n1,tea,Ada\n", ORDINARY]
+)
+def test_the_packaged_template_takes_feeds_without_optional_attributes(tmp_path, text):
+    file = tmp_path / "feed"
+    file.write_text(text)
+    found, feed = read_template(EXAMPLES / "template.yaml"), read_feed(file)
+    check_names(found, feed.items, feed.columns)
+    brief = found.brief(feed.items[0])
+    assert brief.product == "tea"
+    assert not {"colour", "material", "sale price"} & set(brief.attributes)
+
+
+def test_a_column_of_ones_own_may_be_empty(tmp_path):
+    file = tmp_path / "feed.tsv"
+    file.write_text("id\ttitle\tOur Warranty\n1\ttea\t\n")
+    found = template(tmp_path, 'product: "{title}"\nfacts: ["{our warranty}"]\n')
+    feed = read_feed(file)
+    check_names(found, feed.items, feed.columns)
+    with pytest.raises(FeedError, match=r"colour}, which no item has; .* has no such attribute"):
+        check_names(template(tmp_path, 'product: "{colour}"\n'), feed.items, feed.columns)
+
+
 def test_a_template_that_is_no_object_is_told(tmp_path):
     with pytest.raises(BriefError, match="is no brief"):
         template(tmp_path, "[1]\n")

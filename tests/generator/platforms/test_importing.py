@@ -284,6 +284,9 @@ def test_export_names_what_it_cannot_find(place):
     assert "there is no creative 'gone'" in str(gone.exception)
     none = run("export", "home", "--status", "retired", "--data", place)
     assert "none of 2 creatives is retired" in str(none.exception)
+    nosuch = run("export", "nosuch", "--data", place).exception
+    assert nosuch.code == "placement_unknown"
+    assert str(nosuch) == "there is no placement 'nosuch'; the log has: home"
     assert run("export", "home", "--status", "new", "--data", place).exit_code == 2
     assert run("export", "home", "--request", "r.json", "--data", place).exit_code == 2
 
@@ -294,3 +297,24 @@ def test_what_links_nowhere_may_be_given_an_address(place):
         "export", "home", "--final-url", "https://a.b", "--to", "openrtb-native", "--data", place
     )
     assert json.loads(told.stdout)["link"] == {"url": "https://a.b"}
+
+
+def test_to_look_makes_no_folder(place):
+    for words in (("export", "home"), ("list", "--placement", "home")):
+        assert "there is no log at" in str(run(*words, "--data", place).exception)
+        assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("headline,id\nA,1\nB\0x,2\n", "row 3: headline has a NUL character in 'B\\x00x'"),
+        ("headline,Team\nA,a\0\n", "row 2: Team has a NUL"),
+        ('[{"parts": {"headline": "a\\u0000"}}]', "row 1: headline has a NUL"),
+    ],
+)
+def test_a_text_with_a_nul_is_refused_by_row(place, text, why):
+    told = taken_in(place, text)
+    assert isinstance(told, AdsFileError)
+    assert why in str(told)
+    assert "there is no placement 'home'" in str(run("export", "home", "--data", place).exception)

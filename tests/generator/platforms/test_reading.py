@@ -5,7 +5,9 @@ import json
 import pytest
 
 from generator.errors import AdsFileError
-from generator.platforms.formats import read_ads
+from generator.platforms.ads import Ad
+from generator.platforms.formats import kind_of, read_ads, write_ads
+from streams.events import AdDetails
 
 EDITOR = """\
 Campaign\tCampaign Type\tAd Group\tKeyword\tAd type\tHeadline 1\tHeadline 1 position\tHeadline 2\t\
@@ -179,3 +181,100 @@ def test_only_the_first_of_many_bad_rows_are_told(tmp_path):
         "row 21: clicks is 'x'; expected a whole number, such as 1200",
         "and 30 more",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "booked"),
+    [
+        ({"headline_1": "Hi", "headline_2": "Ho"}, {}),
+        ({"headline_1": "Hi", "headline_2": "Ho"}, {"path_1": "x", "Campaign": "Kampagne"}),
+        ({"title": "Hi", "body": "Ho"}, {"Kampagne": "a", "Anzeigentitel 1": "b"}),
+        ({"Slogan": "Hi"}, {"Headline 1": "x", "Headline 2": "y"}),
+    ],
+)
+@pytest.mark.parametrize("status", ["live", "paused", "rejected"])
+def test_a_table_of_ours_is_told_from_those_of_platforms(tmp_path, parts, booked, status):
+    ad = Ad(parts=parts, id="1", status=status, ad=AdDetails(booked=booked))
+    file = tmp_path / "ours.csv"
+    file.write_bytes(write_ads([ad], "csv"))
+    assert [found for _, found in read_ads(file).ads] == [ad]
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        ("headline_1,headline_2,description_1", "csv"),
+        ("Headline 1,Headline 2,Status", "google-ads"),
+        ("headline_1,headline_2,path_1,Ad type", "google-ads"),
+        ("headline_1,headline_1_position,headline_2", "google-ads"),
+        ("Title,Body,Ad Status", "meta"),
+    ],
+)
+def test_a_kind_is_told_by_the_letter_of_its_header(tmp_path, header, kind):
+    assert kind_of(tmp_path, header + "\n") == kind
+
+
+def test_an_error_names_a_kind_that_was_guessed(tmp_path):
+    file = written(tmp_path, EDITOR.replace("Paused", "live"))
+    guessed = r"taken for google-ads \(if it is another kind, name it by --from\): 1 of"
+    with pytest.raises(AdsFileError, match=guessed):
+        read_ads(file)
+    with pytest.raises(AdsFileError) as told:
+        read_ads(file, "google-ads")
+    assert "--from" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('headline,id\nA,1\n"B,2\nC,3\nD,4\n', "row 3 (line 3) opens a quote"),
+        ('headline,id\nA,1\nB,"2\n', "row 3 (line 3) opens a quote"),
+        ('headline,id\nA,1\n"B,2\n"C",3\n', "row 3 (line 3) opens a quote"),
+        ('headline,id\n"A\nB",1\nB,"2', "row 3 (line 4) opens a quote"),
+        ('headline\tid\nA\t1\n"B\t2\nC\t3\n', "row 3 (line 3) opens a quote"),
+    ],
+)
+def test_what_would_swallow_rows_or_text_is_refused_by_row(tmp_path, text, why):
+    with pytest.raises(AdsFileError) as caught:
+        read_ads(written(tmp_path, text))
+    assert why in str(caught.value)
+
+
+def test_quotes_inside_a_line_and_cells_of_several_lines_are_read(tmp_path):
+    text = 'headline,id\n"Best" shoes,1\n5" screens,2\n"Two\nlines, ""quoted""",3\n"Last" one,4'
+    texts = [ad.parts["headline"] for _, ad in read_ads(written(tmp_path, text)).ads]
+    assert texts == ["Best shoes", '5" screens', 'Two\nlines, "quoted"', "Last one"]
+
+
+def test_only_columns_that_were_not_read_are_told(tmp_path):
+    assert read_ads(written(tmp_path, REPORT)).left_out == ("CTR",)
+    both = (
+        REPORT.replace(";CTR", ";Impressions").replace(";10,00 %", ";7").replace("1.234;7", "3;7")
+    )
+    found = read_ads(written(tmp_path, both))
+    assert found.left_out == ("Impr.",)
+    assert found.ads[0][1].impressions == 7
+    sheet = META.replace("Amount Spent", "Clicks (all)").replace(",3.5", ",30")
+    found = read_ads(written(tmp_path, sheet))
+    assert (found.left_out, found.ads[0][1].clicks) == (("Clicks (all)",), 20)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Kampagne,Anzeigengruppe,Anzeigentitel 1,Anzeigentitel 2,Textzeile 1,Finale URL",
+        "キャンペーン,広告グループ,広告見出し 1,広告見出し 2,説明文 1,最終ページ URL",
+        "Campagne,Groupe d'annonces,Titre 1,Titre 2,Description 1,Description 2",
+        "Kampagnenname,Anzeigenname,Titel,Link",
+    ],
+)
+@pytest.mark.parametrize("kind", [None, "google-ads"])
+def test_headers_in_another_language_are_told_with_the_way_out(tmp_path, header, kind):
+    row = ",".join("abcdef"[: header.count(",") + 1])
+    with pytest.raises(AdsFileError, match="only English headers are read; set the language of"):
+        read_ads(written(tmp_path, f"{header}\n{row}\n"), kind)
+
+
+def test_a_plain_table_keeps_columns_in_any_language_beside(tmp_path):
+    [(_, ad)] = read_ads(written(tmp_path, "Kampagne,Headline,Team 1,Team 2\nA,Hi,x,y\n")).ads
+    assert ad.ad.booked == {"Kampagne": "A", "Team 1": "x", "Team 2": "y"}

@@ -38,6 +38,33 @@ def test_a_number_that_yaml_cut_at_its_comma_is_told(tmp_path, facts):
     assert "are two entries" in warning
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        '[was $249 now $199, "12,000 reviews"]',
+        '["was $249, now $199", 12 reviews]',
+        '[now $199, "12 reviews"]',
+        "[now $199, 12 reviews]",
+        "\n  - now $199\n  - 12 reviews",
+    ],
+)
+def test_two_entries_that_were_written_as_two_are_let_be(tmp_path, facts):
+    brief = read(tmp_path, f"product: shoes\nfacts: {facts}\n")
+    assert not any("two entries" in each for each in warnings(brief, tmp_path / "brief.yaml"))
+
+
+def test_a_quoted_entry_with_a_comma_is_let_be_without_the_file(tmp_path):
+    facts = '[was $249 now $199, "12,000 reviews"]'
+    found = warnings(read(tmp_path, f"product: shoes\nfacts: {facts}\n"))
+    assert not any("two entries" in each for each in found)
+
+
+def test_what_the_file_cut_is_told_with_the_file_too(tmp_path):
+    brief = read(tmp_path, "product: shoes\nfacts: [nur 11,90 €, for 1,000 nights]\n")
+    told = list(warnings(brief, tmp_path / "brief.yaml"))
+    assert ["are two entries" in each for each in told] == [True, True]
+
+
 def test_entries_that_end_on_units_are_let_be(tmp_path):
     assert list(warnings(read(tmp_path, "product: shoes\nfacts: [198 g, 2 colours]\n"))) == []
 

@@ -8,6 +8,7 @@ from generator.screening.screen import CandidateText, Screen
 from generator.writing.texts import (
     CANDIDATES_PER_TEXT,
     PROMPTS_PER_BATCH,
+    STALE_ROUNDS,
     Piece,
     Sampler,
     SamplingConfig,
@@ -171,3 +172,30 @@ def test_chinese_is_put_in_order_by_what_it_says():
     ]
     result = generate(brief, Scripted(lines), n=3, seed=1)
     assert sorted(each.text for each in result.accepted) == sorted(line[:-2] for line in lines)
+
+
+class Whole(Scripted):
+    """Answers with whole texts, as a model does that converses."""
+
+    def complete(self, prompts, sampling, **rest):
+        return [c._replace(whole=True) for c in super().complete(prompts, sampling, **rest)]
+
+
+def test_a_model_that_only_repeats_itself_is_asked_no_more(brief):
+    repeating = Whole([f"Slow mornings {word}" for word in ("rest", "www.a", "and", "calm")])
+    result = generate(brief, repeating, n=60, seed=1)
+    assert result.repeated
+    assert len(repeating.seeds) == 1 + STALE_ROUNDS
+    assert len(repeating.asked) < CANDIDATES_PER_TEXT * 60 / 2
+    endless = Whole([f"Slow mornings www.a{number}" for number in range(2000)])
+    result = generate(brief, endless, n=60, seed=1)
+    assert not result.repeated
+    assert len(endless.asked) >= CANDIDATES_PER_TEXT * 60
+
+
+def test_a_round_with_something_new_begins_the_count_anew(brief):
+    lines = [f"Slow mornings www.{k // 80}" for k in range(600)]
+    repeating = Whole(lines)
+    result = generate(brief, repeating, n=70, seed=1)
+    assert len({candidate.text for candidate in result.rejected}) == 7
+    assert not result.repeated
