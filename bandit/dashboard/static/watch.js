@@ -43,8 +43,8 @@ async function look() {
   if (document.hidden || !watching()) return;
   try {
     const now = (await Promise.all(sources.map(told))).join("\n");
-    // What is pending may have come about before the first look.
-    const isNews = watching()?.dataset.pending ? true : known !== null && now !== known;
+    // At the first look nobody knows what came after the page was made, so that all is news.
+    const isNews = watching()?.dataset.pending || now !== known;
     if (isNews && !(await renew())) return;
     known = now;
   } catch {
