@@ -73,9 +73,11 @@ CAUSED: Final = re.compile(r"[让使令][你您我他她它]们?$")
 NOMINAL: Final = re.compile(r"[是才都最所想要爱懂属].*的$")
 """Chinese that ends on 的 and is whole: "this is what you want"."""
 CLAUSES: Final = re.compile(
-    r"(?:(?!\s(?:and|or|und|oder|y|o|et|ou)\s)[^.!?…,:;–—&+。！？，、；：～·・])+"
+    r"(?:(?!\s(?:and|or|und|oder|y|o|et|ou)\s)[^.!?…,:;–—&+。！？，、；：～·・]|(?<=\d)[.,:](?=\d))+"
 )
-"""Parts of a sentence, between signs and words that join them."""
+"""Parts of a sentence, between signs and words that join them; a figure is not cut at its signs."""
+COUNTED: Final = re.compile(rf"\d+(?:[.,:]\d+)*[{HANGUL}]*")
+"""A figure, with what sticks to it in Korean: prices may be alike."""
 ONE_BY_ONE: Final = re.compile(r"^一.$|^(?:很久|好多|许多)$")
 """Chinese words that are doubled: step by step, a long time."""
 DOUBLED: Final = re.compile(r"([我你他她它的在和是把被吗呢也就很])\1")
@@ -290,11 +292,12 @@ def _again_unspaced(text: str) -> list[str]:
         if clause == other or (len(clause) >= 3 and clause in other)
     ]
     letters = len(re.findall(f"[{HAN}{KANA}{HANGUL}]", text))
-    for word, times in Counter(word for word in words(text) if len(word) >= 2).items():
+    bare = COUNTED.sub(" ", text)
+    for word, times in Counter(word for word in words(bare) if len(word) >= 2).items():
         ends = sum(clause.startswith(word) or clause.endswith(word) for clause in clauses)
         close = 2 * len(word) >= MOST_SHARE * letters and ends < times
         if times >= 3 or (times == 2 and close):
             found.append(word)
     side = (left for left, right in pairwise(words(text)) if left == right and len(left) >= 2)
-    found += [word for word in side if not ONE_BY_ONE.match(word)]
+    found += [word for word in side if not ONE_BY_ONE.match(word) and not word[0].isdigit()]
     return found

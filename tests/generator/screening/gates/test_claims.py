@@ -156,6 +156,16 @@ def test_promises_of_another_kind_are_refused(language):
         assert claims.unfounded(text, sources, language).why, text
 
 
+@pytest.mark.parametrize("text", ["送礼有面子", "中秋送礼佳选", "送礼自用两相宜", "过年送礼品味之选"])
+def test_to_give_as_a_gift_promises_none(text):
+    assert promises.unmade(text, [], "zh") == []
+
+
+@pytest.mark.parametrize("text", ["下单就送好礼", "送赠品", "下单送礼", "满300送礼", "进店送礼"])
+def test_a_gift_that_comes_with_an_order_is_promised(text):
+    assert promises.unmade(text, [], "zh")
+
+
 @pytest.mark.parametrize(
     ("language", "nothing", "some"),
     [

@@ -172,6 +172,20 @@ def test_what_breaks_off_repeats_or_is_wrongly_punctuated_is_refused(language, t
     assert judged(language, text)
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ja", "29,800円が、今だけ19,800円"),
+        ("ko", "정가 298,000원, 지금 198,000원"),
+        ("ko", "9,900원부터, 19,900원까지"),
+        ("zh", "只要1,000元，立减1,000元"),
+        ("zh", "原价1,398元，现价1,199元"),
+    ],
+)
+def test_prices_are_not_cut_at_the_comma_of_their_thousands(language, text):
+    assert judged(language, text) == []
+
+
 @pytest.mark.parametrize("language", ["zh", "ja", "ko", "de"])
 def test_a_lone_short_word_is_too_little_in_any_language(language):
     word = {"zh": "跑鞋", "ja": "朝", "ko": "러닝", "de": "Schuhe"}[language]
