@@ -51,13 +51,15 @@ FRENCH_SPACE: Final = re.compile(r"(?<=\S)\s(?=[!?:;»%])")
 """French sets a space before its high signs; a narrow one, where the keyboard has it."""
 SPANISH: Final = {"¿": "?", "¡": "!"}
 UNCLOSED: Final = ",:;-–—(&+/，、：；（「『【《〈"
+AND_MORE: Final = re.compile(r"\d\+$")
+"""A figure and more: "orders of $50+"."""
 BRACKETS: Final = ("(（", ")）"), ("「", "」"), ("『", "』"), ("【", "】"), ("《", "》")
 BROKEN_OFF: Final = re.compile(
     r"\w+\s+(?:when|while|because|if|since|until|unless|where|as|so) (?:i|you|we|they|it|he|she)$",
     re.I,
 )
 """A clause of which only the subject is there; "Ready when you" and the like."""
-STRANDED: Final = frozenset(("to", "from", "when", "which", "who"))
+STRANDED: Final = frozenset(("to", "from", "that", "when", "which", "who"))
 """English words that dangle, but may end a question: "Who can you talk to?"."""
 WHOLE: Final = re.compile(
     r"\b(?:as|how|than|wh\w+) (?:\w+ )?(?:i|you|they|we|it|he|she) (?:are|is|was|were|can)$"
@@ -94,6 +96,9 @@ IDIOM: Final = re.compile(
 """Idioms that say a word twice: day after day, by runners for runners, "Hills? What hills?"."""
 NOUNS: Final = frozenset(("day", "time", "way"))
 """Small English words that a word may go with."""
+TWICE: Final = re.compile(r"(?<![\w'’-])([^\W\d_]+)\s+\1(?![\w'’-])", re.I)
+BOTH: Final = frozenset(("is", "that"))
+"""English small words that may stand side by side."""
 CHANTED: Final = re.compile(
     rf"([{UNSPACED}{HANGUL}]{{2,6}}?)\1{{2,}}|([{UNSPACED}{HANGUL}])\2{{3,}}"
 )
@@ -160,7 +165,7 @@ def fragment(text: str, language: str = "en") -> GateFinding:
         why = f"ends on {last!r}"
     elif language == "en" and (broken := BROKEN_OFF.search(text)):
         why = f"ends on {broken[0]!r}"
-    elif text[-1:] and text[-1] in UNCLOSED:
+    elif text[-1:] and text[-1] in UNCLOSED and not AND_MORE.search(text):
         why = f"ends on {text[-1]!r}"
     elif any(_count(text, opens) != _count(text, closes) for opens, closes in BRACKETS):
         why = "a bracket is missing"
@@ -247,6 +252,11 @@ def repeats(text: str, language: str = "en") -> GateFinding:
 
 def _again(text: str, language: str) -> list[str]:
     bare = IDIOM.sub(" ", text)
+    for doubled in TWICE.finditer(bare):
+        # After a comma both may stand: "für alle, die die Natur lieben".
+        apart = bare[: doubled.start()].rstrip().endswith(",") or doubled[1].lower() in BOTH
+        if doubled[1].lower() in forms(language).dangling and not apart:
+            return [doubled[1].lower()]
     clauses = [[stem(word) for word in words(clause)] for clause in CLAUSES.findall(bare)]
     said = Counter(telling(bare, language))
     found = []

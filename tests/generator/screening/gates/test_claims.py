@@ -124,7 +124,10 @@ MADE = {
     "es": (["primer mes gratis"], ["Empieza gratis el primer mes", "Un mes gratis"]),
     "fr": (["livraison offerte"], ["Livraison gratuite", "-20 % et livraison offerte"]),
     "zh": (["全场包邮", "周末限时5折"], ["现在下单，包邮到家", "周末特惠，轻装上阵"]),
-    "ja": (["送料無料"], ["送料無料でお届け"]),
+    "ja": (
+        ["送料無料", "30日間返金保証"],
+        ["送料無料でお届け", "返金保証つき", "30日間返金保証付き", "返金保証付きで安心"],
+    ),
     "ko": (["무료 배송"], ["무료배송으로 만나요"]),
 }
 NOT_MADE = {
@@ -156,7 +159,9 @@ def test_promises_of_another_kind_are_refused(language):
         assert claims.unfounded(text, sources, language).why, text
 
 
-@pytest.mark.parametrize("text", ["送礼有面子", "中秋送礼佳选", "送礼自用两相宜", "过年送礼品味之选"])
+@pytest.mark.parametrize(
+    "text", ["送礼有面子", "中秋送礼佳选", "送礼自用两相宜", "过年送礼品味之选"]
+)
 def test_to_give_as_a_gift_promises_none(text):
     assert promises.unmade(text, [], "zh") == []
 

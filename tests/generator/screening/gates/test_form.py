@@ -25,6 +25,9 @@ GOOD = {
         "Just like that",
         "Because we said so",
         "Where good bread comes from",
+        "What was that?",
+        "Shhh… Can You Hear That?",
+        "Free shipping on $50+",
     ],
     "de": [
         "Bereit für dein Wochenende?",
@@ -37,6 +40,7 @@ GOOD = {
         "Lauf leicht. Lauf lang.",
         "Kennst du das?",
         "Schritt für Schritt zum Ziel",
+        "Für alle, die die Natur lieben",
     ],
     "es": [
         "¿Listo para correr este fin de semana?",
@@ -96,6 +100,7 @@ BAD = {
     "en": [
         "Run with the",
         "Running, running, running",
+        "The the coffee",
         "Better shoes, better shoes",
         "Wow!! Shoes",
         "Shoes ™ for you",
@@ -103,14 +108,23 @@ BAD = {
     "de": [
         "Laufschuhe für den",
         "Schuhe ohne Schuhe",
+        "Der der leichte Schuh",
         "Lauf los!!",
         "Leicht ,schnell",
         "Läufer und",
     ],
-    "es": ["Zapatillas para", "¿Listo para correr", "Correr por correr", "¡¡Corre!!", "Ligeras y"],
+    "es": [
+        "Zapatillas para",
+        "¿Listo para correr",
+        "Correr por correr",
+        "¡¡Corre!!",
+        "Ligeras y",
+        "El el café",
+    ],
     "fr": [
         "Des chaussures pour les",
         "Courir, toujours courir",
+        "Le le café du matin",
         "Vite , vite",
         "Vite  !!",
         "Avec vos",

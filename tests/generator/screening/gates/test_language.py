@@ -22,6 +22,7 @@ judged = partial(in_language, **asdict(usual().language))
         ("en", "Hola, Sunday tacos"),
         ("de", "Dein Fitness-Coach in der App"),
         ("de", "Wochenendlaufschuhe"),
+        ("de", "Was gibt's Neues? Kaffee!"),
         ("de", "Der Deal des Tages"),
         ("es", "¿Listo para correr este fin de semana?"),
         ("es", "Streaming sin límites"),
@@ -50,6 +51,10 @@ def test_a_text_in_the_language_passes_whatever_it_borrows(language, text):
     [
         ("de", "Lightweight running shoes for men", "is English"),
         ("es", "Lightweight running shoes for men", "is English"),
+        ("fr", "Quiet headphones for your commute", "is English"),
+        ("fr", "Your commute starts here", "is English"),
+        ("es", "Your commute starts here", "is English"),
+        ("es", "Auscultadores com cancelamento de ruído", "is Portuguese"),
         ("en", "Schlaf gut und wach in Stockholm auf", "is German"),
         ("es", "Corra mais leve neste fim de semana", "is Portuguese"),
         ("en", "轻盈如风，周末开跑", "is Chinese"),
