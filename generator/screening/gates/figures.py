@@ -38,9 +38,9 @@ CLOCK: Final = re.compile(r"(?<!\d)(\d{1,2})[:h](\d{2})(?!\d)|(\d{1,2}) to (\d{1
 EVENING: Final = re.compile(r"(?:晚上?|下午|夜里?|午后|午後|오후|저녁|밤)\s*$")
 TENTHS: Final = "([二三四五六七八九])成(?:([一二三四五六七八九])|(?![为就长本功套双群都员年熟]))"
 PER: Final = re.compile(
-    r"\s?(?:/|(?:im|am|pro|per|an?|each|every|je|par|al|por)\s)\s?([a-z]+|[月年天周日])"
+    r"\s?(?:/|(?:im|am|pro|per|an?|each|every|je|par|al|por)\s)\s?([a-z]+|[月年天周日월년일주])"
 )
-PERIODS: Final = {"ano": "an", "月": "个月", "日": "天"}
+PERIODS: Final = {"月": "个月", "日": "天", "월": "개월"}
 UNSPACED: Final = ("ja", "ko", "zh")
 PLACED: Final = re.compile(
     r"(?<![\d.,])\d[\d,.]*[억億亿만万萬](?:\s?\d+[천千]?(?![\d.,]*[억億亿만万萬百백]))(?=\s?[원円元块])"
@@ -345,7 +345,7 @@ def _period(after: str, grammar: _Grammar) -> str:
     found = PER.match(after)
     if found is None:
         return ""
-    unit = grammar.units.get(found[1]) or grammar.units.get(PERIODS.get(found[1], ""))
+    unit = grammar.units.get(PERIODS.get(found[1], found[1]))
     timed = unit is not None and unit.kind in ("time", "months", "nights")
     return f"{unit.factor:g} {unit.kind}" if unit and timed else ""
 
@@ -409,6 +409,8 @@ def unbacked(text: str, sources: Iterable[str], language: str = "en") -> GateFin
     known = [f for line in lines for f in (*read_figures(line, language), *_attribute(line))]
     if any("24/7" in line for line in lines):
         known += [Figure(86_400.0, "time", "24/7"), Figure(604_800.0, "time", "24/7")]
+    if {86_400.0, 604_800.0} <= {figure.value for figure in known if figure.unit == "time"}:
+        known += [Figure(24.0, "", "24/7"), Figure(7.0, "", "24/7")]
     told = language.split("-")[0]
     plain = _plain(text, told)
     rest = without_known(plain, [_plain(line, told) for line in lines], told)

@@ -95,7 +95,9 @@ def in_language(
     own, foreign = _small_words(bare, wanted, likeliest)
     # A small word tells more than the whole, which names and borrowed words lead astray.
     told_apart = not own and foreign >= MANY - (found[likeliest] >= SURER)
-    fits = found[likeliest] < sure or posterior > unlikely or (own and not foreign)
+    # English is what others borrow, and what a text of few words is mistaken for.
+    borrowed = likeliest == "en" and own > 0 and not foreign
+    fits = found[likeliest] < sure or posterior > unlikely or borrowed
     if likeliest in alike or not enough or (fits and not told_apart):
         return GateFinding(posterior)
     named = f"{NAMES[likeliest]} with {found[likeliest]:.2f}"

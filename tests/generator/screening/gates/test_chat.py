@@ -84,6 +84,7 @@ ADVERTS = [
     "Here's to slow mornings",
     "Here's one for the road",
     "Certainly softer",
+    "Certainly. Softer than wool",
     "Sure-footed on wet rock",
     "Of course it's waterproof",
     "Sorry, Monday",

@@ -57,6 +57,8 @@ UNBACKED = [
     ("zh", "第二件半价", "第二件8折"),
     ("de", "9,90 € im Jahr", "9,90 € im Monat"),
     ("en", "$5 a year", "$5 a month"),
+    ("zh", "9.9元/年", "9.9元/月"),
+    ("es", "9,90 € al año", "9,90 € al mes"),
 ]
 BACKED = [
     ("zh", "198克轻量跑鞋", "单只仅重198克"),
@@ -89,6 +91,9 @@ BACKED = [
     ("zh", "第二件5折", "第二件半价"),
     ("zh", "第二件半价", "第二件五折"),
     ("en", "24 hours, 7 days", "open 24/7"),
+    ("en", "Open 24/7", "24 hours, 7 days"),
+    ("zh", "9.9元/月", "9.9元/月"),
+    ("es", "9,90 € por mes", "9,90 € al mes"),
     ("de", "9,90 € pro Monat", "9,90 € im Monat"),
     ("en", "11/30/2026", "Ends November 30, 2026"),
     ("en", "30/11", "Ends November 30, 2026"),

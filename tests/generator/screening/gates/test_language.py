@@ -55,6 +55,7 @@ def test_a_text_in_the_language_passes_whatever_it_borrows(language, text):
         ("fr", "Your commute starts here", "is English"),
         ("es", "Your commute starts here", "is English"),
         ("es", "Auscultadores com cancelamento de ruído", "is Portuguese"),
+        ("es", "Zapatias lijeras para corer", "is Portuguese"),
         ("en", "Schlaf gut und wach in Stockholm auf", "is German"),
         ("es", "Corra mais leve neste fim de semana", "is Portuguese"),
         ("en", "轻盈如风，周末开跑", "is Chinese"),

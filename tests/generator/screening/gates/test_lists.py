@@ -90,7 +90,8 @@ LAWFUL = {
     "es": ["El mejor momento del día", "Mejora tu ritmo", "Sin presión, a tu ritmo"],
     "fr": ["Le meilleur moment de la journée", "Dormez mieux", "Fait passer le temps",
            "Aide à bien dormir"],
-    "en": ["The best part of the day", "60-Night Trial. No Risk.", "Pain au chocolat"],
+    "en": ["The best part of the day", "60-Night Trial. No Risk.", "Pain au chocolat",
+           "The film was 90 minutes"],
 }  # fmt: skip
 PROFANE = {
     "zh": ["操你妈的跑鞋", "傻 逼才不穿", "他妈的轻", "真TMD轻"],
@@ -148,6 +149,7 @@ def test_a_claim_that_the_brief_makes_passes_where_proof_is_all_that_is_asked():
         ("en", "Was $249, now $199", "$249 and $199", False),
         ("en", "Was $24, now $19", "was $249, now $199", False),
         ("en", "Was $24", "was $24.90", False),
+        ("en", "Was 249, now 199", "now 199", False),
         ("zh", "原价398元，现价199元", "原价398元，现价199元", True),
         ("zh", "原价39元", "原价398元", False),
         ("zh", "原价398元，现价199元", "现价199元", False),
