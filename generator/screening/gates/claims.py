@@ -20,7 +20,8 @@ PROMISES: Final = listed(
 CALENDAR: Final = listed(
     "i i'm i'll i've i'd mr mrs ms dr monday tuesday wednesday thursday friday saturday sunday "
     "mondays tuesdays wednesdays thursdays fridays saturdays sundays january february march april "
-    "may june july august september october november december english ok"
+    "may june july august september october november december english ok "
+    "jan feb mar apr jun jul aug sep sept oct nov dec"
 )
 AGAINST: Final = re.compile(
     r"\b(?:no|never|without|less|stop|avoid|forget|quit|skip|lose|losing|waste|wasting|hate"

@@ -7,6 +7,7 @@ many spellings (5折, 半额, "zum halben Preis", 2x1), which are the same figur
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from bandit.features.reading import simplified
 from generator.screening.gates import GateFinding
+from generator.screening.gates.dates import without_known
 
 FILE: Final = Path(__file__).parent / "figures.yaml"
 HAN_DIGITS: Final = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
@@ -34,6 +36,15 @@ LOOSE: Final = ("people", "stars")
 RANGE: Final = re.compile(r"\s*(?:[-–—~〜至到]|to|bis|a|y|and|und|et)\s*")
 CLOCK: Final = re.compile(r"(?<!\d)(\d{1,2})[:h](\d{2})(?!\d)|(\d{1,2}) to (\d{1,2}) h\b")
 EVENING: Final = re.compile(r"(?:晚上?|下午|夜里?|午后|午後|오후|저녁|밤)\s*$")
+TENTHS: Final = "([二三四五六七八九])成(?:([一二三四五六七八九])|(?![为就长本功套双群都员年熟]))"
+PER: Final = re.compile(
+    r"\s?(?:/|(?:im|am|pro|per|an?|each|every|je|par|al|por)\s)\s?([a-z]+|[月年天周日월년일주])"
+)
+PERIODS: Final = {"月": "个月", "日": "天", "월": "개월"}
+UNSPACED: Final = ("ja", "ko", "zh")
+PLACED: Final = re.compile(
+    r"(?<![\d.,])\d[\d,.]*[억億亿만万萬](?:\s?\d+[천千]?(?![\d.,]*[억億亿만万萬百백]))(?=\s?[원円元块])"
+)
 ATTRIBUTE: Final = re.compile(r"[\s_(]([^\W\d_]+|%)\)?:? (\d[\d.,]*)$")
 
 
@@ -83,6 +94,7 @@ class Figure(NamedTuple):
         currency: of money, where the text says it.
         off: whether it is taken off a price.
         idiom: whether it is a small word that claims nothing by itself.
+        per: the time that money is paid for, where the text says it.
     """
 
     value: float
@@ -91,6 +103,7 @@ class Figure(NamedTuple):
     currency: str = ""
     off: bool = False
     idiom: bool = False
+    per: str = ""
 
 
 class _Grammar(NamedTuple):
@@ -175,7 +188,7 @@ def read_figures(text: str, language: str = "en") -> tuple[Figure, ...]:
     grammar, plain = _grammar(language), _plain(text, language)
     plain = _any_of([_names().idle]).sub(_blank, plain)
     found: list[tuple[int, Figure]] = []
-    for reader in (_clocks, _discounts, _deals, _halves, _vague):
+    for reader in (_clocks, _seconds, _discounts, _deals, _halves, _vague):
         figures = list(reader(plain, grammar))
         found += [(at[0], figure._replace(said=_shown(text, plain, at))) for at, figure in figures]
         for (start, end), _ in figures:
@@ -201,7 +214,17 @@ def _plain(text: str, language: str) -> str:
     parts = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     bare = unicodedata.normalize("NFC", "".join(c for c in parts if not "\u0300" <= c <= "\u036f"))
     known = simplified(bare) if language == "zh" else bare
+    if language in UNSPACED:
+        known = PLACED.sub(_in_digits, known)
     return re.sub("[−–](?=\\d)", "-", known.replace("’", "'").replace("\u202f", " "))
+
+
+def _in_digits(match: re.Match[str]) -> str:
+    """Returns a number that mixes digits and places (19만 8천) in digits alone."""
+    places = _names().large
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s?([^\d\s]*)", match[0].replace(",", ""))
+    total = sum(float(n) * math.prod(places[sign] for sign in place) for n, place in parts)
+    return f"{total:.0f}"
 
 
 def _clocks(plain: str, _: _Grammar) -> _Found:
@@ -220,17 +243,22 @@ def _discounts(plain: str, _: _Grammar) -> _Found:
     for match in re.finditer(rf"(\d+|{HAN_NUMBER})割(?:引き?|オフ|off)?", plain):
         off = match[0][-1] != "割"
         yield match.span(), Figure(_value(match[1]) * 10, "%", match[0], off=off)
-    for match in re.finditer("([二三四五六七八九])成(?![为就长本功套双群都员年熟])", plain):
-        yield match.span(), Figure(_value(match[1]) * 10, "%", match[0])
+    for match in re.finditer(TENTHS, plain):
+        tenths = _value(match[1]) * 10 + (_value(match[2]) if match[2] else 0)
+        yield match.span(), Figure(tenths, "%", match[0])
     for match in re.finditer(r"满\s?(\d+)元?\s?(?:立|就|再)?[减送返]\s?(\d+)", plain):
         yield match.span(), Figure(float(match[2]), f"off from {match[1]}", match[0], off=True)
     for match in re.finditer(rf"百分之({HAN_NUMBER}|\d+)|百分百", plain):
         yield match.span(), Figure(_value(match[1]) if match[1] else 100.0, "%", match[0])
 
 
-def _deals(plain: str, grammar: _Grammar) -> _Found:
+def _seconds(plain: str, grammar: _Grammar) -> _Found:
     for match in _names_of(plain, grammar, "second"):
-        yield match.span(), Figure(2.0, f"deal on the second: {match[0]}", match[0], off=True)
+        deal = re.sub("(?:5|五|50)折", "半价", match[0]).replace("二", "2")
+        yield match.span(), Figure(2.0, f"deal on the second: {deal}", match[0], off=True)
+
+
+def _deals(plain: str, grammar: _Grammar) -> _Found:
     for match in _names_of(plain, grammar, "bogo"):
         yield match.span(), Figure(2.0, "deal for 1", match[0], off=True)
     for pattern, deal in grammar.deals:
@@ -308,7 +336,18 @@ def _figure(
     told = match[0].strip() if kind in ("%", "money") or " " not in match[0].strip() else ""
     counted = f"{groups['digits']} {groups['large']}" if groups["large"] else groups["digits"]
     told = told if told and not (spelled and match[0].isascii()) else counted
-    return Figure(value * _factor(after, grammar), kind, told, currency, off, idiom)
+    per = _period(plain[match.end() :], grammar) if kind == "money" else ""
+    return Figure(value * _factor(after, grammar), kind, told, currency, off, idiom, per)
+
+
+def _period(after: str, grammar: _Grammar) -> str:
+    """Returns the time that a price is for: what stands after it begins with "a month"."""
+    found = PER.match(after)
+    if found is None:
+        return ""
+    unit = grammar.units.get(PERIODS.get(found[1], found[1]))
+    timed = unit is not None and unit.kind in ("time", "months", "nights")
+    return f"{unit.factor:g} {unit.kind}" if unit and timed else ""
 
 
 def _factor(unit: str | None, grammar: _Grammar) -> float:
@@ -366,10 +405,18 @@ def unbacked(text: str, sources: Iterable[str], language: str = "en") -> GateFin
     A number is backed by the same value of the same kind, however it is written. Spelled numbers
     up to three that count nothing in particular are taken for idiom.
     """
-    known = [f for line in sources for f in (*read_figures(line, language), *_attribute(line))]
+    lines = list(sources)
+    known = [f for line in lines for f in (*read_figures(line, language), *_attribute(line))]
+    if any("24/7" in line for line in lines):
+        known += [Figure(86_400.0, "time", "24/7"), Figure(604_800.0, "time", "24/7")]
+    if {86_400.0, 604_800.0} <= {figure.value for figure in known if figure.unit == "time"}:
+        known += [Figure(24.0, "", "24/7"), Figure(7.0, "", "24/7")]
+    told = language.split("-")[0]
+    plain = _plain(text, told)
+    rest = without_known(plain, [_plain(line, told) for line in lines], told)
     missing = [
         figure.said
-        for figure in read_figures(text, language)
+        for figure in read_figures(text if rest == plain else rest, language)
         if not figure.idiom and not any(_backs(source, figure) for source in known)
     ]
     return GateFinding(len(missing), f"the brief does not say {missing[0]!r}" if missing else None)
@@ -388,4 +435,5 @@ def _backs(source: Figure, figure: Figure) -> bool:
     close = abs(source.value - figure.value) <= 1e-6 * max(abs(source.value), 1.0)
     kind = source.unit == figure.unit or (not figure.unit and source.unit in LOOSE)
     currency = not source.currency or not figure.currency or source.currency == figure.currency
-    return close and kind and currency and (source.off or not figure.off)
+    period = not source.per or not figure.per or source.per == figure.per
+    return close and kind and currency and period and (source.off or not figure.off)

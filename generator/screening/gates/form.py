@@ -51,13 +51,15 @@ FRENCH_SPACE: Final = re.compile(r"(?<=\S)\s(?=[!?:;»%])")
 """French sets a space before its high signs; a narrow one, where the keyboard has it."""
 SPANISH: Final = {"¿": "?", "¡": "!"}
 UNCLOSED: Final = ",:;-–—(&+/，、：；（「『【《〈"
+AND_MORE: Final = re.compile(r"\d\+$")
+"""A figure and more: "orders of $50+"."""
 BRACKETS: Final = ("(（", ")）"), ("「", "」"), ("『", "』"), ("【", "】"), ("《", "》")
 BROKEN_OFF: Final = re.compile(
     r"\w+\s+(?:when|while|because|if|since|until|unless|where|as|so) (?:i|you|we|they|it|he|she)$",
     re.I,
 )
 """A clause of which only the subject is there; "Ready when you" and the like."""
-STRANDED: Final = frozenset(("to", "from", "when", "which", "who"))
+STRANDED: Final = frozenset(("to", "from", "that", "when", "which", "who"))
 """English words that dangle, but may end a question: "Who can you talk to?"."""
 WHOLE: Final = re.compile(
     r"\b(?:as|how|than|wh\w+) (?:\w+ )?(?:i|you|they|we|it|he|she) (?:are|is|was|were|can)$"
@@ -73,9 +75,11 @@ CAUSED: Final = re.compile(r"[让使令][你您我他她它]们?$")
 NOMINAL: Final = re.compile(r"[是才都最所想要爱懂属].*的$")
 """Chinese that ends on 的 and is whole: "this is what you want"."""
 CLAUSES: Final = re.compile(
-    r"(?:(?!\s(?:and|or|und|oder|y|o|et|ou)\s)[^.!?…,:;–—&+。！？，、；：～·・])+"
+    r"(?:(?!\s(?:and|or|und|oder|y|o|et|ou)\s)[^.!?…,:;–—&+。！？，、；：～·・]|(?<=\d)[.,:](?=\d))+"
 )
-"""Parts of a sentence, between signs and words that join them."""
+"""Parts of a sentence, between signs and words that join them; a figure is not cut at its signs."""
+COUNTED: Final = re.compile(rf"\d+(?:[.,:]\d+)*[{HANGUL}]*")
+"""A figure, with what sticks to it in Korean: prices may be alike."""
 ONE_BY_ONE: Final = re.compile(r"^一.$|^(?:很久|好多|许多)$")
 """Chinese words that are doubled: step by step, a long time."""
 DOUBLED: Final = re.compile(r"([我你他她它的在和是把被吗呢也就很])\1")
@@ -92,6 +96,9 @@ IDIOM: Final = re.compile(
 """Idioms that say a word twice: day after day, by runners for runners, "Hills? What hills?"."""
 NOUNS: Final = frozenset(("day", "time", "way"))
 """Small English words that a word may go with."""
+TWICE: Final = re.compile(r"(?<![\w'’-])([^\W\d_]+)\s+\1(?![\w'’-])", re.I)
+BOTH: Final = frozenset(("is", "that"))
+"""English small words that may stand side by side."""
 CHANTED: Final = re.compile(
     rf"([{UNSPACED}{HANGUL}]{{2,6}}?)\1{{2,}}|([{UNSPACED}{HANGUL}])\2{{3,}}"
 )
@@ -158,7 +165,7 @@ def fragment(text: str, language: str = "en") -> GateFinding:
         why = f"ends on {last!r}"
     elif language == "en" and (broken := BROKEN_OFF.search(text)):
         why = f"ends on {broken[0]!r}"
-    elif text[-1:] and text[-1] in UNCLOSED:
+    elif text[-1:] and text[-1] in UNCLOSED and not AND_MORE.search(text):
         why = f"ends on {text[-1]!r}"
     elif any(_count(text, opens) != _count(text, closes) for opens, closes in BRACKETS):
         why = "a bracket is missing"
@@ -245,6 +252,11 @@ def repeats(text: str, language: str = "en") -> GateFinding:
 
 def _again(text: str, language: str) -> list[str]:
     bare = IDIOM.sub(" ", text)
+    for doubled in TWICE.finditer(bare):
+        # After a comma both may stand: "für alle, die die Natur lieben".
+        apart = bare[: doubled.start()].rstrip().endswith(",") or doubled[1].lower() in BOTH
+        if doubled[1].lower() in forms(language).dangling and not apart:
+            return [doubled[1].lower()]
     clauses = [[stem(word) for word in words(clause)] for clause in CLAUSES.findall(bare)]
     said = Counter(telling(bare, language))
     found = []
@@ -290,11 +302,12 @@ def _again_unspaced(text: str) -> list[str]:
         if clause == other or (len(clause) >= 3 and clause in other)
     ]
     letters = len(re.findall(f"[{HAN}{KANA}{HANGUL}]", text))
-    for word, times in Counter(word for word in words(text) if len(word) >= 2).items():
+    bare = COUNTED.sub(" ", text)
+    for word, times in Counter(word for word in words(bare) if len(word) >= 2).items():
         ends = sum(clause.startswith(word) or clause.endswith(word) for clause in clauses)
         close = 2 * len(word) >= MOST_SHARE * letters and ends < times
         if times >= 3 or (times == 2 and close):
             found.append(word)
     side = (left for left, right in pairwise(words(text)) if left == right and len(left) >= 2)
-    found += [word for word in side if not ONE_BY_ONE.match(word)]
+    found += [word for word in side if not ONE_BY_ONE.match(word) and not word[0].isdigit()]
     return found

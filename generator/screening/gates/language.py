@@ -21,6 +21,7 @@ from bandit.features.reading import (
 )
 from generator.brief.schema import LANGUAGES, Brief
 from generator.screening.gates import GateFinding
+from generator.screening.gates.form import forms
 
 SCRIPTS: Final = {
     "ar": "arabic", "el": "greek", "hi": "devanagari", "ja": "kana", "ko": "hangul", "th": "thai",
@@ -91,10 +92,32 @@ def in_language(
     likeliest = max(found, key=lambda name: found[name])
     there = len(words(bare))
     enough = there > least_words or (there == least_words and found[likeliest] >= SURER)
-    if likeliest in alike or not enough or found[likeliest] < sure or posterior > unlikely:
+    own, foreign = _small_words(bare, wanted, likeliest)
+    # A small word tells more than the whole, which names and borrowed words lead astray.
+    told_apart = not own and foreign >= MANY - (found[likeliest] >= SURER)
+    # English is what others borrow, and what a text of few words is mistaken for.
+    borrowed = likeliest == "en" and own > 0 and not foreign
+    fits = found[likeliest] < sure or posterior > unlikely or borrowed
+    if likeliest in alike or not enough or (fits and not told_apart):
         return GateFinding(posterior)
     named = f"{NAMES[likeliest]} with {found[likeliest]:.2f}"
     return GateFinding(posterior, f"is {named}; not {LANGUAGES[wanted]}")
+
+
+def _small_words(text: str, wanted: str, other: str) -> tuple[int, int]:
+    """Returns how many small words are of the language wanted, and how many of the other alone.
+
+    A word of both languages is counted as one that is wanted, unless there are others.
+    """
+    lists = [forms(code).small | forms(code).dangling for code in (wanted, other)]
+    if not all(lists):
+        return 0, 0
+    said = words(text)
+    foreign = sum(word in lists[1] - lists[0] for word in said)
+    shared = lists[1] if foreign else frozenset()
+    # Alone, a short one is of too many languages.
+    least = 0 if foreign else 3
+    return sum(word in lists[0] - shared and len(word) >= least for word in said), foreign
 
 
 def _named(wanted: str, form: ChineseForm) -> str:

@@ -172,7 +172,9 @@ def _broken(
     for rule in rules:
         match = next(filter(None, map(rule.pattern.search, spellings(text, language))), None)
         said = match[0].strip() if match else ""
-        if match and not (rule.provable and any(said in claim for claim in backed)):
+        # A price is no part of a larger one.
+        whole = re.compile(re.escape(said) + r"(?![.,]?\d)")
+        if match and not (rule.provable and any(whole.search(claim) for claim in backed)):
             whys.append(f"{said!r} {rule.why}")
     return GateFinding(len(whys), whys[0] if whys else None)
 

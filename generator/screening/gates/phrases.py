@@ -136,9 +136,20 @@ def _pattern(phrase: str, language: str) -> tuple[re.Pattern[str], bool]:
     return re.compile(rf"(?<!\w)(?:{whole}{spelt})(?!\w)"), False
 
 
+KOREAN: Final = re.compile("(.{2,})(한|하게|하고|히|해요|운)")
+"""A Korean adjective before its noun, or as an adverb."""
+ADJECTIVE: Final = ("\u1112[\u1161\u1162\u1175]", "(?:\u11b8|\u110b[\u116e\u116f])")
+"""How the endings of adjectives on 하다, and of those that lose their ㅂ, begin."""
+KIN: Final = frozenset(("earth", "friend", "heaven", "month", "short", "world"))
+"""English words of which one with -ly is another word."""
+
+
 def _unspaced(plain: str, language: str) -> str:
     if language == "ko":
         stem = unicodedata.normalize("NFC", plain)
+        if adjective := KOREAN.fullmatch(stem):
+            joined = JOINTS.join(_syllables(unicodedata.normalize("NFD", adjective[1])))
+            return joined + JOINTS + ADJECTIVE[adjective[2] == "운"]
         stem = re.sub(r"(?<=..)하다$|(?<=.)다$", "", stem)
         jamo = unicodedata.normalize("NFD", stem)
         # An irregular final consonant falls away before a vowel.
@@ -188,6 +199,9 @@ def _stem(word: str, language: str) -> str:
 
 def _english(word: str) -> str:
     plural = rf"{word[:-1]}(?:ys?|ies)" if word.endswith("y") else rf"{word}(?:s|es)?"
+    if len(word) > 4 and word not in KIN and not word.endswith("er"):
+        derived = "(?:i?ly|i?ness|i?est)"
+        plural += rf"|{word[:-1] if word[-1] in 'ye' else word}{derived}"
     if word.endswith("e") and len(word) > 3:
         return rf"(?:{plural}|{word}d|{word[:-1]}ing)"
     if len(word) > 4:
@@ -218,7 +232,7 @@ def _spanish(word: str) -> str:
         verb = "[aei](?:r|s|n|mos|is|ndo|d[oa]s?|r[ae]s?|ran|remos|ba[sn]?|bamos|rl[oae]s?)?"
         return rf"{stem}(?:{verb}|o|ie(?:ndo|ron)|ia[sn]?|io)"
     if singular[-1] in "oa":
-        return rf"{singular[:-1]}(?:[oa]s?|amente|it[oa]s?{emphatic})"
+        return rf"{singular[:-1]}(?:[oa]s?|amente|it[oa]s?|az[oa]s?{emphatic})"
     if singular[-1] == "e":
         return rf"{singular}(?:s|mente)?"
     stem = rf"{word[:-1]}(?:z|c(?:es{emphatic}))" if word[-1] == "z" else word

@@ -23,6 +23,12 @@ TALK = {
     "talks to whoever asked": [
         "Certainly! Here is a headline for your ad:",
         "Sure, here are three options:",
+        "Here's one: Run light",
+        "Here's another one: Run light",
+        "Certainly! Coffee at home",
+        "Here you go: Run light",
+        "Gern geschehen, hier dein Slogan",
+        "De nada: Toca hoy",
         "Run light. Let me know if you need more!",
         "好的，以下是为您撰写的标题：轻盈如风",
         "當然可以！這裡有三個標題供您參考",
@@ -76,6 +82,9 @@ TALK = {
 }
 ADVERTS = [
     "Here's to slow mornings",
+    "Here's one for the road",
+    "Certainly softer",
+    "Certainly. Softer than wool",
     "Sure-footed on wet rock",
     "Of course it's waterproof",
     "Sorry, Monday",

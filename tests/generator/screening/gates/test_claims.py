@@ -124,7 +124,10 @@ MADE = {
     "es": (["primer mes gratis"], ["Empieza gratis el primer mes", "Un mes gratis"]),
     "fr": (["livraison offerte"], ["Livraison gratuite", "-20 % et livraison offerte"]),
     "zh": (["全场包邮", "周末限时5折"], ["现在下单，包邮到家", "周末特惠，轻装上阵"]),
-    "ja": (["送料無料"], ["送料無料でお届け"]),
+    "ja": (
+        ["送料無料", "30日間返金保証"],
+        ["送料無料でお届け", "返金保証つき", "30日間返金保証付き", "返金保証付きで安心"],
+    ),
     "ko": (["무료 배송"], ["무료배송으로 만나요"]),
 }
 NOT_MADE = {
@@ -154,6 +157,18 @@ def test_promises_of_another_kind_are_refused(language):
                "送料無料", "무료 배송"]  # fmt: skip
     for text in NOT_MADE[language]:
         assert claims.unfounded(text, sources, language).why, text
+
+
+@pytest.mark.parametrize(
+    "text", ["送礼有面子", "中秋送礼佳选", "送礼自用两相宜", "过年送礼品味之选"]
+)
+def test_to_give_as_a_gift_promises_none(text):
+    assert promises.unmade(text, [], "zh") == []
+
+
+@pytest.mark.parametrize("text", ["下单就送好礼", "送赠品", "下单送礼", "满300送礼", "进店送礼"])
+def test_a_gift_that_comes_with_an_order_is_promised(text):
+    assert promises.unmade(text, [], "zh")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ GOOD = {
         "Just like that",
         "Because we said so",
         "Where good bread comes from",
+        "What was that?",
+        "Shhh… Can You Hear That?",
+        "Free shipping on $50+",
     ],
     "de": [
         "Bereit für dein Wochenende?",
@@ -37,6 +40,7 @@ GOOD = {
         "Lauf leicht. Lauf lang.",
         "Kennst du das?",
         "Schritt für Schritt zum Ziel",
+        "Für alle, die die Natur lieben",
     ],
     "es": [
         "¿Listo para correr este fin de semana?",
@@ -96,6 +100,7 @@ BAD = {
     "en": [
         "Run with the",
         "Running, running, running",
+        "The the coffee",
         "Better shoes, better shoes",
         "Wow!! Shoes",
         "Shoes ™ for you",
@@ -103,14 +108,23 @@ BAD = {
     "de": [
         "Laufschuhe für den",
         "Schuhe ohne Schuhe",
+        "Der der leichte Schuh",
         "Lauf los!!",
         "Leicht ,schnell",
         "Läufer und",
     ],
-    "es": ["Zapatillas para", "¿Listo para correr", "Correr por correr", "¡¡Corre!!", "Ligeras y"],
+    "es": [
+        "Zapatillas para",
+        "¿Listo para correr",
+        "Correr por correr",
+        "¡¡Corre!!",
+        "Ligeras y",
+        "El el café",
+    ],
     "fr": [
         "Des chaussures pour les",
         "Courir, toujours courir",
+        "Le le café du matin",
         "Vite , vite",
         "Vite  !!",
         "Avec vos",
@@ -170,6 +184,20 @@ def test_what_a_careful_writer_writes_passes(language, text):
 @pytest.mark.parametrize(("language", "text"), [(k, t) for k, ts in BAD.items() for t in ts])
 def test_what_breaks_off_repeats_or_is_wrongly_punctuated_is_refused(language, text):
     assert judged(language, text)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ja", "29,800円が、今だけ19,800円"),
+        ("ko", "정가 298,000원, 지금 198,000원"),
+        ("ko", "9,900원부터, 19,900원까지"),
+        ("zh", "只要1,000元，立减1,000元"),
+        ("zh", "原价1,398元，现价1,199元"),
+    ],
+)
+def test_prices_are_not_cut_at_the_comma_of_their_thousands(language, text):
+    assert judged(language, text) == []
 
 
 @pytest.mark.parametrize("language", ["zh", "ja", "ko", "de"])

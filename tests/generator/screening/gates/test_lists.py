@@ -23,9 +23,20 @@ BROKEN = {
         ("稳赚不赔，放心买", "article 25"),
         ("吊打同行的跑鞋", "article 13"),
         ("错过再等一年", "price fraud"),
+        ("最棒的咖啡", "article 9 (3)"),
+        ("这杯最香的手冲", "article 9 (3)"),
+        ("国宴用茶", "article 9 (2)"),
+        ("国宴级好茶", "article 9 (2)"),
+        ("国家领导人喝的茶", "article 9 (2)"),
+        ("治百病", "articles 16 to 18"),
+        ("喝了不生病", "articles 16 to 18"),
+        ("中国驰名商标", "article 14"),
+        ("祖传秘方", "article 28"),
+        ("原价398元，现价199元", "price fraud"),
     ],
     "ja": [
         ("業界No.1の軽さ", "5 (1)"),
+        ("業界トップの軽さ", "5 (1)"),
         ("膝の痛みが治る靴", "66 and 68"),
         ("他社より軽い", "article 2"),
         ("必ず痩せるシューズ", "article 65"),
@@ -46,12 +57,19 @@ BROKEN = {
     "es": [
         ("Las zapatillas n.º 1 de España", "2005/29/EC"),
         ("Baja el colesterol", "2001/83/EC"),
+        ("Baja la presión arterial", "2001/83/EC"),
+        ("Ayuda contra el cáncer", "2001/83/EC"),
         ("Al mejor precio", "98/6/EC"),
         ("Recomendada por pediatras", "2001/83/EC"),
     ],
     "fr": [
         ("Le matelas n° 1 en France", "2005/29/EC"),
         ("Guérit le mal de dos", "2001/83/EC"),
+        ("Guérit tout", "2001/83/EC"),
+        ("Guérit vos genoux", "2001/83/EC"),
+        ("Fait disparaître la douleur", "2001/83/EC"),
+        ("Aide contre le cancer", "2001/83/EC"),
+        ("Fait baisser la tension", "2001/83/EC"),
         ("Maigrissez en dormant", "1924/2006"),
     ],
     "en": [
@@ -60,23 +78,28 @@ BROKEN = {
         ("Better than other brands", "3.33 to 3.38"),
         ("Carbon-neutral shoes", "4a to 4c"),
         ("Lowest prices guaranteed", "schedule 20"),
+        ("Was $249, now $199", "3.17"),
     ],
 }
 LAWFUL = {
-    "zh": ["最后三天", "遇见最好的自己", "第一次跑步，就穿它", "最近想跑步吗？", "唯一的你"],
-    "ja": ["最近、走ってますか？", "一番好きな道を走ろう", "最初の一歩を軽く"],
+    "zh": ["最后三天", "遇见最好的自己", "第一次跑步，就穿它", "最近想跑步吗？", "唯一的你",
+           "最好的自己", "最美的风景在路上", "最新鲜的早晨", "国家公园", "病假也安心"],
+    "ja": ["最近、走ってますか？", "一番好きな道を走ろう", "最初の一歩を軽く", "トップスも軽く"],
     "ko": ["최근에 달려 보셨나요?", "가장 먼저 만나는 아침"],
     "de": ["Das Beste am Morgen", "Die beste Zeit zum Laufen", "Weniger Schmerz beim Abschied"],
-    "es": ["El mejor momento del día", "Mejora tu ritmo"],
-    "fr": ["Le meilleur moment de la journée", "Dormez mieux"],
-    "en": ["The best part of the day", "60-Night Trial. No Risk.", "Pain au chocolat"],
+    "es": ["El mejor momento del día", "Mejora tu ritmo", "Sin presión, a tu ritmo"],
+    "fr": ["Le meilleur moment de la journée", "Dormez mieux", "Fait passer le temps",
+           "Aide à bien dormir"],
+    "en": ["The best part of the day", "60-Night Trial. No Risk.", "Pain au chocolat",
+           "The film was 90 minutes"],
 }  # fmt: skip
 PROFANE = {
     "zh": ["操你妈的跑鞋", "傻 逼才不穿", "他妈的轻", "真TMD轻"],
     "ja": ["クソ重い靴は捨てろ", "この馬鹿野郎", "ブスは走るな"],
     "ko": ["씨발 존나 가볍다", "병신 같은 신발", "개새끼야 달려"],
     "de": ["Scheiß auf langsame Schuhe", "Sch-eiße", "Fuck, ist das leicht"],
-    "es": ["Corre, gilipollas, corre", "Joder, qué rápido", "hijos de puta"],
+    "es": ["Corre, gilipollas, corre", "Joder, qué rápido", "hijos de puta", "que os jodan",
+           "jódete", "que te jodan"],
     "fr": ["Putain, quel matelas", "Va te faire foutre", "connasse"],
 }  # fmt: skip
 CLEAN = {
@@ -117,6 +140,23 @@ def test_a_claim_that_the_brief_makes_passes_where_proof_is_all_that_is_asked():
     assert unlawful("The UK's No. 1 Tea", ["uk"], "en", ["the UK's no. 1 tea"]).why is None
     assert unlawful("Pain-free dentistry", ["uk"], "en", ["pain-free dentistry"]).why
     assert unlawful("顶级跑鞋", ["cn"], "zh", ["顶级跑鞋"]).why
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "claim", "passes"),
+    [
+        ("en", "Was $249, now $199", "was $249, now $199", True),
+        ("en", "Was $249, now $199", "$249 and $199", False),
+        ("en", "Was $24, now $19", "was $249, now $199", False),
+        ("en", "Was $24", "was $24.90", False),
+        ("en", "Was 249, now 199", "now 199", False),
+        ("zh", "原价398元，现价199元", "原价398元，现价199元", True),
+        ("zh", "原价39元", "原价398元", False),
+        ("zh", "原价398元，现价199元", "现价199元", False),
+    ],
+)
+def test_a_price_of_before_passes_where_the_brief_says_it(language, text, claim, passes):
+    assert (unlawful(text, markets(), language, [claim]).why is None) == passes
 
 
 def test_markets_that_are_not_asked_for_do_not_hold():

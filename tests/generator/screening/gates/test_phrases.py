@@ -29,6 +29,12 @@ FOUND = {
         ("나이키보다 가벼운", "나이키"),
         ("가벼운 신발", "가볍다"),
         ("최 고의 선택", "최고"),
+        ("저렴하게 만나요", "저렴한"),
+        ("저렴하고 가벼운", "저렴한"),
+        ("저렴히", "저렴한"),
+        ("저렴해요", "저렴한"),
+        ("가벼워요", "가벼운"),
+        ("가볍게", "가벼운"),
     ],
     "de": [
         ("Günstige Schuhe", "günstig"),
@@ -38,6 +44,9 @@ FOUND = {
         ("Billigpreise", "billig"),
         ("Viele Kaffeesorten", "Sorte"),
         ("am besten", "beste"),
+        ("verbilligt", "billig"),
+        ("billiger", "billig"),
+        ("Billigkaffee", "billig"),
         ("Allerbestes", "beste"),
         ("teure Schuhe", "teuer"),
         ("Ärzte raten", "Arzt"),
@@ -51,6 +60,8 @@ FOUND = {
         ("FACIL", "fácil"),
         ("compra ya", "comprar"),
         ("felices", "feliz"),
+        ("un chollazo", "chollo"),
+        ("chollos", "chollo"),
     ],
     "fr": [
         ("pas chère", "pas cher"),
@@ -62,7 +73,8 @@ FOUND = {
         ("M E I L L E U R", "meilleur"),
     ],
     "en": [("ch3ap beds", "cheap"), ("c h e a p", "cheap"), ("moneyback", "money-back"),
-           ("tricking you", "trick"), ("Café", "cafe")],
+           ("tricking you", "trick"), ("cheaply made", "cheap"), ("cheapness", "cheap"),
+           ("cheapest", "cheap"), ("Café", "cafe")],
 }  # fmt: skip
 NOT_FOUND = {
     "zh": [("方便宜居", "便宜"), ("轻便 宜穿", "便宜"), ("珍贵", "贵"), ("一起跑", "第一")],
@@ -70,7 +82,12 @@ NOT_FOUND = {
     "de": [("Jetzt bestellen", "beste"), ("Besteck", "beste")],
     "es": [("Mejora tu ritmo", "mejor")],
     "fr": [("Passe à table", "pas cher"), ("une femme", "Emma")],
-    "en": [("caring", "car"), ("notable", "table"), ("A cheaper bed", "cheap")],
+    "en": [
+        ("caring", "car"),
+        ("notable", "table"),
+        ("monthly", "month"),
+        ("A cheaper bed", "cheap"),
+    ],
 }
 
 
