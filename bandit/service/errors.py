@@ -100,7 +100,7 @@ def check_reachable(
     Raises:
         RequestError: with this code.
     """
-    if name in (".", "..") or not name.strip():
+    if name in (".", "..") or (as_flag and not name.strip()):
         message = f"{target} is {name!r}, which no address can hold; take another name"
         raise RequestError(422, code, message, target=target)
     if "\ufffd" in name:
